@@ -1,0 +1,1 @@
+"""What the control plane and the agents say to each other; standard library only."""

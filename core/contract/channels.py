@@ -1,0 +1,34 @@
+"""The names of every queue, key and channel in Redis: one place per name."""
+
+from __future__ import annotations
+
+CONTROL_QUEUE = "control"  # Celery: the control plane's own tasks
+HEARTBEATS = "heartbeats"  # hash: host -> Heartbeat
+REPORTS_BELL = "reports"  # pub/sub: a host's name, after it has appended to its list
+DEAD = ":dead"  # ends the name of a list of unreadable reports
+EVENTS = "events"  # pub/sub: events as JSON, after their commit
+
+
+def command_queue(host: str) -> str:
+    """The Celery queue that the host's agent alone reads."""
+    return f"host.{host}"
+
+
+def calls(host: str) -> str:
+    """The list of calls that the host's agent pops."""
+    return f"calls:{host}"
+
+
+def reports(host: str) -> str:
+    """The list that the host's agent appends its reports and inventories to."""
+    return f"reports:{host}"
+
+
+def dead_reports(host: str) -> str:
+    """Where the receiver moves what it can't read, bounded."""
+    return reports(host) + DEAD
+
+
+def replies(process: str) -> str:
+    """The pub/sub channel on which one API process hears the replies to its calls."""
+    return f"replies:{process}"

@@ -1,0 +1,74 @@
+"""The form of an image in a store: a folder `<name>/` with `manifest.json` and the files that it names.
+
+A manifest is written last, in one rename, so that a folder with a manifest is a whole image. The digest of an image
+is the SHA-256 of its manifest's canonical JSON, which holds the SHA-256 of each file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from core.contract.errors import Invalid, NotFound
+from core.contract.messages import build
+
+MANIFEST = "manifest.json"
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One file of an image, beside its manifest."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an image is. Without `kernel` the firmware boots `disk`; `cmdline` goes with the kernel.
+
+    `disk_size_gb` is the least a VM's disk must have. `guest_agent`: the QEMU guest agent starts by itself, and a VM
+    is usable when it answers.
+    """
+
+    name: str
+    os_type: str
+    format: str
+    disk: ImageFile
+    disk_size_gb: int
+    kernel: ImageFile | None = None
+    initrd: ImageFile | None = None
+    cmdline: str = ""
+    guest_agent: bool = False
+    description: str = ""
+    facts: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """ "sha256:<hex>" of the whole."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def read(store: Path, name: str) -> Manifest:
+    """The manifest of an image in a store; `NotFound` when it isn't there, `Invalid` when it can't be read."""
+    if not NAME.fullmatch(name):
+        raise Invalid(f"'{name}' is not an image name: lower-case letters, digits, '.', '_' and '-', at most 63")
+    try:
+        text = (store / name / MANIFEST).read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound(f"image '{name}' not found", code="image_not_found") from None
+    try:
+        return build(Manifest, json.loads(text))
+    except ValueError:
+        raise Invalid(f"the manifest of image '{name}' is not JSON") from None
+
+
+def names(store: Path) -> list[str]:
+    """The images in a store."""
+    return sorted(path.parent.name for path in store.glob(f"*/{MANIFEST}"))

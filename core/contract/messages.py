@@ -1,0 +1,224 @@
+"""Every message between control plane and agent, as frozen dataclasses of plain JSON data.
+
+`encode` and `decode` are the only way in and out of JSON; `decode` checks names and types, so that a malformed
+message is one `Invalid` at the door and never a surprise inside. Times are seconds since the epoch (float, UTC).
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import types
+import typing
+from collections.abc import Hashable
+from dataclasses import asdict, dataclass, field, is_dataclass
+from enum import StrEnum
+from typing import Any, TypeVar, cast
+
+from core.contract.errors import Invalid
+from core.contract.states import Kind, Observed
+
+JSON = dict[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """An image as a VM needs it: its name, and the digest of its manifest where one version of it is meant."""
+
+    name: str
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class VmSpec:
+    """All a driver needs to make and start a VM. `id` names its folder and its process."""
+
+    id: str
+    name: str
+    hypervisor: str
+    os_type: str
+    vcpus: int
+    memory_mb: int
+    disk_gb: int
+    image: ImageRef | None = None
+    network: JSON = field(default_factory=dict)
+    hardware: JSON = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Command:
+    """Do one thing to one VM, once. `attempt` fences: an agent refuses an older one than it has seen.
+
+    `params` by kind: stop {"grace_seconds": float, "force": bool}; restart the same;
+    snapshot_create {"snapshot_id", "name", "include_memory"}; snapshot_restore {"snapshot_id", "start": bool | None}
+    where None means the power state the snapshot was taken in; snapshot_delete {"snapshot_id"}.
+    """
+
+    operation_id: str
+    attempt: int
+    kind: Kind
+    vm: VmSpec
+    params: JSON
+    deadline_at: float
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a driver sees of one VM."""
+
+    vm_id: str
+    state: Observed
+    started_at: float | None = None
+    pid: int | None = None
+    reason: str | None = None
+    facts: JSON = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an operation failed: `code` for programs, `message` for people, `retryable` for whoever decides."""
+
+    code: str
+    message: str
+    retryable: bool = False
+    details: JSON = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an agent saw of one command. `phase`: begun, progress, succeeded, failed, cancelled.
+
+    `generation` grows with every report and inventory of a host; only a newer observation is applied.
+    `progress`: {"percent": int | None, "step": str}. `result` by kind: snapshot_create
+    {"size_bytes", "checksum", "include_memory", "vm_status"}.
+    """
+
+    host: str
+    generation: int
+    operation_id: str
+    attempt: int
+    phase: str
+    at: float
+    observation: Observation | None = None
+    progress: JSON | None = None
+    result: JSON = field(default_factory=dict)
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class DriverHealth:
+    """One driver of a host, as probed by use: `healthy`, or `problem` says what is wrong and what to do."""
+
+    name: str
+    healthy: bool
+    version: str = ""
+    acceleration: str = ""
+    capabilities: list[str] = field(default_factory=list)
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """All a host is and has. `boot_id` changes with every start of the agent."""
+
+    host: str
+    boot_id: str
+    generation: int
+    at: float
+    vcpus: int
+    memory_mb: int
+    disk_gb: int
+    drivers: list[DriverHealth]
+    images: list[str]
+    vms: list[Observation]
+    facts: JSON = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """An agent is alive."""
+
+    host: str
+    boot_id: str
+    at: float
+
+
+@dataclass(frozen=True)
+class Call:
+    """Ask the host something, at most once. The reply goes to the pub/sub channel `reply_to`.
+
+    `verb`: "execute" {"command", "working_directory", "environment", "timeout_seconds", "stdin"},
+    "cancel" {"operation_id"} (no VM; `vm` is None), "observe" {}.
+    """
+
+    id: str
+    verb: str
+    reply_to: str
+    deadline_at: float
+    vm: VmSpec | None = None
+    params: JSON = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The answer to a call: a result, or why not."""
+
+    call_id: str
+    result: JSON | None = None
+    failure: Failure | None = None
+
+
+def encode(message: Any) -> str:
+    """One message as compact JSON."""
+    return json.dumps(asdict(message), separators=(",", ":"))
+
+
+def decode(kind: type[T], text: str | bytes) -> T:
+    """The message of that kind in `text`; `Invalid` when it is not exactly one."""
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise Invalid(f"not JSON: {error}") from None
+    return build(kind, data)
+
+
+def build(kind: type[T], data: Any) -> T:
+    """A dataclass of that kind from plain data, every field checked; `Invalid` names the first that is wrong."""
+    if not isinstance(data, dict):
+        raise Invalid(f"{kind.__name__}: not an object")
+    hints: JSON = _hints(cast(Hashable, kind))
+    unknown = set(data) - set(hints)
+    if unknown:
+        raise Invalid(f"{kind.__name__}: unknown field {min(unknown)}")
+    try:
+        return kind(**{name: _value(f"{kind.__name__}.{name}", hints[name], value) for name, value in data.items()})
+    except TypeError as error:
+        raise Invalid(f"{kind.__name__}: {error}") from None
+
+
+@functools.cache
+def _hints(kind: Hashable) -> JSON:
+    return typing.get_type_hints(kind)
+
+
+def _value(where: str, hint: Any, value: Any) -> Any:
+    """`value` as `hint` wants it, for the few shapes that messages use."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        if value is None:
+            return None
+        return _value(where, next(a for a in args if a is not type(None)), value)
+    if origin is list and isinstance(value, list):
+        return [_value(where, args[0], item) for item in value]
+    if is_dataclass(hint) and isinstance(hint, type):
+        return build(hint, value)
+    if isinstance(hint, type) and issubclass(hint, StrEnum) and value in list(hint):
+        return hint(value)
+    if origin is dict and isinstance(value, dict):
+        return value
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if hint in (str, int, bool) and type(value) is hint:
+        return value
+    raise Invalid(f"{where}: {type(value).__name__} is not allowed here")

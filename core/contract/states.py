@@ -1,0 +1,104 @@
+"""The words for states, and the pure rules between them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Observed(StrEnum):
+    """What a driver sees of a VM on its host."""
+
+    ABSENT = "absent"
+    STOPPED = "stopped"
+    RUNNING = "running"
+    PAUSED = "paused"
+    CRASHED = "crashed"
+
+
+class Wanted(StrEnum):
+    """What the owner asked for last."""
+
+    STOPPED = "stopped"
+    RUNNING = "running"
+    PAUSED = "paused"
+    DELETED = "deleted"
+
+
+class Status(StrEnum):
+    """What a user reads: computed by `status()`, stored nowhere."""
+
+    CREATING = "creating"
+    CREATED = "created"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    PAUSED = "paused"
+    RESTORING = "restoring"
+    DELETING = "deleting"
+    CRASHED = "crashed"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class Kind(StrEnum):
+    """What an operation does; each is one command to one host."""
+
+    CREATE = "create"
+    START = "start"
+    STOP = "stop"
+    RESTART = "restart"
+    DELETE = "delete"
+    SNAPSHOT_CREATE = "snapshot_create"
+    SNAPSHOT_RESTORE = "snapshot_restore"
+    SNAPSHOT_DELETE = "snapshot_delete"
+
+
+class OperationState(StrEnum):
+    """An operation is live in the first two and never leaves the last three."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+LIVE = (OperationState.QUEUED, OperationState.RUNNING)
+ENDED = (OperationState.SUCCEEDED, OperationState.FAILED, OperationState.CANCELLED)
+
+UNDER_WAY = {
+    Kind.CREATE: Status.CREATING,
+    Kind.START: Status.STARTING,
+    Kind.STOP: Status.STOPPING,
+    Kind.RESTART: Status.STARTING,
+    Kind.DELETE: Status.DELETING,
+    Kind.SNAPSHOT_RESTORE: Status.RESTORING,
+}
+
+
+def status(
+    *,
+    wanted: str,
+    observed: str | None,
+    ever_started: bool,
+    live_kind: str | None,
+    host_silent: bool,
+) -> Status:
+    """What a user reads, from what is wanted, what was observed and what is under way.
+
+    A live operation speaks first (a snapshot does not change the word), then silence, then what was seen.
+    `observed` is None until the host has reported the VM once.
+    """
+    under_way = UNDER_WAY.get(Kind(live_kind)) if live_kind else None
+    if under_way is not None:
+        return under_way
+    if wanted == Wanted.DELETED:
+        return Status.DELETING
+    if observed is None or observed == Observed.ABSENT:
+        return Status.FAILED
+    if host_silent:
+        return Status.UNKNOWN
+    if observed == Observed.STOPPED:
+        return Status.STOPPED if ever_started else Status.CREATED
+    return Status(observed)

@@ -1,0 +1,115 @@
+"""Hands messages over, after the commit: commands to Celery by task name, everything else to Redis.
+
+Nothing here may fail a request: what does not arrive is sent again by a sweep (commands), replayed from the record
+(events) or answered by a deadline (calls).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from functools import cached_property
+
+import redis
+from celery import Celery
+from kombu import Exchange, Queue  # type: ignore[attr-defined]
+from kombu.exceptions import OperationalError
+
+from core.contract import channels
+from core.contract.messages import Call, Command, encode
+
+log = logging.getLogger(__name__)
+
+COMMAND_TASK = "corral.command"
+_DOWN_FOR_SECONDS = 1.0
+_TIMEOUT_SECONDS = 2.0
+
+
+def _queue(name: str) -> Queue:
+    """A queue that is only its list in Redis: no binding is kept there that a FLUSHALL could take away."""
+    return Queue(name, Exchange(""), routing_key=name, no_declare=True)  # type: ignore[no-untyped-call]
+
+
+class Dispatch:
+    """The way out of one process. After a failure it does not knock again for a second: nobody waits in a row."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._url = redis_url
+        self._down_until = 0.0
+
+    @cached_property
+    def redis(self) -> redis.Redis:
+        """The plain client; every command of it has a short deadline."""
+        return redis.Redis.from_url(
+            self._url,
+            socket_timeout=_TIMEOUT_SECONDS,
+            socket_connect_timeout=_TIMEOUT_SECONDS,
+            health_check_interval=10,
+            protocol=2,
+        )
+
+    @cached_property
+    def celery(self) -> Celery:
+        """A producer only: it has no tasks, no results and no queues of its own."""
+        app = Celery("corral", broker=self._url)
+        app.conf.update(
+            task_ignore_result=True,
+            task_serializer="json",
+            accept_content=["json"],
+            broker_transport_options={
+                "priority_steps": [0],
+                "socket_timeout": _TIMEOUT_SECONDS,
+                "socket_connect_timeout": _TIMEOUT_SECONDS,
+            },
+            broker_connection_timeout=_TIMEOUT_SECONDS,
+        )
+        return app
+
+    def command(self, host: str, command: Command) -> bool:
+        """Put a command on its host's queue; False when Redis did not take it."""
+        name = channels.command_queue(host)
+        label = f"{command.kind.replace('_', ' ')} {command.vm.name}"
+        return self.attempt(
+            lambda: self.celery.send_task(
+                COMMAND_TASK,
+                kwargs={"command": encode(command)},
+                task_id=f"{command.operation_id}.{command.attempt}",
+                queue=_queue(name),
+                shadow=label,
+                argsrepr="()",
+                kwargsrepr=f"{command.operation_id} attempt {command.attempt} on {host}",
+                retry=False,
+                ignore_result=True,
+            )
+        )
+
+    def publish(self, channel: str, text: str) -> bool:
+        """Publish to whoever listens now."""
+        return self.attempt(lambda: self.redis.publish(channel, text))
+
+    def call(self, host: str, call: Call) -> bool:
+        """Put a call on its host's list, which vanishes with the call's deadline."""
+        name = channels.calls(host)
+        seconds = max(1, int(call.deadline_at - time.time()) + 1)
+
+        def push() -> None:
+            with self.redis.pipeline(transaction=False) as pipeline:
+                pipeline.rpush(name, encode(call))
+                pipeline.expire(name, seconds, nx=True)
+                pipeline.expire(name, seconds, gt=True)
+                pipeline.execute()
+
+        return self.attempt(push)
+
+    def attempt(self, action: Callable[[], object]) -> bool:
+        """Whether `action` got through to Redis; it is not tried for a moment after one that did not."""
+        if time.monotonic() < self._down_until:
+            return False
+        try:
+            action()
+        except (redis.RedisError, OperationalError, OSError) as error:
+            self._down_until = time.monotonic() + _DOWN_FOR_SECONDS
+            log.warning("Redis did not take a message (it will be sent again): %s", type(error).__name__)
+            return False
+        return True

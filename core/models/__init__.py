@@ -1,0 +1,13 @@
+"""The tables. Each fact lives in one column with one writer."""
+
+from core.models.base import Base
+from core.models.events import Event
+from core.models.hosts import Host
+from core.models.idempotency import Idempotency
+from core.models.operations import Operation
+from core.models.secrets import Secret
+from core.models.snapshots import Snapshot
+from core.models.users import ApiKey, User
+from core.models.vms import Vm
+
+__all__ = ["ApiKey", "Base", "Event", "Host", "Idempotency", "Operation", "Secret", "Snapshot", "User", "Vm"]

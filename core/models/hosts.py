@@ -1,0 +1,40 @@
+"""The machines that run VMs, as their agents describe them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, CheckConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.models.base import JSON, Base, now
+
+
+class Host(Base):
+    """Capacity is what the agent offers; `reserved_*` are counters that only placement moves.
+
+    Resizing a host below what it has promised is allowed, so the CHECK holds the counters above zero, and the
+    conditional UPDATE that reserves holds them below capacity.
+    """
+
+    __tablename__ = "hosts"
+    __table_args__ = (
+        CheckConstraint("reserved_vcpus >= 0 AND reserved_memory_mb >= 0 AND reserved_disk_gb >= 0", name="reserved"),
+    )
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    boot_id: Mapped[str]
+    generation: Mapped[int] = mapped_column(BigInteger)
+    vcpus: Mapped[int]
+    memory_mb: Mapped[int]
+    disk_gb: Mapped[int]
+    reserved_vcpus: Mapped[int] = mapped_column(default=0, server_default="0")
+    reserved_memory_mb: Mapped[int] = mapped_column(default=0, server_default="0")
+    reserved_disk_gb: Mapped[int] = mapped_column(default=0, server_default="0")
+    drivers: Mapped[list[JSON]]
+    images: Mapped[list[str]]
+    facts: Mapped[JSON]
+    orphans: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
+    first_seen_at: Mapped[datetime] = mapped_column(default=now)
+    last_seen_at: Mapped[datetime]
+    silent_since: Mapped[datetime | None]

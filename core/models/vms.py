@@ -1,0 +1,48 @@
+"""The virtual machines."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.models.base import JSON, Base, new_id, now
+
+
+class Vm(Base):
+    """What is wanted of a VM beside what was observed of it; its status is computed from both.
+
+    `observed_generation` is that of the report last applied. `reserved` says that its size is counted on its host.
+    A name is unique among one owner's VMs that are not deleted.
+    """
+
+    __tablename__ = "vms"
+    __table_args__ = (
+        Index("uq_vms_owner_id_name", "owner_id", "name", unique=True, postgresql_where=text("deleted_at IS NULL")),
+        Index("ix_vms_host_name_present", "host_name", postgresql_where=text("deleted_at IS NULL")),
+        Index("ix_vms_created_at_id_present", "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("vm"))
+    name: Mapped[str]
+    owner_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
+    hypervisor: Mapped[str]
+    host_name: Mapped[str] = mapped_column(ForeignKey("hosts.name"))
+    os_type: Mapped[str]
+    image: Mapped[str]
+    vcpus: Mapped[int]
+    memory_mb: Mapped[int]
+    disk_gb: Mapped[int]
+    network: Mapped[JSON]
+    hardware: Mapped[JSON]
+    wanted: Mapped[str]
+    reserved: Mapped[bool]
+    observed: Mapped[str | None]
+    observed_generation: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    observed_at: Mapped[datetime | None]
+    observed_reason: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    started_at: Mapped[datetime | None]
+    stopped_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]

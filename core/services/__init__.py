@@ -1,0 +1,1 @@
+"""The rules, a module per noun, functions as verbs; each works in the transaction that it is given."""

@@ -1,0 +1,118 @@
+"""Recording what happened, telling who listens, and replaying it to who was away."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.orm import Session
+
+from core.contract import channels
+from core.database import after_commit, before_commit
+from core.models import Event, Operation, Vm
+from core.models.base import now
+from core.services.context import Actor, dispatch_of
+
+# The lock that numbers events in the order of their commits: taken last, so held for little more than the commit.
+_ORDER_LOCK = 0x434F5252
+REPLAY_LIMIT = 1000
+
+
+@dataclass(frozen=True)
+class Note:
+    """One event as it is published and replayed: plain data, `at` in ISO 8601 UTC."""
+
+    seq: int
+    type: str
+    at: str
+    owner_id: str | None
+    vm_id: str | None
+    vm_name: str | None
+    operation_id: str | None
+    host_name: str | None
+    data: dict[str, Any]
+
+    def visible_to(self, actor: Actor) -> bool:
+        """Whether that caller may hear of it: events of a VM are its owner's and the administrators'."""
+        return actor.is_admin or (self.owner_id is not None and self.owner_id == actor.user_id)
+
+
+def iso(moment: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds: 2025-10-01T12:00:00.000Z."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def of_vm(session: Session, type_: str, vm: Vm, data: dict[str, Any], operation: Operation | None = None) -> None:
+    """An event about a VM, perhaps in the course of an operation."""
+    _add(
+        session,
+        type=type_,
+        owner_id=vm.owner_id,
+        vm_id=vm.id,
+        vm_name=vm.name,
+        operation_id=operation.id if operation else None,
+        host_name=vm.host_name,
+        data=data,
+    )
+
+
+def of_host(session: Session, type_: str, host_name: str, data: dict[str, Any]) -> None:
+    """An event about a host, for administrators."""
+    _add(
+        session,
+        type=type_,
+        owner_id=None,
+        vm_id=None,
+        vm_name=None,
+        operation_id=None,
+        host_name=host_name,
+        data=data,
+    )
+
+
+def replay(session: Session, actor: Actor, after: int, vm_id: str | None = None) -> list[Note]:
+    """The events after that number which the caller may hear, oldest first, `REPLAY_LIMIT` at most."""
+    query = select(Event).where(Event.seq > after).order_by(Event.seq).limit(REPLAY_LIMIT)
+    if vm_id is not None:
+        query = query.where(Event.vm_id == vm_id)
+    if not actor.is_admin:
+        query = query.where(Event.owner_id == actor.user_id)
+    return [_note(event) for event in session.scalars(query)]
+
+
+def last_seq(session: Session) -> int:
+    """The number of the newest event, 0 before the first."""
+    return session.scalar(select(func.max(Event.seq))) or 0
+
+
+def _add(session: Session, **values: Any) -> None:
+    session.info.setdefault("events", []).append(values | {"at": now()})
+    before_commit(session, "events", _flush)
+
+
+def _flush(session: Session) -> None:
+    rows = session.info.pop("events")
+    session.flush()
+    session.execute(select(func.pg_advisory_xact_lock(_ORDER_LOCK)))
+    events = session.scalars(insert(Event).returning(Event, sort_by_parameter_order=True), rows)
+    notes = [_note(event) for event in events]
+    dispatch = dispatch_of(session)
+    text = json.dumps([note.__dict__ for note in notes], separators=(",", ":"))
+    after_commit(session, lambda: dispatch.publish(channels.EVENTS, text))
+
+
+def _note(event: Event) -> Note:
+    return Note(
+        seq=event.seq,
+        type=event.type,
+        at=iso(event.at),
+        owner_id=event.owner_id,
+        vm_id=event.vm_id,
+        vm_name=event.vm_name,
+        operation_id=event.operation_id,
+        host_name=event.host_name,
+        data=event.data,
+    )

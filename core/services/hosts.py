@@ -1,0 +1,107 @@
+"""Hosts: what they offer, what is reserved there, and whether they are heard of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from core.contract.errors import Invalid, NoCapacity, NotFound
+from core.models import Host, Vm
+from core.placement import Choice, Demand, Offer, rank
+from core.services.context import Actor
+
+if TYPE_CHECKING:
+    from core.services.vms import VmRequest
+
+
+def list_of(session: Session, actor: Actor) -> list[Host]:
+    """All hosts, by name. Who may log in may see them: a VM's placement is no secret of another's."""
+    return list(session.scalars(select(Host).order_by(Host.name)))
+
+
+def get(session: Session, actor: Actor, name: str) -> Host:
+    """One host; `NotFound`."""
+    host = session.get(Host, name)
+    if host is None:
+        raise NotFound(f"host '{name}' not found")
+    return host
+
+
+def reserve(session: Session, request: VmRequest) -> Choice:
+    """Choose a host and count the VM on it, at once or not at all.
+
+    The choice is made without a lock; the conditional UPDATE decides. When another request took the room meanwhile,
+    the next choice is tried. `NoCapacity` lists every host and why not; `Invalid` for a host or hypervisor unknown.
+    """
+    offers = [_offer(host) for host in session.scalars(select(Host).execution_options(populate_existing=True))]
+    _check_known(offers, request)
+    demand = Demand(request.hypervisors, request.image, request.vcpus, request.memory_mb, request.disk_gb, request.host)
+    choices, rejected = rank(offers, demand)
+    for choice in choices:
+        if _take(session, choice.host, request):
+            return choice
+        rejected[choice.host] = "was filled by another request at this moment"
+    raise NoCapacity(
+        f"no host takes a VM with {request.vcpus} vCPUs, {request.memory_mb} MB memory and {request.disk_gb} GB disk",
+        rejected=[{"host": name, "reason": reason} for name, reason in sorted(rejected.items())],
+    )
+
+
+def release(session: Session, vm: Vm) -> None:
+    """Give back what a VM had reserved, once."""
+    if not vm.reserved:
+        return
+    vm.reserved = False
+    session.execute(
+        update(Host)
+        .where(Host.name == vm.host_name)
+        .values(
+            reserved_vcpus=Host.reserved_vcpus - vm.vcpus,
+            reserved_memory_mb=Host.reserved_memory_mb - vm.memory_mb,
+            reserved_disk_gb=Host.reserved_disk_gb - vm.disk_gb,
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _take(session: Session, name: str, request: VmRequest) -> bool:
+    taken = session.scalar(
+        update(Host)
+        .where(
+            Host.name == name,
+            Host.reserved_vcpus + request.vcpus <= Host.vcpus,
+            Host.reserved_memory_mb + request.memory_mb <= Host.memory_mb,
+            Host.reserved_disk_gb + request.disk_gb <= Host.disk_gb,
+        )
+        .values(
+            reserved_vcpus=Host.reserved_vcpus + request.vcpus,
+            reserved_memory_mb=Host.reserved_memory_mb + request.memory_mb,
+            reserved_disk_gb=Host.reserved_disk_gb + request.disk_gb,
+        )
+        .returning(Host.name)
+        .execution_options(synchronize_session=False)
+    )
+    return taken is not None
+
+
+def _check_known(offers: list[Offer], request: VmRequest) -> None:
+    if request.host is not None and request.host not in {offer.name for offer in offers}:
+        raise Invalid(f"there is no host '{request.host}'", field="host")
+    if not request.image:
+        return
+    if offers and not any(request.image in offer.images for offer in offers):
+        raise Invalid(f"there is no image '{request.image}' on any host", field="template", code="image_not_found")
+
+
+def _offer(host: Host) -> Offer:
+    return Offer(
+        name=host.name,
+        silent=host.silent_since is not None,
+        hypervisors={driver["name"]: "" if driver["healthy"] else driver["problem"] for driver in host.drivers},
+        images=frozenset(host.images),
+        free_vcpus=host.vcpus - host.reserved_vcpus,
+        free_memory_mb=host.memory_mb - host.reserved_memory_mb,
+        free_disk_gb=host.disk_gb - host.reserved_disk_gb,
+    )

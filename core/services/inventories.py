@@ -1,0 +1,74 @@
+"""Recording what a host is and has, and holding it against the tables."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from core.contract.messages import Inventory, Observation
+from core.contract.states import LIVE, Observed, Wanted
+from core.models import Host, Operation, Vm
+from core.models.base import now
+from core.services import events, vms
+from core.services.reports import observe
+from core.services.status import status_of
+
+
+def record(session: Session, inventory: Inventory) -> None:
+    """Apply an inventory: every VM that the tables or the host say is there, then the host's row.
+
+    In that order, as everywhere: a VM's row is locked before its host's.
+    """
+    known = session.get(Host, inventory.host, populate_existing=True)
+    if known is not None and inventory.generation <= known.generation:
+        return
+    orphans = _reconcile(session, inventory) if known is not None else [seen.vm_id for seen in inventory.vms]
+    values = {
+        "boot_id": inventory.boot_id,
+        "generation": inventory.generation,
+        "vcpus": inventory.vcpus,
+        "memory_mb": inventory.memory_mb,
+        "disk_gb": inventory.disk_gb,
+        "drivers": [asdict(health) for health in inventory.drivers],
+        "images": inventory.images,
+        "facts": inventory.facts,
+        "orphans": sorted(orphans),
+    }
+    seen_at = datetime.fromtimestamp(inventory.at, UTC)
+    statement = insert(Host).values(name=inventory.host, first_seen_at=now(), last_seen_at=seen_at, **values)
+    session.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
+    if known is None:
+        events.of_host(session, "host_joined", inventory.host, {"host": inventory.host})
+
+
+def _reconcile(session: Session, inventory: Inventory) -> set[str]:
+    """Adopt what was seen, mark what is gone or crashed, and return what nobody knows.
+
+    A VM with an operation under way is left to that operation's reports.
+    """
+    seen = {observation.vm_id: observation for observation in inventory.vms}
+    live = select(Operation.vm_id).where(Operation.state.in_(LIVE))
+    here = list(session.scalars(select(Vm).where(Vm.host_name == inventory.host, Vm.deleted_at.is_(None))))
+    busy = set(session.scalars(live.where(Operation.host_name == inventory.host)))
+    for vm in here:
+        observation = seen.get(vm.id) or Observation(vm.id, Observed.ABSENT, reason="its host no longer has it")
+        if vm.id not in busy and _differs(vm, observation):
+            _apply(session, vm, observation, inventory.generation)
+    return set(seen) - {vm.id for vm in here}
+
+
+def _differs(vm: Vm, seen: Observation) -> bool:
+    return vm.observed != seen.state and not (vm.observed is None and seen.state == Observed.ABSENT)
+
+
+def _apply(session: Session, vm: Vm, seen: Observation, generation: int) -> None:
+    locked = session.get_one(Vm, vm.id, with_for_update=True, populate_existing=True)
+    before = status_of(locked, None)
+    observe(locked, seen, generation)
+    if locked.wanted != Wanted.DELETED:
+        locked.wanted = Wanted.RUNNING if seen.state == Observed.RUNNING else locked.wanted
+    vms.status_changed(session, locked, before, status_of(locked, None))

@@ -1,0 +1,92 @@
+"""Reading VMs: one with its status, or a page of many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy.orm import Session
+
+from core.contract.errors import Invalid
+from core.contract.states import LIVE, Status
+from core.models import Host, Operation, Vm
+from core.services import vms
+from core.services.context import Actor
+from core.services.status import status_column
+
+_SORTS = {
+    "created_at": Vm.created_at,
+    "name": Vm.name,
+    "memory_mb": Vm.memory_mb,
+    "vcpus": Vm.vcpus,
+    "os_type": Vm.os_type,
+}
+SORTS = (*_SORTS, "status")
+
+
+@dataclass(frozen=True)
+class VmView:
+    """A VM with its computed status; `last_seen_at` is its host's when the status is unknown."""
+
+    vm: Vm
+    status: Status
+    host: Host
+    live: Operation | None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which VMs, in which order."""
+
+    status: str | None = None
+    os_type: str | None = None
+    host: str | None = None
+    sort: str = "created_at"
+    order: str = "asc"
+    limit: int | None = 50
+    offset: int = 0
+
+
+def view(session: Session, actor: Actor, ref: str) -> VmView:
+    """One VM by name or id; `NotFound` as `vms.get` says."""
+    vm = vms.get(session, actor, ref)
+    row = session.execute(_query().where(Vm.id == vm.id)).one()
+    return _view(row)
+
+
+def page(session: Session, actor: Actor, wanted: Page) -> tuple[list[VmView], int]:
+    """A page of the VMs that the caller may see, and how many match in all. The order is total: ties go by id."""
+    conditions: list[ColumnElement[bool]] = [Vm.deleted_at.is_(None)]
+    if not actor.is_admin:
+        conditions.append(Vm.owner_id == actor.user_id)
+    if wanted.os_type is not None:
+        conditions.append(Vm.os_type == wanted.os_type)
+    if wanted.host is not None:
+        conditions.append(Vm.host_name == wanted.host)
+    counted = select(func.count()).select_from(Vm)
+    if wanted.status is not None:
+        conditions.append(status_column() == wanted.status)
+        counted = _joined(counted)
+    total = session.scalar(counted.where(*conditions)) or 0
+    if wanted.sort not in SORTS:
+        raise Invalid(f"can't sort by '{wanted.sort}'; choose one of {', '.join(SORTS)}", field="sort")
+    column: Any = _SORTS.get(wanted.sort, status_column())
+    ordering = (column.desc(), Vm.id.desc()) if wanted.order == "desc" else (column, Vm.id)
+    query = _query().where(*conditions).order_by(*ordering).limit(wanted.limit).offset(wanted.offset)
+    return [_view(row) for row in session.execute(query)], total
+
+
+def _joined(query: Any) -> Any:
+    live = and_(Operation.vm_id == Vm.id, Operation.state.in_(LIVE))
+    return query.join(Host, Host.name == Vm.host_name).outerjoin(Operation, live)
+
+
+def _query() -> Select[Any]:
+    query: Select[Any] = _joined(select(Vm, status_column(), Host, Operation).select_from(Vm))
+    return query
+
+
+def _view(row: Any) -> VmView:
+    vm, word, host, live = row
+    return VmView(vm, Status(word), host, live)

@@ -1,0 +1,206 @@
+"""Operations: begun with their command, listed, cancelled, and ended by what the agent reports."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from core.contract.errors import Conflict, Invalid, NotFound
+from core.contract.messages import Call, Command, Failure, ImageRef, VmSpec
+from core.contract.states import ENDED, LIVE, Kind, OperationState
+from core.database import after_commit, violates
+from core.models import Operation, Vm
+from core.models.base import JSON, now
+from core.services import events
+from core.services.context import Actor, dispatch_of
+
+# How long each kind may take, in seconds. Slow emulation and big disks fit; a stop adds its grace.
+_SECONDS = {
+    Kind.CREATE: 900,
+    Kind.START: 300,
+    Kind.STOP: 120,
+    Kind.RESTART: 420,
+    Kind.DELETE: 3600,
+    Kind.SNAPSHOT_CREATE: 1800,
+    Kind.SNAPSHOT_RESTORE: 1800,
+    Kind.SNAPSHOT_DELETE: 600,
+}
+_FIRST_RESEND = timedelta(seconds=3)
+
+
+def live_of(session: Session, vm: Vm) -> Operation | None:
+    """The operation under way on a VM."""
+    return session.scalar(select(Operation).where(Operation.vm_id == vm.id, Operation.state.in_(LIVE)))
+
+
+def begin(session: Session, actor: Actor, vm: Vm, kind: Kind, params: JSON | None = None) -> Operation:
+    """Accept an operation: its row and event now, its command after the commit.
+
+    `Conflict` when another is under way on that VM; its id is in the details.
+    """
+    params = params or {}
+    seconds = _SECONDS[kind] + float(params.get("grace_seconds", 0))
+    operation = Operation(
+        kind=kind,
+        state=OperationState.QUEUED,
+        vm_id=vm.id,
+        vm_name=vm.name,
+        host_name=vm.host_name,
+        owner_id=vm.owner_id,
+        actor_id=actor.user_id,
+        request_id=actor.request_id,
+        params=params,
+        attempt=1,
+        send_at=now() + _FIRST_RESEND,
+        deadline_at=now() + timedelta(seconds=seconds),
+    )
+    other = live_of(session, vm)
+    if other is not None:
+        raise busy(vm, other)
+    session.add(operation)
+    try:
+        session.flush()
+    except IntegrityError as error:
+        if violates(error, "uq_operations_vm_id_live"):
+            raise Conflict(f"another operation on VM '{vm.name}' has just begun", vm=vm.name) from None
+        raise
+    tell(session, vm, operation)
+    send(session, vm, operation)
+    return operation
+
+
+def busy(vm: Vm, other: Operation) -> Conflict:
+    """The error that names the operation in the way."""
+    what = other.kind.replace("_", " ")
+    return Conflict(
+        f"a {what} of VM '{vm.name}' is under way ({other.id}); wait for it or cancel it", operation_id=other.id
+    )
+
+
+def send(session: Session, vm: Vm, operation: Operation) -> None:
+    """Hand the command over after the commit. If that message is lost, the sweep sends it again."""
+    dispatch, host, command = dispatch_of(session), operation.host_name, command_of(vm, operation)
+    after_commit(session, lambda: dispatch.command(host, command))
+
+
+def command_of(vm: Vm, operation: Operation) -> Command:
+    """The message that asks the host for this operation."""
+    return Command(
+        operation_id=operation.id,
+        attempt=operation.attempt,
+        kind=Kind(operation.kind),
+        vm=spec_of(vm),
+        params=operation.params,
+        deadline_at=operation.deadline_at.timestamp(),
+    )
+
+
+def spec_of(vm: Vm) -> VmSpec:
+    """A VM as its driver needs to know it."""
+    return VmSpec(
+        id=vm.id,
+        name=vm.name,
+        hypervisor=vm.hypervisor,
+        os_type=vm.os_type,
+        vcpus=vm.vcpus,
+        memory_mb=vm.memory_mb,
+        disk_gb=vm.disk_gb,
+        image=ImageRef(vm.image) if vm.image else None,
+        network=vm.network,
+        hardware=vm.hardware,
+    )
+
+
+def tell(session: Session, vm: Vm, operation: Operation) -> None:
+    """The event that an operation has changed; whoever waits for it hears this one."""
+    data: dict[str, Any] = {"operation_id": operation.id, "kind": operation.kind, "state": operation.state}
+    if operation.progress:
+        data["progress"] = operation.progress
+    if operation.error:
+        data["error"] = operation.error
+    events.of_vm(session, "operation", vm, data, operation)
+
+
+def settle(
+    operation: Operation, state: OperationState, *, result: JSON | None = None, failure: Failure | None = None
+) -> None:
+    """End a live operation."""
+    operation.state = state
+    operation.ended_at = now()
+    operation.result = result
+    if failure is not None:
+        operation.error = {
+            "code": failure.code,
+            "message": failure.message,
+            "retryable": failure.retryable,
+            "details": failure.details,
+        }
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which operations to list: of one VM (name or id), in one state, of one kind."""
+
+    vm: str | None = None
+    state: str | None = None
+    kind: str | None = None
+    limit: int = 50
+    offset: int = 0
+
+
+def list_of(session: Session, actor: Actor, wanted: Wanted) -> tuple[list[Operation], int]:
+    """The caller's operations, newest first, and how many match."""
+    conditions: list[ColumnElement[bool]] = []
+    if not actor.is_admin:
+        conditions.append(Operation.owner_id == actor.user_id)
+    if wanted.vm is not None:
+        conditions.append((Operation.vm_id == wanted.vm) | (Operation.vm_name == wanted.vm))
+    if wanted.state is not None:
+        conditions.append(Operation.state == wanted.state)
+    if wanted.kind is not None:
+        conditions.append(Operation.kind == wanted.kind)
+    total = session.scalar(select(func.count()).select_from(Operation).where(*conditions)) or 0
+    query = select(Operation).where(*conditions).order_by(Operation.accepted_at.desc(), Operation.id)
+    return list(session.scalars(query.limit(wanted.limit).offset(wanted.offset))), total
+
+
+def get(session: Session, actor: Actor, operation_id: str) -> Operation:
+    """One operation; `NotFound` when it isn't there or is someone else's."""
+    operation = session.get(Operation, operation_id)
+    if operation is None or not (actor.is_admin or operation.owner_id == actor.user_id):
+        raise NotFound(f"operation '{operation_id}' not found")
+    return operation
+
+
+def cancel(session: Session, actor: Actor, operation_id: str) -> Operation:
+    """Ask for an end to a live operation; its host decides whether it was in time. `Conflict` once it has ended."""
+    actor.must_write()
+    get(session, actor, operation_id)
+    operation = session.get_one(Operation, operation_id, with_for_update=True, populate_existing=True)
+    if operation.kind == Kind.DELETE:
+        raise Invalid("a delete can't be cancelled", code="invalid_state")
+    if operation.state in ENDED:
+        raise Conflict(f"operation '{operation_id}' has already {operation.state}", code="invalid_state")
+    operation.cancel_requested_at = operation.cancel_requested_at or now()
+    send_cancel(session, operation)
+    return operation
+
+
+def send_cancel(session: Session, operation: Operation) -> None:
+    """Ask the agent, after the commit, to stop that operation. Nobody listens for the reply: its report tells."""
+    call = Call(
+        id=uuid.uuid4().hex,
+        verb="cancel",
+        reply_to="",
+        deadline_at=time.time() + 30,
+        params={"operation_id": operation.id},
+    )
+    dispatch, host = dispatch_of(session), operation.host_name
+    after_commit(session, lambda: dispatch.call(host, call))

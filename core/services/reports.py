@@ -1,0 +1,114 @@
+"""Recording what agents report of commands. Every change is conditional, so a report twice or late does no harm."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from core.contract.messages import Observation, Report
+from core.contract.states import LIVE, Kind, Observed, OperationState, Wanted
+from core.models import Operation, Snapshot, Vm
+from core.models.base import now
+from core.services import events, hosts, operations, vms
+from core.services.status import status_of
+
+log = logging.getLogger(__name__)
+
+_ENDINGS = {
+    "succeeded": OperationState.SUCCEEDED,
+    "failed": OperationState.FAILED,
+    "cancelled": OperationState.CANCELLED,
+}
+
+
+def record(session: Session, report: Report) -> None:
+    """Apply one report: the operation first, then what was seen of its VM."""
+    operation = session.get(Operation, report.operation_id)
+    if operation is None or operation.host_name != report.host:
+        log.warning("host %s reports operation %s, which is not its own", report.host, report.operation_id)
+        return
+    vm = session.get_one(Vm, operation.vm_id, with_for_update=True, populate_existing=True)
+    operation = session.get_one(Operation, report.operation_id, with_for_update=True, populate_existing=True)
+    live = operation.state in LIVE
+    before = status_of(vm, operation if live else operations.live_of(session, vm))
+    if report.observation is not None:
+        observe(vm, report.observation, report.generation)
+    if live:
+        _advance(session, vm, operation, report)
+    still_live = operation if operation.state in LIVE else operations.live_of(session, vm)
+    if vm.deleted_at is None:
+        vms.status_changed(session, vm, before, status_of(vm, still_live), operation)
+
+
+def observe(vm: Vm, seen: Observation, generation: int) -> None:
+    """Take over what was seen, unless something newer was applied already."""
+    if generation <= vm.observed_generation or vm.deleted_at is not None:
+        return
+    vm.observed_generation = generation
+    vm.observed_at = now()
+    was, vm.observed, vm.observed_reason = vm.observed, seen.state, seen.reason
+    if seen.started_at is not None:
+        vm.started_at = datetime.fromtimestamp(seen.started_at, UTC)
+    if was in (Observed.RUNNING, Observed.PAUSED) and seen.state in (Observed.STOPPED, Observed.CRASHED):
+        vm.stopped_at = now()
+
+
+def _advance(session: Session, vm: Vm, operation: Operation, report: Report) -> None:
+    if operation.begun_at is None:
+        operation.begun_at = datetime.fromtimestamp(report.at, UTC)
+    ending = _ENDINGS.get(report.phase)
+    if ending is None:
+        operation.state = OperationState.RUNNING
+        operation.progress = report.progress or operation.progress
+    else:
+        operations.settle(operation, ending, result=report.result, failure=report.failure)
+        session.flush()
+        if ending == OperationState.SUCCEEDED:
+            _succeeded(session, vm, operation, report)
+        else:
+            not_succeeded(session, vm, operation)
+    operations.tell(session, vm, operation)
+
+
+def _succeeded(session: Session, vm: Vm, operation: Operation, report: Report) -> None:
+    match Kind(operation.kind):
+        case Kind.CREATE:
+            events.of_vm(session, "vm_created", vm, {"vm_name": vm.name, "user_id": vm.owner_id}, operation)
+        case Kind.DELETE:
+            _deleted(session, vm, operation)
+        case Kind.SNAPSHOT_CREATE:
+            snapshot = _snapshot(session, operation)
+            if snapshot is not None:
+                snapshot.size_bytes = report.result.get("size_bytes", 0)
+                snapshot.checksum = report.result.get("checksum", "")
+                snapshot.include_memory = bool(report.result.get("include_memory", snapshot.include_memory))
+                snapshot.ready_at = now()
+        case Kind.SNAPSHOT_DELETE:
+            session.execute(delete(Snapshot).where(Snapshot.id == operation.params["snapshot_id"]))
+        case _:
+            pass
+
+
+def _deleted(session: Session, vm: Vm, operation: Operation) -> None:
+    vm.deleted_at = now()
+    vm.observed = Observed.ABSENT
+    hosts.release(session, vm)
+    session.execute(delete(Snapshot).where(Snapshot.vm_id == vm.id))
+    events.of_vm(session, "vm_deleted", vm, {"vm_name": vm.name, "user_id": vm.owner_id}, operation)
+
+
+def not_succeeded(session: Session, vm: Vm, operation: Operation) -> None:
+    """What was wanted was not reached: what is there now is what is wanted, until someone asks anew."""
+    if operation.kind == Kind.SNAPSHOT_CREATE:
+        session.execute(delete(Snapshot).where(Snapshot.id == operation.params["snapshot_id"]))
+    elif operation.kind == Kind.CREATE and vm.observed in (None, Observed.ABSENT):
+        hosts.release(session, vm)
+    elif operation.kind != Kind.DELETE:
+        vm.wanted = Wanted.RUNNING if vm.observed == Observed.RUNNING else Wanted.STOPPED
+
+
+def _snapshot(session: Session, operation: Operation) -> Snapshot | None:
+    return session.scalar(select(Snapshot).where(Snapshot.id == operation.params["snapshot_id"]))

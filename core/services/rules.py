@@ -1,0 +1,51 @@
+"""Pure: whether a thing may be done to a VM as it stands. Each raises the error that says why not."""
+
+from __future__ import annotations
+
+from core.contract.errors import Conflict, Unavailable, Unsupported
+from core.contract.states import Observed
+from core.models import Host, Vm
+
+
+def must_be_reachable(vm: Vm, host: Host) -> None:
+    """The VM's host is heard of."""
+    if host.silent_since is not None:
+        since = f"{host.silent_since:%Y-%m-%d %H:%M:%S} UTC"
+        raise Unavailable(f"host '{host.name}' of VM '{vm.name}' has been silent since {since}", host=host.name)
+
+
+def must_exist(vm: Vm) -> None:
+    """The VM was made on its host."""
+    if vm.observed is None or vm.observed == Observed.ABSENT:
+        raise Conflict(f"VM '{vm.name}' was not created successfully; delete it", code="invalid_state")
+
+
+def may_start(vm: Vm) -> None:
+    """Stopped or crashed."""
+    must_exist(vm)
+    if vm.observed == Observed.RUNNING:
+        raise Conflict(f"VM '{vm.name}' is already running", code="vm_already_running")
+    if vm.observed == Observed.PAUSED:
+        raise Conflict(f"VM '{vm.name}' is paused; resume it", code="invalid_state")
+
+
+def must_run(vm: Vm) -> None:
+    """Running, as far as was seen."""
+    must_exist(vm)
+    if vm.observed != Observed.RUNNING:
+        raise Conflict(f"VM '{vm.name}' is not running; start it first", code="vm_not_running")
+
+
+def may_stop(vm: Vm) -> None:
+    """Running or paused."""
+    must_exist(vm)
+    if vm.observed not in (Observed.RUNNING, Observed.PAUSED):
+        raise Conflict(f"VM '{vm.name}' is not running", code="vm_not_running")
+
+
+def must_support(vm: Vm, host: Host, capability: str) -> None:
+    """The VM's driver, on its host, has that capability."""
+    for driver in host.drivers:
+        if driver["name"] == vm.hypervisor and capability in driver["capabilities"]:
+            return
+    raise Unsupported(f"the hypervisor '{vm.hypervisor}' of VM '{vm.name}' does not offer {capability}")

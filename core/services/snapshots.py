@@ -1,0 +1,84 @@
+"""Snapshots of a VM."""
+
+from __future__ import annotations
+
+import re
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from core.contract.errors import Conflict, Invalid, NotFound
+from core.contract.states import Kind, Observed, Wanted
+from core.database import violates
+from core.models import Operation, Snapshot, Vm
+from core.services import operations, rules, vms
+from core.services.context import Actor
+from core.services.status import status_of
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+def list_of(session: Session, actor: Actor, ref: str) -> tuple[Vm, list[Snapshot]]:
+    """The finished snapshots of a VM, oldest first."""
+    vm = vms.get(session, actor, ref)
+    query = select(Snapshot).where(Snapshot.vm_id == vm.id, Snapshot.ready_at.is_not(None))
+    return vm, list(session.scalars(query.order_by(Snapshot.created_at, Snapshot.id)))
+
+
+def get(session: Session, vm: Vm, ref: str) -> Snapshot:
+    """A finished snapshot by name or id; `NotFound`."""
+    query = select(Snapshot).where(Snapshot.vm_id == vm.id, (Snapshot.name == ref) | (Snapshot.id == ref))
+    snapshot = next(iter(session.scalars(query.order_by(Snapshot.id != ref))), None)
+    if snapshot is None or snapshot.ready_at is None:
+        raise NotFound(f"snapshot '{ref}' of VM '{vm.name}' not found", code="snapshot_not_found")
+    return snapshot
+
+
+def create(session: Session, actor: Actor, ref: str, *, name: str, description: str, include_memory: bool) -> Operation:
+    """Take one. Memory goes in if asked and the VM runs. Names are unique per VM: `Conflict`."""
+    if not NAME.fullmatch(name):
+        raise Invalid("a snapshot's name has 1 to 63 letters, digits, '.', '_' or '-'", field="name")
+    vm, host = vms.to_change(session, actor, ref)
+    rules.must_exist(vm)
+    rules.must_support(vm, host, "snapshots")
+    with_memory = include_memory and vm.observed in (Observed.RUNNING, Observed.PAUSED)
+    if with_memory:
+        rules.must_support(vm, host, "snapshots_with_memory")
+    snapshot = Snapshot(
+        vm_id=vm.id,
+        name=name,
+        description=description,
+        include_memory=with_memory,
+        vm_status=status_of(vm, None),
+        vcpus=vm.vcpus,
+        memory_mb=vm.memory_mb,
+    )
+    session.add(snapshot)
+    try:
+        session.flush()
+    except IntegrityError as error:
+        if violates(error, "uq_snapshots_vm_id_name"):
+            raise Conflict(f"snapshot '{name}' of VM '{vm.name}' already exists") from None
+        raise
+    params = {"snapshot_id": snapshot.id, "name": name, "include_memory": with_memory}
+    return operations.begin(session, actor, vm, Kind.SNAPSHOT_CREATE, params)
+
+
+def restore(session: Session, actor: Actor, ref: str, snapshot_ref: str, *, start: bool | None = None) -> Operation:
+    """Bring the VM back to it, running or not as `start` says; None: as it was then."""
+    vm, host = vms.to_change(session, actor, ref)
+    rules.must_support(vm, host, "snapshots")
+    snapshot = get(session, vm, snapshot_ref)
+    runs = snapshot.vm_status == "running" if start is None else start
+    params = {"snapshot_id": snapshot.id, "start": start, "previous_state": str(vm.observed)}
+    wanted = Wanted.RUNNING if runs else Wanted.STOPPED
+    return vms.begin(session, actor, vm, Kind.SNAPSHOT_RESTORE, params, wanted=wanted)
+
+
+def delete(session: Session, actor: Actor, ref: str, snapshot_ref: str) -> Operation:
+    """Remove one, in any order."""
+    vm, host = vms.to_change(session, actor, ref)
+    rules.must_support(vm, host, "snapshots")
+    snapshot = get(session, vm, snapshot_ref)
+    return operations.begin(session, actor, vm, Kind.SNAPSHOT_DELETE, {"snapshot_id": snapshot.id})

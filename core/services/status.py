@@ -1,0 +1,40 @@
+"""A VM's status: in Python for one VM, in SQL for a list that filters and sorts by it.
+
+The rule is `states.status`; the SQL says the same, and a test holds the two together over every combination.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, case, literal, or_
+
+from core.contract.states import UNDER_WAY, Observed, Status, Wanted, status
+from core.models import Host, Operation, Vm
+
+
+def status_of(vm: Vm, live: Operation | None, host: Host | None = None) -> Status:
+    """The status of one VM; without `host` as if it were heard of."""
+    return status(
+        wanted=vm.wanted,
+        observed=vm.observed,
+        ever_started=vm.started_at is not None,
+        live_kind=live.kind if live else None,
+        host_silent=host is not None and host.silent_since is not None,
+    )
+
+
+def status_column() -> ColumnElement[str]:
+    """The same as SQL, over `vms` joined with `hosts` and, left, with the live `operations`."""
+    return case(
+        {kind: literal(word.value) for kind, word in UNDER_WAY.items()},
+        value=Operation.kind,
+        else_=case(
+            (Vm.wanted == Wanted.DELETED, Status.DELETING.value),
+            (or_(Vm.observed.is_(None), Vm.observed == Observed.ABSENT), Status.FAILED.value),
+            (Host.silent_since.is_not(None), Status.UNKNOWN.value),
+            (
+                Vm.observed == Observed.STOPPED,
+                case((Vm.started_at.is_not(None), Status.STOPPED.value), else_=Status.CREATED.value),
+            ),
+            else_=Vm.observed,
+        ),
+    )

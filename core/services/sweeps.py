@@ -1,0 +1,96 @@
+"""Sweeps take no argument and re-read the world: each is right whenever it runs, and however often."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from core.contract import channels
+from core.contract.errors import Invalid
+from core.contract.messages import Failure, Heartbeat, decode
+from core.contract.states import LIVE, OperationState
+from core.models import Host, Operation, Vm
+from core.models.base import now
+from core.services import events, operations, reports, vms
+from core.services.context import dispatch_of
+from core.services.status import status_of
+
+_BATCH = 200
+_LONGEST_PAUSE_SECONDS = 60
+# The agent ends what runs past its deadline by itself; this is for agents that can't say so any more.
+_DEADLINE_MARGIN = timedelta(seconds=15)
+
+
+def heartbeats(session: Session, silent_after: timedelta) -> None:
+    """Note when each host was last heard of, and tell when one falls silent or is back."""
+    beats = dispatch_of(session).redis.hgetall(channels.HEARTBEATS)
+    for name, text in dict(beats).items():  # type: ignore[arg-type]
+        try:
+            at = datetime.fromtimestamp(decode(Heartbeat, text).at, UTC)
+        except (Invalid, OverflowError, ValueError):
+            continue
+        heard = update(Host).where(Host.name == name.decode(), Host.last_seen_at < min(at, now()))
+        session.execute(heard.values(last_seen_at=min(at, now())).execution_options(synchronize_session=False))
+    _silence(session, now() - silent_after)
+
+
+def _silence(session: Session, since: datetime) -> None:
+    for host in session.scalars(select(Host).where(Host.silent_since.is_(None), Host.last_seen_at < since)):
+        host.silent_since = host.last_seen_at
+        events.of_host(
+            session, "host_silent", host.name, {"host": host.name, "last_seen_at": events.iso(host.last_seen_at)}
+        )
+    for host in session.scalars(select(Host).where(Host.silent_since.is_not(None), Host.last_seen_at >= since)):
+        host.silent_since = None
+        events.of_host(session, "host_back", host.name, {"host": host.name})
+
+
+def resend(session: Session, pause: timedelta) -> int:
+    """Send live operations again whose message may be lost, to hosts that are heard of; how many.
+
+    Each time with a higher attempt and a longer pause. An agent that has the command already only reports again.
+    """
+    query = (
+        select(Operation, Vm)
+        .join(Vm, Vm.id == Operation.vm_id)
+        .join(Host, Host.name == Operation.host_name)
+        .where(Operation.state.in_(LIVE), Operation.send_at <= now(), Host.silent_since.is_(None))
+        .order_by(Operation.send_at)
+        .limit(_BATCH)
+        .with_for_update(of=Operation, skip_locked=True)
+    )
+    rows = list(session.execute(query))
+    for operation, vm in rows:
+        operation.attempt += 1
+        seconds = min(pause.total_seconds() * 2 ** min(operation.attempt - 2, 10), _LONGEST_PAUSE_SECONDS)
+        operation.send_at = now() + timedelta(seconds=seconds)
+        operations.send(session, vm, operation)
+        if operation.cancel_requested_at is not None:
+            operations.send_cancel(session, operation)
+    return len(rows)
+
+
+def deadlines(session: Session) -> int:
+    """End what has run past its deadline without a word from its host; how many."""
+    query = select(Operation.id, Operation.vm_id).where(
+        Operation.state.in_(LIVE), Operation.deadline_at < now() - _DEADLINE_MARGIN
+    )
+    late = list(session.execute(query.limit(_BATCH)))
+    for operation_id, vm_id in late:
+        vm = session.get_one(Vm, vm_id, with_for_update=True, populate_existing=True)
+        operation = session.get_one(Operation, operation_id, with_for_update=True, populate_existing=True)
+        if operation.state in LIVE:
+            _expire(session, vm, operation)
+    return len(late)
+
+
+def _expire(session: Session, vm: Vm, operation: Operation) -> None:
+    before = status_of(vm, operation)
+    failure = Failure("deadline_exceeded", f"host '{operation.host_name}' did not finish it in time", retryable=True)
+    operations.settle(operation, OperationState.FAILED, failure=failure)
+    session.flush()
+    reports.not_succeeded(session, vm, operation)
+    operations.tell(session, vm, operation)
+    vms.status_changed(session, vm, before, status_of(vm, None), operation)

@@ -1,0 +1,185 @@
+"""VMs: read, created and changed. A change is an operation; its work is done by the VM's host."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass, field
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from core.contract.errors import Conflict, Invalid, NotFound
+from core.contract.messages import Failure
+from core.contract.states import Kind, Observed, OperationState, Status, Wanted
+from core.database import violates
+from core.models import Host, Operation, Vm
+from core.models.base import JSON, now
+from core.services import events, hosts, operations, rules
+from core.services.context import Actor
+from core.services.status import status_of
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+@dataclass(frozen=True)
+class VmRequest:
+    """What a caller wants of a new VM. `hypervisors` in order of preference; `host` pins one."""
+
+    name: str
+    os_type: str
+    vcpus: int
+    memory_mb: int
+    disk_gb: int
+    image: str
+    hypervisors: tuple[str, ...]
+    host: str | None = None
+    network: JSON = field(default_factory=dict)
+    hardware: JSON = field(default_factory=dict)
+
+
+def get(session: Session, actor: Actor, ref: str, *, lock: bool = False) -> Vm:
+    """The VM of that name or id that the caller may see: their own first; `NotFound` otherwise."""
+    query = select(Vm).where((Vm.name == ref) | (Vm.id == ref), Vm.deleted_at.is_(None))
+    if not actor.is_admin:
+        query = query.where(Vm.owner_id == actor.user_id)
+    if lock:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    found = list(session.scalars(query.order_by(Vm.created_at)))
+    mine = [vm for vm in found if vm.owner_id == actor.user_id]
+    exact = [vm for vm in found if vm.id == ref]
+    for vm in exact + mine + found:
+        return vm
+    raise NotFound(f"VM '{ref}' not found", code="vm_not_found", vm_id=ref)
+
+
+def create(session: Session, actor: Actor, request: VmRequest) -> Operation:
+    """A new VM on the best host with room, its size reserved there; `NoCapacity`, `Conflict`, `Invalid`."""
+    actor.must_write()
+    if not NAME.fullmatch(request.name):
+        raise Invalid(
+            "a VM's name has 1 to 63 letters, digits, '.', '_' or '-', and begins with a letter or digit", field="name"
+        )
+    _free_name(session, actor, request.name)
+    choice = hosts.reserve(session, request)
+    network = dict(request.network)
+    network.setdefault("mac_address", _new_mac())
+    vm = Vm(
+        name=request.name,
+        owner_id=actor.user_id,
+        hypervisor=choice.hypervisor,
+        host_name=choice.host,
+        os_type=request.os_type,
+        image=request.image,
+        vcpus=request.vcpus,
+        memory_mb=request.memory_mb,
+        disk_gb=request.disk_gb,
+        network=network,
+        hardware=request.hardware,
+        wanted=Wanted.STOPPED,
+        reserved=True,
+    )
+    session.add(vm)
+    try:
+        session.flush()
+    except IntegrityError as error:
+        if violates(error, "uq_vms_owner_id_name"):
+            raise _taken(request.name) from None
+        raise
+    return operations.begin(session, actor, vm, Kind.CREATE)
+
+
+def start(session: Session, actor: Actor, ref: str) -> Operation:
+    """Run a stopped VM; the operation succeeds once the guest can be used."""
+    vm, _ = to_change(session, actor, ref)
+    rules.may_start(vm)
+    return begin(session, actor, vm, Kind.START, wanted=Wanted.RUNNING)
+
+
+def stop(session: Session, actor: Actor, ref: str, *, grace_seconds: float, force: bool) -> Operation:
+    """Ask the guest to stop, and cut the power after the grace; at once with `force`."""
+    vm, _ = to_change(session, actor, ref)
+    rules.may_stop(vm)
+    return begin(session, actor, vm, Kind.STOP, _stopping(grace_seconds, force), wanted=Wanted.STOPPED)
+
+
+def restart(session: Session, actor: Actor, ref: str, *, grace_seconds: float = 30, force: bool = False) -> Operation:
+    """Stop as `stop` does, then start."""
+    vm, _ = to_change(session, actor, ref)
+    rules.may_stop(vm)
+    return begin(session, actor, vm, Kind.RESTART, _stopping(grace_seconds, force), wanted=Wanted.RUNNING)
+
+
+def delete(session: Session, actor: Actor, ref: str) -> Operation:
+    """Remove a VM with all it has. Accepted in every state: it ends what is under way, and wins."""
+    actor.must_write()
+    vm = get(session, actor, ref, lock=True)
+    other = operations.live_of(session, vm)
+    if other is not None and other.kind == Kind.DELETE:
+        return other
+    if other is not None:
+        superseded = Failure("superseded", "the VM was deleted meanwhile")
+        operations.settle(other, OperationState.CANCELLED, failure=superseded)
+        operations.tell(session, vm, other)
+        operations.send_cancel(session, other)
+        session.flush()
+    return begin(session, actor, vm, Kind.DELETE, wanted=Wanted.DELETED)
+
+
+def to_change(session: Session, actor: Actor, ref: str) -> tuple[Vm, Host]:
+    """The VM, locked, and its host: the caller may change it, nothing else is under way, the host is heard of."""
+    actor.must_write()
+    vm = get(session, actor, ref, lock=True)
+    other = operations.live_of(session, vm)
+    if other is not None:
+        raise operations.busy(vm, other)
+    if vm.wanted == Wanted.DELETED:
+        raise Conflict(f"VM '{vm.name}' is being deleted; delete it again if that failed", code="invalid_state")
+    host = session.get_one(Host, vm.host_name)
+    rules.must_be_reachable(vm, host)
+    return vm, host
+
+
+def begin(
+    session: Session, actor: Actor, vm: Vm, kind: Kind, params: JSON | None = None, *, wanted: Wanted
+) -> Operation:
+    """Accept an operation that moves the VM towards `wanted`, with the change of status that users see."""
+    before = status_of(vm, None)
+    vm.wanted = wanted
+    operation = operations.begin(session, actor, vm, kind, params)
+    status_changed(session, vm, before, status_of(vm, operation), operation)
+    return operation
+
+
+def status_changed(session: Session, vm: Vm, before: Status, after: Status, operation: Operation | None = None) -> None:
+    """The event that a VM's status has changed, if it has."""
+    if before != after:
+        events.of_vm(session, "status_change", vm, {"old_status": before, "new_status": after}, operation)
+
+
+def _stopping(grace_seconds: float, force: bool) -> JSON:
+    return {"grace_seconds": 0.0 if force else grace_seconds, "force": force}
+
+
+def _free_name(session: Session, actor: Actor, name: str) -> None:
+    """Raise `Conflict` for a name in use; one that only a failed create holds is free again."""
+    holder = session.scalar(
+        select(Vm).where(Vm.owner_id == actor.user_id, Vm.name == name, Vm.deleted_at.is_(None)).with_for_update()
+    )
+    if holder is None:
+        return
+    failed = not holder.reserved and holder.observed in (None, Observed.ABSENT)
+    if not failed or operations.live_of(session, holder) is not None:
+        raise _taken(name)
+    holder.deleted_at = now()
+    session.flush()
+
+
+def _taken(name: str) -> Conflict:
+    return Conflict(f"VM '{name}' already exists", vm=name)
+
+
+def _new_mac() -> str:
+    """A random address under QEMU's and KVM's prefix 52:54:00."""
+    return "52:54:00:" + ":".join(f"{byte:02x}" for byte in secrets.token_bytes(3))

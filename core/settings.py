@@ -1,0 +1,50 @@
+"""Every setting, from the environment, read in one place. Standard library only."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+def _path(name: str, default: str) -> Path:
+    return Path(os.environ.get(name) or default).expanduser().absolute()
+
+
+def _int(name: str, default: int) -> int:
+    text = os.environ.get(name, "")
+    try:
+        return int(text) if text else default
+    except ValueError:
+        raise SystemExit(f"{name}={text!r} is not a whole number") from None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says; `load()` reads it. The names in the comments are the variables."""
+
+    home: Path = field(default_factory=lambda: _path("CORRAL_HOME", ".corral"))
+    # Images are cached by content outside any checkout: several clones share one.
+    images: Path = field(
+        default_factory=lambda: _path(
+            "CORRAL_IMAGES", f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/corral/images"
+        )
+    )
+    host: str = field(default_factory=lambda: os.environ.get("CORRAL_BIND", "127.0.0.1"))
+    port: int = field(default_factory=lambda: _int("CORRAL_PORT", 8000))
+    flower_port: int = field(default_factory=lambda: _int("CORRAL_FLOWER_PORT", 5555))
+    database_url: str = field(default_factory=lambda: os.environ.get("DATABASE_URL", ""))
+    redis_url: str = field(default_factory=lambda: os.environ.get("REDIS_URL", ""))
+    rate_burst: int = field(default_factory=lambda: _int("RATE_LIMIT_BURST", 100))  # a minute and user
+    rate_hourly: int = field(default_factory=lambda: _int("RATE_LIMIT_HOURLY", 1000))  # an hour and user
+    wait_seconds: int = field(default_factory=lambda: _int("CORRAL_WAIT_SECONDS", 120))  # a held request's limit
+    max_body_mb: int = field(default_factory=lambda: _int("CORRAL_MAX_BODY_MB", 1))
+    silent_after_seconds: int = field(default_factory=lambda: _int("CORRAL_SILENT_AFTER", 15))
+    sweep_seconds: int = field(default_factory=lambda: _int("CORRAL_SWEEP_SECONDS", 2))
+    resend_seconds: int = field(default_factory=lambda: _int("CORRAL_RESEND_SECONDS", 5))
+    log_level: str = field(default_factory=lambda: os.environ.get("CORRAL_LOG_LEVEL", "INFO"))
+
+
+def load() -> Settings:
+    """The settings of this process."""
+    return Settings()

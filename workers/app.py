@@ -1,0 +1,75 @@
+"""The Celery app of a control worker: `celery -A workers.app worker`; Flower reads it too."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from celery import Celery, bootsteps
+from kombu import Exchange, Queue  # type: ignore[attr-defined]
+
+from core import log, settings
+from core.contract import channels
+from workers import plane
+from workers.receiver import Receiver
+
+configured = settings.load()
+# The queue is only its list in Redis: no binding is kept there that a FLUSHALL could take away.
+_queue = Queue(channels.CONTROL_QUEUE, Exchange(""), routing_key=channels.CONTROL_QUEUE)  # type: ignore[no-untyped-call]
+
+app = Celery("workers", broker=configured.redis_url, include=["workers.tasks"])
+app.conf.update(
+    task_ignore_result=True,
+    task_serializer="json",
+    accept_content=["json"],
+    task_queues=[_queue],
+    task_default_queue=channels.CONTROL_QUEUE,
+    task_default_exchange="",
+    task_default_routing_key=channels.CONTROL_QUEUE,
+    task_create_missing_queues=False,
+    worker_send_task_events=True,
+    worker_hijack_root_logger=False,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_transport_options={
+        "priority_steps": [0],
+        # Sweeps are short and idempotent; a lost one is made up for by the next.
+        "visibility_timeout": 600,
+        "unacked_key": "unacked.control",
+        "unacked_index_key": "unacked.control.index",
+        "unacked_mutex_key": "unacked.control.mutex",
+        "socket_timeout": 5,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 5,
+    },
+)
+
+
+class Schedule(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Rings for the sweeps from the worker's own timer: a beat process less, and any number of workers may ring."""
+
+    requires = {"celery.worker.components:Timer"}
+
+    def start(self, parent: Any) -> None:
+        """Begin to ring, and to receive reports."""
+        log.setup(f"control@{socket.gethostname()}", configured.log_level)
+        self.receiver = Receiver(plane.get())
+        self.receiver.start()
+        self.rings = parent.timer.call_repeatedly(configured.sweep_seconds, _ring)
+
+    def stop(self, parent: Any) -> None:
+        """End with the worker."""
+        del parent
+        self.rings.cancel()
+        self.receiver.stop()
+
+
+def _ring() -> None:
+    plane.get().dispatch.attempt(
+        lambda: app.send_task("corral.sweep", expires=configured.sweep_seconds * 2, retry=False)
+    )
+
+
+app.steps["worker"].add(Schedule)

@@ -1,0 +1,35 @@
+"""The control plane's tasks. None takes an argument: each re-reads the world."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from sqlalchemy import func, select
+
+from core.contract.errors import Unavailable
+from core.services import idempotency, sweeps
+from workers import plane
+from workers.app import app
+
+log = logging.getLogger(__name__)
+
+_SWEEP_LOCK = 0x53574550
+
+
+@app.task(name="corral.sweep", throws=(Unavailable,))  # type: ignore[untyped-decorator]
+def sweep() -> str:
+    """One round of all sweeps; nothing while another worker is at it."""
+    here = plane.get()
+    with here.transaction() as session:
+        if not session.scalar(select(func.pg_try_advisory_xact_lock(_SWEEP_LOCK))):
+            return "another worker is sweeping"
+        sweeps.heartbeats(session, timedelta(seconds=here.settings.silent_after_seconds))
+    with here.transaction() as session:
+        late = sweeps.deadlines(session)
+    with here.transaction() as session:
+        sent = sweeps.resend(session, timedelta(seconds=here.settings.resend_seconds))
+        idempotency.sweep(session)
+    if sent or late:
+        log.info("sent %d operations again, ended %d past their deadline", sent, late)
+    return f"sent again: {sent}, past deadline: {late}"
