@@ -32,6 +32,7 @@ class Settings:
     )
     host: str = field(default_factory=lambda: os.environ.get("CORRAL_BIND", "127.0.0.1"))
     port: int = field(default_factory=lambda: _int("CORRAL_PORT", 8000))
+    api_workers: int = field(default_factory=lambda: _int("CORRAL_API_WORKERS", 2))
     flower_port: int = field(default_factory=lambda: _int("CORRAL_FLOWER_PORT", 5555))
     database_url: str = field(default_factory=lambda: os.environ.get("DATABASE_URL", ""))
     redis_url: str = field(default_factory=lambda: os.environ.get("REDIS_URL", ""))

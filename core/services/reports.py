@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -26,21 +27,27 @@ _ENDINGS = {
 
 def record(session: Session, report: Report) -> None:
     """Apply one report: the operation first, then what was seen of its VM."""
-    operation = session.get(Operation, report.operation_id)
-    if operation is None or operation.host_name != report.host:
+    found = session.execute(_of_host(report.host).where(Operation.id == report.operation_id)).one_or_none()
+    if found is None:
         log.warning("host %s reports operation %s, which is not its own", report.host, report.operation_id)
         return
-    vm = session.get_one(Vm, operation.vm_id, with_for_update=True, populate_existing=True)
-    operation = session.get_one(Operation, report.operation_id, with_for_update=True, populate_existing=True)
+    vm, operation = found
     live = operation.state in LIVE
     before = status_of(vm, operation if live else operations.live_of(session, vm))
     if report.observation is not None:
         observe(vm, report.observation, report.generation)
     if live:
         _advance(session, vm, operation, report)
-    still_live = operation if operation.state in LIVE else operations.live_of(session, vm)
+    # While this one was live no other could be; once it was not, another may.
+    still_live = operation if operation.state in LIVE else None if live else operations.live_of(session, vm)
     if vm.deleted_at is None:
         vms.status_changed(session, vm, before, status_of(vm, still_live), operation)
+
+
+def _of_host(host: str) -> Any:
+    """A VM and an operation on it, both locked."""
+    both = select(Vm, Operation).join(Operation, Operation.vm_id == Vm.id).where(Operation.host_name == host)
+    return both.with_for_update().execution_options(populate_existing=True)
 
 
 def observe(vm: Vm, seen: Observation, generation: int) -> None:

@@ -18,7 +18,7 @@ from core.models import User
 from core.models.base import now
 from core.services.context import Actor
 
-_USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 PASSWORD_LENGTHS = (8, 256)
 FREE_TRIES = 5
 _LONGEST_PAUSE = timedelta(minutes=5)
@@ -41,7 +41,7 @@ def register(session: Session, actor: Actor | None, username: str, password: str
 
 def add(session: Session, username: str, password: str, role: str) -> User:
     """The account itself, without asking who wants it."""
-    if not _USERNAME.fullmatch(username):
+    if not USERNAME.fullmatch(username):
         raise Invalid(
             "a username has 1 to 64 letters, digits, '.', '_', '@' or '-', and begins with a letter or digit",
             field="username",

@@ -1,0 +1,62 @@
+# Every target sets up what it needs first: Debian packages (or says which), and .venv. The second time that is instant.
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+COMPILE := .venv/bin/pip-compile --quiet --strip-extras --no-header --no-emit-find-links --no-emit-index-url
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
+
+.PHONY: up
+up: setup-run ## Run the whole fleet in the foreground; Ctrl-C stops it
+	@.venv/bin/corral up
+
+.PHONY: down
+down: setup-run ## Stop the VMs that a former `make up` left running
+	@.venv/bin/corral down
+
+.PHONY: demo
+demo: setup-run ## See all of it work: a fleet, a VM, a snapshot, and nothing left behind
+	@.venv/bin/corral demo
+
+.PHONY: image
+image: setup-run ## Build the default guest image, unless it is there
+	@.venv/bin/corral image build
+
+.PHONY: test
+test: setup-dev ## Run the tests, on real servers that they start themselves
+	@.venv/bin/python -m pytest
+
+.PHONY: lint
+lint: setup-dev ## Check style, types, import rules and spelling
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
+	.venv/bin/codespell
+
+.PHONY: bench
+bench: setup-dev ## Measure, and print the figures as ratios
+	@.venv/bin/python -m bench
+
+.PHONY: migration
+migration: setup-dev ## Write a migration for what the models changed: make migration MESSAGE="add a column"
+	@.venv/bin/python scripts/migration.py "$(MESSAGE)"
+
+.PHONY: requirements
+requirements: setup-dev ## Pin anew what setup.cfg asks for
+	$(COMPILE) --upgrade --output-file requirements.txt setup.cfg
+	$(COMPILE) --upgrade --extra dev --constraint requirements.txt --output-file requirements-dev.txt setup.cfg
+
+.PHONY: clean
+clean: ## Remove what tools left; .corral (your VMs) and .venv stay
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .schemathesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+.PHONY: setup-run
+setup-run:
+	@scripts/setup run
+
+.PHONY: setup-dev
+setup-dev:
+	@scripts/setup dev

@@ -1,0 +1,1 @@
+"""One process per host: makes driver calls and reports what it saw; knows no database."""

@@ -1,0 +1,87 @@
+"""The host agent's command line: `python -m agent --name host-a`, or `corral-agent`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+
+from agent import capacity, runtime
+from agent.drivers.registry import CLASSES
+from core import log, settings
+
+NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs an agent until it is told to stop; the exit code."""
+    options = _parser().parse_args(arguments)
+    environment = settings.load()
+    log.setup(f"agent@{options.name}", environment.log_level)
+    if not environment.redis_url:
+        raise SystemExit("REDIS_URL is not set: the agent needs the fleet's Redis, e.g. redis://127.0.0.1:6379/0")
+    home = environment.home / "hosts" / options.name
+    (home / "vms").mkdir(parents=True, exist_ok=True)
+    with runtime.lock(home, options.name):
+        config = runtime.Config(
+            host=options.name,
+            home=home,
+            images=environment.images,
+            redis_url=environment.redis_url,
+            hypervisors=options.hypervisor or ["qemu"],
+            capacity=capacity.measure(home / "vms", options.vcpus, options.memory_mb, options.disk_gb),
+            concurrency=options.concurrency,
+            finish_seconds=options.finish_seconds,
+        )
+        return runtime.run(config)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="corral-agent",
+        description="Serves one hypervisor host: takes commands from the fleet's Redis, carries them out, reports.",
+        epilog="Environment: REDIS_URL (required), CORRAL_HOME (state lives in hosts/<name>/ under it; default "
+        ".corral), CORRAL_IMAGES (the image store), CORRAL_LOG_LEVEL. At SIGTERM running commands "
+        "may finish for a while; what is left is taken up again at the next start.",
+    )
+    parser.add_argument("--name", required=True, type=_host_name, help="the host's name, unique in the fleet")
+    parser.add_argument(
+        "--hypervisor",
+        action="append",
+        choices=sorted(CLASSES),
+        help="a hypervisor to offer; may be given several times (default: qemu)",
+    )
+    parser.add_argument("--vcpus", type=_positive, help="virtual CPUs to offer (default: four per core)")
+    parser.add_argument("--memory-mb", type=_positive, help="memory to offer, in MiB (default: 90%% of what there is)")
+    parser.add_argument("--disk-gb", type=_positive, help="disk to offer, in GiB (default: 90%% of what is free)")
+    parser.add_argument(
+        "--concurrency",
+        type=_positive,
+        default=max(16, 2 * (os.cpu_count() or 1)),
+        help="commands carried out at once (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--finish-seconds",
+        type=_positive,
+        default=10,
+        help="how long running commands may take to finish at SIGTERM (default: %(default)s)",
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def _host_name(text: str) -> str:
+    if not NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r}: use lower-case letters, digits, '.' and '-', at most 63")
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""The agent's Celery app: one worker that reads its own host's queue and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from celery import Celery, signals
+from celery.platforms import SecurityWarning
+from kombu.entity import Exchange, Queue
+
+from agent.broker import SOCKET_SECONDS
+from core.contract import channels
+
+TEN_YEARS = 315_360_000
+
+
+def unacked_keys(host: str) -> tuple[str, str]:
+    """The hash and the index in which kombu keeps what this host has popped and not finished."""
+    return f"unacked.{host}", f"unacked.{host}.index"
+
+
+def create_app(host: str, redis_url: str) -> Celery:
+    """An app for that host. It has no result backend: outcomes travel as reports."""
+    app = Celery("corral-agent", broker=redis_url, set_as_current=False)
+    name = channels.command_queue(host)
+    queue = Queue(name, Exchange("", type="direct"), routing_key=name)  # type: ignore[no-untyped-call]
+    app.conf.update(
+        broker_transport="agent.transport:Transport",
+        broker_transport_options=_transport_options(host),
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        task_queues=[queue],
+        task_default_queue=name,
+        task_default_exchange="",
+        task_default_routing_key=name,
+        task_create_missing_queues=False,
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_serializer="json",
+        accept_content=["json"],
+        worker_prefetch_multiplier=1,
+        worker_enable_remote_control=False,
+        worker_send_task_events=True,
+        worker_redirect_stdouts=False,
+        # A lost connection must not stop work on a VM; the journal answers a second delivery.
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+    )
+    return app
+
+
+def _transport_options(host: str) -> dict[str, Any]:
+    unacked, index = unacked_keys(host)
+    return {
+        "priority_steps": [0],
+        # Keys of its own: no other worker ever takes this host's messages back, and it takes back none of theirs.
+        "unacked_key": unacked,
+        "unacked_index_key": index,
+        "unacked_mutex_key": f"unacked.{host}.mutex",
+        "visibility_timeout": TEN_YEARS,
+        "polling_interval": 1,  # seconds that a pop blocks, and so the longest that an idle agent takes to end
+        "socket_timeout": SOCKET_SECONDS,
+        "socket_connect_timeout": SOCKET_SECONDS,
+        "socket_keepalive": True,
+        "health_check_interval": SOCKET_SECONDS,
+        "client_name": f"agent-{host}",
+    }
+
+
+def _quieten() -> None:
+    for noisy in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)  # each command has a line of its own
+    warnings.simplefilter("ignore", SecurityWarning)  # as root it would warn of pickle, which is not accepted here
+
+
+def serve(app: Celery, host: str, concurrency: int, on_stopping: Callable[[], None]) -> int:
+    """Runs the worker until a signal ends it; its exit code. `on_stopping` is called in the signal handler."""
+    _quieten()
+
+    def stopping(**_: object) -> None:
+        on_stopping()
+
+    def ready(**_: object) -> None:
+        # Celery would answer the end of a terminal by running itself anew, with arguments that don't work here.
+        signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
+
+    signals.worker_shutting_down.connect(stopping, weak=False)
+    signals.worker_ready.connect(ready, weak=False)
+    signals.setup_logging.connect(lambda **_: None, weak=False)  # with a receiver, Celery leaves logging alone
+    worker = app.Worker(
+        hostname=f"agent@{host}",
+        pool="threads",
+        concurrency=concurrency,
+        task_events=True,
+        without_mingle=True,
+        without_gossip=True,
+        quiet=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)

@@ -1,0 +1,137 @@
+"""Answers calls: at most once, before their deadline, and never behind a command."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any
+
+import redis
+from redis.exceptions import RedisError
+
+from agent.broker import BLOCK_SECONDS
+from agent.commands import Commands
+from agent.drivers.base import ExecRequest, Guest
+from agent.drivers.registry import Drivers
+from agent.loops import Loop
+from agent.outcomes import failure_of
+from core.contract import channels
+from core.contract.errors import CorralError, Invalid, Unavailable, Unsupported
+from core.contract.messages import JSON, Call, Failure, Reply, VmSpec, decode, encode
+
+log = logging.getLogger(__name__)
+AT_ONCE = 32
+
+
+class Calls:
+    """The calls of one host; `loop` is the thread that takes them in."""
+
+    def __init__(self, host: str, client: redis.Redis, drivers: Drivers, commands: Commands) -> None:
+        self._host, self._client, self._drivers, self._commands = host, client, drivers, commands
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="call")
+        self._free = threading.BoundedSemaphore(AT_ONCE)
+        self._verbs: dict[str, Callable[[Call], JSON]] = {
+            "execute": self._execute,
+            "observe": self._observe,
+            "cancel": self._cancel,
+        }
+        self.loop = Loop("calls", self._take)
+
+    def _take(self) -> None:
+        popped: Any = self._client.blpop([channels.calls(self._host)], BLOCK_SECONDS)
+        if popped is None:
+            return
+        try:
+            call = decode(Call, popped[1])
+        except Invalid as error:
+            log.warning("dropped a malformed call: %s", error.message[:200])
+            return
+        if time.time() >= call.deadline_at:
+            log.info("dropped call %s (%s): past its deadline", call.id, call.verb)
+        elif call.verb == "cancel":
+            self._answer(call)  # at once, and never behind others: it may be what frees them
+        elif self._free.acquire(blocking=False):
+            self._pool.submit(self._answer_and_free, call)
+        else:
+            self._reply(call, failure=failure_of(Unavailable(f"host '{self._host}' answers {AT_ONCE} calls already")))
+
+    def _answer_and_free(self, call: Call) -> None:
+        try:
+            self._answer(call)
+        finally:
+            self._free.release()
+
+    def _answer(self, call: Call) -> None:
+        try:
+            verb = self._verbs.get(call.verb)
+            if verb is None:
+                raise Unsupported(f"the agent knows no call '{call.verb[:80]}'")
+            self._reply(call, result=verb(call))
+        except CorralError as error:
+            self._reply(call, failure=failure_of(error))
+        except Exception:  # the outermost handler of a call: whoever waits is told
+            log.exception("call %s (%s) broke", call.id, call.verb)
+            self._reply(call, failure=Failure("internal_error", "the agent failed unexpectedly; its log says why"))
+
+    def _reply(self, call: Call, *, result: JSON | None = None, failure: Failure | None = None) -> None:
+        try:
+            self._client.publish(call.reply_to, encode(Reply(call.id, result, failure)))
+        except RedisError as error:
+            log.warning("the reply to call %s (%s) is lost: %s", call.id, call.verb, error)
+
+    def _execute(self, call: Call) -> JSON:
+        vm = _vm_of(call)
+        driver = self._drivers.get(vm.hypervisor)
+        if "guest" not in driver.capabilities or not isinstance(driver, Guest):
+            raise Unsupported(f"the driver '{driver.name}' can't run commands in a guest")
+        done = driver.execute(vm, _request_of(call))
+        return {
+            "exit_code": done.exit_code,
+            "stdout_b64": base64.b64encode(done.stdout).decode(),
+            "stderr_b64": base64.b64encode(done.stderr).decode(),
+            "execution_time_seconds": done.execution_time_seconds,
+            "truncated": done.truncated,
+        }
+
+    def _observe(self, call: Call) -> JSON:
+        vm = _vm_of(call)
+        return asdict(self._drivers.get(vm.hypervisor).observe(vm.id))
+
+    def _cancel(self, call: Call) -> JSON:
+        return {"state": self._commands.cancel(_param(call, "operation_id", str))}
+
+
+def _request_of(call: Call) -> ExecRequest:
+    left = call.deadline_at - time.time()
+    stdin = _param(call, "stdin", str, optional=True)
+    environment = _param(call, "environment", dict, optional=True) or {}
+    if not all(isinstance(value, str) for value in environment.values()):
+        raise Invalid("execute: every value of 'environment' must be a string")
+    wanted = _param(call, "timeout_seconds", (int, float), optional=True)
+    return ExecRequest(
+        command=_param(call, "command", str),
+        timeout_seconds=left if wanted is None else min(float(wanted), left),
+        working_directory=_param(call, "working_directory", str, optional=True),
+        environment=environment,
+        stdin=None if stdin is None else stdin.encode(),
+    )
+
+
+def _vm_of(call: Call) -> VmSpec:
+    if call.vm is None:
+        raise Invalid(f"{call.verb}: the call names no VM")
+    return call.vm
+
+
+def _param(call: Call, name: str, kind: Any, *, optional: bool = False) -> Any:
+    value = call.params.get(name)
+    if value is None and optional:
+        return None
+    if not isinstance(value, kind):
+        raise Invalid(f"{call.verb}: parameter '{name}' is missing or of the wrong type")
+    return value

@@ -1,0 +1,42 @@
+"""What a host offers to VMs unless its operator says otherwise."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+VCPUS_PER_CORE = 4
+SHARE = 0.9  # of memory and disk; the rest is the host's own
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What may be reserved on a host in all."""
+
+    vcpus: int
+    memory_mb: int
+    disk_gb: int
+
+
+def measure(vms: Path, vcpus: int | None, memory_mb: int | None, disk_gb: int | None) -> Capacity:
+    """The given figures, or shares of what the machine has."""
+    return Capacity(
+        vcpus=vcpus or (os.cpu_count() or 1) * VCPUS_PER_CORE,
+        memory_mb=memory_mb or int(psutil.virtual_memory().total * SHARE) // 2**20,
+        # What VMs take already is theirs to take: without it the capacity would shrink with each start of the agent.
+        disk_gb=disk_gb or int((psutil.disk_usage(str(vms)).free + _taken_bytes(vms)) * SHARE) // 2**30,
+    )
+
+
+def _taken_bytes(folder: Path) -> int:
+    total = 0
+    for parent, _, files in os.walk(folder):
+        for name in files:
+            try:
+                total += (Path(parent) / name).lstat().st_blocks * 512
+            except FileNotFoundError:
+                continue
+    return total

@@ -1,0 +1,154 @@
+"""Carries a command out exactly once as far as anyone can see, whatever is delivered twice or dies in between."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from agent.drivers.base import Cancelled
+from agent.drivers.registry import Drivers
+from agent.journal import Entry, Journal
+from agent.outcomes import Outcomes, failure_of
+from agent.turns import Turns, Work
+from agent.verbs import Doing, perform
+from core.contract.errors import CorralError, DriverFailure, NotFound
+from core.contract.messages import JSON, Command, Failure, Report
+from core.contract.states import Kind
+
+log = logging.getLogger(__name__)
+PROGRESS_SECONDS = 0.25
+CLEANUP_SECONDS = 60.0
+
+
+class CommandFailed(Exception):
+    """How a command ended when it did not succeed; the message is for people."""
+
+
+class Commands:
+    """All that happens to commands on one host."""
+
+    def __init__(self, drivers: Drivers, journal: Journal, turns: Turns, outcomes: Outcomes) -> None:
+        self._drivers, self._journal, self._turns, self._outcomes = drivers, journal, turns, outcomes
+
+    def run(self, command: Command) -> None:
+        """Does a command or answers it from the journal; `CommandFailed` unless it succeeded, now or earlier."""
+        self._refuse_older_attempt(command)
+        work, ours = self._turns.claim(command)
+        if ours:
+            self._carry_out(command, work)
+        else:
+            self._journal.begin(command)
+            self._outcomes.begun(work)
+
+    def resume(self, concurrency: int) -> None:
+        """Takes up, in threads of its own, what an earlier agent of this host had begun."""
+        pool = ThreadPoolExecutor(concurrency, thread_name_prefix="resumed")
+        for command in self._journal.unfinished():
+            log.info("%s: taking up %s of %s again", command.operation_id, command.kind, command.vm.name)
+            work, _ = self._turns.claim(command)
+            pool.submit(self._carry_out_resumed, command, work)
+        pool.shutdown(wait=False)
+
+    def cancel(self, operation_id: str) -> str:
+        """Stops an operation: "cancelling" if it is under way, "cancelled" if it never ran, "finished" if it has."""
+        if self._turns.cancel(operation_id):
+            return "cancelling"
+        if self._outcomes.never_ran(operation_id):
+            return "cancelled"
+        if self._turns.cancel(operation_id):  # claimed between the first look and the second
+            return "cancelling"
+        entry = self._journal.known(operation_id)
+        if entry is not None and entry.report is not None:
+            self._outcomes.again(entry)
+        return "finished"
+
+    def _refuse_older_attempt(self, command: Command) -> None:
+        known = self._journal.known(command.operation_id)
+        if known is not None and command.attempt < known.attempt:
+            log.warning("%s: attempt %d refused after %d", command.operation_id, command.attempt, known.attempt)
+            raise CommandFailed(f"attempt {command.attempt} is older than attempt {known.attempt}")
+
+    def _carry_out_resumed(self, command: Command, work: Work) -> None:
+        try:
+            self._carry_out(command, work)
+        except CommandFailed:
+            return  # reported and logged, and there is no task to fail
+
+    def _carry_out(self, command: Command, work: Work) -> None:
+        began = time.monotonic()
+        try:
+            entry = self._journal.begin(command)
+            report = self._outcomes.again(entry) if entry.report is not None else self._attempt(command, work, entry)
+        finally:
+            self._turns.leave(work)
+            self._remove_remains(command, work)
+        problem = f": {report.failure.message}" if report.failure else ""
+        seconds = time.monotonic() - began
+        log.info("%s of %s %s in %.3f s%s", command.kind, command.vm.name, report.phase, seconds, problem)
+        if report.phase != "succeeded":
+            raise CommandFailed(f"{report.phase}{problem}")
+
+    def _attempt(self, command: Command, work: Work, entry: Entry) -> Report:
+        try:
+            result = self._perform(command, work, entry)
+        except Cancelled:
+            return self._outcomes.ended(command, work, "cancelled")
+        except CorralError as error:
+            return self._outcomes.ended(command, work, "failed", failure=failure_of(error))
+        except Exception:  # the outermost handler of a command: the operation must end, and tell nothing it shouldn't
+            log.exception("%s: %s of %s broke", command.operation_id, command.kind, command.vm.name)
+            failure = Failure("internal_error", "the agent failed unexpectedly; its log says why")
+            return self._outcomes.ended(command, work, "failed", failure=failure)
+        if work.overtaken:
+            return self._outcomes.ended(command, work, "cancelled")
+        return self._outcomes.ended(command, work, "succeeded", result=result)
+
+    def _perform(self, command: Command, work: Work, entry: Entry) -> JSON:
+        _refuse_late(command)
+        self._turns.take(work, command.deadline_at)
+        if self._journal.is_deleted(command.vm.id):
+            return _of_deleted(command)
+        self._outcomes.begun(work)
+        driver = self._drivers.get(command.vm.hypervisor)
+        mark = self._marker(command)
+        return perform(Doing(driver, command, self._progress_of(work), entry.step, mark))
+
+    def _marker(self, command: Command) -> Callable[[str], None]:
+        return lambda step: self._journal.mark(command.operation_id, step)
+
+    def _progress_of(self, work: Work) -> Callable[[str, int | None], None]:
+        told_at = 0.0
+
+        def progress(step: str, percent: int | None) -> None:
+            nonlocal told_at
+            work.check()
+            if time.monotonic() - told_at >= PROGRESS_SECONDS:
+                told_at = time.monotonic()
+                self._outcomes.progress(work, step, percent)
+
+        return progress
+
+    def _remove_remains(self, command: Command, work: Work) -> None:
+        """A verb that a delete did not wait for may have made something after it."""
+        if work.overtaken and self._journal.is_deleted(command.vm.id):
+            try:
+                self._drivers.get(command.vm.hypervisor).delete(command.vm, CLEANUP_SECONDS)
+            except CorralError as error:
+                log.warning("remains of the deleted VM %s are still here: %s", command.vm.id, error.message)
+
+
+def _refuse_late(command: Command) -> None:
+    if time.time() >= command.deadline_at:
+        late = DriverFailure(
+            f"{command.kind} of VM '{command.vm.name}' reached its host after its deadline", code="deadline_exceeded"
+        )
+        late.retryable = True
+        raise late
+
+
+def _of_deleted(command: Command) -> JSON:
+    if command.kind is not Kind.DELETE:
+        raise NotFound(f"VM '{command.vm.name}' was deleted", code="vm_not_found")
+    return {}

@@ -1,0 +1,1 @@
+"""One folder or module per hypervisor; drivers never import each other."""

@@ -1,0 +1,135 @@
+"""What every driver is: a few verbs that all have, and small optional groups of verbs that some have.
+
+The laws, each a test that every driver passes (tests/contract):
+
+- Idempotent: a verb whose effect is already there returns quietly.
+- A verb returns only when `observe` agrees with it.
+- Every outside call has a deadline (`timeout`, in seconds); when it runs out: `GuestTimeout` or `DriverFailure`.
+- Only `DriverFailure` (or a subclass) leaves, with a message that says what to do.
+- Plain frozen data in and out; no memory between calls: what must be remembered is a file in the VM's folder, written
+  whole or not at all. A driver object may be made anew at any time and find everything again.
+- No database, no Celery. Verbs of different VMs run at once, in threads; the agent runs one verb per VM at a time
+  (`observe` and guest calls may come at any time beside it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from core.contract.messages import DriverHealth, Observation, VmSpec
+
+Progress = Callable[[str, int | None], None]
+"""Told of each step: a few words, and the percent done where known. It raises `Cancelled` when it is to stop."""
+
+
+class Cancelled(Exception):
+    """Raised by a `Progress` inside a verb, which undoes or leaves what it had begun and lets it through."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a driver keeps things: `vms/<vm id>/` is one VM's folder, `images` the store of images."""
+
+    vms: Path
+    images: Path
+
+
+@dataclass(frozen=True)
+class SnapshotTaken:
+    """A finished snapshot. `checksum` is "sha256:<hex>" over everything it consists of."""
+
+    size_bytes: int
+    checksum: str
+    include_memory: bool
+
+
+@dataclass(frozen=True)
+class ExecRequest:
+    """A command line for the guest's shell. `timeout_seconds` later it and its children are dead."""
+
+    command: str
+    timeout_seconds: float
+    working_directory: str | None = None
+    environment: dict[str, str] | None = None
+    stdin: bytes | None = None
+
+
+@dataclass(frozen=True)
+class ExecResult:
+    """How it ended. Output beyond the driver's limit is cut, and `truncated` says so."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+    execution_time_seconds: float
+    truncated: bool = False
+
+
+@runtime_checkable
+class Driver(Protocol):
+    """What every driver can do."""
+
+    name: str
+    capabilities: frozenset[str]
+    """Of "snapshots", "snapshots_with_memory", "guest", "pause"; later "disks", "adapters", "resizing", ..."""
+
+    def probe(self) -> DriverHealth:
+        """Whether it works here, found by use and not by a file being there; never raises."""
+
+    def create(self, vm: VmSpec, progress: Progress, timeout: float) -> Observation: ...
+
+    def start(self, vm: VmSpec, progress: Progress, timeout: float) -> Observation:
+        """Running, and usable: where the image has a guest agent, it has answered."""
+
+    def stop(self, vm: VmSpec, grace_seconds: float, progress: Progress, timeout: float) -> Observation:
+        """Asks the guest, and cuts the power once the grace is over; at once if it is 0."""
+
+    def pause(self, vm: VmSpec, timeout: float) -> Observation: ...
+
+    def resume(self, vm: VmSpec, timeout: float) -> Observation: ...
+
+    def delete(self, vm: VmSpec, timeout: float) -> Observation:
+        """Cuts the power if need be and removes all traces; ABSENT afterwards. Works on a half-made VM."""
+
+    def observe(self, vm_id: str) -> Observation:
+        """What is true now; ABSENT for a VM that isn't there. CRASHED: it should run by its own files and does not."""
+
+    def observe_all(self) -> list[Observation]: ...
+
+    def console(self, vm_id: str) -> Path:
+        """The unix socket of the serial console."""
+
+
+@runtime_checkable
+class Snapshots(Protocol):
+    """Has "snapshots" among its capabilities. A snapshot is known by its id, unique everywhere."""
+
+    def snapshot_create(
+        self, vm: VmSpec, snapshot_id: str, include_memory: bool, progress: Progress, timeout: float
+    ) -> SnapshotTaken:
+        """Disk, and with memory if asked and the VM runs; the VM goes on as it was."""
+
+    def snapshot_restore(
+        self, vm: VmSpec, snapshot_id: str, start: bool | None, progress: Progress, timeout: float
+    ) -> Observation:
+        """Back to it, then running or not as `start` says; None: as it was when the snapshot was taken.
+
+        With memory the guest resumes where it was. Checks that the snapshot is whole before it touches the VM.
+        As its last act it adds one to a count that `observe` shows as `facts["restores"]`: a restore that was done
+        can't be told from its effect, and doing it again would lose what the guest wrote since.
+        """
+
+    def snapshot_delete(self, vm: VmSpec, snapshot_id: str, timeout: float) -> None: ...
+
+    def snapshot_ids(self, vm_id: str) -> list[str]: ...
+
+
+@runtime_checkable
+class Guest(Protocol):
+    """Has "guest" among its capabilities: talks to the agent inside the VM."""
+
+    def execute(self, vm: VmSpec, request: ExecRequest) -> ExecResult:
+        """Runs it to its end. `GuestTimeout` after its timeout, and then nothing of it is alive in the guest."""

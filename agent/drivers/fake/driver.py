@@ -1,0 +1,173 @@
+"""The fake driver's verbs."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from agent.drivers.base import ExecRequest, ExecResult, Place, Progress, SnapshotTaken
+from agent.drivers.fake import snapshots, state
+from agent.drivers.fake.behaviour import Behaviour, behaviour, misbehave, silent
+from agent.drivers.fake.guest import Shell
+from agent.drivers.fake.listing import Listing
+from agent.drivers.fake.state import State
+from core.contract.errors import DriverFailure
+from core.contract.messages import DriverHealth, Observation, VmSpec
+from core.contract.states import Observed
+
+
+class FakeDriver:
+    """Driver, Snapshots and Guest over files."""
+
+    name = "fake"
+    capabilities = frozenset({"snapshots", "snapshots_with_memory", "guest", "pause"})
+
+    def __init__(self, place: Place) -> None:
+        self._vms = place.vms
+        self._listing = Listing(place.vms)
+
+    def probe(self) -> DriverHealth:
+        """Always well."""
+        return DriverHealth(self.name, True, "1", "none", sorted(self.capabilities))
+
+    def create(self, vm: VmSpec, progress: Progress, timeout: float) -> Observation:
+        """Makes the VM's folder at once and its state at the end."""
+        if state.read(self._vms, vm.id) is None:
+            (self._vms / vm.id).mkdir(parents=True, exist_ok=True)
+            self._misbehave(vm, "create", progress, timeout)
+            self._change(vm, "create", State("stopped"))
+        return self.observe(vm.id)
+
+    def start(self, vm: VmSpec, progress: Progress, timeout: float) -> Observation:
+        """Running, unless it is."""
+        if self.observe(vm.id).state is not Observed.RUNNING:
+            told = self._misbehave(vm, "start", progress, timeout)
+            now = time.time()
+            crash_at = None if told.crash_after_seconds is None else now + told.crash_after_seconds
+            self._change(vm, "start", replace(self._state(vm), power="running", started_at=now, crash_at=crash_at))
+        return self.observe(vm.id)
+
+    def stop(self, vm: VmSpec, grace_seconds: float, progress: Progress, timeout: float) -> Observation:
+        """Stopped, unless it is; `slow` may take longer than the grace, which then ends it."""
+        if self._state(vm).power != "stopped":
+            told = behaviour(self._vms, vm)
+            asked = min(told.slow.get("stop", 0.0), grace_seconds)
+            misbehave(replace(told, slow={"stop": asked}), "stop", progress, timeout)
+            self._change(vm, "stop", replace(self._state(vm), power="stopped", started_at=None, crash_at=None))
+        return self.observe(vm.id)
+
+    def pause(self, vm: VmSpec, timeout: float) -> Observation:
+        """Paused, if it runs."""
+        return self._between(vm, "pause", Observed.RUNNING, Observed.PAUSED, timeout)
+
+    def resume(self, vm: VmSpec, timeout: float) -> Observation:
+        """Running again, if it is paused."""
+        return self._between(vm, "resume", Observed.PAUSED, Observed.RUNNING, timeout)
+
+    def delete(self, vm: VmSpec, timeout: float) -> Observation:
+        """Removes the folder."""
+        folder = self._vms / vm.id
+        if folder.exists():
+            self._misbehave(vm, "delete", silent, timeout)
+            state.count_effect(self._vms, vm.id, "delete")
+            shutil.rmtree(folder, ignore_errors=True)
+            self._linger(vm, "delete")
+        if folder.exists():
+            raise DriverFailure(f"the folder of VM '{vm.name}' could not be removed")
+        return self.observe(vm.id)
+
+    def observe(self, vm_id: str) -> Observation:
+        """From its file alone."""
+        found = state.read(self._vms, vm_id)
+        return found.observation(vm_id) if found else Observation(vm_id, Observed.ABSENT)
+
+    def observe_all(self) -> list[Observation]:
+        """Every VM with a whole state."""
+        return self._listing.observe_all()
+
+    def console(self, vm_id: str) -> Path:
+        """Where a console would be; nothing listens there."""
+        return self._vms / vm_id / "console.sock"
+
+    def snapshot_create(
+        self, vm: VmSpec, snapshot_id: str, include_memory: bool, progress: Progress, timeout: float
+    ) -> SnapshotTaken:
+        """Copies the guest's files and the power state."""
+        found = snapshots.taken(self._vms, vm.id, snapshot_id)
+        if found is None:
+            self._state(vm)
+            self._misbehave(vm, "snapshot_create", progress, timeout)
+            state.count_effect(self._vms, vm.id, "snapshot_create")
+            found = snapshots.take(self._vms, vm.id, snapshot_id, self._state(vm), include_memory)
+            self._linger(vm, "snapshot_create")
+        return found
+
+    def snapshot_restore(
+        self, vm: VmSpec, snapshot_id: str, start: bool | None, progress: Progress, timeout: float
+    ) -> Observation:
+        """Puts files and power back, and counts it in the same write."""
+        saved = snapshots.read(self._vms, vm.id, snapshot_id)
+        self._misbehave(vm, "snapshot_restore", progress, timeout)
+        power = saved.power if start is None else "running" if start else "stopped"
+        now = time.time() if power != "stopped" else None
+        restores = self._state(vm).restores + 1
+        self._change(vm, "snapshot_restore", replace(saved, power=power, started_at=now, restores=restores))
+        return self.observe(vm.id)
+
+    def snapshot_delete(self, vm: VmSpec, snapshot_id: str, timeout: float) -> None:
+        """Removes it, unless it is gone."""
+        if snapshots.taken(self._vms, vm.id, snapshot_id) is not None:
+            self._misbehave(vm, "snapshot_delete", silent, timeout)
+            state.count_effect(self._vms, vm.id, "snapshot_delete")
+            snapshots.remove(self._vms, vm.id, snapshot_id)
+            self._linger(vm, "snapshot_delete")
+
+    def snapshot_ids(self, vm_id: str) -> list[str]:
+        """Those of one VM."""
+        return snapshots.ids(self._vms, vm_id)
+
+    def execute(self, vm: VmSpec, request: ExecRequest) -> ExecResult:
+        """Interprets the command; nothing of it reaches the host."""
+        began = time.monotonic()
+        self._misbehave(vm, "execute", silent, request.timeout_seconds)
+        if self.observe(vm.id).state is not Observed.RUNNING:
+            raise DriverFailure(f"VM '{vm.name}' is not running: start it first", code="vm_not_running")
+        files = self._state(vm).files
+        shell = Shell(dict(files), request, began)
+        code = shell.run()
+        if shell.files != files:
+            state.write(self._vms, vm.id, replace(self._state(vm), files=shell.files))
+        return ExecResult(code, shell.out.encode(), shell.err.encode(), time.monotonic() - began)
+
+    def _between(self, vm: VmSpec, verb: str, before: Observed, after: Observed, timeout: float) -> Observation:
+        seen = self.observe(vm.id)
+        if seen.state is after:
+            return seen
+        if seen.state is not before:
+            raise DriverFailure(
+                f"VM '{vm.name}' is {seen.state}, not {before}: {verb} needs that", code="invalid_state"
+            )
+        self._misbehave(vm, verb, silent, timeout)
+        self._change(vm, verb, replace(self._state(vm), power=after.value))
+        return self.observe(vm.id)
+
+    def _state(self, vm: VmSpec) -> State:
+        found = state.read(self._vms, vm.id)
+        if found is None:
+            raise DriverFailure(f"VM '{vm.name}' is not on this host", code="vm_not_found")
+        return found
+
+    def _misbehave(self, vm: VmSpec, verb: str, progress: Progress, timeout: float) -> Behaviour:
+        told = behaviour(self._vms, vm)
+        misbehave(told, verb, progress, timeout)
+        return told
+
+    def _change(self, vm: VmSpec, verb: str, new: State) -> None:
+        state.count_effect(self._vms, vm.id, verb)
+        state.write(self._vms, vm.id, new)
+        self._linger(vm, verb)
+
+    def _linger(self, vm: VmSpec, verb: str) -> None:
+        time.sleep(behaviour(self._vms, vm).linger.get(verb, 0.0))

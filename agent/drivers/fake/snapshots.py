@@ -1,0 +1,73 @@
+"""The fake driver's snapshots: one file each, with a checksum over what it holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from agent.drivers.base import SnapshotTaken
+from agent.drivers.fake.state import State, write_whole
+from core.contract.errors import DriverFailure, Invalid
+from core.contract.messages import build
+
+
+def take(vms: Path, vm_id: str, snapshot_id: str, state: State, include_memory: bool) -> SnapshotTaken:
+    """Writes a snapshot of that state."""
+    content = json.dumps(asdict(replace(state, crash_at=None)))
+    with_memory = include_memory and state.power != "stopped"
+    record = {"content": content, "checksum": _checksum(content), "include_memory": with_memory}
+    path = _path(vms, vm_id, snapshot_id)
+    path.parent.mkdir(exist_ok=True)
+    write_whole(path, json.dumps(record))
+    return _as_taken(record)
+
+
+def taken(vms: Path, vm_id: str, snapshot_id: str) -> SnapshotTaken | None:
+    """A snapshot as `take` returned it; None when there is none."""
+    record = _record(vms, vm_id, snapshot_id)
+    return None if record is None else _as_taken(record)
+
+
+def read(vms: Path, vm_id: str, snapshot_id: str) -> State:
+    """The state in a snapshot; `DriverFailure` when it is missing or broken."""
+    record = _record(vms, vm_id, snapshot_id)
+    if record is None:
+        raise DriverFailure(f"snapshot '{snapshot_id}' is not on this host", code="snapshot_not_found")
+    if _checksum(record["content"]) != record["checksum"]:
+        raise DriverFailure(f"snapshot '{snapshot_id}' is damaged", code="snapshot_damaged")
+    return build(State, json.loads(record["content"]))
+
+
+def remove(vms: Path, vm_id: str, snapshot_id: str) -> None:
+    """Deletes one."""
+    _path(vms, vm_id, snapshot_id).unlink(missing_ok=True)
+
+
+def ids(vms: Path, vm_id: str) -> list[str]:
+    """Those of a VM."""
+    return sorted(path.stem for path in (vms / vm_id / "snapshots").glob("*.json"))
+
+
+def _record(vms: Path, vm_id: str, snapshot_id: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(_path(vms, vm_id, snapshot_id).read_text())
+        return {name: record[name] for name in ("content", "checksum", "include_memory")}
+    except FileNotFoundError:
+        return None
+    except (ValueError, LookupError, TypeError, Invalid):
+        raise DriverFailure(f"snapshot '{snapshot_id}' is damaged", code="snapshot_damaged") from None
+
+
+def _as_taken(record: dict[str, Any]) -> SnapshotTaken:
+    return SnapshotTaken(len(record["content"]), record["checksum"], record["include_memory"])
+
+
+def _path(vms: Path, vm_id: str, snapshot_id: str) -> Path:
+    return vms / vm_id / "snapshots" / f"{snapshot_id}.json"
+
+
+def _checksum(content: str) -> str:
+    return "sha256:" + hashlib.sha256(content.encode()).hexdigest()

@@ -1,0 +1,89 @@
+"""What the fake driver keeps on disk: one JSON file a VM and a snapshot, and a log of every effect."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from core.contract.errors import DriverFailure, Invalid
+from core.contract.messages import Observation, build
+from core.contract.states import Observed
+
+STATE = "fake-state.json"
+EFFECTS = "fake-effects.log"
+
+
+@dataclass(frozen=True)
+class State:
+    """One VM. `power` is stopped, running or paused; from `crash_at` on a running one has crashed."""
+
+    power: str
+    started_at: float | None = None
+    crash_at: float | None = None
+    restores: int = 0
+    files: dict[str, str] = field(default_factory=dict)
+
+    def observation(self, vm_id: str) -> Observation:
+        """As `observe` tells it."""
+        crashed = self.power == "running" and self.crash_at is not None and time.time() >= self.crash_at
+        return Observation(
+            vm_id,
+            Observed.CRASHED if crashed else Observed(self.power),
+            started_at=None if crashed else self.started_at,
+            reason="the fake VM was told to crash" if crashed else None,
+            facts={"restores": self.restores},
+        )
+
+
+def read(vms: Path, vm_id: str) -> State | None:
+    """A VM's state; None when there is no such VM."""
+    try:
+        return build(State, json.loads((vms / vm_id / STATE).read_text()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, Invalid):
+        raise DriverFailure(f"the state of VM '{vm_id}' can't be read", code="state_damaged") from None
+
+
+def write(vms: Path, vm_id: str, state: State) -> None:
+    """Keeps a VM's state."""
+    write_whole(vms / vm_id / STATE, json.dumps(asdict(state)))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    draft = path.with_name(path.name + ".new")
+    try:
+        draft.write_text(text)
+    except FileNotFoundError:
+        raise DriverFailure(f"the folder {path.parent.name} is gone: the VM was deleted", code="vm_not_found") from None
+    draft.replace(path)
+
+
+def count_effect(vms: Path, vm_id: str, verb: str) -> None:
+    """Notes that a verb changed a VM; one write, so that lines of several threads don't mix."""
+    log = os.open(vms.parent / EFFECTS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(log, f"{vm_id} {verb}\n".encode())
+    finally:
+        os.close(log)
+
+
+def effects(vms: Path) -> Counter[tuple[str, str]]:
+    """How often each verb changed each VM, by (vm id, verb), over all agents there ever were."""
+    try:
+        lines = (vms.parent / EFFECTS).read_text().splitlines()
+    except FileNotFoundError:
+        return Counter()
+    return Counter((vm_id, verb) for vm_id, verb in (line.split() for line in lines))
+
+
+def crash(vms: Path, vm_id: str) -> None:
+    """Makes a VM crash now."""
+    state = read(vms, vm_id)
+    if state is not None:
+        write(vms, vm_id, State(**{**asdict(state), "crash_at": time.time()}))

@@ -1,0 +1,79 @@
+"""QEMU's command line. Every path in it is relative to the VM's folder, where the process is started."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+
+from agent.drivers.qemu import daemon, qmp
+from agent.drivers.qemu.folder import Machine, State
+from core.contract.images import Manifest
+from core.contract.messages import VmSpec
+
+PROGRAM = "qemu-system-x86_64"
+CONSOLE_SOCKET, CONSOLE_LOG = "console.sock", "console.log"
+ACCELERATORS = {"kvm": "kvm", "tcg": "tcg,thread=multi"}
+
+
+def machine_of(vm: VmSpec, acceleration: str, version: str) -> Machine:
+    """The machine for a VM. Its type has QEMU's version in it, so that a memory snapshot outlives an update."""
+    mac = vm.network.get("mac_address") or _mac_address(vm.id)
+    release = ".".join(version.split(".")[:2])
+    return Machine(f"pc-q35-{release}", acceleration, vm.vcpus, vm.memory_mb, str(mac))
+
+
+def command(vm_id: str, state: State, machine: Machine, *, incoming: bool) -> list[str]:
+    """All of it. `incoming`: waits for a memory snapshot instead of booting."""
+    return [
+        PROGRAM,
+        *["-name", f"corral-{vm_id}"],
+        *_identity(vm_id),
+        *["-nodefaults", "-no-user-config", "-display", "none", "-msg", "timestamp=on"],
+        *["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+        *["-pidfile", daemon.PID_FILE],
+        *["-machine", machine.type, "-accel", ACCELERATORS[machine.acceleration], "-cpu", "max"],
+        *["-smp", str(machine.vcpus), "-m", str(machine.memory_mb)],
+        *_disk(state.disk),
+        *_boot(state.image),
+        *["-netdev", "user,id=net0", "-device", f"virtio-net-pci,netdev=net0,mac={machine.mac_address},romfile="],
+        *["-device", "virtio-rng-pci"],
+        *["-chardev", "pipe,id=qga,path=qga", "-device", "virtio-serial-pci"],
+        *["-device", "virtserialport,chardev=qga,name=org.qemu.guest_agent.0"],
+        *["-chardev", f"socket,id=console,path={CONSOLE_SOCKET},server=on,wait=off,logfile={CONSOLE_LOG},logappend=on"],
+        *["-serial", "chardev:console"],
+        *["-chardev", f"socket,id=qmp,path={qmp.SOCKET},server=on,wait=off", "-mon", "chardev=qmp,mode=control"],
+        *["-chardev", "pipe,id=events,path=events", "-mon", "chardev=events,mode=control"],
+        *(["-S", "-incoming", "defer"] if incoming else []),
+    ]
+
+
+def node_of(layer: str) -> str:
+    """The name that QEMU knows a layer by, at most 31 characters long."""
+    return f"layer-{layer[:20]}"
+
+
+def _disk(layer: str) -> list[str]:
+    file = {"driver": "file", "filename": f"layers/{layer}"}
+    node = {"driver": "qcow2", "node-name": node_of(layer), "discard": "unmap", "file": file}
+    return ["-blockdev", json.dumps(node), "-device", f"virtio-blk-pci,id=disk0,drive={node_of(layer)},bootindex=1"]
+
+
+def _boot(image: Manifest | None) -> list[str]:
+    if image is None or image.kernel is None:
+        return []
+    initrd = ["-initrd", f"image/{image.initrd.name}"] if image.initrd else []
+    return ["-kernel", f"image/{image.kernel.name}", *initrd, "-append", image.cmdline]
+
+
+def _identity(vm_id: str) -> list[str]:
+    try:
+        return ["-uuid", str(uuid.UUID(vm_id))]
+    except ValueError:
+        return []
+
+
+def _mac_address(vm_id: str) -> str:
+    """In QEMU's own range, the same for a VM at each start."""
+    digest = hashlib.sha256(vm_id.encode()).digest()
+    return "52:54:00:" + ":".join(f"{byte:02x}" for byte in digest[:3])

@@ -1,0 +1,81 @@
+"""A VM's disk: layers of qcow2, each a copy-on-write file over another, the lowest over the image's disk."""
+
+from __future__ import annotations
+
+import os
+import struct
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent import process
+from agent.drivers.qemu.folder import Folder, State, sync_folder
+from core.contract.errors import DriverFailure
+from core.contract.images import Manifest
+
+SECONDS = 60.0
+# https://qemu.readthedocs.io/en/v7.2.0/interop/qcow2.html: magic, version, where the name below is, its length,
+# cluster bits, the disk's size
+_HEADER = struct.Struct(">4sIQIIQ")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a layer's file says of itself."""
+
+    below: str | None
+    size_bytes: int
+
+
+def first_layer(folder: Folder, image: Manifest | None, disk_gb: int, lock: int) -> str:
+    """A VM's first layer, of its full size; returns its name."""
+    base = [] if image is None else ["-b", f"../image/{image.disk.name}", "-F", image.format]
+    return _make(folder, base, disk_gb * 1024**3, lock)
+
+
+def layer_over(folder: Folder, below: str, lock: int) -> str:
+    """An empty layer over another; returns its name."""
+    return _make(folder, ["-b", below, "-F", "qcow2"], _read(folder.layers / below).size_bytes, lock)
+
+
+def chain(folder: Folder, top: str) -> list[str]:
+    """The layers that are there from `top` down, without the image's disk."""
+    names: list[str] = []
+    name: str | None = top
+    while name is not None and "/" not in name and (folder.layers / name).exists():
+        names.append(name)
+        name = _read(folder.layers / name).below
+    return names
+
+
+def remove_unused(folder: Folder, state: State, tops: list[str]) -> None:
+    """Removes the layers that neither the VM's disk nor any of `tops` rests on."""
+    used = {name for top in [state.disk, *tops] for name in chain(folder, top)}
+    for file in folder.layers.iterdir():
+        if file.name not in used:
+            file.unlink(missing_ok=True)
+
+
+def _make(folder: Folder, base: list[str], size_bytes: int, lock: int) -> str:
+    """The names in a chain are relative, so that the folder can be moved."""
+    name = f"{uuid.uuid4().hex}.qcow2"
+    folder.layers.mkdir(exist_ok=True)
+    # -u: the layer below may be in use, and qemu-img need not look into it.
+    create = ["qemu-img", "create", "-q", "-u", "-f", "qcow2", *base, str(folder.layers / name), str(size_bytes)]
+    process.run(create, SECONDS, holding=(lock,))
+    with (folder.layers / name).open("rb") as file:
+        os.fsync(file.fileno())
+    sync_folder(folder.layers)
+    return name
+
+
+def _read(layer: Path) -> Layer:
+    with layer.open("rb") as file:
+        try:
+            magic, _, offset, length, _, size_bytes = _HEADER.unpack(file.read(_HEADER.size))
+        except struct.error:
+            magic = b""
+        if magic != b"QFI\xfb":
+            raise DriverFailure(f"{layer} is not a qcow2 file: the disk is damaged", code="state_damaged")
+        file.seek(offset)
+        return Layer(file.read(length).decode() if offset else None, size_bytes)

@@ -1,0 +1,159 @@
+"""A VM's folder: where each file is, its state kept whole, and its lock."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from core.contract.errors import DriverFailure, Invalid
+from core.contract.images import Manifest
+from core.contract.messages import VmSpec, build
+
+STATE = "vm.json"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a guest sees of its machine; a memory snapshot fits only the one it was taken on."""
+
+    type: str
+    acceleration: str
+    vcpus: int
+    memory_mb: int
+    mac_address: str
+
+
+@dataclass(frozen=True)
+class State:
+    """What is remembered of a VM. `disk` is its top layer, a file in `layers/`.
+
+    `should_run`: its process is meant to be alive; `usable`: it has been, since its last launch. `held` and `frozen`:
+    a snapshot that is being taken has paused the machine, or frozen the guest's file systems. `resume`: the snapshot
+    whose memory the next launch goes on from. `restores` counts the restores that have ended well.
+    """
+
+    spec: VmSpec
+    image: Manifest | None
+    disk: str
+    should_run: bool = False
+    usable: bool = False
+    held: bool = False
+    frozen: bool = False
+    machine: Machine | None = None
+    resume: str | None = None
+    restores: int = 0
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The folder of one VM."""
+
+    path: Path
+
+    @property
+    def layers(self) -> Path:
+        """The disk's layers, each on top of another or of the image's disk."""
+        return self.path / "layers"
+
+    @property
+    def image(self) -> Path:
+        """The files of the image it was made from: links, which the store may lose."""
+        return self.path / "image"
+
+    @property
+    def snapshots(self) -> Path:
+        """A folder per snapshot."""
+        return self.path / "snapshots"
+
+    def read(self) -> State | None:
+        """None when there is no such VM, or only the remains of one."""
+        try:
+            return build(State, json.loads((self.path / STATE).read_text()))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (ValueError, Invalid) as error:
+            raise DriverFailure(f"{self.path / STATE} can't be read: {error}", code="state_damaged") from None
+
+    def state(self) -> State:
+        """As `read`, for a VM that must be there."""
+        found = self.read()
+        if found is None:
+            raise DriverFailure(f"VM {self.path.name} is not on this host", code="vm_not_found")
+        return found
+
+    def write(self, state: State) -> State:
+        """Keeps the state, whole or not at all."""
+        write_json(self.path / STATE, asdict(state))
+        return state
+
+    def change(self, **changes: Any) -> State:
+        """Keeps the state with some of it changed."""
+        return self.write(replace(self.state(), **changes))
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Writes a file in one step that a power cut can't halve."""
+    draft = path.with_name(path.name + ".new")
+    with draft.open("w") as file:
+        json.dump(data, file, indent=1, sort_keys=True)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Makes renames, links and removals in a folder last."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(vms: Path, vm_id: str, timeout: float) -> Iterator[int]:
+    """The VM for one verb at a time, whichever process it is in. Yields the lock's descriptor, for helpers to hold.
+
+    The file is beside the folder, since a delete removes that; the last one out removes the file.
+    """
+    path = vms / f".{vm_id}.lock"
+    vms.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + timeout
+    while True:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _wait_for(lock, vm_id, deadline)
+            if _is(path, lock):
+                try:
+                    yield lock
+                finally:
+                    path.unlink(missing_ok=True)
+                return
+        finally:
+            os.close(lock)
+
+
+def _wait_for(lock: int, vm_id: str, deadline: float) -> None:
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise DriverFailure(f"VM {vm_id} is still busy with another operation", code="timeout") from None
+        time.sleep(0.02)
+
+
+def _is(path: Path, lock: int) -> bool:
+    """Whether the locked file is still the one of that name."""
+    try:
+        return path.stat().st_ino == os.fstat(lock).st_ino
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,84 @@
+"""An image's files in a VM's folder, where neither a new image of that name nor the image's removal reaches them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from agent.drivers.qemu.folder import sync_folder
+from core.contract import images
+from core.contract.errors import CorralError, DriverFailure
+from core.contract.images import ImageFile, Manifest
+from core.contract.messages import VmSpec
+
+SHELF = ".images"
+
+
+def find(store: Path, vm: VmSpec) -> Manifest | None:
+    """The image a VM is made from; `DriverFailure` if it isn't here, is another one by now, or does not fit."""
+    if vm.image is None:
+        return None
+    try:
+        manifest = images.read(store, vm.image.name)
+    except CorralError as error:
+        raise DriverFailure(error.message, code=error.code) from None
+    if manifest.digest != vm.image.digest:
+        raise DriverFailure(
+            f"image '{vm.image.name}' on this host is {manifest.digest}, not {vm.image.digest} as asked for",
+            code="image_changed",
+        )
+    if vm.disk_gb < manifest.disk_size_gb:
+        raise DriverFailure(
+            f"disk_gb is {vm.disk_gb}, and image '{manifest.name}' needs at least {manifest.disk_size_gb}",
+            code="invalid_request",
+        )
+    return manifest
+
+
+def bring(store: Path, manifest: Manifest, folder: Path, vms: Path) -> None:
+    """Puts the image's files into `folder`, made anew."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for file in _files(manifest):
+        _bring(store / manifest.name / file.name, file, folder / file.name, vms / SHELF)
+    sync_folder(folder)
+
+
+def tidy(vms: Path) -> None:
+    """Removes the copies that no VM has a link to any more."""
+    for copy in (vms / SHELF).glob("*"):
+        if copy.stat().st_nlink == 1:
+            copy.unlink(missing_ok=True)
+
+
+def _files(manifest: Manifest) -> list[ImageFile]:
+    return [file for file in (manifest.disk, manifest.kernel, manifest.initrd) if file is not None]
+
+
+def _bring(source: Path, file: ImageFile, to: Path, shelf: Path) -> None:
+    try:
+        size = source.stat().st_size
+    except FileNotFoundError:
+        size = -1
+    if size != file.size_bytes:
+        raise DriverFailure(f"{source} is missing or not {file.size_bytes} bytes: build the image again")
+    try:
+        os.link(source, to)
+    except OSError:  # another file system, or one without links: a copy by content that VMs share
+        _link_copy(source, file, to, shelf)
+
+
+def _link_copy(source: Path, file: ImageFile, to: Path, shelf: Path) -> None:
+    shelf.mkdir(exist_ok=True)
+    copy, draft = shelf / file.sha256, to.with_name(to.name + ".new")
+    try:
+        os.link(copy, to)
+        return
+    except OSError:  # not there yet, or no links at all: then each VM has a copy of its own
+        shutil.copyfile(source, draft)
+    try:
+        os.link(draft, copy)
+    except OSError:
+        pass  # another VM was quicker, or no links at all
+    draft.replace(to)

@@ -1,0 +1,105 @@
+"""From a VM at rest to a guest that answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from agent import process
+from agent.drivers.base import Progress
+from agent.drivers.qemu import command, daemon, events, qmp
+from agent.drivers.qemu.folder import Folder, Machine, State
+from agent.guest import commands, qga
+from core.contract.errors import DriverFailure, GuestTimeout
+
+MONITOR_SECONDS = 30.0
+LOG = "qemu.log"
+CONSOLE_KEPT = 4 * 1024 * 1024
+SHOWN = 600
+Left = Callable[[], float]
+
+
+def launch(folder: Folder, state: State, machine: Machine, *, incoming: bool) -> None:
+    """Starts QEMU and returns once its monitor answers; it is gone again when this fails."""
+    prepare(folder)
+    args = command.command(folder.path.name, state, machine, incoming=incoming)
+    with ExitStack() as undo, events.recording(folder.path):
+        undo.callback(daemon.cut, folder.path)
+        with process.spawn(args, folder=folder.path, log=folder.path / LOG) as qemu:
+            _wait_for_monitor(folder, qemu)
+        undo.pop_all()
+
+
+def prepare(folder: Folder) -> None:
+    """Fresh sockets and pipes, and a console log that doesn't grow for ever."""
+    for name in (qmp.SOCKET, command.CONSOLE_SOCKET):
+        (folder.path / name).unlink(missing_ok=True)
+    qga.make_channel(folder.path)
+    log = folder.path / command.CONSOLE_LOG
+    if log.exists() and log.stat().st_size > CONSOLE_KEPT:
+        log.replace(log.with_name(f"{log.name}.1"))
+    log.touch(0o600)
+
+
+def wait_usable(folder: Folder, state: State, progress: Progress, left: Left) -> None:
+    """Returns once the guest agent answers, if the image has one; `GuestTimeout` tells what was last seen."""
+    if state.image is None or not state.image.guest_agent:
+        return
+    try:
+        qga.wait(folder.path, left(), lambda: _check(folder, progress))
+    except qga.AgentGone:
+        raise _died(folder) from None
+    except GuestTimeout as error:
+        raise GuestTimeout(f"{error.message}; its console ends with: {console_tail(folder)}") from None
+
+
+def warm_up(folder: Folder, state: State) -> None:
+    """Prepares the guest for commands; without it the first one is slower."""
+    if state.image is not None and state.image.guest_agent:
+        try:
+            commands.warm_up(folder.path, 2.0)
+        except DriverFailure:
+            pass  # an agent that may not run commands is still an agent
+
+
+def console_tail(folder: Folder) -> str:
+    """The last of the serial console, printable."""
+    return _tail(folder, command.CONSOLE_LOG) or "(nothing)"
+
+
+def _wait_for_monitor(folder: Folder, qemu: process.Daemon) -> None:
+    deadline = time.monotonic() + MONITOR_SECONDS
+    while time.monotonic() < deadline:
+        if qemu.ended():
+            raise DriverFailure(f"QEMU did not start: {_tail(folder, LOG) or 'it said nothing'}")
+        if (folder.path / qmp.SOCKET).exists():
+            try:
+                with qmp.Monitor(folder.path, 5.0) as monitor:
+                    monitor.ask("query-status")
+                    return
+            except qmp.Refused:
+                pass  # bound and not listening yet, or about to end
+        time.sleep(0.01)
+    raise DriverFailure(f"QEMU's monitor did not answer within {MONITOR_SECONDS:.0f} s", code="timeout")
+
+
+def _check(folder: Folder, progress: Progress) -> None:
+    if daemon.alive(folder.path) is None:
+        raise _died(folder)
+    progress("waiting for the guest", None)
+
+
+def _died(folder: Folder) -> DriverFailure:
+    if events.seen(folder.path).guest_powered_off:
+        return DriverFailure(f"the guest powered itself off while it started: {console_tail(folder)}")
+    said = _tail(folder, LOG) or "it said nothing"
+    return DriverFailure(f"QEMU ended while the guest started: {said}; the console ends with: {console_tail(folder)}")
+
+
+def _tail(folder: Folder, name: str) -> str:
+    try:
+        text = (folder.path / name).read_bytes()[-SHOWN:].decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    return "".join(letter for letter in text if letter.isprintable() or letter == "\n").strip()

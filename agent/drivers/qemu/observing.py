@@ -1,0 +1,26 @@
+"""What is true of a VM now, from its files and the lock that its process holds."""
+
+from __future__ import annotations
+
+from agent.drivers.qemu import daemon, events
+from agent.drivers.qemu.folder import Folder
+from core.contract.messages import Observation
+from core.contract.states import Observed
+
+
+def observe(folder: Folder) -> Observation:
+    """A machine whose guest powered itself off is stopped; one that should run and has no process has crashed."""
+    state = folder.read()
+    if state is None:
+        return Observation(folder.path.name, Observed.ABSENT)
+    pid = daemon.alive(folder.path)
+    seen = events.seen(folder.path)
+    facts = {"restores": state.restores, "acceleration": state.machine.acceleration if state.machine else None}
+    if pid is not None:
+        # A snapshot holds the machine for a moment; that is no state of the VM.
+        power = Observed.PAUSED if seen.paused and not state.held else Observed.RUNNING
+        return Observation(folder.path.name, power, daemon.started_at(folder.path), pid, facts=facts)
+    if state.should_run and not seen.guest_powered_off:
+        reason = f"QEMU ended: {seen.ended}" if seen.ended else "QEMU ended without a word"
+        return Observation(folder.path.name, Observed.CRASHED, reason=reason, facts=facts)
+    return Observation(folder.path.name, Observed.STOPPED, facts=facts)

@@ -1,0 +1,59 @@
+"""Goes back to a snapshot: everything is checked, then the machine is cut, then one write makes it the VM's disk."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from agent.drivers.base import Progress
+from agent.drivers.qemu import daemon, disks, events, records
+from agent.drivers.qemu.folder import Folder, State
+from agent.guest import qga
+from core.contract.errors import DriverFailure
+
+CLOCK_SECONDS = 5.0
+
+
+def check(folder: Folder, snapshot_id: str, acceleration: str | None, progress: Progress) -> records.Snapshot:
+    """The snapshot, if it can be restored under that acceleration (None: its memory is not wanted); touches nothing."""
+    snapshot = records.read(folder, snapshot_id)
+    if snapshot is None:
+        raise DriverFailure(f"snapshot '{snapshot_id}' is not on this host", code="snapshot_not_found")
+    records.verify(folder, snapshot, progress)
+    if acceleration and snapshot.machine is not None and snapshot.machine.acceleration != acceleration:
+        raise DriverFailure(
+            f"snapshot '{snapshot_id}' holds the memory of a machine under {snapshot.machine.acceleration}, and this "
+            f'host now has {acceleration}: restore it with "start": false, which leaves the memory out',
+            code="invalid_state",
+        )
+    return snapshot
+
+
+def put_back(folder: Folder, snapshot: records.Snapshot, *, running: bool, lock: int) -> State:
+    """Cuts the machine and makes the snapshot its disk; with `running`, the next launch goes on from its memory."""
+    layer = disks.layer_over(folder, snapshot.layer, lock)
+    folder.change(should_run=False, usable=False, held=False, frozen=False)
+    daemon.cut(folder.path)
+    (folder.path / events.OUT).unlink(missing_ok=True)
+    resume = snapshot.id if running and snapshot.machine is not None else None
+    return folder.change(disk=layer, resume=resume)
+
+
+def memory_of(folder: Folder, state: State) -> tuple[records.Snapshot, Path] | None:
+    """The snapshot whose memory the next launch goes on from, and the file; None for a boot."""
+    if state.resume is None:
+        return None
+    snapshot = records.read(folder, state.resume)
+    if snapshot is None or snapshot.machine is None:
+        return None
+    return snapshot, records.home(folder, snapshot.id) / records.MEMORY
+
+
+def set_clock(folder: Folder, state: State) -> None:
+    """Tells a guest that was away what time it is."""
+    if state.image is None or not state.image.guest_agent:
+        return
+    try:
+        qga.ask(folder.path, "guest-set-time", CLOCK_SECONDS, time=time.time_ns())
+    except qga.AgentRefused:
+        pass  # it sets its clock, then fails on the hardware's where there is none

@@ -1,0 +1,123 @@
+"""Takes snapshots: the disk's top layer is frozen under a new, empty one, and the memory goes to a file.
+
+At each step the state names a top layer that reads as the disk should: an empty layer equals the one below it, so the
+new one is named before a running QEMU is told to write to it, and not after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.drivers.base import Progress
+from agent.drivers.qemu import command, daemon, disks, events, memory, records
+from agent.drivers.qemu.folder import Folder, State
+from agent.drivers.qemu.launch import Left
+from agent.drivers.qemu.qmp import Monitor
+from agent.guest import qga
+from core.contract.errors import DriverFailure
+
+FREEZE_SECONDS, THAW_SECONDS = 5.0, 10.0
+RUNNING, PAUSED, STOPPED = "running", "paused", "stopped"
+
+
+def take(
+    folder: Folder, snapshot_id: str, include_memory: bool, progress: Progress, left: Left, lock: int
+) -> records.Snapshot:
+    """Takes one of the VM as it is, running or not."""
+    state = folder.state()
+    home = records.begin(folder, snapshot_id)
+    if daemon.alive(folder.path) is None:
+        power, with_memory, layer = STOPPED, False, state.disk
+        folder.change(disk=disks.layer_over(folder, layer, lock))
+    else:
+        power = PAUSED if events.seen(folder.path).paused else RUNNING
+        with_memory = include_memory
+        with (
+            Monitor(folder.path, left()) as monitor,
+            _held(folder, monitor) if include_memory else _quiet_guest(folder, state),
+        ):
+            layer = _freeze_layer(folder, monitor, lock)
+            if include_memory:
+                memory.save(monitor, home / records.MEMORY, progress)
+    snapshot = records.Snapshot(snapshot_id, layer, power, state.machine if with_memory else None, [])
+    return records.finish(folder, state, snapshot, progress)
+
+
+def settle(folder: Folder) -> State:
+    """Lets a machine go on that a snapshot, cut off half-way, had paused or frozen."""
+    state = folder.state()
+    if not state.held and not state.frozen:
+        return state
+    if daemon.alive(folder.path) is not None:
+        if state.held:
+            with Monitor(folder.path, THAW_SECONDS) as monitor:
+                monitor.ask("cont")
+        if state.frozen:
+            _thaw(folder)
+    return folder.change(held=False, frozen=False)
+
+
+def _freeze_layer(folder: Folder, monitor: Monitor, lock: int) -> str:
+    """Puts a new layer on the one that QEMU writes to, and returns that one's name."""
+    frozen = _written(monitor)
+    layer = disks.layer_over(folder, frozen, lock)
+    folder.change(disk=layer)
+    monitor.ask(
+        "blockdev-snapshot-sync",
+        node_name=command.node_of(frozen),
+        snapshot_file=f"layers/{layer}",
+        snapshot_node_name=command.node_of(layer),
+        format="qcow2",
+        mode="existing",
+    )
+    return frozen
+
+
+def _written(monitor: Monitor) -> str:
+    """The layer that QEMU writes to, as it says itself: after a crash of ours the state may be one ahead."""
+    for device in monitor.ask("query-block"):
+        if "disk0" in device.get("qdev", "") and "inserted" in device:
+            return Path(device["inserted"]["file"]).name
+    raise DriverFailure("QEMU does not tell the file of the VM's disk")
+
+
+@contextmanager
+def _held(folder: Folder, monitor: Monitor) -> Iterator[None]:
+    """The machine paused, and then as it was."""
+    if events.seen(folder.path).paused:
+        yield
+        return
+    folder.change(held=True)
+    monitor.ask("stop")
+    try:
+        yield
+    finally:
+        monitor.ask("cont")
+        folder.change(held=False)
+
+
+@contextmanager
+def _quiet_guest(folder: Folder, state: State) -> Iterator[None]:
+    """The guest's file systems frozen, if its agent can; without that the snapshot is as after a power cut."""
+    if state.image is None or not state.image.guest_agent or events.seen(folder.path).paused:
+        yield
+        return
+    folder.change(frozen=True)
+    try:
+        try:
+            qga.ask(folder.path, "guest-fsfreeze-freeze", FREEZE_SECONDS)
+        except DriverFailure:
+            pass  # not frozen, or late: it is thawed below in any case
+        yield
+    finally:
+        _thaw(folder)
+        folder.change(frozen=False)
+
+
+def _thaw(folder: Folder) -> None:
+    try:
+        qga.ask(folder.path, "guest-fsfreeze-thaw", THAW_SECONDS)
+    except qga.AgentRefused:
+        pass  # an agent that can't thaw can't have frozen

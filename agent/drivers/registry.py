@@ -1,0 +1,36 @@
+"""Which drivers a host has; a driver's code is loaded only where it is offered."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+
+from agent.drivers.base import Driver, Place
+from core.contract.errors import Unsupported
+
+CLASSES = {"qemu": "agent.drivers.qemu.QemuDriver", "fake": "agent.drivers.fake.FakeDriver"}
+
+
+class Drivers:
+    """The drivers of one host, by name."""
+
+    def __init__(self, names: Iterable[str], place: Place) -> None:
+        self._drivers = {name: _load(name, place) for name in names}
+
+    def get(self, name: str) -> Driver:
+        """The driver of that name; `Unsupported` names those there are."""
+        try:
+            return self._drivers[name]
+        except KeyError:
+            offered = ", ".join(self._drivers)
+            raise Unsupported(f"this host does not offer the hypervisor '{name}', only {offered}") from None
+
+    def all(self) -> list[Driver]:
+        """Every driver of this host."""
+        return list(self._drivers.values())
+
+
+def _load(name: str, place: Place) -> Driver:
+    module, _, kind = CLASSES[name].rpartition(".")
+    driver: Driver = getattr(importlib.import_module(module), kind)(place)
+    return driver

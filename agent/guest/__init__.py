@@ -1,0 +1,1 @@
+"""Talks to the guest inside a VM."""

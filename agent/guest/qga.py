@@ -1,0 +1,198 @@
+"""The QEMU guest agent's protocol: JSON lines, over a pair of named pipes `qga.in` and `qga.out`.
+
+Pipes and no socket: an agent whose channel has nobody on the host's end sleeps 100 ms at a time (its
+`channel_event_cb`), which would cost each command that long and each idle guest ten wake-ups a second. QEMU itself
+holds both ends of a pipe open. https://qemu.readthedocs.io/en/v7.2.0/interop/qemu-ga-ref.html
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+import secrets
+import select
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from core.contract.errors import DriverFailure, GuestTimeout
+
+IN, OUT, LOCK = "qga.in", "qga.out", "qga.lock"
+SENTINEL = b"\xff"
+TICK_SECONDS = 0.25
+RESYNC_SECONDS = 3.0
+READ_BYTES = 256 * 1024
+MOST_BYTES = 64 * 1024 * 1024
+Tick = Callable[[], None]
+
+
+class AgentRefused(DriverFailure):
+    """The guest agent answered with an error."""
+
+    code = "guest_refused"
+
+
+class AgentGone(DriverFailure):
+    """Nobody holds the VM's end of the channel: the VM does not run, or no longer."""
+
+    code = "vm_not_running"
+
+
+def make_channel(folder: Path) -> None:
+    """Fresh pipes in a VM's folder, for a QEMU that is about to start."""
+    for name in (IN, OUT):
+        (folder / name).unlink(missing_ok=True)
+        os.mkfifo(folder / name, 0o600)
+
+
+def ask(folder: Path, command: str, timeout: float, **arguments: Any) -> Any:
+    """One request and its answer; `GuestTimeout` when the agent is silent for `timeout` seconds."""
+    with _Channel(folder, timeout) as channel:
+        return channel.ask(command, arguments, timeout)
+
+
+def tell(folder: Path, command: str, timeout: float, **arguments: Any) -> None:
+    """One request that is not answered, once the agent has shown that it listens."""
+    with _Channel(folder, timeout) as channel:
+        channel.ask("guest-ping", {}, timeout)
+        channel.send([_line(command, arguments)], time.monotonic() + timeout)
+
+
+def wait(folder: Path, timeout: float, tick: Tick) -> None:
+    """Returns as soon as the agent answers; calls `tick` four times a second, which may raise."""
+    deadline = time.monotonic() + timeout
+    with _Channel(folder, timeout) as channel:
+        while time.monotonic() < deadline:
+            try:
+                channel.ask("guest-ping", {}, min(RESYNC_SECONDS, deadline - time.monotonic()), tick)
+                return
+            except GuestTimeout:
+                continue  # it may have started after our bytes were dropped: say them again
+    raise GuestTimeout(f"the guest agent did not answer within {timeout:.0f} s")
+
+
+class _Channel:
+    """The channel of one VM, for one caller at a time, whichever thread or process asks."""
+
+    def __init__(self, folder: Path, timeout: float) -> None:
+        self._folder, self._timeout = folder, timeout
+
+    def __enter__(self) -> _Channel:
+        self._open: list[int] = []
+        try:
+            self._lock()
+            self._in = self._descriptor(IN, os.O_WRONLY | os.O_NONBLOCK)
+            self._out = self._descriptor(OUT, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:  # ENXIO: no reader, so no QEMU; ENOENT: it was never started, or deleted
+            self._close()
+            raise AgentGone("the VM is not running") from None
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._close()
+
+    def ask(self, command: str, arguments: dict[str, Any], silence: float, tick: Tick | None = None) -> Any:
+        """The answer to one request; `silence` is how long the agent may say nothing, in seconds.
+
+        A marker goes before the request in the same write: what an earlier, broken exchange left is skipped up to it.
+        """
+        number = secrets.randbits(31)
+        lines = [SENTINEL + _line("guest-sync-delimited", {"id": number}), _line(command, arguments)]
+        self.send(lines, time.monotonic() + silence)
+        answer = self._receive(number, silence, tick)
+        if "error" in answer:
+            said = answer["error"].get("desc", "no reason given")
+            raise AgentRefused(f"the guest agent refused '{command}': {said}")
+        return answer.get("return")
+
+    def send(self, lines: list[bytes], deadline: float) -> None:
+        """Writes all of it; a pipe that stays full means that the guest does not read."""
+        left = memoryview(b"".join(lines))
+        while left:
+            if not select.select([], [self._in], [], max(0.0, deadline - time.monotonic()))[1]:
+                raise GuestTimeout("the guest agent takes no more requests")
+            try:
+                left = left[os.write(self._in, left) :]
+            except BlockingIOError:
+                continue
+            except BrokenPipeError:
+                raise AgentGone("the VM stopped while its guest agent was asked") from None
+
+    def _receive(self, number: int, silence: float, tick: Tick | None) -> dict[str, Any]:
+        """The line after the marker's own answer."""
+        got, ours, heard_at = bytearray(), False, time.monotonic()
+        while True:
+            if time.monotonic() - heard_at > silence:
+                raise GuestTimeout(f"the guest agent did not answer within {silence:.0f} s")
+            if tick is not None:
+                tick()
+            if not select.select([self._out], [], [], TICK_SECONDS)[0]:
+                continue
+            got += self._read()
+            heard_at = time.monotonic()
+            if len(got) > MOST_BYTES:
+                raise DriverFailure(f"the guest agent's answer is over {MOST_BYTES} bytes")
+            while b"\n" in got[-READ_BYTES:]:
+                line, _, rest = bytes(got).partition(b"\n")
+                got = bytearray(rest)
+                if ours:
+                    return _parsed(line)
+                _, marker, after = line.rpartition(SENTINEL)
+                ours = bool(marker) and _parsed(after).get("return") == number
+
+    def _read(self) -> bytes:
+        try:
+            some = os.read(self._out, READ_BYTES)
+        except BlockingIOError:
+            return b""
+        if not some:
+            raise AgentGone("the VM stopped while its guest agent was asked")
+        return some
+
+    def _lock(self) -> None:
+        """Ours until closed, also when this process is killed."""
+        deadline, pause = time.monotonic() + self._timeout, 0.001
+        lock = self._descriptor(LOCK, os.O_RDWR | os.O_CREAT)
+        while True:
+            try:
+                return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise GuestTimeout("the guest agent is busy with another request") from None
+            time.sleep(pause)
+            pause = min(2 * pause, 0.02)
+
+    def _descriptor(self, name: str, flags: int) -> int:
+        descriptor = os.open(self._folder / name, flags | os.O_CLOEXEC, 0o600)
+        self._open.append(descriptor)
+        return descriptor
+
+    def _close(self) -> None:
+        while self._open:
+            os.close(self._open.pop())
+
+
+def data(text: bytes) -> str:
+    """Bytes as the agent takes them."""
+    return base64.b64encode(text).decode()
+
+
+def _line(command: str, arguments: dict[str, Any]) -> bytes:
+    return json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n"
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        raise DriverFailure("the guest agent's answer is not JSON") from None
+    if not isinstance(answer, dict):
+        raise DriverFailure("the guest agent's answer is not an object")
+    return answer

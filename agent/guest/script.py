@@ -1,0 +1,64 @@
+"""The shell text that goes around a command in the guest, so that all of its processes can be found again.
+
+Each command gets a cgroup of its own. Starting a program is the dear part of a command (about 40 ms where the guest is
+emulated), so the text uses built-ins alone: the cgroups are made sixteen at a time, by the first that misses its own.
+Without cgroup v2 a mark in the environment of the processes does.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+ROOT = "/sys/fs/cgroup"
+GROUPS = f"{ROOT}/corral"
+AHEAD = 16
+MARK = "CORRAL_EXEC"
+NO_FOLDER = 125
+
+
+def around(command: str, number: int, token: str, folder: str | None) -> str:
+    """The script that runs `command` in cgroup `number`, in `folder`; see `missed_folder`."""
+    lines = [
+        f"[ -d {GROUPS}/{number} ] || {{ {making(number)}; }}",
+        f"{{ [ -w {ROOT}/cgroup.procs ] && echo 0 >{GROUPS}/{number}/cgroup.procs; }} 2>/dev/null",
+    ]
+    if folder is not None:
+        lines.append(
+            f"cd -- {shlex.quote(folder)} 2>/dev/null || {{ echo {token} >&2; exit {NO_FOLDER}; }}",
+        )
+    return "\n".join([*lines, command])
+
+
+def missed_folder(token: str, exit_code: int, stderr: bytes) -> bool:
+    """Whether the script, and not the command, ended because the folder can't be entered."""
+    return exit_code == NO_FOLDER and stderr == f"{token}\n".encode()
+
+
+def making(number: int) -> str:
+    """Removes the cgroups that are empty and makes the next ones; in a guest without cgroup v2 it does nothing."""
+    names = " ".join(f"{GROUPS}/{each}" for each in range(number, number + AHEAD))
+    return f"{{ [ -w {ROOT}/cgroup.procs ] && {{ rmdir {GROUPS}/*; mkdir -p {names}; }}; }} 2>/dev/null"
+
+
+def killing(number: int, token: str) -> str:
+    """Kills all of a command and exits 0 once nothing of it is left; 1 if something is after 5 s."""
+    group = f"{GROUPS}/{number}"
+    # `cgroup.kill` is in Linux since 5.14; the marked processes are the way without cgroup v2, and before 5.14.
+    return f"""
+left() {{
+  marked=
+  {{ while read -r key value; do [ "$key" = populated ] && [ "$value" = 1 ] && return 0; done <{group}/cgroup.events
+  }} 2>/dev/null
+  marked=$(grep -ls '{MARK}={token}' /proc/[0-9]*/environ)
+  [ -n "$marked" ]
+}}
+tries=0
+while left; do
+  {{ echo 1 >{group}/cgroup.kill; }} 2>/dev/null
+  for file in $marked; do pid=${{file#/proc/}}; kill -9 "${{pid%/environ}}" 2>/dev/null; done
+  tries=$((tries + 1)); [ $tries -gt 100 ] && exit 1
+  sleep 0.05
+done
+rmdir {group} 2>/dev/null
+exit 0
+"""

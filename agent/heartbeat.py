@@ -1,0 +1,27 @@
+"""Says every two seconds that the agent is alive, and notices when the control plane has forgotten it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import redis
+
+from agent.loops import Loop
+from core.contract import channels
+from core.contract.messages import Heartbeat, encode
+
+SECONDS = 2.0
+
+
+def beat(host: str, boot_id: str, client: redis.Redis, on_forgotten: Callable[[], None]) -> Loop:
+    """The thread that does it. `on_forgotten` is called when Redis had no entry of this host, as after a loss."""
+
+    def once() -> None:
+        added = client.hset(channels.HEARTBEATS, host, encode(Heartbeat(host, boot_id, time.time())))
+        if added:
+            on_forgotten()
+        loop.stopping.wait(SECONDS)
+
+    loop = Loop("heartbeat", once)
+    return loop

@@ -1,0 +1,118 @@
+"""Tells the control plane what a host is and has: at start, every half minute, and when a VM changes by itself."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.capacity import Capacity
+from agent.drivers.registry import Drivers
+from agent.health import Health
+from agent.journal import Journal
+from agent.loops import Loop
+from agent.reports import Reports
+from agent.turns import Turns
+from core.contract import images
+from core.contract.messages import Inventory, Observation, encode
+from core.contract.states import Observed
+
+LOOK_SECONDS = 2.0
+TELL_SECONDS = 30.0
+
+
+Seen = tuple[Observed, float | None, int | None, str | None]
+
+
+@dataclass(frozen=True)
+class Host:
+    """What doesn't change while an agent runs. `boot_id` is new with every start, `images` the store."""
+
+    name: str
+    boot_id: str
+    capacity: Capacity
+    images: Path
+
+
+class Known:
+    """The VMs as last told, in whatever message."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._told: dict[str, Seen] = {}
+
+    def note(self, observation: Observation) -> None:
+        """One VM was told in a report."""
+        with self._lock:
+            self._told[observation.vm_id] = _seen(observation)
+
+    def replace(self, vms: list[Observation]) -> None:
+        """All were told in an inventory."""
+        with self._lock:
+            self._told = {each.vm_id: _seen(each) for each in vms}
+
+    def differs(self, vms: list[Observation], ignore: set[str]) -> bool:
+        """Whether the control plane doesn't know this yet, but for VMs whose change is about to be reported."""
+        seen = {each.vm_id: _seen(each) for each in vms}
+        with self._lock:
+            changed = {vm for vm, each in seen.items() if self._told.get(vm) != each}
+            gone = {vm for vm, (state, *_) in self._told.items() if vm not in seen and state is not Observed.ABSENT}
+        return bool((changed | gone) - ignore)
+
+
+def _seen(observation: Observation) -> Seen:
+    return observation.state, observation.started_at, observation.pid, observation.reason
+
+
+class Inventories:
+    """Looks at the host; `loop` is the thread that does."""
+
+    def __init__(
+        self,
+        host: Host,
+        drivers: Drivers,
+        health: Health,
+        journal: Journal,
+        reports: Reports,
+        known: Known,
+        turns: Turns,
+    ) -> None:
+        self._host, self._drivers, self._health = host, drivers, health
+        self._journal, self._reports, self._known, self._turns = journal, reports, known, turns
+        self._wanted = threading.Event()
+        self._wanted.set()
+        self._told_at = 0.0
+        self.loop = Loop("inventory", self._look)
+        health.on_change = self.soon
+
+    def soon(self) -> None:
+        """Asks for one at the next opportunity: the control plane may have forgotten this host."""
+        self._wanted.set()
+
+    def _look(self) -> None:
+        asked = self._wanted.wait(LOOK_SECONDS)
+        self._wanted.clear()
+        generation = self._journal.next_generation()
+        busy = self._turns.busy_vms()
+        vms = [each for driver in self._drivers.all() for each in driver.observe_all()]
+        due = time.monotonic() - self._told_at >= TELL_SECONDS
+        if asked or due or self._known.differs(vms, busy):
+            self._tell(generation, vms)
+
+    def _tell(self, generation: int, vms: list[Observation]) -> None:
+        inventory = Inventory(
+            host=self._host.name,
+            boot_id=self._host.boot_id,
+            generation=generation,
+            at=time.time(),
+            vcpus=self._host.capacity.vcpus,
+            memory_mb=self._host.capacity.memory_mb,
+            disk_gb=self._host.capacity.disk_gb,
+            drivers=self._health.all(),
+            images=images.names(self._host.images),
+            vms=vms,
+        )
+        self._reports.inventory(encode(inventory))
+        self._known.replace(vms)
+        self._told_at = time.monotonic()

@@ -1,0 +1,84 @@
+"""Turns what happened to a command into reports, journaled where they must be, and hands them to the sender."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+
+from agent.drivers.registry import Drivers
+from agent.inventory import Known
+from agent.journal import Entry, Journal
+from agent.reports import Reports
+from agent.turns import Work
+from core.contract.errors import CorralError
+from core.contract.messages import JSON, Command, Failure, Observation, Report, decode, encode
+from core.contract.states import Kind, Observed
+
+log = logging.getLogger(__name__)
+
+
+class Outcomes:
+    """The reports of one host's commands."""
+
+    def __init__(self, host: str, drivers: Drivers, journal: Journal, reports: Reports, known: Known) -> None:
+        self._host, self._drivers, self._journal, self._reports = host, drivers, journal, reports
+        self._known = known
+
+    def begun(self, work: Work) -> None:
+        """Tells that an operation is under way."""
+        report = self._report(work.operation_id, work.attempt, "begun")
+        self._reports.live(work.operation_id, report.phase, encode(report))
+
+    def progress(self, work: Work, step: str, percent: int | None) -> None:
+        """Tells how far it is."""
+        report = self._report(work.operation_id, work.attempt, "progress")
+        report = replace(report, progress={"step": step, "percent": percent})
+        self._reports.live(work.operation_id, report.phase, encode(report))
+
+    def ended(
+        self, command: Command, work: Work, phase: str, *, result: JSON | None = None, failure: Failure | None = None
+    ) -> Report:
+        """Journals and sends the last report of a command, with the VM as it is now."""
+        report = self._report(command.operation_id, work.attempt, phase)
+        report = replace(report, observation=self._observe(command), result=result or {}, failure=failure)
+        deleted = command.vm.id if command.kind is Kind.DELETE and phase == "succeeded" else None
+        self._journal.finish(command.operation_id, encode(report), deleted_vm=deleted)
+        self._reports.last(command.operation_id, encode(report))
+        if report.observation is not None:
+            self._known.note(report.observation)
+        return report
+
+    def again(self, entry: Entry) -> Report:
+        """Sends the last report of a finished command once more, as the answer to its newest attempt."""
+        report = replace(decode(Report, entry.report or ""), attempt=entry.attempt)
+        self._reports.last(entry.operation_id, encode(report))
+        return report
+
+    def never_ran(self, operation_id: str) -> bool:
+        """Journals and sends that a command not seen yet was cancelled; False if it has been seen."""
+        report = encode(self._report(operation_id, 0, "cancelled"))
+        fresh = self._journal.refuse(operation_id, report)
+        if fresh:
+            self._reports.last(operation_id, report)
+        return fresh
+
+    def _report(self, operation_id: str, attempt: int, phase: str) -> Report:
+        # The generation is drawn before the VM is looked at: a larger one never stands for an older look.
+        return Report(self._host, self._journal.next_generation(), operation_id, attempt, phase, time.time())
+
+    def _observe(self, command: Command) -> Observation | None:
+        if self._journal.is_deleted(command.vm.id):
+            return Observation(command.vm.id, Observed.ABSENT)
+        try:
+            return self._drivers.get(command.vm.hypervisor).observe(command.vm.id)
+        except CorralError as error:
+            log.warning("%s: can't observe %s: %s", command.operation_id, command.vm.name, error.message)
+        except Exception:  # whatever a driver does, the operation must end
+            log.exception("%s: observing %s broke", command.operation_id, command.vm.name)
+        return None
+
+
+def failure_of(error: CorralError) -> Failure:
+    """An expected error as it travels."""
+    return Failure(error.code, error.message, error.retryable, error.details)

@@ -1,0 +1,107 @@
+"""The only door to other programs: helpers that die with the agent, and daemons that outlive it."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from core.contract.errors import DriverFailure
+
+SHOWN = 2000
+LAUNCH_SECONDS = 20.0
+
+
+class MissingProgram(DriverFailure):
+    """A program that is not installed."""
+
+    code = "program_missing"
+
+
+def run(args: Sequence[str], timeout: float, *, holding: Sequence[int] = ()) -> str:
+    """Runs a helper to its end and returns its standard output.
+
+    `DriverFailure` when it fails, or has not ended after `timeout` seconds: then its process group is killed. It dies
+    with the agent; while it lives it keeps the descriptors `holding` open, so that a lock lasts as long as its work.
+    """
+    # The death signal follows the thread that forks, and this one waits for the helper's end.
+    command = [_find("setpriv"), "--pdeathsig", "KILL", "--", _find(args[0]), *args[1:]]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        pass_fds=tuple(holding),
+    ) as helper:
+        try:
+            out, err = helper.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            _kill_group(helper.pid)
+            raise DriverFailure(f"'{args[0]}' did not end within {timeout:.0f} s", code="timeout") from None
+        except BaseException:
+            _kill_group(helper.pid)
+            raise
+    if helper.returncode != 0:
+        said = err.decode(errors="replace").strip()[-SHOWN:]
+        raise DriverFailure(f"'{args[0]} {args[1] if len(args) > 1 else ''}' failed ({helper.returncode}): {said}")
+    return out.decode(errors="replace")
+
+
+class Daemon:
+    """A process begun by `spawn`, as long as its launch is watched: `ended` without being its parent."""
+
+    def __init__(self, alive: int) -> None:
+        self._alive = alive
+
+    def ended(self) -> bool:
+        """Whether the process is gone: only then has nobody the other end of the pipe."""
+        return bool(select.select([self._alive], [], [], 0)[0])
+
+    def __enter__(self) -> Daemon:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        os.close(self._alive)
+
+
+def spawn(args: Sequence[str], *, folder: Path, log: Path, holding: Sequence[int] = ()) -> Daemon:
+    """Begins a process in a session of its own that outlives the agent, in `folder`; what it says goes to `log`."""
+    ours, its = os.pipe()
+    try:
+        with log.open("wb") as said:
+            subprocess.run(
+                [_find("setsid"), "--fork", _find(args[0]), *args[1:]],
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                cwd=folder,
+                pass_fds=(its, *holding),
+                timeout=LAUNCH_SECONDS,
+                check=True,
+            )
+    except (OSError, subprocess.SubprocessError) as error:
+        os.close(ours)
+        raise DriverFailure(f"'{args[0]}' could not be started: {error}") from None
+    finally:
+        os.close(its)
+    return Daemon(ours)
+
+
+def _find(program: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        raise MissingProgram(f"the program '{program}' is not installed")
+    return found
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # it has just ended by itself

@@ -1,0 +1,79 @@
+"""Sends what the host has to say to the control plane, in order, for as long as it takes.
+
+Only the newest word on a subject waits: an operation's progress gives way to its next, its last report replaces all
+before, and one inventory replaces another. So what waits is bounded however long Redis is away. Last reports are in the
+journal before they come here, and are ticked off there once Redis has them.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import redis
+
+from agent.journal import Journal
+from agent.loops import Loop
+from core.contract import channels
+
+BATCH = 200
+Key = tuple[str, str]  # subject, and which of its words: one waits for each
+LAST = "last"
+
+
+class Reports:
+    """The outbox of one host; `loop` is the thread that empties it."""
+
+    def __init__(self, host: str, client: redis.Redis, journal: Journal) -> None:
+        self._host, self._client, self._journal = host, client, journal
+        self._changed = threading.Condition()
+        self._waiting: dict[Key, str] = {}
+        self.loop = Loop("reports", self._send)
+        for operation_id, report in journal.unsent():
+            self.last(operation_id, report)
+
+    def live(self, operation_id: str, phase: str, report: str) -> None:
+        """Sends a report that may be lost: begun or progress."""
+        self._put((operation_id, phase), "report", report)
+
+    def last(self, operation_id: str, report: str) -> None:
+        """Sends the journaled report that ends an operation."""
+        with self._changed:
+            for phase in ("begun", "progress"):
+                self._waiting.pop((operation_id, phase), None)
+        self._put((operation_id, LAST), "report", report)
+
+    def inventory(self, inventory: str) -> None:
+        """Sends an inventory."""
+        self._put(("host", "inventory"), "inventory", inventory)
+
+    def wait_empty(self, seconds: float) -> bool:
+        """Whether all was sent within that time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._waiting, seconds)
+
+    def _put(self, key: Key, kind: str, body: str) -> None:
+        with self._changed:
+            self._waiting.pop(key, None)
+            self._waiting[key] = f'{{"kind":"{kind}","body":{body}}}'
+            self._changed.notify_all()
+
+    def _send(self) -> None:
+        with self._changed:
+            if not self._changed.wait_for(lambda: bool(self._waiting), timeout=1):
+                return
+            batch = list(self._waiting.items())[:BATCH]
+        with self._client.pipeline() as together:
+            together.rpush(channels.reports(self._host), *(text for _, text in batch))
+            together.publish(channels.REPORTS_BELL, self._host)
+            together.execute()
+        self._sent(batch)
+
+    def _sent(self, batch: list[tuple[Key, str]]) -> None:
+        last = [operation_id for (operation_id, which), _ in batch if which == LAST]
+        if last:
+            self._journal.sent(last)
+        with self._changed:
+            for key, text in batch:
+                if self._waiting.get(key) is text:
+                    del self._waiting[key]
+            self._changed.notify_all()

@@ -1,0 +1,136 @@
+"""One agent, put together: its journal, its drivers, its threads and its Celery worker."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import redis
+
+from agent import app as celery_app
+from agent import heartbeat, tasks, transport
+from agent.broker import connect
+from agent.calls import Calls
+from agent.capacity import Capacity
+from agent.commands import Commands
+from agent.drivers.base import Place
+from agent.drivers.registry import Drivers
+from agent.health import Health
+from agent.inventory import Host, Inventories, Known
+from agent.journal import Journal
+from agent.loops import Loop
+from agent.outcomes import Outcomes
+from agent.reports import Reports
+from agent.turns import Turns
+from core.contract import channels
+
+log = logging.getLogger(__name__)
+FLUSH_SECONDS = 2.0
+PRUNE_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the command line and the environment say."""
+
+    host: str
+    home: Path
+    images: Path
+    redis_url: str
+    hypervisors: list[str]
+    capacity: Capacity
+    concurrency: int
+    finish_seconds: float
+
+
+def lock(home: Path, host: str) -> IO[str]:
+    """Makes sure that one agent alone serves that host; held for as long as the file is open."""
+    file = (home / "agent.lock").open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise SystemExit(
+            f"another agent already runs as '{host}' in {home}; stop it or choose another --name"
+        ) from None
+    return file
+
+
+def run(config: Config) -> int:
+    """Serves until a signal ends it; the exit code."""
+    agent = Agent(config)
+    agent.start()
+    return agent.serve()
+
+
+class Agent:
+    """The parts of one agent and how they are joined."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        place = Place(vms=config.home / "vms", images=config.images)
+        self._client = connect(config.redis_url, f"agent-{config.host}")
+        self._journal = Journal(config.home / "journal.sqlite")
+        self._reports = Reports(config.host, self._client, self._journal)
+        self._turns = Turns()
+        drivers, known = Drivers(config.hypervisors, place), Known()
+        outcomes = Outcomes(config.host, drivers, self._journal, self._reports, known)
+        self._commands = Commands(drivers, self._journal, self._turns, outcomes)
+        self._calls = Calls(config.host, self._client, drivers, self._commands)
+        host = Host(config.host, uuid.uuid4().hex, config.capacity, config.images)
+        health = Health(drivers)
+        inventories = Inventories(host, drivers, health, self._journal, self._reports, known, self._turns)
+        beat = heartbeat.beat(host.name, host.boot_id, self._client, inventories.soon)
+        self._loops = [self._calls.loop, self._reports.loop, inventories.loop, beat, *health.loops, self._pruner()]
+
+    def start(self) -> None:
+        """Takes up what was left, then starts the threads: a cancel must find what was left."""
+        self._commands.resume(self._config.concurrency)
+        for loop in self._loops:
+            loop.start()
+
+    def serve(self) -> int:
+        """Runs the Celery worker until it is told to end, then lets work finish for a while."""
+        self._give_back()
+        app = celery_app.create_app(self._config.host, self._config.redis_url)
+        tasks.register(app, self._commands)
+        code = celery_app.serve(app, self._config.host, self._config.concurrency, self._on_stopping)
+        self._turns.wait_idle(self._config.finish_seconds)
+        self._leave(code)
+        return code
+
+    def _on_stopping(self) -> None:
+        self._calls.loop.stopping.set()
+        # The worker waits for its threads without a bound. What isn't done by then stays in the journal.
+        limit = threading.Timer(self._config.finish_seconds, self._leave, [0])
+        limit.daemon = True
+        limit.start()
+
+    def _leave(self, code: int) -> None:
+        self._reports.wait_empty(FLUSH_SECONDS)
+        logging.shutdown()
+        os._exit(code)  # not sys.exit, which would wait for the threads of what did not finish
+
+    def _give_back(self) -> None:
+        host = self._config.host
+        try:
+            count = transport.give_back(self._client, channels.command_queue(host), *celery_app.unacked_keys(host))
+        except redis.RedisError as error:
+            log.warning("Redis can't be reached yet: %s", error)
+        else:
+            if count:
+                log.info("%d messages that an earlier agent had not finished are back on the queue", count)
+
+    def _pruner(self) -> Loop:
+        def prune() -> None:
+            self._journal.prune()
+            loop.stopping.wait(PRUNE_SECONDS)
+
+        loop = Loop("pruner", prune)
+        return loop

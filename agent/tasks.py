@@ -1,0 +1,18 @@
+"""The one Celery task of an agent: it lasts as long as its command's work and fails when that fails."""
+
+from __future__ import annotations
+
+from celery import Celery
+
+from agent.commands import CommandFailed, Commands
+from agent.transport import TASK
+from core.contract.errors import Invalid
+from core.contract.messages import Command, decode
+
+
+def register(app: Celery, commands: Commands) -> None:
+    """Gives the app its task."""
+
+    @app.task(name=TASK, throws=(CommandFailed, Invalid))  # type: ignore[untyped-decorator]  # celery has no types
+    def command(command: str) -> None:
+        commands.run(decode(Command, command))

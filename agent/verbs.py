@@ -1,0 +1,127 @@
+"""What each kind of operation is in a driver's verbs: one verb, but for a restart, which is two journaled steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from agent.drivers.base import Driver, Progress, Snapshots
+from core.contract.errors import DriverFailure, Invalid, Unsupported
+from core.contract.messages import JSON, Command
+from core.contract.states import Kind
+
+GRACE_SECONDS = 30.0
+STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class Doing:
+    """One command being carried out. `step` is the last one journaled by an earlier try, `mark` journals the next."""
+
+    driver: Driver
+    command: Command
+    progress: Progress
+    step: str
+    mark: Callable[[str], None]
+
+    @property
+    def timeout(self) -> float:
+        """Seconds left; `DriverFailure` once there are none."""
+        left = self.command.deadline_at - time.time()
+        if left <= 0:
+            raise DriverFailure(f"{self.command.kind} of VM '{self.command.vm.name}' ran out of time", code="timeout")
+        return left
+
+
+def perform(doing: Doing) -> JSON:
+    """Does it and returns the report's `result`; only `CorralError` and `Cancelled` are to be expected."""
+    return _VERBS[doing.command.kind](doing)
+
+
+def _create(doing: Doing) -> JSON:
+    doing.driver.create(doing.command.vm, doing.progress, doing.timeout)
+    return {}
+
+
+def _start(doing: Doing) -> JSON:
+    doing.driver.start(doing.command.vm, doing.progress, doing.timeout)
+    return {}
+
+
+def _stop(doing: Doing) -> JSON:
+    force = _param(doing, "force", bool, False)
+    grace = 0.0 if force else float(_param(doing, "grace_seconds", (int, float), GRACE_SECONDS))
+    doing.driver.stop(doing.command.vm, max(0.0, grace), doing.progress, doing.timeout)
+    return {}
+
+
+def _restart(doing: Doing) -> JSON:
+    if doing.step != STOPPED:
+        _stop(doing)
+        doing.mark(STOPPED)
+    return _start(doing)
+
+
+def _delete(doing: Doing) -> JSON:
+    doing.driver.delete(doing.command.vm, doing.timeout)
+    return {}
+
+
+def _snapshot_create(doing: Doing) -> JSON:
+    snapshot_id = _param(doing, "snapshot_id", str)
+    with_memory = _param(doing, "include_memory", bool, False)
+    vm = doing.command.vm
+    power = doing.driver.observe(vm.id).state
+    taken = _snapshots(doing).snapshot_create(vm, snapshot_id, with_memory, doing.progress, doing.timeout)
+    return {**asdict(taken), "vm_status": power.value}
+
+
+def _snapshot_restore(doing: Doing) -> JSON:
+    """Restores unless an earlier try did, which shows in the count of restores that the driver keeps.
+
+    A driver without that count restores again, if the agent dies after the restore and before its report is journaled.
+    """
+    snapshot_id = _param(doing, "snapshot_id", str)
+    start = _param(doing, "start", (bool, type(None)), None)
+    done = doing.driver.observe(doing.command.vm.id).facts.get("restores")
+    if doing.step and done is not None and f"restores={done}" != doing.step:
+        return {}
+    doing.mark(f"restores={done}")
+    _snapshots(doing).snapshot_restore(doing.command.vm, snapshot_id, start, doing.progress, doing.timeout)
+    return {}
+
+
+def _snapshot_delete(doing: Doing) -> JSON:
+    _snapshots(doing).snapshot_delete(doing.command.vm, _param(doing, "snapshot_id", str), doing.timeout)
+    return {}
+
+
+def _snapshots(doing: Doing) -> Snapshots:
+    driver = doing.driver
+    if "snapshots" not in driver.capabilities or not isinstance(driver, Snapshots):
+        raise Unsupported(f"the driver '{driver.name}' has no snapshots")
+    return driver
+
+
+_REQUIRED = object()
+
+
+def _param(doing: Doing, name: str, kind: Any, default: Any = _REQUIRED) -> Any:
+    value = doing.command.params.get(name, default)
+    if value is _REQUIRED or not isinstance(value, kind):
+        raise Invalid(f"{doing.command.kind}: parameter '{name}' is missing or of the wrong type")
+    return value
+
+
+_VERBS: dict[Kind, Callable[[Doing], JSON]] = {
+    Kind.CREATE: _create,
+    Kind.START: _start,
+    Kind.STOP: _stop,
+    Kind.RESTART: _restart,
+    Kind.DELETE: _delete,
+    Kind.SNAPSHOT_CREATE: _snapshot_create,
+    Kind.SNAPSHOT_RESTORE: _snapshot_restore,
+    Kind.SNAPSHOT_DELETE: _snapshot_delete,
+}

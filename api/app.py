@@ -1,0 +1,42 @@
+"""Wires the two dialects, their sockets and their documents into one WSGI application."""
+
+from __future__ import annotations
+
+from flask_sock import Sock
+
+from api import microvm, vboxmcp
+from api.auth import identity
+from api.dialect import Dialects
+from api.docs import pages
+from api.microvm import sockets
+from api.microvm.shape import SHAPE as MICROVM
+from api.parts import Parts
+from api.realtime.hub import Hub
+from api.rest import app, limits
+from api.vboxmcp import socket
+from api.vboxmcp.shape import SHAPE as VBOXMCP
+from core import database
+from core.dispatch import Dispatch
+from core.services import keys
+from core.services.context import Actor
+from core.settings import Settings
+
+
+def create_app(settings: Settings) -> Dialects:
+    """The whole API. It connects to PostgreSQL and Redis when it first needs them, so they may be away."""
+    engine, dispatch = database.connect(settings.database_url), Dispatch(settings.redis_url)
+    hub = Hub(settings.redis_url, engine, dispatch)
+    those = Parts(settings, engine, dispatch, hub)
+    limiter = limits.make(settings)
+    first = app.make(MICROVM, those, limiter, microvm.blueprints())
+    second = app.make(VBOXMCP, those, limiter, vboxmcp.blueprints())
+
+    def by_key(secret: str) -> Actor:
+        with those.transaction() as session:
+            return keys.authenticate(session, secret)
+
+    sockets.register(Sock(first), hub, engine, identity.by_header)
+    socket.register(Sock(second), hub, engine, by_key)
+    for dialect, shape in ((first, MICROVM), (second, VBOXMCP)):
+        pages.install(dialect, shape)
+    return Dialects(first, second, hub)

@@ -1,0 +1,87 @@
+"""Finds out who is calling, once for each request, whichever credential they show."""
+
+from __future__ import annotations
+
+from typing import Literal, overload
+
+from flask import Flask, Request, g, request
+
+from api.auth import tokens
+from api.parts import parts
+from api.rest.requests import request_id
+from api.rest.views import marked
+from core.contract.errors import Unauthenticated
+from core.services import keys, users
+from core.services.context import Actor
+
+
+def install_first(app: Flask) -> None:
+    """Note who is calling before the limits are counted, which are a user's."""
+    app.before_request(_note)
+
+
+def install_last(app: Flask) -> None:
+    """After the limits, refuse whoever is not known."""
+    app.before_request(_require)
+
+
+@overload
+def actor() -> Actor: ...
+@overload
+def actor(*, required: Literal[False]) -> Actor | None: ...
+def actor(*, required: bool = True) -> Actor | None:
+    """The caller; `Unauthenticated` when a credential does not hold, or when there must be one."""
+    if "actor" not in g:
+        _note_anyway()
+    if g.unknown is not None:
+        raise g.unknown
+    if g.actor is None and required:
+        raise Unauthenticated("Authentication required")
+    found: Actor | None = g.actor
+    return found
+
+
+def caller_of_limits() -> str:
+    """Whose limits a request counts against: its user's, else its address's."""
+    known: Actor | None = g.get("actor")
+    return known.user_id if known else f"address:{request.remote_addr}"
+
+
+def authenticate() -> Actor | None:
+    """The caller behind the credential, None without one; `Unauthenticated` for one that does not hold.
+
+    An API key goes before a token, as it does when the dialect is chosen.
+    """
+    key, bearer = request.headers.get("X-API-Key"), request.headers.get("Authorization")
+    if key is None and bearer is None:
+        return None
+    subject = tokens.subject(bearer) if key is None and bearer is not None else ""
+    with parts().transaction() as session:
+        found = keys.authenticate(session, key) if key is not None else users.actor(session, subject)
+    return Actor(found.user_id, found.username, found.role, found.read_only, request_id())
+
+
+def by_header(_request: Request) -> Actor:
+    """The caller of a request that is looked at outside its views, such as a socket's; `Unauthenticated`."""
+    found = authenticate()
+    if found is None:
+        raise Unauthenticated("Authentication required")
+    return found
+
+
+def _note() -> None:
+    if not marked("public"):
+        _note_anyway()
+
+
+def _note_anyway() -> None:
+    g.actor, g.unknown = None, None
+    try:
+        g.actor = authenticate()
+    except Unauthenticated as error:
+        g.unknown = error
+
+
+def _require() -> None:
+    if request.endpoint is not None and request.method != "OPTIONS" and not marked("public"):
+        actor()

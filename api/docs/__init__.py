@@ -1,0 +1,1 @@
+"""The OpenAPI documents: shown as pages, and written into the repository."""

@@ -1,0 +1,44 @@
+"""/auth: accounts and tokens."""
+
+from __future__ import annotations
+
+from flask.views import MethodView
+from sqlalchemy.orm import Session
+
+from api.auth import identity, tokens
+from api.microvm.schemas.accounts import Account, Credentials, Registration, Token
+from api.microvm.shape import SHAPE
+from api.parts import parts
+from api.rest.blueprint import Blueprint
+from api.rest.views import mark
+from core.contract.errors import Unauthenticated
+from core.contract.messages import JSON
+from core.models import User
+from core.services import users
+
+blp = Blueprint("auth", SHAPE, "Accounts and tokens")
+
+
+@blp.route("/auth/register")
+class Register(MethodView):
+    @blp.body(Registration)
+    @blp.changes(201, Account)
+    @mark("public")
+    def post(self, session: Session, _actor: None, body: JSON) -> User:
+        """Register an account; an administrator's needs an administrator's token."""
+        return users.register(session, identity.actor(required=False), **body)
+
+
+@blp.route("/auth/login")
+class Login(MethodView):
+    @blp.body(Credentials)
+    @blp.answers(200, Token)
+    @mark("public")
+    def post(self, body: JSON) -> JSON:
+        """Log in with a password."""
+        # A wrong password is counted, and the count committed, before it is refused.
+        with parts().transaction() as session:
+            user = users.login(session, **body)
+        if user is None:
+            raise Unauthenticated("wrong username or password")
+        return {"access_token": tokens.make(user.id)}

@@ -1,0 +1,95 @@
+"""Each kind of error, and the answer that the microvm document gives it."""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields
+
+from api.rest.problems import Refused, ValidationFailed
+from api.rest.shapes import Problem
+from core.contract import errors
+from core.contract.errors import CorralError
+from core.contract.messages import JSON
+
+_TABLE: dict[type[CorralError], tuple[int, str]] = {
+    ValidationFailed: (422, "validation_error"),
+    errors.Invalid: (400, "bad_request"),
+    errors.Unauthenticated: (401, "unauthorized"),
+    errors.Forbidden: (403, "forbidden"),
+    errors.NotFound: (404, "not_found"),
+    errors.Conflict: (409, "conflict"),
+    errors.NoCapacity: (409, "conflict"),
+    errors.TooMany: (429, "rate_limit_exceeded"),
+    errors.Unsupported: (400, "bad_request"),
+    errors.GuestTimeout: (504, "timeout"),
+    errors.DriverFailure: (500, "internal_error"),
+    errors.Unavailable: (503, "service_unavailable"),
+    CorralError: (500, "internal_error"),
+}
+
+
+def problem(error: CorralError, request_id: str) -> Problem:
+    """The answer to an error."""
+    if isinstance(error, Refused):
+        status, word = error.status, error.code if error.status < 500 else "internal_error"
+    else:
+        status, word = next(_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE)
+    body: JSON = {"error": word, "message": error.message}
+    if status == 500:
+        body["request_id"] = request_id
+    elif isinstance(error, errors.TooMany):
+        body["retry_after_seconds"] = error.details["retry_after_seconds"]
+    elif isinstance(error, ValidationFailed):
+        body["details"] = error.details["fields"]
+    elif error.details:
+        body["details"] = _details(error)
+    return Problem(status, body)
+
+
+def _details(error: CorralError) -> JSON:
+    if "field" not in error.details:
+        return error.details
+    return {"issue": error.message} | error.details
+
+
+class Error(Schema):
+    """What went wrong."""
+
+    error = fields.String(required=True)
+    message = fields.String(required=True)
+    details = fields.Dict(metadata={"description": "what was wrong with what"})
+
+
+class FieldError(Schema):
+    """What is wrong with one field."""
+
+    field = fields.String(required=True)
+    error = fields.String(required=True)
+
+
+class ValidationError(Schema):
+    """What is wrong with each field."""
+
+    error = fields.String(required=True)
+    message = fields.String(required=True)
+    details = fields.List(fields.Nested(FieldError), required=True)
+
+
+class TooManyError(Schema):
+    """Slow down."""
+
+    error = fields.String(required=True)
+    message = fields.String(required=True)
+    retry_after_seconds = fields.Integer(required=True)
+
+
+class InternalError(Schema):
+    """Something broke; the id finds it in the log."""
+
+    error = fields.String(required=True)
+    message = fields.String(required=True)
+    request_id = fields.String(required=True)
+
+
+def schema(status: int) -> type[Schema]:
+    """The body of the errors with that status."""
+    return {422: ValidationError, 429: TooManyError, 500: InternalError}.get(status, Error)

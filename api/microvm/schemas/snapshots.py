@@ -1,0 +1,64 @@
+"""Snapshots."""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields
+
+from api.rest.fields import Flag, Moment, Text
+from api.rest.schemas import Strict, constant
+from api.shared.words import SNAPSHOT_NAME
+
+
+class SnapshotCreation(Strict):
+    """A new snapshot."""
+
+    name = Text(required=True, longest=63, validate=SNAPSHOT_NAME)
+    description = Text(load_default="", longest=2000)
+    include_memory = Flag(load_default=False)
+
+
+class SnapshotMetadata(Schema):
+    """What the VM was at the moment of a snapshot."""
+
+    vm_status = fields.String(required=True)
+    vcpus = fields.Integer(required=True)
+    memory_mb = fields.Integer(required=True)
+
+
+class SnapshotBrief(Schema):
+    """A snapshot."""
+
+    name = fields.String(required=True, attribute="snapshot.name")
+    vm_name = fields.String(required=True, attribute="vm.name")
+    created_at = Moment(required=True, attribute="snapshot.created_at")
+    size_bytes = fields.Integer(required=True, attribute="snapshot.size_bytes")
+    description = fields.String(required=True, attribute="snapshot.description")
+    id = fields.String(required=True, attribute="snapshot.id")
+    include_memory = fields.Boolean(required=True, attribute="snapshot.include_memory")
+
+
+class SnapshotListed(SnapshotBrief):
+    """A snapshot in a list."""
+
+    metadata = fields.Nested(SnapshotMetadata, required=True, attribute="snapshot")
+
+
+class SnapshotList(Schema):
+    """The snapshots of a VM."""
+
+    snapshots = fields.List(fields.Nested(SnapshotListed), required=True)
+
+
+class SnapshotTaken(SnapshotBrief):
+    """A snapshot that was taken."""
+
+    checksum = fields.String(required=True, attribute="snapshot.checksum")
+
+
+class Restored(Schema):
+    """A restore that has succeeded."""
+
+    message = constant("VM restored successfully")
+    vm_name = fields.String(required=True, attribute="vm.name")
+    snapshot_name = fields.String(required=True, attribute="snapshot.name")
+    restored_at = Moment(required=True, attribute="operation.ended_at")

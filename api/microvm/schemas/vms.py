@@ -1,0 +1,133 @@
+"""Virtual machines."""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields
+
+from api.rest.fields import Address, Choice, Flag, Moment, Number, Text, Within, computed
+from api.rest.schemas import Paging, Strict, constant
+from api.shared.views import last_seen_at, operation_id, uptime_seconds
+from api.shared.words import HOST_NAME, HYPERVISORS, IMAGE_NAME, OS_TYPES, VM_NAME
+from core.contract.states import Status
+from core.services import listing
+
+
+class VmQuery(Paging):
+    """Which VMs."""
+
+    status = Choice(*Status)
+    os_type = Choice(*OS_TYPES)
+    sort = Choice(*listing.SORTS, load_default="created_at")
+    order = Choice("asc", "desc", load_default="asc")
+
+
+class NetworkRequest(Strict):
+    """Where a VM is attached."""
+
+    bridge = Text(shortest=1, longest=15)
+    ip = Address()
+
+
+class StorageRequest(Strict):
+    """The disk of a VM."""
+
+    disk_size_gb = Number(1, 2048, load_default=10)
+    disk_type = Choice("ssd", "hdd", "nvme", load_default="ssd")
+
+
+class VmCreation(Strict):
+    """A new VM. Without a template: that of its `os_type`."""
+
+    name = Text(required=True, longest=63, validate=VM_NAME)
+    os_type = Choice(*OS_TYPES, load_default="linux")
+    vcpus = fields.Integer(strict=True, validate=Within(1, 16), load_default=1)
+    memory_mb = Number(128, 65536, load_default=512)
+    template = Text(longest=63, validate=IMAGE_NAME)
+    network_config = fields.Nested(NetworkRequest, load_default=dict)
+    storage_config = fields.Nested(StorageRequest, load_default=lambda: StorageRequest().load({}))
+    hypervisor = Choice(*HYPERVISORS)
+    host = Text(longest=63, validate=HOST_NAME)
+
+
+class VmNetwork(Schema):
+    """Where a VM can be reached; null where that is not known."""
+
+    ip = fields.String(required=True, allow_none=True, dump_default=None)
+    bridge = fields.String(required=True, allow_none=True, dump_default=None)
+
+
+class VmNetworkDetail(VmNetwork):
+    """The same, with the address of its adapter."""
+
+    mac_address = fields.String(required=True, allow_none=True, dump_default=None)
+
+
+class VmBrief(Schema):
+    """A VM in a list."""
+
+    name = fields.String(required=True, attribute="vm.name")
+    id = fields.String(required=True, attribute="vm.id")
+    status = Choice(*Status, required=True)
+    os_type = fields.String(required=True, attribute="vm.os_type")
+    vcpus = fields.Integer(required=True, attribute="vm.vcpus")
+    memory_mb = fields.Integer(required=True, attribute="vm.memory_mb")
+    created_at = Moment(required=True, attribute="vm.created_at")
+    network_config = fields.Nested(VmNetwork, required=True, attribute="vm.network")
+    hypervisor = fields.String(required=True, attribute="vm.hypervisor")
+    host = fields.String(required=True, attribute="vm.host_name")
+
+
+class Usage(Schema):
+    """What a VM uses; null where that is not measured."""
+
+    cpu_usage_percent = fields.Float(required=True, allow_none=True, dump_default=None)
+    memory_used_mb = fields.Integer(required=True, allow_none=True, dump_default=None)
+    disk_usage_gb = fields.Float(required=True, allow_none=True, dump_default=None)
+
+
+class VmDetail(VmBrief):
+    """All about a VM. `last_seen_at`: when its host was last heard of, if that is too long ago to know more."""
+
+    started_at = Moment(required=True, allow_none=True, attribute="vm.started_at")
+    uptime_seconds = computed(fields.Integer, uptime_seconds)
+    network_config = fields.Nested(VmNetworkDetail, required=True, attribute="vm.network")
+    resource_usage = fields.Nested(Usage, required=True, dump_default=dict)
+    template = fields.String(required=True, attribute="vm.image")
+    disk_size_gb = fields.Integer(required=True, attribute="vm.disk_gb")
+    reason = fields.String(required=True, allow_none=True, attribute="vm.observed_reason")
+    last_seen_at = computed(Moment, last_seen_at, allow_none=True)
+    operation_id = computed(fields.String, operation_id, allow_none=True)
+
+
+class Started(Schema):
+    """A start that has succeeded."""
+
+    message = constant("VM started successfully")
+    vm_name = fields.String(required=True, attribute="vm.name")
+    status = constant("running")
+    started_at = Moment(required=True, allow_none=True, attribute="vm.started_at")
+
+
+class Stopping(Strict):
+    """How to stop: ask the guest and cut the power after the timeout; at once with `force`."""
+
+    force = Flag(load_default=False)
+    timeout_seconds = Number(0, 3600, load_default=30)
+
+
+class Stopped(Schema):
+    """A stop that has succeeded."""
+
+    message = constant("VM stopped successfully")
+    vm_name = fields.String(required=True, attribute="vm.name")
+    status = constant("stopped")
+    stopped_at = Moment(required=True, attribute="operation.ended_at")
+
+
+class Restarted(Schema):
+    """A restart that has succeeded."""
+
+    message = constant("VM restarted successfully")
+    vm_name = fields.String(required=True, attribute="vm.name")
+    status = constant("running")
+    restarted_at = Moment(required=True, attribute="operation.ended_at")

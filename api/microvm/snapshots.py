@@ -1,0 +1,48 @@
+"""/vms/{vm_name}/snapshots."""
+
+from __future__ import annotations
+
+from flask.views import MethodView
+from sqlalchemy.orm import Session
+
+from api.microvm.schemas.snapshots import Restored, SnapshotCreation, SnapshotList, SnapshotTaken
+from api.microvm.shape import SHAPE
+from api.rest.blueprint import Blueprint
+from api.shared.views import SnapshotView, nothing, snapshot_of
+from core.contract.messages import JSON
+from core.models import Operation
+from core.services import snapshots
+from core.services.context import Actor
+
+blp = Blueprint("snapshots", SHAPE, "Snapshots of virtual machines")
+
+
+@blp.route("/vms/<vm_name>/snapshots")
+class Snapshots(MethodView):
+    @blp.reads(SnapshotList)
+    def get(self, session: Session, actor: Actor, vm_name: str) -> JSON:
+        """List the snapshots of a virtual machine."""
+        vm, found = snapshots.list_of(session, actor, vm_name)
+        return {"snapshots": [SnapshotView(vm, snapshot) for snapshot in found]}
+
+    @blp.body(SnapshotCreation)
+    @blp.begins(201, SnapshotTaken, snapshot_of)
+    def post(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Operation:
+        """Create a snapshot."""
+        return snapshots.create(session, actor, vm_name, **body)
+
+
+@blp.route("/vms/<vm_name>/snapshots/<snapshot_name>")
+class OneSnapshot(MethodView):
+    @blp.begins(204, None, nothing)
+    def delete(self, session: Session, actor: Actor, vm_name: str, snapshot_name: str) -> Operation:
+        """Delete a snapshot."""
+        return snapshots.delete(session, actor, vm_name, snapshot_name)
+
+
+@blp.route("/vms/<vm_name>/snapshots/<snapshot_name>/restore")
+class Restore(MethodView):
+    @blp.begins(200, Restored, snapshot_of)
+    def post(self, session: Session, actor: Actor, vm_name: str, snapshot_name: str) -> Operation:
+        """Restore a virtual machine from a snapshot."""
+        return snapshots.restore(session, actor, vm_name, snapshot_name)

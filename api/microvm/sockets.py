@@ -1,0 +1,126 @@
+"""The microvm dialect's WebSockets: the events of one VM, and of all that the caller may hear of.
+
+A header (`Authorization: Bearer`, `X-API-Key`) is looked at before the handshake. A browser can't send one: without
+a credential the first message must be `{"type": "auth", "token": "<token>"}`, within 10 s, and is answered with
+`{"type": "authenticated"}`. `?after=SEQ` begins with the recorded events above that number.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask, Request, g, request
+from flask_sock import Sock
+from simple_websocket import Server
+from sqlalchemy.engine import Engine
+
+from api.realtime.conversation import NORMAL, Conversation, Ended, conversation
+from api.realtime.hub import Hub
+from api.realtime.listener import Interest
+from api.realtime.upgrade import door
+from api.rest.requests import check_path
+from api.rest.views import mark
+from core.contract.errors import Invalid, Unauthenticated
+from core.database import transaction
+from core.services import vms
+from core.services.context import Actor
+from core.services.events import Note
+
+Authenticate = Callable[[Request], Actor]
+
+
+@dataclass(frozen=True)
+class _Caller:
+    """Looks at one credential as often as it is asked, each time as if in a new request."""
+
+    app: Flask
+    environ: dict[str, Any]
+    authenticate: Authenticate
+
+    def __call__(self) -> Actor:
+        with self.app.app_context(), self.app.request_context(self.environ):
+            return self.authenticate(request)
+
+
+def register(sock: Sock, realtime: Hub, engine: Engine, authenticate: Authenticate) -> None:
+    """Add both routes to `sock.app`."""
+    blueprint = door(sock, "microvm_sockets", realtime)
+
+    def admit() -> None:
+        """Who can be known before the handshake listens from before it: what happens right after it is heard."""
+        check_path()
+        g.interest = Interest(after=_after())
+        if _has_credential(request.headers):
+            g.caller = _Caller(sock.app, dict(request.environ), authenticate)
+            _enter(realtime, engine, g.caller())
+
+    def events(ws: Server, vm_name: str | None = None) -> None:
+        with conversation(ws, realtime) as talk:
+            if "caller" not in g:
+                environ = _with_token(talk.first_message())
+                g.caller = _Caller(sock.app, environ, authenticate)
+                _enter(realtime, engine, g.caller())
+                talk.send('{"type":"authenticated"}')
+            _serve(talk, realtime, vm_name)
+
+    blueprint.before_request(admit)
+    for path in ("/api/v1/vms/<vm_name>/events", "/api/v1/system/events"):
+        sock.route(path, bp=blueprint, endpoint=path.split("/")[3])(mark("public")(events))
+    sock.app.register_blueprint(blueprint)
+
+
+def message(note: Note, *, of_one_vm: bool) -> str:
+    """An event as this dialect writes it. Without a VM of its own the socket says which, unless the data does."""
+    data = {"host": note.host_name, **note.data} if note.vm_id is None else note.data
+    body: dict[str, Any] = {"event_type": note.type, "timestamp": note.at, "data": data, "seq": note.seq}
+    if of_one_vm or (note.vm_name is not None and "vm_name" not in data):
+        body["vm_name"] = note.vm_name
+    return json.dumps(body, separators=(",", ":"))
+
+
+def _serve(talk: Conversation, realtime: Hub, vm_name: str | None) -> None:
+    def tell(note: Note) -> None:
+        talk.send(message(note, of_one_vm=vm_name is not None))
+        if vm_name is not None and note.type == "vm_deleted":
+            raise Ended(NORMAL, "the VM was deleted")
+
+    if "after" in request.args:
+        talk.pass_on(tell, realtime.replay(talk.listener, g.interest))
+    talk.serve(tell, lambda _: None, g.caller)
+
+
+def _enter(realtime: Hub, engine: Engine, actor: Actor) -> None:
+    """Let the listener hear what that caller may; `NotFound` for a VM that isn't theirs."""
+    vm_name = (request.view_args or {}).get("vm_name")
+    if vm_name is not None:
+        with transaction(engine) as session:
+            g.interest = Interest(vm_id=vms.get(session, actor, vm_name).id, after=g.interest.after)
+    g.listener.actor = actor
+    if "after" not in request.args:
+        realtime.follow(g.listener, g.interest)
+
+
+def _after() -> int:
+    text = request.args.get("after", "0")
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise Invalid("after must be the number of an event", field="after")
+    return int(text)
+
+
+def _has_credential(headers: Any) -> bool:
+    return "Authorization" in headers or "X-API-Key" in headers
+
+
+def _with_token(text: str | bytes) -> dict[str, Any]:
+    """The handshake as it would have been with the credential of the first message."""
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        body = None
+    token = body.get("token") if isinstance(body, dict) and body.get("type") == "auth" else None
+    if not isinstance(token, str) or not token.isascii():
+        raise Unauthenticated('the first message must be {"type": "auth", "token": "..."}')
+    return {**request.environ, "HTTP_AUTHORIZATION": f"Bearer {token}"}

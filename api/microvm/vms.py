@@ -1,0 +1,102 @@
+"""/vms: the life of a virtual machine."""
+
+from __future__ import annotations
+
+from flask.views import MethodView
+from sqlalchemy.orm import Session
+
+from api.microvm.schemas.vms import (
+    Restarted,
+    Started,
+    Stopped,
+    Stopping,
+    VmBrief,
+    VmCreation,
+    VmDetail,
+    VmQuery,
+)
+from api.microvm.shape import SHAPE
+from api.rest.blueprint import Blueprint
+from api.rest.shapes import Listed
+from api.shared.views import nothing, outcome, vm_of
+from core.contract.messages import JSON
+from core.models import Operation
+from core.services import listing, vms
+from core.services.context import Actor
+from core.services.listing import VmView
+from core.services.vms import VmRequest
+
+PREFERRED = ("cloud-hypervisor", "qemu", "fake")
+
+blp = Blueprint("vms", SHAPE, "Virtual machines")
+
+
+@blp.route("/vms")
+class Vms(MethodView):
+    @blp.query(VmQuery)
+    @blp.lists("vms", VmBrief)
+    def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
+        """List virtual machines."""
+        found, total = listing.page(session, actor, listing.Page(**query))
+        return Listed(found, total, query["limit"], query["offset"])
+
+    @blp.body(VmCreation)
+    @blp.begins(201, VmBrief, vm_of)
+    def post(self, session: Session, actor: Actor, body: JSON) -> Operation:
+        """Create a virtual machine."""
+        return vms.create(session, actor, _wanted(body))
+
+
+@blp.route("/vms/<vm_name>")
+class OneVm(MethodView):
+    @blp.reads(VmDetail)
+    def get(self, session: Session, actor: Actor, vm_name: str) -> VmView:
+        """Get a virtual machine."""
+        return listing.view(session, actor, vm_name)
+
+    @blp.begins(204, None, nothing)
+    def delete(self, session: Session, actor: Actor, vm_name: str) -> Operation:
+        """Delete a virtual machine permanently."""
+        return vms.delete(session, actor, vm_name)
+
+
+@blp.route("/vms/<vm_name>/start")
+class Start(MethodView):
+    @blp.begins(200, Started, outcome)
+    def post(self, session: Session, actor: Actor, vm_name: str) -> Operation:
+        """Start a virtual machine."""
+        return vms.start(session, actor, vm_name)
+
+
+@blp.route("/vms/<vm_name>/stop")
+class Stop(MethodView):
+    @blp.body(Stopping, required=False)
+    @blp.begins(200, Stopped, outcome)
+    def post(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Operation:
+        """Stop a virtual machine gracefully."""
+        return vms.stop(session, actor, vm_name, grace_seconds=body["timeout_seconds"], force=body["force"])
+
+
+@blp.route("/vms/<vm_name>/restart")
+class Restart(MethodView):
+    @blp.body(Stopping, required=False)
+    @blp.begins(200, Restarted, outcome)
+    def post(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Operation:
+        """Restart a virtual machine."""
+        return vms.restart(session, actor, vm_name, grace_seconds=body["timeout_seconds"], force=body["force"])
+
+
+def _wanted(body: JSON) -> VmRequest:
+    hypervisor = body.get("hypervisor")
+    return VmRequest(
+        name=body["name"],
+        os_type=body["os_type"],
+        vcpus=body["vcpus"],
+        memory_mb=body["memory_mb"],
+        disk_gb=body["storage_config"]["disk_size_gb"],
+        image=body.get("template") or f"{body['os_type']}-default",
+        hypervisors=(hypervisor,) if hypervisor else PREFERRED,
+        host=body.get("host"),
+        network=body["network_config"],
+        hardware={"disk_type": body["storage_config"]["disk_type"]},
+    )

@@ -1,0 +1,59 @@
+"""What every request needs of its process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+from flask import current_app
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
+
+from core import database
+from core.contract.messages import JSON, VmSpec
+from core.dispatch import Dispatch
+from core.services import context, secrets
+from core.settings import Settings
+
+
+class Hub(Protocol):
+    """Waits for what comes over Redis (api/realtime)."""
+
+    def wait_operation(self, operation_id: str, timeout: float, read: Callable[[], bool]) -> bool:
+        """Whether the operation has ended, as `read` says, within `timeout` seconds."""
+
+    def call(self, host: str, verb: str, vm: VmSpec | None, params: JSON, timeout: float) -> JSON:
+        """The reply of the host's agent; `Unavailable` when there is none in time."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The ways out of one process, shared by both dialects."""
+
+    settings: Settings
+    engine: Engine
+    dispatch: Dispatch
+    hub: Hub
+    started_at: float = field(default_factory=time.time)
+    _secrets: dict[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """One transaction, whose messages leave after its commit."""
+        with database.transaction(self.engine) as session:
+            yield context.use(session, self.dispatch)
+
+    def secret(self, name: str) -> str:
+        """A secret of the control plane, read once."""
+        if name not in self._secrets:
+            with self.transaction() as session:
+                self._secrets[name] = secrets.get_or_make(session, name)
+        return self._secrets[name]
+
+
+def parts() -> Parts:
+    """Those of the present request's process."""
+    return cast(Parts, current_app.extensions["corral"])

@@ -1,0 +1,178 @@
+"""One open WebSocket, from the handshake to the close frame: what both dialects' sockets have in common."""
+
+from __future__ import annotations
+
+import logging
+import random
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from flask import g
+from simple_websocket import ConnectionClosed, Server
+
+from api.realtime.hub import Hub
+from api.realtime.listener import Listener
+from api.realtime.wire import Wire
+from core.contract.errors import CorralError, Forbidden, NotFound, Unauthenticated, Unavailable
+from core.services.context import Actor
+from core.services.events import Note
+
+log = logging.getLogger(__name__)
+
+NORMAL, FLOODED, BROKEN, RESTARTING, TRY_LATER = 1000, 1008, 1011, 1012, 1013
+UNKNOWN_CALLER, NOT_ALLOWED, NOT_THERE, TOO_SLOW = 4401, 4403, 4404, 4408
+
+FIRST_MESSAGE_SECONDS = 10.0
+CHECK_SECONDS = 45.0  # so often is a credential looked at again: a revoked one ends its socket within a minute
+_CHECK_AGAIN_SECONDS = 10.0
+_LINGER_SECONDS = 1.0
+_BURST, _BURST_SECONDS = 100, 10.0
+
+
+class Ended(Exception):
+    """The conversation is over, with that close code and for that reason."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code, self.reason = code, reason
+
+
+def ended_by(error: CorralError) -> Ended:
+    """The close code that says the same as an error."""
+    match error:
+        case Unauthenticated():
+            return Ended(UNKNOWN_CALLER, error.message)
+        case Forbidden():
+            return Ended(NOT_ALLOWED, error.message)
+        case NotFound():
+            return Ended(NOT_THERE, error.message)
+        case Unavailable():
+            return Ended(TRY_LATER, error.message)
+        case _:
+            return Ended(FLOODED, error.message)
+
+
+class Conversation:
+    """`tell(note)` writes an event in the dialect's words, and may raise `Ended` after the last."""
+
+    def __init__(self, ws: Server, hub: Hub) -> None:
+        self._ws, self._hub = ws, hub
+        self._wire: Wire = ws.sock
+        self.listener: Listener = g.listener
+        self.listener.wake = ws.event.set
+        self._seq = 0
+        self._allowance, self._counted_at = float(_BURST), time.monotonic()
+
+    def send(self, text: str) -> None:
+        """One message, to a client that may be gone."""
+        try:
+            self._ws.send(text)
+        except OSError as error:
+            raise ConnectionClosed(BROKEN, str(error)) from None
+
+    def first_message(self) -> str | bytes:
+        """The message that says who calls; `Ended` when it does not come in time."""
+        deadline = time.monotonic() + FIRST_MESSAGE_SECONDS
+        while (left := deadline - time.monotonic()) > 0:
+            for message in self._pause(left):
+                return message
+        raise Ended(UNKNOWN_CALLER, f"no auth message within {FIRST_MESSAGE_SECONDS:g} s")
+
+    def serve(
+        self,
+        tell: Callable[[Note], None],
+        answer: Callable[[str | bytes], None],
+        authenticate: Callable[[], Actor],
+    ) -> None:
+        """Pass events on and answer messages until one side ends it."""
+        check_at = time.monotonic() + CHECK_SECONDS * random.uniform(0.7, 1)
+        while True:
+            self._pass_on(tell)
+            for message in self._pause(check_at - time.monotonic()):
+                answer(message)
+            if time.monotonic() >= check_at:
+                check_at = time.monotonic() + self._check(authenticate)
+
+    def pass_on(self, tell: Callable[[Note], None], notes: Iterator[Note]) -> None:
+        """Write those events, as long as the socket may live."""
+        for note in notes:
+            self._look_up()
+            tell(note)
+            self._seq = note.seq
+
+    def close(self, end: Ended) -> None:
+        """Say why, give the client a second to answer, and let go of the socket.
+
+        The thread of simple-websocket must be gone before the socket's number may be used again.
+        """
+        try:
+            self._ws.close(end.code, end.reason)
+        except (ConnectionClosed, OSError):
+            pass
+        for how in (socket.SHUT_WR, socket.SHUT_RDWR):
+            self._wire.shut(how)
+            self._ws.thread.join(_LINGER_SECONDS)
+
+    def _pass_on(self, tell: Callable[[Note], None]) -> None:
+        self.pass_on(tell, iter(self.listener.next, None))
+        self._look_up()
+
+    def _pause(self, seconds: float) -> list[str | bytes]:
+        """Wait until something happens, for that long at most; the messages that have come."""
+        self._ws.event.wait(max(0.0, seconds))
+        self._ws.event.clear()
+        self._look_up()
+        messages = []
+        while self._ws.input_buffer:
+            messages.append(self._ws.receive(timeout=0))
+        self._wire.unread_bytes = 0
+        self._count(len(messages))
+        return messages
+
+    def _look_up(self) -> None:
+        """Whether it must end now."""
+        if not self._ws.connected:
+            raise ConnectionClosed(self._ws.close_reason, self._ws.close_message)
+        after = f"; go on with after={self._seq}" if self._seq else ""
+        if self._hub.draining:
+            raise Ended(RESTARTING, "the server is being restarted; connect again" + after)
+        if self.listener.is_cut:
+            raise Ended(TOO_SLOW, "events come faster than you read them" + after)
+
+    def _count(self, messages: int) -> None:
+        now = time.monotonic()
+        earned = (now - self._counted_at) * _BURST / _BURST_SECONDS
+        self._allowance, self._counted_at = min(_BURST, self._allowance + earned) - messages, now
+        if self._allowance < 0:
+            raise Ended(FLOODED, f"more than {_BURST} messages in {_BURST_SECONDS:g} s")
+
+    def _check(self, authenticate: Callable[[], Actor]) -> float:
+        """Look at the credential again; how many seconds until the next time."""
+        try:
+            self.listener.actor = authenticate()
+        except Unavailable:
+            return _CHECK_AGAIN_SECONDS
+        except (Unauthenticated, Forbidden) as error:
+            raise ended_by(error) from None
+        return CHECK_SECONDS
+
+
+@contextmanager
+def conversation(ws: Server, hub: Hub) -> Iterator[Conversation]:
+    """A conversation that is closed in the end, with the code that fits how it ended."""
+    talk, end = Conversation(ws, hub), Ended(NORMAL, "")
+    try:
+        yield talk
+    except Ended as why:
+        end = why
+    except CorralError as error:
+        end = ended_by(error)
+    except ConnectionClosed:
+        pass
+    except Exception:
+        log.exception("a socket failed")
+        end = Ended(BROKEN, "an unexpected error occurred")
+    finally:
+        talk.close(end)

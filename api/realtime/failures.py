@@ -1,0 +1,36 @@
+"""What a host's reply says went wrong, as the error it is."""
+
+from __future__ import annotations
+
+from core.contract.errors import (
+    Conflict,
+    CorralError,
+    DriverFailure,
+    GuestTimeout,
+    Invalid,
+    NotFound,
+    Unavailable,
+    Unsupported,
+)
+from core.contract.messages import Failure
+
+_KINDS: dict[str, type[CorralError]] = {
+    "timeout": GuestTimeout,
+    "unsupported": Unsupported,
+    "invalid_request": Invalid,
+    "not_found": NotFound,
+    "vm_not_found": NotFound,
+    "conflict": Conflict,
+    "invalid_state": Conflict,
+    "vm_not_running": Conflict,
+    "vm_already_running": Conflict,
+    "service_unavailable": Unavailable,
+}
+
+
+def error_of(failure: Failure) -> CorralError:
+    """The matching error; a `DriverFailure` for any code not known here."""
+    error = _KINDS.get(failure.code, DriverFailure)(failure.message, code=failure.code)
+    error.details = failure.details
+    error.retryable = failure.retryable
+    return error

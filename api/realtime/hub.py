@@ -1,0 +1,211 @@
+"""Everything one API process hears: ends of operations, replies to its calls, and events for its sockets."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from sqlalchemy.engine import Engine
+
+from api.realtime.awaited import Awaited
+from api.realtime.failures import error_of
+from api.realtime.feed import Feed
+from api.realtime.listener import Interest, Listener
+from api.realtime.record import Record
+from api.realtime.subscription import Subscription
+from core.contract import channels
+from core.contract.errors import Invalid, Unavailable
+from core.contract.messages import JSON, Call, Reply, VmSpec, build, decode
+from core.contract.states import ENDED
+from core.dispatch import Dispatch
+from core.services.events import Note
+
+log = logging.getLogger(__name__)
+
+_REREAD_SECONDS = 2.0
+_SUBSCRIBE_SECONDS = 5.0
+_DRAIN_SECONDS = 20.0  # a call under way at a shutdown may still take so long; less than gunicorn's graceful timeout
+
+
+class Hub:
+    """One a process. It starts by itself when first used, so that it may be made before a fork."""
+
+    def __init__(self, redis_url: str, engine: Engine, dispatch: Dispatch) -> None:
+        self._redis_url, self._dispatch = redis_url, dispatch
+        self._starting = threading.Lock()
+        self._record = Record(engine)
+        self._feed = Feed(self._record)
+        self._operations, self._replies = Awaited[str](), Awaited[Reply]()
+        self._subscription: Subscription | None = None
+        self._reply_to = ""
+        self._drained_at: float | None = None
+
+    def start(self) -> Subscription:
+        """Subscribe, once; returns before the subscription is up."""
+        with self._starting:
+            if self._subscription is None:
+                self._reply_to = channels.replies(
+                    f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+                )
+                self._subscription = Subscription(
+                    self._redis_url, (channels.EVENTS, self._reply_to), self._hear, self._feed.doubt
+                )
+                self._subscription.start()
+            return self._subscription
+
+    def close(self) -> None:
+        """End its threads."""
+        self._feed.close()
+        if self._subscription is not None:
+            self._subscription.close()
+
+    @property
+    def draining(self) -> bool:
+        """Whether this process is about to end."""
+        return self._drained_at is not None
+
+    def drain(self) -> None:
+        """Let everyone who waits go: operations at once, sockets at once, calls within a few seconds."""
+        self._drained_at = self._drained_at or time.monotonic()
+        self._operations.wake_all()
+        self._replies.wake_all()
+        self._feed.wake_all()
+
+    def wait_operation(self, operation_id: str, timeout: float, read: Callable[[], bool]) -> bool:
+        """Whether that operation has ended, as `read()` or its event says, within `timeout` seconds.
+
+        `read` asks the record; it is called at first and then now and then, for a message may be lost.
+        """
+        self.start()
+        deadline = time.monotonic() + timeout
+        with self._operations.expect(operation_id) as slot:
+            while not _says_yes(read):
+                left = deadline - time.monotonic()
+                if left <= 0 or self.draining:
+                    return False
+                slot.changed.wait(min(left, _REREAD_SECONDS))
+                if slot.value is not None:
+                    return True
+            return True
+
+    def call(self, host: str, verb: str, vm: VmSpec | None, params: JSON, timeout: float) -> JSON:
+        """What the host answers, within `timeout` seconds.
+
+        `Unavailable` when it does not answer; otherwise the error that its reply tells of.
+        """
+        subscription = self.start()
+        until = time.monotonic() + timeout
+        if not subscription.wait_up(min(timeout, _SUBSCRIBE_SECONDS)):
+            raise Unavailable("the message broker can't be reached; try again in a few seconds")
+        call = Call(
+            id=uuid.uuid4().hex,
+            verb=verb,
+            reply_to=self._reply_to,
+            deadline_at=time.time() + until - time.monotonic(),
+            vm=vm,
+            params=params,
+        )
+        with self._replies.expect(call.id) as slot:
+            if not self._dispatch.call(host, call):
+                raise Unavailable("the message broker can't be reached; try again in a few seconds")
+            while slot.value is None and (left := self._left(until)) > 0:
+                slot.changed.wait(left)
+                slot.changed.clear()
+        if slot.value is None:
+            raise self._unanswered(host, timeout)
+        if slot.value.failure is not None:
+            raise error_of(slot.value.failure)
+        return slot.value.result or {}
+
+    def listen(self) -> Listener:
+        """A new listener, which hears nothing until it has an actor and interests. `leave` it in the end.
+
+        `Unavailable` while the process ends, or without a database.
+        """
+        if self.draining:
+            raise Unavailable("this server is being restarted; try again in a second")
+        self.start()
+        self._feed.start()
+        listener = Listener()
+        self._feed.add(listener)
+        return listener
+
+    def leave(self, listener: Listener) -> None:
+        """The listener's socket is gone."""
+        self._feed.remove(listener)
+
+    def follow(self, listener: Listener, interest: Interest) -> None:
+        """From now on, events of that interest too."""
+        self._feed.set_interests(listener, *_with(listener, interest))
+
+    def unfollow(self, listener: Listener, keep: tuple[Interest, ...]) -> None:
+        """From now on, only events of the interests in `keep`."""
+        self._feed.set_interests(listener, *keep)
+
+    def replay(self, listener: Listener, interest: Interest) -> Iterator[Note]:
+        """The recorded events of that interest after its `after`, then `follow` from exactly there.
+
+        The listener joins only when the record is all but read: a long history does not fill its queue.
+        """
+        cursor, position = min(interest.after, self._record.newest()), None
+        while actor := listener.actor:
+            page = self._record.since(cursor, actor, interest.vm_id)
+            if position is not None:
+                page = [note for note in page if note.seq <= position]
+            wanted = replace(interest, after=cursor)
+            yield from filter(wanted.wants, page)
+            cursor = page[-1].seq if page else cursor
+            if len(page) == self._record.page_size:
+                continue
+            if position is not None:
+                return
+            position = self._feed.set_interests(listener, *_with(listener, replace(interest, after=cursor)))
+
+    def _left(self, until: float) -> float:
+        now = time.monotonic()
+        if self._drained_at is not None:
+            until = min(until, self._drained_at + _DRAIN_SECONDS)
+        return until - now
+
+    def _unanswered(self, host: str, timeout: float) -> Unavailable:
+        if self.draining:
+            return Unavailable(f"this server is being restarted and did not wait for host '{host}'", host=host)
+        return Unavailable(f"host '{host}' did not answer within {timeout:g} s", host=host)
+
+    def _hear(self, channel: str, data: bytes) -> None:
+        try:
+            if channel == channels.EVENTS:
+                self._hear_events([build(Note, item) for item in json.loads(data)])
+            else:
+                reply = decode(Reply, data)
+                self._replies.arrive(reply.call_id, reply)
+        except (Invalid, ValueError, TypeError) as error:
+            log.warning("ignored a malformed message on '%s': %s", channel, error)
+
+    def _hear_events(self, notes: list[Note]) -> None:
+        for note in notes:
+            if note.type == "operation" and note.operation_id and note.data.get("state") in ENDED:
+                self._operations.arrive(note.operation_id, note.data["state"])
+        self._feed.take(notes)
+
+
+def _with(listener: Listener, new: Interest) -> tuple[Interest, ...]:
+    """What it wants, and the new interest in the place of an equal one."""
+    others = (old for old in listener.interests if (old.types, old.vm_id) != (new.types, new.vm_id))
+    return (*others, new)
+
+
+def _says_yes(read: Callable[[], bool]) -> bool:
+    """What `read` says; a database that is away for a moment says nothing, and the wait goes on."""
+    try:
+        return read()
+    except Unavailable:
+        return False

@@ -1,0 +1,106 @@
+"""The one Redis subscription of a process: kept up for ever, and known to be up or not."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import redis
+from redis.backoff import NoBackoff
+from redis.client import PubSub
+from redis.retry import Retry
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 2.0
+_PING_SECONDS = 1.0
+_MUTE_SECONDS = 5.0  # a server that answers no ping for so long is gone, whatever TCP thinks
+
+
+class Subscription:
+    """Tells `heard(channel, data)` of each message, and `came_up()` of each connection made: some may be missing."""
+
+    def __init__(
+        self,
+        redis_url: str,
+        channels: Sequence[str],
+        heard: Callable[[str, bytes], None],
+        came_up: Callable[[], None],
+    ) -> None:
+        self._url, self._channels, self._heard, self._came_up = redis_url, channels, heard, came_up
+        self._up, self._closing = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="subscription", daemon=True)
+
+    def start(self) -> None:
+        """Begin; once, after the fork."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End, within about a second."""
+        self._closing.set()
+        self._thread.join(_MUTE_SECONDS)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether messages published now are heard."""
+        return self._up.is_set()
+
+    def wait_up(self, seconds: float) -> bool:
+        """Wait until it is up, for that long at most."""
+        return self._up.wait(seconds)
+
+    def _run(self) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        while not self._closing.is_set():
+            try:
+                self._listen()
+            except (redis.RedisError, OSError) as error:
+                if self.is_up:
+                    log.warning("the subscription to Redis was lost: %s", error)
+            except Exception:
+                log.exception("the subscription to Redis failed")
+            pause = _FIRST_PAUSE_SECONDS if self.is_up else min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            self._up.clear()
+            self._closing.wait(pause * random.uniform(0.5, 1))
+
+    def _listen(self) -> None:
+        """One connection, until it breaks. redis-py would resubscribe by itself and not say so: no retry."""
+        client = redis.Redis.from_url(
+            self._url,
+            socket_timeout=_MUTE_SECONDS,
+            socket_connect_timeout=_LONGEST_PAUSE_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            client_name="corral-api",
+        )
+        with client, client.pubsub() as pubsub:  # type: ignore[no-untyped-call]
+            pubsub.subscribe(*self._channels)
+            heard_at = time.monotonic()
+            while not self._closing.is_set():
+                message = pubsub.get_message(timeout=_PING_SECONDS)
+                if message is None:
+                    _check(pubsub, heard_at)
+                    continue
+                heard_at = time.monotonic()
+                self._take(message)
+
+    def _take(self, message: dict[str, bytes]) -> None:
+        kind = str(message["type"])
+        if kind == "message":
+            self._heard(message["channel"].decode(), message["data"])
+        elif kind == "subscribe" and message["channel"].decode() == self._channels[-1]:
+            log.info("subscribed to Redis")
+            self._up.set()
+            self._came_up()
+
+
+def _check(pubsub: PubSub, heard_at: float) -> None:
+    """Ask a silent server for a sign of life, or give it up."""
+    silence = time.monotonic() - heard_at
+    if silence > _MUTE_SECONDS:
+        raise redis.ConnectionError(f"no answer for {silence:.0f} s")
+    pubsub.ping()

@@ -1,0 +1,77 @@
+"""One Flask application for one dialect, with all that the requests of both share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import flask_smorest
+from flask import Flask
+from flask.json.provider import DefaultJSONProvider
+from flask_limiter import Limiter
+
+from api.auth import identity, tokens
+from api.parts import Parts
+from api.rest import errors, limits, requests, uploads
+from api.rest.blueprint import Blueprint
+from api.rest.fields import Address
+from api.rest.shapes import Shape
+
+API_VERSION = "1.0"
+
+
+class Api(flask_smorest.Api):  # type: ignore[misc]  # flask-smorest has no types
+    """Leaves the errors to ours, and documents them operation by operation."""
+
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def __init__(self, shape: Shape, app: Flask) -> None:
+        self.ERROR_SCHEMA = shape.error_schema(400)
+        super().__init__(app)
+
+    def _register_error_handlers(self) -> None:
+        pass
+
+
+def make(shape: Shape, those: Parts, limiter: Limiter, blueprints: Sequence[Blueprint]) -> Flask:
+    """The application of a dialect. The order of the first lines is that in which a request meets them."""
+    app = Flask(f"corral.{shape.name}", static_folder=None)
+    app.extensions["corral"] = those
+    app.request_class = uploads.UploadRequest
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    _set_json(app)
+    requests.install(app)
+    identity.install_first(app)
+    limits.install(app, limiter)
+    identity.install_last(app)
+    app.before_request(requests.check_path)
+    app.before_request(lambda: uploads.limit_body(those.settings.max_body_mb))
+    tokens.install(app)
+    errors.install(app, shape)
+    _document(app, shape, blueprints)
+    return app
+
+
+def _set_json(app: Flask) -> None:
+    provider = app.json
+    if isinstance(provider, DefaultJSONProvider):
+        provider.sort_keys, provider.compact, provider.ensure_ascii = False, True, False
+
+
+def _document(app: Flask, shape: Shape, blueprints: Sequence[Blueprint]) -> None:
+    app.config.update(
+        API_TITLE=shape.title,
+        API_VERSION=API_VERSION,
+        OPENAPI_VERSION="3.0.3",
+        OPENAPI_URL_PREFIX="/openapi",
+        OPENAPI_JSON_PATH=f"{shape.name}.json",
+        API_SPEC_OPTIONS={
+            "info": {"description": shape.description},
+            "servers": [{"url": "/"}],
+            "components": {"securitySchemes": shape.security},
+            "security": [{name: []} for name in shape.security],
+        },
+    )
+    api = Api(shape, app)
+    api.register_field(Address, "string", None)
+    for blueprint in blueprints:
+        api.register_blueprint(blueprint)

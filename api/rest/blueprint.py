@@ -1,0 +1,238 @@
+"""Our flask-smorest: decorators that say what a view does, so that the view itself is a line or three."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial, wraps
+from typing import Any
+
+import flask_smorest
+from flask import Response, jsonify, request
+from marshmallow import Schema
+from sqlalchemy.orm import Session
+
+from api.auth.identity import actor
+from api.parts import parts
+from api.rest import documents, waiting, work
+from api.rest.parser import Parser
+from api.rest.problems import from_operation
+from api.rest.schemas import OperationSchema
+from api.rest.shapes import Listed, Shape
+from api.rest.views import has_mark
+from core.contract.messages import JSON, VmSpec
+from core.contract.states import LIVE, OperationState
+from core.models import Operation
+from core.models.base import now
+from core.services import operations
+
+View = Callable[..., Any]
+Decorator = Callable[[View], View]
+Answer = Callable[[Session, Operation], Any]
+PREFIX = "/api/v1"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A call to make: what a host is asked about a VM."""
+
+    host: str
+    verb: str
+    vm: VmSpec
+    params: JSON
+    timeout: float
+    asked_at: datetime = field(default_factory=now)
+
+
+class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest has no types
+    """The resources of one noun in one dialect.
+
+    A decorated view gets (self, session, actor, *bodies, **path) and works in the transaction that it is given; the
+    answer is dumped by the decorator's schema, in the dialect's shape.
+    """
+
+    def __init__(self, noun: str, shape: Shape, description: str) -> None:
+        super().__init__(noun, __name__, url_prefix=PREFIX, description=description)
+        self.shape = shape
+        self.ARGUMENTS_PARSER = Parser()
+        self.ARGUMENTS_PARSER.DEFAULT_VALIDATION_STATUS = shape.invalid_status
+        self._prepare_doc_cbks.append(partial(documents.complete, shape))
+
+    def body(self, schema: type[Schema], *, required: bool = True) -> Decorator:
+        """The view takes a JSON body."""
+        return self.arguments(schema(), location="json", required=required)  # type: ignore[no-any-return]
+
+    def query(self, schema: type[Schema]) -> Decorator:
+        """The view takes a query."""
+        return self.arguments(schema(), location="query")  # type: ignore[no-any-return]
+
+    def reads(self, schema: type[Schema]) -> Decorator:
+        """The view returns one thing, and changes nothing."""
+        made = schema()
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def wrapper(this: Any, *args: Any, **path: Any) -> Response:
+                with parts().transaction() as session:
+                    found = view(this, session, actor(), *args, **path)
+                return self._one(200, made, found)
+
+            return self._documented(wrapper, 200, schema, "read")
+
+        return decorate
+
+    def answers(self, status: int, schema: type[Schema], *, kind: str = "change") -> Decorator:
+        """The view minds its transactions itself, and returns one thing or a whole response."""
+        made = schema()
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def wrapper(this: Any, *args: Any, **path: Any) -> Response:
+                found = view(this, *args, **path)
+                return found if isinstance(found, Response) else self._one(status, made, found)
+
+            return self._documented(wrapper, status, schema, kind)
+
+        return decorate
+
+    def lists(self, noun: str, schema: type[Schema]) -> Decorator:
+        """The view returns `Listed`."""
+        made = schema()
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def wrapper(this: Any, *args: Any, **path: Any) -> Response:
+                with parts().transaction() as session:
+                    listed: Listed = view(this, session, actor(), *args, **path)
+                items = [made.dump(item) for item in listed.items]
+                dumped = Listed(items, listed.total, listed.limit, listed.offset)
+                return jsonify(self.shape.many(noun, dumped))
+
+            return self._wrapped(wrapper, 200, self.shape.many_schema(noun, schema), "read")
+
+        return decorate
+
+    def changes(self, status: int, schema: type[Schema] | None, *, forgets: tuple[str, ...] = ()) -> Decorator:
+        """The view changes something at once, without an operation. `forgets`: fields that a replay can't show."""
+        made = schema() if schema else None
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def wrapper(this: Any, *args: Any, **path: Any) -> Response:
+                key = work.idempotency_key()
+                caller = None if has_mark(view, "public") else actor()
+                with parts().transaction() as session:
+                    first = work.claim(session, key) if key else None
+                    if first is not None:
+                        return _replayed(self._made(status, work.dumped_of(first)))
+                    dumped = _dump(made, view(this, session, caller, *args, **path))
+                    if key:
+                        work.keep(session, key, answer={"dumped": _without(dumped, forgets)})
+                return self._made(status, dumped)
+
+            return self._documented(wrapper, status, schema, "change")
+
+        return decorate
+
+    def begins(self, status: int, schema: type[Schema] | None, answer: Answer, *, holds: bool = True) -> Decorator:
+        """The view begins an operation and returns it; `answer(session, operation)` is what is said of it then.
+
+        With `holds` that is when it has succeeded, else at once. `Prefer` decides otherwise.
+        """
+        made = schema() if schema else None
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def wrapper(this: Any, *args: Any, **path: Any) -> Response:
+                prefer = waiting.preference(holds=holds)
+                with parts().transaction() as session:
+                    operation, again = work.begin_once(session, lambda s, a: view(this, s, a, *args, **path))
+                    said = _dump(made, answer(session, operation)) if prefer.begun else None
+                if prefer.begun:
+                    response = self._made(status, said)
+                else:
+                    response = self._when_ended(operation, prefer.seconds, status, made, answer)
+                response.headers["X-Operation-Id"] = operation.id
+                if prefer.applied:
+                    response.headers["Preference-Applied"] = prefer.applied
+                return _replayed(response) if again else response
+
+            return self._documented(wrapper, status, schema, "operation")
+
+        return decorate
+
+    def asks(self, schema: type[Schema], answer: Callable[[Question, JSON], Any]) -> Decorator:
+        """The view returns a `Question` to a host; `answer(question, reply)` is what is said then."""
+        made = schema()
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def wrapper(this: Any, *args: Any, **path: Any) -> Response:
+                key = work.idempotency_key()
+                with parts().transaction() as session:
+                    first = work.claim(session, key) if key else None
+                    if first is not None:
+                        return _replayed(self._made(200, work.dumped_of(first)))
+                    question: Question = view(this, session, actor(), *args, **path)
+                reply = parts().hub.call(question.host, question.verb, question.vm, question.params, question.timeout)
+                dumped = made.dump(answer(question, reply))
+                if key:
+                    with parts().transaction() as session:
+                        work.keep(session, key, answer={"dumped": dumped})
+                return self._made(200, dumped)
+
+            return self._documented(wrapper, 200, schema, "call")
+
+        return decorate
+
+    def operation(self, operation: Operation, status: int) -> Response:
+        """An operation as the answer."""
+        return self._one(status, OperationSchema(), operation)
+
+    def _when_ended(
+        self, operation: Operation, seconds: float, status: int, made: Schema | None, answer: Answer
+    ) -> Response:
+        """What is said once the operation has ended, or a 202 when that takes longer."""
+        if seconds > 0:
+            waiting.wait(operation.id, seconds)
+            with parts().transaction() as session:
+                operation = operations.get(session, actor(), operation.id)
+                if operation.state == OperationState.SUCCEEDED:
+                    return self._made(status, _dump(made, answer(session, operation)))
+        if seconds > 0 and operation.state not in LIVE:
+            raise from_operation(operation)
+        response = self.operation(operation, 202)
+        response.headers["Location"] = f"{request.script_root}{PREFIX}/operations/{operation.id}"
+        return response
+
+    def _one(self, status: int, schema: Schema, found: Any) -> Response:
+        return self._made(status, schema.dump(found))
+
+    def _made(self, status: int, dumped: Any) -> Response:
+        if dumped is None:
+            return Response(status=status, mimetype=None)
+        response = jsonify(self.shape.one(dumped))
+        response.status_code = status
+        return response
+
+    def _documented(self, view: View, status: int, schema: type[Schema] | None, kind: str) -> View:
+        return self._wrapped(view, status, self.shape.one_schema(schema) if schema else None, kind)
+
+    def _wrapped(self, view: View, status: int, schema: type[Schema] | None, kind: str) -> View:
+        documents.note(view, kind)
+        decorated: View = self.response(status, schema)(view)
+        return decorated
+
+
+def _dump(schema: Schema | None, data: Any) -> Any:
+    return schema.dump(data) if schema else None
+
+
+def _without(dumped: Any, names: tuple[str, ...]) -> Any:
+    return dumped | dict.fromkeys(names) if names else dumped
+
+
+def _replayed(response: Response) -> Response:
+    response.headers["Idempotency-Replayed"] = "true"
+    return response

@@ -1,0 +1,71 @@
+"""Completes each operation of the OpenAPI documents with what is true of all of its kind: headers and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from marshmallow import Schema
+
+from api.rest.schemas import OperationSchema
+from api.rest.shapes import Shape
+from api.rest.views import has_mark
+from core.contract.messages import JSON
+
+_ERRORS = {
+    "health": (500,),
+    "wait": (401, 404, 429, 500, 503),
+    "read": (401, 404, 429, 500, 503),
+    "change": (400, 401, 403, 404, 409, 413, 415, 429, 500, 503),
+    "operation": (400, 401, 403, 404, 409, 413, 415, 429, 500, 503),
+    "call": (400, 401, 403, 404, 409, 413, 415, 429, 500, 503, 504),
+}
+_IDEMPOTENCY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same key and request again: the same answer, and the work is done once. Kept 24 hours.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"},
+}
+_PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "description": "`respond-async`: answer 202 with the operation; `wait=N`: hold the request up to N seconds.",
+    "schema": {"type": "string", "maxLength": 200, "pattern": "^[!-~]*$"},
+}
+_PARAMETERS = {"change": [_IDEMPOTENCY], "call": [_IDEMPOTENCY], "operation": [_IDEMPOTENCY, _PREFER]}
+
+
+def note(view: Callable[..., Any], kind: str) -> None:
+    """Remember of a view what its operation's document needs."""
+    documented = dict(getattr(view, "_apidoc", {}))
+    documented["corral"] = {"kind": kind, "public": has_mark(view, "public")}
+    vars(view)["_apidoc"] = documented
+
+
+def complete(shape: Shape, doc: JSON, doc_info: JSON, **_: Any) -> JSON:
+    """Called by flask-smorest for each operation, after it has written what it knows."""
+    noted = doc_info.get("corral", {"kind": "read", "public": True})
+    responses = doc.setdefault("responses", {})
+    responses.pop("default", None)
+    takes_input = any(str(status) == str(shape.invalid_status) for status in responses)
+    errors = set(_ERRORS[noted["kind"]]) | ({shape.invalid_status} if takes_input else set())
+    for status in list(responses):
+        if str(status) == str(shape.invalid_status):
+            del responses[status]
+    for status in sorted(errors):
+        responses[status] = _response(HTTPStatus(status).phrase, shape.error_schema(status))
+    if noted["kind"] in ("operation", "wait"):
+        schema = shape.one_schema(OperationSchema)
+        responses[202] = _response("Accepted: it goes on, follow the operation", schema)
+    if parameters := _PARAMETERS.get(noted["kind"]):
+        doc.setdefault("parameters", []).extend(parameters)
+    if noted["public"]:
+        doc["security"] = []
+    return doc
+
+
+def _response(description: str, schema: type[Schema]) -> JSON:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}

@@ -1,0 +1,143 @@
+"""Fields as strict as the documents: a number is no string, text has no NUL, a time is UTC to the second."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate
+
+from api.rest.requests import is_clean
+
+LONGEST_TEXT = 4096
+
+
+_WORDS = {"required": "is required", "null": "must not be null"}
+fields.Field.default_error_messages.update(_WORDS)
+
+
+class Text(fields.String):
+    """A string that PostgreSQL can hold."""
+
+    def __init__(self, *, longest: int = LONGEST_TEXT, shortest: int = 0, **kwargs: Any) -> None:
+        validators = kwargs.pop("validate", None) or []
+        checks = validators if isinstance(validators, list) else [validators]
+        super().__init__(validate=[*checks, Length(min=shortest or None, max=longest)], **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if not is_clean(text):
+            raise ValidationError("must not contain NUL or half characters")
+        return str(text)
+
+
+class Choice(fields.String):
+    """One of a few words."""
+
+    def __init__(self, *words: str, **kwargs: Any) -> None:
+        super().__init__(validate=validate.OneOf(words, error=f"must be one of {', '.join(words)}"), **kwargs)
+
+
+class Number(fields.Integer):
+    """A whole number between bounds; a string is none."""
+
+    def __init__(self, least: int, most: int, *, strict: bool = True, **kwargs: Any) -> None:
+        super().__init__(strict=strict, validate=Between(least, most), **kwargs)
+
+
+class Flag(fields.Boolean):
+    """true or false and nothing like it."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class Moment(fields.DateTime):
+    """A time, as 2025-10-01T12:00:00Z."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(format="iso", **kwargs)
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return None if value is None else moment(value)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:
+        if not isinstance(value, str):
+            raise self.make_error("invalid", input=value, obj_type="datetime")
+        try:
+            parsed = super()._deserialize(value, attr, data, **kwargs)
+            return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
+        except OverflowError:  # the first or last day of all, moved to UTC
+            raise self.make_error("invalid", input=value, obj_type="datetime") from None
+
+
+class Address(fields.IP):
+    """An IPv4 or IPv6 address; a number is none."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if not isinstance(value, str):
+            raise self.make_error("invalid_ip")
+        return str(super()._deserialize(value, attr, data, **kwargs))
+
+
+class Between(validate.Range):
+    """Says which bound was missed as the documents do."""
+
+    def __init__(self, least: float, most: float) -> None:
+        super().__init__(min=least, max=most)
+
+    def __call__(self, value: Any) -> Any:
+        if value < self.min:
+            raise ValidationError(f"must be at least {self.min}")
+        if value > self.max:
+            raise ValidationError(f"must be at most {self.max}")
+        return value
+
+
+class Within(Between):
+    """Names both bounds."""
+
+    def __call__(self, value: Any) -> Any:
+        if not self.min <= value <= self.max:
+            raise ValidationError(f"must be between {self.min} and {self.max}")
+        return value
+
+
+class Length(validate.Length):
+    """Says which bound was missed."""
+
+    message_min = "must not be empty"
+    message_max = "must have at most {max} characters"
+    message_all = "must have {min} to {max} characters"
+
+
+class Pattern(validate.Regexp):
+    """The whole text matches; `says` is for people."""
+
+    def __init__(self, regex: re.Pattern[str], says: str) -> None:
+        super().__init__(re.compile(f"^{regex.pattern}$"), error=says)
+        self._whole = regex
+
+    def __call__(self, value: Any) -> Any:
+        if not self._whole.fullmatch(value):
+            raise ValidationError(str(self.error))
+        return value
+
+
+def moment(value: datetime) -> str:
+    """A time as all answers write it."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def computed(kind: type[fields.Field[Any]], of: Callable[[Any], Any], **kwargs: Any) -> fields.Field[Any]:
+    """A field of that kind whose value is `of(object)`."""
+
+    class Computed(kind):  # type: ignore[misc, valid-type]
+        def get_value(self, obj: Any, attr: str, accessor: Any = None, default: Any = None) -> Any:
+            return of(obj)
+
+    return Computed(required=True, **kwargs)

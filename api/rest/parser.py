@@ -1,0 +1,52 @@
+"""Reads bodies and queries, and says what is wrong with them in the one tree of errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from flask import Request
+from marshmallow import Schema, ValidationError
+from webargs.core import missing
+from webargs.flaskparser import FlaskParser
+
+from api.rest.problems import Refused, ValidationFailed
+from core.contract.errors import Invalid
+
+
+class Parser(FlaskParser):
+    """JSON must be declared as JSON, and be an object."""
+
+    def load_json(self, req: Request, schema: Schema) -> Any:
+        """The body's JSON; nothing for an empty body."""
+        if not (req.content_length or req.headers.get("Transfer-Encoding")):
+            return missing
+        data = req.get_data()
+        if not data:
+            return missing
+        if not req.is_json:
+            raise Refused(415, "the body must be JSON, with Content-Type: application/json")
+        try:
+            return req.json_module.loads(data)
+        except (ValueError, RecursionError):  # nested a hundred thousand deep, or a number of a thousand digits
+            raise Invalid("the body is not valid JSON", issue="malformed JSON") from None
+
+    def handle_error(self, error: ValidationError, req: Request, schema: Schema, **kwargs: Any) -> NoReturn:
+        """Each wrong field with its first error."""
+        raise ValidationFailed("Request validation failed", fields=list(_flat(error.messages_dict))) from None
+
+
+def _flat(messages: Any, path: tuple[str, ...] = ()) -> Iterator[dict[str, str]]:
+    """Marshmallow's tree of messages as a list: {"field": "network_config.ip", "error": ...}."""
+    if isinstance(messages, dict):
+        for name, inner in messages.items():
+            # The first level says where it was (json, query); "_schema" and the keys of a mapping are no fields.
+            step = () if name in ("_schema", "value") else (str(name),)
+            yield from _flat(inner, path + step)
+    else:
+        text = messages[0] if isinstance(messages, list) else messages
+        yield {"field": ".".join(path[1:]) or "body", "error": _clean(str(text))}
+
+
+def _clean(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()

@@ -1,0 +1,58 @@
+"""The request and its id."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from typing import Any
+
+from flask import Flask, Response, g, request
+
+from core.contract.errors import NotFound
+
+log = logging.getLogger("api.access")
+
+_SANE = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def install(app: Flask) -> None:
+    """Give every request an id, answer with it and log with it."""
+    app.before_request(_begin)
+    app.after_request(_end)
+
+
+def request_id() -> str:
+    """The present request's: the caller's own if it is sane, else a new one."""
+    if "request_id" not in g:
+        given = request.headers.get("X-Request-ID", "")
+        g.request_id = given if _SANE.fullmatch(given) else f"req_{secrets.token_hex(8)}"
+    return str(g.request_id)
+
+
+def check_path() -> None:
+    """No name has a control character or half a character in it: `NotFound` before the database is asked."""
+    values: dict[str, Any] = request.view_args or {}
+    if not all(is_clean(str(value)) and str(value).isprintable() for value in values.values()):
+        raise NotFound("there is no such path")
+
+
+def is_clean(text: str) -> bool:
+    """Whether PostgreSQL and JSON can hold that text: no NUL, no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
+def _begin() -> None:
+    g.begun = time.perf_counter()
+
+
+def _end(response: Response) -> Response:
+    response.headers["X-Request-ID"] = request_id()
+    milliseconds = (time.perf_counter() - g.get("begun", time.perf_counter())) * 1000
+    log.info("%s %r %d %.1f ms %s", request.method, request.path, response.status_code, milliseconds, request_id())
+    return response

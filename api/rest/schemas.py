@@ -1,0 +1,71 @@
+"""What all schemas share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import RAISE, Schema, fields
+
+from api.rest.fields import Choice, Moment, Number
+from core.contract.states import Kind, OperationState
+
+
+class Strict(Schema):
+    """A body: what it does not know is an error."""
+
+    class Meta:
+        unknown = RAISE
+
+    error_messages = {"unknown": "is not a known field", "type": "must be a JSON object"}
+
+
+class Empty(Strict):
+    """A body with nothing in it."""
+
+
+class Paging(Schema):
+    """Which part of a list."""
+
+    limit = Number(1, 100, strict=False, load_default=50, metadata={"description": "maximum number of results"})
+    offset = Number(0, 2**31 - 1, strict=False, load_default=0, metadata={"description": "results to skip"})
+
+
+def named(name: str, members: dict[str, Any]) -> type[Schema]:
+    """A schema made on the fly, by the name that the OpenAPI document shows."""
+    return type(name, (Schema,), members)
+
+
+def constant(value: str | int) -> fields.Constant[str | int]:
+    """A field that always says the same."""
+    kind = "string" if isinstance(value, str) else "integer"
+    return fields.Constant(value, required=True, metadata={"type": kind, "enum": [value]})
+
+
+class FailureSchema(Schema):
+    """Why an operation failed."""
+
+    code = fields.String(required=True)
+    message = fields.String(required=True)
+    retryable = fields.Boolean(required=True)
+    details = fields.Dict(required=True)
+
+
+class OperationSchema(Schema):
+    """An operation: something that was accepted and takes its time."""
+
+    id = fields.String(required=True)
+    kind = Choice(*Kind, required=True)
+    state = Choice(*OperationState, required=True)
+    vm_id = fields.String(required=True)
+    vm_name = fields.String(required=True)
+    host = fields.String(required=True, attribute="host_name")
+    progress = fields.Dict(required=True, allow_none=True, metadata={"description": "percent (or null) and step"})
+    result = fields.Dict(required=True, allow_none=True)
+    error = fields.Nested(FailureSchema, required=True, allow_none=True)
+    attempt = fields.Integer(required=True, metadata={"description": "how often it was sent to its host"})
+    request_id = fields.String(required=True)
+    cancel_requested_at = Moment(required=True, allow_none=True)
+    accepted_at = Moment(required=True)
+    begun_at = Moment(required=True, allow_none=True)
+    ended_at = Moment(required=True, allow_none=True)
+    deadline_at = Moment(required=True)

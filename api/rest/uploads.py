@@ -1,0 +1,65 @@
+"""Uploaded files: streamed to a folder that has room for them, never held in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+from typing import IO, Any
+
+from flask import Request, request
+
+from api.parts import parts
+from api.rest.views import marked
+
+
+class UploadRequest(Request):
+    """A request whose uploaded files are written where `settings.images` is, and hashed on their way."""
+
+    def _get_file_stream(
+        self,
+        total_content_length: int | None,
+        content_type: str | None,
+        filename: str | None = None,
+        content_length: int | None = None,
+    ) -> IO[bytes]:
+        return Upload(parts().settings.images)  # type: ignore[return-value]
+
+
+class Upload:
+    """A file that vanishes unless it is linked elsewhere, and the SHA-256 of what was written to it."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = tempfile.NamedTemporaryFile(prefix=".upload-", dir=folder)  # noqa: SIM115  # werkzeug closes it
+        self._hash = hashlib.sha256()
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return Path(self._file.name)
+
+    @property
+    def sha256(self) -> str:
+        """Of all that was written."""
+        return self._hash.hexdigest()
+
+    def write(self, data: bytes) -> int:
+        """One more piece."""
+        self._hash.update(data)
+        return self._file.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def limit_body(max_body_mb: int) -> None:
+    """Let only those views that take uploads have a body of any size."""
+    request.max_content_length = None if marked("uploads") else max_body_mb << 20
+
+
+def digest_of_uploads() -> bytes:
+    """What stands for a multipart body in a fingerprint: its fields, and the digest of each file."""
+    files = sorted((name, file.stream.sha256) for name, file in request.files.items())  # type: ignore[attr-defined]
+    return json.dumps([sorted(request.form.items()), files]).encode()

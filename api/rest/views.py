@@ -1,0 +1,36 @@
+"""What a view says of itself: that it is public, that it takes uploads, that it is not counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import current_app, request
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def mark(*words: str) -> Callable[[View], View]:
+    """Mark a view: `public` (anyone may call), `uncounted` (free of rate limits), `uploads`."""
+
+    def decorate(view: View) -> View:
+        vars(view).update({f"is_{word}": True for word in words})
+        return view
+
+    return decorate
+
+
+def marked(word: str) -> bool:
+    """Whether the view of the present request is marked so."""
+    return has_mark(_view(), word)
+
+
+def has_mark(view: Any, word: str) -> bool:
+    """Whether that view is marked so."""
+    return bool(getattr(view, f"is_{word}", False))
+
+
+def _view() -> Any:
+    function = current_app.view_functions.get(request.endpoint or "")
+    method = "get" if request.method == "HEAD" else request.method.lower()
+    return getattr(getattr(function, "view_class", None), method, function)

@@ -1,0 +1,55 @@
+"""`Prefer`: how long a mutation is held, and what is answered when it is not done by then."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from flask import request
+
+from api.auth.identity import actor
+from api.parts import parts
+from core.contract.states import ENDED
+from core.models import Operation
+from core.services import operations
+
+_WAIT = re.compile(r"wait=(\d{1,9})")
+
+
+@dataclass(frozen=True)
+class Preference:
+    """How long to hold, in seconds; `begun`: the answer is that work has begun. `applied` goes into the header."""
+
+    seconds: float
+    begun: bool = False
+    applied: str | None = None
+
+
+def preference(*, holds: bool) -> Preference:
+    """What the request prefers, else what its dialect does: hold until the end, or answer at once."""
+    limit = parts().settings.wait_seconds
+    wishes = [wish.strip().lower() for wish in ",".join(request.headers.getlist("Prefer")).split(",")]
+    waits = [match for wish in wishes if (match := _WAIT.fullmatch(wish))]
+    if waits:
+        seconds = min(int(waits[0][1]), limit)
+        return Preference(seconds, applied=f"wait={seconds}")
+    if "respond-async" in wishes:
+        return Preference(0, applied="respond-async")
+    return Preference(limit if holds else 0, begun=not holds)
+
+
+def wait(operation_id: str, seconds: float) -> bool:
+    """Whether the operation has ended, within that time. No connection is held meanwhile."""
+    if seconds <= 0:
+        return False
+
+    def ended() -> bool:
+        with parts().transaction() as session:
+            return operations.get(session, actor(), operation_id).state in ENDED
+
+    return parts().hub.wait_operation(operation_id, seconds, ended)
+
+
+def has_ended(operation: Operation) -> bool:
+    """Whether it will not change any more."""
+    return operation.state in ENDED

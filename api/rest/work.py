@@ -1,0 +1,90 @@
+"""The work of a request: a transaction for its caller, and the answer to the same request sent twice."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable
+from typing import Any
+
+from flask import request
+from sqlalchemy.orm import Session
+
+from api.auth.identity import actor
+from api.parts import parts
+from api.rest.uploads import digest_of_uploads
+from core.contract.errors import Conflict, Invalid
+from core.contract.messages import JSON
+from core.models import Idempotency, Operation
+from core.services import idempotency, operations
+from core.services.context import Actor
+
+_KEY = re.compile(r"[\x21-\x7e]{1,128}")
+
+Begin = Callable[[Session, Actor], Operation]
+
+
+def idempotency_key() -> str | None:
+    """The request's `Idempotency-Key`; `Invalid` for one that is none."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise Invalid(
+            "an Idempotency-Key has 1 to 128 visible ASCII characters",
+            field="Idempotency-Key",
+            issue="must have 1 to 128 visible ASCII characters",
+        )
+    return key
+
+
+def claim(session: Session, key: str) -> Idempotency | None:
+    """None for a new key, now the caller's; else what it was used for. A use that has not ended is a `Conflict`."""
+    first = idempotency.claim(session, principal(), key, _fingerprint())
+    if first is not None and first.operation_id is None and first.answer is None:
+        raise Conflict(
+            "the first request with this Idempotency-Key has not been answered; whether it was carried out is unknown",
+            code="idempotency_unfinished",
+        )
+    return first
+
+
+def keep(session: Session, key: str, *, operation_id: str | None = None, answer: JSON | None = None) -> None:
+    """Remember what the request with that key led to."""
+    idempotency.settle(session, principal(), key, operation_id=operation_id, answer=answer)
+
+
+def begin_once(session: Session, begin: Begin) -> tuple[Operation, bool]:
+    """The operation of this request, begun now unless its key has begun it before; and whether it had."""
+    key = idempotency_key()
+    if key is None:
+        return begin(session, actor()), False
+    first = claim(session, key)
+    if first is not None and first.operation_id is not None:
+        return operations.get(session, actor(), first.operation_id), True
+    operation = begin(session, actor())
+    keep(session, key, operation_id=operation.id)
+    return operation, False
+
+
+def principal() -> str:
+    """Whose keys these are: the caller's, or those of an address that has not said who it is."""
+    caller: Actor | None = actor(required=False)
+    return caller.user_id if caller else f"address:{request.remote_addr}"
+
+
+def _fingerprint() -> str:
+    # Keyed, as a body may hold a password: the plain hash of a weak one can be guessed.
+    secret = parts().secret("idempotency").encode()
+    digest = hmac.new(secret, digestmod=hashlib.sha256)
+    for part in (request.method.encode(), request.full_path.encode(), _body()):
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()
+
+
+def _body() -> bytes:
+    return digest_of_uploads() if request.mimetype == "multipart/form-data" else request.get_data()
+
+
+def dumped_of(first: Idempotency) -> Any:
+    """What the first request was answered, as kept."""
+    return (first.answer or {}).get("dumped")

@@ -1,0 +1,1 @@
+"""What both dialects offer alike, each in its own shape; written once."""

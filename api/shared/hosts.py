@@ -1,0 +1,99 @@
+"""/hosts: the machines of the fleet."""
+
+from __future__ import annotations
+
+from flask.views import MethodView
+from marshmallow import Schema, fields
+from sqlalchemy.orm import Session
+
+from api.rest.blueprint import Blueprint
+from api.rest.fields import Moment, computed
+from api.rest.schemas import Paging
+from api.rest.shapes import Listed, Shape
+from core.contract.messages import JSON
+from core.models import Host
+from core.services import hosts
+from core.services.context import Actor
+
+
+class Capacity(Schema):
+    """An amount of what VMs need."""
+
+    vcpus = fields.Integer(required=True)
+    memory_mb = fields.Integer(required=True)
+    disk_gb = fields.Integer(required=True)
+
+
+class Hypervisor(Schema):
+    """A hypervisor of a host, as probed by use."""
+
+    name = fields.String(required=True)
+    healthy = fields.Boolean(required=True)
+    version = fields.String(required=True)
+    acceleration = fields.String(required=True)
+    capabilities = fields.List(fields.String(), required=True)
+    problem = fields.String(required=True)
+
+
+class HostSchema(Schema):
+    """A host. `orphans`: VMs found there that are in no table, shown to administrators."""
+
+    name = fields.String(required=True)
+    silent = computed(fields.Boolean, lambda host: host["silent_since"] is not None)
+    last_seen_at = Moment(required=True)
+    silent_since = Moment(required=True, allow_none=True)
+    first_seen_at = Moment(required=True)
+    capacity = fields.Nested(Capacity, required=True)
+    reserved = fields.Nested(Capacity, required=True)
+    free = fields.Nested(Capacity, required=True)
+    hypervisors = fields.List(fields.Nested(Hypervisor), required=True)
+    images = fields.List(fields.String(), required=True)
+    orphans = fields.List(fields.String(), required=True)
+    facts = fields.Dict(required=True)
+
+
+def blueprint(shape: Shape) -> Blueprint:
+    """The resources, in a dialect."""
+    blp = Blueprint("hosts", shape, "Hosts")
+
+    @blp.route("/hosts")
+    class Hosts(MethodView):
+        @blp.query(Paging)
+        @blp.lists("hosts", HostSchema)
+        def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
+            """List the hosts of the fleet."""
+            found = [described(host, actor) for host in hosts.list_of(session, actor)]
+            first, limit = query["offset"], query["limit"]
+            return Listed(found[first : first + limit], len(found), limit, first)
+
+    @blp.route("/hosts/<host_name>")
+    class OneHost(MethodView):
+        @blp.reads(HostSchema)
+        def get(self, session: Session, actor: Actor, host_name: str) -> JSON:
+            """Get a host."""
+            return described(hosts.get(session, actor, host_name), actor)
+
+    return blp
+
+
+def described(host: Host, actor: Actor) -> JSON:
+    """A host as that caller may see it."""
+    capacity = {"vcpus": host.vcpus, "memory_mb": host.memory_mb, "disk_gb": host.disk_gb}
+    reserved = {
+        "vcpus": host.reserved_vcpus,
+        "memory_mb": host.reserved_memory_mb,
+        "disk_gb": host.reserved_disk_gb,
+    }
+    return {
+        "name": host.name,
+        "last_seen_at": host.last_seen_at,
+        "silent_since": host.silent_since,
+        "first_seen_at": host.first_seen_at,
+        "capacity": capacity,
+        "reserved": reserved,
+        "free": {what: max(0, capacity[what] - reserved[what]) for what in capacity},
+        "hypervisors": host.drivers,
+        "images": host.images,
+        "orphans": host.orphans if actor.is_admin else [],
+        "facts": host.facts,
+    }

@@ -1,0 +1,77 @@
+"""/operations: what was accepted, how far it is, and how it ended."""
+
+from __future__ import annotations
+
+from flask import Response
+from flask.views import MethodView
+from marshmallow import Schema
+from sqlalchemy.orm import Session
+
+from api.auth import identity
+from api.parts import parts
+from api.rest import waiting
+from api.rest.blueprint import Blueprint
+from api.rest.fields import Choice, Number, Text
+from api.rest.schemas import OperationSchema, Paging
+from api.rest.shapes import Listed, Shape
+from api.rest.views import mark
+from core.contract.messages import JSON
+from core.contract.states import LIVE, Kind, OperationState
+from core.models import Operation
+from core.services import operations
+from core.services.context import Actor
+
+
+class OperationQuery(Paging):
+    """Which operations: of one VM (name or id), in one state, of one kind."""
+
+    vm = Text(longest=200)
+    state = Choice(*OperationState)
+    kind = Choice(*Kind)
+
+
+class WaitQuery(Schema):
+    """How long to wait, in seconds; by default as long as a request may be held."""
+
+    timeout = Number(0, 3600, strict=False)
+
+
+def blueprint(shape: Shape) -> Blueprint:
+    """The resources, in a dialect."""
+    blp = Blueprint("operations", shape, "Operations")
+
+    @blp.route("/operations")
+    class Operations(MethodView):
+        @blp.query(OperationQuery)
+        @blp.lists("operations", OperationSchema)
+        def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
+            """List operations, newest first."""
+            found, total = operations.list_of(session, actor, operations.Wanted(**query))
+            return Listed(found, total, query["limit"], query["offset"])
+
+    @blp.route("/operations/<operation_id>")
+    class OneOperation(MethodView):
+        @blp.reads(OperationSchema)
+        def get(self, session: Session, actor: Actor, operation_id: str) -> Operation:
+            """Get an operation."""
+            return operations.get(session, actor, operation_id)
+
+        @blp.changes(202, OperationSchema)
+        def delete(self, session: Session, actor: Actor, operation_id: str) -> Operation:
+            """Ask for an operation to be cancelled; its host decides whether that was in time."""
+            return operations.cancel(session, actor, operation_id)
+
+    @blp.route("/operations/<operation_id>/wait")
+    class Wait(MethodView):
+        @blp.query(WaitQuery)
+        @blp.answers(200, OperationSchema, kind="wait")
+        @mark("uncounted")
+        def get(self, query: JSON, operation_id: str) -> Response:
+            """Wait for an operation's end: 200 with it once it has ended, 202 if it goes on."""
+            limit = parts().settings.wait_seconds
+            waiting.wait(operation_id, min(query.get("timeout", limit), limit))
+            with parts().transaction() as session:
+                operation = operations.get(session, identity.actor(), operation_id)
+            return blp.operation(operation, 202 if operation.state in LIVE else 200)
+
+    return blp

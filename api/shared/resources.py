@@ -1,0 +1,12 @@
+"""All that both dialects offer alike."""
+
+from __future__ import annotations
+
+from api.rest.blueprint import Blueprint
+from api.rest.shapes import Shape
+from api.shared import execution, health, hosts, keys, operations
+
+
+def blueprints(shape: Shape) -> list[Blueprint]:
+    """The shared resources, in a dialect."""
+    return [noun.blueprint(shape) for noun in (execution, operations, hosts, keys, health)]

@@ -1,0 +1,78 @@
+"""What is said of VMs and snapshots once an operation has been begun or has ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from core.contract.errors import NotFound
+from core.contract.states import LIVE, Status
+from core.models import Host, Operation, Snapshot, Vm
+from core.models.base import now
+from core.services import operations
+from core.services.listing import VmView
+from core.services.status import status_of
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An operation, begun or ended, and its VM as it is now."""
+
+    operation: Operation
+    vm: Vm
+    status: Status
+
+
+@dataclass(frozen=True)
+class SnapshotView:
+    """A snapshot and its VM; the operation, if one has led here."""
+
+    vm: Vm
+    snapshot: Snapshot
+    operation: Operation | None = None
+
+
+def vm_of(session: Session, operation: Operation) -> VmView:
+    """The VM of an operation, as it is now."""
+    vm = session.get_one(Vm, operation.vm_id)
+    host = session.get_one(Host, vm.host_name)
+    live = operation if operation.state in LIVE else operations.live_of(session, vm)
+    return VmView(vm, status_of(vm, live, host), host, live)
+
+
+def outcome(session: Session, operation: Operation) -> Outcome:
+    """What can be said of an operation now."""
+    vm = session.get_one(Vm, operation.vm_id)
+    return Outcome(operation, vm, status_of(vm, operation if operation.state in LIVE else None))
+
+
+def snapshot_of(session: Session, operation: Operation) -> SnapshotView:
+    """The snapshot of an operation; `NotFound` when it was deleted since."""
+    snapshot = session.get(Snapshot, operation.params["snapshot_id"])
+    if snapshot is None:
+        name = operation.params.get("name", operation.params["snapshot_id"])
+        raise NotFound(f"snapshot '{name}' of VM '{operation.vm_name}' not found", code="snapshot_not_found")
+    return SnapshotView(session.get_one(Vm, operation.vm_id), snapshot, operation)
+
+
+def nothing(_session: Session, _operation: Operation) -> None:
+    """There is nothing left to say."""
+
+
+def uptime_seconds(view: VmView) -> int:
+    """For how long the VM has run, 0 when it does not."""
+    if view.status != Status.RUNNING or view.vm.started_at is None:
+        return 0
+    return max(0, int((now() - view.vm.started_at).total_seconds()))
+
+
+def last_seen_at(view: VmView) -> datetime | None:
+    """When the VM's host was last heard of, if it is silent."""
+    return view.host.last_seen_at if view.host.silent_since else None
+
+
+def operation_id(view: VmView) -> str | None:
+    """The operation under way."""
+    return view.live.id if view.live else None

@@ -1,0 +1,19 @@
+"""Names and words that both dialects' bodies know."""
+
+from __future__ import annotations
+
+import re
+
+from api.rest.fields import Pattern
+from core.contract import images
+from core.services import snapshots, vms
+
+HYPERVISORS = ("cloud-hypervisor", "qemu", "virtualbox", "fake")
+OS_TYPES = ("linux", "windows")
+VM_NAME = Pattern(vms.NAME, "must have 1 to 63 letters, digits, '.', '_' or '-', and begin with a letter or digit")
+SNAPSHOT_NAME = Pattern(
+    snapshots.NAME, "must have 1 to 63 letters, digits, '.', '_' or '-', and begin with a letter or digit"
+)
+IMAGE_NAME = Pattern(images.NAME, "must have 1 to 63 lower-case letters, digits, '.', '_' or '-'")
+HOST_NAME = Pattern(re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"), "must be a host's name")
+VARIABLE_NAME = Pattern(re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}"), "must be a variable's name")

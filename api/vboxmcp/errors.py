@@ -1,0 +1,63 @@
+"""Each kind of error, and the answer that the vboxmcp document gives it."""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields
+
+from api.rest.problems import Refused, ValidationFailed
+from api.rest.schemas import constant
+from api.rest.shapes import Problem
+from core.contract import errors
+from core.contract.errors import CorralError
+
+_TABLE: dict[type[CorralError], tuple[int, str]] = {
+    errors.Invalid: (400, "invalid_request"),
+    errors.Unauthenticated: (401, "unauthorized"),
+    errors.Forbidden: (403, "forbidden"),
+    errors.NotFound: (404, "not_found"),
+    errors.Conflict: (409, "invalid_state"),
+    errors.NoCapacity: (409, "insufficient_resources"),
+    errors.TooMany: (429, "rate_limit_exceeded"),
+    errors.Unsupported: (400, "invalid_request"),
+    errors.GuestTimeout: (504, "operation_failed"),
+    errors.DriverFailure: (500, "operation_failed"),
+    errors.Unavailable: (503, "service_unavailable"),
+    CorralError: (500, "operation_failed"),
+}
+# Where the document has a word of its own for a code of ours, that is said.
+_OWN_WORDS = {"vm_not_found", "snapshot_not_found", "image_not_found", "vm_not_running", "vm_already_running"}
+
+
+def problem(error: CorralError, request_id: str) -> Problem:
+    """The answer to an error."""
+    if isinstance(error, Refused):
+        status, word = error.status, error.code if error.status < 500 else "internal_error"
+    else:
+        status, word = next(_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE)
+    code = error.code if error.code in _OWN_WORDS else word
+    details = dict(error.details)
+    if status == 500:
+        details["request_id"] = request_id
+    if isinstance(error, ValidationFailed):
+        details = {wrong["field"]: wrong["error"] for wrong in error.details["fields"]}
+    return Problem(status, {"status": "error", "error": {"code": code, "message": error.message, "details": details}})
+
+
+class ErrorDetail(Schema):
+    """What went wrong."""
+
+    code = fields.String(required=True)
+    message = fields.String(required=True)
+    details = fields.Dict(required=True)
+
+
+class Error(Schema):
+    """The envelope of an error."""
+
+    status = constant("error")
+    error = fields.Nested(ErrorDetail, required=True)
+
+
+def schema(status: int) -> type[Schema]:  # noqa: ARG001  # one shape for all
+    """The body of the errors with that status."""
+    return Error

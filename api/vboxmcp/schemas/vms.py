@@ -1,0 +1,138 @@
+"""Virtual machines."""
+
+from __future__ import annotations
+
+import re
+
+from marshmallow import Schema, fields, validate
+
+from api.rest.fields import Choice, Flag, Number, Pattern, Text, computed
+from api.rest.schemas import Strict
+from api.shared.views import uptime_seconds
+from api.shared.words import HOST_NAME, HYPERVISORS, IMAGE_NAME, VM_NAME
+from api.vboxmcp.hardware import adapters_of, controllers_of
+from api.vboxmcp.states import STATES, message_of, state_after, state_of
+
+ADAPTER_TYPES = ("Am79C970A", "Am79C973", "82540EM", "82543GC", "82545EM", "virtio")
+MODES = ("none", "null", "nat", "natnetwork", "bridged", "intnet", "hostonly", "generic")
+CONTROLLERS = ("ide", "sata", "scsi", "sas", "usb", "floppy", "pcie", "virtio")
+_OS_TYPE = Pattern(re.compile(r"[A-Za-z0-9_]{1,64}"), "must have 1 to 64 letters, digits or '_'")
+_ADAPTER = Pattern(re.compile(r"adapter[1-8]"), "must be adapter1 to adapter8")
+
+
+class VmQuery(Schema):
+    """Which VMs; without a limit all of them."""
+
+    limit = Number(1, 1000, strict=False, load_default=None)
+    offset = Number(0, 2**31 - 1, strict=False, load_default=0)
+
+
+class AdapterRequest(Strict):
+    """A network adapter of a new VM."""
+
+    enabled = Flag(load_default=True)
+    type = Choice(*MODES, load_default="nat")
+    adapter_type = Choice(*ADAPTER_TYPES, load_default="82540EM")
+    cable_connected = Flag(load_default=True)
+    bridge_adapter = Text(shortest=1, longest=64)
+
+
+class ControllerRequest(Strict):
+    """A storage controller of a new VM."""
+
+    name = Text(required=True, shortest=1, longest=64)
+    type = Choice(*CONTROLLERS, load_default="sata")
+    port_count = Number(1, 30, load_default=4)
+
+
+class VmCreation(Strict):
+    """A new VM."""
+
+    name = Text(required=True, longest=63, validate=VM_NAME)
+    os_type = Text(longest=64, validate=_OS_TYPE, load_default="Ubuntu_64")
+    memory_mb = Number(128, 65536, load_default=1024)
+    cpus = Number(1, 16, load_default=1)
+    storage_gb = Number(1, 2048, load_default=10)
+    network = fields.Dict(keys=Text(validate=_ADAPTER), values=fields.Nested(AdapterRequest), load_default=dict)
+    storage_controllers = fields.List(
+        fields.Nested(ControllerRequest), load_default=list, validate=validate.Length(max=8)
+    )
+    template = Text(longest=63, validate=IMAGE_NAME)
+    hypervisor = Choice(*HYPERVISORS)
+    host = Text(longest=63, validate=HOST_NAME)
+
+
+class StartRequest(Strict):
+    """How to show the VM; a fleet's VMs have no window, so both are accepted and change nothing."""
+
+    headless = Flag(load_default=True)
+    gui = Flag(load_default=False)
+
+
+class StopRequest(Strict):
+    """How to stop: ask the guest and cut the power after the timeout; at once with `force`."""
+
+    force = Flag(load_default=False)
+    timeout_seconds = Number(0, 3600, load_default=30)
+
+
+class VmBrief(Schema):
+    """A VM in a list."""
+
+    id = fields.String(required=True, attribute="vm.id")
+    name = fields.String(required=True, attribute="vm.name")
+    state = computed(fields.String, lambda view: state_of(view.status), validate=validate.OneOf(STATES))
+    os_type = computed(fields.String, lambda view: view.vm.hardware.get("os_type", view.vm.os_type))
+    memory_mb = fields.Integer(required=True, attribute="vm.memory_mb")
+    cpus = fields.Integer(required=True, attribute="vm.vcpus")
+    uptime_seconds = computed(fields.Integer, uptime_seconds)
+    hypervisor = fields.String(required=True, attribute="vm.hypervisor")
+    host = fields.String(required=True, attribute="vm.host_name")
+
+
+class Attachment(Schema):
+    """A disk on a controller."""
+
+    port = fields.Integer(required=True)
+    device = fields.Integer(required=True)
+    type = fields.String(required=True)
+    medium = fields.String(required=True)
+    size_gb = fields.Integer(required=True)
+    used_gb = fields.Integer(required=True, allow_none=True)
+
+
+class Controller(Schema):
+    """A storage controller and what is attached to it."""
+
+    name = fields.String(required=True)
+    type = fields.String(required=True)
+    port_count = fields.Integer(required=True)
+    attachments = fields.List(fields.Nested(Attachment), required=True)
+
+
+class Adapter(Schema):
+    """A network adapter."""
+
+    slot = fields.Integer(required=True)
+    enabled = fields.Boolean(required=True)
+    type = fields.String(required=True)
+    mac_address = fields.String(required=True, allow_none=True)
+    cable_connected = fields.Boolean(required=True)
+    speed_mbps = fields.Integer(required=True)
+    mode = fields.String(required=True)
+
+
+class VmDetail(VmBrief):
+    """All about a VM."""
+
+    storage_controllers = computed(fields.List, controllers_of, cls_or_instance=fields.Nested(Controller))
+    network_adapters = computed(fields.List, adapters_of, cls_or_instance=fields.Nested(Adapter))
+
+
+class VmChanged(Schema):
+    """A VM, and what has been begun or done to it."""
+
+    id = fields.String(required=True, attribute="vm.id")
+    name = fields.String(required=True, attribute="vm.name")
+    state = computed(fields.String, state_after, validate=validate.OneOf(STATES))
+    message = computed(fields.String, message_of)

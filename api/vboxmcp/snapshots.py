@@ -1,0 +1,57 @@
+"""/vms/{vm}/snapshots."""
+
+from __future__ import annotations
+
+from flask.views import MethodView
+from sqlalchemy.orm import Session
+
+from api.rest.blueprint import Blueprint
+from api.rest.shapes import Listed
+from api.shared.views import SnapshotView, nothing, snapshot_of
+from api.vboxmcp.schemas.snapshots import Restored, RestoreRequest, SnapshotCreation, SnapshotSchema
+from api.vboxmcp.shape import SHAPE
+from core.contract.messages import JSON
+from core.models import Operation
+from core.services import snapshots
+from core.services.context import Actor
+
+blp = Blueprint("snapshots", SHAPE, "Snapshots of VMs")
+
+
+@blp.route("/vms/<vm_id_or_name>/snapshots")
+class Snapshots(MethodView):
+    @blp.lists("snapshots", SnapshotSchema)
+    def get(self, session: Session, actor: Actor, vm_id_or_name: str) -> Listed:
+        """List the snapshots of a VM."""
+        vm, found = snapshots.list_of(session, actor, vm_id_or_name)
+        return Listed([SnapshotView(vm, snapshot) for snapshot in found], len(found), None, 0)
+
+    @blp.body(SnapshotCreation)
+    @blp.begins(200, SnapshotSchema, snapshot_of)
+    def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Operation:
+        """Create a snapshot."""
+        return snapshots.create(
+            session,
+            actor,
+            vm_id_or_name,
+            name=body["name"],
+            description=body["description"],
+            include_memory=body["include_ram"],
+        )
+
+
+@blp.route("/vms/<vm_id_or_name>/snapshots/<snapshot_id>")
+class OneSnapshot(MethodView):
+    @blp.begins(204, None, nothing)
+    def delete(self, session: Session, actor: Actor, vm_id_or_name: str, snapshot_id: str) -> Operation:
+        """Delete a snapshot."""
+        return snapshots.delete(session, actor, vm_id_or_name, snapshot_id)
+
+
+@blp.route("/vms/<vm_id_or_name>/snapshots/<snapshot_id>/restore")
+class Restore(MethodView):
+    @blp.body(RestoreRequest, required=False)
+    @blp.begins(200, Restored, snapshot_of)
+    def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str, snapshot_id: str) -> Operation:
+        """Restore a snapshot."""
+        return snapshots.restore(session, actor, vm_id_or_name, snapshot_id, start=body["start_vm"])

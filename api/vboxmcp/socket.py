@@ -1,0 +1,174 @@
+"""The vboxmcp dialect's WebSocket: authenticate, then subscribe to events.
+
+In: `{"type": "auth", "api_key"}` first, within 10 s; `{"type": "subscribe", "events": [...], "vm_id"?, "after"?}`;
+`{"type": "unsubscribe", "events"?: [...], "vm_id"?}`; `{"type": "console_connect", "vm_id"}`.
+Out: `authenticated`, `subscribed`, `unsubscribed`, `{"type": "event", "event", "seq", "timestamp", "data"}`, and
+`{"type": "error", "error": {"code", "message", "details"}}` for whatever could not be done.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from flask_sock import Sock
+from simple_websocket import Server
+from sqlalchemy.engine import Engine
+
+from api.realtime.conversation import Conversation, conversation, ended_by
+from api.realtime.hub import Hub
+from api.realtime.listener import Interest
+from api.realtime.upgrade import door
+from api.rest.requests import is_clean
+from api.rest.views import mark
+from api.vboxmcp import socket_events as words
+from core.contract.errors import CorralError, Invalid, Unauthenticated, Unsupported
+from core.database import transaction
+from core.services import vms
+from core.services.context import Actor
+from core.services.events import Note
+
+JSON = dict[str, Any]
+_SUBSCRIPTIONS = 64
+_MOST_AFTER = 2**62
+
+
+def register(sock: Sock, realtime: Hub, engine: Engine, authenticate_key: Callable[[str], Actor]) -> None:
+    """Add the route to `sock.app`."""
+    blueprint = door(sock, "vboxmcp_socket", realtime)
+
+    @mark("public")
+    def ws(ws: Server) -> None:
+        with conversation(ws, realtime) as talk:
+            authenticate = partial(authenticate_key, _key(talk))
+            try:
+                talk.listener.actor = authenticate()
+            except Unauthenticated as error:
+                _send(talk, _error(error))
+                raise ended_by(error) from None
+            _send(talk, {"type": "authenticated", "username": talk.listener.actor.username})
+            client = _Client(talk, realtime, engine)
+            talk.serve(client.tell, client.answer, authenticate)
+
+    sock.route("/api/v1/ws", bp=blueprint)(ws)
+    sock.app.register_blueprint(blueprint)
+
+
+class _Client:
+    """One authenticated client and what it has subscribed to."""
+
+    def __init__(self, talk: Conversation, realtime: Hub, engine: Engine) -> None:
+        self._talk, self._realtime, self._engine = talk, realtime, engine
+        self._verbs: dict[str, Callable[[JSON], None]] = {
+            "subscribe": self._subscribe,
+            "unsubscribe": self._unsubscribe,
+            "console_connect": self._connect_console,
+        }
+
+    def tell(self, note: Note) -> None:
+        """Write an event, if this dialect has a word for it."""
+        event = words.event_of(note)
+        if event is not None:
+            _send(self._talk, event)
+
+    def answer(self, text: str | bytes) -> None:
+        """Do what a message asks for; what can't be done is told, and the socket stays open."""
+        try:
+            body = _parsed(text)
+            verb = self._verbs.get(str(body.get("type")))
+            if verb is None:
+                raise Invalid(f"type must be one of {', '.join(sorted(self._verbs))}", field="type")
+            verb(body)
+        except CorralError as error:
+            _send(self._talk, _error(error))
+
+    def _subscribe(self, body: JSON) -> None:
+        listener = self._talk.listener
+        if len(listener.interests) >= _SUBSCRIPTIONS:
+            raise Invalid(f"a socket has at most {_SUBSCRIPTIONS} subscriptions; subscribe without vm_id")
+        events = _events(body)
+        after = _after(body)
+        interest = Interest(words.types_of(events), self._vm_id(body), after or 0)
+        answer = {"type": "subscribed", "events": events, "vm_id": interest.vm_id}
+        if after is None:
+            self._realtime.follow(listener, interest)
+            _send(self._talk, answer)
+            return
+        _send(self._talk, answer)
+        self._talk.pass_on(self.tell, self._realtime.replay(listener, interest))
+
+    def _unsubscribe(self, body: JSON) -> None:
+        listener = self._talk.listener
+        types = words.types_of(_events(body)) if "events" in body else words.ALL_TYPES
+        vm_id = self._vm_id(body)
+        kept = []
+        for interest in listener.interests:
+            left = (interest.types or frozenset()) - types
+            if vm_id is not None and interest.vm_id != vm_id:
+                kept.append(interest)
+            elif left:
+                kept.append(Interest(left, interest.vm_id, interest.after))
+        self._realtime.unfollow(listener, tuple(kept))
+        _send(self._talk, {"type": "unsubscribed", "events": words.events_of(types), "vm_id": vm_id})
+
+    def _connect_console(self, _: JSON) -> None:
+        raise Unsupported("this server does not offer consoles over WebSocket yet")
+
+    def _vm_id(self, body: JSON) -> str | None:
+        """The id of the VM asked for, by id or name; `NotFound`."""
+        ref, actor = body.get("vm_id"), self._talk.listener.actor
+        if ref is None or actor is None:
+            return None
+        if not isinstance(ref, str) or not is_clean(ref):
+            raise Invalid("vm_id must be a string", field="vm_id")
+        with transaction(self._engine) as session:
+            return vms.get(session, actor, ref).id
+
+
+def _key(talk: Conversation) -> str:
+    """The key in the first message."""
+    try:
+        body = _parsed(talk.first_message())
+        key = body.get("api_key")
+        if body.get("type") != "auth" or not isinstance(key, str):
+            raise Unauthenticated('the first message must be {"type": "auth", "api_key": "..."}')
+        return key
+    except (Invalid, Unauthenticated) as error:
+        refused = Unauthenticated(error.message)
+        _send(talk, _error(refused))
+        raise ended_by(refused) from None
+
+
+def _parsed(text: str | bytes) -> JSON:
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        raise Invalid("the message is not JSON") from None
+    if not isinstance(body, dict):
+        raise Invalid("the message is not a JSON object")
+    return body
+
+
+def _events(body: JSON) -> list[str]:
+    events = body.get("events")
+    known = words.events_of(words.ALL_TYPES)
+    if not isinstance(events, list) or not events or not all(event in known for event in events):
+        raise Invalid(f"events must be a list of some of {', '.join(known)}", field="events")
+    return sorted(set(events))
+
+
+def _after(body: JSON) -> int | None:
+    after = body.get("after")
+    if after is not None and (type(after) is not int or not 0 <= after < _MOST_AFTER):
+        raise Invalid("after must be the number of an event", field="after")
+    return after
+
+
+def _error(error: CorralError) -> JSON:
+    return {"type": "error", "error": {"code": error.code, "message": error.message, "details": error.details}}
+
+
+def _send(talk: Conversation, body: JSON) -> None:
+    talk.send(json.dumps(body, separators=(",", ":")))

@@ -1,0 +1,47 @@
+"""The events of the vboxmcp dialect's WebSocket: their names, and what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from api.vboxmcp.states import state_of
+from core.contract.states import Status
+from core.services.events import Note
+
+_NAMES = {
+    "status_change": "vm.state_changed",
+    "console_output": "vm.console_output",
+    "vm_created": "vm.created",
+    "vm_deleted": "vm.deleted",
+    "operation": "operation.changed",
+    "host_silent": "host.silent",
+    "host_alive": "host.alive",
+}
+ALL_TYPES = frozenset(_NAMES)
+
+
+def types_of(events: Iterable[str]) -> frozenset[str]:
+    """The core's types behind those names."""
+    wanted = set(events)
+    return frozenset(type_ for type_, name in _NAMES.items() if name in wanted)
+
+
+def events_of(types: Iterable[str]) -> list[str]:
+    """The names of those types."""
+    return sorted(_NAMES[type_] for type_ in types)
+
+
+def event_of(note: Note) -> dict[str, Any] | None:
+    """The message; None for what this dialect has no word for, and for a change between states of one name."""
+    name = _NAMES.get(note.type)
+    data = _state_change(note) if note.type == "status_change" else note.data
+    if name is None or data is None:
+        return None
+    of = {"vm_id": note.vm_id, "name": note.vm_name} if note.vm_id else {"host": note.host_name}
+    return {"type": "event", "event": name, "seq": note.seq, "timestamp": note.at, "data": of | data}
+
+
+def _state_change(note: Note) -> dict[str, Any] | None:
+    old, new = (state_of(Status(note.data[key])) for key in ("old_status", "new_status"))
+    return None if old == new else {"old_state": old, "new_state": new}

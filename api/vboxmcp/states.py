@@ -1,0 +1,61 @@
+"""VirtualBox's words for what a VM is, and what is said of a change to it."""
+
+from __future__ import annotations
+
+from api.shared.views import Outcome
+from core.contract.states import LIVE, Kind, Observed, Status
+
+
+_WORDS = {
+    Status.CREATING: "creating",
+    Status.CREATED: "poweroff",
+    Status.STARTING: "starting",
+    Status.RUNNING: "running",
+    Status.STOPPING: "stopping",
+    Status.STOPPED: "poweroff",
+    Status.PAUSED: "paused",
+    Status.RESTORING: "restoring",
+    Status.DELETING: "deleting",
+    Status.CRASHED: "aborted",
+    Status.FAILED: "failed",
+    Status.UNKNOWN: "unknown",
+}
+DELETED = "deleted"
+STATES = (*dict.fromkeys(_WORDS.values()), DELETED)
+
+_BEGUN = {
+    Kind.CREATE: "VM is being created",
+    Kind.START: "VM is starting",
+    Kind.STOP: "VM is stopping",
+    Kind.RESTART: "VM is restarting",
+    Kind.DELETE: "VM is being deleted",
+}
+_DONE = {
+    Kind.CREATE: "VM created successfully",
+    Kind.START: "VM started successfully",
+    Kind.STOP: "VM stopped successfully",
+    Kind.RESTART: "VM restarted successfully",
+    Kind.DELETE: "VM deleted successfully",
+}
+
+
+def state_of(status: Status) -> str:
+    """The word for a status."""
+    return _WORDS[status]
+
+
+def state_after(outcome: Outcome) -> str:
+    """The word for a VM after a change, which may have been its last."""
+    return DELETED if outcome.vm.deleted_at else state_of(outcome.status)
+
+
+def observed_state(observed: str) -> str:
+    """The word for what a driver saw."""
+    words = {Observed.STOPPED: "poweroff", Observed.CRASHED: "aborted", Observed.ABSENT: "failed"}
+    return words.get(Observed(observed), observed)
+
+
+def message_of(outcome: Outcome) -> str:
+    """What is said of an operation."""
+    words = _BEGUN if outcome.operation.state in LIVE else _DONE
+    return words[Kind(outcome.operation.kind)]

@@ -1,0 +1,94 @@
+"""/vms: the life of a virtual machine."""
+
+from __future__ import annotations
+
+from flask.views import MethodView
+from sqlalchemy.orm import Session
+
+from api.rest.blueprint import Blueprint
+from api.rest.shapes import Listed
+from api.shared.views import outcome
+from api.vboxmcp.schemas.vms import StartRequest, StopRequest, VmBrief, VmChanged, VmCreation, VmDetail, VmQuery
+from api.vboxmcp.shape import SHAPE
+from core.contract.messages import JSON
+from core.models import Operation
+from core.services import listing, vms
+from core.services.context import Actor
+from core.services.listing import VmView
+from core.services.vms import VmRequest
+
+PREFERRED = ("virtualbox", "qemu", "fake")
+
+blp = Blueprint("vms", SHAPE, "Virtual machines")
+
+
+@blp.route("/vms")
+class Vms(MethodView):
+    @blp.query(VmQuery)
+    @blp.lists("vms", VmBrief)
+    def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
+        """List all VMs."""
+        found, total = listing.page(session, actor, listing.Page(**query))
+        return Listed(found, total, **query)
+
+    @blp.body(VmCreation)
+    @blp.begins(200, VmChanged, outcome)
+    def post(self, session: Session, actor: Actor, body: JSON) -> Operation:
+        """Create a VM."""
+        return vms.create(session, actor, _wanted(body))
+
+
+@blp.route("/vms/<vm_id_or_name>")
+class OneVm(MethodView):
+    @blp.reads(VmDetail)
+    def get(self, session: Session, actor: Actor, vm_id_or_name: str) -> VmView:
+        """Get VM details."""
+        return listing.view(session, actor, vm_id_or_name)
+
+    @blp.begins(200, VmChanged, outcome, holds=False)
+    def delete(self, session: Session, actor: Actor, vm_id_or_name: str) -> Operation:
+        """Delete a VM with all it has."""
+        return vms.delete(session, actor, vm_id_or_name)
+
+
+@blp.route("/vms/<vm_id_or_name>/start")
+class Start(MethodView):
+    @blp.body(StartRequest, required=False)
+    @blp.begins(200, VmChanged, outcome, holds=False)
+    def post(self, session: Session, actor: Actor, _body: JSON, vm_id_or_name: str) -> Operation:
+        """Start a VM."""
+        return vms.start(session, actor, vm_id_or_name)
+
+
+@blp.route("/vms/<vm_id_or_name>/stop")
+class Stop(MethodView):
+    @blp.body(StopRequest, required=False)
+    @blp.begins(200, VmChanged, outcome, holds=False)
+    def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Operation:
+        """Stop a VM."""
+        return vms.stop(session, actor, vm_id_or_name, grace_seconds=body["timeout_seconds"], force=body["force"])
+
+
+@blp.route("/vms/<vm_id_or_name>/restart")
+class Restart(MethodView):
+    @blp.body(StopRequest, required=False)
+    @blp.begins(200, VmChanged, outcome, holds=False)
+    def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Operation:
+        """Restart a VM."""
+        return vms.restart(session, actor, vm_id_or_name, grace_seconds=body["timeout_seconds"], force=body["force"])
+
+
+def _wanted(body: JSON) -> VmRequest:
+    family = "windows" if body["os_type"].lower().startswith("win") else "linux"
+    hypervisor = body.get("hypervisor")
+    return VmRequest(
+        name=body["name"],
+        os_type=family,
+        vcpus=body["cpus"],
+        memory_mb=body["memory_mb"],
+        disk_gb=body["storage_gb"],
+        image=body.get("template") or f"{family}-default",
+        hypervisors=(hypervisor,) if hypervisor else PREFERRED,
+        host=body.get("host"),
+        hardware={name: body[name] for name in ("os_type", "network", "storage_controllers")},
+    )

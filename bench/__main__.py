@@ -1,0 +1,78 @@
+"""`python -m bench`: all figures, or those of one part: `control` (fake driver) or `guests` (QEMU)."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from bench.stats import Row
+from cli.fleet.fleet import Fleet
+from cli.fleet.plan import Plan
+from cli.fleet.share import Share
+from core import settings
+
+
+@contextmanager
+def _fleet(hypervisor: str) -> Iterator[Fleet]:
+    """A fleet in a folder of its own, without limits on the rate of requests."""
+    no_limit = {"RATE_LIMIT_BURST": "100000000", "RATE_LIMIT_HOURLY": "100000000"}
+    with tempfile.TemporaryDirectory(prefix="corral-bench-") as folder:
+        Path(folder).chmod(0o711)
+        plan = Plan(
+            home=Path(folder) / "home",
+            images=settings.load().images,
+            hypervisors=(hypervisor,),
+            flower=False,
+            image=hypervisor == "qemu",
+            share=Share(vcpus=64, memory_mb=32768, disk_gb=1000),
+            environment=no_limit,
+        )
+        with Fleet(plan, say=lambda line: click.echo(f"  {line}", err=True)) as fleet:
+            os.environ["REDIS_URL"] = fleet.redis_url
+            yield fleet
+
+
+def _control() -> Iterator[Row]:
+    from bench import http
+
+    with _fleet("fake") as fleet:
+        from bench import control
+
+        token = http.login(fleet.url, fleet.credentials.username, fleet.credentials.password)
+        yield control.latency(fleet, token)
+        yield control.throughput(fleet, token)
+        yield from control.memory(fleet)
+        yield control.listing(fleet, token)
+
+
+def _guests() -> Iterator[Row]:
+    from bench import guests, http
+
+    with _fleet("qemu") as fleet:
+        token = http.login(fleet.url, fleet.credentials.username, fleet.credentials.password)
+        yield from guests.all_of(fleet, token)
+
+
+_PARTS = {"control": _control, "guests": _guests}
+
+
+def main(names: list[str]) -> int:
+    """Print a row as soon as it is measured; 1 when one does not reach what it should."""
+    good = True
+    click.echo(f"{'what':<42} {'measured':<40} {'to reach':<26}")
+    for name in names or _PARTS:
+        for row in _PARTS[name]():
+            good = good and row.good
+            mark = "" if row.good else "← not reached"
+            click.echo(f"{row.what:<42} {row.measured:<40} {row.reach:<26} {mark}")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,149 @@
+"""The control plane on the fake driver, whose work takes no time: what is left is ours."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from itertools import cycle, islice
+
+import psutil
+from simple_websocket import Client as Socket
+from sqlalchemy import create_engine, text
+
+from bench import noop
+from bench.http import Client
+from bench.stats import Row, ms, percentile, timed
+from cli.fleet import commands
+from cli.fleet.fleet import Fleet
+
+_CLIENTS = 16
+_SECONDS = 12.0
+
+
+def latency(fleet: Fleet, token: str) -> Row:
+    """One client: POST start → the event on a WebSocket, against the raw round trip of a no-op task."""
+    with noop.worker(fleet.redis_url):
+        timed(noop.round_trip, 10)
+        raw = statistics.median(timed(noop.round_trip, 100))
+    client = Client(fleet.url, token)
+    client.must("POST", "/vms", {"name": "latency", "hypervisor": "fake"})
+    socket = Socket(
+        fleet.url.replace("http", "ws") + "/api/v1/vms/latency/events", headers={"Authorization": f"Bearer {token}"}
+    )
+    taken = []
+    for number in range(110):
+        began = time.perf_counter()
+        client.must("POST", "/vms/latency/start", Prefer="respond-async")
+        _until(socket, "running")
+        taken.append(time.perf_counter() - began)
+        client.must("POST", "/vms/latency/stop", {"force": True})
+        _until(socket, "stopped")
+        if number < 10:
+            taken.clear()
+    socket.close()
+    client.must("DELETE", "/vms/latency")
+    ours = statistics.median(taken)
+    measured = f"{ms(ours)} = {ours / raw:.1f} x {ms(raw)}"
+    return Row("POST start → event, 1 client, p50", measured, "≤ 4 x no-op round trip", ours <= 4 * raw)
+
+
+def throughput(fleet: Fleet, token: str) -> Row:
+    """Sixteen clients that start and stop: operations a second, against the raw rate of no-op tasks."""
+    with noop.worker(fleet.redis_url):
+        noop.rate(200)
+        raw = noop.rate(3000)
+    setup = Client(fleet.url, token)
+    for number in range(_CLIENTS):
+        setup.must("POST", "/vms", {"name": f"rate-{number}", "hypervisor": "fake"})
+    end = time.perf_counter() + _SECONDS
+    with ThreadPoolExecutor(_CLIENTS) as pool:
+        done = sum(pool.map(lambda number: _start_and_stop(fleet.url, token, f"rate-{number}", end), range(_CLIENTS)))
+    ours = done / _SECONDS
+    for number in range(_CLIENTS):
+        setup.must("DELETE", f"/vms/rate-{number}")
+    measured = f"{ours:.0f}/s = {ours / raw:.2f} x {raw:.0f}/s"
+    return Row("operations a second, 16 clients", measured, "≥ 0.35 x no-op rate", ours >= 0.35 * raw)
+
+
+def listing(fleet: Fleet, token: str) -> Row:
+    """A page of 50 out of 10,000 VMs: the p99 of 32 clients against that of one."""
+    _fill(fleet.database_url, 10_000)
+    one = _pages(fleet.url, token, clients=1, requests=200)
+    many = _pages(fleet.url, token, clients=32, requests=40)
+    ratio = percentile(many, 0.99) / percentile(one, 0.99)
+    measured = f"{ms(percentile(many, 0.99))} = {ratio:.1f} x {ms(percentile(one, 0.99))}"
+    return Row("GET 50 of 10,000 VMs, p99, 32 clients", measured, "≤ 32 x one client", ratio <= 32)
+
+
+def memory(fleet: Fleet) -> list[Row]:
+    """Resident memory after the work above. An API worker is a child of gunicorn's master."""
+    rows = []
+    for what, name, reach in (("API worker", commands.API, 150), ("agent", "host-a", 120), ("worker", "worker", 150)):
+        process = psutil.Process(fleet.process(name).pid)
+        family = process.children() if name == commands.API else [process]
+        most = max(one.memory_info().rss for one in family) / 1e6
+        rows.append(Row(f"memory of the {what}", f"{most:.0f} MB", f"≤ {reach} MB", most <= reach))
+    return rows
+
+
+def _until(socket: Socket, status: str) -> None:
+    while True:
+        message = socket.receive(timeout=30)
+        if message is None:
+            raise TimeoutError(f"no event said '{status}'")
+        if json.loads(message).get("data", {}).get("new_status") == status:
+            return
+
+
+def _start_and_stop(url: str, token: str, name: str, end: float) -> int:
+    client, done = Client(url, token), 0
+    for path, body in cycle((("start", None), ("stop", {"force": True}))):
+        if time.perf_counter() >= end:
+            break
+        client.must("POST", f"/vms/{name}/{path}", body)
+        done += 1
+    return done
+
+
+def _pages(url: str, token: str, *, clients: int, requests: int) -> list[float]:
+    barrier = threading.Barrier(clients)
+
+    def read(number: int) -> list[float]:
+        client = Client(url, token)
+        offsets = islice(cycle(range(number * 50, 9_900, 350)), requests)
+        client.must("GET", "/health")
+        barrier.wait()
+        return [timed(lambda o=o: client.must("GET", f"/vms?limit=50&offset={o}"), 1)[0] for o in offsets]  # type: ignore[misc]
+
+    with ThreadPoolExecutor(clients) as pool:
+        return [taken for part in pool.map(read, range(clients)) for taken in part]
+
+
+def _fill(database_url: str, count: int) -> None:
+    """VMs that only the record knows, of a user of their own host: reading them is all that is measured."""
+    engine = create_engine(database_url)
+    long_ago = datetime.now(UTC) - timedelta(days=1)
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO hosts (name, boot_id, generation, vcpus, memory_mb, disk_gb, drivers, images, facts,"
+                " first_seen_at, last_seen_at) VALUES ('paper', '', 0, 0, 0, 0, '[]', '[]', '{}', :at, :at)"
+            ),
+            {"at": long_ago},
+        )
+        connection.execute(
+            text(
+                "INSERT INTO vms (id, name, owner_id, hypervisor, host_name, os_type, image, vcpus, memory_mb, disk_gb,"
+                " network, hardware, wanted, reserved, observed, created_at)"
+                " SELECT 'vm-paper-' || n, 'paper-' || n, (SELECT id FROM users LIMIT 1), 'fake', 'paper', 'linux', '',"
+                " 1, 512, 10, '{}', '{}', 'stopped', false, 'stopped', now() - n * interval '1 second'"
+                " FROM generate_series(1, :count) AS n"
+            ),
+            {"count": count},
+        )
+        connection.execute(text("ANALYZE vms"))
+    engine.dispose()

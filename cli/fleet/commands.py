@@ -1,0 +1,44 @@
+"""What the fleet's processes are called with: one table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from cli.fleet.share import Share
+from core.contract import channels
+
+API = "api"
+WORKER = "worker"
+FLOWER = "flower"
+IMAGE = "image"
+
+
+def api() -> list[str]:
+    """The API; where it listens, and with how many workers, it reads from the environment."""
+    return [sys.executable, "-m", "gunicorn", "--config=python:api.gunicorn"]
+
+
+def worker() -> list[str]:
+    """The control plane's worker with its schedule."""
+    options = ["--pool=threads", "--concurrency=4", f"--queues={channels.CONTROL_QUEUE}", "--hostname=control@%h"]
+    quiet = ["--without-mingle", "--without-gossip", "--task-events", "--loglevel=INFO"]
+    return [sys.executable, "-m", "celery", "--app=workers.app", "worker", *options, *quiet]
+
+
+def agent(name: str, hypervisors: Sequence[str], share: Share) -> list[str]:
+    """One host's agent."""
+    offers = [f"--hypervisor={hypervisor}" for hypervisor in hypervisors]
+    capacity = [f"--vcpus={share.vcpus}", f"--memory-mb={share.memory_mb}", f"--disk-gb={share.disk_gb}"]
+    return [sys.executable, "-m", "agent", f"--name={name}", *offers, *capacity]
+
+
+def flower(port: int) -> list[str]:
+    """Flower; who may enter it stands in its environment, as anyone may read a command line."""
+    options = ["--address=127.0.0.1", f"--port={port}", "--persistent=False"]
+    return [sys.executable, "-m", "celery", "--app=workers.app", "flower", *options]
+
+
+def image() -> list[str]:
+    """Builds the default image unless it is there."""
+    return [sys.executable, "-m", "cli.main", "image", "build"]

@@ -1,0 +1,67 @@
+"""The first administrator's credentials, kept beside the fleet that they open."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from cli.fleet.files import write_private
+from core.contract.errors import Unauthenticated
+
+_FILE = "credentials.json"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What `credentials.json` holds."""
+
+    url: str
+    flower_url: str
+    username: str
+    password: str
+    api_key: str
+
+
+def path(home: Path) -> Path:
+    """Where they are kept."""
+    return home / _FILE
+
+
+def obtain(home: Path, database_url: str, url: str, flower_url: str) -> Credentials:
+    """Those in the file when they still open this database; else an administrator's new ones."""
+    from core import bootstrap, database
+
+    engine = database.connect(database_url, pool_size=1)
+    try:
+        with database.transaction(engine) as session:
+            kept = _read(home)
+            if kept is not None and _opens(session, kept):
+                return replace(kept, url=url, flower_url=flower_url)
+            return Credentials(url, flower_url, *bootstrap.first_administrator(session))
+    finally:
+        engine.dispose()
+
+
+def keep(home: Path, credentials: Credentials) -> None:
+    """Writes the file, whole, for its owner alone."""
+    write_private(path(home), json.dumps(asdict(credentials), indent=2) + "\n")
+
+
+def _read(home: Path) -> Credentials | None:
+    try:
+        return Credentials(**json.loads(path(home).read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def _opens(session: Session, credentials: Credentials) -> bool:
+    """Whether the key is one of this database: the data may have been thrown away, or be another's."""
+    from core.services import keys
+
+    try:
+        return keys.authenticate(session, credentials.api_key).username == credentials.username
+    except Unauthenticated:
+        return False

@@ -1,0 +1,27 @@
+"""`corral down`: ends the VMs that a former `corral up` left running."""
+
+from __future__ import annotations
+
+import click
+
+from cli.fleet import vms
+from cli.fleet.home import taken
+from cli.fleet.processes import StartFailed
+from core import settings
+
+
+@click.command()
+def down() -> None:
+    """Stop the VMs that went on running when `corral up` ended. Starts nothing; their disks stay."""
+    home = settings.load().home
+    if not home.exists():
+        raise click.ClickException(f"there is no {home}: is CORRAL_HOME right?")
+    try:
+        with taken(home):
+            left = vms.running(home)
+            vms.end(left)
+    except StartFailed as error:
+        raise click.ClickException(str(error)) from error
+    for vm in left:
+        print(f"stopped {vm.name} on {vm.host}")
+    print(f"{len(left)} VMs were running in {home}")

@@ -1,0 +1,64 @@
+"""What `corral up` shows when everything answers: where it is, and lines to paste."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from cli.fleet import credentials
+from cli.fleet.fleet import Fleet
+
+_TEXT = """\
+
+Corral is ready: {agents} at your service. Ctrl-C stops it.
+
+  API          {url}/api/v1
+  its pages    {url}/docs/microvm
+               {url}/docs/vboxmcp
+  Flower       {flower}
+  credentials  {credentials}
+  logs         {logs}
+
+Paste into another terminal, first of all:
+
+  field() {{ sed -n "s/.*\\"$1\\": *\\"\\([^\\"]*\\)\\".*/\\1/p"; }}
+  API={url}/api/v1 KEYS={credentials}
+
+the microvm dialect, a VM that answers:
+
+  TOKEN=$(curl -s $API/auth/login -H 'Content-Type: application/json' -d "{{\\"username\\": \\"{username}\\", \
+\\"password\\": \\"$(field password < $KEYS)\\"}}" | field access_token)
+  curl -s $API/vms -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{{"name": "web", \
+"os_type": "linux", "vcpus": 1, "memory_mb": 512, "template": "linux-default"{hypervisor}}}'
+  curl -s -X POST $API/vms/web/start -H "Authorization: Bearer $TOKEN"
+  curl -s $API/vms/web/execute -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \
+-d '{{"command": "uname -a"}}'
+
+the vboxmcp dialect, the same VMs:
+
+  KEY=$(field api_key < $KEYS)
+  curl -s $API/vms -H "X-API-Key: $KEY"
+  curl -s $API/vms -H "X-API-Key: $KEY" -H 'Content-Type: application/json' -d '{{"name": "db", \
+"os_type": "Ubuntu_64", "memory_mb": 512, "cpus": 1, "storage_gb": 4{hypervisor}}}'
+  curl -s -X POST $API/vms/db/start -H "X-API-Key: $KEY"
+"""
+
+
+def text(fleet: Fleet) -> str:
+    """All of it. The dialects choose the hypervisor themselves, but for a fleet that has no real one."""
+    names = fleet.plan.host_names
+    first = fleet.plan.hypervisors[0]
+    return _TEXT.format(
+        agents=", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else ""),
+        url=fleet.url,
+        flower=fleet.flower_url or "(not started)",
+        credentials=shlex.quote(str(_short(credentials.path(fleet.home)))),
+        logs=_short(fleet.home / "logs"),
+        username=fleet.credentials.username,
+        hypervisor="" if first == "qemu" else f', "hypervisor": "{first}"',
+    )
+
+
+def _short(path: Path) -> Path:
+    """Relative to where we stand, when it lies there."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,52 @@
+"""What a fleet is to be made of."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cli.fleet.share import Share
+from core.settings import Settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to start. A port of 0: any free one. With the address of a server that one is used, and none started."""
+
+    home: Path
+    images: Path
+    host: str = "127.0.0.1"
+    port: int = 0
+    flower_port: int = 0
+    database_url: str = ""
+    redis_url: str = ""
+    hypervisors: tuple[str, ...] = ("qemu",)
+    agents: int = 2
+    api_workers: int = 2
+    flower: bool = True
+    durable: bool = True  # False: PostgreSQL without fsync, for tests
+    image: bool = True  # make the default image if it is missing, and wait for it
+    share: Share | None = None  # what each agent offers; None: an equal part of the machine
+    environment: Mapping[str, str] = field(default_factory=dict)  # on top of ours, for every process
+
+    @classmethod
+    def of(cls, settings: Settings) -> Plan:
+        """As the environment says."""
+        return cls(
+            home=settings.home,
+            images=settings.images,
+            host=settings.host,
+            port=settings.port,
+            api_workers=settings.api_workers,
+            flower_port=settings.flower_port,
+            database_url=settings.database_url,
+            redis_url=settings.redis_url,
+        )
+
+    @property
+    def host_names(self) -> list[str]:
+        """host-a, host-b, ...; after 26 of them by number."""
+        letters = string.ascii_lowercase
+        return [f"host-{letters[n] if n < len(letters) else n + 1}" for n in range(self.agents)]

@@ -1,0 +1,54 @@
+"""What `linux-default` is made of, and the key that says whether one was made of just this."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+NAME = "linux-default"
+SUITE = "bookworm"
+GUEST = Path(__file__).parent / "guest"
+FILES = GUEST / "files"
+MIRRORS = (FILES / "etc/apt/sources.list").read_text().splitlines()
+
+PACKAGES = (
+    "ca-certificates",
+    "dbus",
+    "iproute2",
+    "kmod",
+    "libnss-myhostname",
+    "openssh-server",
+    "qemu-guest-agent",
+    "systemd-resolved",
+    "systemd-sysv",
+    "udev",
+)
+EXCLUDED = ("/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*")
+INCLUDED = ("/usr/share/doc/*/copyright", "/usr/share/locale/locale.alias")
+
+# In the order in which they must be loaded; the kernel itself has ext4.
+MODULES = (
+    "virtio_ring",
+    "virtio",
+    "virtio_pci_legacy_dev",
+    "virtio_pci_modern_dev",
+    "virtio_pci",
+    "virtio_blk",
+    "virtio_console",
+)
+
+CMDLINE = "root=/dev/vda rw console=ttyS0 quiet"
+DISK_GB = 2
+# Every time stamp newer than this is set to it, and both names of the file system are fixed: that, and packages of the
+# same versions, make the same bytes.
+EPOCH = 1735689600
+UUID = "5b1d1c2e-0f4c-5a53-9c43-0d6b2f6f7c11"
+
+
+def key() -> str:
+    """SHA-256 over all that decides how the image is made, except for the versions that Debian has today."""
+    digest = hashlib.sha256()
+    for path in sorted([*Path(__file__).parent.glob("*.py"), *(p for p in GUEST.rglob("*") if p.is_file())]):
+        digest.update(f"{path.relative_to(Path(__file__).parent)}\0{len(path.read_bytes())}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,172 @@
+"""Agents that die at every moment, Redis that forgets or goes away: every command ends, and none is done twice."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from agent.app import unacked_keys
+from cli.fleet.redis import Redis
+from core.contract import channels
+from core.contract.states import Kind, Observed
+from tests.agent.hosts import Host, until
+
+
+def test_killed_before_the_driver_call(host: Host) -> None:
+    host.start()
+    vm = host.made(fake={"slow": {"start": 3.0}})
+    start = host.send(host.command(Kind.START, vm))
+    host.seen(start, "progress")
+    stop = host.send(host.command(Kind.STOP, vm, force=True))
+    assert host.journaled(stop) == "begun"
+    host.kill()
+    host.start()
+    assert {host.end(start).phase, host.end(stop).phase} == {"succeeded"}
+    assert host.effects(vm, "start") == 1
+
+
+def test_killed_during_the_driver_call_with_nothing_left_in_redis(host: Host) -> None:
+    host.start()
+    vm = host.vm(fake={"slow": {"create": 1.0}})
+    create = host.send(host.command(Kind.CREATE, vm))
+    host.seen(create, "progress")
+    host.kill()
+    host.redis.flushall()
+    host.start()
+    report = host.end(create)
+    assert (report.phase, report.observation.state) == ("succeeded", Observed.STOPPED)
+    assert host.effects(vm, "create") == 1
+
+
+@pytest.mark.parametrize("verb", ["create", "start", "delete", "snapshot_create", "snapshot_restore"])
+def test_killed_after_the_driver_call_and_before_its_report(host: Host, verb: str) -> None:
+    host.start()
+    vm = host.vm(fake={"linger": {verb: 2.0}})
+    for before in () if verb == "create" else (Kind.CREATE, Kind.START, Kind.SNAPSHOT_CREATE)[: _needs(verb)]:
+        host.do(before, vm, snapshot_id="s1")
+    operation = host.send(host.command(Kind(verb), vm, snapshot_id="s1"))
+    until(lambda: host.effects(vm, verb))
+    host.kill()
+    host.start()
+    assert host.end(operation).phase == "succeeded"
+    assert host.effects(vm, verb) == 1
+
+
+def _needs(verb: str) -> int:
+    return {"start": 1, "delete": 2, "snapshot_create": 2, "snapshot_restore": 3}[verb]
+
+
+@pytest.mark.parametrize("moment", ["stop", "start"])
+def test_killed_within_a_restart_no_step_is_done_again(host: Host, moment: str) -> None:
+    host.start()
+    vm = host.made()
+    host.do(Kind.START, vm)
+    host.told(linger={moment: 2.0})
+    already = host.effects(vm, moment)
+    restart = host.send(host.command(Kind.RESTART, vm, force=True))
+    until(lambda: host.effects(vm, moment) > already)
+    host.kill()
+    host.told()
+    host.start()
+    report = host.end(restart)
+    assert (report.phase, report.observation.state) == ("succeeded", Observed.RUNNING)
+    assert (host.effects(vm, "stop"), host.effects(vm, "start")) == (1, 2)
+
+
+def test_killed_with_a_message_it_had_only_popped(host: Host) -> None:
+    vm = host.vm()
+    create = host.send(host.command(Kind.CREATE, vm))
+    queue = channels.command_queue(host.name)
+    unacked, index = unacked_keys(host.name)
+    popped: Any = host.redis.rpop(queue)
+    host.redis.hset(unacked, "tag", json.dumps([json.loads(popped), "", queue]))
+    host.redis.zadd(index, {"tag": 1})
+    host.start()
+    assert host.end(create).phase == "succeeded"
+    assert host.effects(vm, "create") == 1
+    until(lambda: not host.redis.exists(unacked, index))
+
+
+def test_delivered_again_after_a_death_it_runs_once(host: Host) -> None:
+    host.start()
+    vm = host.made(fake={"slow": {"start": 1.0}})
+    start = host.command(Kind.START, vm)
+    host.send(start)
+    host.seen(start.operation_id, "progress")
+    host.kill()
+    host.send(start, attempt=2)
+    host.start()
+    assert host.end(start.operation_id).phase == "succeeded"
+    host.do(Kind.STOP, vm)
+    assert host.effects(vm, "start") == 1
+
+
+def test_a_delete_wins_over_what_was_left_of_a_dead_agent(host: Host) -> None:
+    host.start()
+    vm = host.vm(fake={"slow": {"create": 20.0}})
+    create = host.send(host.command(Kind.CREATE, vm))
+    host.seen(create, "progress")
+    host.kill()
+    host.start()
+    host.seen(create, "progress")
+    assert host.do(Kind.DELETE, vm).phase == "succeeded"
+    assert host.end(create).phase == "cancelled"
+    assert host.effects(vm, "create") == 0
+
+
+def test_a_report_journaled_and_not_sent_is_sent_by_the_next_agent(host: Host, redis: Redis) -> None:
+    host.start()
+    vm = host.made(fake={"slow": {"start": 1.0}})
+    start = host.send(host.command(Kind.START, vm))
+    host.seen(start, "begun")
+    redis.kill()
+    until(lambda: host.journaled(start) == "finished")
+    host.kill()
+    redis.start()
+    host.redis.flushall()
+    host.start()
+    assert host.end(start).phase == "succeeded"
+    assert host.effects(vm, "start") == 1
+
+
+def test_redis_restarts_while_a_command_runs(host: Host, redis: Redis) -> None:
+    host.start()
+    vm = host.made(fake={"slow": {"start": 2.0}})
+    start = host.send(host.command(Kind.START, vm))
+    host.seen(start, "begun")
+    redis.kill()
+    time.sleep(0.5)
+    redis.start()
+    assert host.end(start).phase == "succeeded"
+    assert host.do(Kind.STOP, vm, force=True).phase == "succeeded"
+    assert (host.effects(vm, "start"), host.effects(vm, "stop")) == (1, 1)
+    assert host.alive()
+    assert "unexpected error" not in host.log()
+
+
+def test_redis_forgets_everything_while_a_command_runs(host: Host) -> None:
+    host.start()
+    vm = host.made(fake={"slow": {"start": 2.0}})
+    start = host.send(host.command(Kind.START, vm))
+    host.seen(start, "begun")
+    host.receive()
+    host.inventories.clear()
+    host.redis.flushall()
+    assert host.end(start).phase == "succeeded"
+    assert host.do(Kind.STOP, vm, force=True).phase == "succeeded"
+    assert host.effects(vm, "start") == 1
+    until(lambda: host.redis.hexists(channels.HEARTBEATS, host.name))
+    told = until(host.inventory)
+    assert [each.vm_id for each in told.vms] == [vm.id]
+
+
+def test_an_agent_that_starts_before_redis_waits_for_it(host: Host, redis: Redis) -> None:
+    redis.kill()
+    host.start(wait=False)
+    time.sleep(1.5)
+    redis.start()
+    assert host.made()
+    assert host.alive()

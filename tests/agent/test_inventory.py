@@ -1,0 +1,56 @@
+"""What an agent tells of its host, unasked."""
+
+from __future__ import annotations
+
+import time
+
+from agent.drivers.fake.state import crash
+from core.contract.states import Kind, Observed
+from tests.agent.hosts import Host, until
+
+
+def test_it_says_what_the_host_is_and_has(host: Host) -> None:
+    host.start("--vcpus", "6", "--memory-mb", "4096", "--disk-gb", "50")
+    told = until(lambda: (each := host.inventory()) and each.drivers[0].healthy and each)
+    assert (told.vcpus, told.memory_mb, told.disk_gb) == (6, 4096, 50)
+    assert told.drivers[0].name == "fake"
+    assert set(told.drivers[0].capabilities) == {"snapshots", "snapshots_with_memory", "guest", "pause"}
+    assert told.vms == []
+
+
+def test_a_restarted_agent_tells_of_the_vms_it_finds(host: Host) -> None:
+    host.start()
+    vm = host.made()
+    before = until(host.inventory)
+    assert host.terminate() == 0
+    host.inventories.clear()
+    host.start()
+    told = until(host.inventory)
+    assert [(each.vm_id, each.state) for each in told.vms] == [(vm.id, Observed.STOPPED)]
+    assert told.boot_id != before.boot_id
+    assert told.generation > before.generation
+
+
+def test_a_crash_is_told_within_seconds(host: Host) -> None:
+    host.start()
+    vm = host.made()
+    host.do(Kind.START, vm)
+    host.receive()
+    host.inventories.clear()
+    began = time.monotonic()
+    crash(host.folder / "vms", vm.id)
+    told = until(host.inventory)
+    assert time.monotonic() - began < 4
+    assert [(each.vm_id, each.state) for each in told.vms] == [(vm.id, Observed.CRASHED)]
+
+
+def test_what_a_report_told_is_not_told_again(host: Host) -> None:
+    host.start()
+    until(lambda: (each := host.inventory()) and each.drivers[0].healthy)
+    time.sleep(0.5)
+    host.receive()
+    host.inventories.clear()
+    vm = host.made()
+    host.do(Kind.START, vm)
+    time.sleep(4.5)
+    assert host.inventory() is None

@@ -1,0 +1,63 @@
+"""A delete and a driver that neither ends nor listens."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+from redis import Redis as Client
+
+from agent import turns
+from agent.commands import CommandFailed, Commands
+from agent.drivers.base import Place, Progress
+from agent.drivers.fake import FakeDriver
+from agent.drivers.registry import Drivers
+from agent.inventory import Known
+from agent.journal import Journal
+from agent.outcomes import Outcomes
+from agent.reports import Reports
+from core.contract.messages import Command, Observation, VmSpec
+from core.contract.states import Kind
+
+
+class Deaf(FakeDriver):
+    """Takes its time, and never asks whether to go on."""
+
+    def create(self, vm: VmSpec, progress: Progress, timeout: float) -> Observation:
+        time.sleep(1.0)
+        return super().create(vm, lambda _step, _percent: None, timeout)
+
+
+def test_what_a_driver_makes_after_the_delete_is_removed(
+    tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "DELETE_WAITS_SECONDS", 0.2)
+    place = Place(tmp_path / "vms", tmp_path)
+    place.vms.mkdir()
+    drivers = Drivers(["fake"], place)
+    drivers._drivers["fake"] = Deaf(place)
+    journal = Journal(tmp_path / "journal.sqlite")
+    with Client.from_url(redis_url) as client:
+        reports = Reports("h", client, journal)
+        commands = Commands(drivers, journal, turns.Turns(), Outcomes("h", drivers, journal, reports, Known()))
+        vm = VmSpec("vm", "web", "fake", "linux", 1, 1, 1)
+        ended: list[str] = []
+        creating = threading.Thread(target=run, args=(commands, Kind.CREATE, vm, ended))
+        creating.start()
+        time.sleep(0.3)
+        run(commands, Kind.DELETE, vm, ended)
+        creating.join()
+    journal.close()
+    assert ended == ["succeeded", "cancelled"]
+    assert not (place.vms / "vm").exists()
+
+
+def run(commands: Commands, kind: Kind, vm: VmSpec, ended: list[str]) -> None:
+    try:
+        commands.run(Command(uuid.uuid4().hex, 1, kind, vm, {}, time.time() + 60))
+        ended.append("succeeded")
+    except CommandFailed as failed:
+        ended.append(str(failed))

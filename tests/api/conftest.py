@@ -1,0 +1,73 @@
+"""The API in this process, on the real PostgreSQL and Redis; and for what needs an agent, a whole fleet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cli.fleet.fleet import Fleet
+from cli.fleet.plan import Plan
+from cli.fleet.postgres import Postgres
+from cli.fleet.redis import Redis
+from cli.fleet.share import Share
+from core import migrate
+from core.settings import Settings
+from tests.api.world import World
+
+PLENTY = 1_000_000
+
+
+@pytest.fixture(scope="session")
+def settings(postgres: Postgres, redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A database of these tests' own, hardly any limits, short waits."""
+    url = postgres.create_database("api")
+    migrate.upgrade(url)
+    return Settings(
+        home=tmp_path_factory.mktemp("home"),
+        images=tmp_path_factory.mktemp("images"),
+        database_url=url,
+        redis_url=redis.url,
+        rate_burst=PLENTY,
+        rate_hourly=PLENTY,
+        wait_seconds=2,
+    )
+
+
+@pytest.fixture(scope="session")
+def world(settings: Settings) -> Iterator[World]:
+    """The API with a host in its tables, but no agent: what is accepted stays queued."""
+    made = World(settings)
+    made.add_host("host-a")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def limited(settings: Settings, redis: Redis) -> Iterator[World]:
+    """The API with small limits, counted from zero."""
+    made = World(replace(settings, rate_burst=5, rate_hourly=8))
+    made.parts.dispatch.redis.flushdb()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Real processes: gunicorn, a worker, an agent with the fake driver."""
+    images: Path = tmp_path_factory.mktemp("fleet-images")
+    (images / "linux-default").mkdir()
+    (images / "linux-default" / "manifest.json").write_text("{}")
+    plan = Plan(
+        home=tmp_path_factory.mktemp("fleet") / "home",
+        images=images,
+        hypervisors=("fake",),
+        flower=False,
+        image=False,
+        share=Share(vcpus=10_000, memory_mb=100_000_000, disk_gb=1_000_000),
+        environment={"RATE_LIMIT_BURST": str(PLENTY), "RATE_LIMIT_HOURLY": str(PLENTY), "CORRAL_WAIT_SECONDS": "20"},
+    )
+    with Fleet(plan) as running:
+        yield running

@@ -1,0 +1,70 @@
+"""The real servers, started once for the whole run: private, quick, gone afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.fleet.fleet import Fleet
+from cli.fleet.plan import Plan
+from cli.fleet.postgres import Postgres
+from cli.fleet.redis import Redis
+from cli.fleet.share import Share
+from core import migrate
+
+
+@pytest.fixture(scope="session")
+def servers_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the session's servers live."""
+    return tmp_path_factory.mktemp("servers")
+
+
+@pytest.fixture(scope="session")
+def postgres(servers_home: Path) -> Iterator[Postgres]:
+    """A real PostgreSQL: `.url`, `.create_database(name)`, `.kill()`, `.restart()`."""
+    server = Postgres(servers_home, durable=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis(servers_home: Path) -> Iterator[Redis]:
+    """A real Redis: `.url`, `.kill()`, `.restart()`."""
+    server = Redis(servers_home)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def database_url(postgres: Postgres) -> str:
+    """A database with all of Corral's tables."""
+    migrate.upgrade(postgres.url)
+    return postgres.url
+
+
+@pytest.fixture(scope="session")
+def redis_url(redis: Redis) -> str:
+    """The session's Redis."""
+    return redis.url
+
+
+@pytest.fixture(scope="session")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """A whole fleet with the fake driver: `.url`, `.credentials`, `.kill(name, hold=True)`, `.restart(name)`."""
+    home = tmp_path_factory.mktemp("fleet")
+    plan = Plan(
+        home=home,
+        images=home / "images",
+        hypervisors=("fake",),
+        flower=False,
+        durable=False,
+        image=False,
+        share=Share(vcpus=64, memory_mb=64 * 1024, disk_gb=1000),
+        environment={"RATE_LIMIT_BURST": "1000000", "RATE_LIMIT_HOURLY": "1000000"},
+    )
+    with Fleet(plan) as running:
+        yield running

@@ -1,0 +1,136 @@
+"""A whole fleet of real processes on the fake driver, told to be slow, and what must hold after any failure."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import Engine
+
+from cli.fleet.fleet import Fleet
+from cli.fleet.plan import Plan
+from cli.fleet.share import Share
+
+# Failures are noticed and made up for quickly, so that a test needs seconds.
+_BRISK = {
+    "CORRAL_SWEEP_SECONDS": "1",
+    "CORRAL_RESEND_SECONDS": "1",
+    "CORRAL_SILENT_AFTER": "8",
+    "RATE_LIMIT_BURST": "1000000",
+    "RATE_LIMIT_HOURLY": "1000000",
+}
+
+
+@pytest.fixture(scope="session")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Two hosts with the fake driver, and a durable PostgreSQL: it is going to be killed."""
+    home = tmp_path_factory.mktemp("fleet") / "home"
+    images = tmp_path_factory.mktemp("images")
+    (images / "linux-default").mkdir()
+    (images / "linux-default" / "manifest.json").write_text("{}")
+    plan = Plan(
+        home=home,
+        images=images,
+        hypervisors=("fake",),
+        flower=False,
+        image=False,
+        share=Share(vcpus=1000, memory_mb=1_000_000, disk_gb=100_000),
+        environment=_BRISK,
+    )
+    with Fleet(plan) as running:
+        yield running
+
+
+class Rig:
+    """One user's view of the fleet, and its inside."""
+
+    def __init__(self, fleet: Fleet, engine: Engine) -> None:
+        self.fleet, self.engine = fleet, engine
+        self._session = requests.Session()
+        self._session.headers["X-API-Key"] = fleet.credentials.api_key
+
+    def request(self, method: str, path: str, body: Any = None, **headers: str) -> requests.Response:
+        url = f"{self.fleet.url}/api/v1{path}"
+        return self._session.request(method, url, json=body, headers=headers, timeout=60)
+
+    def accept(self, method: str, path: str, body: Any = None, **headers: str) -> str:
+        """The id of an operation that the API has accepted."""
+        answer = self.request(method, path, body, Prefer="respond-async", **headers)
+        assert answer.status_code == 202, answer.text
+        return answer.headers["Location"].rsplit("/", 1)[1]
+
+    def create(self, name: str, **fake: Any) -> None:
+        """A stopped VM. `fake` tells its driver how to misbehave from now on."""
+        operation = self.accept("POST", "/vms", {"name": name, "memory_mb": 512, "cpus": 1, "storage_gb": 10})
+        assert self.ended(operation) == "succeeded"
+        if fake:
+            self.tell(name, **fake)
+
+    def tell(self, name: str, **fake: Any) -> None:
+        """Change how the VM's driver misbehaves."""
+        hardware = text("UPDATE vms SET hardware = hardware || :more WHERE name = :name")
+        with self.engine.begin() as connection:
+            connection.execute(hardware, {"more": json.dumps({"fake": fake}), "name": name})
+
+    def row(self, query: str, **values: Any) -> Any:
+        with self.engine.connect() as connection:
+            return connection.execute(text(query), values).one()
+
+    def state(self, operation: str) -> str:
+        return str(self.row("SELECT state FROM operations WHERE id = :id", id=operation)[0])
+
+    def ended(self, operation: str, seconds: float = 40) -> str:
+        """How an operation ended; it must within so many seconds."""
+        self.until(lambda: self.state(operation) in ("succeeded", "failed", "cancelled"), seconds, operation)
+        return self.state(operation)
+
+    def until(self, true: Callable[[], object], seconds: float = 20, what: str = "") -> None:
+        deadline = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+            time.sleep(0.02)
+
+    def running(self, operation: str) -> None:
+        """Wait until the agent is at it."""
+        self.until(lambda: self.state(operation) == "running", what=f"{operation} running")
+
+    def effects(self, name: str) -> Counter[str]:
+        """What the fake driver has done to that VM, verb by verb, over all its lives."""
+        vm_id, host = self.row("SELECT id, host_name FROM vms WHERE name = :name ORDER BY created_at DESC", name=name)
+        path = self.fleet.home / "hosts" / host / "fake-effects.log"
+        lines = (line.split() for line in path.read_text().splitlines())
+        return Counter(verb for vm, verb in lines if vm == vm_id)
+
+    def agrees(self) -> None:
+        """Every operation has ended, and the tables agree with what is on the hosts."""
+        live = "SELECT count(*) FROM operations WHERE state IN ('queued', 'running')"
+        self.until(lambda: self.row(live)[0] == 0, 60, "operations still live")
+        self.until(lambda: self._recorded() == self._on_disk(), 20, "tables and hosts differ")
+
+    def _recorded(self) -> dict[str, str]:
+        with self.engine.connect() as connection:
+            rows = connection.execute(text("SELECT id, observed FROM vms WHERE deleted_at IS NULL AND reserved"))
+            return {row[0]: row[1] for row in rows}
+
+    def _on_disk(self) -> dict[str, str]:
+        found = {}
+        for path in Path(self.fleet.home).glob("hosts/*/vms/*/fake-state.json"):
+            found[path.parent.name] = json.loads(path.read_text())["power"]
+        return found
+
+
+@pytest.fixture
+def rig(fleet: Fleet) -> Iterator[Rig]:
+    """The fleet, whole before and after."""
+    engine = create_engine(fleet.database_url, pool_pre_ping=True)
+    made = Rig(fleet, engine)
+    yield made
+    made.agrees()
+    engine.dispose()

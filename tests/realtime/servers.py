@@ -1,0 +1,78 @@
+"""gunicorn as the API runs under it, one worker, serving what a test gives it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from tests.realtime.clients import Client
+
+_ROOT = Path(__file__).parents[2]
+
+
+class Served:
+    """`port`, `log`, and the process."""
+
+    def __init__(self, folder: Path, database_url: str, redis_url: str, **environment: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.log = folder / f"gunicorn-{self.port}.log"
+        settings = {
+            "CORRAL_HOME": str(folder),
+            "CORRAL_PORT": str(self.port),
+            "CORRAL_API_WORKERS": "1",
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "PYTHONPATH": str(_ROOT),
+        }
+        command = [sys.executable, "-m", "gunicorn", "-c", "python:api.gunicorn", "tests.realtime.served:application"]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=_ROOT, env={**os.environ, **settings, **environment}, stdout=log, stderr=log
+            )
+        self._wait()
+
+    def client(self, path: str, key: str = "", *, buffer: int = 0, pongs: bool = True) -> Client:
+        """A connected client; `key` goes into a Bearer header."""
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return Client(self.port, path, headers, buffer=buffer, pongs=pongs)
+
+    @property
+    def worker(self) -> psutil.Process:
+        """The worker process."""
+        return psutil.Process(self.process.pid).children()[0]
+
+    def stop(self, number: int = signal.SIGTERM, seconds: float = 20) -> float:
+        """End it; how long it took."""
+        begun = time.monotonic()
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            self.process.wait(seconds)
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+        return time.monotonic() - begun
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), 1) as probe:
+                    probe.settimeout(20)
+                    probe.sendall(b"GET /nothing HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+                    if probe.recv(100).startswith(b"HTTP/1.1"):
+                        return
+            except OSError:
+                time.sleep(0.05)
+        self.process.kill()
+        raise AssertionError(self.log.read_text())
