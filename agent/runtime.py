@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import signal
 import threading
 import uuid
 from dataclasses import dataclass
@@ -91,19 +92,25 @@ class Agent:
 
     def start(self) -> None:
         """Takes up what was left, then starts the threads: a cancel must find what was left."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop_early)
         self._commands.resume(self._config.concurrency)
         for loop in self._loops:
             loop.start()
 
     def serve(self) -> int:
         """Runs the Celery worker until it is told to end, then lets work finish for a while."""
-        self._give_back()
+        pass
         app = celery_app.create_app(self._config.host, self._config.redis_url)
         tasks.register(app, self._commands)
         code = celery_app.serve(app, self._config.host, self._config.concurrency, self._on_stopping)
-        self._turns.wait_idle(self._config.finish_seconds)
-        self._leave(code)
+        self._finish(code)
         return code
+
+    def _stop_early(self, *_: object) -> None:
+        """The signal handler until Celery has put its own in place."""
+        self._on_stopping()
+        threading.Thread(target=self._finish, args=[0], daemon=True).start()
 
     def _on_stopping(self) -> None:
         self._calls.loop.stopping.set()
@@ -111,6 +118,10 @@ class Agent:
         limit = threading.Timer(self._config.finish_seconds, self._leave, [0])
         limit.daemon = True
         limit.start()
+
+    def _finish(self, code: int) -> None:
+        self._turns.wait_idle(self._config.finish_seconds)
+        self._leave(code)
 
     def _leave(self, code: int) -> None:
         self._reports.wait_empty(FLUSH_SECONDS)

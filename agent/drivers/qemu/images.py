@@ -23,7 +23,7 @@ def find(store: Path, vm: VmSpec) -> Manifest | None:
         manifest = images.read(store, vm.image.name)
     except CorralError as error:
         raise DriverFailure(error.message, code=error.code) from None
-    if manifest.digest != vm.image.digest:
+    if vm.image.digest not in ("", manifest.digest):
         raise DriverFailure(
             f"image '{vm.image.name}' on this host is {manifest.digest}, not {vm.image.digest} as asked for",
             code="image_changed",
