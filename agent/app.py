@@ -27,7 +27,8 @@ def create_app(host: str, redis_url: str) -> Celery:
     """An app for that host. It has no result backend: outcomes travel as reports."""
     app = Celery("corral-agent", broker=redis_url, set_as_current=False)
     name = channels.command_queue(host)
-    queue = Queue(name, Exchange("", type="direct"), routing_key=name)  # type: ignore[no-untyped-call]
+    # Not declared: a queue is only its list in Redis, and nothing that a FLUSHALL takes away is needed to read it.
+    queue = Queue(name, Exchange(""), routing_key=name, no_declare=True)  # type: ignore[no-untyped-call]
     app.conf.update(
         broker_transport="agent.transport:Transport",
         broker_transport_options=_transport_options(host),

@@ -100,7 +100,7 @@ class Agent:
 
     def serve(self) -> int:
         """Runs the Celery worker until it is told to end, then lets work finish for a while."""
-        pass
+        self._give_back()
         app = celery_app.create_app(self._config.host, self._config.redis_url)
         tasks.register(app, self._commands)
         code = celery_app.serve(app, self._config.host, self._config.concurrency, self._on_stopping)

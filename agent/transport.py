@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import time
 from typing import Any
 
 import redis
@@ -18,6 +19,7 @@ from kombu.transport import virtual
 
 log = logging.getLogger(__name__)
 TASK = "corral.command"
+REFUSED_SECONDS = 1.0
 
 
 class Refused(ValueError):
@@ -51,6 +53,11 @@ class Channel(stock.Channel):
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             log.warning("dropped a malformed message from the command queue: %s", str(error)[:200])
             return True
+        except redis.ResponseError as error:
+            # Redis is full, or the queue is no list: Celery would end. As a lost connection it tries again.
+            log.warning("Redis refuses the command queue: %s", error)
+            time.sleep(REFUSED_SECONDS)
+            raise redis.ConnectionError(str(error)) from error
 
 
 class Transport(stock.Transport):

@@ -210,6 +210,7 @@ def test_cancel_of_a_command_that_waits_for_its_vm(running: Host) -> None:
     running.journaled(stop)
     assert running.call("cancel", operation_id=stop).result == {"state": "cancelling"}
     assert running.end(stop).phase == "cancelled"
+    assert running.effects(vm, "start") == 0
     assert running.end(start).phase == "succeeded"
 
 

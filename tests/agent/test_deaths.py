@@ -83,7 +83,7 @@ def test_killed_with_a_message_it_had_only_popped(host: Host) -> None:
     unacked, index = unacked_keys(host.name)
     popped: Any = host.redis.rpop(queue)
     host.redis.hset(unacked, "tag", json.dumps([json.loads(popped), "", queue]))
-    host.redis.zadd(index, {"tag": 1})
+    host.redis.zadd(index, {"tag": time.time()})
     host.start()
     assert host.end(create).phase == "succeeded"
     assert host.effects(vm, "create") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 import uuid
 from typing import Any
 
@@ -74,6 +75,17 @@ def test_a_hundred_bad_ones_take_no_place_away(running: Host) -> None:
         running.redis.lpush(channels.command_queue(running.name), push)
     running.made()
     assert running.redis.hlen(f"unacked.{running.name}") == 0
+
+
+def test_queues_that_are_no_lists_are_waited_out(running: Host) -> None:
+    queues = [channels.command_queue(running.name), channels.calls(running.name)]
+    for queue in queues:
+        running.redis.delete(queue)
+        running.redis.set(queue, "x")
+    time.sleep(2.5)
+    running.redis.delete(*queues)
+    running.made()
+    assert running.call("cancel", operation_id=uuid.uuid4().hex).result == {"state": "cancelled"}
 
 
 def test_a_command_keeps_nothing_but_itself() -> None:

@@ -47,6 +47,13 @@ def test_sigterm_leaves_what_takes_too_long_to_the_next_start(host: Host) -> Non
     assert host.end(start).phase == "succeeded"
 
 
+def test_sigterm_at_once_after_the_start(host: Host) -> None:
+    host.start()
+    for _ in range(3):
+        assert host.terminate() == 0
+        host.start()
+
+
 def test_sigterm_takes_in_nothing_more(host: Host) -> None:
     host.start("--concurrency", "1")
     vms = [host.made(fake={"slow": {"start": 1.0}}) for _ in range(2)]

@@ -15,8 +15,7 @@ from sqlalchemy import text
 
 def test_api_killed_after_the_commit_and_before_the_hand_over(rig: Any) -> None:
     rig.create("handover")
-    broker = rig.fleet.process("redis").pid
-    os.kill(broker, signal.SIGSTOP)  # the commit goes through, the message can't
+    rig.fleet.kill("redis", hold=True)  # the commit goes through, the message can't
     try:
         asking = threading.Thread(target=_ask_in_vain, args=(rig, "/vms/handover/start"))
         asking.start()
@@ -25,7 +24,7 @@ def test_api_killed_after_the_commit_and_before_the_hand_over(rig: Any) -> None:
         rig.fleet.kill("api", hold=True)
         asking.join()
     finally:
-        os.kill(broker, signal.SIGCONT)
+        rig.fleet.restart("redis")
     (operation,) = rig.row("SELECT id FROM operations WHERE vm_name = 'handover' AND kind = 'start'")
     assert rig.ended(operation) == "succeeded"
     assert rig.effects("handover")["start"] == 1

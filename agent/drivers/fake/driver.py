@@ -71,8 +71,8 @@ class FakeDriver:
         folder = self._vms / vm.id
         if folder.exists():
             self._misbehave(vm, "delete", silent, timeout)
-            state.count_effect(self._vms, vm.id, "delete")
             shutil.rmtree(folder, ignore_errors=True)
+            state.count_effect(self._vms, vm.id, "delete")
             self._linger(vm, "delete")
         if folder.exists():
             raise DriverFailure(f"the folder of VM '{vm.name}' could not be removed")
@@ -99,8 +99,8 @@ class FakeDriver:
         if found is None:
             self._state(vm)
             self._misbehave(vm, "snapshot_create", progress, timeout)
-            state.count_effect(self._vms, vm.id, "snapshot_create")
             found = snapshots.take(self._vms, vm.id, snapshot_id, self._state(vm), include_memory)
+            state.count_effect(self._vms, vm.id, "snapshot_create")
             self._linger(vm, "snapshot_create")
         return found
 
@@ -120,8 +120,8 @@ class FakeDriver:
         """Removes it, unless it is gone."""
         if snapshots.taken(self._vms, vm.id, snapshot_id) is not None:
             self._misbehave(vm, "snapshot_delete", silent, timeout)
-            state.count_effect(self._vms, vm.id, "snapshot_delete")
             snapshots.remove(self._vms, vm.id, snapshot_id)
+            state.count_effect(self._vms, vm.id, "snapshot_delete")
             self._linger(vm, "snapshot_delete")
 
     def snapshot_ids(self, vm_id: str) -> list[str]:
@@ -165,8 +165,8 @@ class FakeDriver:
         return told
 
     def _change(self, vm: VmSpec, verb: str, new: State) -> None:
-        state.count_effect(self._vms, vm.id, verb)
         state.write(self._vms, vm.id, new)
+        state.count_effect(self._vms, vm.id, verb)
         self._linger(vm, verb)
 
     def _linger(self, vm: VmSpec, verb: str) -> None:

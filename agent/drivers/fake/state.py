@@ -65,7 +65,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def count_effect(vms: Path, vm_id: str, verb: str) -> None:
-    """Notes that a verb changed a VM; one write, so that lines of several threads don't mix."""
+    """Notes that a verb has changed a VM; one write, so that lines of several threads don't mix."""
     log = os.open(vms.parent / EFFECTS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(log, f"{vm_id} {verb}\n".encode())

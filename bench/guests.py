@@ -1,0 +1,56 @@
+"""Real guests through the API, against QEMU started by hand."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.http import Client
+from bench.rawguest import raw_guest
+from bench.stats import Row, ms, timed
+from cli.fleet.fleet import Fleet
+
+_BOOTS = 3
+_EXECUTIONS = 60
+
+
+def all_of(fleet: Fleet, token: str) -> Iterator[Row]:
+    """Boots and executions, raw and ours in turn, so that a drift of the machine meets both."""
+    client = Client(fleet.url, token)
+    acceleration = client.must("GET", "/hosts/host-a")["hypervisors"][0]["acceleration"]
+    raw_boots, our_boots = [], []
+    raw_runs: list[float] = []
+    our_runs: list[float] = []
+    with tempfile.TemporaryDirectory(prefix="raw-") as folder:
+        for number in range(_BOOTS):
+            with raw_guest(Path(folder) / str(number), fleet.plan.images, acceleration) as raw:
+                raw_boots.append(raw.boot_seconds)
+                timed(lambda raw=raw: raw.execute("/bin/true"), 5)  # type: ignore[misc]
+                raw_runs += timed(lambda raw=raw: raw.execute("/bin/true"), _EXECUTIONS // _BOOTS)  # type: ignore[misc]
+            our_boots.append(_boot(client, number))
+            _execute(client, number, 5)
+            our_runs += _execute(client, number, _EXECUTIONS // _BOOTS)
+            client.must("DELETE", f"/vms/bench-{number}")
+    raw_run, our_run = statistics.median(raw_runs), statistics.median(our_runs)
+    added = our_run - raw_run
+    yield Row("execute true, p50", f"{ms(our_run)} = {ms(raw_run)} + {ms(added)}", "raw + 25 ms", added <= 0.025)
+    raw_boot, our_boot = statistics.median(raw_boots), statistics.median(our_boots)
+    added = our_boot - raw_boot
+    yield Row(
+        "start → guest answers", f"{our_boot:.2f} s = {raw_boot:.2f} s + {ms(added)}", "raw + 300 ms", added <= 0.3
+    )
+
+
+def _boot(client: Client, number: int) -> float:
+    name = f"bench-{number}"
+    client.must("POST", "/vms", {"name": name, "vcpus": 1, "memory_mb": 512})
+    began = time.perf_counter()
+    client.must("POST", f"/vms/{name}/start")
+    return time.perf_counter() - began
+
+
+def _execute(client: Client, number: int, times: int) -> list[float]:
+    return timed(lambda: client.must("POST", f"/vms/bench-{number}/execute", {"command": "true"}), times)

@@ -1,0 +1,107 @@
+"""The raw thing: QEMU with the same image, started by hand, its guest agent asked over a kept socket."""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from core.contract import images
+
+_BOOT_SECONDS = 120.0
+
+
+class RawGuest:
+    """One VM; not a layer more than it needs."""
+
+    def __init__(self, folder: Path, store: Path, acceleration: str) -> None:
+        image = images.read(store, "linux-default")
+        place = store / image.name
+        disk = folder / "raw.qcow2"
+        base = ["-b", str(place / image.disk.name), "-F", image.format]
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *base, str(disk), "10G"], check=True)
+        boot = ["-kernel", str(place / "vmlinuz"), "-initrd", str(place / "initrd")]
+        began = time.perf_counter()
+        self._process = subprocess.Popen(
+            [
+                *["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35"],
+                *["-accel", acceleration, "-cpu", "max", "-smp", "1", "-m", "512"],
+                *["-drive", f"file={disk},if=virtio,discard=unmap", *boot, "-append", image.cmdline],
+                *["-netdev", "user,id=net0", "-device", "virtio-net-pci,netdev=net0,romfile="],
+                *["-device", "virtio-rng-pci", "-serial", f"file:{folder / 'raw.log'}"],
+                *[
+                    "-chardev",
+                    f"socket,id=qga,path={folder / 'qga'},server=on,wait=off",
+                    "-device",
+                    "virtio-serial-pci",
+                ],
+                *["-device", "virtserialport,chardev=qga,name=org.qemu.guest_agent.0"],
+            ]
+        )
+        self._socket = self._connect(folder / "qga")
+        self._wait_for_guest()
+        self.boot_seconds = self._answered_at - began
+
+    def execute(self, path: str) -> None:
+        """guest-exec, and guest-exec-status until it has ended."""
+        pid = self._ask("guest-exec", path=path)["pid"]
+        while not self._ask("guest-exec-status", pid=pid)["exited"]:
+            time.sleep(0.002)
+
+    def close(self) -> None:
+        """The plug."""
+        self._process.kill()
+        self._process.wait()
+        self._socket.close()
+
+    def _connect(self, path: Path) -> socket.socket:
+        made = socket.socket(socket.AF_UNIX)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                made.connect(str(path))
+                return made
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
+    def _wait_for_guest(self) -> None:
+        deadline = time.monotonic() + _BOOT_SECONDS
+        while time.monotonic() < deadline:
+            self._socket.sendall(b'\xff{"execute":"guest-ping"}\n')
+            if select.select([self._socket], [], [], 0.1)[0] and b"return" in self._socket.recv(65536):
+                self._answered_at = time.perf_counter()
+                time.sleep(0.2)  # the answers to the pings that waited in the channel
+                self._socket.setblocking(False)
+                try:
+                    self._socket.recv(65536)
+                except BlockingIOError:
+                    pass
+                self._socket.setblocking(True)
+                return
+        raise TimeoutError("the raw guest did not boot")
+
+    def _ask(self, command: str, **arguments: Any) -> Any:
+        self._socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+        line = b""
+        while not line.endswith(b"\n"):
+            line += self._socket.recv(65536)
+        return json.loads(line)["return"]
+
+
+@contextmanager
+def raw_guest(folder: Path, store: Path, acceleration: str) -> Iterator[RawGuest]:
+    """A booted one, gone afterwards."""
+    folder.mkdir(exist_ok=True)
+    guest = RawGuest(folder, store, acceleration)
+    try:
+        yield guest
+    finally:
+        guest.close()
