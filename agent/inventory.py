@@ -1,4 +1,4 @@
-"""Tells the control plane what a host is and has: at start, every half minute, and when a VM changes by itself."""
+"""Tells the control plane what a host is and has: at start, every half minute, and when a VM or the images change."""
 
 from __future__ import annotations
 
@@ -83,6 +83,7 @@ class Inventories:
         self._wanted = threading.Event()
         self._wanted.set()
         self._told_at = 0.0
+        self._stored: list[str] = []
         self.loop = Loop("inventory", self._look)
         health.on_change = self.soon
 
@@ -96,8 +97,10 @@ class Inventories:
         generation = self._journal.next_generation()
         busy = self._turns.busy_vms()
         vms = [each for driver in self._drivers.all() for each in driver.observe_all()]
+        stored = images.names(self._host.images)
         due = time.monotonic() - self._told_at >= TELL_SECONDS
-        if asked or due or self._known.differs(vms, busy):
+        if asked or due or stored != self._stored or self._known.differs(vms, busy):
+            self._stored = stored
             self._tell(generation, vms)
 
     def _tell(self, generation: int, vms: list[Observation]) -> None:
@@ -110,7 +113,7 @@ class Inventories:
             memory_mb=self._host.capacity.memory_mb,
             disk_gb=self._host.capacity.disk_gb,
             drivers=self._health.all(),
-            images=images.names(self._host.images),
+            images=self._stored,
             vms=vms,
         )
         self._reports.inventory(encode(inventory))

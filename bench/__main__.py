@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from bench import guests, http
 from bench.stats import Row
 from cli.fleet.fleet import Fleet
 from cli.fleet.plan import Plan
@@ -39,8 +40,6 @@ def _fleet(hypervisor: str) -> Iterator[Fleet]:
 
 
 def _control() -> Iterator[Row]:
-    from bench import http
-
     with _fleet("fake") as fleet:
         from bench import control
 
@@ -52,8 +51,6 @@ def _control() -> Iterator[Row]:
 
 
 def _guests() -> Iterator[Row]:
-    from bench import guests, http
-
     with _fleet("qemu") as fleet:
         token = http.login(fleet.url, fleet.credentials.username, fleet.credentials.password)
         yield from guests.all_of(fleet, token)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import create_engine
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
@@ -19,9 +19,9 @@ _OPTIONS = "-c statement_timeout=15000 -c lock_timeout=10000 -c idle_in_transact
 
 
 def connect(url: str, *, pool_size: int = 10) -> Engine:
-    """An engine whose every wait has a bound."""
+    """An engine whose every wait has a bound. Any form of a PostgreSQL address will do."""
     return create_engine(
-        url,
+        make_url(url).set(drivername="postgresql+psycopg2"),
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=10,

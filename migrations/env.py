@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from alembic import context
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from core.models import Base
 
@@ -16,7 +16,7 @@ _LOCK = 0x4D494752
 def run() -> None:
     """Run the migrations in one transaction."""
     url = context.config.attributes.get("database_url") or os.environ["DATABASE_URL"]
-    engine = create_engine(url)
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg2"))
     with engine.connect() as connection:
         context.configure(connection=connection, target_metadata=Base.metadata, compare_type=True)
         with context.begin_transaction():

@@ -61,12 +61,13 @@ def begin(session: Session, actor: Actor, vm: Vm, kind: Kind, params: JSON | Non
         send_at=now() + _FIRST_RESEND,
         deadline_at=now() + timedelta(seconds=seconds),
     )
+    begun = Conflict(f"another operation on VM '{vm.name}' has just begun", vm=vm.name)
     session.add(operation)
     try:
         session.flush()
-    except IntegrityError as error:
+    except IntegrityError as error:  # which has made the session forget even the VM's name
         if violates(error, "uq_operations_vm_id_live"):
-            raise Conflict(f"another operation on VM '{vm.name}' has just begun", vm=vm.name) from None
+            raise begun from None
         raise
     tell(session, vm, operation)
     send(session, vm, operation)

@@ -54,12 +54,13 @@ def create(session: Session, actor: Actor, ref: str, *, name: str, description: 
         vcpus=vm.vcpus,
         memory_mb=vm.memory_mb,
     )
+    taken = Conflict(f"snapshot '{name}' of VM '{vm.name}' already exists")
     session.add(snapshot)
     try:
         session.flush()
-    except IntegrityError as error:
+    except IntegrityError as error:  # which has made the session forget even the VM's name
         if violates(error, "uq_snapshots_vm_id_name"):
-            raise Conflict(f"snapshot '{name}' of VM '{vm.name}' already exists") from None
+            raise taken from None
         raise
     params = {"snapshot_id": snapshot.id, "name": name, "include_memory": with_memory}
     return operations.begin(session, actor, vm, Kind.SNAPSHOT_CREATE, params)
