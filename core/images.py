@@ -2,27 +2,116 @@
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from core.contract.errors import Conflict, Invalid, NotFound
+from core import diskfiles
+from core.contract.errors import Conflict, CorralError, Invalid, NotFound
 from core.contract.images import MANIFEST, NAME, ImageFile, Manifest, names, read
 
 GB = 1 << 30
 OS_TYPES = ("linux", "windows")
-FORMATS = ("qcow2", "raw")
-QEMU_IMG_SECONDS = 30
-CHUNK = 1 << 20
+MAX_TEXT = 2000
+STORE = "store"
+STAGING = ".new-"
+
+logger = logging.getLogger(__name__)
+
+
+def add(  # noqa: PLR0913 - what an image is made of, each by name
+    store: Path,
+    name: str,
+    disk: Path,
+    *,
+    kernel: Path | None = None,
+    initrd: Path | None = None,
+    cmdline: str = "",
+    os_type: str = "linux",
+    guest_agent: bool = False,
+    description: str = "",
+    move: bool = False,
+) -> Manifest:
+    """Take a qcow2 or raw disk, and a kernel with it if there is one, into the store under a new name.
+
+    `move`: the disk may be renamed into the store; otherwise it stays where it is and is copied.
+    Errors: `Invalid` for a name, a text or a file that won't do, `Conflict` (image_exists) for a name that is taken.
+    """
+    _check(name, kernel, initrd, cmdline, os_type, description)
+    store.mkdir(parents=True, exist_ok=True)
+    _refuse_taken(store, name)
+    with staging(store) as work:
+        folder = work / "image"
+        folder.mkdir()
+        copy = folder / "disk"
+        # What is looked at is our own copy: nobody can change it between the look and the use.
+        disk_sha256 = diskfiles.take(disk, copy, move=move)
+        found = diskfiles.inspect(copy, disk)
+        copy = copy.rename(folder / f"disk.{found.format}")
+        manifest = Manifest(
+            name=name,
+            os_type=os_type,
+            format=found.format,
+            disk=ImageFile(copy.name, disk_sha256, copy.stat().st_size),
+            disk_size_gb=-(-found.size_bytes // GB),
+            kernel=_taken(kernel, folder / "vmlinuz"),
+            initrd=_taken(initrd, folder / "initrd"),
+            cmdline=cmdline,
+            guest_agent=guest_agent,
+            description=description,
+        )
+        with locked(store, STORE):
+            _refuse_taken(store, name)
+            publish(store, folder, manifest)
+    return manifest
+
+
+def remove(store: Path, name: str) -> None:
+    """Forget an image, whole or broken; VMs made from it keep what they have linked. `NotFound` if it isn't there."""
+    if not NAME.fullmatch(name) or not (store / name).is_dir():
+        raise NotFound(f"image '{name}' not found", code="image_not_found")
+    with staging(store) as work, locked(store, STORE):
+        try:
+            (store / name).rename(work / "removed")
+        except FileNotFoundError:
+            raise NotFound(f"image '{name}' not found", code="image_not_found") from None
+
+
+def list_all(store: Path) -> list[Manifest]:
+    """Every image that can be read, by name; one that can't is logged and left out."""
+    found = []
+    for name in names(store):
+        try:
+            found.append(read(store, name))
+        except CorralError as error:
+            logger.warning("left out of the list: %s", error)
+    return found
+
+
+def publish(store: Path, folder: Path, manifest: Manifest) -> None:
+    """Make `folder`, inside a `staging` of the store, the image of the manifest's name, in place of one before it.
+
+    The caller holds the store's lock. VMs keep hard links to the files of the one before, or have copied them.
+    """
+    (folder / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2, sort_keys=True) + "\n")
+    for path in folder.iterdir():
+        path.chmod(0o644)
+        _sync(path)
+    folder.chmod(0o755)
+    _sync(folder)
+    place = store / manifest.name
+    if place.exists():
+        place.rename(folder.with_name("replaced"))
+    folder.rename(place)
+    _sync(store)
 
 
 def described(path: Path) -> ImageFile:
@@ -32,32 +121,78 @@ def described(path: Path) -> ImageFile:
 
 
 @contextmanager
-def locked(store: Path, name: str, say: Callable[[str], None] = lambda _: None) -> Iterator[None]:
-    """One writer at a time for an image, in any process."""
-    with (store / f".{name}.lock").open("w") as lock:
+def locked(store: Path, what: str, say: Callable[[str], None] = lambda _: None) -> Iterator[None]:
+    """One process at a time does `what` in this store; `say` hears if another does it now."""
+    with (store / f".{what}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"another process is at work on {name}: waiting for it")
+            say(f"waiting for another process that holds {lock.name}")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 @contextmanager
 def staging(store: Path) -> Iterator[Path]:
-    """A folder in the store that is gone afterwards."""
-    path = Path(tempfile.mkdtemp(prefix=".new-", dir=store))
+    """A folder in the store that is gone afterwards; what killed processes have left there goes too."""
+    with locked(store, "staging"):
+        for path in store.glob(f"{STAGING}*"):
+            _remove_if_left(path)
+        work = Path(tempfile.mkdtemp(prefix=STAGING, dir=store))
+        mine = _flocked(work)
     try:
-        yield path
+        yield work
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
+        os.close(mine)
 
 
-def publish(store: Path, folder: Path, manifest: Manifest) -> None:
-    """Make `folder` the image of the manifest's name, in one step; one of that name before it is removed."""
-    (folder / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2, sort_keys=True) + "\n")
-    folder.chmod(0o755)
-    place = store / manifest.name
-    if place.exists():
-        os.rename(place, folder.with_name("replaced"))
-    os.rename(folder, place)
+def _remove_if_left(path: Path) -> None:
+    try:
+        descriptor = _flocked(path)
+    except (BlockingIOError, FileNotFoundError):
+        return
+    shutil.rmtree(path, ignore_errors=True)
+    os.close(descriptor)
+
+
+def _flocked(folder: Path) -> int:
+    """A descriptor of the folder that holds its lock for as long as the process lives."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check(name: str, kernel: Path | None, initrd: Path | None, cmdline: str, os_type: str, description: str) -> None:
+    if not NAME.fullmatch(name):
+        raise Invalid(f"'{name}' is not an image name: lower-case letters, digits, '.', '_' and '-', at most 63")
+    if os_type not in OS_TYPES:
+        raise Invalid(f"'{os_type}' is not an operating system that is known: {', '.join(OS_TYPES)}")
+    if kernel is None and (initrd or cmdline):
+        raise Invalid("an initrd or a command line goes with a kernel, and no kernel is given")
+    for what, text in (("command line", cmdline), ("description", description)):
+        if len(text) > MAX_TEXT or not text.isprintable():
+            raise Invalid(f"the {what} is one line of at most {MAX_TEXT} printable characters")
+
+
+def _refuse_taken(store: Path, name: str) -> None:
+    if (store / name).exists():
+        raise Conflict(f"image '{name}' is there already: remove it first, or choose another name", code="image_exists")
+
+
+def _taken(source: Path | None, target: Path) -> ImageFile | None:
+    if source is None:
+        return None
+    return ImageFile(target.name, diskfiles.take(source, target), target.stat().st_size)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -25,6 +25,7 @@ _TABLE: dict[type[CorralError], tuple[int, str]] = {
     errors.Unavailable: (503, "service_unavailable"),
     CorralError: (500, "internal_error"),
 }
+_DETAILS = ("field", "issue", "operation_id", "rejected")
 
 
 def problem(error: CorralError, request_id: str) -> Problem:
@@ -40,15 +41,15 @@ def problem(error: CorralError, request_id: str) -> Problem:
         body["retry_after_seconds"] = error.details["retry_after_seconds"]
     elif isinstance(error, ValidationFailed):
         body["details"] = error.details["fields"]
-    elif error.details:
-        body["details"] = _details(error)
+    elif details := _details(error):
+        body["details"] = details
     return Problem(status, body)
 
 
 def _details(error: CorralError) -> JSON:
-    if "field" not in error.details:
-        return error.details
-    return {"issue": error.message} | error.details
+    """What the message does not say; the document's other errors have no details."""
+    issue = {"issue": error.message} if "field" in error.details else {}
+    return issue | {name: value for name, value in error.details.items() if name in _DETAILS}
 
 
 class Error(Schema):

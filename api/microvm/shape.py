@@ -41,10 +41,7 @@ SHAPE = Shape(
     title="Corral: MicroVM Sandbox API",
     description="Virtual machines over a fleet of hosts. Log in, then send `Authorization: Bearer <token>`.",
     challenge='Bearer realm="corral"',
-    security={
-        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-        "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-    },
+    security={"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
     invalid_status=422,
     error=errors.problem,
     error_schema=errors.schema,

@@ -22,7 +22,7 @@ from core.services.events import Note
 log = logging.getLogger(__name__)
 
 NORMAL, FLOODED, BROKEN, RESTARTING, TRY_LATER = 1000, 1008, 1011, 1012, 1013
-UNKNOWN_CALLER, NOT_ALLOWED, NOT_THERE, TOO_SLOW = 4401, 4403, 4404, 4408
+UNKNOWN_CALLER, NOT_ALLOWED, NOT_THERE, TOO_SLOW = 4401, 4403, 4404, 4008
 
 FIRST_MESSAGE_SECONDS = 10.0
 CHECK_SECONDS = 45.0  # so often is a credential looked at again: a revoked one ends its socket within a minute
@@ -107,6 +107,7 @@ class Conversation:
 
         The thread of simple-websocket must be gone before the socket's number may be used again.
         """
+        self._ws.pong_received = True  # else its thread might close what is closed, and die of that
         try:
             self._ws.close(end.code, end.reason)
         except (ConnectionClosed, OSError):

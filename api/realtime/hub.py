@@ -52,9 +52,7 @@ class Hub:
         """Subscribe, once; returns before the subscription is up."""
         with self._starting:
             if self._subscription is None:
-                self._reply_to = channels.replies(
-                    f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-                )
+                self._reply_to = channels.replies(f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}")
                 self._subscription = Subscription(
                     self._redis_url, (channels.EVENTS, self._reply_to), self._hear, self._feed.doubt
                 )
@@ -183,11 +181,11 @@ class Hub:
     def _hear(self, channel: str, data: bytes) -> None:
         try:
             if channel == channels.EVENTS:
-                self._hear_events([build(Note, item) for item in json.loads(data)])
+                self._hear_events(_notes(data))
             else:
                 reply = decode(Reply, data)
                 self._replies.arrive(reply.call_id, reply)
-        except (Invalid, ValueError, TypeError) as error:
+        except (Invalid, ValueError, RecursionError) as error:
             log.warning("ignored a malformed message on '%s': %s", channel, error)
 
     def _hear_events(self, notes: list[Note]) -> None:
@@ -195,6 +193,13 @@ class Hub:
             if note.type == "operation" and note.operation_id and note.data.get("state") in ENDED:
                 self._operations.arrive(note.operation_id, note.data["state"])
         self._feed.take(notes)
+
+
+def _notes(data: bytes) -> list[Note]:
+    items = json.loads(data)
+    if not isinstance(items, list):
+        raise Invalid("not a list of events")
+    return [build(Note, item) for item in items]
 
 
 def _with(listener: Listener, new: Interest) -> tuple[Interest, ...]:

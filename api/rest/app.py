@@ -13,7 +13,6 @@ from api.auth import identity, tokens
 from api.parts import Parts
 from api.rest import errors, limits, requests, uploads
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Address
 from api.rest.shapes import Shape
 
 API_VERSION = "1.0"
@@ -54,7 +53,7 @@ def make(shape: Shape, those: Parts, limiter: Limiter, blueprints: Sequence[Blue
 def _set_json(app: Flask) -> None:
     provider = app.json
     if isinstance(provider, DefaultJSONProvider):
-        provider.sort_keys, provider.compact, provider.ensure_ascii = False, True, False
+        provider.sort_keys, provider.compact = False, True
 
 
 def _document(app: Flask, shape: Shape, blueprints: Sequence[Blueprint]) -> None:
@@ -72,6 +71,5 @@ def _document(app: Flask, shape: Shape, blueprints: Sequence[Blueprint]) -> None
         },
     )
     api = Api(shape, app)
-    api.register_field(Address, "string", None)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)

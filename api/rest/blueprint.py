@@ -5,32 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial, wraps
+from functools import wraps
 from typing import Any
 
-import flask_smorest
 from flask import Response, jsonify, request
 from marshmallow import Schema
 from sqlalchemy.orm import Session
 
 from api.auth.identity import actor
-from api.parts import parts
-from api.rest import documents, waiting, work
-from api.rest.parser import Parser
+from api.parts import Hub, parts
+from api.rest import waiting, work
+from api.rest.answering import PREFIX, Answering, Decorator, View
 from api.rest.problems import from_operation
-from api.rest.schemas import OperationSchema
-from api.rest.shapes import Listed, Shape
+from api.rest.shapes import Listed
 from api.rest.views import has_mark
 from core.contract.messages import JSON, VmSpec
 from core.contract.states import LIVE, OperationState
 from core.models import Operation
 from core.models.base import now
 from core.services import operations
+from core.services.context import Actor
 
-View = Callable[..., Any]
-Decorator = Callable[[View], View]
 Answer = Callable[[Session, Operation], Any]
-PREFIX = "/api/v1"
 
 
 @dataclass(frozen=True)
@@ -44,28 +40,17 @@ class Question:
     timeout: float
     asked_at: datetime = field(default_factory=now)
 
+    def ask(self, hub: Hub) -> JSON:
+        """The host's reply."""
+        return hub.call(self.host, self.verb, self.vm, self.params, self.timeout)
 
-class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest has no types
+
+class Blueprint(Answering):
     """The resources of one noun in one dialect.
 
     A decorated view gets (self, session, actor, *bodies, **path) and works in the transaction that it is given; the
     answer is dumped by the decorator's schema, in the dialect's shape.
     """
-
-    def __init__(self, noun: str, shape: Shape, description: str) -> None:
-        super().__init__(noun, __name__, url_prefix=PREFIX, description=description)
-        self.shape = shape
-        self.ARGUMENTS_PARSER = Parser()
-        self.ARGUMENTS_PARSER.DEFAULT_VALIDATION_STATUS = shape.invalid_status
-        self._prepare_doc_cbks.append(partial(documents.complete, shape))
-
-    def body(self, schema: type[Schema], *, required: bool = True) -> Decorator:
-        """The view takes a JSON body."""
-        return self.arguments(schema(), location="json", required=required)  # type: ignore[no-any-return]
-
-    def query(self, schema: type[Schema]) -> Decorator:
-        """The view takes a query."""
-        return self.arguments(schema(), location="query")  # type: ignore[no-any-return]
 
     def reads(self, schema: type[Schema]) -> Decorator:
         """The view returns one thing, and changes nothing."""
@@ -162,6 +147,28 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
 
         return decorate
 
+    def works(self, status: int, schema: type[Schema] | None, may: Callable[[Actor], None]) -> Decorator:
+        """The view takes its time, outside of any transaction, for callers that `may` lets through."""
+        made = schema() if schema else None
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def wrapper(this: Any, *args: Any, **path: Any) -> Response:
+                may(actor())
+                key = work.idempotency_key()
+                if key and (first := work.claim_alone(key)):
+                    return _replayed(self._made(status, work.dumped_of(first)))
+                with work.given_back_on_failure(key):
+                    dumped = _dump(made, view(this, *args, **path))
+                if key:
+                    with parts().transaction() as session:
+                        work.keep(session, key, answer={"dumped": dumped})
+                return self._made(status, dumped)
+
+            return self._documented(wrapper, status, schema, "change")
+
+        return decorate
+
     def asks(self, schema: type[Schema], answer: Callable[[Question, JSON], Any]) -> Decorator:
         """The view returns a `Question` to a host; `answer(question, reply)` is what is said then."""
         made = schema()
@@ -175,7 +182,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
                     if first is not None:
                         return _replayed(self._made(200, work.dumped_of(first)))
                     question: Question = view(this, session, actor(), *args, **path)
-                reply = parts().hub.call(question.host, question.verb, question.vm, question.params, question.timeout)
+                with work.given_back_on_failure(key):
+                    reply = question.ask(parts().hub)
                 dumped = made.dump(answer(question, reply))
                 if key:
                     with parts().transaction() as session:
@@ -185,10 +193,6 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
             return self._documented(wrapper, 200, schema, "call")
 
         return decorate
-
-    def operation(self, operation: Operation, status: int) -> Response:
-        """An operation as the answer."""
-        return self._one(status, OperationSchema(), operation)
 
     def _when_ended(
         self, operation: Operation, seconds: float, status: int, made: Schema | None, answer: Answer
@@ -205,24 +209,6 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
         response = self.operation(operation, 202)
         response.headers["Location"] = f"{request.script_root}{PREFIX}/operations/{operation.id}"
         return response
-
-    def _one(self, status: int, schema: Schema, found: Any) -> Response:
-        return self._made(status, schema.dump(found))
-
-    def _made(self, status: int, dumped: Any) -> Response:
-        if dumped is None:
-            return Response(status=status, mimetype=None)
-        response = jsonify(self.shape.one(dumped))
-        response.status_code = status
-        return response
-
-    def _documented(self, view: View, status: int, schema: type[Schema] | None, kind: str) -> View:
-        return self._wrapped(view, status, self.shape.one_schema(schema) if schema else None, kind)
-
-    def _wrapped(self, view: View, status: int, schema: type[Schema] | None, kind: str) -> View:
-        documents.note(view, kind)
-        decorated: View = self.response(status, schema)(view)
-        return decorated
 
 
 def _dump(schema: Schema | None, data: Any) -> Any:

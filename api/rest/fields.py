@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate
+from werkzeug.datastructures import FileStorage
 
 from api.rest.requests import is_clean
+from api.rest.uploads import Upload
 
 LONGEST_TEXT = 4096
 
@@ -75,13 +77,26 @@ class Moment(fields.DateTime):
             raise self.make_error("invalid", input=value, obj_type="datetime") from None
 
 
-class Address(fields.IP):
-    """An IPv4 or IPv6 address; a number is none."""
+class Address(fields.IPv4):
+    """An IPv4 address; a number is none."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
         if not isinstance(value, str):
             raise self.make_error("invalid_ip")
         return str(super()._deserialize(value, attr, data, **kwargs))
+
+
+class Uploaded(fields.Raw):
+    """A file of a multipart body, as the `Upload` that it was streamed into."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(metadata={"type": "string", "format": "binary"}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Upload:
+        if not isinstance(value, FileStorage) or not isinstance(value.stream, Upload):
+            raise ValidationError("must be a file")
+        value.stream.flush()
+        return value.stream
 
 
 class Between(validate.Range):

@@ -9,13 +9,24 @@ from flask import Request
 from marshmallow import Schema, ValidationError
 from webargs.core import missing
 from webargs.flaskparser import FlaskParser
+from webargs.multidictproxy import MultiDictProxy
+from werkzeug.datastructures import CombinedMultiDict
 
 from api.rest.problems import Refused, ValidationFailed
 from core.contract.errors import Invalid
 
 
 class Parser(FlaskParser):
-    """JSON must be declared as JSON, and be an object."""
+    """JSON must be declared as JSON, and be an object; forms with files as multipart."""
+
+    DEFAULT_LOCATION = "json"
+    __location_map__ = {**FlaskParser.__location_map__, "upload": "load_upload"}
+
+    def load_upload(self, req: Request, schema: Schema) -> Any:
+        """The fields and files of a multipart body, of which each is there once."""
+        if req.mimetype != "multipart/form-data":
+            raise Refused(415, "the body must be a form with files: Content-Type: multipart/form-data")
+        return MultiDictProxy(CombinedMultiDict([req.form, req.files]), schema)
 
     def load_json(self, req: Request, schema: Schema) -> Any:
         """The body's JSON; nothing for an empty body."""
@@ -41,12 +52,13 @@ def _flat(messages: Any, path: tuple[str, ...] = ()) -> Iterator[dict[str, str]]
     if isinstance(messages, dict):
         for name, inner in messages.items():
             # The first level says where it was (json, query); "_schema" and the keys of a mapping are no fields.
-            step = () if name in ("_schema", "value") else (str(name),)
+            step = () if name in ("_schema", "value", "key") else (str(name),)
             yield from _flat(inner, path + step)
     else:
         text = messages[0] if isinstance(messages, list) else messages
-        yield {"field": ".".join(path[1:]) or "body", "error": _clean(str(text))}
+        yield {"field": _short(".".join(path[1:])) or "body", "error": _short(str(text))}
 
 
-def _clean(text: str) -> str:
-    return text.encode(errors="backslashreplace").decode()
+def _short(text: str) -> str:
+    """What came from the caller goes back in a form that JSON can hold, and not at any length."""
+    return text[:200].encode(errors="backslashreplace").decode()

@@ -45,8 +45,8 @@ class Shape:
     """The status for a body or query that is not what the document says."""
     error: Callable[[CorralError, str], Problem]
     """(error, request id) → answer."""
-    error_schema: Callable[[int], type[Schema]]
-    """The schema of an error's body, by its status."""
+    error_schema: Callable[[int], type[Schema] | JSON]
+    """The schema of an error's body by its status, or an OpenAPI object that holds several."""
     one_schema: Callable[[type[Schema]], type[Schema]]
     """The schema of an answer with one thing of that schema."""
     one: Callable[[Any], Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import tempfile
@@ -12,6 +13,7 @@ from flask import Request, request
 
 from api.parts import parts
 from api.rest.views import marked
+from core.contract.errors import Unavailable
 
 
 class UploadRequest(Request):
@@ -46,9 +48,21 @@ class Upload:
         return self._hash.hexdigest()
 
     def write(self, data: bytes) -> int:
-        """One more piece."""
+        """One more piece; `Unavailable` when there is no room for it."""
         self._hash.update(data)
-        return self._file.write(data)
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise Unavailable("there is no room for this upload in the store of images") from None
+
+    def close(self) -> None:
+        """Remove it, unless it has become part of an image."""
+        try:
+            self._file.close()
+        except FileNotFoundError:
+            pass
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)

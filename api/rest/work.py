@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from flask import request
+from flask import g, request
 from sqlalchemy.orm import Session
 
 from api.auth.identity import actor
 from api.parts import parts
 from api.rest.uploads import digest_of_uploads
-from core.contract.errors import Conflict, Invalid
+from core.contract.errors import Conflict, CorralError, Invalid, Unavailable
 from core.contract.messages import JSON
 from core.models import Idempotency, Operation
 from core.services import idempotency, operations
@@ -37,9 +38,16 @@ def idempotency_key() -> str | None:
     return key
 
 
+def claim_alone(key: str) -> Idempotency | None:
+    """As `claim`, in a transaction of its own, which begins when the whole body has been read."""
+    fingerprint()
+    with parts().transaction() as session:
+        return claim(session, key)
+
+
 def claim(session: Session, key: str) -> Idempotency | None:
     """None for a new key, now the caller's; else what it was used for. A use that has not ended is a `Conflict`."""
-    first = idempotency.claim(session, principal(), key, _fingerprint())
+    first = idempotency.claim(session, principal(), key, fingerprint())
     if first is not None and first.operation_id is None and first.answer is None:
         raise Conflict(
             "the first request with this Idempotency-Key has not been answered; whether it was carried out is unknown",
@@ -51,6 +59,23 @@ def claim(session: Session, key: str) -> Idempotency | None:
 def keep(session: Session, key: str, *, operation_id: str | None = None, answer: JSON | None = None) -> None:
     """Remember what the request with that key led to."""
     idempotency.settle(session, principal(), key, operation_id=operation_id, answer=answer)
+
+
+@contextmanager
+def given_back_on_failure(key: str | None) -> Iterator[None]:
+    """Let the request with that key be tried again when it fails.
+
+    Not when no answer came: whether it was carried out is unknown then, and the key stays used.
+    """
+    try:
+        yield
+    except Unavailable:
+        raise
+    except CorralError:
+        if key:
+            with parts().transaction() as session:
+                idempotency.forget(session, principal(), key)
+        raise
 
 
 def begin_once(session: Session, begin: Begin) -> tuple[Operation, bool]:
@@ -72,13 +97,15 @@ def principal() -> str:
     return caller.user_id if caller else f"address:{request.remote_addr}"
 
 
-def _fingerprint() -> str:
-    # Keyed, as a body may hold a password: the plain hash of a weak one can be guessed.
-    secret = parts().secret("idempotency").encode()
-    digest = hmac.new(secret, digestmod=hashlib.sha256)
-    for part in (request.method.encode(), request.full_path.encode(), _body()):
-        digest.update(len(part).to_bytes(8, "big") + part)
-    return digest.hexdigest()
+def fingerprint() -> str:
+    """What tells the present request from another with the same key."""
+    if "fingerprint" not in g:
+        # Keyed, as a body may hold a password: the plain hash of a weak one can be guessed.
+        digest = hmac.new(parts().secret("idempotency").encode(), digestmod=hashlib.sha256)
+        for part in (request.method.encode(), request.full_path.encode(), _body()):
+            digest.update(len(part).to_bytes(8, "big") + part)
+        g.fingerprint = digest.hexdigest()
+    return str(g.fingerprint)
 
 
 def _body() -> bytes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from api.rest.blueprint import Blueprint
 from api.rest.shapes import Shape
-from api.shared import execution, health, hosts, keys, operations
+from api.shared import execution, health, hosts, images, keys, operations
 
 
 def blueprints(shape: Shape) -> list[Blueprint]:
     """The shared resources, in a dialect."""
-    return [noun.blueprint(shape) for noun in (execution, operations, hosts, keys, health)]
+    return [noun.blueprint(shape) for noun in (execution, operations, hosts, images, keys, health)]

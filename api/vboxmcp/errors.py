@@ -9,6 +9,7 @@ from api.rest.schemas import constant
 from api.rest.shapes import Problem
 from core.contract import errors
 from core.contract.errors import CorralError
+from core.contract.messages import JSON
 
 _TABLE: dict[type[CorralError], tuple[int, str]] = {
     errors.Invalid: (400, "invalid_request"),
@@ -58,6 +59,13 @@ class Error(Schema):
     error = fields.Nested(ErrorDetail, required=True)
 
 
-def schema(status: int) -> type[Schema]:  # noqa: ARG001  # one shape for all
+class StrangerError(Schema):
+    """What is said to a request without any credential, which is taken for one of the other dialect."""
+
+    error = constant("unauthorized")
+    message = fields.String(required=True)
+
+
+def schema(status: int) -> type[Schema] | JSON:
     """The body of the errors with that status."""
-    return Error
+    return {"anyOf": [Error, StrangerError]} if status == 401 else Error

@@ -54,10 +54,7 @@ SHAPE = Shape(
     title="Corral: VirtualBox MCP API",
     description="Virtual machines over a fleet of hosts. Send `X-API-Key: <key>` with every request.",
     challenge='ApiKey realm="corral"',
-    security={
-        "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-    },
+    security={"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}},
     invalid_status=400,
     error=errors.problem,
     error_schema=errors.schema,

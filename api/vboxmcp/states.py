@@ -5,7 +5,6 @@ from __future__ import annotations
 from api.shared.views import Outcome
 from core.contract.states import LIVE, Kind, Observed, Status
 
-
 _WORDS = {
     Status.CREATING: "creating",
     Status.CREATED: "poweroff",

@@ -44,7 +44,7 @@ def _silence(session: Session, since: datetime) -> None:
         )
     for host in session.scalars(select(Host).where(Host.silent_since.is_not(None), Host.last_seen_at >= since)):
         host.silent_since = None
-        events.of_host(session, "host_back", host.name, {"host": host.name})
+        events.of_host(session, "host_alive", host.name, {"host": host.name})
 
 
 def resend(session: Session, pause: timedelta) -> int:

@@ -91,6 +91,16 @@ class Client:
                 self.close()
                 return end
 
+    def seqs_to_the_end(self) -> tuple[list[int], Closed]:
+        """The numbers of all events until the server closes, and how it did."""
+        seqs = list[int]()
+        while True:
+            try:
+                seqs += self.seqs(1)
+            except Closed as end:
+                self.close()
+                return seqs, end
+
     def send(self, message: Any) -> None:
         """A message: a str as it is, else as JSON."""
         text = message if isinstance(message, str) else json.dumps(message)

@@ -10,7 +10,7 @@ from flask import Flask, Request, Response, jsonify, request
 from flask_sock import Sock
 
 from api.microvm import sockets
-from api.realtime import conversation
+from api.realtime import conversation, waits
 from api.realtime.hub import Hub
 from api.vboxmcp import socket
 from core import database, log
@@ -29,6 +29,7 @@ _STATUS: dict[type[CorralError], int] = {
 }
 conversation.CHECK_SECONDS = float(os.environ.get("CHECK_SECONDS", "45"))
 conversation.FIRST_MESSAGE_SECONDS = float(os.environ.get("FIRST_MESSAGE_SECONDS", "10"))
+waits.QUERY_SECONDS = float(os.environ.get("QUERY_SECONDS", "20"))
 log.setup("api", "INFO")
 engine = database.connect(os.environ["DATABASE_URL"])
 dispatch = Dispatch(os.environ["REDIS_URL"])
@@ -81,6 +82,7 @@ def ask(host: str) -> dict[str, Any]:
 def query() -> str:
     """Something slow in the database."""
     with transaction(engine) as session:
+        session.connection().exec_driver_sql(f"SET LOCAL statement_timeout = {int(request.args.get('limit', 15000))}")
         session.connection().exec_driver_sql(f"SELECT pg_sleep({float(request.args['seconds'])})")
     return "done"
 

@@ -85,7 +85,7 @@ def test_the_last_event_is_found_though_its_publication_is_lost(
     assert heard(listener) == [world.newest()]
 
 
-def test_an_invented_number_is_not_waited_for(listener: Listener, world: World, owner: Caller) -> None:
+def test_an_invented_number_is_not_waited_for(hub: Hub, listener: Listener, world: World, owner: Caller) -> None:
     vm, first = world.vm(owner), world.newest()
     world.tell(vm)
     until(lambda: listener.backlog == 1)
@@ -94,7 +94,8 @@ def test_an_invented_number_is_not_waited_for(listener: Listener, world: World, 
         "operation_id": None, "host_name": None, "data": {},
     }  # fmt: skip
     world.dispatch.publish(channels.EVENTS, json.dumps([note]))
-    time.sleep(0.2)
+    until(lambda: hub._feed._waiting)
+    until(lambda: not hub._feed._waiting, 1)
     world.tell(vm)
     until(lambda: listener.backlog == 2)
     assert heard(listener) == [first + 1, first + 2]

@@ -25,12 +25,12 @@ def owner(world: World) -> Caller:
 
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory: pytest.TempPathFactory, own_database: str, own_redis: Redis) -> Iterator[Served]:
-    """Pings every half second, looks at credentials every second, waits one for the first message."""
+    """Pings every second, looks at credentials every second, waits one for the first message."""
     server = Served(
         tmp_path_factory.mktemp("impatient"),
         own_database,
         own_redis.url,
-        PING_INTERVAL="0.5",
+        PING_INTERVAL="1",
         CHECK_SECONDS="1",
         FIRST_MESSAGE_SECONDS="1",
     )
@@ -50,8 +50,8 @@ def mortal(tmp_path: Path, own_database: str, own_redis: Redis) -> Iterator[Serv
 
 def test_idle_sockets_are_pinged(impatient: Served, owner: Caller) -> None:
     client = impatient.client(SYSTEM, owner.secret)
-    assert client.silent(2.2)
-    assert 3 <= client.pings <= 5
+    assert client.silent(3.5)
+    assert 2 <= client.pings <= 4
     client.close()
 
 
@@ -59,7 +59,7 @@ def test_who_does_not_answer_pings_is_let_go(impatient: Served, owner: Caller) -
     client = impatient.client(SYSTEM, owner.secret, pongs=False)
     begun = time.monotonic()
     assert client.closed().code == 1008
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 4
 
 
 def test_a_revoked_key_ends_its_sockets(impatient: Served, world: World, owner: Caller) -> None:
@@ -68,8 +68,8 @@ def test_a_revoked_key_ends_its_sockets(impatient: Served, world: World, owner: 
     second.send({"type": "auth", "api_key": owner.secret})
     second.receive()
     for _ in range(3):  # both must answer their pings
-        assert first.silent(0.3)
-        assert second.silent(0.3)
+        assert first.silent(0.4)
+        assert second.silent(0.4)
     world.revoke(owner)
     for client in (first, second):
         end = client.closed(3)

@@ -1,0 +1,70 @@
+"""What all our decorators build on: how bodies are read, and how answers are made and documented."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flask_smorest
+from flask import Response, jsonify
+from marshmallow import Schema
+
+from api.rest import documents
+from api.rest.parser import Parser
+from api.rest.schemas import OperationSchema
+from api.rest.shapes import Shape
+from core.models import Operation
+
+View = Callable[..., Any]
+Decorator = Callable[[View], View]
+PREFIX = "/api/v1"
+
+
+class Answering(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest has no types
+    """A blueprint that answers in its dialect's shape."""
+
+    DEFAULT_LOCATION_CONTENT_TYPE_MAPPING = {"json": "application/json", "upload": "multipart/form-data"}
+
+    def __init__(self, noun: str, shape: Shape, description: str) -> None:
+        super().__init__(noun, __name__, url_prefix=PREFIX, description=description)
+        self.shape = shape
+        self.ARGUMENTS_PARSER = Parser()
+        self.ARGUMENTS_PARSER.DEFAULT_VALIDATION_STATUS = shape.invalid_status
+        self._prepare_doc_cbks.append(partial(documents.complete, shape))
+
+    def body(self, schema: type[Schema], *, required: bool = True) -> Decorator:
+        """The view takes a JSON body."""
+        return self.arguments(schema(), location="json", required=required)  # type: ignore[no-any-return]
+
+    def query(self, schema: type[Schema]) -> Decorator:
+        """The view takes a query."""
+        return self.arguments(schema(), location="query")  # type: ignore[no-any-return]
+
+    def upload(self, schema: type[Schema]) -> Decorator:
+        """The view takes a multipart body of fields and files."""
+        return self.arguments(schema(), location="upload")  # type: ignore[no-any-return]
+
+    def operation(self, operation: Operation, status: int) -> Response:
+        """An operation as the answer."""
+        return self._one(status, OperationSchema(), operation)
+
+    def _one(self, status: int, schema: Schema, found: Any) -> Response:
+        return self._made(status, schema.dump(found))
+
+    def _made(self, status: int, dumped: Any) -> Response:
+        if dumped is None:
+            empty = Response(status=status)
+            del empty.headers["Content-Type"]
+            return empty
+        response = jsonify(self.shape.one(dumped))
+        response.status_code = status
+        return response
+
+    def _documented(self, view: View, status: int, schema: type[Schema] | None, kind: str) -> View:
+        return self._wrapped(view, status, self.shape.one_schema(schema) if schema else None, kind)
+
+    def _wrapped(self, view: View, status: int, schema: type[Schema] | None, kind: str) -> View:
+        documents.note(view, kind)
+        decorated: View = self.response(status, schema)(view)
+        return decorated

@@ -1,0 +1,104 @@
+"""/images: what VMs are made from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask.views import MethodView
+from marshmallow import Schema, fields
+from sqlalchemy.orm import Session
+
+from api.parts import parts
+from api.rest.blueprint import Blueprint
+from api.rest.fields import Choice, Text, Uploaded, computed
+from api.rest.schemas import Paging, Strict
+from api.rest.shapes import Listed, Shape
+from api.rest.views import mark
+from api.shared import image_adding
+from api.shared.words import IMAGE_NAME, OS_TYPES
+from core import images
+from core.contract.errors import NotFound
+from core.contract.images import Manifest
+from core.contract.messages import JSON
+from core.services import hosts
+from core.services.context import Actor
+
+
+class ImageCreation(Strict):
+    """A new image: a qcow2 or raw disk; a kernel and initrd if the disk's own boot loader is not to be used."""
+
+    name = Text(required=True, longest=63, validate=IMAGE_NAME)
+    disk = Uploaded(required=True)
+    kernel = Uploaded()
+    initrd = Uploaded()
+    cmdline = Text(longest=images.MAX_TEXT, load_default="")
+    os_type = Choice(*OS_TYPES, load_default="linux")
+    guest_agent = fields.Boolean(load_default=False)
+    description = Text(longest=images.MAX_TEXT, load_default="")
+
+
+class ImageSchema(Schema):
+    """An image. `hosts` have it; others get it from the store when they share it."""
+
+    name = fields.String(required=True, attribute="manifest.name")
+    digest = fields.String(required=True, attribute="manifest.digest")
+    os_type = fields.String(required=True, attribute="manifest.os_type")
+    format = fields.String(required=True, attribute="manifest.format")
+    disk_size_gb = fields.Integer(required=True, attribute="manifest.disk_size_gb")
+    size_bytes = computed(fields.Integer, lambda image: _size(image["manifest"]))
+    has_kernel = computed(fields.Boolean, lambda image: image["manifest"].kernel is not None)
+    cmdline = fields.String(required=True, attribute="manifest.cmdline")
+    guest_agent = fields.Boolean(required=True, attribute="manifest.guest_agent")
+    description = fields.String(required=True, attribute="manifest.description")
+    hosts = fields.List(fields.String(), required=True)
+
+
+def blueprint(shape: Shape) -> Blueprint:
+    """The resources, in a dialect."""
+    blp = Blueprint("images", shape, "Images")
+
+    @blp.route("/images")
+    class Images(MethodView):
+        @blp.query(Paging)
+        @blp.lists("images", ImageSchema)
+        def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
+            """List the images in the store."""
+            found = images.list_all(parts().settings.images)
+            first, limit = query["offset"], query["limit"]
+            shown = [_described(session, actor, manifest) for manifest in found[first : first + limit]]
+            return Listed(shown, len(found), limit, first)
+
+        @blp.works(201, ImageSchema, Actor.must_administer)
+        @blp.upload(ImageCreation)
+        @mark("uploads")
+        def post(self, form: JSON) -> JSON:
+            """Add an image, for administrators; uploaded files may be of any size."""
+            paths: dict[str, Any] = {name: form.pop(name).path for name in ("disk", "kernel", "initrd") if name in form}
+            manifest = image_adding.add(parts().settings.images, **form, **paths, move=True)
+            return {"manifest": manifest, "hosts": []}
+
+    @blp.route("/images/<image_name>")
+    class OneImage(MethodView):
+        @blp.reads(ImageSchema)
+        def get(self, session: Session, actor: Actor, image_name: str) -> JSON:
+            """Get an image."""
+            for manifest in images.list_all(parts().settings.images):
+                if manifest.name == image_name:
+                    return _described(session, actor, manifest)
+            raise NotFound(f"image '{image_name}' not found", code="image_not_found")
+
+        @blp.works(204, None, Actor.must_administer)
+        def delete(self, image_name: str) -> None:
+            """Remove an image, for administrators; VMs made from it keep what they have."""
+            images.remove(parts().settings.images, image_name)
+
+    return blp
+
+
+def _described(session: Session, actor: Actor, manifest: Manifest) -> JSON:
+    having = [host.name for host in hosts.list_of(session, actor) if manifest.name in host.images]
+    return {"manifest": manifest, "hosts": having}
+
+
+def _size(manifest: Manifest) -> int:
+    return sum(file.size_bytes for file in (manifest.disk, manifest.kernel, manifest.initrd) if file)
