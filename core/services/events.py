@@ -94,13 +94,13 @@ def _add(session: Session, **values: Any) -> None:
 
 
 def _flush(session: Session) -> None:
-    rows = session.info.pop("events")
+    rows: list[dict[str, Any]] = session.info.pop("events")
     session.flush()
     session.execute(select(func.pg_advisory_xact_lock(_ORDER_LOCK)))
-    events = session.scalars(insert(Event).returning(Event, sort_by_parameter_order=True), rows)
-    notes = [_note(event) for event in events]
+    numbers = sorted(session.scalars(insert(Event).values(rows).returning(Event.seq)))  # drawn in the rows' order
+    notes = [row | {"seq": seq, "at": iso(row["at"])} for seq, row in zip(numbers, rows, strict=True)]
     dispatch = dispatch_of(session)
-    text = json.dumps([note.__dict__ for note in notes], separators=(",", ":"))
+    text = json.dumps(notes, separators=(",", ":"))
     after_commit(session, lambda: dispatch.publish(channels.EVENTS, text))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -12,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from core.contract.errors import Conflict, Invalid, NotFound
 from core.contract.messages import Failure
-from core.contract.states import Kind, Observed, OperationState, Status, Wanted
+from core.contract.states import LIVE, Kind, Observed, OperationState, Status, Wanted
 from core.database import violates
 from core.models import Host, Operation, Vm
 from core.models.base import JSON, now
@@ -131,12 +132,13 @@ def to_change(session: Session, actor: Actor, ref: str) -> tuple[Vm, Host]:
     """The VM, locked, and its host: the caller may change it, nothing else is under way, the host is heard of."""
     actor.must_write()
     vm = get(session, actor, ref, lock=True)
-    other = operations.live_of(session, vm)
+    seen = select(Host, Operation).outerjoin(Operation, (Operation.vm_id == vm.id) & Operation.state.in_(LIVE))
+    row: Any = session.execute(seen.where(Host.name == vm.host_name)).one()
+    host, other = row
     if other is not None:
         raise operations.busy(vm, other)
     if vm.wanted == Wanted.DELETED:
         raise Conflict(f"VM '{vm.name}' is being deleted; delete it again if that failed", code="invalid_state")
-    host = session.get_one(Host, vm.host_name)
     rules.must_be_reachable(vm, host)
     return vm, host
 
