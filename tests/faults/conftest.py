@@ -14,9 +14,14 @@ import requests
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine
 
+from agent.drivers.base import Driver, Place
+from agent.drivers.fake import FakeDriver
+from agent.drivers.qemu import QemuDriver
+from cli.fleet import vms
 from cli.fleet.fleet import Fleet
 from cli.fleet.plan import Plan
 from cli.fleet.share import Share
+from core import settings
 
 # Failures are noticed and made up for quickly, so that a test needs seconds.
 _BRISK = {
@@ -28,24 +33,36 @@ _BRISK = {
 }
 
 
-@pytest.fixture(scope="session")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """Two hosts with the fake driver, and a durable PostgreSQL: it is going to be killed."""
-    home = tmp_path_factory.mktemp("fleet") / "home"
-    images = tmp_path_factory.mktemp("images")
-    (images / "linux-default").mkdir()
-    (images / "linux-default" / "manifest.json").write_text("{}")
-    plan = Plan(
+def plan(home: Path, images: Path, hypervisor: str) -> Plan:
+    """Two hosts, and a durable PostgreSQL: it is going to be killed."""
+    return Plan(
         home=home,
         images=images,
-        hypervisors=("fake",),
+        hypervisors=(hypervisor,),
         flower=False,
         image=False,
         share=Share(vcpus=1000, memory_mb=1_000_000, disk_gb=100_000),
         environment=_BRISK,
     )
-    with Fleet(plan) as running:
-        yield running
+
+
+DRIVERS: dict[str, Callable[[Place], Driver]] = {"fake": FakeDriver, "qemu": QemuDriver}
+
+
+@pytest.fixture(scope="module")
+def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """A fleet on the driver that the module names as its HYPERVISOR. No VM outlives it."""
+    home = tmp_path_factory.mktemp("fleet") / "home"
+    images = settings.load().images
+    if request.module.HYPERVISOR == "fake":
+        images = tmp_path_factory.mktemp("images")
+        (images / "linux-default").mkdir()
+        (images / "linux-default" / "manifest.json").write_text("{}")
+    try:
+        with Fleet(plan(home, images, request.module.HYPERVISOR)) as running:
+            yield running
+    finally:
+        vms.end(vms.running(home))
 
 
 class Rig:
@@ -112,17 +129,20 @@ class Rig:
         """Every operation has ended, and the tables agree with what is on the hosts."""
         live = "SELECT count(*) FROM operations WHERE state IN ('queued', 'running')"
         self.until(lambda: self.row(live)[0] == 0, 60, "operations still live")
-        self.until(lambda: self._recorded() == self._on_disk(), 20, "tables and hosts differ")
+        self.until(lambda: self._recorded() == self._on_hosts(), 20, "tables and hosts differ")
 
     def _recorded(self) -> dict[str, str]:
         with self.engine.connect() as connection:
             rows = connection.execute(text("SELECT id, observed FROM vms WHERE deleted_at IS NULL AND reserved"))
             return {row[0]: row[1] for row in rows}
 
-    def _on_disk(self) -> dict[str, str]:
+    def _on_hosts(self) -> dict[str, str]:
+        """What a driver sees that was never told anything."""
         found = {}
-        for path in Path(self.fleet.home).glob("hosts/*/vms/*/fake-state.json"):
-            found[path.parent.name] = json.loads(path.read_text())["power"]
+        for host in self.fleet.plan.host_names:
+            place = Place(self.fleet.home / "hosts" / host / "vms", self.fleet.plan.images)
+            for seen in DRIVERS[self.fleet.plan.hypervisors[0]](place).observe_all():
+                found[seen.vm_id] = seen.state.value
         return found
 
 

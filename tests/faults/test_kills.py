@@ -12,6 +12,8 @@ import redis
 import requests
 from sqlalchemy import text
 
+HYPERVISOR = "fake"
+
 
 def test_api_killed_after_the_commit_and_before_the_hand_over(rig: Any) -> None:
     rig.create("handover")
