@@ -31,7 +31,6 @@ def make(settings: Settings) -> Limiter:
         caller_of_limits,
         application_limits=[rates],
         in_memory_fallback=[rates],
-        in_memory_fallback_enabled=True,
         storage_uri=settings.redis_url,
         storage_options=_REDIS_OPTIONS,
         strategy="sliding-window-counter",

@@ -10,7 +10,7 @@ from pathlib import Path
 from cli.image import disk, initrd, recipe, rootfs
 from cli.image.log import Log
 from core import images
-from core.contract.errors import CorralError
+from core.contract.errors import Conflict, CorralError
 from core.contract.images import Manifest, read
 
 FILES = ("vmlinuz", "release", "installed", "downloaded")
@@ -19,32 +19,43 @@ FILES = ("vmlinuz", "release", "installed", "downloaded")
 def build(store: Path, say: Callable[[str], None], *, force: bool = False) -> Manifest:
     """The image, built unless the store has one of the same recipe; `say` hears of each step.
 
-    Errors: `BuildFailed` with the end of the log.
+    Errors: `BuildFailed` with the end of the log; `Conflict` when the name is taken by an image of someone's own.
     """
-    store.mkdir(parents=True, exist_ok=True)
-    key = recipe.key()
-    with images.locked(store, recipe.NAME, say):
-        found = _existing(store)
-        if found and found.facts.get("recipe") == key and not force:
-            say(f"{recipe.NAME} is there already: {store / recipe.NAME}")
-            return found
-        log = Log(store / f"{recipe.NAME}.log", say)
-        with images.staging(store) as work:
-            manifest = _make(work, key, log)
-            with log.step("putting it into the store"):
-                images.publish(store, work / "image", manifest)
-        log.say(f"{recipe.NAME} is ready: {store / recipe.NAME}")
+    found = _existing(store, force)
+    if found is None:
+        store.mkdir(parents=True, exist_ok=True)
+        with images.locked(store, "build", say):
+            # Another process may have built it while we waited.
+            found = _existing(store, force) or _built(store, say)
+    else:
+        say(f"{recipe.NAME} is there already: {store / recipe.NAME}")
+    return found
+
+
+def _built(store: Path, say: Callable[[str], None]) -> Manifest:
+    log = Log(store / f"{recipe.NAME}.log", say)
+    with images.staging(store) as work:
+        manifest = _make(work, log)
+        with log.step("putting it into the store"), images.locked(store, images.STORE):
+            images.publish(store, work / "image", manifest)
+    log.say(f"{recipe.NAME} is ready: {store / recipe.NAME}")
     return manifest
 
 
-def _existing(store: Path) -> Manifest | None:
+def _existing(store: Path, force: bool) -> Manifest | None:
+    """The image of this recipe, if the store has it."""
+    if force:
+        return None
     try:
-        return read(store, recipe.NAME)
+        found = read(store, recipe.NAME)
     except CorralError:
         return None
+    if "recipe" not in found.facts:
+        raise Conflict(f"{recipe.NAME} is an image of your own: remove it first, or build with --force to replace it")
+    return found if found.facts["recipe"] == recipe.key() else None
 
 
-def _make(work: Path, key: str, log: Log) -> Manifest:
+def _make(work: Path, log: Log) -> Manifest:
     root, image = work / "root.tar", work / "image"
     image.mkdir()
     with log.step("fetching and installing Debian's packages"):
@@ -64,7 +75,7 @@ def _make(work: Path, key: str, log: Log) -> Manifest:
         cmdline=recipe.CMDLINE,
         guest_agent=True,
         description="Debian 12 with an SSH server and the QEMU guest agent",
-        facts={"recipe": key, **facts},
+        facts={"recipe": recipe.key(), **facts},
     )
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from core.contract.errors import CorralError
 
 TAIL_LINES = 20
+CLEAN_UP_SECONDS = 20
 
 
 class BuildFailed(CorralError):
@@ -35,39 +38,71 @@ class Log:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Announce a step, and how long it took."""
-        began = time.monotonic()
+        """Announce a step."""
         self.say(f"{name} ...")
-        self._write(f"=== {name}\n")
+        with self.path.open("a") as log:
+            log.write(f"=== {name}\n")
         yield
-        self._write(f"=== {name}: {time.monotonic() - began:.1f}s\n")
 
     def run(
         self, command: Sequence[str | Path], *, timeout: float, env: dict[str, str], stdout: IO[bytes] | None = None
     ) -> None:
-        """Run a program to its end; `BuildFailed` when it fails, or takes longer than `timeout` seconds."""
-        with self.path.open("ab") as log:
+        """Run a program to its end; `BuildFailed` when it fails, or takes longer than `timeout` seconds.
+
+        What it has to say goes to the log, and its lines "I: ... ..." (mmdebstrap's steps) to whoever waits, too.
+        """
+        with self.path.open("ab", buffering=0) as log:
             try:
-                done = subprocess.run(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=stdout or log,
-                    stderr=log,
-                    env=env,
-                    timeout=timeout,
-                    check=False,
+                process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=stdout or log, stderr=subprocess.PIPE, env=env
                 )
             except FileNotFoundError:
                 raise BuildFailed(f"{command[0]} is not installed: apt-get install it, and build again") from None
-            except subprocess.TimeoutExpired:
-                raise self._failed(f"{command[0]} did not end within {timeout:.0f} seconds") from None
-        if done.returncode:
-            raise self._failed(f"{command[0]} failed with exit code {done.returncode}")
+            late = threading.Event()
+            with _ended(process, timeout, late):
+                self._follow(process.stderr, log)
+                process.wait()
+        if late.is_set():
+            raise self._failed(f"{command[0]} did not end within {timeout:.0f} seconds")
+        if process.returncode:
+            raise self._failed(f"{command[0]} failed with exit code {process.returncode}")
+
+    def _follow(self, lines: IO[bytes] | None, log: IO[bytes]) -> None:
+        for line in lines or ():
+            log.write(line)
+            text = line.decode(errors="replace").strip()
+            if text.startswith("I: ") and text.endswith("..."):
+                self.say(f"  {text.removeprefix('I: ')}")
 
     def _failed(self, what: str) -> BuildFailed:
         tail = self.path.read_text(errors="replace").splitlines()[-TAIL_LINES:]
         return BuildFailed("\n".join([f"{what}. The end of {self.path}:", *(f"    {line}" for line in tail)]))
 
-    def _write(self, text: str) -> None:
-        with self.path.open("a") as log:
-            log.write(text)
+
+@contextmanager
+def _ended(process: subprocess.Popen[bytes], timeout: float, late: threading.Event) -> Iterator[None]:
+    """See that the process is gone afterwards: asked first, for mmdebstrap unmounts and removes what it has made."""
+
+    def give_up() -> None:
+        late.set()
+        _signal(process, signal.SIGTERM)
+
+    timer = threading.Timer(timeout, give_up)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        _signal(process, signal.SIGTERM)
+        if process.stderr:
+            process.stderr.close()
+        try:
+            process.wait(CLEAN_UP_SECONDS)
+        except subprocess.TimeoutExpired:
+            _signal(process, signal.SIGKILL)
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """No harm to one that has ended; one under sudo isn't ours to signal, and ends at its next line of output."""
+    with suppress(PermissionError):
+        process.send_signal(number)

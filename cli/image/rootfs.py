@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import pwd
 import shutil
 import subprocess
 import tarfile
@@ -53,7 +54,8 @@ def _privilege() -> tuple[list[str], str]:
     if shutil.which("newuidmap") and _succeeds(["unshare", "--user", "true"]) and _has_subids():
         return [], "unshare"
     if _succeeds(["sudo", "-n", "true"]):
-        return ["sudo", "-n", f"SOURCE_DATE_EPOCH={recipe.EPOCH}"], "root"
+        # A process of root's can't be stopped by us: it watches its own time.
+        return ["sudo", "-n", f"SOURCE_DATE_EPOCH={recipe.EPOCH}", "timeout", str(TIMEOUT_SECONDS)], "root"
     raise BuildFailed(
         "building an image takes root, or `sudo` without a password, or user namespaces: "
         "apt-get install uidmap, and see that /etc/subuid and /etc/subgid have a line for you"
@@ -61,7 +63,8 @@ def _privilege() -> tuple[list[str], str]:
 
 
 def _has_subids() -> bool:
-    return all(_succeeds(["getsubids", *flags, str(os.geteuid())]) for flags in ([], ["-g"]))
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    return all(_succeeds(["getsubids", *flags, user]) for flags in ([], ["-g"]))
 
 
 def _succeeds(command: list[str]) -> bool:

@@ -59,13 +59,13 @@ def test_health_and_the_documents_are_free(limited: World) -> None:
 
 
 @pytest.fixture
-def without_redis(settings: Settings, tmp_path: Path) -> Iterator[tuple[World, Redis]]:
+def without_redis(world: World, settings: Settings, tmp_path: Path) -> Iterator[tuple[World, Redis]]:
     """The API with a Redis of its own, which is stopped."""
     redis = Redis(tmp_path)
     redis.start()
-    world = World(replace(settings, redis_url=redis.url, rate_burst=5, rate_hourly=100))
-    yield world, redis
-    world.close()
+    own = World(replace(settings, redis_url=redis.url, rate_burst=5, rate_hourly=100))
+    yield own, redis
+    own.close()
     redis.stop()
 
 

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from werkzeug.test import Client, TestResponse
+from werkzeug.test import Client
 
 from api.app import create_app
 from api.parts import Parts
@@ -49,17 +49,17 @@ class World:
         self.parts.dispatch.redis.close()
         self.parts.engine.dispose()
 
-    def request(self, method: str, path: str, headers: dict[str, str] | None = None, **options: Any) -> TestResponse:
-        """One request; `path` below /api/v1."""
+    def request(self, method: str, path: str, headers: dict[str, str] | None = None, **options: Any) -> Any:
+        """One request; `path` below /api/v1. Returns werkzeug's TestResponse (Any: its `json` may be None)."""
         return self._client.open(f"/api/v1{path}", method=method, headers=headers or {}, **options)
 
-    def get(self, path: str, headers: dict[str, str] | None = None, **options: Any) -> TestResponse:
+    def get(self, path: str, headers: dict[str, str] | None = None, **options: Any) -> Any:
         return self.request("GET", path, headers, **options)
 
-    def post(self, path: str, headers: dict[str, str] | None = None, **options: Any) -> TestResponse:
+    def post(self, path: str, headers: dict[str, str] | None = None, **options: Any) -> Any:
         return self.request("POST", path, headers, **options)
 
-    def delete(self, path: str, headers: dict[str, str] | None = None, **options: Any) -> TestResponse:
+    def delete(self, path: str, headers: dict[str, str] | None = None, **options: Any) -> Any:
         return self.request("DELETE", path, headers, **options)
 
     def caller(self, role: str = "user", *, access: str = "full") -> Caller:
@@ -124,7 +124,7 @@ class World:
             return vm.id
 
 
-def problem(answer: TestResponse) -> tuple[int, str]:
+def problem(answer: Any) -> tuple[int, str]:
     """The status and the word of an error, in either shape, which is checked."""
     body = answer.get_json()
     if "status" in body:

@@ -150,9 +150,25 @@ def test_a_lock_file_from_before_a_reboot_does_not_stop_postgres(own_postgres: P
     lock = own_postgres.working_folder / "postmaster.pid"
     text = lock.read_text().splitlines()
     own_postgres.stop()
-    lock.write_text("\n".join([str(os.getpid()), *text[1:]]) + "\n")
-    own_postgres.start()
+    with subprocess.Popen(["sleep", "60"], user=lock.parent.stat().st_uid) as bystander:
+        lock.write_text("\n".join([str(bystander.pid), *text[1:]]) + "\n")
+        own_postgres.start()
+        bystander.kill()
     assert own_postgres.answers()
+
+
+@pytest.mark.parametrize("make", [Postgres, Redis])
+def test_a_server_that_a_lost_supervisor_left_behind_gives_way(
+    tmp_path: Path, make: type[Postgres] | type[Redis]
+) -> None:
+    left, server = make(tmp_path), make(tmp_path)
+    left.start()
+    server.start()
+    try:
+        assert not left.alive
+        assert server.answers()
+    finally:
+        server.stop()
 
 
 def test_an_interrupted_initdb_is_begun_anew(own_postgres: Postgres) -> None:

@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -54,7 +55,7 @@ class Up:
 
     def ended(self) -> int:
         """Reads all that it prints until it has ended by itself; the exit code."""
-        self.printed += self.process.communicate(timeout=30)[0]
+        self.printed += self.process.communicate(timeout=40)[0]
         return self.process.returncode
 
     def credentials(self) -> dict[str, str]:
@@ -67,13 +68,31 @@ class Up:
         return psutil.Process(self.process.pid).children(recursive=True)
 
 
+Start = Callable[..., Up]
+
+
 @pytest.fixture
-def up(tmp_path: Path) -> Iterator[Up]:
-    running = Up(tmp_path / "home")
+def start() -> Iterator[Start]:
+    """Starts one as often as asked; none outlives the test."""
+    started: list[Up] = []
+
+    def start_one(home: Path, *options: str, **environment: str) -> Up:
+        started.append(Up(home, *options, **environment))
+        return started[-1]
+
+    yield start_one
+    for each in started:
+        if each.process.poll() is None:
+            each.process.send_signal(signal.SIGTERM)
+        each.ended()
+
+
+@pytest.fixture
+def up(tmp_path: Path, start: Start) -> Up:
+    """One that is ready."""
+    running = start(tmp_path / "home")
     running.until(READY)
-    yield running
-    if running.process.poll() is None:
-        running.end(signal.SIGTERM)
+    return running
 
 
 def hosts(credentials: dict[str, str]) -> requests.Response:
@@ -90,21 +109,21 @@ def test_a_signal_stops_all_of_it_and_it_exits_0(up: Up, number: signal.Signals)
     assert not [child for child in children if child.is_running()]
 
 
-def test_credentials_are_private_work_and_stay_the_same(up: Up) -> None:
+def test_credentials_are_private_work_and_stay_the_same(up: Up, start: Start) -> None:
     first = up.credentials()
     assert (up.home / "credentials.json").stat().st_mode & 0o777 == 0o600
     assert (up.home / "environment").stat().st_mode & 0o777 == 0o600
     assert set(first) == {"url", "flower_url", "username", "password", "api_key"}
     assert hosts(first).status_code == 200
     up.end()
-    again = Up(up.home)
+    again = start(up.home)
     again.until(READY)
     second = again.credentials()
     assert hosts(second).status_code == 200
     assert {**second, "url": first["url"]} == first
     (up.home / "credentials.json").unlink()
     again.end()
-    renewed = Up(up.home)
+    renewed = start(up.home)
     renewed.until(READY)
     assert hosts(renewed.credentials()).status_code == 200
     renewed.end()
@@ -132,39 +151,40 @@ def test_the_printed_lines_work_when_pasted(up: Up) -> None:
     assert [vm["name"] for vm in answers[3]["data"]] == ["web"]
 
 
-def test_after_kill_9_of_everything_the_next_one_starts_well(up: Up) -> None:
-    for process in [psutil.Process(up.process.pid), *up.children()]:
-        process.kill()
+def test_after_kill_9_of_everything_the_next_one_starts_well(up: Up, start: Start) -> None:
+    for process in [*up.children(), psutil.Process(up.process.pid)]:
+        with suppress(psutil.NoSuchProcess):  # a child may go with its parent
+            process.kill()
     up.ended()
-    again = Up(up.home)
+    again = start(up.home)
     again.until(READY)
     assert again.end() == 0
 
 
-def test_a_second_one_in_the_same_home_is_refused(up: Up) -> None:
-    second = Up(up.home)
+def test_a_second_one_in_the_same_home_is_refused(up: Up, start: Start) -> None:
+    second = start(up.home)
     assert second.ended() == 1
     assert f"runs in {up.home} already (process {up.process.pid})" in second.printed
 
 
-def test_a_taken_port_is_named_with_its_variable(tmp_path: Path) -> None:
+def test_a_taken_port_is_named_with_its_variable(tmp_path: Path, start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        refused = Up(tmp_path / "home", CORRAL_PORT=str(port))
+        refused = start(tmp_path / "home", CORRAL_PORT=str(port))
         assert refused.ended() == 1
     assert f"port {port} is taken by another program: set CORRAL_PORT" in refused.printed
 
 
-def test_what_fails_at_its_start_is_shown_with_the_end_of_its_log(tmp_path: Path) -> None:
-    failed = Up(tmp_path / "home", "--hypervisor", "abacus")
+def test_what_fails_at_its_start_is_shown_with_the_end_of_its_log(tmp_path: Path, start: Start) -> None:
+    failed = start(tmp_path / "home", "--hypervisor", "abacus")
     assert failed.ended() == 1
     assert re.search(r"host-[ab] ended at its start \(exit code 2\)", failed.printed)
     assert "invalid choice: 'abacus'" in failed.printed
 
 
-def test_given_servers_are_used(tmp_path: Path, database_url: str, redis_url: str) -> None:
+def test_given_servers_are_used(tmp_path: Path, database_url: str, redis_url: str, start: Start) -> None:
     given = database_url.replace("+psycopg2", "")
-    running = Up(tmp_path / "home", DATABASE_URL=given, REDIS_URL=redis_url)
+    running = start(tmp_path / "home", DATABASE_URL=given, REDIS_URL=redis_url)
     running.until(READY)
     assert hosts(running.credentials()).status_code == 200
     assert not (tmp_path / "home" / "postgres").exists()
@@ -172,7 +192,7 @@ def test_given_servers_are_used(tmp_path: Path, database_url: str, redis_url: st
     assert running.end() == 0
 
 
-def test_a_fleet_brings_back_what_dies(fleet: Fleet) -> None:
+def test_a_fleet_brings_back_what_dies(fleet: Fleet, start: Start) -> None:
     former = fleet.process("api").pid
     fleet.kill("api", hold=True)
     with pytest.raises(requests.ConnectionError):

@@ -19,17 +19,20 @@ from cli.fleet import vms
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
     """Two VMs that run, one that does not, by real QEMU processes without a guest."""
+    bystander = subprocess.Popen(["sleep", "60"])
     for host, vm_id, name in (("host-b", "v2", "web"), ("host-a", "v1", "db"), ("host-a", "v3", "off")):
         folder = tmp_path / "hosts" / host / "vms" / vm_id
         folder.mkdir(parents=True)
         (folder / "vm.json").write_text(json.dumps({"spec": {"name": name}}))
         if name == "off":
-            (folder / "qemu.pid").write_text(f"{os.getpid()}\n")  # a former one's, meanwhile another's number
+            (folder / "qemu.pid").write_text(f"{bystander.pid}\n")  # a former one's, meanwhile another's number
         else:
             machine = ["qemu-system-x86_64", "-machine", "none", "-display", "none", "-nodefaults", "-daemonize"]
             subprocess.run([*machine, "-pidfile", str(folder / "qemu.pid")], check=True, timeout=20)
     yield tmp_path
     vms.end(vms.running(tmp_path), grace=0)
+    bystander.kill()
+    bystander.wait()
 
 
 def test_running_vms_are_known_by_host_and_name(home: Path) -> None:

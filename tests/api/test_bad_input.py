@@ -1,0 +1,253 @@
+"""Every field of every body: missing, null, of the wrong type, empty, too long, negative, huge, not text at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from tests.api.world import VBOX_VM, Caller, World, problem
+
+Fields = Mapping[str, tuple[Sequence[Any], bool]]
+MISSING = object()
+NAMES = ["", " ", "a b", "a/b", "../x", "-x", ".x", "é", "名前", "a\n", "a" * 64, 7, 1.5, True, [], {}]
+TEXTS = ["x" * 200_000, "a\0b", "\ud800", 7, True, [], {}]
+WORDS = ["", "x", "LINUX", 1, True, [], {}]
+NUMBERS = [-1, 0, 1.5, "2", "", True, [], {}, 2**31, 2**63, 10**400, float("nan"), float("inf")]
+FLAGS: list[Any] = ["true", "", 0, 1, [], {}]
+OBJECTS = [[], "x", 1, True, {"unknown": 1}]
+
+VM: Fields = {
+    "name": (NAMES, True),
+    "os_type": (WORDS, False),
+    "vcpus": ([*NUMBERS, 17], False),
+    "memory_mb": ([*NUMBERS, 127, 65537], False),
+    "template": (NAMES, False),
+    "network_config": (OBJECTS, False),
+    "network_config.bridge": ([*TEXTS, "", "b" * 16], False),
+    "network_config.ip": ([*TEXTS, "", "192.168.0.256", "1", "::g"], False),
+    "storage_config": (OBJECTS, False),
+    "storage_config.disk_size_gb": ([*NUMBERS, 2049], False),
+    "storage_config.disk_type": (WORDS, False),
+    "hypervisor": ([*WORDS, "xen"], False),
+    "host": (NAMES, False),
+}
+VBOX: Fields = {
+    "name": (NAMES, True),
+    "os_type": (["", "a b", "é", "x" * 65, 1, [], {}], False),
+    "memory_mb": ([*NUMBERS, 127, 65537], False),
+    "cpus": ([*NUMBERS, 17], False),
+    "storage_gb": ([*NUMBERS, 2049], False),
+    "network": ([[], "x", 1, {"adapter9": {}}, {"adapter1": []}, {"adapter1": {"unknown": 1}}], False),
+    "storage_controllers": ([{}, "x", [1], [{}], [{"name": "", "type": "sata"}], [{"name": "x"}] * 9], False),
+    "hypervisor": (WORDS, False),
+    "host": (NAMES, False),
+}
+STOP: Fields = {"force": (FLAGS, False), "timeout_seconds": ([-1, 1.5, "2", True, [], 3601, 10**400], False)}
+EXECUTION: Fields = {
+    "command": (["", *TEXTS], True),
+    "timeout_seconds": ([*NUMBERS, 3601], False),
+    "working_directory": (["", *TEXTS], False),
+    "environment": (["x", [], 1, {"": "x"}, {"a b": "x"}, {"A": 1}, {"A": None}, {"A": "\0"}, {"\ud800": "x"}], False),
+}
+SNAPSHOT: Fields = {"name": (NAMES, True), "description": (TEXTS, False), "include_memory": (FLAGS, False)}
+VBOX_SNAPSHOT: Fields = {"name": (NAMES, True), "description": (TEXTS, False), "include_ram": (FLAGS, False)}
+START: Fields = {"headless": (FLAGS, False), "gui": (FLAGS, False)}
+RESTORE: Fields = {"start_vm": (FLAGS, False)}
+KEY: Fields = {
+    "name": (["", *TEXTS], True),
+    "access": (WORDS, False),
+    "expires_at": (["", "x", "tomorrow", 1, 1e300, "0001-01-01T00:00:00+23:59", "2001-01-01T00:00:00Z", [], {}], False),
+}
+REGISTRATION: Fields = {
+    "username": ([*TEXTS, "", " ", "a b", "é", "-x", "u" * 65], True),
+    "password": ([*TEXTS, "", "short", "p" * 257], True),
+    "role": (["", "root", 1, [], {}], False),
+}
+LOGIN: Fields = {"username": (TEXTS, True), "password": (TEXTS, True)}
+
+# Dialect, path, a good body, its fields with what is wrong for each and whether it is required.
+BODIES: list[tuple[str, str, dict[str, Any], Fields]] = [
+    ("microvm", "/vms", {"name": "bad-input"}, VM),
+    ("vboxmcp", "/vms", VBOX_VM, VBOX),
+    ("microvm", "/vms/{vm}/stop", {}, STOP),
+    ("vboxmcp", "/vms/{vm}/stop", {}, STOP),
+    ("microvm", "/vms/{vm}/restart", {}, STOP),
+    ("vboxmcp", "/vms/{vm}/start", {}, START),
+    ("microvm", "/vms/{vm}/execute", {"command": "true"}, EXECUTION),
+    ("vboxmcp", "/vms/{vm}/execute", {"command": "true"}, EXECUTION),
+    ("microvm", "/vms/{vm}/snapshots", {"name": "s"}, SNAPSHOT),
+    ("vboxmcp", "/vms/{vm}/snapshots", {"name": "s"}, VBOX_SNAPSHOT),
+    ("vboxmcp", "/vms/{vm}/snapshots/s/restore", {}, RESTORE),
+    ("microvm", "/keys", {"name": "k"}, KEY),
+    ("vboxmcp", "/keys", {"name": "k"}, KEY),
+    ("microvm", "/auth/register", {"username": "bad-input", "password": "12345678"}, REGISTRATION),
+    ("microvm", "/auth/login", {"username": "bad-input", "password": "12345678"}, LOGIN),
+]
+REFUSED = {"microvm": [(400, "bad_request"), (422, "validation_error")], "vboxmcp": [(400, "invalid_request")]}
+
+
+def _wrong(good: dict[str, Any], fields: Fields) -> Iterator[tuple[str, Any, Any]]:
+    for field, (values, required) in fields.items():
+        nullable = field in ("expires_at", "working_directory", "start_vm")
+        for value in [*values, *([] if nullable else [None]), *([MISSING] if required else [])]:
+            yield field, value, _with(good, field, value)
+    yield "unknown", 1, {**good, "unknown": 1}
+
+
+def _with(good: dict[str, Any], field: str, value: Any) -> dict[str, Any]:
+    outer, _, inner = field.partition(".")
+    if inner:
+        return {**good, outer: {inner: value}}
+    return {name: v for name, v in {**good, field: value}.items() if v is not MISSING}
+
+
+@pytest.fixture(scope="module")
+def caller(world: World) -> Caller:
+    return world.caller()
+
+
+@pytest.fixture(scope="module")
+def vm(world: World, caller: Caller) -> str:
+    return world.add_vm(caller, observed="running", wanted="running")
+
+
+@pytest.mark.parametrize(("dialect", "path", "good", "fields"), BODIES, ids=[f"{b[0]} {b[1]}" for b in BODIES])
+def test_each_wrong_field_is_refused_and_named(
+    world: World,
+    caller: Caller,
+    vm: str,
+    dialect: str,
+    path: str,
+    good: dict[str, Any],
+    fields: Fields,
+) -> None:
+    for field, value, body in _wrong(good, fields):
+        text = json.dumps(body)
+        answer = world.post(path.format(vm=vm), caller.headers(dialect), data=text, content_type="application/json")
+        assert problem(answer) in REFUSED[dialect], (field, str(value)[:50], answer.text[:300])
+        if answer.status_code == 422:
+            named = [detail["field"] for detail in answer.json["details"]]
+            assert any(name == field or name.startswith(f"{field}.") for name in named), (field, value, named)
+
+
+def test_the_documents_own_words(world: World, caller: Caller) -> None:
+    small = world.post("/vms", caller.bearer, json={"name": "x", "memory_mb": 64, "vcpus": 17})
+    assert small.status_code == 422
+    assert small.json == {
+        "error": "validation_error",
+        "message": "Request validation failed",
+        "details": [
+            {"field": "vcpus", "error": "must be between 1 and 16"},
+            {"field": "memory_mb", "error": "must be at least 128"},
+        ],
+    }
+
+
+QUERIES = {
+    "limit": ["0", "101", "-1", "x", "", "1.5", "9" * 400, "%00"],
+    "offset": ["-1", "x", "2147483648", "9" * 400],
+    "status": ["x", "", "RUNNING"],
+    "os_type": ["x", ""],
+    "sort": ["x", "", "id; DROP TABLE vms"],
+    "order": ["x", "up"],
+}
+
+
+@pytest.mark.parametrize("field", QUERIES)
+def test_each_wrong_query_is_422(world: World, caller: Caller, field: str) -> None:
+    for value in QUERIES[field]:
+        answer = world.get(f"/vms?{field}={value}", caller.bearer)
+        assert problem(answer) == (422, "validation_error"), value
+        assert answer.json["details"][0]["field"] == field
+
+
+def test_wrong_queries_of_operations(world: World, caller: Caller) -> None:
+    for query in ("vm=%00", "state=x", "kind=x", "limit=0", "vm=" + "x" * 201):
+        assert problem(world.get(f"/operations?{query}", caller.bearer)) == (422, "validation_error"), query
+        assert problem(world.get(f"/operations?{query}", caller.key)) == (400, "invalid_request"), query
+    for timeout in ("-1", "x", "3601", "9" * 400):
+        assert world.get(f"/operations/op-1/wait?timeout={timeout}", caller.bearer).status_code == 422, timeout
+
+
+NOT_JSON = [b"{", b"[" * 200_000, b"\xff\xfe", b"nul", b"{'a': 1}", b'{"name": ' + b"9" * 5000 + b"}", b'{"a": 1} x']
+NOT_OBJECTS = [b"[]", b"null", b'"x"', b"1", b"true"]
+
+
+@pytest.mark.parametrize("dialect", ["microvm", "vboxmcp"])
+def test_bodies_that_are_no_json_objects(world: World, caller: Caller, dialect: str) -> None:
+    headers = caller.headers(dialect)
+    malformed = {"microvm": (400, "bad_request"), "vboxmcp": (400, "invalid_request")}
+    for data in NOT_JSON:
+        answer = world.post("/vms", headers, data=data, content_type="application/json")
+        assert problem(answer) == malformed[dialect], data[:20]
+    for data in NOT_OBJECTS:
+        answer = world.post("/vms", headers, data=data, content_type="application/json")
+        assert problem(answer) in REFUSED[dialect], data
+
+
+@pytest.mark.parametrize("dialect", ["microvm", "vboxmcp"])
+def test_a_body_of_another_type_is_415_and_a_huge_one_413(world: World, caller: Caller, dialect: str) -> None:
+    headers = caller.headers(dialect)
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""):
+        answer = world.post("/vms", headers, data=b'{"name": "x"}', content_type=kind)
+        assert problem(answer) == (415, "unsupported_media_type"), kind
+    huge = json.dumps({"name": "x" * (1 << 20)}).encode()
+    answer = world.post("/vms", headers, data=huge, content_type="application/json")
+    assert problem(answer) == (413, "payload_too_large")
+
+
+ODD_NAMES = [
+    "a b",
+    "é",
+    "名",
+    "%00",
+    "a%00b",
+    "%ed%a0%80",
+    "%ff",
+    "x" * 5000,
+    "..",
+    "%2e%2e%2fetc",
+    "a%2fb",
+    "'; --",
+    "%0a",
+]
+
+
+@pytest.mark.parametrize("dialect", ["microvm", "vboxmcp"])
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_names_that_nothing_has_are_404(world: World, caller: Caller, dialect: str, name: str) -> None:
+    headers = caller.headers(dialect)
+    for method, path in (
+        ("GET", f"/vms/{name}"),
+        ("DELETE", f"/vms/{name}"),
+        ("POST", f"/vms/{name}/start"),
+        ("GET", f"/operations/{name}"),
+        ("GET", f"/hosts/{name}"),
+        ("DELETE", f"/keys/{name}"),
+    ):
+        status, word = problem(world.request(method, path, headers))
+        assert status in (404, 405), path
+        assert word in ("not_found", "vm_not_found", "method_not_allowed")
+
+
+def test_unknown_template_host_and_hypervisor(world: World, caller: Caller) -> None:
+    for field, value in (("template", "no-such-image"), ("host", "no-such-host")):
+        answer = world.post("/vms", caller.bearer, json={"name": "x", field: value})
+        assert problem(answer) == (400, "bad_request")
+        assert answer.json["details"]["field"] == field
+        assert value in answer.json["details"]["issue"]
+    answer = world.post("/vms", caller.bearer, json={"name": "x", "hypervisor": "qemu"})
+    assert problem(answer) == (409, "conflict")
+    assert answer.json["details"]["rejected"] == [{"host": "host-a", "reason": "does not offer qemu"}]
+    answer = world.post("/vms", caller.key, json={**VBOX_VM, "hypervisor": "qemu"})
+    assert problem(answer) == (409, "insufficient_resources")
+
+
+@pytest.mark.parametrize("header", ["Idempotency-Key", "Prefer", "X-Request-ID"])
+def test_odd_headers_do_no_harm(world: World, caller: Caller, header: str) -> None:
+    for value in ("", " ", "x" * 4000, "\xe9", "wait=-1", "wait=" + "9" * 400, "a b", "wait=x, respond-async"):
+        answer = world.post("/keys", caller.bearer | {header: value}, json={"name": "k"})
+        assert answer.status_code in (201, 400), (value, answer.text)

@@ -1,0 +1,59 @@
+"""Health tells the truth, and tells it within a second whatever is wrong."""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import replace
+
+from sqlalchemy import delete, update
+
+from core.models import Host
+from core.models.base import now
+from core.settings import Settings
+from tests.api.world import World
+
+WORDS = ("api", "database", "cloud_hypervisor", "network")
+
+
+def test_healthy_while_everything_works(world: World) -> None:
+    body = world.get("/health").json
+    assert set(body) == {"status", "timestamp", "version", "components", "uptime_seconds"}
+    assert set(WORDS) <= set(body["components"])
+    assert (body["components"]["database"], body["components"]["redis"]) == ("healthy", "healthy")
+    assert body["components"]["cloud_hypervisor"] == "absent"
+    assert world.get("/health", world.caller().key).json["status"] == "success"
+
+
+def test_hosts_that_are_silent_or_broken_are_told(world: World) -> None:
+    broken = {"name": "cloud-hypervisor", "healthy": False, "problem": "no KVM", "capabilities": []}
+    world.add_host("host-broken", drivers=[broken])
+    body = world.get("/health").json
+    assert (body["components"]["cloud_hypervisor"], body["status"]) == ("unhealthy", "degraded")
+    with world.parts.transaction() as session:
+        session.execute(update(Host).where(Host.name == "host-broken").values(silent_since=now()))
+    body = world.get("/health").json
+    assert (body["components"]["cloud_hypervisor"], body["components"]["network"]) == ("absent", "degraded")
+    with world.parts.transaction() as session:
+        session.execute(delete(Host).where(Host.name == "host-broken"))
+
+
+def test_servers_that_take_connections_and_are_mute(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        world = World(
+            replace(
+                settings,
+                database_url=f"postgresql+psycopg2://x:y@127.0.0.1:{port}/x",
+                redis_url=f"redis://127.0.0.1:{port}/0",
+            )
+        )
+        try:
+            for _ in range(4):  # more checks than there are threads for those that hang
+                begun = time.monotonic()
+                body = world.get("/health").json
+                assert time.monotonic() - begun < 1
+                assert body["status"] == "unhealthy"
+                assert (body["components"]["database"], body["components"]["redis"]) == ("unhealthy", "unhealthy")
+        finally:
+            world.close()

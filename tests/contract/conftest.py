@@ -1,0 +1,112 @@
+"""A bench for each driver: VMs of its own in a folder of its own, and all of them gone afterwards."""
+
+from __future__ import annotations
+
+import importlib
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import pytest
+
+from agent.drivers.base import Driver, ExecRequest, ExecResult, Guest, Place, Snapshots
+from agent.drivers.registry import CLASSES
+from core import settings
+from core.contract.images import MANIFEST
+from core.contract.messages import ImageRef, Observation, VmSpec
+
+IMAGE = "linux-default"
+DRIVERS = ("fake", "qemu")
+
+
+class EveryVerb(Driver, Snapshots, Guest, Protocol):
+    """What the drivers of today offer: all there is."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One driver under test. `quick` is long enough for a boot on a slow machine."""
+
+    name: str
+    place: Place
+    quick: float = 100.0
+
+    def new_driver(self) -> EveryVerb:
+        """An object that remembers nothing."""
+        module, _, kind = CLASSES[self.name].rpartition(".")
+        driver: EveryVerb = getattr(importlib.import_module(module), kind)(self.place)
+        return driver
+
+    def spec(self, name: str = "web") -> VmSpec:
+        """A small VM that nobody made yet. The fake is slow enough there to be cancelled."""
+        return VmSpec(
+            id=str(uuid.uuid4()),
+            name=name,
+            hypervisor=self.name,
+            os_type="linux",
+            vcpus=1,
+            memory_mb=256,
+            disk_gb=4,
+            image=ImageRef(IMAGE, ""),
+            hardware={"fake": {"slow": {"create": 0.1, "start": 0.1}}},
+        )
+
+    def clear(self) -> None:
+        """Deletes every VM there is."""
+        driver = self.new_driver()
+        for seen in driver.observe_all():
+            driver.delete(self.spec_of(seen), self.quick)
+
+    def spec_of(self, seen: Observation) -> VmSpec:
+        """Enough of a spec to delete what was seen."""
+        return VmSpec(seen.vm_id, "left", self.name, "linux", 1, 256, 4)
+
+    def run(self, vm: VmSpec, command: str, timeout: float = 30.0) -> ExecResult:
+        """One command in its guest."""
+        return self.new_driver().execute(vm, ExecRequest(command, timeout))
+
+
+def silent(step: str, percent: int | None) -> None:
+    """Nobody listens and nobody cancels."""
+
+
+@pytest.fixture(scope="session", params=DRIVERS)
+def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """The driver under test; no VM of it outlives the tests."""
+    images = settings.load().images
+    if request.param != "fake" and not (images / IMAGE / MANIFEST).exists():
+        pytest.fail(f"there is no image '{IMAGE}' in {images}: run `make image` first")
+    made = Bench(request.param, Place(tmp_path_factory.mktemp(request.param) / "vms", images))
+    yield made
+    made.clear()
+
+
+@pytest.fixture
+def driver(bench: Bench) -> EveryVerb:
+    """A driver object that has seen nothing."""
+    return bench.new_driver()
+
+
+@pytest.fixture
+def vm(bench: Bench) -> Iterator[VmSpec]:
+    """A VM that was made and not started."""
+    spec = bench.spec()
+    bench.new_driver().create(spec, silent, bench.quick)
+    yield spec
+    bench.new_driver().delete(spec, bench.quick)
+
+
+@pytest.fixture(scope="session")
+def shared(bench: Bench) -> VmSpec:
+    """One VM for all tests that need a guest; see `running`."""
+    spec = bench.spec("shared")
+    bench.new_driver().create(spec, silent, bench.quick)
+    return spec
+
+
+@pytest.fixture
+def running(bench: Bench, shared: VmSpec) -> VmSpec:
+    """The shared VM, running, whatever the test before did to it."""
+    bench.new_driver().start(shared, silent, bench.quick)
+    return shared

@@ -1,0 +1,111 @@
+"""Commands in a real guest."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.drivers.base import Place
+from agent.guest import qga
+from agent.guest.commands import OUTPUT_LIMIT
+from core.contract.errors import DriverFailure, GuestTimeout
+from core.contract.messages import VmSpec
+
+if TYPE_CHECKING:
+    from tests.qemu.conftest import Run
+
+
+def test_the_two_outputs_are_apart_and_binary_safe(run: Run) -> None:
+    done = run("cat; printf 'e\\377' >&2; exit 3", stdin=b"a\x00\xff\n\r")
+    assert (done.exit_code, done.stdout, done.stderr) == (3, b"a\x00\xff\n\r", b"e\xff")
+
+
+def test_environment_and_folder_reach_the_shell(run: Run) -> None:
+    done = run(
+        'printf "%s|%s|%s|%s" "$A" "$PWD" "$HOME" "$#"', environment={"A": "b  'c'\n$d"}, working_directory="/usr/lib"
+    )
+    assert done.stdout == b"b  'c'\n$d|/usr/lib|/root|0"
+
+
+def test_a_folder_that_is_not_there_is_no_failure_of_the_command(run: Run) -> None:
+    with pytest.raises(DriverFailure, match="/no/such") as failure:
+        run("true", working_directory="/no/such")
+    assert failure.value.code == "invalid_request"
+    assert run("exit 125").exit_code == 125
+
+
+@pytest.mark.parametrize("bad", [{"environment": {"A=B": "c"}}, {"environment": {"A": "\0"}}])
+def test_what_no_process_can_have_is_refused(run: Run, bad: dict[str, object]) -> None:
+    with pytest.raises(DriverFailure) as failure:
+        run("true", **bad)
+    assert failure.value.code == "invalid_request"
+
+
+def test_a_command_too_long_is_refused_with_the_limit(run: Run) -> None:
+    assert run(f": {'x' * 90_000}; echo long").stdout == b"long\n"
+    with pytest.raises(DriverFailure, match="100000"):
+        run(f": {'x' * 100_000}")
+
+
+def test_a_signal_is_told_as_a_shell_tells_it(run: Run) -> None:
+    assert run("kill -9 $$").exit_code == 128 + 9
+
+
+def test_output_beyond_the_limit_is_cut_and_says_so(run: Run) -> None:
+    done = run(f"head -c {OUTPUT_LIMIT + 1000} /dev/zero")
+    assert (done.exit_code, len(done.stdout), done.truncated) == (0, OUTPUT_LIMIT, True)
+
+
+def test_past_the_timeout_nothing_of_it_is_alive_wherever_it_went(run: Run) -> None:
+    began = time.monotonic()
+    with pytest.raises(GuestTimeout):
+        run("setsid sleep 4001 & (setsid -f sleep 4002 >/dev/null 2>&1 &) ; env -i sleep 4003", timeout=2.0)
+    assert time.monotonic() - began < 15
+    assert run("pgrep -c -f 'sleep 400[123]$'").stdout == b"0\n"
+
+
+def test_without_cgroups_its_mark_is_enough(run: Run) -> None:
+    hide = "mount -t tmpfs none /sys/fs/cgroup"
+    assert run(hide).exit_code == 0
+    try:
+        with pytest.raises(GuestTimeout):
+            run("setsid -f sleep 4004 >/dev/null 2>&1; sleep 4005", timeout=2.0)
+        assert run("pgrep -c -f 'sleep 400[45]$'").stdout == b"0\n"
+        assert b"corral" not in run("ls /sys/fs/cgroup").stdout
+    finally:
+        run("umount /sys/fs/cgroup")
+
+
+def test_a_child_that_keeps_the_output_open_is_waited_for_and_one_that_does_not_is_left(run: Run) -> None:
+    with pytest.raises(GuestTimeout):
+        run("sleep 4006 & echo started", timeout=1.5)
+    assert run("sleep 4007 >/dev/null 2>&1 & echo started").stdout == b"started\n"
+    with pytest.raises(GuestTimeout):
+        run("sleep 4008", timeout=1.0)
+    assert run("pgrep -a -f 'sleep 400[678]$' | cut -d' ' -f2-").stdout == b"sleep 4007\n"
+    run("pkill -f 'sleep 4007$'")
+
+
+def test_more_commands_than_cgroups_made_ahead(run: Run) -> None:
+    for number in range(20):
+        assert run(f"echo {number}; cat /proc/self/cgroup").stdout.startswith(f"{number}\n0::/corral/".encode())
+    assert int(run("ls -d /sys/fs/cgroup/corral/*/ | wc -l").stdout) <= 40
+
+
+def test_what_a_broken_exchange_left_behind_is_skipped(place: Place, running: VmSpec, run: Run) -> None:
+    folder = place.vms / running.id
+    for rubbish in (b'{"execute": "guest-ping"}\n', b'{"execute": "guest-', b'{"execute": "guest-info"}\n' * 20):
+        with qga._Channel(folder, 5.0) as channel:
+            channel.send([rubbish], time.monotonic() + 5)
+        assert run("echo clean").stdout == b"clean\n"
+
+
+def test_an_agent_that_is_gone_is_a_timeout_and_not_a_hang(run: Run) -> None:
+    run("(sleep 0.5; systemctl stop qemu-guest-agent; sleep 8; systemctl start qemu-guest-agent) >/dev/null 2>&1 &")
+    began = time.monotonic()
+    with pytest.raises(DriverFailure):
+        run("sleep 30", timeout=3.0)
+    assert time.monotonic() - began < 45
+    assert run("echo back", timeout=60.0).stdout == b"back\n"

@@ -1,0 +1,112 @@
+"""Real machines: started, found again, crashed, cut."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent import sockets
+from agent.drivers.base import Place
+from agent.drivers.qemu import QemuDriver
+from core.contract.errors import DriverFailure, GuestTimeout
+from core.contract.messages import VmSpec
+from core.contract.states import Observed
+
+if TYPE_CHECKING:
+    from tests.qemu.conftest import Run
+
+LONG = 100.0
+
+
+def silent(step: str, percent: int | None) -> None:
+    """Nobody listens."""
+
+
+def test_without_qemu_the_probe_says_what_to_install(driver: QemuDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    healthy = driver.probe()
+    assert healthy.healthy
+    assert healthy.acceleration in {"kvm", "tcg"}
+    assert healthy.version[0].isdigit()
+    monkeypatch.setenv("PATH", "/nowhere")
+    health = driver.probe()
+    assert not health.healthy
+    assert "apt-get install qemu-system-x86 qemu-utils" in health.problem
+
+
+def test_two_starts_at_once_are_one_process(place: Place, vm: VmSpec) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        starts = [pool.submit(QemuDriver(place).start, vm, silent, LONG) for _ in range(2)]
+    assert len({start.result().pid for start in starts}) == 1
+
+
+def test_a_machine_outlives_its_agent_and_is_found_again(driver: QemuDriver, place: Place, vm: VmSpec) -> None:
+    agent = f"""
+from pathlib import Path
+from agent.drivers.base import Place
+from agent.drivers.qemu import QemuDriver
+from core.contract.messages import ImageRef, VmSpec
+place = Place(Path({str(place.vms)!r}), Path({str(place.images)!r}))
+def progress(step, percent):
+    if step == "waiting for the guest":
+        print("booting", flush=True)
+QemuDriver(place).start({vm!r}, progress, 100.0)
+"""
+    with subprocess.Popen([sys.executable, "-c", agent], stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == b"booting\n"
+        running.kill()
+    half_started = driver.observe(vm.id)
+    assert half_started.state is Observed.RUNNING
+    started = driver.start(vm, silent, LONG)
+    assert started.pid == half_started.pid
+
+
+def test_a_killed_machine_has_crashed_and_starts_again(driver: QemuDriver, running: VmSpec) -> None:
+    pid = driver.observe(running.id).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    wait_for(driver, running, Observed.CRASHED)
+    assert "QEMU" in (driver.observe(running.id).reason or "")
+    assert driver.start(running, silent, LONG).state is Observed.RUNNING
+
+
+def test_a_guest_that_powers_itself_off_is_stopped(driver: QemuDriver, running: VmSpec, run: Run) -> None:
+    run("(sleep 0.5; sync; echo o >/proc/sysrq-trigger) >/dev/null 2>&1 &")
+    wait_for(driver, running, Observed.STOPPED)
+
+
+def test_the_console_is_logged_and_can_be_connected_to(driver: QemuDriver, place: Place, running: VmSpec) -> None:
+    with sockets.connect(driver.console(running.id), 5.0) as console:
+        console.settimeout(20.0)
+        console.sendall(b"\n")
+        assert console.recv(100)
+    assert (place.vms / running.id / "console.log").stat().st_size > 0
+
+
+def test_what_qemu_says_is_in_the_failure_and_the_vm_stays_off(driver: QemuDriver, vm: VmSpec) -> None:
+    impossible = VmSpec(vm.id, vm.name, "qemu", "linux", 1, 10**8, vm.disk_gb, vm.image)
+    with pytest.raises(DriverFailure, match=r"QEMU did not start: .*memory"):
+        driver.start(impossible, silent, LONG)
+    assert driver.observe(vm.id).state is Observed.STOPPED
+
+
+def test_a_guest_that_is_too_slow_is_switched_off_again(driver: QemuDriver, vm: VmSpec) -> None:
+    with pytest.raises(GuestTimeout, match="console ends with"):
+        driver.start(vm, silent, 1.5)
+    seen = driver.observe(vm.id)
+    assert (seen.state, seen.pid) == (Observed.STOPPED, None)
+
+
+def wait_for(driver: QemuDriver, vm: VmSpec, state: Observed) -> None:
+    """Within a few seconds."""
+    deadline = time.monotonic() + 15
+    while (seen := driver.observe(vm.id)).state is not state:
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.05)
