@@ -25,6 +25,7 @@ image: setup-run ## Build the default guest image, unless it is there
 
 .PHONY: test
 test: setup-dev ## Run the tests, on real servers that they start themselves
+	@.venv/bin/corral image build
 	@.venv/bin/python -m pytest
 
 .PHONY: lint
@@ -42,6 +43,10 @@ bench: setup-dev ## Measure, and print the figures as ratios
 .PHONY: migration
 migration: setup-dev ## Write a migration for what the models changed: make migration MESSAGE="add a column"
 	@.venv/bin/python scripts/migration.py "$(MESSAGE)"
+
+.PHONY: openapi
+openapi: setup-dev ## Write both OpenAPI documents anew, which the tests compare
+	@.venv/bin/python -m api.docs docs/openapi
 
 .PHONY: requirements
 requirements: setup-dev ## Pin anew what setup.cfg asks for

@@ -25,6 +25,7 @@ worker_connections = 2000
 timeout = 30  # a worker whose event loop stands still for so long is replaced
 graceful_timeout = 30
 keepalive = 5
+limit_request_line = 8190  # the longest that gunicorn takes; beyond it the refusal is its own, and HTML
 accesslog = None  # the API logs its requests itself, with their ids
 loglevel = _settings.log_level.lower()
 control_socket_disable = True  # it would be one file for all instances of a user

@@ -22,7 +22,9 @@ from core.settings import Settings
 class Hub(Protocol):
     """Waits for what comes over Redis (api/realtime)."""
 
-    def wait_operation(self, operation_id: str, timeout: float, read: Callable[[], bool]) -> bool:
+    def wait_operation(
+        self, operation_id: str, timeout: float, read: Callable[[], bool], *, just_begun: bool = False
+    ) -> bool:
         """Whether the operation has ended, as `read` says, within `timeout` seconds."""
 
     def call(self, host: str, verb: str, vm: VmSpec | None, params: JSON, timeout: float) -> JSON:
@@ -45,6 +47,12 @@ class Parts:
         """One transaction, whose messages leave after its commit."""
         with database.transaction(self.engine) as session:
             yield context.use(session, self.dispatch)
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Statements that only read, outside any transaction."""
+        with database.reading(self.engine) as session:
+            yield session
 
     def secret(self, name: str) -> str:
         """A secret of the control plane, read once."""

@@ -69,6 +69,7 @@ def add(  # noqa: PLR0913 - what an image is made of, each by name
             description=description,
         )
         with locked(store, STORE):
+            _refuse_taken(store, name)
             publish(store, folder, manifest)
     return manifest
 

@@ -56,7 +56,7 @@ def authenticate() -> Actor | None:
     if key is None and bearer is None:
         return None
     subject = tokens.subject(bearer) if key is None and bearer is not None else ""
-    with parts().transaction() as session:
+    with parts().reading() as session:
         found = keys.authenticate(session, key) if key is not None else users.actor(session, subject)
     return Actor(found.user_id, found.username, found.role, found.read_only, request_id())
 

@@ -8,6 +8,7 @@ from core.contract.errors import (
     DriverFailure,
     GuestTimeout,
     Invalid,
+    NoCapacity,
     NotFound,
     Unavailable,
     Unsupported,
@@ -20,11 +21,16 @@ _KINDS: dict[str, type[CorralError]] = {
     "invalid_request": Invalid,
     "not_found": NotFound,
     "vm_not_found": NotFound,
+    "image_not_found": NotFound,
+    "snapshot_not_found": NotFound,
     "conflict": Conflict,
+    "superseded": Conflict,
     "invalid_state": Conflict,
     "vm_not_running": Conflict,
     "vm_already_running": Conflict,
+    "insufficient_resources": NoCapacity,
     "service_unavailable": Unavailable,
+    "deadline_exceeded": Unavailable,
 }
 
 

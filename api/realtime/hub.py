@@ -22,7 +22,7 @@ from api.realtime.listener import Interest, Listener
 from api.realtime.record import Record
 from api.realtime.subscription import Subscription
 from core.contract import channels
-from core.contract.errors import Invalid, Unavailable
+from core.contract.errors import Invalid, NotSent, Unavailable
 from core.contract.messages import JSON, Call, Reply, VmSpec, build, decode
 from core.contract.states import ENDED
 from core.dispatch import Dispatch
@@ -31,6 +31,7 @@ from core.services.events import Note
 log = logging.getLogger(__name__)
 
 _REREAD_SECONDS = 2.0
+_FIRST_LOOK_SECONDS = 0.1
 _SUBSCRIBE_SECONDS = 5.0
 _DRAIN_SECONDS = 20.0  # a call under way at a shutdown may still take so long; less than gunicorn's graceful timeout
 
@@ -77,14 +78,19 @@ class Hub:
         self._replies.wake_all()
         self._feed.wake_all()
 
-    def wait_operation(self, operation_id: str, timeout: float, read: Callable[[], bool]) -> bool:
+    def wait_operation(
+        self, operation_id: str, timeout: float, read: Callable[[], bool], *, just_begun: bool = False
+    ) -> bool:
         """Whether that operation has ended, as `read()` or its event says, within `timeout` seconds.
 
-        `read` asks the record; it is called at first and then now and then, for a message may be lost.
+        `read` asks the record; it is called at first and then now and then, for a message may be lost. An operation
+        that has `just_begun` is given a moment first: its event will most likely spare the question.
         """
         self.start()
         deadline = time.monotonic() + timeout
         with self._operations.expect(operation_id) as slot:
+            if just_begun and slot.changed.wait(min(timeout, _FIRST_LOOK_SECONDS)) and slot.value is not None:
+                return True
             while not _says_yes(read):
                 left = deadline - time.monotonic()
                 if left <= 0 or self.draining:
@@ -102,7 +108,7 @@ class Hub:
         subscription = self.start()
         until = time.monotonic() + timeout
         if not subscription.wait_up(min(timeout, _SUBSCRIBE_SECONDS)):
-            raise Unavailable("the message broker can't be reached; try again in a few seconds")
+            raise NotSent("the message broker can't be reached; try again in a few seconds")
         call = Call(
             id=uuid.uuid4().hex,
             verb=verb,
@@ -113,7 +119,7 @@ class Hub:
         )
         with self._replies.expect(call.id) as slot:
             if not self._dispatch.call(host, call):
-                raise Unavailable("the message broker can't be reached; try again in a few seconds")
+                raise NotSent("the message broker can't be reached; try again in a few seconds")
             while slot.value is None and (left := self._left(until)) > 0:
                 slot.changed.wait(left)
                 slot.changed.clear()

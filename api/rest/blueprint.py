@@ -59,7 +59,7 @@ class Blueprint(Answering):
         def decorate(view: View) -> View:
             @wraps(view)
             def wrapper(this: Any, *args: Any, **path: Any) -> Response:
-                with parts().transaction() as session:
+                with parts().reading() as session:
                     found = view(this, session, actor(), *args, **path)
                 return self._one(200, made, found)
 
@@ -88,7 +88,7 @@ class Blueprint(Answering):
         def decorate(view: View) -> View:
             @wraps(view)
             def wrapper(this: Any, *args: Any, **path: Any) -> Response:
-                with parts().transaction() as session:
+                with parts().reading() as session:
                     listed: Listed = view(this, session, actor(), *args, **path)
                 items = [made.dump(item) for item in listed.items]
                 dumped = Listed(items, listed.total, listed.limit, listed.offset)
@@ -199,8 +199,8 @@ class Blueprint(Answering):
     ) -> Response:
         """What is said once the operation has ended, or a 202 when that takes longer."""
         if seconds > 0:
-            waiting.wait(operation.id, seconds)
-            with parts().transaction() as session:
+            waiting.wait(operation.id, seconds, just_begun=True)
+            with parts().reading() as session:
                 operation = operations.get(session, actor(), operation.id)
                 if operation.state == OperationState.SUCCEEDED:
                     return self._made(status, _dump(made, answer(session, operation)))

@@ -38,16 +38,16 @@ def preference(*, holds: bool) -> Preference:
     return Preference(limit if holds else 0, begun=not holds)
 
 
-def wait(operation_id: str, seconds: float) -> bool:
+def wait(operation_id: str, seconds: float, *, just_begun: bool = False) -> bool:
     """Whether the operation has ended, within that time. No connection is held meanwhile."""
     if seconds <= 0:
         return False
 
     def ended() -> bool:
-        with parts().transaction() as session:
+        with parts().reading() as session:
             return operations.get(session, actor(), operation_id).state in ENDED
 
-    return parts().hub.wait_operation(operation_id, seconds, ended)
+    return parts().hub.wait_operation(operation_id, seconds, ended, just_begun=just_begun)
 
 
 def has_ended(operation: Operation) -> bool:

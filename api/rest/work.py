@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from api.auth.identity import actor
 from api.parts import parts
 from api.rest.uploads import digest_of_uploads
-from core.contract.errors import Conflict, CorralError, Invalid, Unavailable
+from core.contract.errors import Conflict, CorralError, Invalid, NotSent, Unavailable
 from core.contract.messages import JSON
 from core.models import Idempotency, Operation
 from core.services import idempotency, operations
@@ -69,10 +69,8 @@ def given_back_on_failure(key: str | None) -> Iterator[None]:
     """
     try:
         yield
-    except Unavailable:
-        raise
-    except CorralError:
-        if key:
+    except CorralError as error:
+        if key and (isinstance(error, NotSent) or not isinstance(error, Unavailable)):
             with parts().transaction() as session:
                 idempotency.forget(session, principal(), key)
         raise

@@ -70,6 +70,10 @@ class Unavailable(CorralError):
     retryable = True
 
 
+class NotSent(Unavailable):
+    """Nobody was even asked, so that trying again can't do it twice."""
+
+
 class DriverFailure(CorralError):
     """The hypervisor, or the guest, refused or broke. The only error that leaves a driver."""
 

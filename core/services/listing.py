@@ -50,9 +50,9 @@ class Page:
 
 def view(session: Session, actor: Actor, ref: str) -> VmView:
     """One VM by name or id; `NotFound` as `vms.get` says."""
-    vm = vms.get(session, actor, ref)
-    row = session.execute(_query().where(Vm.id == vm.id)).one()
-    return _view(row)
+    found = [_view(row) for row in session.execute(_query().where(*vms.named(actor, ref)).order_by(Vm.created_at))]
+    wanted = vms.pick([each.vm for each in found], actor, ref)
+    return next(each for each in found if each.vm is wanted)
 
 
 def page(session: Session, actor: Actor, wanted: Page) -> tuple[list[VmView], int]:

@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -41,13 +41,23 @@ class VmRequest:
 
 
 def get(session: Session, actor: Actor, ref: str, *, lock: bool = False) -> Vm:
-    """The VM of that name or id that the caller may see: their own first; `NotFound` otherwise."""
-    query = select(Vm).where((Vm.name == ref) | (Vm.id == ref), Vm.deleted_at.is_(None))
-    if not actor.is_admin:
-        query = query.where(Vm.owner_id == actor.user_id)
+    """The VM of that name or id that the caller may see; `NotFound`."""
+    query = select(Vm).where(*named(actor, ref)).order_by(Vm.created_at)
     if lock:
         query = query.with_for_update().execution_options(populate_existing=True)
-    found = list(session.scalars(query.order_by(Vm.created_at)))
+    return pick(list(session.scalars(query)), actor, ref)
+
+
+def named(actor: Actor, ref: str) -> list[ColumnElement[bool]]:
+    """The conditions for VMs that are called so and that the caller may see."""
+    conditions: list[ColumnElement[bool]] = [(Vm.name == ref) | (Vm.id == ref), Vm.deleted_at.is_(None)]
+    if not actor.is_admin:
+        conditions.append(Vm.owner_id == actor.user_id)
+    return conditions
+
+
+def pick(found: list[Vm], actor: Actor, ref: str) -> Vm:
+    """The one that is meant: by its id, then the caller's own, then the oldest; `NotFound` when there is none."""
     mine = [vm for vm in found if vm.owner_id == actor.user_id]
     exact = [vm for vm in found if vm.id == ref]
     for vm in exact + mine + found:
