@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import psycopg2
@@ -73,9 +74,14 @@ def reading(engine: Engine) -> Iterator[Session]:
 
     Raises `Unavailable` when the database can't be reached.
     """
-    plain = engine.execution_options(isolation_level="AUTOCOMMIT")
-    with _reachable(), Session(plain, expire_on_commit=False, autoflush=False) as session:
+    with _reachable(), Session(_plain(engine), expire_on_commit=False, autoflush=False) as session:
         yield session
+
+
+@cache
+def _plain(engine: Engine) -> Engine:
+    """The same engine, on the same pool, without transactions."""
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 @contextmanager

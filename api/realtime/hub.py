@@ -31,7 +31,7 @@ from core.services.events import Note
 log = logging.getLogger(__name__)
 
 _REREAD_SECONDS = 2.0
-_FIRST_LOOK_SECONDS = 0.1
+_FIRST_LOOK_SECONDS = 1.0
 _SUBSCRIBE_SECONDS = 5.0
 _DRAIN_SECONDS = 20.0  # a call under way at a shutdown may still take so long; less than gunicorn's graceful timeout
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import Table, func, insert, select
 from sqlalchemy.orm import Session
 
 from core.contract import channels
@@ -19,6 +19,9 @@ from core.services.context import Actor, dispatch_of
 # The lock that numbers events in the order of their commits: taken last, so held for little more than the commit.
 _ORDER_LOCK = 0x434F5252
 REPLAY_LIMIT = 1000
+# On the table itself: this runs in every change, and the ORM's way costs it a tenth of its time.
+_TABLE = cast(Table, Event.__table__)
+_INSERT = insert(_TABLE).returning(_TABLE.c.seq, sort_by_parameter_order=True)
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def _flush(session: Session) -> None:
     rows: list[dict[str, Any]] = session.info.pop("events")
     session.flush()
     session.execute(select(func.pg_advisory_xact_lock(_ORDER_LOCK)))
-    numbers = sorted(session.scalars(insert(Event).values(rows).returning(Event.seq)))  # drawn in the rows' order
+    numbers = session.connection().execute(_INSERT, rows).scalars()
     notes = [row | {"seq": seq, "at": iso(row["at"])} for seq, row in zip(numbers, rows, strict=True)]
     dispatch = dispatch_of(session)
     text = json.dumps(notes, separators=(",", ":"))
