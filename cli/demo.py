@@ -18,6 +18,7 @@ from simple_websocket import ConnectionClosed
 from cli.client import Client
 from cli.fleet.fleet import Fleet
 from cli.fleet.plan import Plan
+from cli.fleet.processes import StartFailed
 from cli.screen import Screen
 from core import settings
 from core.contract.errors import CorralError
@@ -35,15 +36,22 @@ def demo(hypervisor: str) -> None:
     with tempfile.TemporaryDirectory(prefix="corral-demo-") as folder:
         Path(folder).chmod(0o711)  # PostgreSQL's own user passes through
         plan = Plan(home=Path(folder) / "home", images=settings.load().images, hypervisors=(hypervisor,))
+        fleet = Fleet(plan, say=screen.detail)
         with screen.step("Start a fleet: PostgreSQL, Redis, API, worker, two agents, Flower"):
-            fleet = Fleet(plan, say=screen.detail)
-            fleet.start()
+            _start(fleet)
         try:
             _show(fleet, screen)
         finally:
             with screen.step("Stop the fleet"):
                 fleet.stop()
     screen.line(f"All of it was seen to work, in {time.monotonic() - began:.0f} s. Now try: make up")
+
+
+def _start(fleet: Fleet) -> None:
+    try:
+        fleet.start()
+    except StartFailed as error:
+        raise CorralError(str(error)) from error
 
 
 def _show(fleet: Fleet, screen: Screen) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from importlib.metadata import version
 from typing import Any, TypeVar
 
 import redis
@@ -19,6 +18,7 @@ from api.rest.views import mark
 from core.contract.errors import CorralError
 from core.contract.messages import JSON
 from core.models.base import now
+from core.version import VERSION
 from core.services import health
 from core.services.health import ABSENT, DEGRADED, HEALTHY, UNHEALTHY, WORDS
 
@@ -53,7 +53,6 @@ class Health(Schema):
 def blueprint(shape: Shape) -> Blueprint:
     """The resource, in a dialect."""
     blp = Blueprint("health", shape, "Health")
-    released = version("corral")
 
     @blp.route("/health")
     class HealthView(MethodView):
@@ -65,7 +64,7 @@ def blueprint(shape: Shape) -> Blueprint:
             return {
                 "status": overall(components),
                 "timestamp": now(),
-                "version": released,
+                "version": VERSION,
                 "components": components,
                 "uptime_seconds": int(time.time() - parts().started_at),
             }

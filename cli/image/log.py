@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -15,6 +15,7 @@ from core.contract.errors import CorralError
 
 TAIL_LINES = 20
 CLEAN_UP_SECONDS = 20
+POLL_SECONDS = 0.1
 
 
 class BuildFailed(CorralError):
@@ -51,28 +52,37 @@ class Log:
 
         What it has to say goes to the log, and its lines "I: ... ..." (mmdebstrap's steps) to whoever waits, too.
         """
-        with self.path.open("ab", buffering=0) as log:
+        with self.path.open("ab") as log, self.path.open("rb") as lines:
+            lines.seek(0, os.SEEK_END)
             try:
+                # To a file and not through us: killed, we leave it able to clean up behind itself.
                 process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=stdout or log, stderr=subprocess.PIPE, env=env
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=stdout or log,
+                    stderr=log,
+                    env=env,
+                    start_new_session=True,
                 )
             except FileNotFoundError:
                 raise BuildFailed(f"{command[0]} is not installed: apt-get install it, and build again") from None
-            late = threading.Event()
-            with _ended(process, timeout, late):
-                self._follow(process.stderr, log)
-                process.wait()
-        if late.is_set():
+            with _ended(process):
+                in_time = self._followed(process, lines, timeout)
+        if not in_time:
             raise self._failed(f"{command[0]} did not end within {timeout:.0f} seconds")
         if process.returncode:
             raise self._failed(f"{command[0]} failed with exit code {process.returncode}")
 
-    def _follow(self, lines: IO[bytes] | None, log: IO[bytes]) -> None:
-        for line in lines or ():
-            log.write(line)
-            text = line.decode(errors="replace").strip()
-            if text.startswith("I: ") and text.endswith("..."):
-                self.say(f"  {text.removeprefix('I: ')}")
+    def _followed(self, process: subprocess.Popen[bytes], lines: IO[bytes], timeout: float) -> bool:
+        """Wait for it; whether it ended within `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+            for line in lines:
+                text = line.decode(errors="replace").strip()
+                if text.startswith("I: ") and text.endswith("..."):
+                    self.say(f"  {text.removeprefix('I: ')}")
+        return process.poll() is not None
 
     def _failed(self, what: str) -> BuildFailed:
         tail = self.path.read_text(errors="replace").splitlines()[-TAIL_LINES:]
@@ -80,29 +90,20 @@ class Log:
 
 
 @contextmanager
-def _ended(process: subprocess.Popen[bytes], timeout: float, late: threading.Event) -> Iterator[None]:
-    """See that the process is gone afterwards: asked first, for mmdebstrap unmounts and removes what it has made."""
+def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """See that it is gone afterwards, with its children.
 
-    def give_up() -> None:
-        late.set()
-        _signal(process, signal.SIGTERM)
-
-    timer = threading.Timer(timeout, give_up)
-    timer.start()
+    Asked first, for mmdebstrap unmounts and removes what it has made; that waits for its children, so they are asked too.
+    """
     try:
         yield
     finally:
-        timer.cancel()
-        _signal(process, signal.SIGTERM)
-        if process.stderr:
-            process.stderr.close()
         try:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
             process.wait(CLEAN_UP_SECONDS)
         except subprocess.TimeoutExpired:
-            _signal(process, signal.SIGKILL)
-
-
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """No harm to one that has ended; one under sudo isn't ours to signal, and ends at its next line of output."""
-    with suppress(PermissionError):
-        process.send_signal(number)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        except PermissionError:
+            pass  # one under sudo isn't ours to signal; it watches its own time
