@@ -18,9 +18,9 @@ from api.rest.views import mark
 from core.contract.errors import CorralError
 from core.contract.messages import JSON
 from core.models.base import now
-from core.version import VERSION
 from core.services import health
 from core.services.health import ABSENT, DEGRADED, HEALTHY, UNHEALTHY, WORDS
+from core.version import VERSION
 
 T = TypeVar("T")
 PATIENCE_SECONDS = 0.8
