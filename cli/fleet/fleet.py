@@ -15,8 +15,8 @@ from cli.fleet.processes import Process, stop_all
 from cli.fleet.share import of_machine
 from cli.fleet.watch import Say, Watch
 
-# How long each of them may take to stop, in the order in which they do; 15 s in all.
-_GRACE = ((commands.IMAGE, 1.0), (commands.API, 4.0), ("", 6.0), ("redis", 2.0), ("postgres", 2.0))
+# How long each of them may take to stop, in the order in which they do; a build that is cut off leaves mounts.
+_GRACE = ((commands.IMAGE, 5.0), (commands.API, 4.0), ("", 6.0), ("redis", 2.0), ("postgres", 2.0))
 
 
 class Fleet:

@@ -93,7 +93,7 @@ class Log:
 def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """See that it is gone afterwards, with its children.
 
-    Asked first, for mmdebstrap unmounts and removes what it has made; that waits for its children, so they are asked too.
+    Asked first, for mmdebstrap unmounts and removes what it has made; it waits for its children, so they are asked too.
     """
     try:
         yield
