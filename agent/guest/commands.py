@@ -17,7 +17,8 @@ from core.contract.errors import DriverFailure, GuestTimeout
 COUNTER = "commands"
 OUTPUT_LIMIT = 4 * 1024 * 1024  # of each of the two; what the guest agent itself keeps is 16 MB
 COMMAND_LIMIT = 100_000  # Linux takes 128 KiB in one argument
-FIRST_POLL_SECONDS, LAST_POLL_SECONDS = 0.002, 0.1
+# A look costs the guest about a millisecond where it is emulated, so a command is looked at less often as it ages.
+POLL_SHARE, FIRST_POLL_SECONDS, LAST_POLL_SECONDS = 0.15, 0.003, 0.1
 SILENCE_SECONDS = 15.0
 KILL_SECONDS = 15.0
 ENVIRONMENT = {
@@ -63,14 +64,14 @@ class _Running:
 
     def result(self, request: ExecRequest, deadline: float) -> dict[str, Any]:
         """Starts it and returns the agent's last word on it; `GuestTimeout` at the deadline."""
+        began = time.monotonic()
         self.pid = self._start(request, deadline)
-        pause = FIRST_POLL_SECONDS
         while (left := deadline - time.monotonic()) > 0:
-            time.sleep(min(pause, left))
-            status = self._status(deadline)
+            age = time.monotonic() - began
+            time.sleep(min(left, LAST_POLL_SECONDS, max(FIRST_POLL_SECONDS, POLL_SHARE * age)))
+            status = self._status()
             if status["exited"]:
                 return status
-            pause = min(1.5 * pause, LAST_POLL_SECONDS)
         raise GuestTimeout("the command did not end in time")
 
     def kill(self) -> None:
@@ -106,7 +107,7 @@ class _Running:
             arguments["input-data"] = qga.data(stdin)
         return int(self._ask("guest-exec", deadline, **arguments)["pid"])
 
-    def _status(self, deadline: float) -> dict[str, Any]:
+    def _status(self) -> dict[str, Any]:
         # A command that has ended is told once, and much output takes its time: that is not cut by the deadline.
         found: dict[str, Any] = qga.ask(self.channel, "guest-exec-status", SILENCE_SECONDS, pid=self.pid)
         return found

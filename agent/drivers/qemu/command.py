@@ -49,8 +49,13 @@ def command(vm_id: str, state: State, machine: Machine, *, incoming: bool) -> li
 
 
 def node_of(layer: str) -> str:
-    """The name that QEMU knows a layer by, at most 31 characters long."""
-    return f"layer-{layer[:20]}"
+    """The name that QEMU knows a layer by: it may have 31 characters, and begins with a letter."""
+    return f"layer-{layer.removesuffix('.qcow2')}"
+
+
+def layer_of(node: str) -> str:
+    """The layer that QEMU knows by that name."""
+    return f"{node.removeprefix('layer-')}.qcow2"
 
 
 def _disk(layer: str) -> list[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
 import struct
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from core.contract.errors import DriverFailure
 from core.contract.images import Manifest
 
 SECONDS = 60.0
+IMAGE_FOLDER = "../image/"
 # https://qemu.readthedocs.io/en/v7.2.0/interop/qcow2.html: magic, version, where the name below is, its length,
 # cluster bits, the disk's size
 _HEADER = struct.Struct(">4sIQIIQ")
@@ -29,7 +30,7 @@ class Layer:
 
 def first_layer(folder: Folder, image: Manifest | None, disk_gb: int, lock: int) -> str:
     """A VM's first layer, of its full size; returns its name."""
-    base = [] if image is None else ["-b", f"../image/{image.disk.name}", "-F", image.format]
+    base = [] if image is None else ["-b", f"{IMAGE_FOLDER}{image.disk.name}", "-F", image.format]
     return _make(folder, base, disk_gb * 1024**3, lock)
 
 
@@ -39,18 +40,21 @@ def layer_over(folder: Folder, below: str, lock: int) -> str:
 
 
 def chain(folder: Folder, top: str) -> list[str]:
-    """The layers that are there from `top` down, without the image's disk."""
+    """The layers from `top` down, without the image's disk; `DriverFailure` unless each is there and whole."""
     names: list[str] = []
     name: str | None = top
-    while name is not None and "/" not in name and (folder.layers / name).exists():
+    while name is not None and not name.startswith(IMAGE_FOLDER):
         names.append(name)
         name = _read(folder.layers / name).below
     return names
 
 
 def remove_unused(folder: Folder, state: State, tops: list[str]) -> None:
-    """Removes the layers that neither the VM's disk nor any of `tops` rests on."""
-    used = {name for top in [state.disk, *tops] for name in chain(folder, top)}
+    """Removes the layers that neither the VM's disk nor any of `tops` rests on; none if that can't be told for sure."""
+    try:
+        used = {name for top in [state.disk, *tops] for name in chain(folder, top)}
+    except DriverFailure:
+        return
     for file in folder.layers.iterdir():
         if file.name not in used:
             file.unlink(missing_ok=True)
@@ -58,7 +62,7 @@ def remove_unused(folder: Folder, state: State, tops: list[str]) -> None:
 
 def _make(folder: Folder, base: list[str], size_bytes: int, lock: int) -> str:
     """The names in a chain are relative, so that the folder can be moved."""
-    name = f"{uuid.uuid4().hex}.qcow2"
+    name = f"{secrets.token_hex(10)}.qcow2"
     folder.layers.mkdir(exist_ok=True)
     # -u: the layer below may be in use, and qemu-img need not look into it.
     create = ["qemu-img", "create", "-q", "-u", "-f", "qcow2", *base, str(folder.layers / name), str(size_bytes)]
@@ -70,12 +74,13 @@ def _make(folder: Folder, base: list[str], size_bytes: int, lock: int) -> str:
 
 
 def _read(layer: Path) -> Layer:
-    with layer.open("rb") as file:
-        try:
+    try:
+        with layer.open("rb") as file:
             magic, _, offset, length, _, size_bytes = _HEADER.unpack(file.read(_HEADER.size))
-        except struct.error:
-            magic = b""
-        if magic != b"QFI\xfb":
-            raise DriverFailure(f"{layer} is not a qcow2 file: the disk is damaged", code="state_damaged")
-        file.seek(offset)
-        return Layer(file.read(length).decode() if offset else None, size_bytes)
+            file.seek(offset)
+            below = file.read(length).decode() if offset else None
+    except (FileNotFoundError, struct.error, UnicodeDecodeError) as error:
+        raise DriverFailure(f"{layer} can't be read: the disk is damaged ({error})", code="state_damaged") from None
+    if magic != b"QFI\xfb":
+        raise DriverFailure(f"{layer} is not a qcow2 file: the disk is damaged", code="state_damaged")
+    return Layer(below, size_bytes)

@@ -105,7 +105,9 @@ class QemuDriver:
     @_only_driver_failures
     def resume(self, vm: VmSpec, timeout: float) -> Observation:
         """They go on."""
-        return self._between(vm, "cont", Observed.PAUSED, Observed.RUNNING, timeout)
+        seen = self._between(vm, "cont", Observed.PAUSED, Observed.RUNNING, timeout)
+        restores.set_clock(self._folder(vm.id))
+        return seen
 
     @_only_driver_failures
     def delete(self, vm: VmSpec, timeout: float) -> Observation:

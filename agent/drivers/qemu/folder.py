@@ -34,7 +34,8 @@ class Machine:
 class State:
     """What is remembered of a VM. `disk` is its top layer, a file in `layers/`.
 
-    `should_run`: its process is meant to be alive; `usable`: it has been, since its last launch. `held` and `frozen`:
+    `should_run`: its process is meant to be alive; `usable`: it has been, since its last launch; `waits`: that
+    launch left it paused, until it is told to go on. `held` and `frozen`:
     a snapshot that is being taken has paused the machine, or frozen the guest's file systems. `resume`: the snapshot
     whose memory the next launch goes on from. `restores` counts the restores that have ended well.
     """
@@ -44,6 +45,7 @@ class State:
     disk: str
     should_run: bool = False
     usable: bool = False
+    waits: bool = False
     held: bool = False
     frozen: bool = False
     machine: Machine | None = None

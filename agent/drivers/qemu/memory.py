@@ -14,6 +14,7 @@ from core.contract.errors import DriverFailure
 
 NAME = "memory"
 POLL_SECONDS = 0.02
+UNDER_WAY = {"setup", "active", "device", "pre-switchover", "cancelling"}
 UNLIMITED = 1 << 40  # bytes a second: it goes to a file, and the guest waits
 
 
@@ -26,7 +27,7 @@ def save(monitor: Monitor, file: Path, progress: Progress) -> None:
         try:
             _wait(monitor, progress, "saving the memory")
         except BaseException:
-            monitor.ask("migrate_cancel")
+            abandon(monitor)
             raise
         os.fsync(descriptor)
 
@@ -37,6 +38,13 @@ def load(monitor: Monitor, file: Path, progress: Progress) -> None:
         monitor.hand_over(NAME, descriptor)
         monitor.ask("migrate-incoming", uri=f"fd:{NAME}")
         _wait(monitor, progress, "loading the memory")
+
+
+def abandon(monitor: Monitor) -> None:
+    """Ends a saving that is under way, begun by whomever, and returns when it has ended."""
+    monitor.ask("migrate_cancel")
+    while monitor.ask("query-migrate").get("status") in UNDER_WAY:
+        time.sleep(POLL_SECONDS)
 
 
 @contextmanager

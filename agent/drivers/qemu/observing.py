@@ -18,7 +18,8 @@ def observe(folder: Folder) -> Observation:
     facts = {"restores": state.restores, "acceleration": state.machine.acceleration if state.machine else None}
     if pid is not None:
         # A snapshot holds the machine for a moment; that is no state of the VM.
-        power = Observed.PAUSED if seen.paused and not state.held else Observed.RUNNING
+        paused = not state.held and (seen.paused or (state.waits and not seen.resumed))
+        power = Observed.PAUSED if paused else Observed.RUNNING
         return Observation(folder.path.name, power, daemon.started_at(folder.path), pid, facts=facts)
     if state.should_run and not seen.guest_powered_off:
         reason = f"QEMU ended: {seen.ended}" if seen.ended else "QEMU ended without a word"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from agent.drivers.base import Progress
 from agent.drivers.qemu import daemon, events, memory, restores
@@ -16,7 +16,7 @@ from agent.guest import qga
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 
-ASK_SECONDS = 3.0
+ASK_SECONDS, ASK_AGAIN_SECONDS = 1.0, 3.0
 CUT_SECONDS = 15.0
 POLL_SECONDS = 0.05
 QUICK_SECONDS = 10.0
@@ -38,7 +38,7 @@ def switch_on(
         go_on(folder)
         wait_usable(folder, state, progress, left)
         if state.resume is not None:
-            restores.set_clock(folder, state)
+            restores.set_clock(folder)
         else:
             warm_up(folder, state)
         folder.change(usable=True, resume=None)
@@ -46,13 +46,15 @@ def switch_on(
 
 def switch_off(folder: Folder, grace_seconds: float, progress: Progress, left: Left) -> None:
     """Asks the guest for as long as the grace lasts, then cuts."""
-    folder.change(should_run=False, usable=False)
-    if grace_seconds > 0 and daemon.alive(folder.path) is not None:
-        _ask_guest(folder)
-        deadline = time.monotonic() + min(grace_seconds, max(0.0, left() - CUT_SECONDS))
-        while daemon.alive(folder.path) is not None and time.monotonic() < deadline:
-            progress("waiting for the guest to shut down", None)
-            time.sleep(POLL_SECONDS)
+    state = folder.change(should_run=False, usable=False)
+    deadline = time.monotonic() + min(grace_seconds, max(0.0, left() - CUT_SECONDS))
+    ask_at = 0.0
+    while daemon.alive(folder.path) is not None and (now := time.monotonic()) < deadline:
+        progress("waiting for the guest to shut down", None)
+        if now >= ask_at:
+            _ask(folder, state)
+            ask_at = time.monotonic() + ASK_AGAIN_SECONDS
+        time.sleep(POLL_SECONDS)
     daemon.cut(folder.path)
 
 
@@ -69,7 +71,7 @@ def _launch(folder: Folder, state: State, vm: VmSpec, host: tuple[str, str], pro
         state = folder.change(resume=None)  # it did go on from there, and has ended since
     saved = restores.memory_of(folder, state)
     machine: Machine = (saved[0].machine if saved else None) or machine_of(vm, *host)
-    state = folder.change(should_run=True, usable=False, machine=machine, spec=vm)
+    state = folder.change(should_run=True, usable=False, waits=saved is not None, machine=machine, spec=vm)
     progress("booting" if saved is None else "resuming", None)
     launch(folder, state, machine, incoming=saved is not None)
     if saved is not None:
@@ -78,17 +80,18 @@ def _launch(folder: Folder, state: State, vm: VmSpec, host: tuple[str, str], pro
     return state
 
 
-def _ask_guest(folder: Folder) -> None:
-    """By its agent and by the power button: whichever it listens to."""
-    try:
+def _ask(folder: Folder, state: State) -> None:
+    """By the power button and by its agent: a guest listens to one, both or, early in its boot, to neither.
+
+    What fails is asked again later; that it has ended meanwhile, the caller sees.
+    """
+    with suppress(DriverFailure):
         go_on(folder)
         with Monitor(folder.path, ASK_SECONDS) as monitor:
             monitor.ask("system_powerdown")
-        image = folder.state().image
-        if image is not None and image.guest_agent:
+    if state.image is not None and state.image.guest_agent:
+        with suppress(DriverFailure):
             qga.tell(folder.path, "guest-shutdown", ASK_SECONDS, mode="powerdown")
-    except DriverFailure:
-        pass  # a machine that can't be asked is cut when its grace is over
 
 
 @contextmanager

@@ -49,11 +49,12 @@ def memory_of(folder: Folder, state: State) -> tuple[records.Snapshot, Path] | N
     return snapshot, records.home(folder, snapshot.id) / records.MEMORY
 
 
-def set_clock(folder: Folder, state: State) -> None:
+def set_clock(folder: Folder) -> None:
     """Tells a guest that was away what time it is."""
-    if state.image is None or not state.image.guest_agent:
+    image = folder.state().image
+    if image is None or not image.guest_agent:
         return
     try:
         qga.ask(folder.path, "guest-set-time", CLOCK_SECONDS, time=time.time_ns())
-    except qga.AgentRefused:
-        pass  # it sets its clock, then fails on the hardware's where there is none
+    except DriverFailure:
+        pass  # refused: it has set its clock, but there is no hardware clock to set; silent: nothing can be done

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from agent.drivers.base import Progress
-from agent.drivers.qemu import command, daemon, disks, events, memory, records
+from agent.drivers.qemu import command, daemon, disks, memory, records
 from agent.drivers.qemu.folder import Folder, State
 from agent.drivers.qemu.launch import Left
 from agent.drivers.qemu.qmp import Monitor
@@ -32,15 +31,13 @@ def take(
         power, with_memory, layer = STOPPED, False, state.disk
         folder.change(disk=disks.layer_over(folder, layer, lock))
     else:
-        power = PAUSED if events.seen(folder.path).paused else RUNNING
         with_memory = include_memory
-        with (
-            Monitor(folder.path, left()) as monitor,
-            _held(folder, monitor) if include_memory else _quiet_guest(folder, state),
-        ):
-            layer = _freeze_layer(folder, monitor, lock)
-            if include_memory:
-                memory.save(monitor, home / records.MEMORY, progress)
+        with Monitor(folder.path, left()) as monitor:
+            power = _power(monitor)
+            with _held(folder, monitor, power) if include_memory else _quiet_guest(folder, state, power):
+                layer = _freeze_layer(folder, monitor, lock)
+                if include_memory:
+                    memory.save(monitor, home / records.MEMORY, progress)
     snapshot = records.Snapshot(snapshot_id, layer, power, state.machine if with_memory else None, [])
     return records.finish(folder, state, snapshot, progress)
 
@@ -53,6 +50,7 @@ def settle(folder: Folder) -> State:
     if daemon.alive(folder.path) is not None:
         if state.held:
             with Monitor(folder.path, THAW_SECONDS) as monitor:
+                memory.abandon(monitor)
                 monitor.ask("cont")
         if state.frozen:
             _thaw(folder)
@@ -79,14 +77,18 @@ def _written(monitor: Monitor) -> str:
     """The layer that QEMU writes to, as it says itself: after a crash of ours the state may be one ahead."""
     for device in monitor.ask("query-block"):
         if "disk0" in device.get("qdev", "") and "inserted" in device:
-            return Path(device["inserted"]["file"]).name
-    raise DriverFailure("QEMU does not tell the file of the VM's disk")
+            return command.layer_of(device["inserted"]["node-name"])
+    raise DriverFailure("QEMU does not tell what the VM's disk is")
 
 
 @contextmanager
-def _held(folder: Folder, monitor: Monitor) -> Iterator[None]:
+def _held(folder: Folder, monitor: Monitor, power: str) -> Iterator[None]:
     """The machine paused, and then as it was."""
-    if events.seen(folder.path).paused:
+    if power == PAUSED:
+        if monitor.ask("query-status")["status"] == "postmigrate":
+            # QEMU saves no machine twice unless it ran in between, so it runs for a moment.
+            monitor.ask("cont")
+            monitor.ask("stop")
         yield
         return
     folder.change(held=True)
@@ -99,9 +101,9 @@ def _held(folder: Folder, monitor: Monitor) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet_guest(folder: Folder, state: State) -> Iterator[None]:
+def _quiet_guest(folder: Folder, state: State, power: str) -> Iterator[None]:
     """The guest's file systems frozen, if its agent can; without that the snapshot is as after a power cut."""
-    if state.image is None or not state.image.guest_agent or events.seen(folder.path).paused:
+    if state.image is None or not state.image.guest_agent or power == PAUSED:
         yield
         return
     folder.change(frozen=True)
@@ -114,6 +116,11 @@ def _quiet_guest(folder: Folder, state: State) -> Iterator[None]:
     finally:
         _thaw(folder)
         folder.change(frozen=False)
+
+
+def _power(monitor: Monitor) -> str:
+    """From QEMU itself: a disk frozen under a machine that runs on would not fit the memory saved after it."""
+    return RUNNING if monitor.ask("query-status")["running"] else PAUSED
 
 
 def _thaw(folder: Folder) -> None:
