@@ -123,6 +123,7 @@ def test_stop_asks_and_is_idempotent_and_what_was_written_stays(
     for _ in range(2):
         assert driver.stop(running, 40.0, silent, bench.quick).state is Observed.STOPPED
         assert driver.observe(running.id).pid is None
+    assert driver.create(running, silent, bench.quick).state is Observed.STOPPED  # once more, and not anew
     driver.start(running, silent, bench.quick)
     assert bench.run(running, "cat /root/kept").stdout == b"kept\n"
 

@@ -97,3 +97,24 @@ def test_a_manifest_that_can_t_be_read_is_refused(own: Place) -> None:
     (own.images / IMAGE / MANIFEST).write_text(json.dumps({"name": 5}))
     with pytest.raises(DriverFailure):
         QemuDriver(own).create(BASE, silent, 30.0)
+
+
+def test_a_damaged_state_hides_no_other_vm_and_can_be_deleted(own: Place) -> None:
+    driver = QemuDriver(own)
+    for vm in (BASE, replace(BASE, id="vm-2")):
+        driver.create(vm, silent, 30.0)
+    (own.vms / BASE.id / "vm.json").write_text("{")
+    assert [seen.state for seen in driver.observe_all()] == [Observed.CRASHED, Observed.STOPPED]
+    with pytest.raises(DriverFailure) as failure:
+        driver.start(BASE, silent, 30.0)
+    assert failure.value.code == "state_damaged"
+    assert driver.delete(BASE, 30.0).state is Observed.ABSENT
+
+
+def test_an_address_that_is_none_reaches_no_command_line(own: Place) -> None:
+    driver = QemuDriver(own)
+    vm = replace(BASE, network={"mac_address": "52:54:00:12:34:56,id=net0"})
+    driver.create(vm, silent, 30.0)
+    with pytest.raises(DriverFailure, match="MAC") as failure:
+        driver.start(vm, silent, 30.0)
+    assert failure.value.code == "invalid_request"

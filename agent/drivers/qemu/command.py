@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import uuid
 
 from agent.drivers.qemu import daemon, qmp
 from agent.drivers.qemu.folder import Machine, State
+from core.contract.errors import DriverFailure
 from core.contract.images import Manifest
 from core.contract.messages import VmSpec
 
 PROGRAM = "qemu-system-x86_64"
 CONSOLE_SOCKET, CONSOLE_LOG = "console.sock", "console.log"
+MAC_ADDRESS = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
 ACCELERATORS = {"kvm": "kvm", "tcg": "tcg,thread=multi"}
 
 
 def machine_of(vm: VmSpec, acceleration: str, version: str) -> Machine:
     """The machine for a VM. Its type has QEMU's version in it, so that a memory snapshot outlives an update."""
-    mac = vm.network.get("mac_address") or _mac_address(vm.id)
+    mac = str(vm.network.get("mac_address") or _mac_address(vm.id))
+    if not MAC_ADDRESS.fullmatch(mac):
+        raise DriverFailure(f"'{mac}' is not a MAC address like 52:54:00:12:34:56", code="invalid_request")
     release = ".".join(version.split(".")[:2])
-    return Machine(f"pc-q35-{release}", acceleration, vm.vcpus, vm.memory_mb, str(mac))
+    return Machine(f"pc-q35-{release}", acceleration, vm.vcpus, vm.memory_mb, mac)
 
 
 def command(vm_id: str, state: State, machine: Machine, *, incoming: bool) -> list[str]:

@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-import functools
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 from agent import process
 from agent.drivers.base import ExecRequest, ExecResult, Place, Progress, SnapshotTaken
 from agent.drivers.qemu import acceleration, command, daemon, disks, images, power, records, restores, snapshots
 from agent.drivers.qemu.folder import STATE, Folder, State, locked, sync_folder
-from agent.drivers.qemu.launch import Left
+from agent.drivers.qemu.limits import countdown, only_driver_failures
 from agent.drivers.qemu.observing import observe
 from agent.drivers.qemu.qmp import Monitor
 from agent.guest import commands
-from core.contract.errors import DriverFailure, GuestTimeout, Unsupported
+from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import DriverHealth, Observation, VmSpec
 from core.contract.states import Observed
 
 CAPABILITIES = frozenset({"snapshots", "snapshots_with_memory", "guest", "pause"})
 INSTALL = "apt-get install qemu-system-x86 qemu-utils"
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def _only_driver_failures(verb: Callable[P, T]) -> Callable[P, T]:
-    """What the host's files refuse (no space, no right, gone meanwhile) is a failure of the driver's too."""
-
-    @functools.wraps(verb)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return verb(*args, **kwargs)
-        except OSError as error:
-            raise DriverFailure(f"{verb.__name__} failed on the host: {error}") from error
-
-    return guarded
 
 
 class QemuDriver:
@@ -61,25 +44,24 @@ class QemuDriver:
             return DriverHealth(self.name, False, problem=f"QEMU does not run: {error}")
         return DriverHealth(self.name, True, version, chosen, sorted(self.capabilities))
 
-    @_only_driver_failures
+    @only_driver_failures
     def create(self, vm: VmSpec, progress: Progress, timeout: float) -> Observation:
         """Its folder, the image's files as links, and an empty layer over the image's disk; the state comes last."""
         with self._busy(vm.id, timeout) as (folder, lock):
             if folder.read() is None:
                 progress("making the disk", None)
-                image = images.find(self._place.images, vm)
+                images.find(self._place.images, vm)
                 shutil.rmtree(folder.path, ignore_errors=True)
                 folder.path.mkdir(mode=0o700, parents=True)
-                if image is not None:
-                    images.bring(self._place.images, image, folder.image, self._place.vms)
+                image = images.take(self._place.images, vm, folder.image, self._place.vms)
                 folder.write(State(vm, image, disks.first_layer(folder, image, vm.disk_gb, lock)))
                 sync_folder(self._place.vms)
             return observe(folder)
 
-    @_only_driver_failures
+    @only_driver_failures
     def start(self, vm: VmSpec, progress: Progress, timeout: float) -> Observation:
         """Boots, or goes on from a memory that waits for it, and returns when the guest agent answers."""
-        left = _countdown(timeout)
+        left = countdown(timeout)
         with self._busy(vm.id, timeout) as (folder, _):
             state = snapshots.settle(folder)
             if state.usable and daemon.alive(folder.path) is not None:
@@ -88,28 +70,28 @@ class QemuDriver:
                 power.switch_on(folder, vm, self._host(), progress, left)
             return observe(folder)
 
-    @_only_driver_failures
+    @only_driver_failures
     def stop(self, vm: VmSpec, grace_seconds: float, progress: Progress, timeout: float) -> Observation:
         """By the guest agent and the power button, then by the plug."""
-        left = _countdown(timeout)
+        left = countdown(timeout)
         with self._busy(vm.id, timeout) as (folder, _):
             snapshots.settle(folder)
             power.switch_off(folder, grace_seconds, progress, left)
             return observe(folder)
 
-    @_only_driver_failures
+    @only_driver_failures
     def pause(self, vm: VmSpec, timeout: float) -> Observation:
         """The guest's processors stand still; its memory stays."""
         return self._between(vm, "stop", Observed.RUNNING, Observed.PAUSED, timeout)
 
-    @_only_driver_failures
+    @only_driver_failures
     def resume(self, vm: VmSpec, timeout: float) -> Observation:
         """They go on."""
         seen = self._between(vm, "cont", Observed.PAUSED, Observed.RUNNING, timeout)
         restores.set_clock(self._folder(vm.id))
         return seen
 
-    @_only_driver_failures
+    @only_driver_failures
     def delete(self, vm: VmSpec, timeout: float) -> Observation:
         """Cuts the power and removes the folder, its state first, so that half a VM is none."""
         with self._busy(vm.id, timeout) as (folder, _):
@@ -121,12 +103,12 @@ class QemuDriver:
             images.tidy(self._place.vms)
         return Observation(vm.id, Observed.ABSENT)
 
-    @_only_driver_failures
+    @only_driver_failures
     def observe(self, vm_id: str) -> Observation:
         """From the VM's files and its process's lock; asks QEMU nothing."""
         return observe(self._folder(vm_id))
 
-    @_only_driver_failures
+    @only_driver_failures
     def observe_all(self) -> list[Observation]:
         """Every VM with a whole state."""
         names = [path.name for path in self._place.vms.glob("[!.]*") if path.is_dir()]
@@ -137,12 +119,12 @@ class QemuDriver:
         """Connect by `agent.sockets.connect`: the path may be longer than a socket's address can be."""
         return self._folder(vm_id).path / command.CONSOLE_SOCKET
 
-    @_only_driver_failures
+    @only_driver_failures
     def snapshot_create(
         self, vm: VmSpec, snapshot_id: str, include_memory: bool, progress: Progress, timeout: float
     ) -> SnapshotTaken:
         """Freezes the disk's layer, and saves the memory while the guest waits."""
-        left = _countdown(timeout)
+        left = countdown(timeout)
         with self._busy(vm.id, timeout) as (folder, lock):
             snapshots.settle(folder)
             found = records.read(folder, snapshot_id)
@@ -152,12 +134,12 @@ class QemuDriver:
                 records.remove_unused_layers(folder, folder.state())
             return found.taken
 
-    @_only_driver_failures
+    @only_driver_failures
     def snapshot_restore(
         self, vm: VmSpec, snapshot_id: str, start: bool | None, progress: Progress, timeout: float
     ) -> Observation:
         """Checks every file, then puts it back and starts, or not."""
-        left = _countdown(timeout)
+        left = countdown(timeout)
         with self._busy(vm.id, timeout) as (folder, lock):
             host = self._host()
             folder.state()
@@ -171,7 +153,7 @@ class QemuDriver:
             records.remove_unused_layers(folder, state)
             return observe(folder)
 
-    @_only_driver_failures
+    @only_driver_failures
     def snapshot_delete(self, vm: VmSpec, snapshot_id: str, timeout: float) -> None:
         """Removes its record, its memory, and the layers that only it needed."""
         with self._busy(vm.id, timeout) as (folder, _):
@@ -181,12 +163,12 @@ class QemuDriver:
                     state = folder.change(resume=None)
                 records.remove(folder, state, snapshot_id)
 
-    @_only_driver_failures
+    @only_driver_failures
     def snapshot_ids(self, vm_id: str) -> list[str]:
         """The finished ones."""
         return records.ids(self._folder(vm_id))
 
-    @_only_driver_failures
+    @only_driver_failures
     def execute(self, vm: VmSpec, request: ExecRequest) -> ExecResult:
         """Through the guest agent; several at once take turns on its channel."""
         folder = self._folder(vm.id)
@@ -234,15 +216,3 @@ def _wait_for(folder: Folder, state: Observed) -> Observation:
     while (seen := observe(folder)).state is not state and time.monotonic() < deadline:
         time.sleep(0.005)
     return seen
-
-
-def _countdown(timeout: float) -> Left:
-    deadline = time.monotonic() + timeout
-
-    def left() -> float:
-        seconds = deadline - time.monotonic()
-        if seconds <= 0:
-            raise GuestTimeout(f"not done within {timeout:.0f} s")
-        return seconds
-
-    return left

@@ -13,6 +13,19 @@ from core.contract.images import ImageFile, Manifest
 from core.contract.messages import VmSpec
 
 SHELF = ".images"
+TRIES = 3  # an image may be replaced while its files are linked one by one
+
+
+def take(store: Path, vm: VmSpec, folder: Path, vms: Path) -> Manifest | None:
+    """The image a VM is made from, its files in `folder`, all of one version; None for a VM without an image."""
+    for _ in range(TRIES):
+        manifest = find(store, vm)
+        if manifest is None:
+            return None
+        bring(store, manifest, folder, vms)
+        if find(store, vm) == manifest:
+            return manifest
+    raise DriverFailure(f"the image of VM '{vm.name}' is replaced all the time: try again", code="image_changed")
 
 
 def find(store: Path, vm: VmSpec) -> Manifest | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 
 from agent import process
 from agent.drivers.base import Progress
 from agent.drivers.qemu import command, daemon, events, qmp
 from agent.drivers.qemu.folder import Folder, Machine, State
+from agent.drivers.qemu.limits import Left
 from agent.guest import commands, qga
 from core.contract.errors import DriverFailure, GuestTimeout
 
@@ -17,7 +17,6 @@ MONITOR_SECONDS = 30.0
 LOG = "qemu.log"
 CONSOLE_KEPT = 4 * 1024 * 1024
 SHOWN = 600
-Left = Callable[[], float]
 
 
 def launch(folder: Folder, state: State, machine: Machine, *, incoming: bool) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from agent.drivers.qemu import daemon, events
 from agent.drivers.qemu.folder import Folder
+from core.contract.errors import DriverFailure
 from core.contract.messages import Observation
 from core.contract.states import Observed
 
 
 def observe(folder: Folder) -> Observation:
     """A machine whose guest powered itself off is stopped; one that should run and has no process has crashed."""
-    state = folder.read()
+    try:
+        state = folder.read()
+    except DriverFailure as error:  # one damaged VM must not hide the others; it can be deleted
+        return Observation(folder.path.name, Observed.CRASHED, pid=daemon.alive(folder.path), reason=error.message)
     if state is None:
         return Observation(folder.path.name, Observed.ABSENT)
     pid = daemon.alive(folder.path)

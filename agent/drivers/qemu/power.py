@@ -10,7 +10,8 @@ from agent.drivers.base import Progress
 from agent.drivers.qemu import daemon, events, memory, restores
 from agent.drivers.qemu.command import machine_of
 from agent.drivers.qemu.folder import Folder, Machine, State
-from agent.drivers.qemu.launch import Left, launch, wait_usable, warm_up
+from agent.drivers.qemu.launch import launch, wait_usable, warm_up
+from agent.drivers.qemu.limits import Left
 from agent.drivers.qemu.qmp import Monitor
 from agent.guest import qga
 from core.contract.errors import DriverFailure
