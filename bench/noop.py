@@ -46,7 +46,10 @@ def worker(redis_url: str) -> Iterator[None]:
     command = [sys.executable, "-m", "celery", "--app=bench.noop", "worker", "--pool=threads", "--concurrency=8"]
     options = ["--without-mingle", "--without-gossip", "--loglevel=ERROR"]
     process = subprocess.Popen(
-        [*command, *options], env={**os.environ, "REDIS_URL": redis_url}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*command, *options],
+        env={**os.environ, "REDIS_URL": redis_url},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         yield
