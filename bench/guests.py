@@ -28,8 +28,8 @@ def all_of(fleet: Fleet, token: str) -> Iterator[Row]:
         for number in range(_BOOTS):
             with raw_guest(Path(folder) / str(number), fleet.plan.images, acceleration) as raw:
                 raw_boots.append(raw.boot_seconds)
-                timed(lambda raw=raw: raw.execute("/bin/true"), 5)  # type: ignore[misc]
-                raw_runs += timed(lambda raw=raw: raw.execute("/bin/true"), _EXECUTIONS // _BOOTS)  # type: ignore[misc]
+                timed(lambda raw=raw: raw.execute("true"), 5)  # type: ignore[misc]
+                raw_runs += timed(lambda raw=raw: raw.execute("true"), _EXECUTIONS // _BOOTS)  # type: ignore[misc]
             our_boots.append(_boot(client, number))
             _execute(client, number, 5)
             our_runs += _execute(client, number, _EXECUTIONS // _BOOTS)

@@ -48,9 +48,9 @@ class RawGuest:
         self._wait_for_guest()
         self.boot_seconds = self._answered_at - began
 
-    def execute(self, path: str) -> None:
-        """guest-exec, and guest-exec-status until it has ended."""
-        pid = self._ask("guest-exec", path=path)["pid"]
+    def execute(self, command: str) -> None:
+        """guest-exec of the guest's shell, and guest-exec-status until it has ended."""
+        pid = self._ask("guest-exec", path="/bin/bash", arg=["-c", command])["pid"]
         while not self._ask("guest-exec-status", pid=pid)["exited"]:
             time.sleep(0.002)
 
