@@ -25,6 +25,7 @@ _GAP_SECONDS = 0.03  # how long an event may be overtaken by the next before the
 _POLL_SECONDS = 5.0  # also finds what was published last and lost
 _RETRY_SECONDS = 1.0
 _BREATH_SECONDS = 1.0
+_STUCK_SECONDS = 0.1
 
 
 class Feed:
@@ -146,23 +147,23 @@ class Feed:
 
     def _hand_out(self, notes: Sequence[Note]) -> None:
         for start in range(0, len(notes), _CHUNK):
+            if start:
+                self._breathe()
             chunk = notes[start : start + _CHUNK]
             with self._lock:
                 for listener in self._listeners:
                     listener.offer(chunk)
                 self.position = chunk[-1].seq
-            self._breathe()
 
     def _breathe(self) -> None:
-        """Let the sockets write while any of them gets on; one that is stuck is not waited for."""
-        until = time.monotonic() + _BREATH_SECONDS
-        backlog = self._backlog()
-        while backlog and time.monotonic() < until:
+        """Within a long page, let the sockets write while any of them gets on; one that is stuck is not waited for."""
+        backlog, moved_at = self._backlog(), time.monotonic()
+        until = moved_at + _BREATH_SECONDS
+        while backlog and time.monotonic() < min(until, moved_at + _STUCK_SECONDS):
             time.sleep(0.005)
             left = self._backlog()
-            if left >= backlog:
-                return
-            backlog = left
+            if left < backlog:
+                backlog, moved_at = left, time.monotonic()
 
     def _backlog(self) -> int:
         with self._lock:

@@ -109,12 +109,12 @@ def test_what_happens_while_redis_is_away_is_heard(
     until(lambda: listener.backlog == 1)
     own_redis.kill()
     for _ in range(3):
-        world.tell(vm, times=100)
+        world.tell(vm, times=80)  # less in all than a queue holds: nobody reads it yet
     own_redis.start()
     assert hub.start().wait_up(10)
     heard_so_far: list[int] = []
-    until(lambda: heard_so_far.extend(heard(listener)) or len(heard_so_far) >= 301)  # type: ignore[func-returns-value]
-    assert heard_so_far == list(range(first + 1, first + 302))
+    until(lambda: heard_so_far.extend(heard(listener)) or len(heard_so_far) >= 241)  # type: ignore[func-returns-value]
+    assert heard_so_far == list(range(first + 1, first + 242))
 
 
 def test_nobody_hears_of_what_is_not_theirs(hub: Hub, world: World, owner: Caller) -> None:
