@@ -7,7 +7,7 @@ from typing import Any
 
 import requests
 
-from core.contract.errors import CorralError, Unavailable
+from core.contract.errors import CorralError, NotFound, Unavailable
 
 _TIMEOUT = 60.0
 
@@ -49,7 +49,8 @@ class Client:
         except requests.RequestException as error:
             raise Unavailable(f"{self.url} does not answer: {type(error).__name__}") from None
         if answer.status_code >= 400:
-            raise CorralError(f"{method} {path}: {answer.status_code} {_message(answer)}")
+            kind = NotFound if answer.status_code == 404 else CorralError
+            raise kind(f"{method} {path}: {answer.status_code} {_message(answer)}")
         return answer
 
 

@@ -21,7 +21,7 @@ from cli.fleet.plan import Plan
 from cli.fleet.processes import StartFailed
 from cli.screen import Screen
 from core import settings
-from core.contract.errors import CorralError
+from core.contract.errors import CorralError, NotFound
 
 _VM = "demo"
 _SCRIPT = "for n in 1 2 3; do echo line $n; done; echo to stderr >&2; exit 3"
@@ -173,5 +173,7 @@ def _remove(client: Client) -> None:
     """After a failure: no VM may outlive the demo."""
     try:
         client.follow("DELETE", f"/vms/{_VM}", None, lambda _: None)
+    except NotFound:
+        return
     except CorralError as error:
         click.echo(f"the demo's VM may be left over: {error.message}", err=True)

@@ -74,7 +74,8 @@ class Fleet:
         readiness.wait(self.url, self.database_url, self.plan.host_names, began, self._parts(), self._say)
         self._watch.begin([process for name, process in self._processes.items() if name != commands.IMAGE])
         if commands.IMAGE in self._processes:
-            readiness.wait_for_image(self._processes[commands.IMAGE], self._say)
+            build = self._processes[commands.IMAGE]
+            readiness.wait_for_image(build, self.database_url, self.plan.host_names, self._say)
         credentials.keep(self.home, self.credentials)
 
     def _settle_ports(self) -> None:

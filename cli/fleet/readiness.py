@@ -30,8 +30,11 @@ def wait(url: str, database_url: str, hosts: list[str], since: datetime, process
         engine.dispose()
 
 
-def wait_for_image(build: Process, say: Say) -> None:
-    """Until the image is made. Without it the fleet is of some use still, so a failure is said and no more."""
+def wait_for_image(build: Process, database_url: str, hosts: list[str], say: Say) -> None:
+    """Until the image is made and every host has told of it.
+
+    Without it the fleet is of some use still, so a failure is said and no more.
+    """
     began = time.monotonic()
     while not build.ended_within(5.0):
         if time.monotonic() - began > _IMAGE_PATIENCE:
@@ -40,12 +43,19 @@ def wait_for_image(build: Process, say: Say) -> None:
         say(f"building the default image ({time.monotonic() - began:.0f} s): {last}")
     if build.exit_code != 0:
         say(f"the default image could not be made ({how(build)}). The end of {build.log}:\n{files.tail(build.log)}")
+        return
+    engine = database.connect(database_url, pool_size=1)
+    try:
+        _until("the hosts to see the image", lambda: _all_have_images(engine, hosts), [build], say, alive=False)
+    finally:
+        engine.dispose()
 
 
-def _until(what: str, done: Callable[[], bool], processes: list[Process], say: Say) -> None:
+def _until(what: str, done: Callable[[], bool], processes: list[Process], say: Say, *, alive: bool = True) -> None:
     began = said = time.monotonic()
     while not done():
-        _check(processes)
+        if alive:
+            _check(processes)
         now = time.monotonic()
         if now - began > _PATIENCE:
             raise StartFailed(f"waited {_PATIENCE:.0f} s for {what} in vain; see the logs in {processes[0].log.parent}")
@@ -73,6 +83,11 @@ def _heard_of(engine: Engine, name: str, since: datetime) -> bool:
     with database.transaction(engine) as session:
         host = session.get(Host, name)
         return host is not None and host.last_seen_at >= since
+
+
+def _all_have_images(engine: Engine, names: list[str]) -> bool:
+    with database.transaction(engine) as session:
+        return all(session.get_one(Host, name).images for name in names)
 
 
 def now() -> datetime:
