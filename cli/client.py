@@ -56,6 +56,8 @@ class Client:
 
 def _message(answer: requests.Response) -> str:
     try:
-        return str(answer.json()["message"])
+        body = answer.json()
+        rejected = body.get("details", {}).get("rejected", []) if isinstance(body.get("details"), dict) else []
+        return "; ".join([str(body["message"]), *(f"{each['host']}: {each['reason']}" for each in rejected)])
     except (ValueError, KeyError, TypeError):
         return answer.reason

@@ -24,6 +24,7 @@ from core import settings
 from core.contract.errors import CorralError, NotFound
 
 _VM = "demo"
+_WANTED = {"name": _VM, "vcpus": 1, "memory_mb": 512, "storage_config": {"disk_size_gb": 3}}
 _SCRIPT = "for n in 1 2 3; do echo line $n; done; echo to stderr >&2; exit 3"
 
 
@@ -71,7 +72,7 @@ def _life(client: Client, screen: Screen) -> None:
         with screen.step(what):
             return client.follow(method, path, body, screen.detail)
 
-    change("Create a VM", "POST", "/vms", {"name": _VM, "vcpus": 1, "memory_mb": 512})
+    change("Create a VM", "POST", "/vms", _WANTED)
     _check(client.request("GET", f"/vms/{_VM}")["status"] == "created", "the new VM is not 'created'")
     change("Start it, until its guest can be used", "POST", f"/vms/{_VM}/start")
     _check(client.request("GET", f"/vms/{_VM}")["status"] == "running", "the started VM is not 'running'")
