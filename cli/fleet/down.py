@@ -19,7 +19,9 @@ def down() -> None:
     try:
         with taken(home):
             left = vms.running(home)
-            vms.end(left)
+            if left:
+                print(f"asking {len(left)} VMs to shut down; in 30 s their power is cut", flush=True)
+            vms.shut_down(left)
     except StartFailed as error:
         raise click.ClickException(str(error)) from error
     for vm in left:

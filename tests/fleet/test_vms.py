@@ -49,7 +49,10 @@ def test_down_ends_them_and_says_which(home: Path) -> None:
         timeout=30,
         check=True,
     )
-    assert done.stdout == f"stopped db on host-a\nstopped web on host-b\n2 VMs were running in {home}\n"
+    assert done.stdout == (
+        "asking 2 VMs to shut down; in 30 s their power is cut\n"
+        f"stopped db on host-a\nstopped web on host-b\n2 VMs were running in {home}\n"
+    )
     assert vms.running(home) == []
     assert not any(vm.process.is_running() for vm in before)
 
