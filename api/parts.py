@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from core import database
 from core.contract.messages import JSON, VmSpec
+from core.contract.streams import Stream
 from core.dispatch import Dispatch
 from core.services import context, secrets
 from core.settings import Settings
@@ -29,6 +30,9 @@ class Hub(Protocol):
 
     def call(self, host: str, verb: str, vm: VmSpec | None, params: JSON, timeout: float) -> JSON:
         """The reply of the host's agent; `Unavailable` when there is none in time."""
+
+    def stream(self, host: str, verb: str, vm: VmSpec | None, params: JSON, timeout: float) -> Stream:
+        """A stream that the host's agent has opened at that call."""
 
 
 @dataclass(frozen=True)

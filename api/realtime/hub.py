@@ -20,11 +20,13 @@ from api.realtime.failures import error_of
 from api.realtime.feed import Feed
 from api.realtime.listener import Interest, Listener
 from api.realtime.record import Record
+from api.realtime.streams import Streams
 from api.realtime.subscription import Subscription
 from core.contract import channels
 from core.contract.errors import Invalid, NotSent, Unavailable
 from core.contract.messages import JSON, Call, Reply, VmSpec, build, decode
 from core.contract.states import ENDED
+from core.contract.streams import Stream
 from core.dispatch import Dispatch
 from core.services.events import Note
 
@@ -42,6 +44,7 @@ class Hub:
     def __init__(self, redis_url: str, engine: Engine, dispatch: Dispatch) -> None:
         self._redis_url, self._dispatch = redis_url, dispatch
         self._starting = threading.Lock()
+        self._streams = Streams(redis_url)
         self._record = Record(engine)
         self._feed = Feed(self._record)
         self._operations, self._replies = Awaited[str](), Awaited[Reply]()
@@ -63,6 +66,7 @@ class Hub:
     def close(self) -> None:
         """End its threads."""
         self._feed.close()
+        self._streams.close()
         if self._subscription is not None:
             self._subscription.close()
 
@@ -128,6 +132,16 @@ class Hub:
         if slot.value.failure is not None:
             raise error_of(slot.value.failure)
         return slot.value.result or {}
+
+    def stream(self, host: str, verb: str, vm: VmSpec | None, params: JSON, timeout: float) -> Stream:
+        """A stream that the host's agent has opened at a call of that verb; `close` it in the end. Errors as `call`."""
+        stream_id, stream = self._streams.prepare()
+        try:
+            self.call(host, verb, vm, {**params, "stream": stream_id}, timeout)
+        except BaseException:
+            stream.close()
+            raise
+        return stream
 
     def listen(self) -> Listener:
         """A new listener, which hears nothing until it has an actor and interests. `leave` it in the end.

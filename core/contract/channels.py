@@ -32,3 +32,8 @@ def dead_reports(host: str) -> str:
 def replies(process: str) -> str:
     """The pub/sub channel on which one API process hears the replies to its calls."""
     return f"replies:{process}"
+
+
+def stream(stream_id: str, end: str) -> str:
+    """The pub/sub channel on which one end of a stream, "api" or "agent", hears the other."""
+    return f"stream:{stream_id}:{end}"

@@ -1,0 +1,93 @@
+"""The agent's end of streams: each is served by a thread of its own, and ends with it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import redis
+from redis.exceptions import RedisError
+
+from agent.broker import SOCKET_SECONDS
+from agent.outcomes import failure_of
+from core.contract import channels
+from core.contract.errors import CorralError, DriverFailure, Unavailable
+from core.contract.messages import Failure
+from core.contract.streams import Stream
+
+log = logging.getLogger(__name__)
+AT_ONCE = 32
+
+
+class Streams:
+    """The streams of one host, of which so many may be open at once."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._free = threading.BoundedSemaphore(AT_ONCE)
+
+    def serve(self, stream_id: str, work: Callable[[Stream], None]) -> None:
+        """Opens the stream of that id and has `work` done on it; returns as soon as it is open."""
+        if not self._free.acquire(blocking=False):
+            raise Unavailable(f"this host serves {AT_ONCE} streams already; try again when one has ended")
+        try:
+            stream = Stream(_Line(self._client, stream_id), _error_of)
+        except BaseException:
+            self._free.release()
+            raise
+        threading.Thread(target=self._work, args=[stream_id, stream, work], name="stream-work", daemon=True).start()
+
+    def _work(self, stream_id: str, stream: Stream, work: Callable[[Stream], None]) -> None:
+        try:
+            stream.greet()
+            work(stream)
+        except CorralError as error:
+            log.info("stream %s: %s", stream_id, error.message[:300])
+            stream.fail(failure_of(error))
+        except Exception:  # the outermost handler of a stream: whoever waits is told
+            log.exception("stream %s broke", stream_id)
+            stream.fail(Failure("internal_error", "the agent failed unexpectedly; its log says why"))
+        finally:
+            stream.close()
+            self._free.release()
+
+
+class _Line:
+    """A subscription of its own, and the shared client to publish with."""
+
+    def __init__(self, client: redis.Redis, stream_id: str) -> None:
+        self._client, self._to = client, channels.stream(stream_id, "api")
+        self._pubsub = client.pubsub()  # type: ignore[no-untyped-call]
+        try:
+            self._pubsub.subscribe(channels.stream(stream_id, "agent"))
+            if self._pubsub.get_message(timeout=SOCKET_SECONDS) is None:
+                raise Unavailable("Redis did not confirm the stream")
+        except RedisError as error:
+            self.close()
+            raise Unavailable(f"Redis: {error}") from None
+
+    def send(self, frame: bytes) -> bool:
+        """Published to the API's end."""
+        try:
+            return bool(self._client.publish(self._to, frame))
+        except RedisError as error:
+            raise Unavailable(f"Redis: {error}") from None
+
+    def receive(self, seconds: float) -> bytes | None:
+        """What the API's end has published."""
+        try:
+            message: Any = self._pubsub.get_message(ignore_subscribe_messages=True, timeout=seconds)
+        except RedisError as error:
+            raise Unavailable(f"Redis: {error}") from None
+        return message["data"] if message else None
+
+    def close(self) -> None:
+        """Ends the subscription."""
+        self._pubsub.close()
+
+
+def _error_of(failure: Failure) -> CorralError:
+    """What the API's end says went wrong there; the work on the host was not at fault."""
+    return DriverFailure(f"the other end of the stream: {failure.message}", code=failure.code)

@@ -1,0 +1,97 @@
+"""The API's end of streams: opened by a call, one Redis connection each, so many at once in a process."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from functools import cached_property
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from api.realtime.failures import error_of
+from core.contract import channels
+from core.contract.errors import Unavailable
+from core.contract.streams import Stream
+
+AT_ONCE = 64
+_SOCKET_SECONDS = 5.0
+
+
+class Streams:
+    """The streams of one process."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._url = redis_url
+        self._free = threading.BoundedSemaphore(AT_ONCE)
+
+    def prepare(self) -> tuple[str, Stream]:
+        """The id of a new stream, and its end here, which listens; `close` it in the end."""
+        if not self._free.acquire(blocking=False):
+            raise Unavailable(f"{AT_ONCE} streams are open here already; try again when one has ended")
+        stream_id = secrets.token_hex(16)
+        try:
+            return stream_id, Stream(_Line(self._client, stream_id, self._free), error_of)
+        except BaseException:
+            self._free.release()
+            raise
+
+    def close(self) -> None:
+        """End its connections, and with them every stream."""
+        self._client.close()
+
+    @cached_property
+    def _client(self) -> redis.Redis:
+        """It repeats nothing by itself: a piece that comes twice would break the stream."""
+        return redis.Redis.from_url(
+            self._url,
+            socket_timeout=_SOCKET_SECONDS,
+            socket_connect_timeout=_SOCKET_SECONDS,
+            health_check_interval=int(_SOCKET_SECONDS),
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            client_name="corral-api-streams",
+        )
+
+
+class _Line:
+    """A subscription of its own, and a shared client to publish with."""
+
+    def __init__(self, client: redis.Redis, stream_id: str, place: threading.Semaphore) -> None:
+        self._client, self._to, self._place = client, channels.stream(stream_id, "agent"), place
+        self._pubsub = client.pubsub()  # type: ignore[no-untyped-call]
+        try:
+            self._pubsub.subscribe(channels.stream(stream_id, "api"))
+            confirmed = self._pubsub.get_message(timeout=_SOCKET_SECONDS)
+        except RedisError:
+            confirmed = None
+        if confirmed is None:
+            self._pubsub.close()
+            raise Unavailable("the message broker can't be reached; try again in a few seconds")
+
+    def send(self, frame: bytes) -> bool:
+        """Published to the agent's end."""
+        try:
+            return bool(self._client.publish(self._to, frame))
+        except RedisError as error:
+            raise _lost(error) from None
+
+    def receive(self, seconds: float) -> bytes | None:
+        """What the agent's end has published."""
+        try:
+            message: Any = self._pubsub.get_message(ignore_subscribe_messages=True, timeout=seconds)
+        except RedisError as error:
+            raise _lost(error) from None
+        return message["data"] if message else None
+
+    def close(self) -> None:
+        """End the subscription; another stream may take its place."""
+        self._pubsub.close()
+        self._place.release()
+
+
+def _lost(error: RedisError) -> Unavailable:
+    return Unavailable(f"the message broker was lost meanwhile: {type(error).__name__}")
