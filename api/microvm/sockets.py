@@ -1,69 +1,48 @@
-"""The microvm dialect's WebSockets: the events of one VM, and of all that the caller may hear of.
+"""The microvm dialect's WebSockets of events: those of one VM, and all that the caller may hear of.
 
-A header (`Authorization: Bearer`, `X-API-Key`) is looked at before the handshake. A browser can't send one: without
-a credential the first message must be `{"type": "auth", "token": "<token>"}`, within 10 s, and is answered with
-`{"type": "authenticated"}`. `?after=SEQ` begins with the recorded events above that number.
+`?after=SEQ` begins with the recorded events above that number.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from flask import Flask, Request, g, request
+from flask import g, request
 from flask_sock import Sock
 from simple_websocket import Server
 from sqlalchemy.engine import Engine
 
+from api.microvm import callers
+from api.microvm.callers import Authenticate
 from api.realtime.conversation import NORMAL, Conversation, Ended, conversation
 from api.realtime.hub import Hub
 from api.realtime.listener import Interest
 from api.realtime.upgrade import door
 from api.rest.requests import check_path
 from api.rest.views import mark
-from core.contract.errors import Invalid, Unauthenticated
+from core.contract.errors import Invalid
 from core.database import transaction
 from core.services import vms
 from core.services.context import Actor
 from core.services.events import Note
 
-Authenticate = Callable[[Request], Actor]
-
-
-@dataclass(frozen=True)
-class _Caller:
-    """Looks at one credential as often as it is asked, each time as if in a new request."""
-
-    app: Flask
-    environ: dict[str, Any]
-    authenticate: Authenticate
-
-    def __call__(self) -> Actor:
-        with self.app.app_context(), self.app.request_context(self.environ):
-            return self.authenticate(request)
-
 
 def register(sock: Sock, realtime: Hub, engine: Engine, authenticate: Authenticate) -> None:
     """Add both routes to `sock.app`."""
     blueprint = door(sock, "microvm_sockets", realtime)
+    enter = partial(_enter, realtime, engine)
 
     def admit() -> None:
         """Who can be known before the handshake listens from before it: what happens right after it is heard."""
         check_path()
         g.interest = Interest(after=_after())
-        if _has_credential(request.headers):
-            g.caller = _Caller(sock.app, dict(request.environ), authenticate)
-            _enter(realtime, engine, g.caller())
+        callers.admit(sock.app, authenticate, enter)
 
     def events(ws: Server, vm_name: str | None = None) -> None:
         with conversation(ws, realtime) as talk:
-            if "caller" not in g:
-                environ = _with_token(talk.first_message())
-                g.caller = _Caller(sock.app, environ, authenticate)
-                _enter(realtime, engine, g.caller())
-                talk.send('{"type":"authenticated"}')
+            callers.ask(talk, sock.app, authenticate, enter)
             _serve(talk, realtime, vm_name)
 
     blueprint.before_request(admit)
@@ -108,19 +87,3 @@ def _after() -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise Invalid("after must be the number of an event", field="after")
     return int(text)
-
-
-def _has_credential(headers: Any) -> bool:
-    return "Authorization" in headers or "X-API-Key" in headers
-
-
-def _with_token(text: str | bytes) -> dict[str, Any]:
-    """The handshake as it would have been with the credential of the first message."""
-    try:
-        body = json.loads(text)
-    except (ValueError, RecursionError):
-        body = None
-    token = body.get("token") if isinstance(body, dict) and body.get("type") == "auth" else None
-    if not isinstance(token, str) or not token.isascii():
-        raise Unauthenticated('the first message must be {"type": "auth", "token": "..."}')
-    return {**request.environ, "HTTP_AUTHORIZATION": f"Bearer {token}"}
