@@ -16,13 +16,14 @@ from redis.exceptions import RedisError
 
 from agent.broker import BLOCK_SECONDS
 from agent.commands import Commands
+from agent.console import Consoles, Place
 from agent.drivers.base import ExecRequest, Guest
 from agent.drivers.registry import Drivers
 from agent.loops import Loop
 from agent.outcomes import failure_of
 from core.contract import channels
 from core.contract.errors import CorralError, Invalid, Unavailable, Unsupported
-from core.contract.messages import JSON, Call, Failure, Reply, VmSpec, decode, encode
+from core.contract.messages import JSON, Call, Failure, Reply, VmSpec, build, decode, encode
 
 log = logging.getLogger(__name__)
 AT_ONCE = 32
@@ -31,14 +32,18 @@ AT_ONCE = 32
 class Calls:
     """The calls of one host; `loop` is the thread that takes them in."""
 
-    def __init__(self, host: str, client: redis.Redis, drivers: Drivers, commands: Commands) -> None:
+    def __init__(
+        self, host: str, client: redis.Redis, drivers: Drivers, commands: Commands, consoles: Consoles
+    ) -> None:
         self._host, self._client, self._drivers, self._commands = host, client, drivers, commands
+        self._consoles = consoles
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="call")
         self._free = threading.BoundedSemaphore(AT_ONCE)
         self._verbs: dict[str, Callable[[Call], JSON]] = {
             "execute": self._execute,
             "observe": self._observe,
             "cancel": self._cancel,
+            "console": self._console,
         }
         self.loop = Loop("calls", self._take)
 
@@ -101,6 +106,17 @@ class Calls:
     def _observe(self, call: Call) -> JSON:
         vm = _vm_of(call)
         return asdict(self._drivers.get(vm.hypervisor).observe(vm.id))
+
+    def _console(self, call: Call) -> JSON:
+        after = _param(call, "after", dict, optional=True)
+        self._consoles.connect(
+            _vm_of(call),
+            _param(call, "stream", str),
+            write=_param(call, "write", bool),
+            replay=_param(call, "replay", bool),
+            after=None if after is None else build(Place, after),
+        )
+        return {}
 
     def _cancel(self, call: Call) -> JSON:
         return {"state": self._commands.cancel(_param(call, "operation_id", str))}

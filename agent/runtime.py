@@ -20,6 +20,7 @@ from agent.broker import connect
 from agent.calls import Calls
 from agent.capacity import Capacity
 from agent.commands import Commands
+from agent.console import Consoles
 from agent.drivers.base import Place
 from agent.drivers.registry import Drivers
 from agent.health import Health
@@ -28,6 +29,7 @@ from agent.journal import Journal
 from agent.loops import Loop
 from agent.outcomes import Outcomes
 from agent.reports import Reports
+from agent.streams import Streams
 from agent.turns import Turns
 from core.contract import channels
 
@@ -83,7 +85,8 @@ class Agent:
         drivers, known = Drivers(config.hypervisors, place), Known()
         outcomes = Outcomes(config.host, drivers, self._journal, self._reports, known)
         self._commands = Commands(drivers, self._journal, self._turns, outcomes)
-        self._calls = Calls(config.host, self._client, drivers, self._commands)
+        consoles = Consoles(drivers, Streams(self._client))
+        self._calls = Calls(config.host, self._client, drivers, self._commands, consoles)
         host = Host(config.host, uuid.uuid4().hex, config.capacity, config.images)
         health = Health(drivers)
         inventories = Inventories(host, drivers, health, self._journal, self._reports, known, self._turns)

@@ -8,7 +8,7 @@ from api import microvm, vboxmcp
 from api.auth import identity
 from api.dialect import Dialects
 from api.docs import pages
-from api.microvm import sockets
+from api.microvm import console, sockets
 from api.microvm.shape import SHAPE as MICROVM
 from api.parts import Parts
 from api.realtime.hub import Hub
@@ -35,7 +35,8 @@ def create_app(settings: Settings) -> Dialects:
         with those.transaction() as session:
             return keys.authenticate(session, secret)
 
-    sockets.register(Sock(first), hub, engine, identity.by_header)
+    for socket_of in (sockets, console):
+        socket_of.register(Sock(first), hub, engine, identity.by_header)
     socket.register(Sock(second), hub, engine, by_key)
     for dialect, shape in ((first, MICROVM), (second, VBOXMCP)):
         pages.install(dialect, shape)

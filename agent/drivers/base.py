@@ -38,6 +38,19 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Console:
+    """A VM's serial console.
+
+    `log` has all that it put out, of every start: the newest part, when it has grown long; the part before is beside
+    it, with ".1" to its name. `socket` (unix) takes what is typed and repeats what is put out, for one connection at a
+    time; None: nothing can be typed. Both may be missing while the VM does not run.
+    """
+
+    log: Path
+    socket: Path | None
+
+
+@dataclass(frozen=True)
 class SnapshotTaken:
     """A finished snapshot. `checksum` is "sha256:<hex>" over everything it consists of."""
 
@@ -99,8 +112,8 @@ class Driver(Protocol):
 
     def observe_all(self) -> list[Observation]: ...
 
-    def console(self, vm_id: str) -> Path:
-        """The unix socket of the serial console."""
+    def console(self, vm_id: str) -> Console:
+        """Where its serial console is, whether or not there is such a VM."""
 
 
 @runtime_checkable

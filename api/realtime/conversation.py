@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import socket
 import time
@@ -26,9 +27,10 @@ UNKNOWN_CALLER, NOT_ALLOWED, NOT_THERE, TOO_SLOW = 4401, 4403, 4404, 4008
 
 FIRST_MESSAGE_SECONDS = 10.0
 CHECK_SECONDS = 45.0  # so often is a credential looked at again: a revoked one ends its socket within a minute
+LOOK_SECONDS = 3.0
 _CHECK_AGAIN_SECONDS = 10.0
 _LINGER_SECONDS = 1.0
-_BURST, _BURST_SECONDS = 100, 10.0
+_BURST, _BURST_SECONDS = 600, 10.0  # a key that is held down on a console is 30 messages a second
 
 
 class Ended(Exception):
@@ -63,12 +65,13 @@ class Conversation:
         self.listener: Listener = g.listener
         self.listener.wake = ws.event.set
         self._seq = 0
+        self._end: Ended | None = None
         self._allowance, self._counted_at = float(_BURST), time.monotonic()
 
-    def send(self, text: str) -> None:
-        """One message, to a client that may be gone."""
+    def send(self, message: str | bytes) -> None:
+        """One message, to a client that may be gone. Other threads may call it too."""
         try:
-            self._ws.send(text)
+            self._ws.send(message)
         except OSError as error:
             raise ConnectionClosed(BROKEN, str(error)) from None
 
@@ -80,18 +83,28 @@ class Conversation:
                 return message
         raise Ended(UNKNOWN_CALLER, f"no auth message within {FIRST_MESSAGE_SECONDS:g} s")
 
+    def end(self, why: Ended) -> None:
+        """Have it end soon; any thread may say so."""
+        self._end = why
+        self._ws.event.set()
+
     def serve(
         self,
         tell: Callable[[Note], None],
         answer: Callable[[str | bytes], None],
         authenticate: Callable[[], Actor],
+        look_around: Callable[[], None] | None = None,
     ) -> None:
-        """Pass events on and answer messages until one side ends it."""
+        """Pass events on, answer messages, and `look_around` now and then, until one side ends it."""
         check_at = time.monotonic() + CHECK_SECONDS * random.uniform(0.7, 1)
+        look_at = time.monotonic() + LOOK_SECONDS if look_around else math.inf
         while True:
             self._pass_on(tell)
-            for message in self._pause(check_at - time.monotonic()):
+            for message in self._pause(min(check_at, look_at) - time.monotonic()):
                 answer(message)
+            if look_around and time.monotonic() >= look_at:
+                look_at = time.monotonic() + LOOK_SECONDS
+                look_around()
             if time.monotonic() >= check_at:
                 check_at = time.monotonic() + self._check(authenticate)
 
@@ -139,6 +152,8 @@ class Conversation:
         after = f"; go on with after={self._seq}" if self._seq else ""
         if self._hub.draining:
             raise Ended(RESTARTING, "the server is being restarted; connect again" + after)
+        if self._end is not None:
+            raise self._end
         if self.listener.is_cut:
             raise Ended(TOO_SLOW, "events come faster than you read them" + after)
 

@@ -1,7 +1,7 @@
 """The vboxmcp dialect's WebSocket: authenticate, then subscribe to events.
 
 In: `{"type": "auth", "api_key"}` first, within 10 s; `{"type": "subscribe", "events": [...], "vm_id"?, "after"?}`;
-`{"type": "unsubscribe", "events"?: [...], "vm_id"?}`; `{"type": "console_connect", "vm_id"}`.
+`{"type": "unsubscribe", "events"?: [...], "vm_id"?}`; those of consoles are in socket_consoles.py.
 Out: `authenticated`, `subscribed`, `unsubscribed`, `{"type": "event", "event", "seq", "timestamp", "data"}`, and
 `{"type": "error", "error": {"code", "message", "details"}}` for whatever could not be done.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from flask_sock import Sock
 from simple_websocket import Server
 from sqlalchemy.engine import Engine
 
+from api.realtime.console import Which
 from api.realtime.conversation import Conversation, conversation, ended_by
 from api.realtime.hub import Hub
 from api.realtime.listener import Interest
@@ -24,9 +26,10 @@ from api.realtime.upgrade import door
 from api.rest.requests import is_clean
 from api.rest.views import mark
 from api.vboxmcp import socket_events as words
-from core.contract.errors import CorralError, Invalid, Unauthenticated, Unsupported
+from api.vboxmcp.socket_consoles import AT_ONCE, Consoles, encoding_of
+from core.contract.errors import CorralError, Invalid, Unauthenticated, Unavailable
 from core.database import transaction
-from core.services import vms
+from core.services import calls, vms
 from core.services.context import Actor
 from core.services.events import Note
 
@@ -50,7 +53,8 @@ def register(sock: Sock, realtime: Hub, engine: Engine, authenticate_key: Callab
                 raise ended_by(error) from None
             _send(talk, {"type": "authenticated", "username": talk.listener.actor.username})
             client = _Client(talk, realtime, engine)
-            talk.serve(client.tell, client.answer, authenticate)
+            with closing(client.consoles):
+                talk.serve(client.tell, client.answer, authenticate, client.look_around)
 
     sock.route("/api/v1/ws", bp=blueprint)(ws)
     sock.app.register_blueprint(blueprint)
@@ -61,10 +65,14 @@ class _Client:
 
     def __init__(self, talk: Conversation, realtime: Hub, engine: Engine) -> None:
         self._talk, self._realtime, self._engine = talk, realtime, engine
+        self.consoles = Consoles(realtime, partial(_send, talk))
+        self._followed: dict[str | None, str] = {}
         self._verbs: dict[str, Callable[[JSON], None]] = {
             "subscribe": self._subscribe,
             "unsubscribe": self._unsubscribe,
             "console_connect": self._connect_console,
+            "console_input": self._type,
+            "console_disconnect": self._disconnect_console,
         }
 
     def tell(self, note: Note) -> None:
@@ -92,6 +100,8 @@ class _Client:
         after = _after(body)
         interest = Interest(words.types_of(events), self._vm_id(body), after or 0)
         answer = {"type": "subscribed", "events": events, "vm_id": interest.vm_id}
+        if words.CONSOLE_OUTPUT in events:
+            self._follow_consoles(interest.vm_id, encoding_of(body))
         if after is None:
             self._realtime.follow(listener, interest)
             _send(self._talk, answer)
@@ -111,10 +121,63 @@ class _Client:
             elif left:
                 kept.append(Interest(left, interest.vm_id, interest.after))
         self._realtime.unfollow(listener, tuple(kept))
+        if words.types_of([words.CONSOLE_OUTPUT]) <= types:
+            self._unfollow_consoles(vm_id)
         _send(self._talk, {"type": "unsubscribed", "events": words.events_of(types), "vm_id": vm_id})
 
-    def _connect_console(self, _: JSON) -> None:
-        raise Unsupported("this server does not offer consoles over WebSocket yet")
+    def look_around(self) -> None:
+        """Find the consoles that are to be followed and have something to say by now."""
+        for vm_id, encoding in list(self._followed.items()):
+            try:
+                with transaction(self._engine) as session:
+                    found = calls.consoles(session, self._caller(), vm_id, AT_ONCE)
+            except Unavailable:
+                return  # next time
+            self.consoles.follow([Which(host, vm, replay=False) for host, vm in found], encoding)
+
+    def _follow_consoles(self, vm_id: str | None, encoding: str) -> None:
+        self._followed[vm_id] = encoding
+        self.look_around()
+
+    def _unfollow_consoles(self, vm_id: str | None) -> None:
+        for each in [vm_id] if vm_id else list(self._followed):
+            self._followed.pop(each, None)
+        self.consoles.unfollow(vm_id)
+
+    def _connect_console(self, body: JSON) -> None:
+        read_only = body.get("read_only", False)
+        if type(read_only) is not bool:
+            raise Invalid("read_only must be true or false", field="read_only")
+        encoding = encoding_of(body)
+        self.consoles.connect(self._console(body, write=not read_only), encoding)
+
+    def _type(self, body: JSON) -> None:
+        data = body.get("data")
+        if not isinstance(data, str):
+            raise Invalid("data must be a string", field="data")
+        self._caller().must_write()
+        self.consoles.type(self._required_vm_id(body), data)
+
+    def _disconnect_console(self, body: JSON) -> None:
+        self.consoles.disconnect(self._required_vm_id(body))
+
+    def _console(self, body: JSON, *, write: bool) -> Which:
+        vm_id, actor = self._required_vm_id(body), self._caller()
+        with transaction(self._engine) as session:
+            host, vm = calls.to_console(session, actor, vm_id)
+        return Which(host, vm, write and not actor.read_only)
+
+    def _caller(self) -> Actor:
+        actor = self._talk.listener.actor
+        if actor is None:
+            raise Unauthenticated("nobody has authenticated on this socket")
+        return actor
+
+    def _required_vm_id(self, body: JSON) -> str:
+        vm_id = self._vm_id(body)
+        if vm_id is None:
+            raise Invalid("vm_id is missing", field="vm_id")
+        return vm_id
 
     def _vm_id(self, body: JSON) -> str | None:
         """The id of the VM asked for, by id or name; `NotFound`."""

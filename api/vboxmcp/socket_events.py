@@ -9,9 +9,10 @@ from api.vboxmcp.states import state_of
 from core.contract.states import Status
 from core.services.events import Note
 
+CONSOLE_OUTPUT = "vm.console_output"  # no event of the record's: it comes from the VM's host, and is not kept
 _NAMES = {
     "status_change": "vm.state_changed",
-    "console_output": "vm.console_output",
+    "console_output": CONSOLE_OUTPUT,
     "vm_created": "vm.created",
     "vm_deleted": "vm.deleted",
     "operation": "operation.changed",

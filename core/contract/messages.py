@@ -149,7 +149,8 @@ class Call:
     """Ask the host something, at most once. The reply goes to the pub/sub channel `reply_to`.
 
     `verb`: "execute" {"command", "working_directory", "environment", "timeout_seconds", "stdin"},
-    "cancel" {"operation_id"} (no VM; `vm` is None), "observe" {}.
+    "cancel" {"operation_id"} (no VM; `vm` is None), "observe" {}, "console" {"stream", "write": bool,
+    "replay": bool, "after": {"log", "position"} | None} (agent/console.py says what then comes on that stream).
     """
 
     id: str

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.contract.messages import VmSpec
-from core.models import Host
+from core.contract.states import Observed
+from core.models import Host, Vm
 from core.services import operations, rules, vms
 from core.services.context import Actor
 
@@ -19,3 +21,19 @@ def to_guest(session: Session, actor: Actor, ref: str) -> tuple[str, VmSpec]:
     rules.must_run(vm)
     rules.must_support(vm, host, "guest")
     return host.name, operations.spec_of(vm)
+
+
+def to_console(session: Session, actor: Actor, ref: str) -> tuple[str, VmSpec]:
+    """The host and the VM for a look at its console, running or not; who may only read may look."""
+    vm = vms.get(session, actor, ref)
+    host = session.get_one(Host, vm.host_name)
+    rules.must_be_reachable(vm, host)
+    return host.name, operations.spec_of(vm)
+
+
+def consoles(session: Session, actor: Actor, vm_id: str | None, limit: int) -> list[tuple[str, VmSpec]]:
+    """The host and the VM of each console that shows something now: of one VM, or of all that are the caller's own."""
+    live = [Vm.observed.in_((Observed.RUNNING, Observed.PAUSED)), Vm.deleted_at.is_(None), Host.silent_since.is_(None)]
+    whose = Vm.owner_id == actor.user_id if vm_id is None else Vm.id == vm_id
+    query = select(Vm).join(Host, Host.name == Vm.host_name).where(whose, *live).order_by(Vm.created_at).limit(limit)
+    return [(vm.host_name, operations.spec_of(vm)) for vm in session.scalars(query)]

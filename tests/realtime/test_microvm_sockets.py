@@ -156,7 +156,7 @@ def test_too_much_from_the_client_ends_it(served: Served, owner: Caller) -> None
     client.send("x" * 20_000)
     assert client.closed().code == 1009
     client = served.client(SYSTEM, owner.secret)
-    for _ in range(150):
+    for _ in range(700):
         client.send("x")
     assert client.closed().code == 1008
 

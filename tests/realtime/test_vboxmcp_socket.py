@@ -106,11 +106,6 @@ def test_a_malformed_message_is_an_error_and_not_the_end(client: Client, message
     assert asked(client, STATES)["type"] == "subscribed"
 
 
-def test_a_console_is_not_offered_yet(client: Client) -> None:
-    answer = asked(client, {"type": "console_connect", "vm_id": "vm-1"})
-    assert (answer["type"], answer["error"]["code"]) == ("error", "unsupported")
-
-
 def test_one_vm_may_be_asked_for(client: Client, world: World, owner: Caller) -> None:
     one, two, his = world.vm(owner), world.vm(owner), world.vm(world.caller())
     assert asked(client, STATES | {"vm_id": his.id})["error"]["code"] == "vm_not_found"

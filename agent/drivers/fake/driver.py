@@ -5,9 +5,8 @@ from __future__ import annotations
 import shutil
 import time
 from dataclasses import replace
-from pathlib import Path
 
-from agent.drivers.base import ExecRequest, ExecResult, Place, Progress, SnapshotTaken
+from agent.drivers.base import Console, ExecRequest, ExecResult, Place, Progress, SnapshotTaken
 from agent.drivers.fake import snapshots, state
 from agent.drivers.fake.behaviour import Behaviour, behaviour, misbehave, silent
 from agent.drivers.fake.guest import Shell
@@ -87,9 +86,9 @@ class FakeDriver:
         """Every VM with a whole state."""
         return self._listing.observe_all()
 
-    def console(self, vm_id: str) -> Path:
-        """Where a console would be; nothing listens there."""
-        return self._vms / vm_id / "console.sock"
+    def console(self, vm_id: str) -> Console:
+        """A log with a line for each change of power; nothing can be typed."""
+        return Console(self._vms / vm_id / state.CONSOLE, None)
 
     def snapshot_create(
         self, vm: VmSpec, snapshot_id: str, include_memory: bool, progress: Progress, timeout: float
@@ -166,6 +165,7 @@ class FakeDriver:
 
     def _change(self, vm: VmSpec, verb: str, new: State) -> None:
         state.write(self._vms, vm.id, new)
+        state.print_out(self._vms, vm.id, f"the fake VM is {new.power}")
         state.count_effect(self._vms, vm.id, verb)
         self._linger(vm, verb)
 

@@ -15,6 +15,7 @@ from core.contract.states import Observed
 
 STATE = "fake-state.json"
 EFFECTS = "fake-effects.log"
+CONSOLE = "console.log"
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,20 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def count_effect(vms: Path, vm_id: str, verb: str) -> None:
-    """Notes that a verb has changed a VM; one write, so that lines of several threads don't mix."""
-    log = os.open(vms.parent / EFFECTS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    """Notes that a verb has changed a VM."""
+    _append(vms.parent / EFFECTS, f"{vm_id} {verb}\n")
+
+
+def print_out(vms: Path, vm_id: str, line: str) -> None:
+    """Has a VM put out a line on its serial console."""
+    _append(vms / vm_id / CONSOLE, f"{line}\r\n")
+
+
+def _append(path: Path, text: str) -> None:
+    """By one write, so that lines of several threads don't mix."""
+    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(log, f"{vm_id} {verb}\n".encode())
+        os.write(log, text.encode())
     finally:
         os.close(log)
 

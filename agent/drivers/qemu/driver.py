@@ -6,11 +6,10 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from agent import process
-from agent.drivers.base import ExecRequest, ExecResult, Place, Progress, SnapshotTaken
-from agent.drivers.qemu import acceleration, command, daemon, disks, images, power, records, restores, snapshots
+from agent.drivers.base import Console, ExecRequest, ExecResult, Place, Progress, SnapshotTaken
+from agent.drivers.qemu import acceleration, command, daemon, disks, images, launch, power, records, restores, snapshots
 from agent.drivers.qemu.folder import STATE, Folder, State, locked, sync_folder
 from agent.drivers.qemu.limits import countdown, only_driver_failures
 from agent.drivers.qemu.observing import observe
@@ -110,14 +109,18 @@ class QemuDriver:
 
     @only_driver_failures
     def observe_all(self) -> list[Observation]:
-        """Every VM with a whole state."""
+        """Every VM with a whole state; the logs of their consoles are kept short by the way."""
         names = [path.name for path in self._place.vms.glob("[!.]*") if path.is_dir()]
-        seen = [observe(Folder(self._place.vms / name)) for name in sorted(names)]
+        folders = [Folder(self._place.vms / name) for name in sorted(names)]
+        for folder in folders:
+            launch.trim_console(folder)
+        seen = [observe(folder) for folder in folders]
         return [each for each in seen if each.state is not Observed.ABSENT]
 
-    def console(self, vm_id: str) -> Path:
-        """Connect by `agent.sockets.connect`: the path may be longer than a socket's address can be."""
-        return self._folder(vm_id).path / command.CONSOLE_SOCKET
+    def console(self, vm_id: str) -> Console:
+        """QEMU's own log, and the socket that it serves."""
+        folder = self._folder(vm_id).path
+        return Console(folder / command.CONSOLE_LOG, folder / command.CONSOLE_SOCKET)
 
     @only_driver_failures
     def snapshot_create(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from contextlib import ExitStack
 
@@ -35,10 +37,22 @@ def prepare(folder: Folder) -> None:
     for name in (qmp.SOCKET, command.CONSOLE_SOCKET):
         (folder.path / name).unlink(missing_ok=True)
     qga.make_channel(folder.path)
+    trim_console(folder)
+    (folder.path / command.CONSOLE_LOG).touch(0o600)
+
+
+def trim_console(folder: Folder) -> None:
+    """Keeps a long console log as the part before, and begins a new one.
+
+    In place, as QEMU may have it open, at whose end it writes in any case. What comes in between is lost.
+    """
     log = folder.path / command.CONSOLE_LOG
-    if log.exists() and log.stat().st_size > CONSOLE_KEPT:
-        log.replace(log.with_name(f"{log.name}.1"))
-    log.touch(0o600)
+    try:
+        if log.stat().st_size > CONSOLE_KEPT:
+            shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+            os.truncate(log, 0)
+    except FileNotFoundError:
+        return
 
 
 def wait_usable(folder: Folder, state: State, progress: Progress, left: Left) -> None:

@@ -1,0 +1,141 @@
+"""A VM's serial console on behalf of one socket: kept up across restarts of the VM's host agent."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from simple_websocket import ConnectionClosed
+
+from core.contract.errors import Conflict, CorralError, NotFound, Unavailable
+from core.contract.messages import JSON, VmSpec
+from core.contract.streams import Stream
+
+log = logging.getLogger(__name__)
+
+_ANSWER_SECONDS = 10.0
+_AWAY_SECONDS = 60.0
+_RETRY_SECONDS = 0.5
+
+
+class Viewer(Protocol):
+    """Who looks at a console; called by the console's own thread. Once it is gone it raises ConnectionClosed."""
+
+    def connected(self, *, writable: bool) -> None:
+        """At first, and again when only then somebody else has left the keyboard, or taken it."""
+
+    def output(self, data: bytes) -> None:
+        """Some of what the console put out."""
+
+    def disconnected(self, error: CorralError) -> None:
+        """There will be no more, and why."""
+
+
+class Streaming(Protocol):
+    """What is needed of the hub."""
+
+    def stream(self, host: str, verb: str, vm: VmSpec | None, params: JSON, timeout: float) -> Stream: ...
+
+
+@dataclass(frozen=True)
+class Which:
+    """A console, and whether its viewer would type, and would first see the last 64 KiB."""
+
+    host: str
+    vm: VmSpec
+    write: bool = False
+    replay: bool = True
+
+
+class Console:
+    """One console and its viewer. `start` returns at once; `close` it in the end."""
+
+    def __init__(self, hub: Streaming, which: Which, viewer: Viewer) -> None:
+        self.which = which
+        self._hub, self._viewer = hub, viewer
+        self._stream: Stream | None = None
+        self._place: JSON | None = None
+        self._writable: bool | None = None
+        self._closed = False
+
+    def start(self) -> None:
+        """Show it as it comes."""
+        threading.Thread(target=self._run, name="console", daemon=True).start()
+
+    def type(self, data: bytes) -> None:
+        """Type on it; `Conflict` when somebody else does, `Unavailable` while its host is away."""
+        if self._writable is False:
+            raise Conflict(
+                f"the console of VM '{self.which.vm.name}' is read-only here: you asked for that, somebody else is "
+                "typing on it, or it takes no input",
+                code="console_read_only",
+            )
+        if self._stream is None:
+            raise Unavailable(f"the console of VM '{self.which.vm.name}' is not connected at this moment")
+        self._stream.write(data)
+
+    def close(self) -> None:
+        """Leave it."""
+        self._closed = True
+        if self._stream is not None:
+            self._stream.close()
+
+    def _run(self) -> None:
+        try:
+            self._keep_up()
+        except ConnectionClosed:
+            return  # the viewer is gone, and closes what is left
+        except Exception:  # the outermost handler of this thread
+            log.exception("a console broke")
+            self._last_word(CorralError("the console broke unexpectedly", code="internal_error"))
+
+    def _keep_up(self) -> None:
+        away_since = time.monotonic()
+        while not self._closed:
+            try:
+                self._open()
+                away_since = time.monotonic()
+                reason = self._pass_on()
+                self._last_word(NotFound(reason, code="vm_not_found"))
+                return
+            except Unavailable as error:
+                if self._place is None or time.monotonic() - away_since > _AWAY_SECONDS:
+                    self._last_word(error)
+                    return
+                time.sleep(_RETRY_SECONDS)
+            except CorralError as error:
+                self._last_word(error)
+                return
+            finally:
+                self._leave()
+
+    def _open(self) -> None:
+        params: JSON = {"write": self.which.write, "replay": self.which.replay, "after": self._place}
+        self._stream = self._hub.stream(self.which.host, "console", self.which.vm, params, _ANSWER_SECONDS)
+        hello: Any = json.loads(self._stream.read() or b"{}")
+        self._place = {"log": hello["log"], "position": hello["position"]}
+        if self._writable != hello["writable"]:
+            self._writable = bool(hello["writable"])
+            self._viewer.connected(writable=self._writable)
+
+    def _pass_on(self) -> str:
+        """Until the stream ends; why it did."""
+        if self._stream is None or self._place is None:
+            return ""
+        for data in self._stream.chunks():
+            self._viewer.output(data)
+            self._place["position"] += len(data)
+        return str(self._stream.last_word.get("reason", "the console has ended"))
+
+    def _leave(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+
+    def _last_word(self, error: CorralError) -> None:
+        if not self._closed:
+            self._viewer.disconnected(error)

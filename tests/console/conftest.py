@@ -1,0 +1,172 @@
+"""A fleet with one real guest and one fake VM, whose consoles are looked at over real sockets."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import requests
+from simple_websocket import Client as Socket
+from simple_websocket import ConnectionClosed
+
+from cli.fleet import vms
+from cli.fleet.fleet import Fleet
+from cli.fleet.plan import Plan
+from cli.fleet.share import Share
+from core import settings
+
+_PLENTY = "1000000"
+GUEST, FAKE = "guest", "fake"
+BOOTED = b"corral login:"
+ALONE = "systemctl stop serial-getty@ttyS0; stty -F /dev/ttyS0 raw -echo"
+"""Makes the guest's end of the line ours alone: no login prompt that reads what is typed, no letter changed."""
+
+
+@pytest.fixture(scope="package")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Hosts that run QEMU and the fake driver. No VM outlives them."""
+    home = tmp_path_factory.mktemp("consoles") / "home"
+    plan = Plan(
+        home=home,
+        images=settings.load().images,
+        hypervisors=("qemu", "fake"),
+        flower=False,
+        durable=False,
+        image=False,
+        share=Share(vcpus=100, memory_mb=100_000, disk_gb=10_000),
+        environment={"RATE_LIMIT_BURST": _PLENTY, "RATE_LIMIT_HOURLY": _PLENTY},
+    )
+    try:
+        with Fleet(plan) as running:
+            yield running
+    finally:
+        vms.end(vms.running(home))
+
+
+@dataclass
+class Caller:
+    """The fleet's administrator, by key and by token."""
+
+    fleet: Fleet
+    bearer: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = {"username": self.fleet.credentials.username, "password": self.fleet.credentials.password}
+        token = requests.post(f"{self.fleet.url}/api/v1/auth/login", json=known, timeout=20).json()["access_token"]
+        self.bearer = {"Authorization": f"Bearer {token}"}
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """One request, which must succeed."""
+        url = f"{self.fleet.url}/api/v1{path}"
+        answer = requests.request(method, url, json=body, headers=self.bearer, timeout=120)
+        assert answer.ok, answer.text
+        return answer.json() if answer.content else None
+
+    def run(self, command: str) -> None:
+        """In the guest."""
+        self.call("POST", f"/vms/{GUEST}/execute", {"command": command})
+
+    def console(self, name: str, query: str = "") -> Socket:
+        """The microvm dialect's console."""
+        url = f"{self.fleet.url.replace('http', 'ws')}/api/v1/vms/{name}/console{query}"
+        return Socket(url, headers=self.bearer)
+
+    def socket(self, key: str | None = None) -> Talk:
+        """The vboxmcp dialect's socket, authenticated."""
+        made = Talk(Socket(f"{self.fleet.url.replace('http', 'ws')}/api/v1/ws"))
+        made.send("auth", api_key=key or self.fleet.credentials.api_key)
+        assert made.next()["type"] == "authenticated"
+        return made
+
+
+@dataclass
+class Talk:
+    """A vboxmcp socket whose console output is gathered."""
+
+    socket: Socket
+    output: bytes = b""
+
+    def send(self, kind: str, **body: Any) -> None:
+        self.socket.send(json.dumps({"type": kind} | body))
+
+    def next(self, seconds: float = 20) -> dict[str, Any]:
+        """The next message that is no output."""
+        while True:
+            text = self.socket.receive(timeout=seconds)
+            assert text is not None, "nothing came"
+            message: dict[str, Any] = json.loads(text)
+            if message.get("event") != "vm.console_output":
+                return message
+            data = message["data"]
+            self.output += base64.b64decode(data["output"]) if data["encoding"] == "base64" else data["output"].encode()
+
+    def until(self, expected: bytes, seconds: float = 30) -> None:
+        """Take what comes until that was put out."""
+        deadline = time.monotonic() + seconds
+        while expected not in self.output:
+            assert time.monotonic() < deadline, self.output[-2000:]
+            text = self.socket.receive(timeout=1)
+            if text is not None and json.loads(text).get("event") == "vm.console_output":
+                data = json.loads(text)["data"]
+                self.output += base64.b64decode(data["output"])
+
+
+def read_until(console: Socket, expected: bytes, seconds: float = 30) -> bytes:
+    """All the output of a raw console up to what is expected."""
+    deadline, output = time.monotonic() + seconds, b""
+    while expected not in output:
+        assert time.monotonic() < deadline, output[-2000:]
+        data = console.receive(timeout=1)
+        output += data if isinstance(data, bytes) else b""
+    return output
+
+
+def ended(console: Socket, seconds: float = 20) -> int:
+    """The code with which it was closed."""
+    deadline = time.monotonic() + seconds
+    try:
+        while time.monotonic() < deadline:
+            console.receive(timeout=1)
+    except ConnectionClosed as closed:
+        return int(closed.reason or 0)
+    raise AssertionError("it was not closed")
+
+
+@pytest.fixture(scope="package")
+def caller(fleet: Fleet) -> Iterator[Caller]:
+    """Has a guest and a fake VM, both running, and both deleted in the end."""
+    made = Caller(fleet)
+    for name, hypervisor in ((GUEST, "qemu"), (FAKE, "fake")):
+        made.call("POST", "/vms", {"name": name, "vcpus": 1, "memory_mb": 256, "hypervisor": hypervisor})
+        made.call("POST", f"/vms/{name}/start")
+    yield made
+    for vm in made.call("GET", "/vms")["vms"]:
+        made.call("DELETE", f"/vms/{vm['name']}")
+
+
+@pytest.fixture
+def consoles(caller: Caller) -> Iterator[Callable[..., Socket]]:
+    """Opens consoles, which are closed in the end."""
+    opened: list[Socket] = []
+
+    def one(name: str = GUEST, query: str = "") -> Socket:
+        opened.append(caller.console(name, query))
+        return opened[-1]
+
+    yield one
+    for console in opened:
+        if console.connected:
+            console.close()
+
+
+@pytest.fixture
+def talk(caller: Caller) -> Iterator[Talk]:
+    """A vboxmcp socket."""
+    made = caller.socket()
+    yield made
+    made.socket.close()

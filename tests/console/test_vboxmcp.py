@@ -1,0 +1,80 @@
+"""Consoles over the vboxmcp dialect's socket."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+import requests
+
+from tests.console.conftest import ALONE, BOOTED, FAKE, GUEST, Caller, Talk
+
+
+def test_a_console_both_ways(caller: Caller, talk: Talk) -> None:
+    talk.send("console_connect", vm_id=GUEST)
+    connected = talk.next()
+    assert (connected["type"], connected["name"], connected["writable"]) == ("console_connected", GUEST, True)
+    caller.run(f"{ALONE}; (head -c 3 /dev/ttyS0 | od -An -tx1 >/dev/ttyS0) >/dev/null 2>&1 &")
+    talk.send("console_input", vm_id=GUEST, data=base64.b64encode(b"\x00\xffz").decode())
+    talk.until(b"00 ff 7a")
+
+
+def test_text_is_for_people(talk: Talk) -> None:
+    talk.send("console_connect", vm_id=FAKE, encoding="utf-8", read_only=True)
+    assert talk.next()["encoding"] == "utf-8"
+    talk.send("console_disconnect", vm_id=FAKE)
+    talk.send("console_input", vm_id=FAKE, data="x")
+    assert talk.next()["error"]["code"] == "invalid_request"
+    assert b"the fake VM is running" in talk.output
+
+
+def test_output_is_an_event_that_can_be_subscribed_to(caller: Caller, talk: Talk) -> None:
+    talk.send("subscribe", events=["vm.state_changed", "vm.console_output"])
+    assert talk.next()["events"] == ["vm.console_output", "vm.state_changed"]
+    caller.run("while ! echo told to all; do :; done >/dev/ttyS0")
+    try:
+        talk.until(b"told to all", 5)
+    except AssertionError:  # it was said before the console was followed
+        caller.run("echo told to all >/dev/ttyS0")
+        talk.until(b"told to all")
+    assert BOOTED not in talk.output
+    caller.call("POST", "/vms", {"name": "late", "hypervisor": "fake"})
+    caller.call("POST", "/vms/late/start")
+    caller.call("POST", "/vms/late/restart")
+    caller.call("DELETE", "/vms/late")
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ({}, "invalid_request"),
+        ({"vm_id": None}, "invalid_request"),
+        ({"vm_id": 7}, "invalid_request"),
+        ({"vm_id": "nobody"}, "vm_not_found"),
+        ({"vm_id": GUEST, "encoding": "latin-1"}, "invalid_request"),
+        ({"vm_id": GUEST, "read_only": "yes"}, "invalid_request"),
+    ],
+)
+def test_what_cannot_be_connected_is_said(talk: Talk, message: dict[str, object], code: str) -> None:
+    talk.send("console_connect", **message)
+    assert talk.next()["error"]["code"] == code
+
+
+@pytest.mark.parametrize("data", [None, 7, "not base64!", ["x"]])
+def test_what_cannot_be_typed_is_said(talk: Talk, data: object) -> None:
+    talk.send("console_connect", vm_id=FAKE)
+    assert talk.next()["type"] == "console_connected"
+    talk.send("console_input", vm_id=FAKE, data=data)
+    assert talk.next()["error"]["code"] == "invalid_request"
+
+
+def test_who_may_only_read_may_only_look(caller: Caller) -> None:
+    made = requests.post(
+        f"{caller.fleet.url}/api/v1/keys", json={"name": "look", "access": "read"}, headers=caller.bearer, timeout=20
+    )
+    talk = caller.socket(made.json()["key"])
+    talk.send("console_connect", vm_id=GUEST)
+    assert talk.next()["writable"] is False
+    talk.send("console_input", vm_id=GUEST, data="eA==")
+    assert talk.next()["error"]["code"] == "forbidden"
+    talk.socket.close()
