@@ -7,6 +7,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -23,16 +24,20 @@ class MissingProgram(DriverFailure):
     code = "program_missing"
 
 
+class ProgramFailed(DriverFailure):
+    """A helper that ended with another exit code than 0; `said` is the end of its standard error."""
+
+    said = ""
+
+
 def run(args: Sequence[str], timeout: float, *, holding: Sequence[int] = ()) -> str:
     """Runs a helper to its end and returns its standard output.
 
     `DriverFailure` when it fails, or has not ended after `timeout` seconds: then its process group is killed. It dies
     with the agent; while it lives it keeps the descriptors `holding` open, so that a lock lasts as long as its work.
     """
-    # The death signal follows the thread that forks, and this one waits for the helper's end.
-    command = [_find("setpriv"), "--pdeathsig", "KILL", "--", _find(args[0]), *args[1:]]
     with subprocess.Popen(
-        command,
+        [*_dying_with_us(), _find(args[0]), *args[1:]],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -42,14 +47,16 @@ def run(args: Sequence[str], timeout: float, *, holding: Sequence[int] = ()) -> 
         try:
             out, err = helper.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            _kill_group(helper.pid)
+            _kill_group(helper)
             raise DriverFailure(f"'{args[0]}' did not end within {timeout:.0f} s", code="timeout") from None
         except BaseException:
-            _kill_group(helper.pid)
+            _kill_group(helper)
             raise
     if helper.returncode != 0:
         said = err.decode(errors="replace").strip()[-SHOWN:]
-        raise DriverFailure(f"'{args[0]} {args[1] if len(args) > 1 else ''}' failed ({helper.returncode}): {said}")
+        failed = ProgramFailed(f"'{args[0]} {args[1] if len(args) > 1 else ''}' failed ({helper.returncode}): {said}")
+        failed.said = said
+        raise failed
     return out.decode(errors="replace")
 
 
@@ -100,8 +107,17 @@ def _find(program: str) -> str:
     return found
 
 
-def _kill_group(pid: int) -> None:
+def _dying_with_us() -> list[str]:
+    """Elsewhere than on Linux a helper outlives a killed agent, and ends by itself."""
+    # The death signal follows the thread that forks, and that one waits for the helper's end.
+    return [_find("setpriv"), "--pdeathsig", "KILL", "--"] if sys.platform == "linux" else []
+
+
+def _kill_group(helper: subprocess.Popen[bytes]) -> None:
+    if sys.platform == "win32":
+        helper.kill()
+        return
     try:
-        os.killpg(pid, signal.SIGKILL)
+        os.killpg(helper.pid, signal.SIGKILL)
     except ProcessLookupError:
         pass  # it has just ended by itself

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent import process
-from agent.drivers.qemu.folder import Folder, State, sync_folder
+from agent.drivers.durable import sync_folder
+from agent.drivers.qemu.folder import Folder, State
 from core.contract.errors import DriverFailure
 from core.contract.images import Manifest
 

@@ -9,9 +9,11 @@ from contextlib import contextmanager
 
 from agent import process
 from agent.drivers.base import Console, ExecRequest, ExecResult, Place, Progress, SnapshotTaken
+from agent.drivers.durable import sync_folder
+from agent.drivers.images import find
+from agent.drivers.limits import countdown, only_driver_failures
 from agent.drivers.qemu import acceleration, command, daemon, disks, images, launch, power, records, restores, snapshots
-from agent.drivers.qemu.folder import STATE, Folder, State, locked, sync_folder
-from agent.drivers.qemu.limits import countdown, only_driver_failures
+from agent.drivers.qemu.folder import STATE, Folder, State, locked
 from agent.drivers.qemu.observing import observe
 from agent.drivers.qemu.qmp import Monitor
 from agent.guest import commands
@@ -49,7 +51,7 @@ class QemuDriver:
         with self._busy(vm.id, timeout) as (folder, lock):
             if folder.read() is None:
                 progress("making the disk", None)
-                images.find(self._place.images, vm)
+                find(self._place.images, vm)
                 shutil.rmtree(folder.path, ignore_errors=True)
                 folder.path.mkdir(mode=0o700, parents=True)
                 image = images.take(self._place.images, vm, folder.image, self._place.vms)

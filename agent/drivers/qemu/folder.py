@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from agent.drivers.durable import write_json
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.images import Manifest
 from core.contract.messages import VmSpec, build
@@ -98,26 +99,6 @@ class Folder:
     def change(self, **changes: Any) -> State:
         """Keeps the state with some of it changed."""
         return self.write(replace(self.state(), **changes))
-
-
-def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Writes a file in one step that a power cut can't halve."""
-    draft = path.with_name(path.name + ".new")
-    with draft.open("w") as file:
-        json.dump(data, file, indent=1, sort_keys=True)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Makes renames, links and removals in a folder last."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

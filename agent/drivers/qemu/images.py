@@ -6,9 +6,9 @@ import os
 import shutil
 from pathlib import Path
 
-from agent.drivers.qemu.folder import sync_folder
-from core.contract import images
-from core.contract.errors import CorralError, DriverFailure
+from agent.drivers.durable import sync_folder
+from agent.drivers.images import find
+from core.contract.errors import DriverFailure
 from core.contract.images import ImageFile, Manifest
 from core.contract.messages import VmSpec
 
@@ -26,27 +26,6 @@ def take(store: Path, vm: VmSpec, folder: Path, vms: Path) -> Manifest | None:
         if find(store, vm) == manifest:
             return manifest
     raise DriverFailure(f"the image of VM '{vm.name}' is replaced all the time: try again", code="image_changed")
-
-
-def find(store: Path, vm: VmSpec) -> Manifest | None:
-    """The image a VM is made from; `DriverFailure` if it isn't here, is another one by now, or does not fit."""
-    if vm.image is None:
-        return None
-    try:
-        manifest = images.read(store, vm.image.name)
-    except CorralError as error:
-        raise DriverFailure(error.message, code=error.code) from None
-    if vm.image.digest not in ("", manifest.digest):
-        raise DriverFailure(
-            f"image '{vm.image.name}' on this host is {manifest.digest}, not {vm.image.digest} as asked for",
-            code="image_changed",
-        )
-    if vm.disk_gb < manifest.disk_size_gb:
-        raise DriverFailure(
-            f"disk_gb is {vm.disk_gb}, and image '{manifest.name}' needs at least {manifest.disk_size_gb}",
-            code="invalid_request",
-        )
-    return manifest
 
 
 def bring(store: Path, manifest: Manifest, folder: Path, vms: Path) -> None:

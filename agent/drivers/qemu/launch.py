@@ -9,9 +9,9 @@ from contextlib import ExitStack
 
 from agent import process
 from agent.drivers.base import Progress
+from agent.drivers.limits import Left
 from agent.drivers.qemu import command, daemon, events, qmp
 from agent.drivers.qemu.folder import Folder, Machine, State
-from agent.drivers.qemu.limits import Left
 from agent.guest import commands, qga
 from core.contract.errors import DriverFailure, GuestTimeout
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from agent.drivers.base import Progress
+from agent.drivers.limits import Left
 from agent.drivers.qemu import daemon, events, memory, restores
 from agent.drivers.qemu.command import machine_of
 from agent.drivers.qemu.folder import Folder, Machine, State
 from agent.drivers.qemu.launch import launch, wait_usable, warm_up
-from agent.drivers.qemu.limits import Left
 from agent.drivers.qemu.qmp import Monitor
 from agent.guest import qga
 from core.contract.errors import DriverFailure

@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from agent.drivers.base import Progress, SnapshotTaken
+from agent.drivers.durable import write_json
 from agent.drivers.qemu import disks
-from agent.drivers.qemu.folder import Folder, Machine, State, write_json
+from agent.drivers.qemu.folder import Folder, Machine, State
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.messages import build
 

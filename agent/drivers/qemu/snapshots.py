@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from agent.drivers.base import Progress
+from agent.drivers.limits import Left
 from agent.drivers.qemu import command, daemon, disks, memory, records
 from agent.drivers.qemu.folder import Folder, State
-from agent.drivers.qemu.limits import Left
 from agent.drivers.qemu.qmp import Monitor
 from agent.guest import qga
 from core.contract.errors import DriverFailure

@@ -1,0 +1,31 @@
+"""The image a VM is made from, in this host's store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.contract import images
+from core.contract.errors import CorralError, DriverFailure
+from core.contract.images import Manifest
+from core.contract.messages import VmSpec
+
+
+def find(store: Path, vm: VmSpec) -> Manifest | None:
+    """The image a VM is made from; `DriverFailure` if it isn't here, is another one by now, or does not fit."""
+    if vm.image is None:
+        return None
+    try:
+        manifest = images.read(store, vm.image.name)
+    except CorralError as error:
+        raise DriverFailure(error.message, code=error.code) from None
+    if vm.image.digest not in ("", manifest.digest):
+        raise DriverFailure(
+            f"image '{vm.image.name}' on this host is {manifest.digest}, not {vm.image.digest} as asked for",
+            code="image_changed",
+        )
+    if vm.disk_gb < manifest.disk_size_gb:
+        raise DriverFailure(
+            f"disk_gb is {vm.disk_gb}, and image '{manifest.name}' needs at least {manifest.disk_size_gb}",
+            code="invalid_request",
+        )
+    return manifest
