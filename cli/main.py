@@ -18,6 +18,7 @@ class _Lazy(click.Group):
         "down": "cli.fleet.down:down",
         "image": "cli.image.commands:image",
         "up": "cli.fleet.up:up",
+        "virtualbox": "cli.virtualbox.commands:virtualbox",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -11,6 +11,11 @@ def _path(name: str, default: str) -> Path:
     return Path(os.environ.get(name) or default).expanduser().absolute()
 
 
+def _cached(name: str) -> str:
+    # By content and outside any checkout: several clones share it.
+    return f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/corral/{name}"
+
+
 def _int(name: str, default: int) -> int:
     text = os.environ.get(name, "")
     try:
@@ -24,12 +29,9 @@ class Settings:
     """What the environment says; `load()` reads it. The names in the comments are the variables."""
 
     home: Path = field(default_factory=lambda: _path("CORRAL_HOME", ".corral"))
-    # Images are cached by content outside any checkout: several clones share one.
-    images: Path = field(
-        default_factory=lambda: _path(
-            "CORRAL_IMAGES", f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/corral/images"
-        )
-    )
+    images: Path = field(default_factory=lambda: _path("CORRAL_IMAGES", _cached("images")))
+    virtualbox: Path = field(default_factory=lambda: _path("CORRAL_VIRTUALBOX", _cached("virtualbox")))  # of the tests
+    vboxmanage: str = field(default_factory=lambda: os.environ.get("CORRAL_VBOXMANAGE") or "VBoxManage")
     host: str = field(default_factory=lambda: os.environ.get("CORRAL_BIND", "127.0.0.1"))
     port: int = field(default_factory=lambda: _int("CORRAL_PORT", 8000))
     api_workers: int = field(default_factory=lambda: _int("CORRAL_API_WORKERS", 2))
