@@ -23,11 +23,13 @@ def main(arguments: list[str] | None = None) -> int:
         raise SystemExit("REDIS_URL is not set: the agent needs the fleet's Redis, e.g. redis://127.0.0.1:6379/0")
     home = environment.home / "hosts" / options.name
     (home / "vms").mkdir(parents=True, exist_ok=True)
+    (home / "media").mkdir(exist_ok=True)
     with runtime.lock(home, options.name):
         config = runtime.Config(
             host=options.name,
             home=home,
             images=environment.images,
+            media=environment.media or (home / "media",),
             redis_url=environment.redis_url,
             hypervisors=options.hypervisor or ["qemu"],
             capacity=capacity.measure(home / "vms", options.vcpus, options.memory_mb, options.disk_gb),
@@ -42,7 +44,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="corral-agent",
         description="Serves one hypervisor host: takes commands from the fleet's Redis, carries them out, reports.",
         epilog="Environment: REDIS_URL (required), CORRAL_HOME (state lives in hosts/<name>/ under it; default "
-        ".corral), CORRAL_IMAGES (the image store), CORRAL_LOG_LEVEL. At SIGTERM running commands "
+        ".corral), CORRAL_IMAGES (the image store), CORRAL_MEDIA (folders with disks "
+        "and DVDs to attach), CORRAL_VBOXMANAGE, CORRAL_LOG_LEVEL. At SIGTERM running commands "
         "may finish for a while; what is left is taken up again at the next start.",
     )
     parser.add_argument("--name", required=True, type=_host_name, help="the host's name, unique in the fleet")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -86,7 +87,8 @@ def serve(app: Celery, host: str, concurrency: int, on_stopping: Callable[[], No
 
     def ready(**_: object) -> None:
         # Celery would answer the end of a terminal by running itself anew, with arguments that don't work here.
-        signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
+        if sys.platform != "win32":
+            signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
 
     signals.worker_shutting_down.connect(stopping, weak=False)
     signals.worker_ready.connect(ready, weak=False)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import signal
+import sys
 import threading
 import uuid
 from dataclasses import dataclass
@@ -45,6 +45,7 @@ class Config:
     host: str
     home: Path
     images: Path
+    media: tuple[Path, ...]
     redis_url: str
     hypervisors: list[str]
     capacity: Capacity
@@ -56,13 +57,25 @@ def lock(home: Path, host: str) -> IO[str]:
     """Makes sure that one agent alone serves that host; held for as long as the file is open."""
     file = (home / "agent.lock").open("a")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        _lock(file)
+    except OSError:
         file.close()
         raise SystemExit(
             f"another agent already runs as '{host}' in {home}; stop it or choose another --name"
         ) from None
     return file
+
+
+def _lock(file: IO[str]) -> None:
+    """`OSError` when another process has it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def run(config: Config) -> int:
@@ -77,7 +90,7 @@ class Agent:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        place = Place(vms=config.home / "vms", images=config.images)
+        place = Place(vms=config.home / "vms", images=config.images, media=config.media)
         self._client = connect(config.redis_url, f"agent-{config.host}")
         self._journal = Journal(config.home / "journal.sqlite")
         self._reports = Reports(config.host, self._client, self._journal)

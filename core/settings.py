@@ -16,6 +16,10 @@ def _cached(name: str) -> str:
     return f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/corral/{name}"
 
 
+def _paths(name: str) -> tuple[Path, ...]:
+    return tuple(Path(each).expanduser().absolute() for each in os.environ.get(name, "").split(os.pathsep) if each)
+
+
 def _int(name: str, default: int) -> int:
     text = os.environ.get(name, "")
     try:
@@ -32,6 +36,7 @@ class Settings:
     images: Path = field(default_factory=lambda: _path("CORRAL_IMAGES", _cached("images")))
     virtualbox: Path = field(default_factory=lambda: _path("CORRAL_VIRTUALBOX", _cached("virtualbox")))  # of the tests
     vboxmanage: str = field(default_factory=lambda: os.environ.get("CORRAL_VBOXMANAGE") or "VBoxManage")
+    media: tuple[Path, ...] = field(default_factory=lambda: _paths("CORRAL_MEDIA"))  # as PATH is written
     host: str = field(default_factory=lambda: os.environ.get("CORRAL_BIND", "127.0.0.1"))
     port: int = field(default_factory=lambda: _int("CORRAL_PORT", 8000))
     api_workers: int = field(default_factory=lambda: _int("CORRAL_API_WORKERS", 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from cli.fleet.plan import Plan
 from cli.fleet.postgres import Postgres
 from cli.fleet.redis import Redis
 from cli.fleet.share import Share
-from core import migrate
+from cli.image.log import BuildFailed
+from cli.virtualbox import root
+from cli.virtualbox.sandbox import Sandbox
+from core import migrate, settings
 
 
 @pytest.fixture(scope="session")
@@ -68,3 +72,24 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     )
     with Fleet(plan) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def vboxmanage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The real VBoxManage: this machine's own if it has one, else that of a Debian root, which can't start VMs."""
+    own = shutil.which(settings.load().vboxmanage)
+    if own is not None:
+        yield own
+        return
+    built = root.find(settings.load().virtualbox)
+    if built is None:
+        pytest.skip("there is no VirtualBox, nor a root with one: run `corral virtualbox build` as root")
+    try:
+        root.refuse_without_rights()
+    except BuildFailed as reason:
+        pytest.skip(reason.message)
+    home = tmp_path_factory.mktemp("virtualbox-home")
+    shares = [tmp_path_factory.getbasetemp(), settings.load().images]
+    with Sandbox(built, home, shares) as sandbox, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CORRAL_VBOXMANAGE", str(sandbox.program))
+        yield str(sandbox.program)

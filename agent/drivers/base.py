@@ -31,10 +31,14 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a driver keeps things: `vms/<vm id>/` is one VM's folder, `images` the store of images."""
+    """Where a driver keeps things: `vms/<vm id>/` is one VM's folder, `images` the store of images.
+
+    `media` are the folders whose disks and DVDs may be attached to VMs (agent/media.py).
+    """
 
     vms: Path
     images: Path
+    media: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,13 +85,64 @@ class ExecResult:
     truncated: bool = False
 
 
+@dataclass(frozen=True)
+class DiskRequest:
+    """A medium to be attached. `type`: "hdd" or "dvd"; `medium`: a path below one of the host's media folders.
+
+    `create_if_missing`: an empty disk of `size_gb` GiB is made there if nothing is, of the format its name ends in.
+    """
+
+    controller: str
+    port: int
+    device: int
+    type: str
+    medium: str
+    create_if_missing: bool = False
+    size_gb: int | None = None
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A medium as it is attached: `medium` the host's own path, `format` in lower case, such as "vdi".
+
+    `own`: it is the VM's own disk and goes with it. `used_bytes`: what it takes on the host, where that can be told.
+    """
+
+    controller: str
+    port: int
+    device: int
+    type: str
+    medium: str
+    size_bytes: int
+    used_bytes: int | None
+    format: str
+    own: bool
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A network adapter, asked for or as it is. `slot` counts from 0.
+
+    `mode`: "none", "null", "nat", "natnetwork", "bridged", "intnet", "hostonly", "generic"; `network`: which interface
+    or network that is, None for the mode's own default. `mac_address`: None leaves it as it is.
+    """
+
+    slot: int
+    enabled: bool = True
+    mode: str = "nat"
+    type: str = "82540EM"
+    cable_connected: bool = True
+    mac_address: str | None = None
+    network: str | None = None
+
+
 @runtime_checkable
 class Driver(Protocol):
     """What every driver can do."""
 
     name: str
     capabilities: frozenset[str]
-    """Of "snapshots", "snapshots_with_memory", "guest", "pause"; later "disks", "adapters", "resizing", ..."""
+    """Of "snapshots", "snapshots_with_memory", "guest", "pause", "disks", "adapters"; later "resizing", ..."""
 
     def probe(self) -> DriverHealth:
         """Whether it works here, found by use and not by a file being there; never raises."""
@@ -146,3 +201,30 @@ class Guest(Protocol):
 
     def execute(self, vm: VmSpec, request: ExecRequest) -> ExecResult:
         """Runs it to its end. `GuestTimeout` after its timeout, and then nothing of it is alive in the guest."""
+
+
+@runtime_checkable
+class Disks(Protocol):
+    """Has "disks" among its capabilities. A place on a controller has one medium at most."""
+
+    def disks(self, vm: VmSpec) -> list[Disk]:
+        """All that is attached, the VM's own disk first."""
+
+    def disk_attach(self, vm: VmSpec, request: DiskRequest, timeout: float) -> Disk:
+        """Attaches it; the same again is no change. Code "invalid_request" for a medium out of bounds or another VM's,
+        "disk_slot_taken" when something else is there, "invalid_state" when the VM would have to be off."""
+
+    def disk_detach(self, vm: VmSpec, controller: str, port: int, device: int, timeout: float) -> None:
+        """Empties the place; the medium stays. Code "invalid_request" for the VM's own disk."""
+
+
+@runtime_checkable
+class Adapters(Protocol):
+    """Has "adapters" among its capabilities."""
+
+    def adapters(self, vm: VmSpec) -> list[Adapter]:
+        """Those that the VM has, by slot."""
+
+    def adapter_set(self, vm: VmSpec, adapter: Adapter, timeout: float) -> Adapter:
+        """Makes the adapter in its slot like that, and tells how it is. Code "invalid_state" for what can't be done
+        while the VM runs."""

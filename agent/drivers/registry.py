@@ -8,7 +8,11 @@ from collections.abc import Iterable
 from agent.drivers.base import Driver, Place
 from core.contract.errors import Unsupported
 
-CLASSES = {"qemu": "agent.drivers.qemu.QemuDriver", "fake": "agent.drivers.fake.FakeDriver"}
+CLASSES = {
+    "fake": "agent.drivers.fake.FakeDriver",
+    "qemu": "agent.drivers.qemu.QemuDriver",
+    "virtualbox": "agent.drivers.virtualbox.VirtualBoxDriver",
+}
 
 
 class Drivers:

@@ -32,7 +32,7 @@ class ImageRef:
 
 @dataclass(frozen=True)
 class VmSpec:
-    """All a driver needs to make and start a VM. `id` names its folder and its process."""
+    """All a driver needs to make and start a VM. `id` names its folder and its process; `owner` is the owner's id."""
 
     id: str
     name: str
@@ -44,6 +44,7 @@ class VmSpec:
     image: ImageRef | None = None
     network: JSON = field(default_factory=dict)
     hardware: JSON = field(default_factory=dict)
+    owner: str = ""
 
 
 @dataclass(frozen=True)

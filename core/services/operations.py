@@ -113,6 +113,7 @@ def spec_of(vm: Vm) -> VmSpec:
         image=ImageRef(vm.image) if vm.image else None,
         network=vm.network,
         hardware=vm.hardware,
+        owner=vm.owner_id,
     )
 
 

@@ -5,32 +5,39 @@ from __future__ import annotations
 import importlib
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import pytest
 
-from agent.drivers.base import Driver, ExecRequest, ExecResult, Guest, Place, Snapshots
+from agent.drivers.base import Adapters, Disks, Driver, ExecRequest, ExecResult, Guest, Place, Snapshots
 from agent.drivers.registry import CLASSES
+from agent.drivers.virtualbox.power import missing_kernel_driver
 from core import settings
 from core.contract.images import MANIFEST
 from core.contract.messages import ImageRef, Observation, VmSpec
 
 IMAGE = "linux-default"
-DRIVERS = ("fake", "qemu")
+DRIVERS = ("fake", "qemu", "virtualbox")
 
 
-class EveryVerb(Driver, Snapshots, Guest, Protocol):
-    """What the drivers of today offer: all there is."""
+class EveryVerb(Driver, Snapshots, Disks, Adapters, Guest, Protocol):
+    """All there is; a test asks the bench for what not every driver has."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """One driver under test. `quick` is long enough for a boot on a slow machine."""
+    """One driver under test. `quick` is long enough for a boot on a slow machine.
+
+    `boots`: VMs can be started here, which a VirtualBox without its kernel driver says it can't; where it can, it runs
+    the same tests. `image`: what VMs are made from; None for an empty disk.
+    """
 
     name: str
     place: Place
     quick: float = 100.0
+    boots: bool = True
+    image: str | None = IMAGE
 
     def new_driver(self) -> EveryVerb:
         """An object that remembers nothing."""
@@ -48,9 +55,19 @@ class Bench:
             vcpus=1,
             memory_mb=256,
             disk_gb=4,
-            image=ImageRef(IMAGE, ""),
+            image=ImageRef(self.image) if self.image else None,
             hardware={"fake": {"slow": {"create": 0.1, "start": 0.1}}},
         )
+
+    def need(self, capability: str) -> None:
+        """Skips a test of what this driver does not promise."""
+        if capability not in self.new_driver().capabilities:
+            pytest.skip(f"the driver '{self.name}' does not promise '{capability}'")
+
+    def need_boot(self) -> None:
+        """Skips a test that starts a VM where none can be started."""
+        if not self.boots:
+            pytest.skip(f"no VM of '{self.name}' can be started here: {self.new_driver().probe().problem}")
 
     def clear(self) -> None:
         """Deletes every VM there is."""
@@ -75,9 +92,15 @@ def silent(step: str, percent: int | None) -> None:
 def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """The driver under test; no VM of it outlives the tests."""
     images = settings.load().images
-    if request.param != "fake" and not (images / IMAGE / MANIFEST).exists():
+    if request.param == "qemu" and not (images / IMAGE / MANIFEST).exists():
         pytest.fail(f"there is no image '{IMAGE}' in {images}: run `make image` first")
-    made = Bench(request.param, Place(tmp_path_factory.mktemp(request.param) / "vms", images))
+    home = tmp_path_factory.mktemp(request.param)
+    media = home / "media"
+    media.mkdir()
+    made = Bench(request.param, Place(home / "vms", images, (media,)))
+    if request.param == "virtualbox":
+        request.getfixturevalue("vboxmanage")
+        made = replace(made, boots=not missing_kernel_driver(), image=None)
     yield made
     made.clear()
 
@@ -106,7 +129,9 @@ def shared(bench: Bench) -> VmSpec:
 
 
 @pytest.fixture
-def running(bench: Bench, shared: VmSpec) -> VmSpec:
+def running(bench: Bench, request: pytest.FixtureRequest) -> VmSpec:
     """The shared VM, running, whatever the test before did to it."""
+    bench.need_boot()
+    shared: VmSpec = request.getfixturevalue("shared")
     bench.new_driver().start(shared, silent, bench.quick)
     return shared

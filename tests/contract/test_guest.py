@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from tests.contract.conftest import Bench, EveryVerb
 
 
+@pytest.fixture(autouse=True)
+def guest(bench: Bench) -> None:
+    """Not every driver talks to the guest."""
+    bench.need("guest")
+
+
 def test_a_command_tells_how_it_ended(bench: Bench, running: VmSpec) -> None:
     done = bench.run(running, "echo out; cat /no/such/file; exit 7")
     assert (done.exit_code, done.stdout, done.truncated) == (7, b"out\n", False)

@@ -1,0 +1,157 @@
+"""Network adapters: what is asked for as VBoxManage's options, and what VBoxManage tells as adapters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from agent.drivers.base import Adapter
+from agent.drivers.virtualbox import states
+from agent.drivers.virtualbox.vboxmanage import VBoxManage
+from core.contract.errors import DriverFailure
+from core.contract.messages import VmSpec
+from core.contract.states import Observed
+
+COUNT = 8  # of a machine with the PIIX3 chipset
+MODES = ("none", "null", "nat", "natnetwork", "bridged", "intnet", "hostonly", "generic")
+TYPES = ("Am79C970A", "Am79C973", "82540EM", "82543GC", "82545EM", "virtio")
+_NETWORKS = {  # the option that names what an adapter is on, and where `showvminfo` tells it
+    "bridged": ("--bridge-adapter", "bridgeadapter"),
+    "hostonly": ("--host-only-adapter", "hostonlyadapter"),
+    "intnet": ("--intnet", "intnet"),
+    "natnetwork": ("--nat-network", "nat-network"),
+    "generic": ("--nic-generic-drv", "generic"),
+}
+_DEFAULTS = {"intnet": "intnet", "hostonly": "vboxnet0", "natnetwork": "NatNetwork"}
+_LISTS = {"bridged": "bridgedifs", "hostonly": "hostonlyifs"}
+_NAME = re.compile(r"[^\W_](?:[\w.:@ ()#-]{0,126}[\w)])?")
+_MAC = re.compile(r"[0-9A-Fa-f][02468ACEace][0-9A-Fa-f]{10}")
+
+
+def wanted(vm: VmSpec) -> list[Adapter]:
+    """The adapters that a new VM is to have; the VM's own address is the first one's."""
+    asked: Mapping[str, Any] = vm.hardware.get("network") or {"adapter1": {"adapter_type": "virtio"}}
+    mac = vm.network.get("mac_address")
+    return [
+        Adapter(
+            slot=_slot(name),
+            enabled=adapter.get("enabled", True),
+            mode=adapter.get("type", "nat"),
+            type=adapter.get("adapter_type", "82540EM"),
+            cable_connected=adapter.get("cable_connected", True),
+            mac_address=str(mac) if mac and position == 0 else None,
+            network=adapter.get("bridge_adapter"),
+        )
+        for position, (name, adapter) in enumerate(sorted(asked.items()))
+    ]
+
+
+def options(manage: VBoxManage, adapter: Adapter) -> list[str]:
+    """For `modifyvm`; `DriverFailure` with code "invalid_request" for what can't be."""
+    number = str(adapter.slot + 1)
+    _check(adapter)
+    if not adapter.enabled:
+        return [f"--nic{number}", "none"]
+    found = [f"--nic{number}", adapter.mode, f"--nic-type{number}", adapter.type]
+    found += [f"--cable-connected{number}", "on" if adapter.cable_connected else "off"]
+    if adapter.mode in _NETWORKS:
+        found += [f"{_NETWORKS[adapter.mode][0]}{number}", _network(manage, adapter)]
+    if adapter.mac_address is not None:
+        found += [f"--mac-address{number}", adapter.mac_address.replace(":", "").upper()]
+    return found
+
+
+def change(manage: VBoxManage, uuid: str, info: Mapping[str, str], adapter: Adapter) -> Adapter:
+    """Makes the adapter like that, and tells how it is. A running VM's can be put elsewhere, but stays what it is."""
+    if states.observed(info.get("VMState", "")) in (Observed.RUNNING, Observed.PAUSED):
+        now = next((each for each in parse(info) if each.slot == adapter.slot), None)
+        _refuse_new_hardware(now, adapter)
+        for order in _live(manage, adapter):
+            manage.change(uuid, "controlvm", *order)
+    else:
+        manage.change(uuid, "modifyvm", *options(manage, adapter))
+    after = parse(manage.info(uuid) or {})
+    return next((each for each in after if each.slot == adapter.slot), replace(adapter, enabled=False, mode="none"))
+
+
+def _refuse_new_hardware(now: Adapter | None, adapter: Adapter) -> None:
+    if (
+        now is None
+        or not adapter.enabled
+        or now.type != adapter.type
+        or adapter.mac_address not in (None, now.mac_address)
+    ):
+        raise DriverFailure(
+            f"adapter {adapter.slot} can get another network or cable while the VM runs, and no other hardware: stop "
+            "the VM first",
+            code="invalid_state",
+        )
+
+
+def _live(manage: VBoxManage, adapter: Adapter) -> list[list[str]]:
+    number = str(adapter.slot + 1)
+    _check(adapter)
+    network = [_network(manage, adapter)] if adapter.mode in _NETWORKS else []
+    cable = "on" if adapter.cable_connected else "off"
+    return [[f"nic{number}", adapter.mode, *network], [f"setlinkstate{number}", cable]]
+
+
+def parse(info: Mapping[str, str]) -> list[Adapter]:
+    """The adapters that a VM has, by slot."""
+    return [_told(info, slot) for slot in range(COUNT) if info.get(f"nic{slot + 1}", "none") != "none"]
+
+
+def _told(info: Mapping[str, str], slot: int) -> Adapter:
+    number = str(slot + 1)
+    mode = info[f"nic{number}"]
+    name = _NETWORKS[mode][1] if mode in _NETWORKS else ""
+    return Adapter(
+        slot=slot,
+        enabled=True,
+        mode=mode,
+        type=info.get(f"nictype{number}", ""),
+        cable_connected=info.get(f"cableconnected{number}", "on") == "on",
+        mac_address=info.get(f"macaddress{number}"),
+        network=info.get(f"{name}{number}"),
+    )
+
+
+def _check(adapter: Adapter) -> None:
+    if not 0 <= adapter.slot < COUNT:
+        raise _invalid(f"there is no adapter slot {adapter.slot}: slots are 0 to {COUNT - 1}")
+    if adapter.mode not in MODES:
+        raise _invalid(f"'{adapter.mode}' is not an adapter's mode: {', '.join(MODES)}")
+    if adapter.type not in TYPES:
+        raise _invalid(f"'{adapter.type}' is not an adapter's type: {', '.join(TYPES)}")
+    if adapter.network is not None and not _NAME.fullmatch(adapter.network):
+        raise _invalid(f"{adapter.network!r} can't be a network's or an interface's name")
+    if adapter.mac_address is not None and not _MAC.fullmatch(adapter.mac_address.replace(":", "")):
+        raise _invalid(f"'{adapter.mac_address}' is not the MAC address of one machine, such as 08:00:27:12:34:56")
+
+
+def _network(manage: VBoxManage, adapter: Adapter) -> str:
+    """What it is to be on. VBoxManage only warns of an interface that isn't there, and the VM would not start."""
+    name = adapter.network or _DEFAULTS.get(adapter.mode)
+    there = _interfaces(manage, adapter.mode) if adapter.mode in _LISTS else None
+    if name is None or (there is not None and name not in there):
+        known = ", ".join(there or []) or "none"
+        raise _invalid(f"mode '{adapter.mode}' needs the name of an interface of this host; there is: {known}")
+    return name
+
+
+def _interfaces(manage: VBoxManage, mode: str) -> list[str]:
+    lines = manage.run("list", _LISTS[mode]).splitlines()
+    return [line.removeprefix("Name:").strip() for line in lines if line.startswith("Name:")]
+
+
+def _slot(name: str) -> int:
+    number = name.removeprefix("adapter")
+    if not re.fullmatch("[1-8]", number):
+        raise _invalid(f"'{name}' is not adapter1 to adapter{COUNT}")
+    return int(number) - 1
+
+
+def _invalid(message: str) -> DriverFailure:
+    return DriverFailure(message, code="invalid_request")

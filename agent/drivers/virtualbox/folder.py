@@ -1,0 +1,100 @@
+"""A VM's folder: what we keep of it ourselves, and where VirtualBox keeps the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+import tempfile
+import uuid
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from agent.drivers.durable import write_json
+from core.contract.errors import DriverFailure, Invalid
+from core.contract.images import Manifest
+from core.contract.messages import VmSpec, build
+
+RECORD, CONSOLE = "vm.json", "console.sock"
+GROUP = "/corral"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
+ADDRESS_BYTES = 107  # of a unix socket
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is remembered of a VM beside what VirtualBox knows. `restores` counts the restores that have ended well."""
+
+    spec: VmSpec
+    image: Manifest | None
+    restores: int = 0
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The folder of one VM, named by its id; VirtualBox has its settings below that, in `corral/<id>/`."""
+
+    path: Path
+
+    @property
+    def uuid(self) -> str:
+        """By which VirtualBox knows it: always the same for the same id, so that half a VM can be found."""
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"corral:{self.path.name}"))
+
+    @property
+    def settings(self) -> Path:
+        """Settings, logs, saved states and what was written since a snapshot."""
+        return self.path / GROUP.strip("/") / self.path.name
+
+    @property
+    def disk(self) -> Path:
+        """The VM's own disk, as it was made; VirtualBox puts layers over it when snapshots are taken."""
+        return self.path / "disk.vdi"
+
+    @property
+    def snapshots(self) -> Path:
+        """A record per snapshot."""
+        return self.path / "snapshots"
+
+    @property
+    def console(self) -> Path:
+        """The serial port's socket: in the folder unless that is too deep for a socket's address."""
+        inside = self.path / CONSOLE
+        if sys.platform != "win32" and len(bytes(inside)) <= ADDRESS_BYTES:
+            return inside
+        name = f"corral-{hashlib.sha256(bytes(self.path)).hexdigest()[:16]}"
+        return Path(rf"\\.\pipe\{name}") if sys.platform == "win32" else Path(tempfile.gettempdir(), f"{name}.sock")
+
+    def read(self) -> Record | None:
+        """None when there is no such VM, or only the remains of one."""
+        try:
+            return build(Record, json.loads((self.path / RECORD).read_text()))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (ValueError, Invalid) as error:
+            raise DriverFailure(f"{self.path / RECORD} can't be read: {error}", code="state_damaged") from None
+
+    def record(self) -> Record:
+        """As `read`, for a VM that must be there."""
+        found = self.read()
+        if found is None:
+            raise DriverFailure(f"VM {self.path.name} is not on this host", code="vm_not_found")
+        return found
+
+    def write(self, record: Record) -> Record:
+        """Keeps the record, whole or not at all."""
+        write_json(self.path / RECORD, asdict(record))
+        return record
+
+    def change(self, **changes: Any) -> Record:
+        """Keeps the record with some of it changed."""
+        return self.write(replace(self.record(), **changes))
+
+
+def folder_of(vms: Path, vm_id: str) -> Folder:
+    """The folder of a VM, there or not; `DriverFailure` for what can't be an id."""
+    if not NAME.fullmatch(vm_id):
+        raise DriverFailure(f"'{vm_id}' can't be a VM's id", code="invalid_request")
+    return Folder(vms / vm_id)

@@ -1,0 +1,103 @@
+"""A machine made whole, and removed with all it has."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from agent.drivers.base import Progress
+from agent.drivers.durable import sync_folder
+from agent.drivers.images import find
+from agent.drivers.limits import Left
+from agent.drivers.virtualbox import adapters, disks
+from agent.drivers.virtualbox.folder import GROUP, RECORD, Folder, Record
+from agent.drivers.virtualbox.vboxmanage import INVALID, NOT_FOUND, Refused, VBoxManage
+from core.contract.errors import DriverFailure
+from core.contract.messages import VmSpec
+
+OS_TYPES = {"linux": "Linux_64", "windows": "WindowsNT_64"}
+_OS_TYPE = re.compile(r"[A-Za-z0-9_]{1,64}")
+_SERIAL = ("0x3F8", "4")  # COM1, which is ttyS0
+
+
+def create(manage: VBoxManage, store: Path, folder: Folder, vm: VmSpec, progress: Progress, left: Left) -> None:
+    """Everything, from nothing or from the remains of an earlier try; our record comes last."""
+    progress("making the machine", None)
+    find(store, vm)
+    options = _options(manage, folder, vm)
+    remove(manage, folder, left)
+    folder.path.mkdir(mode=0o700, parents=True)
+    _register(manage, folder, vm)
+    manage.change(folder.uuid, "modifyvm", *options, timeout=left())
+    disks.add_controllers(manage, folder.uuid, vm)
+    progress("making the disk", None)
+    image = disks.make_own(manage, store, folder, vm, left)
+    folder.write(Record(vm, image))
+    sync_folder(folder.path.parent)
+
+
+def remove(manage: VBoxManage, folder: Folder, left: Left) -> None:
+    """A machine that is off, or what there is of one, and its folder: our record first, so that half a VM is none.
+
+    Media that are not the VM's own are detached before, since VirtualBox would delete them too.
+    """
+    (folder.path / RECORD).unlink(missing_ok=True)
+    info = manage.info(folder.uuid)
+    if info is not None:
+        for place in disks.places(info):
+            if place.medium and folder.path not in Path(place.medium).parents:
+                disks.fasten(manage, folder.uuid, place, disks.kind_of(info, place), "none")
+        _unregister(manage, folder, left)
+    with contextlib.suppress(FileNotFoundError):
+        disks.forget(manage, folder.disk)
+    if sys.platform != "win32" and folder.console.parent != folder.path:
+        folder.console.unlink(missing_ok=True)
+    shutil.rmtree(folder.path, ignore_errors=True)
+    if folder.path.exists():
+        raise DriverFailure(f"{folder.path} could not be removed")
+    manage.forget(folder.uuid)
+
+
+def _register(manage: VBoxManage, folder: Folder, vm: VmSpec) -> None:
+    os_type = str(vm.hardware.get("os_type") or OS_TYPES.get(vm.os_type, "Other_64"))
+    if not _OS_TYPE.fullmatch(os_type):
+        raise _unknown(os_type)
+    where = ["--basefolder", str(folder.path), "--groups", GROUP]
+    try:
+        manage.run("createvm", "--name", vm.id, "--uuid", folder.uuid, "--ostype", os_type, *where, "--register")
+    except Refused as refused:
+        if refused.reason in (INVALID, NOT_FOUND):
+            raise _unknown(os_type) from None
+        raise
+
+
+def _options(manage: VBoxManage, folder: Folder, vm: VmSpec) -> list[str]:
+    """All that `modifyvm` is to make of a new machine; checked before anything is made."""
+    return [
+        *["--description", f"Corral's VM {vm.name!a}; change it by Corral's API"],
+        *["--cpus", str(vm.vcpus), "--memory", str(vm.memory_mb), "--ioapic", "on", "--rtc-use-utc", "on"],
+        *["--boot1", "disk", "--boot2", "dvd", "--boot3", "none", "--boot4", "none"],
+        *["--graphicscontroller", "vmsvga", "--vram", "16", "--audio-driver", "none", "--usb-ehci", "off"],
+        *["--uart1", *_SERIAL, "--uart-mode1", "server", str(folder.console)],
+        *[option for adapter in adapters.wanted(vm) for option in adapters.options(manage, adapter)],
+    ]
+
+
+def _unregister(manage: VBoxManage, folder: Folder, left: Left) -> None:
+    try:
+        manage.unlocked("unregistervm", folder.uuid, "--delete", timeout=left())
+    except Refused as refused:
+        if refused.reason == NOT_FOUND:
+            return
+        # Its settings or disks can't be read: it goes without them, and the folder goes next.
+        manage.unlocked("unregistervm", folder.uuid, timeout=left())
+
+
+def _unknown(os_type: str) -> DriverFailure:
+    return DriverFailure(
+        f"VirtualBox on this host knows no OS type '{os_type}': `VBoxManage list ostypes` shows those it knows",
+        code="invalid_request",
+    )

@@ -1,0 +1,122 @@
+"""What is true of a VM now, by VirtualBox's own word; and of all VMs at once, asking about few of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from agent.drivers.virtualbox import output, states
+from agent.drivers.virtualbox.folder import NAME, RECORD, Folder, Record
+from agent.drivers.virtualbox.vboxmanage import VBoxManage
+from core.contract.errors import DriverFailure
+from core.contract.messages import Observation
+from core.contract.states import Observed
+
+HEAD_BYTES = 8192
+_OPENED = re.compile(rb"Log opened (\S+?)Z")
+_PID = re.compile(rb"Process ID: (\d+)")
+UNREGISTERED = "VirtualBox does not know it any more: register its .vbox file again, or delete it"
+UNREADABLE = "VirtualBox can't read its settings; they are in the VM's folder, in a file that ends in .vbox"
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """A version of a VM's settings file. VirtualBox writes it anew with every change of an off VM's state."""
+
+    inode: int
+    changed: int
+
+
+def observe(manage: VBoxManage, folder: Folder) -> Observation:
+    """Asks VirtualBox about one VM, if it is one of ours."""
+    try:
+        record = folder.read()
+    except DriverFailure as error:  # one damaged VM must not hide the others; it can be deleted
+        return Observation(folder.path.name, Observed.CRASHED, reason=error.message)
+    if record is None:
+        return Observation(folder.path.name, Observed.ABSENT)
+    info = manage.info(folder.uuid)
+    if info is None:
+        return _told(folder, record, None, UNREGISTERED)
+    return _told(folder, record, info.get("VMState"), UNREADABLE)
+
+
+class Watch:
+    """Looks at all VMs every few seconds. What it remembers is what VirtualBox said of files that have not changed."""
+
+    def __init__(self, manage: VBoxManage, vms: Path) -> None:
+        self._manage, self._vms = manage, vms
+        self._off: dict[str, tuple[Stamp, str | None]] = {}
+
+    def observe_all(self) -> list[Observation]:
+        """Two calls, whatever the number of VMs; three after one that is off has changed; none without VMs."""
+        names = sorted(
+            path.parent.name for path in self._vms.glob(f"[!.]*/{RECORD}") if NAME.fullmatch(path.parent.name)
+        )
+        folders = {folder.uuid: folder for folder in (Folder(self._vms / name) for name in names)}
+        if not folders:
+            return []
+        stamps = {uuid: _stamp(folder) for uuid, folder in folders.items()}
+        registered = set(output.parse_short(self._manage.run("list", "vms")))
+        running = {each.uuid: each.state for each in output.parse_list(self._manage.run("list", "-l", "runningvms"))}
+        known = self._known(stamps, registered - set(running))
+        found = []
+        for uuid, folder in folders.items():
+            why = UNREADABLE if uuid in registered else UNREGISTERED
+            found.append(_seen(folder, running.get(uuid) or known.get(uuid), why))
+        return [each for each in found if each.state is not Observed.ABSENT]
+
+    def _known(self, stamps: dict[str, Stamp | None], off: set[str]) -> dict[str, str | None]:
+        """The states of the VMs that are off; all are asked for anew once one of them may have changed."""
+        mine = {uuid: stamp for uuid, stamp in stamps.items() if uuid in off and stamp is not None}
+        if any(self._off.get(uuid, (None, None))[0] != stamp for uuid, stamp in mine.items()):
+            listed = {each.uuid: each.state for each in output.parse_list(self._manage.run("list", "-l", "vms"))}
+            self._off = {uuid: (stamp, listed.get(uuid)) for uuid, stamp in mine.items()}
+        return {uuid: state for uuid, (_, state) in self._off.items() if uuid in mine}
+
+
+def _seen(folder: Folder, word: str | None, why: str) -> Observation:
+    try:
+        record = folder.read()
+    except DriverFailure as error:
+        return Observation(folder.path.name, Observed.CRASHED, reason=error.message)
+    if record is None:
+        return Observation(folder.path.name, Observed.ABSENT)
+    return _told(folder, record, word, why)
+
+
+def _told(folder: Folder, record: Record, word: str | None, why: str) -> Observation:
+    facts = {"restores": record.restores}
+    if word is None:
+        return Observation(folder.path.name, Observed.CRASHED, reason=why, facts=facts)
+    state = states.observed(word)
+    facts |= {"saved": True} if word in states.SAVED else {}
+    if state not in (Observed.RUNNING, Observed.PAUSED):
+        return Observation(folder.path.name, state, reason=states.REASONS.get(word), facts=facts)
+    started_at, pid = _process(folder)
+    return Observation(folder.path.name, state, started_at, pid, facts=facts)
+
+
+def _process(folder: Folder) -> tuple[float | None, int | None]:
+    """Since when the VM's process runs, and its number: VirtualBox tells neither, but each process begins a log."""
+    try:
+        with (folder.settings / "Logs" / "VBox.log").open("rb") as log:
+            head = log.read(HEAD_BYTES)
+    except FileNotFoundError:
+        return None, None
+    opened, pid = _OPENED.search(head), _PID.search(head)
+    try:
+        started_at = datetime.fromisoformat(opened[1].decode()[:26] + "+00:00").timestamp() if opened else None
+    except ValueError:
+        started_at = None
+    return started_at, int(pid[1]) if pid else None
+
+
+def _stamp(folder: Folder) -> Stamp | None:
+    try:
+        status = (folder.settings / f"{folder.path.name}.vbox").stat()
+    except FileNotFoundError:
+        return None
+    return Stamp(status.st_ino, status.st_mtime_ns)

@@ -1,0 +1,98 @@
+"""Runs VBoxManage: a list of arguments in, its output out, its errors by their codes."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from agent import process
+from agent.drivers.virtualbox import output
+from core.contract.errors import DriverFailure
+
+SECONDS = 60.0
+LOCK_SECONDS = 20.0  # how long another client's session, or the end of one, is waited for
+AGAIN_SECONDS, LAST_AGAIN_SECONDS = 0.1, 1.0
+NOT_FOUND, IN_USE, LOCKED = "VBOX_E_OBJECT_NOT_FOUND", "VBOX_E_OBJECT_IN_USE", "VBOX_E_INVALID_OBJECT_STATE"
+WRONG_STATE = "VBOX_E_INVALID_VM_STATE"
+FILE_ERROR, INVALID = "VBOX_E_FILE_ERROR", "NS_ERROR_INVALID_ARG"
+_CODE = re.compile(r"^VBoxManage: error: Details: code (\w+)", re.MULTILINE)
+_SAID = re.compile(r"^VBoxManage: error: (?!Details: |Context: )(.+)", re.MULTILINE)
+
+
+class Refused(DriverFailure):
+    """VBoxManage failed. `reason` is VirtualBox's own code for it, such as VBOX_E_OBJECT_NOT_FOUND, or ""."""
+
+    reason = ""
+
+
+class VBoxManage:
+    """The program, by its name or path. `calls` counts what was run, by VBoxManage's own verbs."""
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+        self._turns: dict[str, threading.RLock] = {}
+        self._turns_lock = threading.Lock()
+        self.calls: Counter[str] = Counter()
+
+    def run(self, *arguments: str, timeout: float = SECONDS) -> str:
+        """Runs it once, to its end; `Refused` when it fails."""
+        self.calls[arguments[0]] += 1
+        try:
+            return process.run([self._program, *arguments], timeout)
+        except process.ProgramFailed as failed:
+            raise _refused(arguments, failed) from None
+
+    def change(self, uuid: str, verb: str, *arguments: str, timeout: float = SECONDS) -> str:
+        """Changes one VM: `verb uuid arguments`. Waits for its turn, and for whoever has a session on the VM."""
+        with self.turn(uuid):
+            return self.unlocked(verb, uuid, *arguments, timeout=timeout)
+
+    def unlocked(self, *arguments: str, timeout: float = SECONDS) -> str:
+        """As `run`, again and again for a while as long as another session has what it needs locked."""
+        deadline = time.monotonic() + min(timeout, LOCK_SECONDS)
+        pause = AGAIN_SECONDS
+        while True:
+            try:
+                return self.run(*arguments, timeout=timeout)
+            except Refused as refused:
+                if refused.reason != LOCKED or time.monotonic() + pause >= deadline:
+                    raise
+            time.sleep(pause)
+            pause = min(2 * pause, LAST_AGAIN_SECONDS)
+
+    def info(self, uuid: str) -> dict[str, str] | None:
+        """All that VirtualBox knows of a VM; None when it knows none of that id."""
+        try:
+            return output.parse(self.run("showvminfo", uuid, "--machinereadable"))
+        except Refused as refused:
+            if refused.reason == NOT_FOUND:
+                return None
+            raise
+
+    @contextmanager
+    def turn(self, uuid: str) -> Iterator[None]:
+        """One thread at a time changes a VM: two would only meet each other's locks."""
+        with self._turns_lock:
+            turn = self._turns.setdefault(uuid, threading.RLock())
+        with turn:
+            yield
+
+    def forget(self, uuid: str) -> None:
+        """The VM is gone, and needs no turns."""
+        with self._turns_lock:
+            self._turns.pop(uuid, None)
+
+
+def _refused(arguments: tuple[str, ...], failed: process.ProgramFailed) -> Refused:
+    said = " ".join(_SAID.findall(failed.said)) or failed.said or "it did not say why"
+    code = _CODE.search(failed.said)
+    reason = code[1] if code else ""
+    refused = Refused(
+        f"VBoxManage {arguments[0]} failed: {said}", code="invalid_state" if reason == WRONG_STATE else None
+    )
+    refused.reason = reason
+    return refused
