@@ -26,6 +26,7 @@ image: setup-run ## Build the default guest image, unless it is there
 .PHONY: test
 test: setup-dev ## Run the tests, on real servers that they start themselves
 	@.venv/bin/corral image build
+	@.venv/bin/corral virtualbox build --if-possible
 	@.venv/bin/python -m pytest
 
 .PHONY: lint

@@ -98,7 +98,7 @@ class VirtualBoxDriver:
             info = self.manage.info(folder.uuid)
             if info is not None:
                 power.cut_if_on(self.manage, folder, info.get("VMState", ""), left)
-            machines.remove(self.manage, folder, left)
+            machines.remove(self.manage, folder, info, left)
         return Observation(vm.id, Observed.ABSENT)
 
     @only_driver_failures

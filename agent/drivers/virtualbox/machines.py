@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from agent.drivers.base import Progress
@@ -14,7 +14,7 @@ from agent.drivers.images import find
 from agent.drivers.limits import Left
 from agent.drivers.virtualbox import adapters, disks
 from agent.drivers.virtualbox.folder import GROUP, RECORD, Folder, Record
-from agent.drivers.virtualbox.vboxmanage import INVALID, NOT_FOUND, Refused, VBoxManage
+from agent.drivers.virtualbox.vboxmanage import NOT_FOUND, Refused, VBoxManage
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 
@@ -28,7 +28,7 @@ def create(manage: VBoxManage, store: Path, folder: Folder, vm: VmSpec, progress
     progress("making the machine", None)
     find(store, vm)
     options = _options(manage, folder, vm)
-    remove(manage, folder, left)
+    remove(manage, folder, manage.info(folder.uuid), left)
     folder.path.mkdir(mode=0o700, parents=True)
     _register(manage, folder, vm)
     manage.change(folder.uuid, "modifyvm", *options, timeout=left())
@@ -39,19 +39,18 @@ def create(manage: VBoxManage, store: Path, folder: Folder, vm: VmSpec, progress
     sync_folder(folder.path.parent)
 
 
-def remove(manage: VBoxManage, folder: Folder, left: Left) -> None:
+def remove(manage: VBoxManage, folder: Folder, info: Mapping[str, str] | None, left: Left) -> None:
     """A machine that is off, or what there is of one, and its folder: our record first, so that half a VM is none.
 
     Media that are not the VM's own are detached before, since VirtualBox would delete them too.
     """
     (folder.path / RECORD).unlink(missing_ok=True)
-    info = manage.info(folder.uuid)
     if info is not None:
         for place in disks.places(info):
             if place.medium and folder.path not in Path(place.medium).parents:
                 disks.fasten(manage, folder.uuid, place, disks.kind_of(info, place), "none")
         _unregister(manage, folder, left)
-    with contextlib.suppress(FileNotFoundError):
+    if folder.disk.exists():  # of a machine that was not made far enough to have it
         disks.forget(manage, folder.disk)
     if sys.platform != "win32" and folder.console.parent != folder.path:
         folder.console.unlink(missing_ok=True)
@@ -68,8 +67,8 @@ def _register(manage: VBoxManage, folder: Folder, vm: VmSpec) -> None:
     where = ["--basefolder", str(folder.path), "--groups", GROUP]
     try:
         manage.run("createvm", "--name", vm.id, "--uuid", folder.uuid, "--ostype", os_type, *where, "--register")
-    except Refused as refused:
-        if refused.reason in (INVALID, NOT_FOUND):
+    except Refused:
+        if not re.search(rf"^ID\b.*:\s+{os_type}\b", manage.run("list", "ostypes"), re.MULTILINE):
             raise _unknown(os_type) from None
         raise
 

@@ -18,7 +18,7 @@ LOCK_SECONDS = 20.0  # how long another client's session, or the end of one, is 
 AGAIN_SECONDS, LAST_AGAIN_SECONDS = 0.1, 1.0
 NOT_FOUND, IN_USE, LOCKED = "VBOX_E_OBJECT_NOT_FOUND", "VBOX_E_OBJECT_IN_USE", "VBOX_E_INVALID_OBJECT_STATE"
 WRONG_STATE = "VBOX_E_INVALID_VM_STATE"
-FILE_ERROR, INVALID = "VBOX_E_FILE_ERROR", "NS_ERROR_INVALID_ARG"
+FILE_ERROR = "VBOX_E_FILE_ERROR"
 _CODE = re.compile(r"^VBoxManage: error: Details: code (\w+)", re.MULTILINE)
 _SAID = re.compile(r"^VBoxManage: error: (?!Details: |Context: )(.+)", re.MULTILINE)
 

@@ -1,0 +1,82 @@
+"""The driver on the real VBoxManage, as far as no VM must run."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.drivers.base import Place
+from agent.drivers.virtualbox import VirtualBoxDriver
+from core import settings
+from core.contract.messages import ImageRef, VmSpec
+
+LONG = 100.0
+Make = Callable[..., VmSpec]
+
+
+def silent(step: str, percent: int | None) -> None:
+    """Nobody listens and nobody cancels."""
+
+
+def spec(image: str | None = None, **more: Any) -> VmSpec:
+    """A small VM that nobody made yet."""
+    vm = VmSpec(f"vm-{uuid.uuid4().hex[:12]}", "web", "virtualbox", "linux", 1, 256, 4, owner="alice")
+    return replace(vm, image=ImageRef(image) if image else None, **more)
+
+
+@pytest.fixture(scope="session")
+def place(vboxmanage: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Nothing in it outlives the tests."""
+    home = tmp_path_factory.mktemp("virtualbox") / ("deep, " * 10 + "x") / ("y" * 60)
+    (home / "media").mkdir(parents=True)
+    made = Place(home / "vms", settings.load().images, (home / "media",))
+    yield made
+    driver = VirtualBoxDriver(made)
+    for path in made.vms.glob("*"):
+        driver.delete(replace(spec(), id=path.name), LONG)
+
+
+@pytest.fixture
+def media(place: Place) -> Path:
+    """The host's media folder."""
+    return place.media[0]
+
+
+@pytest.fixture
+def driver(place: Place) -> VirtualBoxDriver:
+    """A driver object that has seen nothing."""
+    return VirtualBoxDriver(place)
+
+
+@pytest.fixture
+def make(driver: VirtualBoxDriver) -> Iterator[Make]:
+    """Makes VMs that are deleted afterwards."""
+    made: list[VmSpec] = []
+
+    def one(image: str | None = None, **more: Any) -> VmSpec:
+        made.append(spec(image, **more))
+        driver.create(made[-1], silent, LONG)
+        return made[-1]
+
+    yield one
+    for vm in made:
+        driver.delete(vm, LONG)
+
+
+@pytest.fixture
+def vm(make: Make) -> VmSpec:
+    """A VM with an empty disk, off."""
+    return make()
+
+
+@pytest.fixture(scope="session")
+def shared(place: Place) -> VmSpec:
+    """One for all tests that leave it as it was."""
+    made = spec()
+    VirtualBoxDriver(place).create(made, silent, LONG)
+    return made
