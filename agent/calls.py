@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from agent.broker import BLOCK_SECONDS
 from agent.commands import Commands
 from agent.console import Consoles, Place
-from agent.drivers.base import ExecRequest, Guest
+from agent.drivers.base import ExecRequest, Guest, Metrics
 from agent.drivers.registry import Drivers
 from agent.loops import Loop
 from agent.outcomes import failure_of
@@ -42,6 +42,7 @@ class Calls:
         self._verbs: dict[str, Callable[[Call], JSON]] = {
             "execute": self._execute,
             "observe": self._observe,
+            "measure": self._measure,
             "cancel": self._cancel,
             "console": self._console,
         }
@@ -117,6 +118,13 @@ class Calls:
             after=None if after is None else build(Place, after),
         )
         return {}
+
+    def _measure(self, call: Call) -> JSON:
+        vm = _vm_of(call)
+        driver = self._drivers.get(vm.hypervisor)
+        if "metrics" not in driver.capabilities or not isinstance(driver, Metrics):
+            raise Unsupported(f"the driver '{driver.name}' can't measure VMs")
+        return asdict(driver.measure(vm, call.deadline_at - time.time()))
 
     def _cancel(self, call: Call) -> JSON:
         return {"state": self._commands.cancel(_param(call, "operation_id", str))}

@@ -31,6 +31,7 @@ from agent.outcomes import Outcomes
 from agent.reports import Reports
 from agent.streams import Streams
 from agent.turns import Turns
+from agent.usage import Usage
 from core.contract import channels
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,9 @@ class Agent:
         health = Health(drivers)
         inventories = Inventories(host, drivers, health, self._journal, self._reports, known, self._turns)
         beat = heartbeat.beat(host.name, host.boot_id, self._client, inventories.soon)
-        self._loops = [self._calls.loop, self._reports.loop, inventories.loop, beat, *health.loops, self._pruner()]
+        usage = Usage(config.host, place.vms, drivers, self._client)
+        own = [self._calls.loop, self._reports.loop, inventories.loop, usage.loop, beat, self._pruner()]
+        self._loops = [*own, *health.loops]
 
     def start(self) -> None:
         """Takes up what was left, then starts the threads: a cancel must find what was left."""

@@ -56,7 +56,7 @@ class Parts:
     def reading(self) -> Iterator[Session]:
         """Statements that only read, outside any transaction."""
         with database.reading(self.engine) as session:
-            yield session
+            yield context.use(session, self.dispatch)
 
     def secret(self, name: str) -> str:
         """A secret of the control plane, read once."""

@@ -10,11 +10,15 @@ import logging
 import time
 from collections.abc import Callable
 from functools import cached_property
+from typing import TypeVar
 
 import redis
 from celery import Celery
 from kombu import Exchange, Queue  # type: ignore[attr-defined]
 from kombu.exceptions import OperationalError
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from core.contract import channels
 from core.contract.messages import Call, Command, encode
@@ -24,6 +28,8 @@ log = logging.getLogger(__name__)
 COMMAND_TASK = "corral.command"
 _DOWN_FOR_SECONDS = 1.0
 _TIMEOUT_SECONDS = 2.0
+_GLANCE_SECONDS = 0.25
+T = TypeVar("T")
 
 
 def _queue(name: str) -> Queue:
@@ -46,6 +52,17 @@ class Dispatch:
             socket_timeout=_TIMEOUT_SECONDS,
             socket_connect_timeout=_TIMEOUT_SECONDS,
             health_check_interval=10,
+            protocol=2,
+        )
+
+    @cached_property
+    def quick(self) -> Redis:
+        """The plain client for what a request can do without: it waits for no more than a glance."""
+        return redis.Redis.from_url(
+            self._url,
+            socket_timeout=_GLANCE_SECONDS,
+            socket_connect_timeout=_GLANCE_SECONDS,
+            retry=Retry(NoBackoff(), 0),
             protocol=2,
         )
 
@@ -101,6 +118,11 @@ class Dispatch:
                 pipeline.execute()
 
         return self.attempt(push)
+
+    def glance(self, look: Callable[[Redis], T]) -> T | None:
+        """What `look` reads from Redis; None without it."""
+        found: list[T] = []
+        return found[0] if self.attempt(lambda: found.append(look(self.quick))) else None
 
     def attempt(self, action: Callable[[], object]) -> bool:
         """Whether `action` got through to Redis; it is not tried for a moment after one that did not."""

@@ -40,6 +40,13 @@ class Question:
     timeout: float
     asked_at: datetime = field(default_factory=now)
 
+    @property
+    def of_vm(self) -> VmSpec:
+        """The VM; a `TypeError` of a question that has none."""
+        if self.vm is None:
+            raise TypeError(f"{self.verb} is asked about no VM")
+        return self.vm
+
     def ask(self, hub: Hub) -> JSON:
         """The host's reply."""
         return hub.call(self.host, self.verb, self.vm, self.params, self.timeout)
@@ -166,6 +173,21 @@ class Blueprint(Answering):
                 return self._made(status, dumped)
 
             return self._documented(wrapper, status, schema, "change")
+
+        return decorate
+
+    def inquires(self, schema: type[Schema], answer: Callable[[Question, JSON], Any]) -> Decorator:
+        """The view returns a `Question` that changes nothing; `answer(question, reply)` is what is said then."""
+        made = schema()
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def wrapper(this: Any, *args: Any, **path: Any) -> Response:
+                with parts().reading() as session:
+                    question: Question = view(this, session, actor(), *args, **path)
+                return self._one(200, made, answer(question, question.ask(parts().hub)))
+
+            return self._documented(wrapper, 200, schema, "question")
 
         return decorate
 

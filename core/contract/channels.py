@@ -4,6 +4,7 @@ from __future__ import annotations
 
 CONTROL_QUEUE = "control"  # Celery: the control plane's own tasks
 HEARTBEATS = "heartbeats"  # hash: host -> Heartbeat
+USAGE = "usage"  # hash: host -> HostUsage
 REPORTS_BELL = "reports"  # pub/sub: a host's name, after it has appended to its list
 DEAD = ":dead"  # ends the name of a list of unreadable reports
 EVENTS = "events"  # pub/sub: events as JSON, after their commit
@@ -17,6 +18,11 @@ def command_queue(host: str) -> str:
 def calls(host: str) -> str:
     """The list of calls that the host's agent pops."""
     return f"calls:{host}"
+
+
+def vm_usage(host: str) -> str:
+    """The hash of the host's VMs: VM id -> VmUsage; it vanishes when it is not renewed."""
+    return f"usage:{host}"
 
 
 def reports(host: str) -> str:

@@ -146,11 +146,37 @@ class Heartbeat:
 
 
 @dataclass(frozen=True)
+class HostUsage:
+    """What a host's machine uses now. Agents that share a kernel tell the same `machine`, and `disk` a file system."""
+
+    host: str
+    at: float
+    machine: str
+    disk: str
+    cpu_percent: float
+    cpu_cores: int
+    memory_total_mb: int
+    memory_used_mb: int
+    disk_total_mb: int
+    disk_used_mb: int
+
+
+@dataclass(frozen=True)
+class VmUsage:
+    """What a VM takes of its host now. `cpu_percent` of all its vCPUs; None before the second look at its process."""
+
+    at: float
+    cpu_percent: float | None
+    memory_mb: int
+    disk_gb: float
+
+
+@dataclass(frozen=True)
 class Call:
     """Ask the host something, at most once. The reply goes to the pub/sub channel `reply_to`.
 
     `verb`: "execute" {"command", "working_directory", "environment", "timeout_seconds", "stdin"},
-    "cancel" {"operation_id"} (no VM; `vm` is None), "observe" {}, "console" {"stream", "write": bool,
+    "cancel" {"operation_id"} (no VM; `vm` is None), "observe" {}, "measure" {}, "console" {"stream", "write": bool,
     "replay": bool, "after": {"log", "position"} | None} (agent/console.py says what then comes on that stream).
     """
 

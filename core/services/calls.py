@@ -37,3 +37,13 @@ def consoles(session: Session, actor: Actor, vm_id: str | None, limit: int) -> l
     whose = Vm.owner_id == actor.user_id if vm_id is None else Vm.id == vm_id
     query = select(Vm).join(Host, Host.name == Vm.host_name).where(whose, *live).order_by(Vm.created_at).limit(limit)
     return [(vm.host_name, operations.spec_of(vm)) for vm in session.scalars(query)]
+
+
+def to_host(session: Session, actor: Actor, ref: str, capability: str) -> tuple[str, VmSpec]:
+    """The same for a call that changes nothing, of a VM in any state that its driver has that capability for."""
+    vm = vms.get(session, actor, ref)
+    host = session.get_one(Host, vm.host_name)
+    rules.must_exist(vm)
+    rules.must_be_reachable(vm, host)
+    rules.must_support(vm, host, capability)
+    return host.name, operations.spec_of(vm)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, select
 from sqlalchemy.orm import Session
 
 from core.contract.errors import Invalid
+from core.contract.messages import VmUsage
 from core.contract.states import LIVE, Status
 from core.models import Host, Operation, Vm
-from core.services import vms
+from core.services import usage, vms
 from core.services.context import Actor
 from core.services.status import status_column
 
@@ -27,12 +28,13 @@ SORTS = (*_SORTS, "status")
 
 @dataclass(frozen=True)
 class VmView:
-    """A VM with its computed status; `last_seen_at` is its host's when the status is unknown."""
+    """A VM with its computed status; `usage` as its host told it last, where it was asked for and is known."""
 
     vm: Vm
     status: Status
     host: Host
     live: Operation | None
+    usage: VmUsage | None = None
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,11 @@ class Page:
 
 
 def view(session: Session, actor: Actor, ref: str) -> VmView:
-    """One VM by name or id; `NotFound` as `vms.get` says."""
+    """One VM by name or id, with what it uses; `NotFound` as `vms.get` says."""
     found = [_view(row) for row in session.execute(_query().where(*vms.named(actor, ref)).order_by(Vm.created_at))]
     wanted = vms.pick([each.vm for each in found], actor, ref)
-    return next(each for each in found if each.vm is wanted)
+    known = usage.of_vm(session, wanted)
+    return next(replace(each, usage=known) for each in found if each.vm is wanted)
 
 
 def page(session: Session, actor: Actor, wanted: Page) -> tuple[list[VmView], int]:
@@ -67,7 +70,7 @@ def page(session: Session, actor: Actor, wanted: Page) -> tuple[list[VmView], in
     counted = select(func.count()).select_from(Vm)
     if wanted.status is not None:
         conditions.append(status_column() == wanted.status)
-        counted = _joined(counted)
+        counted = joined(counted)
     total = session.scalar(counted.where(*conditions)) or 0
     if wanted.sort not in SORTS:
         raise Invalid(f"can't sort by '{wanted.sort}'; choose one of {', '.join(SORTS)}", field="sort")
@@ -77,13 +80,14 @@ def page(session: Session, actor: Actor, wanted: Page) -> tuple[list[VmView], in
     return [_view(row) for row in session.execute(query)], total
 
 
-def _joined(query: Any) -> Any:
+def joined(query: Any) -> Any:
+    """A query of VMs with what `status_column` needs: their hosts, and the operations under way."""
     live = and_(Operation.vm_id == Vm.id, Operation.state.in_(LIVE))
     return query.join(Host, Host.name == Vm.host_name).outerjoin(Operation, live)
 
 
 def _query() -> Select[Any]:
-    query: Select[Any] = _joined(select(Vm, status_column(), Host, Operation).select_from(Vm))
+    query: Select[Any] = joined(select(Vm, status_column(), Host, Operation).select_from(Vm))
     return query
 
 

@@ -84,7 +84,7 @@ class World:
             "healthy": True,
             "version": "1",
             "acceleration": "none",
-            "capabilities": ["guest", "snapshots", "snapshots_with_memory"],
+            "capabilities": ["guest", "metrics", "snapshots", "snapshots_with_memory"],
             "problem": "",
         }
         values = {

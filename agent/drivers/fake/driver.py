@@ -6,8 +6,8 @@ import shutil
 import time
 from dataclasses import replace
 
-from agent.drivers.base import Console, ExecRequest, ExecResult, Place, Progress, SnapshotTaken
-from agent.drivers.fake import snapshots, state
+from agent.drivers.base import Console, ExecRequest, ExecResult, Measured, Place, Progress, Sample, SnapshotTaken
+from agent.drivers.fake import measuring, snapshots, state
 from agent.drivers.fake.behaviour import Behaviour, behaviour, misbehave, silent
 from agent.drivers.fake.guest import Shell
 from agent.drivers.fake.listing import Listing
@@ -18,10 +18,10 @@ from core.contract.states import Observed
 
 
 class FakeDriver:
-    """Driver, Snapshots and Guest over files."""
+    """Driver, Snapshots, Guest and Metrics over files."""
 
     name = "fake"
-    capabilities = frozenset({"snapshots", "snapshots_with_memory", "guest", "pause"})
+    capabilities = frozenset({"snapshots", "snapshots_with_memory", "guest", "pause", "metrics"})
 
     def __init__(self, place: Place) -> None:
         self._vms = place.vms
@@ -139,6 +139,16 @@ class FakeDriver:
         if shell.files != files:
             state.write(self._vms, vm.id, replace(self._state(vm), files=shell.files))
         return ExecResult(code, shell.out.encode(), shell.err.encode(), time.monotonic() - began)
+
+    def sample_all(self) -> list[Sample]:
+        """One of each VM."""
+        return [measuring.sample(seen) for seen in self._listing.observe_all()]
+
+    def measure(self, vm: VmSpec, timeout: float) -> Measured:
+        """Figures as a tenth busy VM would have them."""
+        self._misbehave(vm, "measure", silent, timeout)
+        self._state(vm)
+        return measuring.measure(vm, self.observe(vm.id))
 
     def _between(self, vm: VmSpec, verb: str, before: Observed, after: Observed, timeout: float) -> Observation:
         seen = self.observe(vm.id)

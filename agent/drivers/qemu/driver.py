@@ -8,11 +8,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from agent import process
-from agent.drivers.base import Console, ExecRequest, ExecResult, Place, Progress, SnapshotTaken
+from agent.drivers.base import Console, ExecRequest, ExecResult, Measured, Place, Progress, Sample, SnapshotTaken
 from agent.drivers.durable import sync_folder
 from agent.drivers.images import find
 from agent.drivers.limits import countdown, only_driver_failures
-from agent.drivers.qemu import acceleration, command, daemon, disks, images, launch, power, records, restores, snapshots
+from agent.drivers.qemu import (
+    acceleration,
+    command,
+    daemon,
+    disks,
+    images,
+    launch,
+    measuring,
+    power,
+    records,
+    restores,
+    snapshots,
+)
 from agent.drivers.qemu.folder import STATE, Folder, State, locked
 from agent.drivers.qemu.observing import observe
 from agent.drivers.qemu.qmp import Monitor
@@ -21,12 +33,12 @@ from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import DriverHealth, Observation, VmSpec
 from core.contract.states import Observed
 
-CAPABILITIES = frozenset({"snapshots", "snapshots_with_memory", "guest", "pause"})
+CAPABILITIES = frozenset({"snapshots", "snapshots_with_memory", "guest", "pause", "metrics"})
 INSTALL = "apt-get install qemu-system-x86 qemu-utils"
 
 
 class QemuDriver:
-    """Driver, Snapshots and Guest over QEMU processes."""
+    """Driver, Snapshots, Guest and Metrics over QEMU processes."""
 
     name = "qemu"
     capabilities = CAPABILITIES
@@ -112,8 +124,7 @@ class QemuDriver:
     @only_driver_failures
     def observe_all(self) -> list[Observation]:
         """Every VM with a whole state; the logs of their consoles are kept short by the way."""
-        names = [path.name for path in self._place.vms.glob("[!.]*") if path.is_dir()]
-        folders = [Folder(self._place.vms / name) for name in sorted(names)]
+        folders = self._folders()
         for folder in folders:
             launch.trim_console(folder)
         seen = [observe(folder) for folder in folders]
@@ -185,6 +196,17 @@ class QemuDriver:
             raise Unsupported(f"VM '{vm.name}' has no guest agent, by which the driver 'qemu' runs commands")
         return commands.execute(folder.path, request)
 
+    @only_driver_failures
+    def sample_all(self) -> list[Sample]:
+        """From `/proc` and the VMs' files."""
+        found = (measuring.sample(folder) for folder in self._folders())
+        return [each for each in found if each is not None]
+
+    @only_driver_failures
+    def measure(self, vm: VmSpec, timeout: float) -> Measured:
+        """From `/proc`, QEMU's monitor and the guest agent; zeros and its disk for a VM without a process."""
+        return measuring.measure(self._folder(vm.id), timeout)
+
     def _between(self, vm: VmSpec, order: str, before: Observed, after: Observed, timeout: float) -> Observation:
         with self._busy(vm.id, timeout) as (folder, _):
             snapshots.settle(folder)
@@ -202,6 +224,9 @@ class QemuDriver:
     def _host(self) -> tuple[str, str]:
         version = acceleration.version()
         return acceleration.choose(self._place.images, version), version
+
+    def _folders(self) -> list[Folder]:
+        return [Folder(path) for path in sorted(self._place.vms.glob("[!.]*")) if path.is_dir()]
 
     def _folder(self, vm_id: str) -> Folder:
         if not records.NAME.fullmatch(vm_id):

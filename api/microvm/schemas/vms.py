@@ -78,11 +78,11 @@ class VmBrief(Schema):
 
 
 class Usage(Schema):
-    """What a VM uses; null where that is not measured."""
+    """What a VM used a few seconds ago, as its host saw it; null where that is not known."""
 
-    cpu_usage_percent = fields.Float(required=True, allow_none=True, dump_default=None)
-    memory_used_mb = fields.Integer(required=True, allow_none=True, dump_default=None)
-    disk_usage_gb = fields.Float(required=True, allow_none=True, dump_default=None)
+    cpu_usage_percent = fields.Float(required=True, allow_none=True, dump_default=None, attribute="cpu_percent")
+    memory_used_mb = fields.Integer(required=True, allow_none=True, dump_default=None, attribute="memory_mb")
+    disk_usage_gb = fields.Float(required=True, allow_none=True, dump_default=None, attribute="disk_gb")
 
 
 class VmDetail(VmBrief):
@@ -91,7 +91,7 @@ class VmDetail(VmBrief):
     started_at = Moment(required=True, allow_none=True, attribute="vm.started_at")
     uptime_seconds = computed(fields.Integer, uptime_seconds)
     network_config = fields.Nested(VmNetworkDetail, required=True, attribute="vm.network")
-    resource_usage = fields.Nested(Usage, required=True, dump_default=dict)
+    resource_usage = computed(fields.Nested, lambda view: view.usage or {}, nested=Usage)
     template = fields.String(required=True, attribute="vm.image")
     disk_size_gb = fields.Integer(required=True, attribute="vm.disk_gb")
     reason = fields.String(required=True, allow_none=True, attribute="vm.observed_reason")

@@ -1,0 +1,149 @@
+"""What a guest says of itself: its processors, memory, file systems and network, by its agent's own questions.
+
+https://qemu.readthedocs.io/en/v7.2.0/interop/qemu-ga-ref.html: guest-get-cpustats (since 7.1), guest-get-fsinfo,
+guest-network-get-interfaces, and guest-file-* for /proc/meminfo. No program is run in the guest.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from agent.guest import qga
+from core.contract.errors import DriverFailure, GuestTimeout
+from core.contract.messages import JSON
+
+T = TypeVar("T")
+QUESTION_SECONDS = 3.0
+MEMINFO, MEMINFO_BYTES = "/proc/meminfo", 16 * 1024
+BUSY = ("user", "nice", "system", "irq", "softirq", "steal")  # "guest" is within "user": proc(5)
+IDLE = ("idle", "iowait")
+# An agent that was not heard, or whose VM is gone, is not asked again.
+_DEAF = (GuestTimeout, qga.AgentGone)
+
+
+@dataclass
+class Inside:
+    """What was told, and why not the rest. `network` counts from the guest's start, by the guest's own word."""
+
+    guest: JSON | None = None
+    network: JSON | None = None
+    unknown: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def silent(cls, why: str) -> Inside:
+        """Of a guest that can't be asked."""
+        return cls(unknown={"guest": why, "network": why})
+
+
+def measure(channel: Path, mac_address: str, seconds: float, deadline: float) -> Inside:
+    """Asks for all of it, with `seconds` between two looks at the processors; done by `deadline` (monotonic)."""
+    asked = _Questions(channel, deadline)
+    before, began = asked.ask("guest.cpu", _cpu), time.monotonic()
+    guest = {
+        "memory": asked.ask("guest.memory", _memory),
+        "file_systems": asked.ask("guest.file_systems", _file_systems),
+    }
+    network = asked.ask("network", lambda ask: _network(ask, mac_address))
+    if before is not None and asked.heard:
+        time.sleep(max(0.0, min(began + seconds, deadline) - time.monotonic()))
+    after = asked.ask("guest.cpu", _cpu)
+    if not asked.ever_heard:
+        return Inside.silent(asked.unknown["guest.cpu"])
+    cpu = None if before is None or after is None else {"usage_percent": _percent(before, after)}
+    return Inside({"cpu": cpu} | guest, network, asked.unknown)
+
+
+Ask = Callable[..., Any]
+
+
+class _Questions:
+    """One question after the other, until the agent is not heard any more."""
+
+    def __init__(self, channel: Path, deadline: float) -> None:
+        self._channel, self._deadline = channel, deadline
+        self.unknown: dict[str, str] = {}
+        self.heard, self.ever_heard = True, False
+
+    def ask(self, name: str, question: Callable[[Ask], T]) -> T | None:
+        """The answer; None when there is none, and then `unknown` says why."""
+        if not self.heard:
+            self.unknown.setdefault(name, "the guest agent does not answer")
+            return None
+        try:
+            answer = question(self._ask)
+        except DriverFailure as error:
+            self.unknown[name] = error.message
+            self.heard = not isinstance(error, _DEAF)
+            return None
+        except (LookupError, TypeError, ValueError):
+            self.unknown[name] = "the guest agent's answer can't be understood"
+            return None
+        self.ever_heard = True
+        return answer
+
+    def _ask(self, command: str, **arguments: Any) -> Any:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise GuestTimeout("there was no time left for it")
+        return qga.ask(self._channel, command, min(left, QUESTION_SECONDS), **arguments)
+
+
+def _cpu(ask: Ask) -> tuple[int, int]:
+    """(busy, all) milliseconds of all processors since the guest's start."""
+    processors: list[dict[str, int]] = ask("guest-get-cpustats")
+    busy = sum(each.get(name, 0) for each in processors for name in BUSY)
+    return busy, busy + sum(each.get(name, 0) for each in processors for name in IDLE)
+
+
+def _percent(before: tuple[int, int], after: tuple[int, int]) -> float:
+    busy, passed = after[0] - before[0], after[1] - before[1]
+    return round(100 * min(1.0, max(0.0, busy / passed)), 2) if passed > 0 else 0.0
+
+
+def _memory(ask: Ask) -> JSON:
+    handle = ask("guest-file-open", path=MEMINFO, mode="r")
+    try:
+        text = base64.b64decode(ask("guest-file-read", handle=handle, count=MEMINFO_BYTES)["buf-b64"]).decode()
+    finally:
+        ask("guest-file-close", handle=handle)
+    values = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in text.splitlines())}
+    total, available = values["MemTotal"], values["MemAvailable"]
+    return {
+        "total_mb": total // 1024,
+        "used_mb": (total - available) // 1024,
+        "available_mb": available // 1024,
+        "usage_percent": round(100 * (total - available) / total, 2),
+    }
+
+
+def _file_systems(ask: Ask) -> list[JSON]:
+    return [
+        {
+            "mountpoint": each["mountpoint"],
+            "type": each["type"],
+            "total_bytes": each.get("total-bytes"),
+            "used_bytes": each.get("used-bytes"),
+        }
+        for each in ask("guest-get-fsinfo")
+    ]
+
+
+def _network(ask: Ask, mac_address: str) -> JSON:
+    """Of the VM's own adapter; of all but the loopback where none has that address."""
+    found: list[Any] = [each for each in ask("guest-network-get-interfaces") if each.get("name") != "lo"]
+    own = [each for each in found if str(each.get("hardware-address", "")).lower() == mac_address.lower()]
+    counted = [each["statistics"] for each in own or found if "statistics" in each]
+    if not counted:
+        raise DriverFailure("the guest shows no network adapter")
+    return {
+        "bytes_in": sum(each["rx-bytes"] for each in counted),
+        "bytes_out": sum(each["tx-bytes"] for each in counted),
+        "packets_in": sum(each["rx-packets"] for each in counted),
+        "packets_out": sum(each["tx-packets"] for each in counted),
+        "source": "guest",
+    }

@@ -1,0 +1,123 @@
+"""/system/metrics: the fleet in all, or one host, from what the hosts tell every few seconds."""
+
+from __future__ import annotations
+
+from flask.views import MethodView
+from marshmallow import Schema, fields
+from sqlalchemy.orm import Session
+
+from api.rest.blueprint import Blueprint
+from api.rest.fields import Moment, Text
+from api.rest.shapes import Shape
+from api.shared.words import HOST_NAME
+from core.contract.messages import JSON, HostUsage
+from core.models.base import now
+from core.services import fleet
+from core.services.context import Actor
+from core.services.fleet import Fleet, Machines, Told
+
+
+class MachineMetrics(Schema):
+    """What machines have and use; null while no host has told. Agents on one machine count as one."""
+
+    cpu_usage_percent = fields.Float(required=True, allow_none=True)
+    cpu_cores = fields.Integer(required=True, allow_none=True)
+    memory_total_gb = fields.Float(required=True, allow_none=True)
+    memory_used_gb = fields.Float(required=True, allow_none=True)
+    memory_usage_percent = fields.Float(required=True, allow_none=True)
+    disk_total_gb = fields.Float(required=True, allow_none=True)
+    disk_used_gb = fields.Float(required=True, allow_none=True)
+    disk_usage_percent = fields.Float(required=True, allow_none=True)
+
+
+class HostMetrics(MachineMetrics):
+    """One host: nulls when it is silent, or has not told lately."""
+
+    name = fields.String(required=True)
+    silent = fields.Boolean(required=True)
+    last_seen_at = Moment(required=True)
+
+
+class VmCounts(Schema):
+    """The VMs; `unknown_count`: on hosts that are silent, and not counted as running."""
+
+    total_count = fields.Integer(required=True)
+    running_count = fields.Integer(required=True)
+    unknown_count = fields.Integer(required=True)
+    total_vcpus_allocated = fields.Integer(required=True)
+    total_memory_allocated_gb = fields.Float(required=True)
+
+
+class SystemMetrics(Schema):
+    """The fleet in all, or one host, from what the hosts tell every few seconds."""
+
+    timestamp = Moment(required=True)
+    host = fields.Nested(MachineMetrics, required=True)
+    vms = fields.Nested(VmCounts, required=True)
+    hosts = fields.List(fields.Nested(HostMetrics), required=True)
+
+
+class SystemQuery(Schema):
+    """Of one host alone."""
+
+    host = Text(longest=63, validate=HOST_NAME)
+
+
+def blueprint(shape: Shape) -> Blueprint:
+    """The resource, in a dialect."""
+    blp = Blueprint("system_metrics", shape, "Metrics of the fleet")
+
+    @blp.route("/system/metrics")
+    class OfSystem(MethodView):
+        @blp.query(SystemQuery)
+        @blp.reads(SystemMetrics)
+        def get(self, session: Session, actor: Actor, query: JSON) -> JSON:
+            """Get what the fleet, or one host, has and uses."""
+            return _summed(fleet.measure(session, actor, query.get("host")))
+
+    return blp
+
+
+def _summed(found: Fleet) -> JSON:
+    vms = found.vms
+    return {
+        "timestamp": now(),
+        "host": _machine(found.machines),
+        "vms": {
+            "total_count": vms.total,
+            "running_count": vms.running,
+            "unknown_count": vms.unknown,
+            "total_vcpus_allocated": vms.vcpus,
+            "total_memory_allocated_gb": _gigabytes(vms.memory_mb),
+        },
+        "hosts": [_host(told) for told in found.hosts],
+    }
+
+
+def _host(told: Told) -> JSON:
+    host = told.host
+    of = {"name": host.name, "silent": host.silent_since is not None, "last_seen_at": host.last_seen_at}
+    return of | _machine(told.usage)
+
+
+def _machine(used: Machines | HostUsage | None) -> JSON:
+    if used is None:
+        return dict.fromkeys(MachineMetrics().fields)
+    return {
+        "cpu_usage_percent": used.cpu_percent,
+        "cpu_cores": used.cpu_cores,
+        "memory_total_gb": _gigabytes(used.memory_total_mb),
+        "memory_used_gb": _gigabytes(used.memory_used_mb),
+        "memory_usage_percent": _percent(used.memory_used_mb, used.memory_total_mb),
+        "disk_total_gb": _gigabytes(used.disk_total_mb),
+        "disk_used_gb": _gigabytes(used.disk_used_mb),
+        "disk_usage_percent": _percent(used.disk_used_mb, used.disk_total_mb),
+    }
+
+
+def _gigabytes(megabytes: int) -> float:
+    return round(megabytes / 1024, 2)
+
+
+def _percent(part: float, whole: float) -> float:
+    return round(100 * part / whole, 2) if whole else 0.0

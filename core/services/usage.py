@@ -1,0 +1,42 @@
+"""What VMs and machines use now, as their agents last said: read from Redis at a glance, never asked of a host."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TypeVar, cast
+
+from sqlalchemy.orm import Session
+
+from core.contract import channels
+from core.contract.errors import Invalid
+from core.contract.messages import HostUsage, VmUsage, decode
+from core.models import Vm
+from core.services.context import dispatch_of
+
+FRESH_SECONDS = 20.0
+T = TypeVar("T", HostUsage, VmUsage)
+
+
+def of_vm(session: Session, vm: Vm) -> VmUsage | None:
+    """What the VM uses; None when that is not known, or not any more."""
+    key = channels.vm_usage(vm.host_name)
+    text = dispatch_of(session).glance(lambda redis: cast(bytes | None, redis.hget(key, vm.id)))
+    return _fresh(VmUsage, text)
+
+
+def of_machines(session: Session) -> dict[str, HostUsage]:
+    """What each host's machine uses, by the host's name; without those that are not heard of."""
+    told = dispatch_of(session).glance(lambda redis: cast(Mapping[bytes, bytes], redis.hgetall(channels.USAGE)))
+    found = ((name.decode(), _fresh(HostUsage, text)) for name, text in (told or {}).items())
+    return {name: usage for name, usage in found if usage is not None}
+
+
+def _fresh(kind: type[T], text: bytes | None) -> T | None:
+    if text is None:
+        return None
+    try:
+        usage = decode(kind, text)
+    except Invalid:  # of an agent of another release
+        return None
+    return usage if abs(time.time() - usage.at) <= FRESH_SECONDS else None

@@ -1,0 +1,74 @@
+"""Laws of every driver that measures its VMs."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from agent.drivers.base import Metrics, Sample
+from core.contract.messages import VmSpec
+
+if TYPE_CHECKING:
+    from tests.contract.conftest import Bench, EveryVerb
+
+NETWORK = {"bytes_in", "bytes_out", "packets_in", "packets_out", "source"}
+
+
+def sample_of(driver: EveryVerb, vm: VmSpec) -> Sample:
+    (found,) = [each for each in driver.sample_all() if each.vm_id == vm.id]
+    return found
+
+
+def test_a_driver_measures_as_its_capabilities_promise(driver: EveryVerb) -> None:
+    assert isinstance(driver, Metrics) == ("metrics" in driver.capabilities)
+
+
+def test_a_vm_at_rest_uses_nothing_but_its_disk(driver: EveryVerb, vm: VmSpec) -> None:
+    found = driver.measure(vm, 10.0)
+    assert (found.cpu_percent, found.sample.cpu_seconds, found.sample.memory_bytes) == (0.0, None, 0)
+    assert found.sample.disk_bytes > 0
+    assert (found.network, found.disk_io, found.guest) == (None, None, None)
+    assert "not run" in found.unknown["guest"]
+    assert sample_of(driver, vm) == found.sample
+
+
+def test_a_running_vm_is_measured_inside_and_outside(bench: Bench, driver: EveryVerb, running: VmSpec) -> None:
+    # A guest under load has not always found its adapter yet.
+    bench.run(running, "modprobe virtio_net; ip link set eth0 up; echo > /tmp/measured; sync")
+    found = driver.measure(running, 20.0)
+    assert found.unknown == {}
+    assert 0 <= found.cpu_percent <= 100
+    assert found.sample.cpu_seconds is not None
+    assert found.sample.cpu_seconds > 0
+    assert 2**20 < found.sample.memory_bytes <= running.memory_mb * 2**20
+    assert found.network is not None
+    assert set(found.network) == NETWORK
+    assert min(value for name, value in found.network.items() if name != "source") >= 0
+    assert found.disk_io is not None
+    assert found.disk_io["writes"] > 0
+    assert found.guest is not None
+    assert 0 <= found.guest["cpu"]["usage_percent"] <= 100
+    memory = found.guest["memory"]
+    assert 0 < memory["used_mb"] < memory["total_mb"] <= running.memory_mb
+    assert "/" in {each["mountpoint"] for each in found.guest["file_systems"]}
+
+
+def test_processor_time_grows_with_work(driver: EveryVerb, running: VmSpec) -> None:
+    before, began = sample_of(driver, running), time.monotonic()
+    time.sleep(0.3)
+    after = sample_of(driver, running)
+    assert after.cpu_seconds is not None
+    assert before.cpu_seconds is not None
+    assert after.cpu_seconds >= before.cpu_seconds
+    assert 0 <= after.cpu_percent_since(before, time.monotonic() - began) <= 100
+
+
+def test_a_paused_guest_is_not_waited_for(bench: Bench, driver: EveryVerb, running: VmSpec) -> None:
+    driver.pause(running, bench.quick)
+    began = time.monotonic()
+    found = driver.measure(running, 20.0)
+    driver.resume(running, bench.quick)
+    assert time.monotonic() - began < 15
+    assert found.guest is None
+    assert "paused" in found.unknown["guest"]
+    assert found.sample.memory_bytes > 0
