@@ -10,6 +10,8 @@ from api.dialect import Dialects
 from api.docs import pages
 from api.microvm import console, sockets
 from api.microvm.shape import SHAPE as MICROVM
+from api.monitoring import exposition
+from api.monitoring.tally import Tally
 from api.parts import Parts
 from api.realtime.hub import Hub
 from api.rest import app, limits
@@ -26,7 +28,7 @@ def create_app(settings: Settings) -> Dialects:
     """The whole API. It connects to PostgreSQL and Redis when it first needs them, so they may be away."""
     engine, dispatch = database.connect(settings.database_url), Dispatch(settings.redis_url)
     hub = Hub(settings.redis_url, engine, dispatch)
-    those = Parts(settings, engine, dispatch, hub)
+    those = Parts(settings, engine, dispatch, hub, Tally(dispatch))
     limiter = limits.make(settings)
     first = app.make(MICROVM, those, limiter, microvm.blueprints())
     second = app.make(VBOXMCP, those, limiter, vboxmcp.blueprints())
@@ -35,6 +37,7 @@ def create_app(settings: Settings) -> Dialects:
         with those.transaction() as session:
             return keys.authenticate(session, secret)
 
+    first.register_blueprint(exposition.blueprint(those))
     for socket_of in (sockets, console):
         socket_of.register(Sock(first), hub, engine, identity.by_header)
     socket.register(Sock(second), hub, engine, by_key)

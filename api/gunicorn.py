@@ -34,6 +34,24 @@ if os.access("/dev/shm", os.W_OK):  # noqa: S108  # a worker's sign of life must
     worker_tmp_dir = str(Path("/dev/shm"))  # noqa: S108
 
 
+# Where the workers share what they count for Prometheus; set before anything imports its client.
+_counted = Path(os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(_settings.home / f"metrics-{_settings.port}")))
+
+
+def on_starting(_server: Any) -> None:
+    """What workers counted before the last start is history."""
+    _counted.mkdir(parents=True, exist_ok=True)
+    for file in _counted.glob("*.db"):
+        file.unlink(missing_ok=True)
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """A worker that is gone holds nothing open any more."""
+    from prometheus_client import multiprocess
+
+    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
 def when_ready(_server: Any) -> None:
     """Every socket is a file: allow as many as the system does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

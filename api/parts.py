@@ -12,6 +12,7 @@ from flask import current_app
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
+from api.monitoring.tally import Tally
 from core import database
 from core.contract.messages import JSON, VmSpec
 from core.contract.streams import Stream
@@ -43,6 +44,7 @@ class Parts:
     engine: Engine
     dispatch: Dispatch
     hub: Hub
+    tally: Tally
     started_at: float = field(default_factory=time.time)
     _secrets: dict[str, str] = field(default_factory=dict)
 

@@ -83,6 +83,11 @@ class Dispatch:
         )
         return app
 
+    def close(self) -> None:
+        """Let go of the connections to Redis."""
+        self.redis.close()
+        self.quick.close()
+
     def command(self, host: str, command: Command) -> bool:
         """Put a command on its host's queue; False when Redis did not take it."""
         name = channels.command_queue(host)

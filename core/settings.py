@@ -50,6 +50,10 @@ class Settings:
     silent_after_seconds: int = field(default_factory=lambda: _int("CORRAL_SILENT_AFTER", 15))
     sweep_seconds: int = field(default_factory=lambda: _int("CORRAL_SWEEP_SECONDS", 2))
     resend_seconds: int = field(default_factory=lambda: _int("CORRAL_RESEND_SECONDS", 5))
+    metrics_token: str = field(default_factory=lambda: os.environ.get("CORRAL_METRICS_TOKEN", ""))
+    # Of a worker or an agent, each its own; 0: none. The API has /metrics on its own port.
+    metrics_port: int = field(default_factory=lambda: _int("CORRAL_METRICS_PORT", 0))
+    metrics_bind: str = field(default_factory=lambda: os.environ.get("CORRAL_METRICS_BIND", "127.0.0.1"))
     log_level: str = field(default_factory=lambda: os.environ.get("CORRAL_LOG_LEVEL", "INFO"))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import time
 from typing import Any
 
 from celery import Celery, bootsteps
@@ -16,6 +18,7 @@ from workers.receiver import Receiver
 configured = settings.load()
 # The queue is only its list in Redis: no binding is kept there that a FLUSHALL could take away.
 _queue = Queue(channels.CONTROL_QUEUE, Exchange(""), routing_key=channels.CONTROL_QUEUE)  # type: ignore[no-untyped-call]
+_NAME = f"{socket.gethostname()}:{os.getpid()}"
 
 app = Celery("workers", broker=configured.redis_url, include=["workers.tasks"])
 app.conf.update(
@@ -67,9 +70,9 @@ class Schedule(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 def _ring() -> None:
-    plane.get().dispatch.attempt(
-        lambda: app.send_task("corral.sweep", expires=configured.sweep_seconds * 2, retry=False)
-    )
+    dispatch = plane.get().dispatch
+    dispatch.attempt(lambda: app.send_task("corral.sweep", expires=configured.sweep_seconds * 2, retry=False))
+    dispatch.attempt(lambda: dispatch.redis.zadd(channels.WORKERS, {_NAME: time.time()}))
 
 
 app.steps["worker"].add(Schedule)

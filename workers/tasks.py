@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 from datetime import timedelta
 
 from sqlalchemy import func, select
 
+from core.contract import channels
 from core.contract.errors import Unavailable
 from core.services import idempotency, sweeps
 from workers import plane
@@ -31,6 +33,7 @@ def sweep() -> str:
     with here.transaction() as session:
         sent = sweeps.resend(session, timedelta(seconds=here.settings.resend_seconds))
         idempotency.sweep(session)
+    here.dispatch.attempt(lambda: here.dispatch.redis.set(channels.SWEPT, time.time()))
     if sent or late:
         log.info("sent %d operations again, ended %d past their deadline", sent, late)
     return f"sent again: {sent}, past deadline: {late}"

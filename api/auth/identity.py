@@ -70,7 +70,7 @@ def by_header(_request: Request) -> Actor:
 
 
 def _note() -> None:
-    if not marked("public"):
+    if not marked("public") and not marked("prompt"):
         _note_anyway()
 
 
@@ -83,5 +83,5 @@ def _note_anyway() -> None:
 
 
 def _require() -> None:
-    if request.endpoint is not None and request.method != "OPTIONS" and not marked("public"):
+    if request.endpoint is not None and request.method != "OPTIONS" and not marked("public") and not marked("prompt"):
         actor()

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from sqlalchemy.engine import Engine
 
+from api.monitoring.meters import HELD, SOCKETS, metered
 from api.realtime.awaited import Awaited
 from api.realtime.failures import error_of
 from api.realtime.feed import Feed
@@ -92,7 +93,7 @@ class Hub:
         """
         self.start()
         deadline = time.monotonic() + timeout
-        with self._operations.expect(operation_id) as slot:
+        with self._operations.expect(operation_id) as slot, HELD.track_inprogress():
             if just_begun and slot.changed.wait(min(timeout, _FIRST_LOOK_SECONDS)) and slot.value is not None:
                 return True
             while not _says_yes(read):
@@ -109,6 +110,10 @@ class Hub:
 
         `Unavailable` when it does not answer; otherwise the error that its reply tells of.
         """
+        with metered(verb):
+            return self._call(host, verb, vm, params, timeout)
+
+    def _call(self, host: str, verb: str, vm: VmSpec | None, params: JSON, timeout: float) -> JSON:
         subscription = self.start()
         until = time.monotonic() + timeout
         if not subscription.wait_up(min(timeout, _SUBSCRIBE_SECONDS)):
@@ -154,11 +159,13 @@ class Hub:
         self._feed.start()
         listener = Listener()
         self._feed.add(listener)
+        SOCKETS.inc()
         return listener
 
     def leave(self, listener: Listener) -> None:
         """The listener's socket is gone."""
         self._feed.remove(listener)
+        SOCKETS.dec()
 
     def follow(self, listener: Listener, interest: Interest) -> None:
         """From now on, events of that interest too."""

@@ -10,6 +10,7 @@ from flask.json.provider import DefaultJSONProvider
 from flask_limiter import Limiter
 
 from api.auth import identity, tokens
+from api.monitoring import requests as counting
 from api.parts import Parts
 from api.rest import errors, limits, requests, uploads
 from api.rest.blueprint import Blueprint
@@ -39,6 +40,7 @@ def make(shape: Shape, those: Parts, limiter: Limiter, blueprints: Sequence[Blue
     app.config["PROPAGATE_EXCEPTIONS"] = False
     _set_json(app)
     requests.install(app)
+    counting.install(app, shape.name, those)
     identity.install_first(app)
     limits.install(app, limiter)
     identity.install_last(app)

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import wraps
 from typing import Any
 
-from flask import Response, jsonify, request
+from flask import Response, g, jsonify, request
 from marshmallow import Schema
 from sqlalchemy.orm import Session
 
@@ -49,6 +49,7 @@ class Question:
 
     def ask(self, hub: Hub) -> JSON:
         """The host's reply."""
+        g.held = True
         return hub.call(self.host, self.verb, self.vm, self.params, self.timeout)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from flask import request
+from flask import g, request
 
 from api.auth.identity import actor
 from api.parts import parts
@@ -47,6 +47,7 @@ def wait(operation_id: str, seconds: float, *, just_begun: bool = False) -> bool
         with parts().reading() as session:
             return operations.get(session, actor(), operation_id).state in ENDED
 
+    g.held = True
     return parts().hub.wait_operation(operation_id, seconds, ended, just_begun=just_begun)
 
 

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any, TypeVar
 
-import redis
 from flask.views import MethodView
 from marshmallow import Schema, fields
 
 from api.parts import Parts, parts
+from api.rest import promptly
 from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Moment
 from api.rest.shapes import Shape
 from api.rest.views import mark
-from core.contract.errors import CorralError
 from core.contract.messages import JSON
 from core.models.base import now
 from core.services import health
 from core.services.health import ABSENT, DEGRADED, HEALTHY, UNHEALTHY, WORDS
 from core.version import VERSION
-
-T = TypeVar("T")
-PATIENCE_SECONDS = 0.8
-# Checks that hang keep their thread until their own deadline; then further ones are not begun, and fail.
-_pool = ThreadPoolExecutor(4, thread_name_prefix="health")
 
 
 class Components(Schema):
@@ -34,6 +26,8 @@ class Components(Schema):
     api = Choice(*WORDS, required=True)
     database = Choice(*WORDS, required=True)
     redis = Choice(*WORDS, required=True)
+    workers = Choice(*WORDS, required=True)
+    hosts = Choice(*WORDS, required=True)
     cloud_hypervisor = Choice(*WORDS, required=True)
     qemu = Choice(*WORDS, required=True)
     virtualbox = Choice(*WORDS, required=True)
@@ -41,13 +35,18 @@ class Components(Schema):
 
 
 class Health(Schema):
-    """Unhealthy without the database, without Redis or without a host; degraded while any other part is not well."""
+    """Unhealthy without the database, Redis, a worker or a host; degraded while any other part is not well."""
 
     status = Choice(HEALTHY, DEGRADED, UNHEALTHY, required=True)
     timestamp = Moment(required=True)
     version = fields.String(required=True)
     components = fields.Nested(Components, required=True)
     uptime_seconds = fields.Integer(required=True)
+
+
+_VITAL = ("database", "redis", "workers", "network")
+_IN_TABLES = ("database", "hosts", "cloud_hypervisor", "qemu", "virtualbox", "network")
+_IN_REDIS = ("redis", "workers")
 
 
 def blueprint(shape: Shape) -> Blueprint:
@@ -74,24 +73,24 @@ def blueprint(shape: Shape) -> Blueprint:
 
 def examine(those: Parts) -> dict[str, str]:
     """A word for each part; what does not answer in time is unhealthy."""
-    fleet, broker = _pool.submit(_fleet, those), _pool.submit(_redis, those)
-    begun: list[Future[Any]] = [fleet, broker]
-    wait(begun, PATIENCE_SECONDS)
-    unknown = dict.fromkeys(("database", "cloud_hypervisor", "qemu", "virtualbox", "network"), UNHEALTHY)
-    return {"api": HEALTHY, "redis": _result(broker, UNHEALTHY)} | _result(fleet, unknown)
+    fleet, broker = promptly.ask_database(lambda: _fleet(those)), promptly.ask_redis(lambda: _redis(those))
+    promptly.answered(fleet, broker)
+    in_redis = promptly.answer_or(broker, dict.fromkeys(_IN_REDIS, UNHEALTHY))
+    return {"api": HEALTHY} | in_redis | promptly.answer_or(fleet, dict.fromkeys(_IN_TABLES, UNHEALTHY))
 
 
 def overall(components: dict[str, str]) -> str:
     """One word for all."""
-    if UNHEALTHY in (components["database"], components["redis"], components["network"]):
+    if UNHEALTHY in [components[name] for name in _VITAL]:
         return UNHEALTHY
     return HEALTHY if set(components.values()) <= {HEALTHY, ABSENT} else DEGRADED
 
 
 def _fleet(those: Parts) -> dict[str, str]:
-    with those.transaction() as session:
+    with those.reading() as session:
         return {
             "database": HEALTHY,
+            "hosts": health.of_hosts(session),
             "cloud_hypervisor": health.of_hypervisor(session, "cloud-hypervisor"),
             "qemu": health.of_hypervisor(session, "qemu"),
             "virtualbox": health.of_hypervisor(session, "virtualbox"),
@@ -99,12 +98,5 @@ def _fleet(those: Parts) -> dict[str, str]:
         }
 
 
-def _redis(those: Parts) -> str:
-    return HEALTHY if those.dispatch.redis.ping() else UNHEALTHY
-
-
-def _result(future: Future[T], otherwise: T) -> T:
-    if not future.done():
-        future.cancel()
-        return otherwise
-    return otherwise if isinstance(future.exception(), CorralError | redis.RedisError) else future.result()
+def _redis(those: Parts) -> dict[str, str]:
+    return {"redis": HEALTHY, "workers": health.of_workers(those.dispatch.redis, those.settings.sweep_seconds)}

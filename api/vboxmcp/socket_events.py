@@ -16,8 +16,11 @@ _NAMES = {
     "vm_created": "vm.created",
     "vm_deleted": "vm.deleted",
     "operation": "operation.changed",
+    "host_joined": "host.joined",
     "host_silent": "host.silent",
     "host_alive": "host.alive",
+    "driver_healthy": "host.driver_healthy",
+    "driver_unhealthy": "host.driver_unhealthy",
 }
 ALL_TYPES = frozenset(_NAMES)
 

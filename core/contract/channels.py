@@ -5,6 +5,8 @@ from __future__ import annotations
 CONTROL_QUEUE = "control"  # Celery: the control plane's own tasks
 HEARTBEATS = "heartbeats"  # hash: host -> Heartbeat
 USAGE = "usage"  # hash: host -> HostUsage
+WORKERS = "workers"  # sorted set: a control worker's name, when it was last alive
+SWEPT = "swept"  # when the last round of sweeps was done
 REPORTS_BELL = "reports"  # pub/sub: a host's name, after it has appended to its list
 DEAD = ":dead"  # ends the name of a list of unreadable reports
 EVENTS = "events"  # pub/sub: events as JSON, after their commit
@@ -23,6 +25,16 @@ def calls(host: str) -> str:
 def vm_usage(host: str) -> str:
     """The hash of the host's VMs: VM id -> VmUsage; it vanishes when it is not renewed."""
     return f"usage:{host}"
+
+
+def requests_of_day(day: str) -> str:
+    """How many requests the API has answered on that day (UTC)."""
+    return f"requests:{day}"
+
+
+def requests_of_minute(minute: int) -> str:
+    """The hash of how many were timed in that minute since the epoch, and their milliseconds."""
+    return f"requests:minute:{minute}"
 
 
 def reports(host: str) -> str:

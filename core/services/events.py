@@ -39,8 +39,9 @@ class Note:
     data: dict[str, Any]
 
     def visible_to(self, actor: Actor) -> bool:
-        """Whether that caller may hear of it: events of a VM are its owner's and the administrators'."""
-        return actor.is_admin or (self.owner_id is not None and self.owner_id == actor.user_id)
+        """Whether that caller may hear of it: of a VM its owner and administrators, of a host all, who may see it."""
+        of_host = self.owner_id is None and self.vm_id is None and self.host_name is not None
+        return actor.is_admin or of_host or (self.owner_id is not None and self.owner_id == actor.user_id)
 
 
 def iso(moment: datetime) -> str:
@@ -63,7 +64,7 @@ def of_vm(session: Session, type_: str, vm: Vm, data: dict[str, Any], operation:
 
 
 def of_host(session: Session, type_: str, host_name: str, data: dict[str, Any]) -> None:
-    """An event about a host, for administrators."""
+    """An event about a host, for all who may see hosts."""
     _add(
         session,
         type=type_,
@@ -82,7 +83,8 @@ def replay(session: Session, actor: Actor, after: int, vm_id: str | None = None)
     if vm_id is not None:
         query = query.where(Event.vm_id == vm_id)
     if not actor.is_admin:
-        query = query.where(Event.owner_id == actor.user_id)
+        of_host = Event.owner_id.is_(None) & Event.vm_id.is_(None) & Event.host_name.is_not(None)
+        query = query.where((Event.owner_id == actor.user_id) | of_host)
     return [_note(event) for event in session.scalars(query)]
 
 

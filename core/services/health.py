@@ -1,13 +1,20 @@
-"""How the fleet is, as far as its hosts tell: a word for each part that users know of."""
+"""How the fleet is, as far as its parts tell: a word for each part that users know of."""
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
+from redis import Redis
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from core.contract import channels
 from core.models import Host
 
 HEALTHY, DEGRADED, UNHEALTHY, ABSENT = WORDS = ("healthy", "degraded", "unhealthy", "absent")
+_LEAST_SECONDS, _ROUNDS = 10, 5
+_FORGOTTEN_SECONDS = 3600
 
 
 def of_hypervisor(session: Session, name: str) -> str:
@@ -29,3 +36,26 @@ def of_network(session: Session) -> str:
     if not silent or all(silent):
         return UNHEALTHY
     return DEGRADED if any(silent) else HEALTHY
+
+
+def of_hosts(session: Session) -> str:
+    """Whether VMs can run on them: a host does that is heard of and has a hypervisor that works."""
+    hosts = list(session.scalars(select(Host)))
+    able = [host.silent_since is None and any(driver["healthy"] for driver in host.drivers) for host in hosts]
+    if not any(able):
+        return UNHEALTHY
+    return HEALTHY if all(able) else DEGRADED
+
+
+def of_workers(redis: Redis, sweep_seconds: int) -> str:
+    """Healthy while one is alive and its sweeps get done; degraded while they don't, as without a database."""
+    since = time.time() - max(_LEAST_SECONDS, _ROUNDS * sweep_seconds)
+    with redis.pipeline(transaction=False) as together:
+        together.zremrangebyscore(channels.WORKERS, "-inf", since - _FORGOTTEN_SECONDS)
+        together.zcount(channels.WORKERS, since, "+inf")
+        together.get(channels.SWEPT)
+        answers: list[Any] = together.execute()
+    _, alive, swept = answers
+    if not alive:
+        return UNHEALTHY
+    return HEALTHY if swept is not None and float(swept) >= since else DEGRADED

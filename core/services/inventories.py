@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from core.contract.messages import Inventory, Observation
+from core.contract.messages import JSON, Inventory, Observation
 from core.contract.states import LIVE, Observed, Wanted
 from core.models import Host, Operation, Vm
 from core.models.base import now
@@ -26,6 +26,7 @@ def record(session: Session, inventory: Inventory) -> None:
     known = session.get(Host, inventory.host, populate_existing=True)
     if known is not None and inventory.generation <= known.generation:
         return
+    before, same_agent = (known.drivers, known.boot_id == inventory.boot_id) if known is not None else ([], False)
     orphans = _reconcile(session, inventory) if known is not None else [seen.vm_id for seen in inventory.vms]
     values = {
         "boot_id": inventory.boot_id,
@@ -43,6 +44,20 @@ def record(session: Session, inventory: Inventory) -> None:
     session.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
     if known is None:
         events.of_host(session, "host_joined", inventory.host, {"host": inventory.host})
+    elif same_agent:
+        _tell_drivers(session, inventory, before)
+
+
+def _tell_drivers(session: Session, inventory: Inventory, before: list[JSON]) -> None:
+    """What has changed since the same agent told of its drivers; one that has just started has not probed them yet."""
+    was = {driver["name"]: (driver["healthy"], driver["problem"]) for driver in before}
+    for driver in inventory.drivers:
+        if was.get(driver.name) != (driver.healthy, driver.problem):
+            data = {"host": inventory.host, "driver": driver.name, "version": driver.version}
+            if driver.healthy:
+                events.of_host(session, "driver_healthy", inventory.host, data)
+            else:
+                events.of_host(session, "driver_unhealthy", inventory.host, data | {"problem": driver.problem})
 
 
 def _reconcile(session: Session, inventory: Inventory) -> set[str]:

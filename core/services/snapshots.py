@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -24,6 +24,11 @@ def list_of(session: Session, actor: Actor, ref: str) -> tuple[Vm, list[Snapshot
     vm = vms.get(session, actor, ref)
     query = select(Snapshot).where(Snapshot.vm_id == vm.id, Snapshot.ready_at.is_not(None))
     return vm, list(session.scalars(query.order_by(Snapshot.created_at, Snapshot.id)))
+
+
+def count(session: Session) -> int:
+    """How many finished ones there are, of all VMs."""
+    return session.scalar(select(func.count()).select_from(Snapshot).where(Snapshot.ready_at.is_not(None))) or 0
 
 
 def get(session: Session, vm: Vm, ref: str) -> Snapshot:

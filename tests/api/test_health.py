@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from sqlalchemy import delete, update
 
+from core.contract import channels
 from core.models import Host
 from core.models.base import now
 from core.settings import Settings
@@ -25,11 +26,29 @@ def test_healthy_while_everything_works(world: World) -> None:
     assert world.get("/health", world.caller().key).json["status"] == "success"
 
 
+def test_workers_that_are_gone_or_get_nothing_done(world: World) -> None:
+    world.parts.dispatch.redis.delete(channels.WORKERS, channels.SWEPT)
+
+    def told() -> tuple[str, str]:
+        body = world.get("/health").json
+        return body["components"]["workers"], body["status"]
+
+    assert told() == ("unhealthy", "unhealthy")
+    world.beat()
+    assert told() == ("healthy", "healthy")
+    world.beat(swept_ago=60)
+    assert told() == ("degraded", "degraded")
+    world.beat(seconds_ago=60)
+    assert told() == ("unhealthy", "unhealthy")
+
+
 def test_hosts_that_are_silent_or_broken_are_told(world: World) -> None:
+    world.beat()
     broken = {"name": "cloud-hypervisor", "healthy": False, "problem": "no KVM", "capabilities": []}
     world.add_host("host-broken", drivers=[broken])
     body = world.get("/health").json
     assert (body["components"]["cloud_hypervisor"], body["status"]) == ("unhealthy", "degraded")
+    assert (body["components"]["hosts"], body["components"]["network"]) == ("degraded", "healthy")
     with world.parts.transaction() as session:
         session.execute(update(Host).where(Host.name == "host-broken").values(silent_since=now()))
     body = world.get("/health").json

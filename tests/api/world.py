@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from werkzeug.test import Client
 
 from api.app import create_app
 from api.parts import Parts
+from core.contract import channels
 from core.models import Host, Vm
 from core.models.base import now
 from core.services import keys, users
@@ -46,7 +48,8 @@ class World:
     def close(self) -> None:
         """End its threads and connections."""
         self.application.realtime.close()
-        self.parts.dispatch.redis.close()
+        self.parts.tally.close()
+        self.parts.dispatch.close()
         self.parts.engine.dispose()
 
     def request(self, method: str, path: str, headers: dict[str, str] | None = None, **options: Any) -> Any:
@@ -100,6 +103,12 @@ class World:
         }
         with self.parts.transaction() as session:
             session.add(Host(name=name, **(values | changes)))
+
+    def beat(self, seconds_ago: float = 0.0, swept_ago: float | None = None) -> None:
+        """As if a worker had been alive then, and its sweeps had been done."""
+        at, redis = time.time(), self.parts.dispatch.redis
+        redis.zadd(channels.WORKERS, {"worker": at - seconds_ago})
+        redis.set(channels.SWEPT, at - (seconds_ago if swept_ago is None else swept_ago))
 
     def add_vm(self, owner: Caller, name: str = "", **changes: Any) -> str:
         """A stopped VM, as if it had been created and reported; its id."""

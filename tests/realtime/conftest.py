@@ -37,7 +37,7 @@ def world(own_redis: Redis, own_database: str) -> Iterator[World]:
     """The services on both."""
     engine, dispatch = database.connect(own_database), Dispatch(own_redis.url)
     yield World(engine, dispatch)
-    dispatch.redis.close()
+    dispatch.close()
     engine.dispose()
 
 

@@ -128,10 +128,12 @@ def test_nobody_hears_of_what_is_not_theirs(hub: Hub, world: World, owner: Calle
     world.tell(his)
     world.tell_of_host()
     world.tell(mine)
-    until(lambda: listener.backlog == 1)
+    until(lambda: listener.backlog == 2)
     time.sleep(0.2)
-    assert heard(listener) == [world.newest()]
-    assert all(note.vm_id == mine.id for note in hub.replay(listener, Interest(after=0)))
+    assert heard(listener) == [world.newest() - 1, world.newest()]
+    replayed = list(hub.replay(listener, Interest(after=0)))
+    assert {note.vm_id for note in replayed} == {mine.id, None}
+    assert {note.type for note in replayed if note.vm_id is None} == {"host_silent"}
     hub.leave(listener)
 
 

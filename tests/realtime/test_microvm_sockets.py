@@ -59,14 +59,14 @@ def test_what_happens_right_after_the_handshake_is_heard(served: Served, world: 
         client.close()
 
 
-def test_nobody_hears_of_anothers_vm(served: Served, world: World, owner: Caller) -> None:
+def test_nobody_hears_of_anothers_vm_and_all_of_hosts(served: Served, world: World, owner: Caller) -> None:
     other = world.caller()
     mine, his = world.vm(owner), world.vm(other)
-    client = served.client(SYSTEM + "?after=0", owner.secret)
+    client = served.client(f"{SYSTEM}?after={world.newest()}", owner.secret)
     world.tell(his)
     world.tell_of_host()
     world.tell(mine)
-    assert client.seqs(1) == [world.newest()]
+    assert client.seqs(2) == [world.newest() - 1, world.newest()]
     client.close()
 
 

@@ -77,7 +77,7 @@ class World:
                 events.of_vm(session, type_, vm, data or {"old_status": "stopped", "new_status": "running"})
 
     def tell_of_host(self) -> None:
-        """An event that only administrators may hear."""
+        """An event of a host."""
         with self.transaction() as session:
             events.of_host(session, "host_silent", "host-a", {})
 

@@ -1,0 +1,86 @@
+"""The fleet's figures for Prometheus, looked up for each scrape, but not more often than every few seconds."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from api.parts import Parts
+from api.rest import promptly
+from core.services import figures
+from core.services.figures import Queues, Tables
+
+_KEPT_SECONDS = 5.0
+
+
+class FleetFigures(Collector):
+    """Without PostgreSQL or Redis their figures are missing, and `corral_up` says so."""
+
+    def __init__(self, those: Parts) -> None:
+        self._those = those
+        self._lock = threading.Lock()
+        self._read_at = -_KEPT_SECONDS
+        self._last: tuple[Tables | None, Queues | None] = (None, None)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """All families."""
+        tables, queues = self._read()
+        up = _family("corral_up", "Whether the API reaches its servers.", ["server"])
+        up.add_metric(["postgresql"], float(tables is not None))
+        up.add_metric(["redis"], float(queues is not None))
+        yield up
+        if tables is not None:
+            yield from _of_tables(tables)
+        if queues is not None:
+            yield from _of_queues(queues)
+
+    def _read(self) -> tuple[Tables | None, Queues | None]:
+        with self._lock:
+            if time.monotonic() - self._read_at > _KEPT_SECONDS:
+                tables = promptly.ask_database(self._tables)
+                promptly.answered(tables)
+                known = promptly.answer_or(tables, None)
+                hosts = [*known.alive, *known.silent] if known else []
+                queues = promptly.ask_redis(lambda: figures.of_queues(self._those.dispatch.redis, hosts))
+                promptly.answered(queues)
+                self._last, self._read_at = (known, promptly.answer_or(queues, None)), time.monotonic()
+            return self._last
+
+    def _tables(self) -> Tables:
+        with self._those.reading() as session:
+            return figures.of_tables(session)
+
+
+def _of_tables(tables: Tables) -> Iterator[GaugeMetricFamily]:
+    operations = _family(
+        "corral_operations", "Operations under way or accepted in the last hour, by kind and state.", ["kind", "state"]
+    )
+    for (kind, state), count in tables.operations.items():
+        operations.add_metric([kind, state], count)
+    yield operations
+    vms = _family("corral_vms", "VMs by status.", ["status"])
+    for status, count in tables.vms.items():
+        vms.add_metric([status], count)
+    yield vms
+    hosts = _family("corral_hosts", "Hosts that are heard of, and that are not.", ["state"])
+    hosts.add_metric(["alive"], len(tables.alive))
+    hosts.add_metric(["silent"], len(tables.silent))
+    yield hosts
+
+
+def _of_queues(queues: Queues) -> Iterator[GaugeMetricFamily]:
+    waiting = _family("corral_waiting_messages", "Messages that wait in Redis, over all hosts.", ["queue"])
+    for queue, count in queues.waiting.items():
+        waiting.add_metric([queue], count)
+    yield waiting
+    lag = _family("corral_reports_lag_seconds", "For how long the oldest report has waited to be recorded.", [])
+    lag.add_metric([], queues.lag_seconds)
+    yield lag
+
+
+def _family(name: str, says: str, labels: list[str]) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, says, labels=labels)

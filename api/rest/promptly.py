@@ -1,0 +1,52 @@
+"""Questions to PostgreSQL and Redis that must be answered within a second, or do without an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, TypeVar
+
+import redis
+
+from core.contract.errors import Unavailable
+
+T = TypeVar("T")
+U = TypeVar("U")
+PATIENCE_SECONDS = 0.6
+# Questions that hang keep their thread until their own deadline; then further ones are not begun, and fail. Each server
+# has threads of its own, so that one which hangs does not make the other look ill.
+_database = ThreadPoolExecutor(4, thread_name_prefix="promptly-database")
+_broker = ThreadPoolExecutor(4, thread_name_prefix="promptly-redis")
+
+
+def ask_database(question: Callable[[], T]) -> Future[T]:
+    """Begin to ask; the question makes its own transaction."""
+    return _database.submit(question)
+
+
+def ask_redis(question: Callable[[], T]) -> Future[T]:
+    """Begin to ask."""
+    return _broker.submit(question)
+
+
+def answered(*questions: Future[Any]) -> None:
+    """Wait until all are answered, or patience has run out."""
+    wait(questions, PATIENCE_SECONDS)
+
+
+def answer(question: Future[T]) -> T:
+    """The answer, waited for; the question's own error, or `Unavailable` when there is none in time."""
+    answered(question)
+    if not question.done():
+        question.cancel()
+        raise Unavailable("the database does not answer at the moment; try again in a few seconds")
+    return question.result()
+
+
+def answer_or(question: Future[T], otherwise: U) -> T | U:
+    """The answer if there is one by now."""
+    if not question.done():
+        question.cancel()
+        return otherwise
+    failed = isinstance(question.exception(), Unavailable | redis.RedisError)
+    return otherwise if failed else question.result()

@@ -1,0 +1,128 @@
+"""/status: the system in figures, for who may log in; within a second, as /health is."""
+
+from __future__ import annotations
+
+import platform
+from concurrent.futures import Future
+from functools import cache
+
+from flask import copy_current_request_context
+from flask.views import MethodView
+from marshmallow import Schema, fields
+from sqlalchemy.orm import Session
+
+from api.auth import identity
+from api.parts import parts
+from api.rest import promptly
+from api.rest.blueprint import Blueprint
+from api.rest.fields import Moment
+from api.rest.shapes import Shape
+from api.rest.views import mark
+from core.contract.errors import Unauthenticated
+from core.contract.messages import JSON
+from core.models.base import now
+from core.services import fleet, hosts, snapshots, traffic
+from core.version import VERSION
+
+
+class System(Schema):
+    """`host_os` and `python_version` are the API's own; versions of hypervisors are those of the hosts."""
+
+    host_os = fields.String(required=True)
+    cloud_hypervisor_version = fields.String(required=True, metadata={"description": "absent: no host has it"})
+    python_version = fields.String(required=True)
+    hypervisors = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+
+
+class Statistics(Schema):
+    """Of the whole fleet. Requests: since midnight UTC; their time: a mean over five minutes, without what only waits.
+
+    Null while Redis can't be reached.
+    """
+
+    total_vms = fields.Integer(required=True)
+    running_vms = fields.Integer(required=True)
+    total_snapshots = fields.Integer(required=True)
+    total_hosts = fields.Integer(required=True)
+    silent_hosts = fields.Integer(required=True)
+    api_requests_today = fields.Integer(required=True, allow_none=True)
+    average_response_time_ms = fields.Float(required=True, allow_none=True)
+
+
+class Status(Schema):
+    """The system in figures."""
+
+    api_version = fields.String(required=True)
+    timestamp = Moment(required=True)
+    system = fields.Nested(System, required=True)
+    statistics = fields.Nested(Statistics, required=True)
+
+
+def blueprint(shape: Shape) -> Blueprint:
+    """The resource, in a dialect."""
+    blp = Blueprint("status", shape, "Status of the system")
+
+    @blp.route("/status")
+    class StatusView(MethodView):
+        @blp.answers(200, Status, kind="read")
+        @mark("prompt")
+        def get(self) -> JSON:
+            """Get the status of the system; answers within a second."""
+            requests, tables = _requests(), promptly.ask_database(copy_current_request_context(_from_tables))
+            promptly.answered(requests, tables)
+            found = promptly.answer(tables)
+            today, milliseconds = promptly.answer_or(requests, (None, None))
+            counted = {"api_requests_today": today, "average_response_time_ms": milliseconds}
+            return {
+                "api_version": VERSION,
+                "timestamp": now(),
+                "system": found["system"],
+                "statistics": found["statistics"] | counted,
+            }
+
+    return blp
+
+
+def _requests() -> Future[tuple[int | None, float | None]]:
+    client = parts().dispatch.redis
+    return promptly.ask_redis(lambda: traffic.today(client))
+
+
+def _from_tables() -> JSON:
+    """Who is calling is found out here too: it is the database that knows."""
+    if identity.authenticate() is None:
+        raise Unauthenticated("Authentication required")
+    with parts().reading() as session:
+        return _figures(session)
+
+
+def _figures(session: Session) -> JSON:
+    vms, known = fleet.count(session), hosts.all_of(session)
+    versions: dict[str, set[str]] = {}
+    for host in known:
+        for driver in host.drivers if host.silent_since is None else []:
+            versions.setdefault(driver["name"], set()).add(driver["version"])
+    hypervisors = {name: ", ".join(sorted(filter(None, found))) or "unknown" for name, found in versions.items()}
+    return {
+        "system": {
+            "host_os": _os(),
+            "cloud_hypervisor_version": hypervisors.get("cloud-hypervisor", "absent"),
+            "python_version": platform.python_version(),
+            "hypervisors": hypervisors,
+        },
+        "statistics": {
+            "total_vms": vms.total,
+            "running_vms": vms.running,
+            "total_snapshots": snapshots.count(session),
+            "total_hosts": len(known),
+            "silent_hosts": sum(host.silent_since is not None for host in known),
+        },
+    }
+
+
+@cache
+def _os() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
+    except OSError:
+        return f"{platform.system()} {platform.release()}"

@@ -1,0 +1,85 @@
+"""The control plane in figures, for whoever watches over it: from the tables, and from the queues."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from redis import Redis
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from core.contract import channels
+from core.contract.states import LIVE
+from core.models import Host, Operation, Vm
+from core.models.base import now
+from core.services.listing import joined
+from core.services.status import status_column
+
+RECENT = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """`operations`: those under way and those of the last hour, by (kind, state); `vms` by status; hosts by name."""
+
+    operations: dict[tuple[str, str], int]
+    vms: dict[str, int]
+    alive: list[str]
+    silent: list[str]
+
+
+@dataclass(frozen=True)
+class Queues:
+    """How many messages wait, over all hosts; `lag_seconds`: since when the oldest report does."""
+
+    waiting: dict[str, int]
+    lag_seconds: float
+
+
+def of_tables(session: Session) -> Tables:
+    """By aggregates over indexes."""
+    wanted = or_(Operation.state.in_(LIVE), Operation.accepted_at >= now() - RECENT)
+    grouped = select(Operation.kind, Operation.state, func.count()).where(wanted)
+    operations = session.execute(grouped.group_by(Operation.kind, Operation.state))
+    word = status_column().label("status")
+    vms: Any = session.execute(
+        joined(select(word, func.count()).select_from(Vm)).where(Vm.deleted_at.is_(None)).group_by(word)
+    )
+    hosts = list(session.execute(select(Host.name, Host.silent_since).order_by(Host.name)))
+    return Tables(
+        operations={(kind, state): count for kind, state, count in operations},
+        vms=dict(vms.tuples().all()),
+        alive=[name for name, silent_since in hosts if silent_since is None],
+        silent=[name for name, silent_since in hosts if silent_since is not None],
+    )
+
+
+def of_queues(redis: Redis, hosts: Sequence[str]) -> Queues:
+    """Of the control plane and of those hosts."""
+    lists = {"commands": channels.command_queue, "calls": channels.calls, "reports": channels.reports}
+    dead = channels.dead_reports
+    with redis.pipeline(transaction=False) as together:
+        together.llen(channels.CONTROL_QUEUE)
+        for host in hosts:
+            for key in (*(of(host) for of in lists.values()), dead(host)):
+                together.llen(key)
+            together.lindex(channels.reports(host), 0)
+        control, *rest = together.execute()
+    width = len(lists) + 2
+    rows = [rest[start : start + width] for start in range(0, len(rest), width)]
+    names = (*lists, "unreadable_reports")
+    waiting = {name: sum(row[column] for row in rows) for column, name in enumerate(names)}
+    return Queues({"control": control} | waiting, max((_age(row[-1]) for row in rows), default=0.0))
+
+
+def _age(entry: Any) -> float:
+    """For how long a report has waited; 0 for one that can't be read."""
+    try:
+        return max(0.0, time.time() - float(json.loads(entry)["body"]["at"]))
+    except (TypeError, ValueError, LookupError):
+        return 0.0
