@@ -35,6 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
             capacity=capacity.measure(home / "vms", options.vcpus, options.memory_mb, options.disk_gb),
             concurrency=options.concurrency,
             finish_seconds=options.finish_seconds,
+            metrics_bind=environment.metrics_bind,
+            metrics_port=environment.metrics_port,
         )
         return runtime.run(config)
 
@@ -44,8 +46,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="corral-agent",
         description="Serves one hypervisor host: takes commands from the fleet's Redis, carries them out, reports.",
         epilog="Environment: REDIS_URL (required), CORRAL_HOME (state lives in hosts/<name>/ under it; default "
-        ".corral), CORRAL_IMAGES (the image store), CORRAL_MEDIA (folders with disks "
-        "and DVDs to attach), CORRAL_VBOXMANAGE, CORRAL_LOG_LEVEL. At SIGTERM running commands "
+        ".corral), CORRAL_IMAGES (the image store), CORRAL_MEDIA (folders with disks and DVDs to attach), "
+        "CORRAL_VBOXMANAGE, CORRAL_METRICS_PORT and CORRAL_METRICS_BIND (for Prometheus; default: none, and loopback), "
+        "CORRAL_LOG_LEVEL. At SIGTERM running commands "
         "may finish for a while; what is left is taken up again at the next start.",
     )
     parser.add_argument("--name", required=True, type=_host_name, help="the host's name, unique in the fleet")

@@ -14,6 +14,7 @@ from typing import Any
 import redis
 from redis.exceptions import RedisError
 
+from agent import prometheus
 from agent.broker import BLOCK_SECONDS
 from agent.commands import Commands
 from agent.console import Consoles, Place
@@ -77,7 +78,9 @@ class Calls:
             verb = self._verbs.get(call.verb)
             if verb is None:
                 raise Unsupported(f"the agent knows no call '{call.verb[:80]}'")
-            self._reply(call, result=verb(call))
+            with prometheus.metered(call.verb):
+                result = verb(call)
+            self._reply(call, result=result)
         except CorralError as error:
             self._reply(call, failure=failure_of(error))
         except Exception:  # the outermost handler of a call: whoever waits is told

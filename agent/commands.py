@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from agent import prometheus
 from agent.drivers.base import Cancelled
 from agent.drivers.registry import Drivers
 from agent.journal import Entry, Journal
@@ -86,6 +87,8 @@ class Commands:
             self._remove_remains(command, work)
         problem = f": {report.failure.message}" if report.failure else ""
         seconds = time.monotonic() - began
+        prometheus.COMMANDS.labels(command.kind.value, report.phase).inc()
+        prometheus.COMMAND_SECONDS.labels(command.kind.value).observe(seconds)
         log.info("%s of %s %s in %.3f s%s", command.kind, command.vm.name, report.phase, seconds, problem)
         if report.phase != "succeeded":
             raise CommandFailed(f"{report.phase}{problem}")

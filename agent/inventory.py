@@ -52,6 +52,11 @@ class Known:
         with self._lock:
             self._told = {each.vm_id: _seen(each) for each in vms}
 
+    def states(self) -> list[str]:
+        """The state of each VM that is there."""
+        with self._lock:
+            return [state for state, *_ in self._told.values() if state is not Observed.ABSENT]
+
     def differs(self, vms: list[Observation], ignore: set[str]) -> bool:
         """Whether the control plane doesn't know this yet, but for VMs whose change is about to be reported."""
         seen = {each.vm_id: _seen(each) for each in vms}

@@ -139,6 +139,15 @@ class Journal:
                 "ORDER BY changed_at, rowid"
             ).fetchall()
 
+    def depth(self) -> tuple[int, int]:
+        """(commands that were begun and not finished, final reports that were not sent)."""
+        with self._lock:
+            row: tuple[int, int] = self._durable.execute(
+                "SELECT count(*) FILTER (WHERE phase = 'begun'), "
+                "count(*) FILTER (WHERE phase = 'finished' AND sent = 0) FROM commands"
+            ).fetchone()
+        return row
+
     def sent(self, operation_ids: list[str]) -> None:
         """Ticks off final reports."""
         with self._lock, self._casual:

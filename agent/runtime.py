@@ -15,7 +15,7 @@ from typing import IO
 import redis
 
 from agent import app as celery_app
-from agent import heartbeat, tasks, transport
+from agent import heartbeat, prometheus, tasks, transport
 from agent.broker import connect
 from agent.calls import Calls
 from agent.capacity import Capacity
@@ -28,6 +28,7 @@ from agent.inventory import Host, Inventories, Known
 from agent.journal import Journal
 from agent.loops import Loop
 from agent.outcomes import Outcomes
+from agent.prometheus import HostFigures
 from agent.reports import Reports
 from agent.streams import Streams
 from agent.turns import Turns
@@ -52,6 +53,8 @@ class Config:
     capacity: Capacity
     concurrency: int
     finish_seconds: float
+    metrics_bind: str
+    metrics_port: int
 
 
 def lock(home: Path, host: str) -> IO[str]:
@@ -107,6 +110,7 @@ class Agent:
         beat = heartbeat.beat(host.name, host.boot_id, self._client, inventories.soon)
         usage = Usage(config.host, place.vms, drivers, self._client)
         own = [self._calls.loop, self._reports.loop, inventories.loop, usage.loop, beat, self._pruner()]
+        self._figures = lambda: HostFigures(self._journal, known, usage, health)
         self._loops = [*own, *health.loops]
 
     def start(self) -> None:
@@ -116,6 +120,7 @@ class Agent:
         self._commands.resume(self._config.concurrency)
         for loop in self._loops:
             loop.start()
+        prometheus.serve(self._config.metrics_bind, self._config.metrics_port, self._figures)
 
     def serve(self) -> int:
         """Runs the Celery worker until it is told to end, then lets work finish for a while."""

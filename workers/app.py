@@ -12,7 +12,7 @@ from kombu import Exchange, Queue  # type: ignore[attr-defined]
 
 from core import log, settings
 from core.contract import channels
-from workers import plane
+from workers import plane, prometheus
 from workers.receiver import Receiver
 
 configured = settings.load()
@@ -58,6 +58,7 @@ class Schedule(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, parent: Any) -> None:
         """Begin to ring, and to receive reports."""
         log.setup(f"control@{socket.gethostname()}", configured.log_level)
+        prometheus.serve(configured.metrics_bind, configured.metrics_port)
         self.receiver = Receiver(plane.get())
         self.receiver.start()
         self.rings = parent.timer.call_repeatedly(configured.sweep_seconds, _ring)

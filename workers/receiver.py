@@ -17,6 +17,7 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError, Statement
 from core.contract import channels
 from core.contract.errors import CorralError, Invalid
 from core.services import inbox
+from workers import prometheus
 from workers.plane import Plane
 
 log = logging.getLogger(__name__)
@@ -88,13 +89,14 @@ class Receiver:
     def _record(self, host: str, limit: int) -> int:
         """Record up to `limit` entries in one transaction; how many there were."""
         key = channels.reports(host)
-        with self._plane.transaction() as session:
+        with prometheus.RECORD_SECONDS.time(), self._plane.transaction() as session:
             # One receiver a host at a time: its reports are applied in the order that it made them.
             session.execute(select(func.pg_advisory_xact_lock(func.hashtext(key))))
             entries: list[bytes] = self._redis.lrange(key, 0, limit - 1)  # type: ignore[assignment]
             if entries:
                 inbox.record(session, host, entries)
         self._forget(key, entries)
+        prometheus.REPORTS.inc(len(entries))
         return len(entries)
 
     def _record_one(self, host: str) -> int:
@@ -106,6 +108,7 @@ class Receiver:
             log.warning("a message from host %s can't be read and was moved aside: %s", host, error)
             dead = channels.dead_reports(host)
             self._redis.lmove(key, dead, "LEFT", "RIGHT")
+            prometheus.UNREADABLE.inc()
             self._redis.ltrim(dead, -_DEAD_KEPT, -1)
         return _BATCH
 

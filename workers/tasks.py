@@ -11,8 +11,9 @@ from sqlalchemy import func, select
 from core.contract import channels
 from core.contract.errors import Unavailable
 from core.services import idempotency, sweeps
-from workers import plane
+from workers import plane, prometheus
 from workers.app import app
+from workers.plane import Plane
 
 log = logging.getLogger(__name__)
 
@@ -23,10 +24,20 @@ _SWEEP_LOCK = 0x53574550
 @app.task(name="corral.sweep", throws=(Unavailable,), send_events=False)  # type: ignore[untyped-decorator]
 def sweep() -> str:
     """One round of all sweeps; nothing while another worker is at it."""
-    here = plane.get()
+    outcome = "failed"
+    try:
+        with prometheus.SWEEP_SECONDS.time():
+            said, outcome = _sweep(plane.get())
+    finally:
+        prometheus.SWEEPS.labels(outcome).inc()
+    return said
+
+
+def _sweep(here: Plane) -> tuple[str, str]:
+    """What was done, and the word for it."""
     with here.transaction() as session:
         if not session.scalar(select(func.pg_try_advisory_xact_lock(_SWEEP_LOCK))):
-            return "another worker is sweeping"
+            return "another worker is sweeping", "left"
         sweeps.heartbeats(session, timedelta(seconds=here.settings.silent_after_seconds))
     with here.transaction() as session:
         late = sweeps.deadlines(session)
@@ -34,6 +45,8 @@ def sweep() -> str:
         sent = sweeps.resend(session, timedelta(seconds=here.settings.resend_seconds))
         idempotency.sweep(session)
     here.dispatch.attempt(lambda: here.dispatch.redis.set(channels.SWEPT, time.time()))
+    prometheus.LATE.inc(late)
+    prometheus.RESENT.inc(sent)
     if sent or late:
         log.info("sent %d operations again, ended %d past their deadline", sent, late)
-    return f"sent again: {sent}, past deadline: {late}"
+    return f"sent again: {sent}, past deadline: {late}", "done"

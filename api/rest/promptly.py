@@ -35,8 +35,7 @@ def answered(*questions: Future[Any]) -> None:
 
 
 def answer(question: Future[T]) -> T:
-    """The answer, waited for; the question's own error, or `Unavailable` when there is none in time."""
-    answered(question)
+    """The answer, or the question's own error; `Unavailable` when there is none by now."""
     if not question.done():
         question.cancel()
         raise Unavailable("the database does not answer at the moment; try again in a few seconds")

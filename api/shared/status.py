@@ -65,7 +65,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/status")
     class StatusView(MethodView):
         @blp.answers(200, Status, kind="read")
-        @mark("prompt")
+        @mark("prompt", "uncounted")
         def get(self) -> JSON:
             """Get the status of the system; answers within a second."""
             requests, tables = _requests(), promptly.ask_database(copy_current_request_context(_from_tables))

@@ -127,7 +127,8 @@ class Fleet:
     def _add(self, name: str, command: list[str], environment: dict[str, str]) -> None:
         log = self.home / "logs" / f"{name}.log"
         files.set_aside(log)
-        process = Process(name, command, log=log, environment={**os.environ, **environment})
+        own = {"CORRAL_METRICS_PORT": str(self.plan.metrics_ports.get(name, 0))}
+        process = Process(name, command, log=log, environment={**os.environ, **environment, **own})
         self._processes[name] = process
         process.start()
 

@@ -20,6 +20,7 @@ class Plan:
     host: str = "127.0.0.1"
     port: int = 0
     flower_port: int = 0
+    metrics_port: int = 0  # the worker's; the agents' follow it, one each; 0: none has one
     database_url: str = ""
     redis_url: str = ""
     hypervisors: tuple[str, ...] = ("qemu",)
@@ -41,6 +42,7 @@ class Plan:
             port=settings.port,
             api_workers=settings.api_workers,
             flower_port=settings.flower_port,
+            metrics_port=settings.metrics_port,
             database_url=settings.database_url,
             redis_url=settings.redis_url,
         )
@@ -50,3 +52,9 @@ class Plan:
         """host-a, host-b, ...; after 26 of them by number."""
         letters = string.ascii_lowercase
         return [f"host-{letters[n] if n < len(letters) else n + 1}" for n in range(self.agents)]
+
+    @property
+    def metrics_ports(self) -> dict[str, int]:
+        """The port of each process that has one of its own for Prometheus, 0 if it is to have none."""
+        names = ("worker", *self.host_names)
+        return {name: self.metrics_port + n if self.metrics_port else 0 for n, name in enumerate(names)}

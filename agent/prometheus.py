@@ -1,0 +1,97 @@
+"""What an agent says of itself to Prometheus, on a port of its own where it was given one.
+
+Every label has few values; the VMs listed one by one are the first thousand that the host has now.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter as Counted
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from prometheus_client import Counter, Histogram, start_http_server
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import REGISTRY, Collector
+
+from agent.health import Health
+from agent.inventory import Known
+from agent.journal import Journal
+from agent.usage import Usage
+from core.contract.errors import CorralError
+
+log = logging.getLogger(__name__)
+MOST_VMS = 1000
+_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+
+COMMANDS = Counter("corral_agent_commands", "Commands that ended, by kind and outcome.", ["kind", "outcome"])
+COMMAND_SECONDS = Histogram("corral_agent_command_seconds", "How long commands took.", ["kind"], buckets=_BUCKETS)
+CALLS = Counter("corral_agent_calls", "Calls that were answered, by verb and outcome.", ["verb", "outcome"])
+CALL_SECONDS = Histogram("corral_agent_call_seconds", "How long answers took.", ["verb"], buckets=_BUCKETS)
+
+
+@contextmanager
+def metered(verb: str) -> Iterator[None]:
+    """Count a call, and how it ended: "ok", or the code of its error."""
+    began, outcome = time.monotonic(), "internal_error"
+    try:
+        yield
+        outcome = "ok"
+    except CorralError as error:
+        outcome = error.code
+        raise
+    finally:
+        CALLS.labels(verb, outcome).inc()
+        CALL_SECONDS.labels(verb).observe(time.monotonic() - began)
+
+
+class HostFigures(Collector):
+    """What is so at the moment of a scrape. It asks no hypervisor."""
+
+    def __init__(self, journal: Journal, known: Known, usage: Usage, health: Health) -> None:
+        self._journal, self._known, self._usage, self._health = journal, known, usage, health
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """All families."""
+        unfinished, unsent = self._journal.depth()
+        journal = GaugeMetricFamily(
+            "corral_agent_journal", "Commands in the journal that are not done with.", labels=["state"]
+        )
+        journal.add_metric(["unfinished"], unfinished)
+        journal.add_metric(["unsent"], unsent)
+        yield journal
+        drivers = GaugeMetricFamily("corral_agent_driver_healthy", "Whether the driver works.", labels=["driver"])
+        for driver in self._health.all():
+            drivers.add_metric([driver.name], float(driver.healthy))
+        yield drivers
+        vms = GaugeMetricFamily("corral_agent_vms", "VMs by state.", labels=["state"])
+        for state, count in Counted(self._known.states()).items():
+            vms.add_metric([state], count)
+        yield vms
+        yield from self._of_each()
+
+    def _of_each(self) -> Iterator[GaugeMetricFamily]:
+        seen = sorted(self._usage.vms().items())[:MOST_VMS]
+        cpu = GaugeMetricFamily("corral_agent_vm_cpu_percent", "Of all the VM's vCPUs, in use.", labels=["vm"])
+        memory = GaugeMetricFamily("corral_agent_vm_memory_bytes", "Held by the host for the VM.", labels=["vm"])
+        disk = GaugeMetricFamily("corral_agent_vm_disk_bytes", "Taken by the VM's disk.", labels=["vm"])
+        for vm_id, usage in seen:
+            if usage.cpu_percent is not None:
+                cpu.add_metric([vm_id], usage.cpu_percent)
+            memory.add_metric([vm_id], usage.memory_mb * 2**20)
+            disk.add_metric([vm_id], usage.disk_gb * 2**30)
+        yield from (cpu, memory, disk)
+
+
+def serve(address: str, port: int, figures: Callable[[], HostFigures]) -> None:
+    """Answer at that port from now on, in a thread; 0: not at all. A port that is taken is no reason to stop."""
+    if not port:
+        return
+    REGISTRY.register(figures())
+    try:
+        start_http_server(port, address)
+    except OSError as error:
+        log.error("no metrics: %s:%d can't be listened on: %s", address, port, error)  # noqa: TRY400  # no traceback
+    else:
+        log.info("metrics at http://%s:%d/metrics", address, port)

@@ -1,0 +1,29 @@
+"""What a control worker says of itself to Prometheus, on a port of its own where it was given one."""
+
+from __future__ import annotations
+
+import logging
+
+from prometheus_client import Counter, Histogram, start_http_server
+
+log = logging.getLogger(__name__)
+
+REPORTS = Counter("corral_worker_reports", "Reports and inventories that were recorded.")
+UNREADABLE = Counter("corral_worker_unreadable_reports", "Messages of hosts that were moved aside.")
+RECORD_SECONDS = Histogram("corral_worker_record_seconds", "How long it took to record a batch of reports.")
+SWEEPS = Counter("corral_worker_sweeps", "Rounds of sweeps, by how they ended.", ["outcome"])
+SWEEP_SECONDS = Histogram("corral_worker_sweep_seconds", "How long a round of sweeps took.")
+RESENT = Counter("corral_worker_resent_operations", "Operations that were sent again.")
+LATE = Counter("corral_worker_late_operations", "Operations that were ended past their deadline.")
+
+
+def serve(address: str, port: int) -> None:
+    """Answer at that port from now on, in a thread; 0: not at all. A port that is taken is no reason to stop."""
+    if not port:
+        return
+    try:
+        start_http_server(port, address)
+    except OSError as error:
+        log.error("no metrics: %s:%d can't be listened on: %s", address, port, error)  # noqa: TRY400  # no traceback
+    else:
+        log.info("metrics at http://%s:%d/metrics", address, port)
