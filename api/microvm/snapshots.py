@@ -5,25 +5,28 @@ from __future__ import annotations
 from flask.views import MethodView
 from sqlalchemy.orm import Session
 
-from api.microvm.schemas.snapshots import Restored, SnapshotCreation, SnapshotList, SnapshotTaken
+from api.microvm.schemas.snapshots import Restored, SnapshotCreation, SnapshotListed, SnapshotQuery, SnapshotTaken
 from api.microvm.shape import SHAPE
 from api.rest.blueprint import Blueprint
+from api.rest.shapes import Listed
 from api.shared.views import SnapshotView, nothing, snapshot_of
 from core.contract.messages import JSON
 from core.models import Operation
 from core.services import snapshots
 from core.services.context import Actor
+from core.services.paging import Slice
 
 blp = Blueprint("snapshots", SHAPE, "Snapshots of virtual machines")
 
 
 @blp.route("/vms/<vm_name>/snapshots")
 class Snapshots(MethodView):
-    @blp.reads(SnapshotList)
-    def get(self, session: Session, actor: Actor, vm_name: str) -> JSON:
+    @blp.query(SnapshotQuery)
+    @blp.lists("snapshots", SnapshotListed)
+    def get(self, session: Session, actor: Actor, query: JSON, vm_name: str) -> Listed:
         """List the snapshots of a virtual machine."""
-        vm, found = snapshots.list_of(session, actor, vm_name)
-        return {"snapshots": [SnapshotView(vm, snapshot) for snapshot in found]}
+        vm, found, total = snapshots.list_of(session, actor, vm_name, Slice(**query))
+        return Listed([SnapshotView(vm, snapshot) for snapshot in found], total, query["limit"], query["offset"])
 
     @blp.body(SnapshotCreation)
     @blp.begins(201, SnapshotTaken, snapshot_of)

@@ -37,7 +37,8 @@ class Vms(MethodView):
     @blp.lists("vms", VmBrief)
     def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
         """List virtual machines."""
-        found, total = listing.page(session, actor, listing.Page(**query))
+        status = query.pop("status", None)
+        found, total = listing.page(session, actor, listing.Page(**query, statuses=(status,) if status else ()))
         return Listed(found, total, query["limit"], query["offset"])
 
     @blp.body(VmCreation)

@@ -30,6 +30,18 @@ class Paging(Schema):
     offset = Number(0, 2**31 - 1, strict=False, load_default=0, metadata={"description": "results to skip"})
 
 
+class Sorting(Paging):
+    """The same in an order of one's own; each list says in `sort` what it can be sorted by."""
+
+    order = Choice("asc", "desc")
+
+
+class SortingAll(Sorting):
+    """The same for a list that its document gives whole: without a limit it is."""
+
+    limit = Number(1, 100, strict=False, load_default=None, metadata={"description": "maximum number of results"})
+
+
 def named(name: str, members: dict[str, Any]) -> type[Schema]:
     """A schema made on the fly, by the name that the OpenAPI document shows."""
     return type(name, (Schema,), members)

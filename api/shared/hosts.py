@@ -7,13 +7,21 @@ from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Moment, computed
-from api.rest.schemas import Paging
+from api.rest.fields import Choice, Moment, computed
+from api.rest.schemas import Sorting
 from api.rest.shapes import Listed, Shape
 from core.contract.messages import JSON
 from core.models import Host
 from core.services import hosts
 from core.services.context import Actor
+from core.services.paging import Slice
+
+
+class HostQuery(Sorting):
+    """Which hosts: all, or those that are heard of, or not."""
+
+    status = Choice(*hosts.STATUSES)
+    sort = Choice(*hosts.ORDERING.sorts)
 
 
 class Capacity(Schema):
@@ -58,13 +66,14 @@ def blueprint(shape: Shape) -> Blueprint:
 
     @blp.route("/hosts")
     class Hosts(MethodView):
-        @blp.query(Paging)
+        @blp.query(HostQuery)
         @blp.lists("hosts", HostSchema)
         def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
             """List the hosts of the fleet."""
-            found = [described(host, actor) for host in hosts.list_of(session, actor)]
-            first, limit = query["offset"], query["limit"]
-            return Listed(found[first : first + limit], len(found), limit, first)
+            status = query.pop("status", None)
+            found, total = hosts.list_of(session, actor, Slice(**query), status)
+            shown = [described(host, actor) for host in found]
+            return Listed(shown, total, query["limit"], query["offset"])
 
     @blp.route("/hosts/<host_name>")
     class OneHost(MethodView):

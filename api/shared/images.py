@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from api.parts import parts
 from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Text, Uploaded, computed
-from api.rest.schemas import Paging, Strict
+from api.rest.schemas import Sorting, Strict
 from api.rest.shapes import Listed, Shape
 from api.rest.views import mark
 from api.shared import image_adding
@@ -22,6 +22,30 @@ from core.contract.images import Manifest
 from core.contract.messages import JSON
 from core.services import hosts
 from core.services.context import Actor
+from core.services.paging import Ordering, Slice, cut
+
+
+def _size(manifest: Manifest) -> int:
+    return sum(file.size_bytes for file in (manifest.disk, manifest.kernel, manifest.initrd) if file)
+
+
+_ORDERING = Ordering(
+    {
+        "name": lambda manifest: manifest.name,
+        "os_type": lambda manifest: manifest.os_type,
+        "disk_size_gb": lambda manifest: manifest.disk_size_gb,
+        "size_bytes": _size,
+    },
+    key=lambda manifest: manifest.name,
+    by="name",
+)
+
+
+class ImageQuery(Sorting):
+    """Which images."""
+
+    os_type = Choice(*OS_TYPES)
+    sort = Choice(*_ORDERING.sorts)
 
 
 class ImageCreation(Strict):
@@ -59,14 +83,15 @@ def blueprint(shape: Shape) -> Blueprint:
 
     @blp.route("/images")
     class Images(MethodView):
-        @blp.query(Paging)
+        @blp.query(ImageQuery)
         @blp.lists("images", ImageSchema)
         def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
             """List the images in the store."""
-            found = images.list_all(parts().settings.images)
-            first, limit = query["offset"], query["limit"]
-            shown = [_described(session, actor, manifest) for manifest in found[first : first + limit]]
-            return Listed(shown, len(found), limit, first)
+            os_type = query.pop("os_type", None)
+            stored = images.list_all(parts().settings.images)
+            found = [manifest for manifest in stored if os_type in (None, manifest.os_type)]
+            shown = [_described(session, manifest) for manifest in cut(found, _ORDERING, Slice(**query))]
+            return Listed(shown, len(found), query["limit"], query["offset"])
 
         @blp.works(201, ImageSchema, Actor.must_administer)
         @blp.upload(ImageCreation)
@@ -84,7 +109,7 @@ def blueprint(shape: Shape) -> Blueprint:
             """Get an image."""
             for manifest in images.list_all(parts().settings.images):
                 if manifest.name == image_name:
-                    return _described(session, actor, manifest)
+                    return _described(session, manifest)
             raise NotFound(f"image '{image_name}' not found", code="image_not_found")
 
         @blp.works(204, None, Actor.must_administer)
@@ -95,10 +120,6 @@ def blueprint(shape: Shape) -> Blueprint:
     return blp
 
 
-def _described(session: Session, actor: Actor, manifest: Manifest) -> JSON:
-    having = [host.name for host in hosts.list_of(session, actor) if manifest.name in host.images]
+def _described(session: Session, manifest: Manifest) -> JSON:
+    having = [host.name for host in hosts.all_of(session) if manifest.name in host.images]
     return {"manifest": manifest, "hosts": having}
-
-
-def _size(manifest: Manifest) -> int:
-    return sum(file.size_bytes for file in (manifest.disk, manifest.kernel, manifest.initrd) if file)

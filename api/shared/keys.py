@@ -8,11 +8,18 @@ from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Moment, Text
-from api.rest.schemas import Paging, Strict
+from api.rest.schemas import Sorting, Strict
 from api.rest.shapes import Listed, Shape
 from core.contract.messages import JSON
 from core.services import keys
 from core.services.context import Actor
+from core.services.paging import Slice
+
+
+class KeyQuery(Sorting):
+    """Which part of the keys."""
+
+    sort = Choice(*keys.ORDERING.sorts)
 
 
 class KeyCreation(Strict):
@@ -47,12 +54,12 @@ def blueprint(shape: Shape) -> Blueprint:
 
     @blp.route("/keys")
     class Keys(MethodView):
-        @blp.query(Paging)
+        @blp.query(KeyQuery)
         @blp.lists("keys", KeySchema)
         def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
             """List your API keys, newest first."""
-            found, total = keys.list_of(session, actor, **query)
-            return Listed(found, total, **query)
+            found, total = keys.list_of(session, actor, Slice(**query))
+            return Listed(found, total, query["limit"], query["offset"])
 
         @blp.body(KeyCreation)
         @blp.changes(201, KeyMade, forgets=("key",))

@@ -12,7 +12,7 @@ from api.parts import parts
 from api.rest import waiting
 from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Number, Text
-from api.rest.schemas import OperationSchema, Paging
+from api.rest.schemas import OperationSchema, Sorting
 from api.rest.shapes import Listed, Shape
 from api.rest.views import mark
 from core.contract.messages import JSON
@@ -22,12 +22,13 @@ from core.services import operations
 from core.services.context import Actor
 
 
-class OperationQuery(Paging):
+class OperationQuery(Sorting):
     """Which operations: of one VM (name or id), in one state, of one kind."""
 
     vm = Text(longest=200)
     state = Choice(*OperationState)
     kind = Choice(*Kind)
+    sort = Choice(*operations.ORDERING.sorts)
 
 
 class WaitQuery(Schema):

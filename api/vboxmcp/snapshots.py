@@ -8,23 +8,25 @@ from sqlalchemy.orm import Session
 from api.rest.blueprint import Blueprint
 from api.rest.shapes import Listed
 from api.shared.views import SnapshotView, nothing, snapshot_of
-from api.vboxmcp.schemas.snapshots import Restored, RestoreRequest, SnapshotCreation, SnapshotSchema
+from api.vboxmcp.schemas.snapshots import Restored, RestoreRequest, SnapshotCreation, SnapshotQuery, SnapshotSchema
 from api.vboxmcp.shape import SHAPE
 from core.contract.messages import JSON
 from core.models import Operation
 from core.services import snapshots
 from core.services.context import Actor
+from core.services.paging import Slice
 
 blp = Blueprint("snapshots", SHAPE, "Snapshots of VMs")
 
 
 @blp.route("/vms/<vm_id_or_name>/snapshots")
 class Snapshots(MethodView):
+    @blp.query(SnapshotQuery)
     @blp.lists("snapshots", SnapshotSchema)
-    def get(self, session: Session, actor: Actor, vm_id_or_name: str) -> Listed:
+    def get(self, session: Session, actor: Actor, query: JSON, vm_id_or_name: str) -> Listed:
         """List the snapshots of a VM."""
-        vm, found = snapshots.list_of(session, actor, vm_id_or_name)
-        return Listed([SnapshotView(vm, snapshot) for snapshot in found], len(found), None, 0)
+        vm, found, total = snapshots.list_of(session, actor, vm_id_or_name, Slice(**query))
+        return Listed([SnapshotView(vm, snapshot) for snapshot in found], total, query["limit"], query["offset"])
 
     @blp.body(SnapshotCreation)
     @blp.begins(200, SnapshotSchema, snapshot_of)

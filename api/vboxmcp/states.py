@@ -43,6 +43,13 @@ def state_of(status: Status) -> str:
     return _WORDS[status]
 
 
+def statuses_of(state: str | None) -> tuple[str, ...]:
+    """The statuses behind a word; none for None. What is deleted is listed nowhere: its word stands for itself."""
+    if state is None:
+        return ()
+    return tuple(status.value for status, word in _WORDS.items() if word == state) or (state,)
+
+
 def state_after(outcome: Outcome) -> str:
     """The word for a VM after a change, which may have been its last."""
     return DELETED if outcome.vm.deleted_at else state_of(outcome.status)

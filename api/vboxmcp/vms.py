@@ -10,6 +10,7 @@ from api.rest.shapes import Listed
 from api.shared.views import outcome
 from api.vboxmcp.schemas.vms import StartRequest, StopRequest, VmBrief, VmChanged, VmCreation, VmDetail, VmQuery
 from api.vboxmcp.shape import SHAPE
+from api.vboxmcp.states import statuses_of
 from core.contract.messages import JSON
 from core.models import Operation
 from core.services import listing, vms
@@ -28,8 +29,9 @@ class Vms(MethodView):
     @blp.lists("vms", VmBrief)
     def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
         """List all VMs."""
-        found, total = listing.page(session, actor, listing.Page(**query))
-        return Listed(found, total, **query)
+        statuses = statuses_of(query.pop("state", None))
+        found, total = listing.page(session, actor, listing.Page(**query, statuses=statuses))
+        return Listed(found, total, query["limit"], query["offset"])
 
     @blp.body(VmCreation)
     @blp.begins(200, VmChanged, outcome)

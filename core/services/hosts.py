@@ -4,16 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from core.contract.errors import Invalid, NoCapacity, NotFound
 from core.models import Host, Vm
 from core.placement import Choice, Demand, Offer, rank
 from core.services.context import Actor
+from core.services.paging import Ordering, Slice, sliced
 
 if TYPE_CHECKING:
     from core.services.vms import VmRequest
+
+
+STATUSES = ("alive", "silent")
+ORDERING = Ordering(
+    {
+        "name": Host.name,
+        "first_seen_at": Host.first_seen_at,
+        "last_seen_at": Host.last_seen_at,
+        "free_vcpus": Host.vcpus - Host.reserved_vcpus,
+        "free_memory_mb": Host.memory_mb - Host.reserved_memory_mb,
+        "free_disk_gb": Host.disk_gb - Host.reserved_disk_gb,
+    },
+    key=Host.name,
+    by="name",
+)
 
 
 def all_of(session: Session) -> list[Host]:
@@ -21,9 +37,15 @@ def all_of(session: Session) -> list[Host]:
     return list(session.scalars(select(Host).order_by(Host.name)))
 
 
-def list_of(session: Session, actor: Actor) -> list[Host]:
-    """All hosts, by name. Who may log in may see them: a VM's placement is no secret of another's."""
-    return list(session.scalars(select(Host).order_by(Host.name)))
+def list_of(session: Session, actor: Actor, wanted: Slice, status: str | None = None) -> tuple[list[Host], int]:
+    """A page of the hosts, by name, and how many match: all, or those that are "alive" or "silent".
+
+    Who may log in may see them: a VM's placement is no secret of another's.
+    """
+    silent = Host.silent_since.is_not(None)
+    conditions = [] if status is None else [silent if status == "silent" else ~silent]
+    total = session.scalar(select(func.count()).select_from(Host).where(*conditions)) or 0
+    return list(session.scalars(sliced(select(Host).where(*conditions), ORDERING, wanted))), total
 
 
 def get(session: Session, actor: Actor, name: str) -> Host:

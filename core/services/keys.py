@@ -6,15 +6,22 @@ import hashlib
 import secrets
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.contract.errors import Invalid, NotFound, Unauthenticated
 from core.models import ApiKey, User
 from core.models.base import now
 from core.services.context import Actor
+from core.services.paging import Ordering, Slice, sliced
 
 _MARK = "corral_"
+ORDERING = Ordering(
+    {"created_at": ApiKey.created_at, "name": ApiKey.name, "expires_at": ApiKey.expires_at},
+    key=ApiKey.id,
+    by="created_at",
+    descending=True,
+)
 
 
 def create(
@@ -38,14 +45,11 @@ def create(
     return key, secret
 
 
-def list_of(session: Session, actor: Actor, limit: int, offset: int) -> tuple[list[ApiKey], int]:
-    """The caller's keys, newest first, and how many there are."""
-    rows = list(
-        session.scalars(
-            select(ApiKey).where(ApiKey.user_id == actor.user_id).order_by(ApiKey.created_at.desc(), ApiKey.id)
-        )
-    )
-    return rows[offset : offset + limit], len(rows)
+def list_of(session: Session, actor: Actor, wanted: Slice) -> tuple[list[ApiKey], int]:
+    """A page of the caller's keys, newest first, and how many there are."""
+    total = session.scalar(select(func.count()).select_from(ApiKey).where(ApiKey.user_id == actor.user_id)) or 0
+    query = sliced(select(ApiKey).where(ApiKey.user_id == actor.user_id), ORDERING, wanted)
+    return list(session.scalars(query)), total
 
 
 def revoke(session: Session, actor: Actor, key_id: str) -> ApiKey:

@@ -8,22 +8,27 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, select
 from sqlalchemy.orm import Session
 
-from core.contract.errors import Invalid
 from core.contract.messages import VmUsage
 from core.contract.states import LIVE, Status
 from core.models import Host, Operation, Vm
 from core.services import usage, vms
 from core.services.context import Actor
+from core.services.paging import Ordering, Slice, sliced
 from core.services.status import status_column
 
-_SORTS = {
-    "created_at": Vm.created_at,
-    "name": Vm.name,
-    "memory_mb": Vm.memory_mb,
-    "vcpus": Vm.vcpus,
-    "os_type": Vm.os_type,
-}
-SORTS = (*_SORTS, "status")
+_STATUS = status_column()
+ORDERING = Ordering(
+    {
+        "created_at": Vm.created_at,
+        "name": Vm.name,
+        "memory_mb": Vm.memory_mb,
+        "vcpus": Vm.vcpus,
+        "os_type": Vm.os_type,
+        "status": _STATUS,
+    },
+    key=Vm.id,
+    by="created_at",
+)
 
 
 @dataclass(frozen=True)
@@ -38,16 +43,12 @@ class VmView:
 
 
 @dataclass(frozen=True)
-class Page:
-    """Which VMs, in which order."""
+class Page(Slice):
+    """Which VMs: of some statuses (none: any), of one OS type, on one host."""
 
-    status: str | None = None
+    statuses: tuple[str, ...] = ()
     os_type: str | None = None
     host: str | None = None
-    sort: str = "created_at"
-    order: str = "asc"
-    limit: int | None = 50
-    offset: int = 0
 
 
 def view(session: Session, actor: Actor, ref: str) -> VmView:
@@ -59,7 +60,7 @@ def view(session: Session, actor: Actor, ref: str) -> VmView:
 
 
 def page(session: Session, actor: Actor, wanted: Page) -> tuple[list[VmView], int]:
-    """A page of the VMs that the caller may see, and how many match in all. The order is total: ties go by id."""
+    """A page of the VMs that the caller may see, and how many match in all."""
     conditions: list[ColumnElement[bool]] = [Vm.deleted_at.is_(None)]
     if not actor.is_admin:
         conditions.append(Vm.owner_id == actor.user_id)
@@ -68,15 +69,11 @@ def page(session: Session, actor: Actor, wanted: Page) -> tuple[list[VmView], in
     if wanted.host is not None:
         conditions.append(Vm.host_name == wanted.host)
     counted = select(func.count()).select_from(Vm)
-    if wanted.status is not None:
-        conditions.append(status_column() == wanted.status)
+    if wanted.statuses:
+        conditions.append(_STATUS.in_(wanted.statuses))
         counted = joined(counted)
     total = session.scalar(counted.where(*conditions)) or 0
-    if wanted.sort not in SORTS:
-        raise Invalid(f"can't sort by '{wanted.sort}'; choose one of {', '.join(SORTS)}", field="sort")
-    column: Any = _SORTS.get(wanted.sort, status_column())
-    ordering = (column.desc(), Vm.id.desc()) if wanted.order == "desc" else (column, Vm.id)
-    query = _query().where(*conditions).order_by(*ordering).limit(wanted.limit).offset(wanted.offset)
+    query = sliced(_query().where(*conditions), ORDERING, wanted)
     return [_view(row) for row in session.execute(query)], total
 
 
@@ -87,7 +84,7 @@ def joined(query: Any) -> Any:
 
 
 def _query() -> Select[Any]:
-    query: Select[Any] = joined(select(Vm, status_column(), Host, Operation).select_from(Vm))
+    query: Select[Any] = joined(select(Vm, _STATUS, Host, Operation).select_from(Vm))
     return query
 
 

@@ -20,6 +20,7 @@ from core.models import Operation, Vm
 from core.models.base import JSON, now
 from core.services import events
 from core.services.context import Actor, dispatch_of
+from core.services.paging import Ordering, Slice, sliced
 
 # How long each kind may take, in seconds. Slow emulation and big disks fit; a stop adds its grace.
 _SECONDS = {
@@ -143,19 +144,31 @@ def settle(
         }
 
 
+ORDERING = Ordering(
+    {
+        "accepted_at": Operation.accepted_at,
+        "ended_at": Operation.ended_at,
+        "kind": Operation.kind,
+        "state": Operation.state,
+        "vm_name": Operation.vm_name,
+    },
+    key=Operation.id,
+    by="accepted_at",
+    descending=True,
+)
+
+
 @dataclass(frozen=True)
-class Wanted:
+class Wanted(Slice):
     """Which operations to list: of one VM (name or id), in one state, of one kind."""
 
     vm: str | None = None
     state: str | None = None
     kind: str | None = None
-    limit: int = 50
-    offset: int = 0
 
 
 def list_of(session: Session, actor: Actor, wanted: Wanted) -> tuple[list[Operation], int]:
-    """The caller's operations, newest first, and how many match."""
+    """A page of the caller's operations, newest first, and how many match."""
     conditions: list[ColumnElement[bool]] = []
     if not actor.is_admin:
         conditions.append(Operation.owner_id == actor.user_id)
@@ -166,8 +179,7 @@ def list_of(session: Session, actor: Actor, wanted: Wanted) -> tuple[list[Operat
     if wanted.kind is not None:
         conditions.append(Operation.kind == wanted.kind)
     total = session.scalar(select(func.count()).select_from(Operation).where(*conditions)) or 0
-    query = select(Operation).where(*conditions).order_by(Operation.accepted_at.desc(), Operation.id)
-    return list(session.scalars(query.limit(wanted.limit).offset(wanted.offset))), total
+    return list(session.scalars(sliced(select(Operation).where(*conditions), ORDERING, wanted))), total
 
 
 def get(session: Session, actor: Actor, operation_id: str) -> Operation:

@@ -14,16 +14,23 @@ from core.database import violates
 from core.models import Operation, Snapshot, Vm
 from core.services import operations, rules, vms
 from core.services.context import Actor
+from core.services.paging import Ordering, Slice, sliced
 from core.services.status import status_of
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+ORDERING = Ordering(
+    {"created_at": Snapshot.created_at, "name": Snapshot.name, "size_bytes": Snapshot.size_bytes},
+    key=Snapshot.id,
+    by="created_at",
+)
 
 
-def list_of(session: Session, actor: Actor, ref: str) -> tuple[Vm, list[Snapshot]]:
-    """The finished snapshots of a VM, oldest first."""
+def list_of(session: Session, actor: Actor, ref: str, wanted: Slice) -> tuple[Vm, list[Snapshot], int]:
+    """The VM, a page of its finished snapshots, oldest first, and how many there are."""
     vm = vms.get(session, actor, ref)
-    query = select(Snapshot).where(Snapshot.vm_id == vm.id, Snapshot.ready_at.is_not(None))
-    return vm, list(session.scalars(query.order_by(Snapshot.created_at, Snapshot.id)))
+    finished = (Snapshot.vm_id == vm.id, Snapshot.ready_at.is_not(None))
+    total = session.scalar(select(func.count()).select_from(Snapshot).where(*finished)) or 0
+    return vm, list(session.scalars(sliced(select(Snapshot).where(*finished), ORDERING, wanted))), total
 
 
 def count(session: Session) -> int:

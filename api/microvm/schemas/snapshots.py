@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields
 
-from api.rest.fields import Flag, Moment, Text
-from api.rest.schemas import Strict, constant
+from api.rest.fields import Choice, Flag, Moment, Text
+from api.rest.schemas import Sorting, Strict, constant
 from api.shared.words import SNAPSHOT_NAME
+from core.services import snapshots
+
+
+class SnapshotQuery(Sorting):
+    """Which part of the snapshots."""
+
+    sort = Choice(*snapshots.ORDERING.sorts)
 
 
 class SnapshotCreation(Strict):
@@ -41,12 +48,6 @@ class SnapshotListed(SnapshotBrief):
     """A snapshot in a list."""
 
     metadata = fields.Nested(SnapshotMetadata, required=True, attribute="snapshot")
-
-
-class SnapshotList(Schema):
-    """The snapshots of a VM."""
-
-    snapshots = fields.List(fields.Nested(SnapshotListed), required=True)
 
 
 class SnapshotTaken(SnapshotBrief):

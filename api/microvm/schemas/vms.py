@@ -5,20 +5,19 @@ from __future__ import annotations
 from marshmallow import Schema, fields
 
 from api.rest.fields import Address, Choice, Flag, Moment, Number, Text, Within, computed
-from api.rest.schemas import Paging, Strict, constant
+from api.rest.schemas import Sorting, Strict, constant
 from api.shared.views import last_seen_at, operation_id, uptime_seconds
 from api.shared.words import HOST_NAME, HYPERVISORS, IMAGE_NAME, OS_TYPES, VM_NAME
 from core.contract.states import Status
 from core.services import listing
 
 
-class VmQuery(Paging):
+class VmQuery(Sorting):
     """Which VMs."""
 
     status = Choice(*Status)
     os_type = Choice(*OS_TYPES)
-    sort = Choice(*listing.SORTS, load_default="created_at")
-    order = Choice("asc", "desc", load_default="asc")
+    sort = Choice(*listing.ORDERING.sorts)
 
 
 class NetworkRequest(Strict):

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields
 
-from api.rest.fields import Flag, Moment, Text, computed
-from api.rest.schemas import Strict, constant
+from api.rest.fields import Choice, Flag, Moment, Text, computed
+from api.rest.schemas import SortingAll, Strict, constant
 from api.shared.views import SnapshotView
 from api.shared.words import SNAPSHOT_NAME
 from api.vboxmcp.states import observed_state
+from core.services import snapshots
+
+
+class SnapshotQuery(SortingAll):
+    """Which part of the snapshots; without a limit all of them."""
+
+    sort = Choice(*snapshots.ORDERING.sorts)
 
 
 class SnapshotCreation(Strict):

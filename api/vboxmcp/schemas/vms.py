@@ -7,11 +7,12 @@ import re
 from marshmallow import Schema, fields, validate
 
 from api.rest.fields import Choice, Flag, Number, Pattern, Text, computed
-from api.rest.schemas import Strict
+from api.rest.schemas import SortingAll, Strict
 from api.shared.views import uptime_seconds
-from api.shared.words import HOST_NAME, HYPERVISORS, IMAGE_NAME, VM_NAME
+from api.shared.words import HOST_NAME, HYPERVISORS, IMAGE_NAME, OS_TYPES, VM_NAME
 from api.vboxmcp.hardware import adapters_of, controllers_of
 from api.vboxmcp.states import STATES, message_of, state_after, state_of
+from core.services import listing
 
 ADAPTER_TYPES = ("Am79C970A", "Am79C973", "82540EM", "82543GC", "82545EM", "virtio")
 MODES = ("none", "null", "nat", "natnetwork", "bridged", "intnet", "hostonly", "generic")
@@ -20,11 +21,12 @@ _OS_TYPE = Pattern(re.compile(r"[A-Za-z0-9_]{1,64}"), "must have 1 to 64 letters
 _ADAPTER = Pattern(re.compile(r"adapter[1-8]"), "must be adapter1 to adapter8")
 
 
-class VmQuery(Schema):
+class VmQuery(SortingAll):
     """Which VMs; without a limit all of them."""
 
-    limit = Number(1, 1000, strict=False, load_default=None)
-    offset = Number(0, 2**31 - 1, strict=False, load_default=0)
+    state = Choice(*STATES)
+    os_type = Choice(*OS_TYPES)
+    sort = Choice(*listing.ORDERING.sorts)
 
 
 class AdapterRequest(Strict):
