@@ -53,7 +53,7 @@ def of_tables(session: Session) -> Tables:
     hosts = list(session.execute(select(Host.name, Host.silent_since).order_by(Host.name)))
     return Tables(
         operations={(kind, state): count for kind, state, count in operations},
-        vms=dict(vms.tuples().all()),
+        vms=dict(vms.all()),
         alive=[name for name, silent_since in hosts if silent_since is None],
         silent=[name for name, silent_since in hosts if silent_since is not None],
     )

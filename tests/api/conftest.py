@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.fleet import ports
 from cli.fleet.fleet import Fleet
 from cli.fleet.plan import Plan
 from cli.fleet.postgres import Postgres
@@ -66,8 +67,15 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         hypervisors=("fake",),
         flower=False,
         image=False,
+        metrics_port=_three_ports(),
         share=Share(vcpus=10_000, memory_mb=100_000_000, disk_gb=1_000_000),
         environment={"RATE_LIMIT_BURST": str(PLENTY), "RATE_LIMIT_HOURLY": str(PLENTY), "CORRAL_WAIT_SECONDS": "20"},
     )
     with Fleet(plan) as running:
         yield running
+
+
+def _three_ports() -> int:
+    """The first of three that are free: a worker's and two agents'."""
+    candidates = (ports.choose() for _ in range(100))
+    return next(first for first in candidates if ports.is_free(first + 1) and ports.is_free(first + 2))
