@@ -16,6 +16,8 @@ Corral is ready: {agents} at your service. Ctrl-C stops it.
   its pages    {url}/docs/microvm
                {url}/docs/vboxmcp
   Flower       {flower}
+  Prometheus   {url}/metrics
+               {metrics}
   credentials  {credentials}
   logs         {logs}
 
@@ -52,11 +54,20 @@ def text(fleet: Fleet) -> str:
         agents=", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else ""),
         url=fleet.url,
         flower=fleet.flower_url or "(not started)",
+        metrics=_metrics(fleet),
         credentials=shlex.quote(str(_short(credentials.path(fleet.home)))),
         logs=_short(fleet.home / "logs"),
         username=fleet.credentials.username,
         hypervisor="" if first == "qemu" else f', "hypervisor": "{first}"',
     )
+
+
+def _metrics(fleet: Fleet) -> str:
+    """Where the worker's and the agents' figures are."""
+    first, *others = fleet.plan.metrics_ports.values()
+    if not first:
+        return "(CORRAL_METRICS_PORT=9100 gives the worker and the agents theirs)"
+    return f"the worker's at port {first}, the agents' from {others[0]} to {others[-1]}" if others else f"port {first}"
 
 
 def _short(path: Path) -> Path:
