@@ -14,6 +14,7 @@ from api.rest.requests import is_clean
 from api.rest.uploads import Upload
 
 LONGEST_TEXT = 4096
+_DIGITS = re.compile(r"-?[0-9]+")
 
 
 _WORDS = {"required": "is required", "null": "must not be null"}
@@ -43,10 +44,15 @@ class Choice(fields.String):
 
 
 class Number(fields.Integer):
-    """A whole number between bounds; a string is none."""
+    """A whole number between bounds; a string is none, but in a query, where all are: of plain digits then."""
 
     def __init__(self, least: int, most: int, *, strict: bool = True, **kwargs: Any) -> None:
         super().__init__(strict=strict, validate=Between(least, most), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if isinstance(value, str) and not _DIGITS.fullmatch(value):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **kwargs)
 
 
 class Flag(fields.Boolean):
