@@ -23,7 +23,8 @@ def test_a_driver_measures_as_its_capabilities_promise(driver: EveryVerb) -> Non
     assert isinstance(driver, Metrics) == ("metrics" in driver.capabilities)
 
 
-def test_a_vm_at_rest_uses_nothing_but_its_disk(driver: EveryVerb, vm: VmSpec) -> None:
+def test_a_vm_at_rest_uses_nothing_but_its_disk(bench: Bench, driver: EveryVerb, vm: VmSpec) -> None:
+    bench.need("metrics")
     found = driver.measure(vm, 10.0)
     assert (found.cpu_percent, found.sample.cpu_seconds, found.sample.memory_bytes) == (0.0, None, 0)
     assert found.sample.disk_bytes > 0
