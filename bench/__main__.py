@@ -1,4 +1,4 @@
-"""`python -m bench`: all figures, or those of one part: `control` (fake driver) or `guests` (QEMU)."""
+"""`python -m bench`: all figures, or those of one part: `control` (fake driver), `guests` or `snapshots` (QEMU)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from bench import guests, http
+from bench import guests, http, snapshots
 from bench.stats import Row
 from cli.fleet.fleet import Fleet
 from cli.fleet.plan import Plan
@@ -56,7 +56,13 @@ def _guests() -> Iterator[Row]:
         yield from guests.all_of(fleet, token)
 
 
-_PARTS = {"control": _control, "guests": _guests}
+def _snapshots() -> Iterator[Row]:
+    with _fleet("qemu") as fleet:
+        token = http.login(fleet.url, fleet.credentials.username, fleet.credentials.password)
+        yield from snapshots.all_of(fleet, token)
+
+
+_PARTS = {"control": _control, "guests": _guests, "snapshots": _snapshots}
 
 
 def main(names: list[str]) -> int:

@@ -16,7 +16,7 @@ from cli.fleet.fleet import Fleet
 _BOOTS = 3
 _EXECUTIONS = 60
 # A guest answers before it has started everything; until then it is busy with itself.
-_SETTLED = "systemctl is-system-running --wait"
+SETTLED = "systemctl is-system-running --wait"
 
 
 def all_of(fleet: Fleet, token: str) -> Iterator[Row]:
@@ -30,10 +30,10 @@ def all_of(fleet: Fleet, token: str) -> Iterator[Row]:
         for number in range(_BOOTS):
             with raw_guest(Path(folder) / str(number), fleet.plan.images, acceleration) as raw:
                 raw_boots.append(raw.boot_seconds)
-                raw.execute(_SETTLED)
+                raw.execute(SETTLED)
                 raw_runs += timed(lambda raw=raw: raw.execute("true"), _EXECUTIONS // _BOOTS)  # type: ignore[misc]
             our_boots.append(_boot(client, number))
-            _execute(client, number, _SETTLED, 1)
+            _execute(client, number, SETTLED, 1)
             our_runs += _execute(client, number, "true", _EXECUTIONS // _BOOTS)
             client.must("DELETE", f"/vms/bench-{number}")
     raw_run, our_run = statistics.median(raw_runs), statistics.median(our_runs)
