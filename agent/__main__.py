@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 import sys
+from pathlib import Path
 
 from agent import capacity, runtime
 from agent.drivers.registry import CLASSES
@@ -37,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
             finish_seconds=options.finish_seconds,
             metrics_bind=environment.metrics_bind,
             metrics_port=environment.metrics_port,
+            cgroup=Path(environment.cgroup) if environment.cgroup else None,
         )
         return runtime.run(config)
 
@@ -47,7 +49,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Serves one hypervisor host: takes commands from the fleet's Redis, carries them out, reports.",
         epilog="Environment: REDIS_URL (required), CORRAL_HOME (state lives in hosts/<name>/ under it; default "
         ".corral), CORRAL_IMAGES (the image store), CORRAL_MEDIA (folders with disks and DVDs to attach), "
-        "CORRAL_VBOXMANAGE, CORRAL_METRICS_PORT and CORRAL_METRICS_BIND (for Prometheus; default: none, and loopback), "
+        "CORRAL_CGROUP (where VMs have their control groups; default: the agent's own), CORRAL_VBOXMANAGE, "
+        "CORRAL_METRICS_PORT and CORRAL_METRICS_BIND (for Prometheus; default: none, and loopback), "
         "CORRAL_LOG_LEVEL. At SIGTERM running commands "
         "may finish for a while; what is left is taken up again at the next start.",
     )

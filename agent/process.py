@@ -16,6 +16,7 @@ from core.contract.errors import DriverFailure
 
 SHOWN = 2000
 LAUNCH_SECONDS = 20.0
+ENTER = 'echo $$ >"$0/cgroup.procs" && exec "$@"'
 
 
 class MissingProgram(DriverFailure):
@@ -77,13 +78,19 @@ class Daemon:
         os.close(self._alive)
 
 
-def spawn(args: Sequence[str], *, folder: Path, log: Path, holding: Sequence[int] = ()) -> Daemon:
-    """Begins a process in a session of its own that outlives the agent, in `folder`; what it says goes to `log`."""
+def spawn(
+    args: Sequence[str], *, folder: Path, log: Path, holding: Sequence[int] = (), group: Path | None = None
+) -> Daemon:
+    """Begins a process in a session of its own that outlives the agent, in `folder`; what it says goes to `log`.
+
+    It enters the control group `group` before it becomes the program, so that all it takes is counted there.
+    """
+    enter = [] if group is None else ["sh", "-c", ENTER, str(group)]
     ours, its = os.pipe()
     try:
         with log.open("wb") as said:
             subprocess.run(
-                [_find("setsid"), "--fork", _find(args[0]), *args[1:]],
+                [_find("setsid"), "--fork", *enter, _find(args[0]), *args[1:]],
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,

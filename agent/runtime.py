@@ -55,6 +55,7 @@ class Config:
     finish_seconds: float
     metrics_bind: str
     metrics_port: int
+    cgroup: Path | None = None
 
 
 def lock(home: Path, host: str) -> IO[str]:
@@ -94,7 +95,7 @@ class Agent:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        place = Place(vms=config.home / "vms", images=config.images, media=config.media)
+        place = Place(config.home / "vms", config.images, config.media, config.cgroup)
         self._client = connect(config.redis_url, f"agent-{config.host}")
         self._journal = Journal(config.home / "journal.sqlite")
         self._reports = Reports(config.host, self._client, self._journal)

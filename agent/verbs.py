@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from agent.drivers.base import Driver, Progress, Snapshots
+from agent.drivers.base import Driver, Progress, Resizing, Snapshots
 from core.contract.errors import DriverFailure, Invalid, Unsupported
 from core.contract.messages import JSON, Command
 from core.contract.states import Kind
@@ -94,8 +94,19 @@ def _snapshot_restore(doing: Doing) -> JSON:
 
 
 def _snapshot_delete(doing: Doing) -> JSON:
-    _snapshots(doing).snapshot_delete(doing.command.vm, _param(doing, "snapshot_id", str), doing.timeout)
-    return {}
+    snapshot_id = _param(doing, "snapshot_id", str)
+    others = _snapshots(doing).snapshot_delete(doing.command.vm, snapshot_id, doing.progress, doing.timeout)
+    return {"snapshots": {name: asdict(taken) for name, taken in others.items()}}
+
+
+def _resize(doing: Doing) -> JSON:
+    driver = doing.driver
+    if "resizing" not in driver.capabilities or not isinstance(driver, Resizing):
+        raise Unsupported(f"the driver '{driver.name}' can't resize a VM")
+    sizes = {name: _param(doing, name, int) for name in ("vcpus", "memory_mb")}
+    limits = {name: _param(doing, name, (int, type(None))) for name in ("cpu_limit_percent", "memory_limit_percent")}
+    applied = driver.resize(replace(doing.command.vm, **sizes, **limits), doing.progress, doing.timeout)
+    return {"applied": asdict(applied)}
 
 
 def _snapshots(doing: Doing) -> Snapshots:
@@ -121,6 +132,7 @@ _VERBS: dict[Kind, Callable[[Doing], JSON]] = {
     Kind.STOP: _stop,
     Kind.RESTART: _restart,
     Kind.DELETE: _delete,
+    Kind.RESIZE: _resize,
     Kind.SNAPSHOT_CREATE: _snapshot_create,
     Kind.SNAPSHOT_RESTORE: _snapshot_restore,
     Kind.SNAPSHOT_DELETE: _snapshot_delete,

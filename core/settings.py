@@ -54,6 +54,7 @@ class Settings:
     # Of a worker or an agent, each its own; 0: none. The API has /metrics on its own port.
     metrics_port: int = field(default_factory=lambda: _int("CORRAL_METRICS_PORT", 0))
     metrics_bind: str = field(default_factory=lambda: os.environ.get("CORRAL_METRICS_BIND", "127.0.0.1"))
+    cgroup: str = field(default_factory=lambda: os.environ.get("CORRAL_CGROUP", ""))  # the agent's own without it
     log_level: str = field(default_factory=lambda: os.environ.get("CORRAL_LOG_LEVEL", "INFO"))
 
 

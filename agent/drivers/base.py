@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from core.contract.messages import JSON, DriverHealth, Observation, VmSpec
+from core.contract.states import Applied
 
 Progress = Callable[[str, int | None], None]
 """Told of each step: a few words, and the percent done where known. It raises `Cancelled` when it is to stop."""
@@ -34,11 +35,13 @@ class Place:
     """Where a driver keeps things: `vms/<vm id>/` is one VM's folder, `images` the store of images.
 
     `media` are the folders whose disks and DVDs may be attached to VMs (agent/media.py).
+    `cgroup` is where VMs have their groups; None: under the agent's own.
     """
 
     vms: Path
     images: Path
     media: tuple[Path, ...] = ()
+    cgroup: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,16 @@ class SnapshotTaken:
     size_bytes: int
     checksum: str
     include_memory: bool
+
+
+@dataclass(frozen=True)
+class Resized:
+    """Since when each new size holds: `LIVE` only if the VM runs with it now."""
+
+    vcpus: Applied
+    memory_mb: Applied
+    cpu_limit_percent: Applied
+    memory_limit_percent: Applied
 
 
 @dataclass(frozen=True)
@@ -229,9 +242,23 @@ class Snapshots(Protocol):
         can't be told from its effect, and doing it again would lose what the guest wrote since.
         """
 
-    def snapshot_delete(self, vm: VmSpec, snapshot_id: str, timeout: float) -> None: ...
+    def snapshot_delete(
+        self, vm: VmSpec, snapshot_id: str, progress: Progress, timeout: float
+    ) -> dict[str, SnapshotTaken]:
+        """Removes it, unless it is gone. Returns the VM's others by their ids: they may be stored otherwise now."""
 
     def snapshot_ids(self, vm_id: str) -> list[str]: ...
+
+
+@runtime_checkable
+class Resizing(Protocol):
+    """Has "resizing" among its capabilities; `observe` shows facts["vcpus"] and facts["memory_mb"] of what runs."""
+
+    def resize(self, vm: VmSpec, progress: Progress, timeout: float) -> Resized:
+        """Gives a VM the sizes and limits in `vm`: at once what a running one can take, the rest when it starts.
+
+        `Unsupported`, before anything is changed, where the host can't hold it to a limit; so does a start.
+        """
 
 
 @runtime_checkable

@@ -5,7 +5,14 @@ from __future__ import annotations
 from flask.views import MethodView
 from sqlalchemy.orm import Session
 
-from api.microvm.schemas.snapshots import Restored, SnapshotCreation, SnapshotListed, SnapshotQuery, SnapshotTaken
+from api.microvm.schemas.snapshots import (
+    Restored,
+    RestoreRequest,
+    SnapshotCreation,
+    SnapshotListed,
+    SnapshotQuery,
+    SnapshotTaken,
+)
 from api.microvm.shape import SHAPE
 from api.rest.blueprint import Blueprint
 from api.rest.shapes import Listed
@@ -45,7 +52,8 @@ class OneSnapshot(MethodView):
 
 @blp.route("/vms/<vm_name>/snapshots/<snapshot_name>/restore")
 class Restore(MethodView):
+    @blp.body(RestoreRequest, required=False)
     @blp.begins(200, Restored, snapshot_of)
-    def post(self, session: Session, actor: Actor, vm_name: str, snapshot_name: str) -> Operation:
+    def post(self, session: Session, actor: Actor, body: JSON, vm_name: str, snapshot_name: str) -> Operation:
         """Restore a virtual machine from a snapshot."""
-        return snapshots.restore(session, actor, vm_name, snapshot_name)
+        return snapshots.restore(session, actor, vm_name, snapshot_name, start=body["start_vm"])

@@ -32,7 +32,11 @@ class ImageRef:
 
 @dataclass(frozen=True)
 class VmSpec:
-    """All a driver needs to make and start a VM. `id` names its folder and its process; `owner` is the owner's id."""
+    """All a driver needs to make and start a VM. `id` names its folder and its process; `owner` is the owner's id.
+
+    `cpu_limit_percent` of what its vCPUs, and `memory_limit_percent` of what its memory could take of the host; None:
+    all of it.
+    """
 
     id: str
     name: str
@@ -45,6 +49,8 @@ class VmSpec:
     network: JSON = field(default_factory=dict)
     hardware: JSON = field(default_factory=dict)
     owner: str = ""
+    cpu_limit_percent: int | None = None
+    memory_limit_percent: int | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,8 @@ class Command:
 
     `params` by kind: stop {"grace_seconds": float, "force": bool}; restart the same;
     snapshot_create {"snapshot_id", "name", "include_memory"}; snapshot_restore {"snapshot_id", "start": bool | None}
-    where None means the power state the snapshot was taken in; snapshot_delete {"snapshot_id"}.
+    where None means the power state the snapshot was taken in; snapshot_delete {"snapshot_id"}; resize all four of
+    {"vcpus", "memory_mb", "cpu_limit_percent", "memory_limit_percent"}, which `vm` has only afterwards.
     """
 
     operation_id: str
@@ -66,7 +73,10 @@ class Command:
 
 @dataclass(frozen=True)
 class Observation:
-    """What a driver sees of one VM."""
+    """What a driver sees of one VM.
+
+    `facts`: "vcpus" and "memory_mb" are what a running VM runs with, which need not be what it is to have.
+    """
 
     vm_id: str
     state: Observed
@@ -92,7 +102,9 @@ class Report:
 
     `generation` grows with every report and inventory of a host; only a newer observation is applied.
     `progress`: {"percent": int | None, "step": str}. `result` by kind: snapshot_create
-    {"size_bytes", "checksum", "include_memory", "vm_status"}.
+    {"size_bytes", "checksum", "include_memory", "vm_status"}; snapshot_delete
+    {"snapshots": the others by id, each with size_bytes and checksum}; resize {"applied": since when, for each of its
+    parameters}.
     """
 
     host: str

@@ -49,9 +49,17 @@ class Kind(StrEnum):
     STOP = "stop"
     RESTART = "restart"
     DELETE = "delete"
+    RESIZE = "resize"
     SNAPSHOT_CREATE = "snapshot_create"
     SNAPSHOT_RESTORE = "snapshot_restore"
     SNAPSHOT_DELETE = "snapshot_delete"
+
+
+class Applied(StrEnum):
+    """Since when a new size of a VM holds."""
+
+    LIVE = "live"
+    AT_NEXT_START = "at_next_start"
 
 
 class OperationState(StrEnum):

@@ -14,6 +14,8 @@ class Vm(Base):
     """What is wanted of a VM beside what was observed of it; its status is computed from both.
 
     `observed_generation` is that of the report last applied. `reserved` says that its size is counted on its host.
+    `vcpus` and `memory_mb` are what it is to have, `running_*` what it runs with where that was reported, and `held_*`
+    what is counted for it on its host (empty: what it is to have, as rows of an older release).
     A name is unique among one owner's VMs that are not deleted.
     """
 
@@ -34,6 +36,12 @@ class Vm(Base):
     vcpus: Mapped[int]
     memory_mb: Mapped[int]
     disk_gb: Mapped[int]
+    cpu_limit_percent: Mapped[int | None]
+    memory_limit_percent: Mapped[int | None]
+    running_vcpus: Mapped[int | None]
+    running_memory_mb: Mapped[int | None]
+    held_vcpus: Mapped[int | None]
+    held_memory_mb: Mapped[int | None]
     network: Mapped[JSON]
     hardware: Mapped[JSON]
     wanted: Mapped[str]
@@ -46,3 +54,13 @@ class Vm(Base):
     started_at: Mapped[datetime | None]
     stopped_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
+
+    @property
+    def current_vcpus(self) -> int:
+        """What it has now: a running VM may wait for its next start to have more, or less."""
+        return self.running_vcpus or self.vcpus
+
+    @property
+    def current_memory_mb(self) -> int:
+        """The same for memory."""
+        return self.running_memory_mb or self.memory_mb

@@ -76,6 +76,35 @@ def reserve(session: Session, request: VmRequest) -> Choice:
     )
 
 
+def take_more(session: Session, vm: Vm, *, vcpus: int, memory_mb: int) -> None:
+    """Count a VM on its host with that size if it is the larger one, at once or not at all: `NoCapacity`.
+
+    A VM holds the larger of what it has and what it is to have until `settle` is called, so that nothing is given away
+    that it may come back to.
+    """
+    if not vm.reserved:
+        return
+    more_vcpus, more_memory = max(0, vcpus - _held_vcpus(vm)), max(0, memory_mb - _held_memory_mb(vm))
+    if not _move(session, vm, more_vcpus, more_memory, within=True):
+        free = session.execute(
+            select(Host.vcpus - Host.reserved_vcpus, Host.memory_mb - Host.reserved_memory_mb).where(
+                Host.name == vm.host_name
+            )
+        ).one()
+        reason = f"{more_vcpus} vCPUs and {more_memory} MB more wanted, {max(0, free[0])} and {max(0, free[1])} left"
+        raise NoCapacity(
+            f"host '{vm.host_name}' of VM '{vm.name}' has no room for it with {vcpus} vCPUs and {memory_mb} MB memory",
+            rejected=[{"host": vm.host_name, "reason": reason}],
+        )
+
+
+def settle(session: Session, vm: Vm) -> None:
+    """Count a VM on its host with what it needs now that nothing is under way: what it has or is to have."""
+    if vm.reserved:
+        vcpus, memory_mb = max(vm.vcpus, vm.current_vcpus), max(vm.memory_mb, vm.current_memory_mb)
+        _move(session, vm, vcpus - _held_vcpus(vm), memory_mb - _held_memory_mb(vm), within=False)
+
+
 def release(session: Session, vm: Vm) -> None:
     """Give back what a VM had reserved, once."""
     if not vm.reserved:
@@ -85,12 +114,41 @@ def release(session: Session, vm: Vm) -> None:
         update(Host)
         .where(Host.name == vm.host_name)
         .values(
-            reserved_vcpus=Host.reserved_vcpus - vm.vcpus,
-            reserved_memory_mb=Host.reserved_memory_mb - vm.memory_mb,
+            reserved_vcpus=Host.reserved_vcpus - _held_vcpus(vm),
+            reserved_memory_mb=Host.reserved_memory_mb - _held_memory_mb(vm),
             reserved_disk_gb=Host.reserved_disk_gb - vm.disk_gb,
         )
         .execution_options(synchronize_session=False)
     )
+
+
+def _move(session: Session, vm: Vm, vcpus: int, memory_mb: int, *, within: bool) -> bool:
+    """Change what is counted for a VM; with `within`, False unless its host has room for what is more."""
+    if not vcpus and not memory_mb:
+        return True
+    conditions = [Host.name == vm.host_name]
+    if within and vcpus > 0:
+        conditions.append(Host.reserved_vcpus + vcpus <= Host.vcpus)
+    if within and memory_mb > 0:
+        conditions.append(Host.reserved_memory_mb + memory_mb <= Host.memory_mb)
+    moved = session.scalar(
+        update(Host)
+        .where(*conditions)
+        .values(reserved_vcpus=Host.reserved_vcpus + vcpus, reserved_memory_mb=Host.reserved_memory_mb + memory_mb)
+        .returning(Host.name)
+        .execution_options(synchronize_session=False)
+    )
+    if moved is not None:
+        vm.held_vcpus, vm.held_memory_mb = _held_vcpus(vm) + vcpus, _held_memory_mb(vm) + memory_mb
+    return moved is not None
+
+
+def _held_vcpus(vm: Vm) -> int:
+    return vm.vcpus if vm.held_vcpus is None else vm.held_vcpus
+
+
+def _held_memory_mb(vm: Vm) -> int:
+    return vm.memory_mb if vm.held_memory_mb is None else vm.held_memory_mb
 
 
 def _take(session: Session, name: str, request: VmRequest) -> bool:

@@ -13,7 +13,7 @@ from core.contract.messages import JSON, Inventory, Observation
 from core.contract.states import LIVE, Observed, Wanted
 from core.models import Host, Operation, Vm
 from core.models.base import now
-from core.services import events, vms
+from core.services import events, hosts, vms
 from core.services.reports import observe
 from core.services.status import status_of
 
@@ -69,10 +69,14 @@ def _reconcile(session: Session, inventory: Inventory) -> set[str]:
     live = select(Operation.vm_id).where(Operation.state.in_(LIVE))
     here = list(session.scalars(select(Vm).where(Vm.host_name == inventory.host, Vm.deleted_at.is_(None))))
     busy = set(session.scalars(live.where(Operation.host_name == inventory.host)))
+    applied = []
     for vm in here:
         observation = seen.get(vm.id) or Observation(vm.id, Observed.ABSENT, reason="its host no longer has it")
         if vm.id not in busy and _differs(vm, observation):
             _apply(session, vm, observation, inventory.generation)
+            applied.append(vm)
+    for vm in applied:  # after them all: a host's row is locked after its VMs'
+        hosts.settle(session, vm)
     return set(seen) - {vm.id for vm in here}
 
 

@@ -21,8 +21,8 @@ ORDERING = Ordering(
     {
         "created_at": Vm.created_at,
         "name": Vm.name,
-        "memory_mb": Vm.memory_mb,
-        "vcpus": Vm.vcpus,
+        "memory_mb": func.coalesce(Vm.running_memory_mb, Vm.memory_mb),
+        "vcpus": func.coalesce(Vm.running_vcpus, Vm.vcpus),
         "os_type": Vm.os_type,
         "status": _STATUS,
     },

@@ -29,6 +29,7 @@ _SECONDS = {
     Kind.STOP: 120,
     Kind.RESTART: 420,
     Kind.DELETE: 3600,
+    Kind.RESIZE: 120,
     Kind.SNAPSHOT_CREATE: 1800,
     Kind.SNAPSHOT_RESTORE: 1800,
     Kind.SNAPSHOT_DELETE: 600,
@@ -115,6 +116,8 @@ def spec_of(vm: Vm) -> VmSpec:
         network=vm.network,
         hardware=vm.hardware,
         owner=vm.owner_id,
+        cpu_limit_percent=vm.cpu_limit_percent,
+        memory_limit_percent=vm.memory_limit_percent,
     )
 
 

@@ -13,7 +13,7 @@ from core.contract.messages import Observation, Report
 from core.contract.states import LIVE, Kind, Observed, OperationState, Wanted
 from core.models import Operation, Snapshot, Vm
 from core.models.base import now
-from core.services import events, hosts, operations, vms
+from core.services import events, hosts, operations, sizes, vms
 from core.services.status import status_of
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,8 @@ def record(session: Session, report: Report) -> None:
         _advance(session, vm, operation, report)
     # While this one was live no other could be; once it was not, another may.
     still_live = operation if operation.state in LIVE else None if live else operations.live_of(session, vm)
+    if still_live is None:
+        hosts.settle(session, vm)
     if vm.deleted_at is None:
         vms.status_changed(session, vm, before, status_of(vm, still_live), operation)
 
@@ -59,8 +61,16 @@ def observe(vm: Vm, seen: Observation, generation: int) -> None:
     was, vm.observed, vm.observed_reason = vm.observed, seen.state, seen.reason
     if seen.started_at is not None:
         vm.started_at = datetime.fromtimestamp(seen.started_at, UTC)
+    runs = seen.state in (Observed.RUNNING, Observed.PAUSED)
+    vm.running_vcpus = _number(seen, "vcpus") or vm.running_vcpus if runs else None
+    vm.running_memory_mb = _number(seen, "memory_mb") or vm.running_memory_mb if runs else None
     if was in (Observed.RUNNING, Observed.PAUSED) and seen.state in (Observed.STOPPED, Observed.CRASHED):
         vm.stopped_at = now()
+
+
+def _number(seen: Observation, name: str) -> int | None:
+    value = seen.facts.get(name)
+    return value if type(value) is int and value > 0 else None
 
 
 def _advance(session: Session, vm: Vm, operation: Operation, report: Report) -> None:
@@ -93,10 +103,21 @@ def _succeeded(session: Session, vm: Vm, operation: Operation, report: Report) -
                 snapshot.checksum = report.result.get("checksum", "")
                 snapshot.include_memory = bool(report.result.get("include_memory", snapshot.include_memory))
                 snapshot.ready_at = now()
+        case Kind.RESIZE:
+            sizes.resized(vm, operation)
         case Kind.SNAPSHOT_DELETE:
             session.execute(delete(Snapshot).where(Snapshot.id == operation.params["snapshot_id"]))
+            _stored_otherwise(session, vm, report)
         case _:
             pass
+
+
+def _stored_otherwise(session: Session, vm: Vm, report: Report) -> None:
+    """A delete may change how much the VM's other snapshots take."""
+    others = report.result.get("snapshots", {})
+    for snapshot in session.scalars(select(Snapshot).where(Snapshot.vm_id == vm.id, Snapshot.id.in_(others))):
+        snapshot.size_bytes = others[snapshot.id]["size_bytes"]
+        snapshot.checksum = others[snapshot.id]["checksum"]
 
 
 def _deleted(session: Session, vm: Vm, operation: Operation) -> None:

@@ -12,7 +12,7 @@ from core.contract.errors import Conflict, Invalid, NotFound
 from core.contract.states import Kind, Observed, Wanted
 from core.database import violates
 from core.models import Operation, Snapshot, Vm
-from core.services import operations, rules, vms
+from core.services import hosts, operations, rules, vms
 from core.services.context import Actor
 from core.services.paging import Ordering, Slice, sliced
 from core.services.status import status_of
@@ -63,8 +63,8 @@ def create(session: Session, actor: Actor, ref: str, *, name: str, description: 
         description=description,
         include_memory=with_memory,
         vm_status=status_of(vm, None),
-        vcpus=vm.vcpus,
-        memory_mb=vm.memory_mb,
+        vcpus=vm.current_vcpus,
+        memory_mb=vm.current_memory_mb,
     )
     taken = Conflict(f"snapshot '{name}' of VM '{vm.name}' already exists")
     session.add(snapshot)
@@ -79,11 +79,16 @@ def create(session: Session, actor: Actor, ref: str, *, name: str, description: 
 
 
 def restore(session: Session, actor: Actor, ref: str, snapshot_ref: str, *, start: bool | None = None) -> Operation:
-    """Bring the VM back to it, running or not as `start` says; None: as it was then."""
+    """Bring the VM back to it, running or not as `start` says; None: as it was then.
+
+    With memory the machine of then goes on, with its size, for which its host must have room: `NoCapacity`.
+    """
     vm, host = vms.to_change(session, actor, ref)
     rules.must_support(vm, host, "snapshots")
     snapshot = get(session, vm, snapshot_ref)
     runs = snapshot.vm_status == "running" if start is None else start
+    if snapshot.include_memory and start is not False:
+        hosts.take_more(session, vm, vcpus=snapshot.vcpus, memory_mb=snapshot.memory_mb)
     params = {"snapshot_id": snapshot.id, "start": start, "previous_state": str(vm.observed)}
     wanted = Wanted.RUNNING if runs else Wanted.STOPPED
     return vms.begin(session, actor, vm, Kind.SNAPSHOT_RESTORE, params, wanted=wanted)

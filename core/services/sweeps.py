@@ -13,7 +13,7 @@ from core.contract.messages import Failure, Heartbeat, decode
 from core.contract.states import LIVE, OperationState
 from core.models import Host, Operation, Vm
 from core.models.base import now
-from core.services import events, operations, reports, vms
+from core.services import events, hosts, operations, reports, vms
 from core.services.context import dispatch_of
 from core.services.status import status_of
 
@@ -92,5 +92,6 @@ def _expire(session: Session, vm: Vm, operation: Operation) -> None:
     operations.settle(operation, OperationState.FAILED, failure=failure)
     session.flush()
     reports.not_succeeded(session, vm, operation)
+    hosts.settle(session, vm)
     operations.tell(session, vm, operation)
     vms.status_changed(session, vm, before, status_of(vm, None), operation)

@@ -90,6 +90,8 @@ def create(session: Session, actor: Actor, request: VmRequest) -> Operation:
         hardware=request.hardware,
         wanted=Wanted.STOPPED,
         reserved=True,
+        held_vcpus=request.vcpus,
+        held_memory_mb=request.memory_mb,
     )
     session.add(vm)
     try:

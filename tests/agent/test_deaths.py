@@ -41,13 +41,14 @@ def test_killed_during_the_driver_call_with_nothing_left_in_redis(host: Host) ->
     assert host.effects(vm, "create") == 1
 
 
-@pytest.mark.parametrize("verb", ["create", "start", "delete", "snapshot_create", "snapshot_restore"])
+@pytest.mark.parametrize("verb", ["create", "start", "delete", "snapshot_create", "snapshot_restore", "resize"])
 def test_killed_after_the_driver_call_and_before_its_report(host: Host, verb: str) -> None:
     host.start()
     vm = host.vm(fake={"linger": {verb: 2.0}})
     for before in () if verb == "create" else (Kind.CREATE, Kind.START, Kind.SNAPSHOT_CREATE)[: _needs(verb)]:
         host.do(before, vm, snapshot_id="s1")
-    operation = host.send(host.command(Kind(verb), vm, snapshot_id="s1"))
+    size: dict[str, Any] = {"vcpus": 2, "memory_mb": 512, "cpu_limit_percent": None, "memory_limit_percent": 50}
+    operation = host.send(host.command(Kind(verb), vm, snapshot_id="s1", **size))
     until(lambda: host.effects(vm, verb))
     host.kill()
     host.start()
@@ -56,7 +57,7 @@ def test_killed_after_the_driver_call_and_before_its_report(host: Host, verb: st
 
 
 def _needs(verb: str) -> int:
-    return {"start": 1, "delete": 2, "snapshot_create": 2, "snapshot_restore": 3}[verb]
+    return {"start": 1, "delete": 2, "snapshot_create": 2, "snapshot_restore": 3, "resize": 2}[verb]
 
 
 @pytest.mark.parametrize("moment", ["stop", "start"])

@@ -14,7 +14,14 @@ def test_it_says_what_the_host_is_and_has(host: Host) -> None:
     told = until(lambda: (each := host.inventory()) and each.drivers[0].healthy and each)
     assert (told.vcpus, told.memory_mb, told.disk_gb) == (6, 4096, 50)
     assert told.drivers[0].name == "fake"
-    assert set(told.drivers[0].capabilities) == {"snapshots", "snapshots_with_memory", "guest", "pause", "metrics"}
+    assert set(told.drivers[0].capabilities) == {
+        "snapshots",
+        "snapshots_with_memory",
+        "guest",
+        "pause",
+        "metrics",
+        "resizing",
+    }
     assert told.vms == []
 
 

@@ -55,6 +55,12 @@ EXECUTION: Fields = {
 SNAPSHOT: Fields = {"name": (NAMES, True), "description": (TEXTS, False), "include_memory": (FLAGS, False)}
 VBOX_SNAPSHOT: Fields = {"name": (NAMES, True), "description": (TEXTS, False), "include_ram": (FLAGS, False)}
 START: Fields = {"headless": (FLAGS, False), "gui": (FLAGS, False)}
+SIZE: Fields = {
+    "vcpus": ([*NUMBERS, 17], False),
+    "memory_mb": ([*NUMBERS, 127, 65537], False),
+    "cpu_limit_percent": ([*NUMBERS, 101], False),
+    "memory_limit_percent": ([*NUMBERS, 101], False),
+}
 RESTORE: Fields = {"start_vm": (FLAGS, False)}
 KEY: Fields = {
     "name": (["", *TEXTS], True),
@@ -68,7 +74,7 @@ REGISTRATION: Fields = {
 }
 LOGIN: Fields = {"username": (TEXTS, True), "password": (TEXTS, True)}
 
-# Dialect, path, a good body, its fields with what is wrong for each and whether it is required.
+# Dialect, path (and method if not POST), a good body, its fields, what is wrong for each and whether it is required.
 BODIES: list[tuple[str, str, dict[str, Any], Fields]] = [
     ("microvm", "/vms", {"name": "bad-input"}, VM),
     ("vboxmcp", "/vms", VBOX_VM, VBOX),
@@ -81,6 +87,9 @@ BODIES: list[tuple[str, str, dict[str, Any], Fields]] = [
     ("microvm", "/vms/{vm}/snapshots", {"name": "s"}, SNAPSHOT),
     ("vboxmcp", "/vms/{vm}/snapshots", {"name": "s"}, VBOX_SNAPSHOT),
     ("vboxmcp", "/vms/{vm}/snapshots/s/restore", {}, RESTORE),
+    ("microvm", "/vms/{vm}/snapshots/s/restore", {}, RESTORE),
+    ("microvm", "PUT /vms/{vm}/resources", {"vcpus": 1}, SIZE),
+    ("vboxmcp", "PUT /vms/{vm}/resources", {"vcpus": 1}, SIZE),
     ("microvm", "/keys", {"name": "k"}, KEY),
     ("vboxmcp", "/keys", {"name": "k"}, KEY),
     ("microvm", "/auth/register", {"username": "bad-input", "password": "12345678"}, REGISTRATION),
@@ -126,7 +135,11 @@ def test_each_wrong_field_is_refused_and_named(
 ) -> None:
     for field, value, body in _wrong(good, fields):
         text = json.dumps(body)
-        answer = world.post(path.format(vm=vm), caller.headers(dialect), data=text, content_type="application/json")
+        method, _, place = path.rpartition(" ")
+        headers = caller.headers(dialect)
+        answer = world.request(
+            method or "POST", place.format(vm=vm), headers, data=text, content_type="application/json"
+        )
         assert problem(answer) in REFUSED[dialect], (field, str(value)[:50], answer.text[:300])
         if answer.status_code == 422:
             named = [detail["field"] for detail in answer.json["details"]]

@@ -68,6 +68,15 @@ def test_a_life_in_microvm(client: Client) -> None:
     assert call("POST", "/vms/life/snapshots", {"name": "s1"})[0] == 409
     (listed,) = call("GET", "/vms/life/snapshots")[1]["snapshots"]
     assert listed["metadata"] == {"vm_status": "running", "vcpus": 1, "memory_mb": 512}
+    status, sized = call("PUT", "/vms/life/resources", {"vcpus": 2, "memory_mb": 1024, "cpu_limit_percent": 80})
+    assert (status, sized["message"], sized["vm_name"]) == (200, "Resources updated successfully", "life")
+    new = {"vcpus": 2, "memory_mb": 1024, "cpu_limit_percent": 80, "memory_limit_percent": None}
+    assert sized["new_resources"] == new
+    assert sized["applied"] == {name: "at_next_start" if name == "memory_mb" else "live" for name in new}
+    shown = call("GET", "/vms/life")[1]
+    assert (shown["vcpus"], shown["memory_mb"], shown["at_next_start"]) == (2, 512, new)
+    assert call("PUT", "/vms/life/resources", {"vcpus": 1})[1]["applied"]["vcpus"] == "at_next_start"
+    assert call("PUT", "/vms/life/resources", {})[0] == 422
     assert call("POST", "/vms/life/restart")[1]["message"] == "VM restarted successfully"
     status, stopped = call("POST", "/vms/life/stop", {"force": False, "timeout_seconds": 5})
     assert (status, stopped["message"], stopped["status"]) == (200, "VM stopped successfully", "stopped")
@@ -97,6 +106,9 @@ def test_a_life_in_vboxmcp(client: Client) -> None:
     assert (waited.status_code, waited.json()["data"]["state"]) == (200, "succeeded")
     shown = call("GET", f"/vms/{made['id']}")
     assert (shown["state"], shown["name"]) == ("running", "box")
+    sized = call("PUT", "/vms/box/resources", {"vcpus": 2})
+    assert (sized["new_resources"]["vcpus"], sized["applied"]["vcpus"]) == (2, "live")
+    assert call("GET", "/vms/box")["cpus"] == 2
     taken = call("POST", "/vms/box/snapshots", {"name": "pre-update", "description": "d", "include_ram": False})
     assert (taken["name"], taken["online"]) == ("pre-update", False)
     restored = call("POST", f"/vms/box/snapshots/{taken['snapshot_id']}/restore", {"start_vm": True})
@@ -106,6 +118,7 @@ def test_a_life_in_vboxmcp(client: Client) -> None:
         "previous_state": "running",
         "message": "Snapshot restored successfully",
     }
+    assert call("GET", "/vms/box/snapshots")[0]["size_bytes"] == taken["size_bytes"] > 0
     stopped = call("POST", "/vms/box/stop", Prefer="wait=10")
     assert (stopped["state"], stopped["message"]) == ("poweroff", "VM stopped successfully")
     deleted = call("DELETE", "/vms/box", Prefer="wait=10")

@@ -87,7 +87,7 @@ class World:
             "healthy": True,
             "version": "1",
             "acceleration": "none",
-            "capabilities": ["guest", "metrics", "snapshots", "snapshots_with_memory"],
+            "capabilities": ["guest", "metrics", "snapshots", "snapshots_with_memory", "resizing"],
             "problem": "",
         }
         values = {

@@ -10,7 +10,18 @@ from typing import Protocol
 
 import pytest
 
-from agent.drivers.base import Adapters, Disks, Driver, ExecRequest, ExecResult, Guest, Metrics, Place, Snapshots
+from agent.drivers.base import (
+    Adapters,
+    Disks,
+    Driver,
+    ExecRequest,
+    ExecResult,
+    Guest,
+    Metrics,
+    Place,
+    Resizing,
+    Snapshots,
+)
 from agent.drivers.registry import CLASSES
 from agent.drivers.virtualbox.power import missing_kernel_driver
 from core import settings
@@ -21,7 +32,7 @@ IMAGE = "linux-default"
 DRIVERS = ("fake", "qemu", "virtualbox")
 
 
-class EveryVerb(Driver, Snapshots, Disks, Adapters, Guest, Metrics, Protocol):
+class EveryVerb(Driver, Snapshots, Disks, Adapters, Resizing, Guest, Metrics, Protocol):
     """All there is; a test asks the bench for what not every driver has."""
 
 

@@ -25,7 +25,7 @@ def without_snapshots(bench: Bench, shared: VmSpec) -> Iterator[None]:
     yield
     driver = bench.new_driver()
     for snapshot_id in driver.snapshot_ids(shared.id):
-        driver.snapshot_delete(shared, snapshot_id, bench.quick)
+        driver.snapshot_delete(shared, snapshot_id, silent, bench.quick)
 
 
 def test_a_snapshot_with_memory_goes_on_where_it_was(bench: Bench, driver: EveryVerb, running: VmSpec) -> None:
@@ -56,12 +56,12 @@ def test_of_a_chain_any_can_be_restored_and_deleted_in_any_order(
     for name in ("one", "two", "three"):
         write(bench, running, name)
         driver.snapshot_create(running, name, False, silent, bench.quick)
-    driver.snapshot_delete(running, "two", bench.quick)
-    driver.snapshot_delete(running, "two", bench.quick)
+    driver.snapshot_delete(running, "two", silent, bench.quick)
+    driver.snapshot_delete(running, "two", silent, bench.quick)
     assert driver.snapshot_ids(running.id) == ["one", "three"]
     assert driver.snapshot_restore(running, "one", True, silent, bench.quick).state is Observed.RUNNING
     holds(bench, running, "one")
-    driver.snapshot_delete(running, "one", bench.quick)
+    driver.snapshot_delete(running, "one", silent, bench.quick)
     assert driver.snapshot_restore(running, "three", True, silent, bench.quick).state is Observed.RUNNING
     holds(bench, running, "three")
 
@@ -71,14 +71,14 @@ def test_of_a_chain_of_a_vm_that_is_off_too(bench: Bench, driver: EveryVerb, vm:
         taken = driver.snapshot_create(vm, name, True, silent, bench.quick)
         assert not taken.include_memory
         assert bench.new_driver().snapshot_create(vm, name, True, silent, bench.quick) == taken
-    driver.snapshot_delete(vm, "two", bench.quick)
-    driver.snapshot_delete(vm, "two", bench.quick)
+    driver.snapshot_delete(vm, "two", silent, bench.quick)
+    driver.snapshot_delete(vm, "two", silent, bench.quick)
     assert driver.snapshot_restore(vm, "one", False, silent, bench.quick).state is Observed.STOPPED
-    driver.snapshot_delete(vm, "one", bench.quick)
+    driver.snapshot_delete(vm, "one", silent, bench.quick)
     assert driver.snapshot_ids(vm.id) == ["three"]
     assert driver.snapshot_restore(vm, "three", None, silent, bench.quick).facts["restores"] == 2
     driver.snapshot_create(vm, "one", False, silent, bench.quick)
-    driver.snapshot_delete(vm, "three", bench.quick)
+    driver.snapshot_delete(vm, "three", silent, bench.quick)
     assert driver.snapshot_ids(vm.id) == ["one"]
     with pytest.raises(DriverFailure) as failure:
         driver.snapshot_restore(vm, "three", None, silent, bench.quick)

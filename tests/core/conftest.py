@@ -73,7 +73,7 @@ def make_user(transaction: Transaction, name: str, role: str = "user") -> Actor:
 
 
 def inventory(name: str, vms: list[Observation] | None = None) -> Inventory:
-    capabilities = ["snapshots", "snapshots_with_memory", "guest", "pause", "metrics"]
+    capabilities = ["snapshots", "snapshots_with_memory", "guest", "pause", "metrics", "resizing"]
     return Inventory(
         host=name,
         boot_id="boot",

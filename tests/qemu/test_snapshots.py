@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -33,7 +34,7 @@ def without_snapshots(driver: QemuDriver, shared: VmSpec) -> Iterator[None]:
     """Each test begins with none."""
     yield
     for snapshot_id in driver.snapshot_ids(shared.id):
-        driver.snapshot_delete(shared, snapshot_id, LONG)
+        driver.snapshot_delete(shared, snapshot_id, silent, LONG)
 
 
 def test_memory_is_back_and_the_clock_is_right(driver: QemuDriver, running: VmSpec, run: Run) -> None:
@@ -74,10 +75,10 @@ def test_layers_go_with_the_last_that_needs_them(driver: QemuDriver, place: Plac
     assert len(list(layers.iterdir())) == 4
     driver.snapshot_restore(vm, "one", False, silent, LONG)
     assert len(list(layers.iterdir())) == 4  # one's, two's and three's, and the new top
-    driver.snapshot_delete(vm, "three", LONG)
-    driver.snapshot_delete(vm, "one", LONG)
+    driver.snapshot_delete(vm, "three", silent, LONG)
+    driver.snapshot_delete(vm, "one", silent, LONG)
     assert len(list(layers.iterdir())) == 3  # two's rests on one's, and so does the top
-    driver.snapshot_delete(vm, "two", LONG)
+    driver.snapshot_delete(vm, "two", silent, LONG)
     assert len(list(layers.iterdir())) == 2
 
 
@@ -172,3 +173,22 @@ def flip(file: Path, at: int = 500) -> None:
         byte = opened.read(1)
         opened.seek(at)
         opened.write(bytes([byte[0] ^ 0xFF]))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes a small file system, which only root may")
+def test_no_space_for_the_memory_leaves_the_guest_running_and_nothing_behind(
+    driver: QemuDriver, place: Place, running: VmSpec, run: Run
+) -> None:
+    home = place.vms / running.id / "snapshots"
+    home.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "small", str(home)], check=True, timeout=LONG)
+    try:
+        with pytest.raises(DriverFailure, match="no space is left") as failure:
+            driver.snapshot_create(running, "one", True, silent, LONG)
+        assert list(home.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(home)], check=True, timeout=LONG)
+    assert failure.value.code == "insufficient_resources"
+    assert driver.observe(running.id).state is Observed.RUNNING
+    assert run("echo on >/root/on && cat /root/on").stdout == b"on\n"
+    assert driver.snapshot_create(running, "one", True, silent, LONG).include_memory

@@ -6,7 +6,17 @@ import shutil
 import time
 from dataclasses import replace
 
-from agent.drivers.base import Console, ExecRequest, ExecResult, Measured, Place, Progress, Sample, SnapshotTaken
+from agent.drivers.base import (
+    Console,
+    ExecRequest,
+    ExecResult,
+    Measured,
+    Place,
+    Progress,
+    Resized,
+    Sample,
+    SnapshotTaken,
+)
 from agent.drivers.fake import measuring, snapshots, state
 from agent.drivers.fake.behaviour import Behaviour, behaviour, misbehave, silent
 from agent.drivers.fake.guest import Shell
@@ -14,14 +24,14 @@ from agent.drivers.fake.listing import Listing
 from agent.drivers.fake.state import State
 from core.contract.errors import DriverFailure
 from core.contract.messages import DriverHealth, Observation, VmSpec
-from core.contract.states import Observed
+from core.contract.states import Applied, Observed
 
 
 class FakeDriver:
-    """Driver, Snapshots, Guest and Metrics over files."""
+    """Driver, Snapshots, Guest, Resizing and Metrics over files."""
 
     name = "fake"
-    capabilities = frozenset({"snapshots", "snapshots_with_memory", "guest", "pause", "metrics"})
+    capabilities = frozenset({"snapshots", "snapshots_with_memory", "guest", "pause", "metrics", "resizing"})
 
     def __init__(self, place: Place) -> None:
         self._vms = place.vms
@@ -45,7 +55,8 @@ class FakeDriver:
             told = self._misbehave(vm, "start", progress, timeout)
             now = time.time()
             crash_at = None if told.crash_after_seconds is None else now + told.crash_after_seconds
-            self._change(vm, "start", replace(self._state(vm), power="running", started_at=now, crash_at=crash_at))
+            now_on = replace(self._state(vm), power="running", started_at=now, crash_at=crash_at)
+            self._change(vm, "start", replace(now_on, vcpus=vm.vcpus, memory_mb=vm.memory_mb))
         return self.observe(vm.id)
 
     def stop(self, vm: VmSpec, grace_seconds: float, progress: Progress, timeout: float) -> Observation:
@@ -107,25 +118,47 @@ class FakeDriver:
         self, vm: VmSpec, snapshot_id: str, start: bool | None, progress: Progress, timeout: float
     ) -> Observation:
         """Puts files and power back, and counts it in the same write."""
-        saved = snapshots.read(self._vms, vm.id, snapshot_id)
+        saved, with_memory = snapshots.read(self._vms, vm.id, snapshot_id)
         self._misbehave(vm, "snapshot_restore", progress, timeout)
         power = saved.power if start is None else "running" if start else "stopped"
         now = time.time() if power != "stopped" else None
         restores = self._state(vm).restores + 1
-        self._change(vm, "snapshot_restore", replace(saved, power=power, started_at=now, restores=restores))
+        back = replace(saved, power=power, started_at=now, restores=restores)
+        if not with_memory or start is False:
+            back = replace(back, vcpus=vm.vcpus, memory_mb=vm.memory_mb)
+        self._change(vm, "snapshot_restore", back)
         return self.observe(vm.id)
 
-    def snapshot_delete(self, vm: VmSpec, snapshot_id: str, timeout: float) -> None:
+    def snapshot_delete(
+        self, vm: VmSpec, snapshot_id: str, progress: Progress, timeout: float
+    ) -> dict[str, SnapshotTaken]:
         """Removes it, unless it is gone."""
         if snapshots.taken(self._vms, vm.id, snapshot_id) is not None:
-            self._misbehave(vm, "snapshot_delete", silent, timeout)
+            self._misbehave(vm, "snapshot_delete", progress, timeout)
             snapshots.remove(self._vms, vm.id, snapshot_id)
             state.count_effect(self._vms, vm.id, "snapshot_delete")
             self._linger(vm, "snapshot_delete")
+        others = {each: snapshots.taken(self._vms, vm.id, each) for each in snapshots.ids(self._vms, vm.id)}
+        return {name: taken for name, taken in others.items() if taken is not None}
 
     def snapshot_ids(self, vm_id: str) -> list[str]:
         """Those of one VM."""
         return snapshots.ids(self._vms, vm_id)
+
+    def resize(self, vm: VmSpec, progress: Progress, timeout: float) -> Resized:
+        """A running VM takes more vCPUs and other limits at once, the rest when it starts."""
+        before = self._state(vm)
+        runs = self.observe(vm.id).state is Observed.RUNNING
+        self._misbehave(vm, "resize", progress, timeout)
+        if runs and vm.vcpus > before.vcpus:
+            self._change(vm, "resize", replace(self._state(vm), vcpus=vm.vcpus))
+        has = self._state(vm)
+        return Resized(
+            vcpus=_applied(runs and has.vcpus == vm.vcpus),
+            memory_mb=_applied(runs and has.memory_mb == vm.memory_mb),
+            cpu_limit_percent=_applied(runs),
+            memory_limit_percent=_applied(runs),
+        )
 
     def execute(self, vm: VmSpec, request: ExecRequest) -> ExecResult:
         """Interprets the command; nothing of it reaches the host."""
@@ -181,3 +214,7 @@ class FakeDriver:
 
     def _linger(self, vm: VmSpec, verb: str) -> None:
         time.sleep(behaviour(self._vms, vm).linger.get(verb, 0.0))
+
+
+def _applied(holds: bool) -> Applied:
+    return Applied.LIVE if holds else Applied.AT_NEXT_START

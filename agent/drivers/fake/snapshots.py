@@ -31,14 +31,14 @@ def taken(vms: Path, vm_id: str, snapshot_id: str) -> SnapshotTaken | None:
     return None if record is None else _as_taken(record)
 
 
-def read(vms: Path, vm_id: str, snapshot_id: str) -> State:
-    """The state in a snapshot; `DriverFailure` when it is missing or broken."""
+def read(vms: Path, vm_id: str, snapshot_id: str) -> tuple[State, bool]:
+    """The state in a snapshot, and whether it is with memory; `DriverFailure` when it is missing or broken."""
     record = _record(vms, vm_id, snapshot_id)
     if record is None:
         raise DriverFailure(f"snapshot '{snapshot_id}' is not on this host", code="snapshot_not_found")
     if _checksum(record["content"]) != record["checksum"]:
         raise DriverFailure(f"snapshot '{snapshot_id}' is damaged", code="snapshot_damaged")
-    return build(State, json.loads(record["content"]))
+    return build(State, json.loads(record["content"])), bool(record["include_memory"])
 
 
 def remove(vms: Path, vm_id: str, snapshot_id: str) -> None:

@@ -20,23 +20,29 @@ CONSOLE = "console.log"
 
 @dataclass(frozen=True)
 class State:
-    """One VM. `power` is stopped, running or paused; from `crash_at` on a running one has crashed."""
+    """One VM. `power` is stopped, running or paused; from `crash_at` on a running one has crashed.
+
+    `vcpus` and `memory_mb` are what it runs with, or ran with last.
+    """
 
     power: str
     started_at: float | None = None
     crash_at: float | None = None
     restores: int = 0
+    vcpus: int = 0
+    memory_mb: int = 0
     files: dict[str, str] = field(default_factory=dict)
 
     def observation(self, vm_id: str) -> Observation:
         """As `observe` tells it."""
         crashed = self.power == "running" and self.crash_at is not None and time.time() >= self.crash_at
+        size = {} if self.power == "stopped" or crashed else {"vcpus": self.vcpus, "memory_mb": self.memory_mb}
         return Observation(
             vm_id,
             Observed.CRASHED if crashed else Observed(self.power),
             started_at=None if crashed else self.started_at,
             reason="the fake VM was told to crash" if crashed else None,
-            facts={"restores": self.restores},
+            facts={"restores": self.restores, **size},
         )
 
 

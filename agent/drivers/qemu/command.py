@@ -16,6 +16,7 @@ from core.contract.messages import VmSpec
 PROGRAM = "qemu-system-x86_64"
 CONSOLE_SOCKET, CONSOLE_LOG = "console.sock", "console.log"
 MAC_ADDRESS = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
+MAX_VCPUS = 16
 ACCELERATORS = {"kvm": "kvm", "tcg": "tcg,thread=multi"}
 
 
@@ -25,7 +26,7 @@ def machine_of(vm: VmSpec, acceleration: str, version: str) -> Machine:
     if not MAC_ADDRESS.fullmatch(mac):
         raise DriverFailure(f"'{mac}' is not a MAC address like 52:54:00:12:34:56", code="invalid_request")
     release = ".".join(version.split(".")[:2])
-    return Machine(f"pc-q35-{release}", acceleration, vm.vcpus, vm.memory_mb, mac)
+    return Machine(f"pc-q35-{release}", acceleration, vm.vcpus, vm.memory_mb, mac, max(vm.vcpus, MAX_VCPUS), vm.vcpus)
 
 
 def command(vm_id: str, state: State, machine: Machine, *, incoming: bool) -> list[str]:
@@ -38,8 +39,8 @@ def command(vm_id: str, state: State, machine: Machine, *, incoming: bool) -> li
         *["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
         *["-pidfile", daemon.PID_FILE],
         *["-machine", machine.type, "-accel", ACCELERATORS[machine.acceleration], "-cpu", "max"],
-        *["-smp", str(machine.vcpus), "-m", str(machine.memory_mb)],
-        *_disk(state.disk),
+        *["-smp", _processors(machine), "-m", str(machine.memory_mb)],
+        *_disk(state.disk, machine),
         *_boot(state.image),
         *["-netdev", "user,id=net0", "-device", f"virtio-net-pci,netdev=net0,mac={machine.mac_address},romfile="],
         *["-device", "virtio-rng-pci"],
@@ -63,10 +64,16 @@ def layer_of(node: str) -> str:
     return f"{node.removeprefix('layer-')}.qcow2"
 
 
-def _disk(layer: str) -> list[str]:
+def _processors(machine: Machine) -> str:
+    return f"{machine.vcpus},maxcpus={machine.max_vcpus}" if machine.max_vcpus else str(machine.vcpus)
+
+
+def _disk(layer: str, machine: Machine) -> list[str]:
     file = {"driver": "file", "filename": f"layers/{layer}"}
     node = {"driver": "qcow2", "node-name": node_of(layer), "discard": "unmap", "file": file}
-    return ["-blockdev", json.dumps(node), "-device", f"virtio-blk-pci,id=disk0,drive={node_of(layer)},bootindex=1"]
+    queues = f",num-queues={machine.disk_queues}" if machine.disk_queues else ""
+    device = f"virtio-blk-pci,id=disk0,drive={node_of(layer)},bootindex=1{queues}"
+    return ["-blockdev", json.dumps(node), "-device", device]
 
 
 def _boot(image: Manifest | None) -> list[str]:

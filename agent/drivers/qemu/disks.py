@@ -50,6 +50,16 @@ def chain(folder: Folder, top: str) -> list[str]:
     return names
 
 
+def below(folder: Folder, layer: str) -> str | None:
+    """What a layer is over, by the name in its file."""
+    return _read(folder.layers / layer).below
+
+
+def format_of(name: str, image: Manifest | None) -> str:
+    """The format of a layer, or of the image's disk, by such a name."""
+    return image.format if image is not None and name.startswith(IMAGE_FOLDER) else "qcow2"
+
+
 def remove_unused(folder: Folder, state: State, tops: list[str]) -> None:
     """Removes the layers that neither the VM's disk nor any of `tops` rests on; none if that can't be told for sure."""
     try:

@@ -7,8 +7,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agent import process
-from agent.drivers.base import Console, ExecRequest, ExecResult, Measured, Place, Progress, Sample, SnapshotTaken
+from agent import cgroups, process
+from agent.drivers.base import (
+    Console,
+    ExecRequest,
+    ExecResult,
+    Measured,
+    Place,
+    Progress,
+    Resized,
+    Sample,
+    SnapshotTaken,
+)
 from agent.drivers.durable import sync_folder
 from agent.drivers.images import find
 from agent.drivers.limits import countdown, only_driver_failures
@@ -20,9 +30,11 @@ from agent.drivers.qemu import (
     images,
     launch,
     measuring,
+    merging,
     power,
     records,
     restores,
+    sizes,
     snapshots,
 )
 from agent.drivers.qemu.folder import STATE, Folder, State, locked
@@ -33,12 +45,12 @@ from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import DriverHealth, Observation, VmSpec
 from core.contract.states import Observed
 
-CAPABILITIES = frozenset({"snapshots", "snapshots_with_memory", "guest", "pause", "metrics"})
+CAPABILITIES = frozenset({"snapshots", "snapshots_with_memory", "guest", "pause", "metrics", "resizing"})
 INSTALL = "apt-get install qemu-system-x86 qemu-utils"
 
 
 class QemuDriver:
-    """Driver, Snapshots, Guest and Metrics over QEMU processes."""
+    """Driver, Snapshots, Guest, Resizing and Metrics over QEMU processes."""
 
     name = "qemu"
     capabilities = CAPABILITIES
@@ -50,12 +62,12 @@ class QemuDriver:
         """QEMU's version and what really accelerates it."""
         try:
             process.run(["qemu-img", "--version"], 10.0)
-            chosen, version = self._host()
+            host = self._host()
         except process.MissingProgram as error:
             return DriverHealth(self.name, False, problem=f"{error.message}: {INSTALL}")
         except (DriverFailure, OSError) as error:
             return DriverHealth(self.name, False, problem=f"QEMU does not run: {error}")
-        return DriverHealth(self.name, True, version, chosen, sorted(self.capabilities))
+        return DriverHealth(self.name, True, host.version, host.acceleration, sorted(self.capabilities))
 
     @only_driver_failures
     def create(self, vm: VmSpec, progress: Progress, timeout: float) -> Observation:
@@ -113,6 +125,7 @@ class QemuDriver:
             shutil.rmtree(folder.path, ignore_errors=True)
             if folder.path.exists():
                 raise DriverFailure(f"{folder.path} could not be removed")
+            cgroups.remove(self._place.cgroup, vm.id)
             images.tidy(self._place.vms)
         return Observation(vm.id, Observed.ABSENT)
 
@@ -143,6 +156,7 @@ class QemuDriver:
         left = countdown(timeout)
         with self._busy(vm.id, timeout) as (folder, lock):
             snapshots.settle(folder)
+            merging.recover(folder)
             found = records.read(folder, snapshot_id)
             if found is None:
                 progress("taking the snapshot", None)
@@ -159,7 +173,8 @@ class QemuDriver:
         with self._busy(vm.id, timeout) as (folder, lock):
             host = self._host()
             folder.state()
-            snapshot = restores.check(folder, snapshot_id, None if start is False else host[0], progress)
+            merging.recover(folder)
+            snapshot = restores.check(folder, snapshot_id, None if start is False else host.acceleration, progress)
             running = snapshot.power != snapshots.STOPPED if start is None else start
             state = restores.put_back(folder, snapshot, running=running, lock=lock)
             if running:
@@ -170,19 +185,33 @@ class QemuDriver:
             return observe(folder)
 
     @only_driver_failures
-    def snapshot_delete(self, vm: VmSpec, snapshot_id: str, timeout: float) -> None:
-        """Removes its record, its memory, and the layers that only it needed."""
-        with self._busy(vm.id, timeout) as (folder, _):
+    def snapshot_delete(
+        self, vm: VmSpec, snapshot_id: str, progress: Progress, timeout: float
+    ) -> dict[str, SnapshotTaken]:
+        """Removes its record, its memory, and the layers that only it needed; then merges layers if they are many."""
+        left = countdown(timeout)
+        with self._busy(vm.id, timeout) as (folder, lock):
+            merging.recover(folder)
             state = folder.read()
             if state is not None:
                 if state.resume == snapshot_id:
                     state = folder.change(resume=None)
                 records.remove(folder, state, snapshot_id)
+                merging.merge(folder, state, progress, left, lock)
+            return records.all_taken(folder)
 
     @only_driver_failures
     def snapshot_ids(self, vm_id: str) -> list[str]:
         """The finished ones."""
         return records.ids(self._folder(vm_id))
+
+    @only_driver_failures
+    def resize(self, vm: VmSpec, progress: Progress, timeout: float) -> Resized:
+        """More vCPUs and all limits at once, the rest at the next start."""
+        left = countdown(timeout)
+        with self._busy(vm.id, timeout) as (folder, _):
+            snapshots.settle(folder)
+            return sizes.resize(folder, vm, self._place.cgroup, progress, left)
 
     @only_driver_failures
     def execute(self, vm: VmSpec, request: ExecRequest) -> ExecResult:
@@ -221,9 +250,9 @@ class QemuDriver:
                 )
             return seen
 
-    def _host(self) -> tuple[str, str]:
+    def _host(self) -> power.Host:
         version = acceleration.version()
-        return acceleration.choose(self._place.images, version), version
+        return power.Host(acceleration.choose(self._place.images, version), version, self._place.cgroup)
 
     def _folders(self) -> list[Folder]:
         return [Folder(path) for path in sorted(self._place.vms.glob("[!.]*")) if path.is_dir()]

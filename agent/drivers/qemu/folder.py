@@ -22,13 +22,19 @@ STATE = "vm.json"
 
 @dataclass(frozen=True)
 class Machine:
-    """What a guest sees of its machine; a memory snapshot fits only the one it was taken on."""
+    """What a guest sees of its machine; a memory snapshot fits only the one it was taken on.
+
+    `max_vcpus`: so many it can have while it runs. `disk_queues`: fixed when it boots, whatever is plugged in later.
+    Both are 0 in snapshots of an older release: as many as `vcpus`.
+    """
 
     type: str
     acceleration: str
     vcpus: int
     memory_mb: int
     mac_address: str
+    max_vcpus: int = 0
+    disk_queues: int = 0
 
 
 @dataclass(frozen=True)

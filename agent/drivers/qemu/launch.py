@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 from agent import process
 from agent.drivers.base import Progress
@@ -21,13 +22,13 @@ CONSOLE_KEPT = 4 * 1024 * 1024
 SHOWN = 600
 
 
-def launch(folder: Folder, state: State, machine: Machine, *, incoming: bool) -> None:
-    """Starts QEMU and returns once its monitor answers; it is gone again when this fails."""
+def launch(folder: Folder, state: State, machine: Machine, group: Path | None, *, incoming: bool) -> None:
+    """Starts QEMU in its control group, and returns once its monitor answers; it is gone again when this fails."""
     prepare(folder)
     args = command.command(folder.path.name, state, machine, incoming=incoming)
     with ExitStack() as undo, events.recording(folder.path):
         undo.callback(daemon.cut, folder.path)
-        with process.spawn(args, folder=folder.path, log=folder.path / LOG) as qemu:
+        with process.spawn(args, folder=folder.path, log=folder.path / LOG, group=group) as qemu:
             _wait_for_monitor(folder, qemu)
         undo.pop_all()
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from agent import cgroups
 from agent.drivers.base import Progress
 from agent.drivers.limits import Left
 from agent.drivers.qemu import daemon, events, memory, restores
@@ -23,10 +26,17 @@ POLL_SECONDS = 0.05
 QUICK_SECONDS = 10.0
 
 
-def switch_on(
-    folder: Folder, vm: VmSpec, host: tuple[str, str], progress: Progress, left: Left, *, paused: bool = False
-) -> None:
-    """Running and usable, from any state; off again when that fails. `host` is (acceleration, QEMU's version)."""
+@dataclass(frozen=True)
+class Host:
+    """What a launch needs to know of its host. `groups` is where VMs have their control groups."""
+
+    acceleration: str
+    version: str
+    groups: Path | None
+
+
+def switch_on(folder: Folder, vm: VmSpec, host: Host, progress: Progress, left: Left, *, paused: bool = False) -> None:
+    """Running and usable, from any state; off again when that fails."""
     state = folder.state()
     if daemon.alive(folder.path) is not None and state.resume is not None and not events.seen(folder.path).resumed:
         daemon.cut(folder.path)  # an agent died while the memory was loaded: once more, from the beginning
@@ -67,14 +77,16 @@ def go_on(folder: Folder) -> None:
                 monitor.ask("cont")
 
 
-def _launch(folder: Folder, state: State, vm: VmSpec, host: tuple[str, str], progress: Progress, left: Left) -> State:
+def _launch(folder: Folder, state: State, vm: VmSpec, host: Host, progress: Progress, left: Left) -> State:
     if state.resume is not None and events.seen(folder.path).resumed:
         state = folder.change(resume=None)  # it did go on from there, and has ended since
     saved = restores.memory_of(folder, state)
-    machine: Machine = (saved[0].machine if saved else None) or machine_of(vm, *host)
+    machine: Machine = (saved[0].machine if saved else None) or machine_of(vm, host.acceleration, host.version)
+    size = replace(vm, vcpus=machine.vcpus, memory_mb=machine.memory_mb)
+    group = cgroups.prepare(host.groups, size)
     state = folder.change(should_run=True, usable=False, waits=saved is not None, machine=machine, spec=vm)
     progress("booting" if saved is None else "resuming", None)
-    launch(folder, state, machine, incoming=saved is not None)
+    launch(folder, state, machine, group, incoming=saved is not None)
     if saved is not None:
         with Monitor(folder.path, left()) as monitor:
             memory.load(monitor, saved[1], progress)

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -87,7 +86,7 @@ def finish(folder: Folder, state: State, snapshot: Snapshot, progress: Progress)
     if snapshot.machine is not None:
         names.append(f"snapshots/{snapshot.id}/{MEMORY}")
     known = _known(folder)
-    files = [known.get(name) or _added_up(folder, name, progress) for name in names]
+    files = [known.get(name) or added_up(folder.path / name, name, progress) for name in names]
     if state.image is not None:
         disk = state.image.disk
         files.append(File(f"image/{disk.name}", disk.size_bytes, disk.sha256))
@@ -105,8 +104,26 @@ def verify(folder: Folder, snapshot: Snapshot, progress: Progress) -> None:
             raise _damaged(snapshot, file, "is missing") from None
         if size != file.size_bytes:
             raise _damaged(snapshot, file, f"has {size} bytes and not {file.size_bytes}")
-        if _added_up(folder, file.name, progress).sha256 != file.sha256:
+        if added_up(folder.path / file.name, file.name, progress).sha256 != file.sha256:
             raise _damaged(snapshot, file, "was changed")
+
+
+def layers(folder: Folder) -> list[str]:
+    """The layers that snapshots go back to."""
+    return [each.layer for each in _all(folder)]
+
+
+def replace_files(folder: Folder, new: File, gone: list[str]) -> None:
+    """One file took the place of another, and took in those that are gone."""
+    for each in _all(folder):
+        if new.name in {file.name for file in each.files}:
+            files = [new if file.name == new.name else file for file in each.files if file.name not in gone]
+            write_json(home(folder, each.id) / RECORD, asdict(replace(each, files=files)))
+
+
+def all_taken(folder: Folder) -> dict[str, SnapshotTaken]:
+    """Each snapshot by its id, as the caller wants it."""
+    return {each.id: each.taken for each in _all(folder)}
 
 
 def remove(folder: Folder, state: State, snapshot_id: str) -> None:
@@ -114,12 +131,15 @@ def remove(folder: Folder, state: State, snapshot_id: str) -> None:
     path = home(folder, snapshot_id)
     (path / RECORD).unlink(missing_ok=True)  # first: half a snapshot is none
     shutil.rmtree(path, ignore_errors=True)
-    disks.remove_unused(folder, state, [each.layer for each in _all(folder)])
+    remove_unused_layers(folder, state)
 
 
-def remove_unused_layers(folder: Folder, state: State, besides: Iterable[str] = ()) -> None:
-    """Removes the layers that nothing needs."""
-    disks.remove_unused(folder, state, [*(each.layer for each in _all(folder)), *besides])
+def remove_unused_layers(folder: Folder, state: State) -> None:
+    """Removes the layers that nothing needs, and what is left of snapshots that were never finished."""
+    for path in folder.snapshots.glob("*"):
+        if not (path / RECORD).exists():
+            shutil.rmtree(path, ignore_errors=True)
+    disks.remove_unused(folder, state, layers(folder))
 
 
 def _all(folder: Folder) -> list[Snapshot]:
@@ -132,9 +152,10 @@ def _known(folder: Folder) -> dict[str, File]:
     return {file.name: file for each in _all(folder) for file in each.files}
 
 
-def _added_up(folder: Folder, name: str, progress: Progress) -> File:
+def added_up(path: Path, name: str, progress: Progress) -> File:
+    """The size and the sum of a file that is to be known by that name."""
     digest, size = hashlib.sha256(), 0
-    with (folder.path / name).open("rb") as file:
+    with path.open("rb") as file:
         if name.endswith(f"/{MEMORY}"):
             os.fsync(file.fileno())
         while block := file.read(BLOCK_BYTES):

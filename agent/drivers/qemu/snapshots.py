@@ -6,39 +6,66 @@ new one is named before a running QEMU is told to write to it, and not after.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 from agent.drivers.base import Progress
 from agent.drivers.limits import Left
 from agent.drivers.qemu import command, daemon, disks, memory, records
-from agent.drivers.qemu.folder import Folder, State
+from agent.drivers.qemu.folder import Folder, Machine, State
 from agent.drivers.qemu.qmp import Monitor
 from agent.guest import qga
 from core.contract.errors import DriverFailure
 
 FREEZE_SECONDS, THAW_SECONDS = 5.0, 10.0
+SPARE_BYTES = 1024 * 1024
 RUNNING, PAUSED, STOPPED = "running", "paused", "stopped"
 
 
 def take(
     folder: Folder, snapshot_id: str, include_memory: bool, progress: Progress, left: Left, lock: int
 ) -> records.Snapshot:
-    """Takes one of the VM as it is, running or not."""
+    """Takes one of the VM as it is, running or not; of one that fails nothing stays."""
     state = folder.state()
     home = records.begin(folder, snapshot_id)
+    try:
+        return _take(folder, state, snapshot_id, home, include_memory, progress, left, lock)
+    except BaseException as error:
+        full = shutil.disk_usage(home).free < SPARE_BYTES
+        shutil.rmtree(home, ignore_errors=True)
+        if full and isinstance(error, DriverFailure):
+            raise DriverFailure(
+                f"no space is left on the host's disk for snapshot '{snapshot_id}': delete others, or make room",
+                code="insufficient_resources",
+            ) from error
+        raise
+
+
+def _take(
+    folder: Folder,
+    state: State,
+    snapshot_id: str,
+    home: Path,
+    include_memory: bool,
+    progress: Progress,
+    left: Left,
+    lock: int,
+) -> records.Snapshot:
     if daemon.alive(folder.path) is None:
-        power, with_memory, layer = STOPPED, False, state.disk
+        power, machine, layer = STOPPED, None, state.disk
         folder.change(disk=disks.layer_over(folder, layer, lock))
     else:
-        with_memory = include_memory
         with Monitor(folder.path, left()) as monitor:
             power = _power(monitor)
+            machine = _as_it_is(state, monitor)
             with _held(folder, monitor, power) if include_memory else _quiet_guest(folder, state, power):
                 layer = _freeze_layer(folder, monitor, lock)
                 if include_memory:
                     memory.save(monitor, home / records.MEMORY, progress)
-    snapshot = records.Snapshot(snapshot_id, layer, power, state.machine if with_memory else None, [])
+    snapshot = records.Snapshot(snapshot_id, layer, power, machine if include_memory else None, [])
     return records.finish(folder, state, snapshot, progress)
 
 
@@ -116,6 +143,11 @@ def _quiet_guest(folder: Folder, state: State, power: str) -> Iterator[None]:
     finally:
         _thaw(folder)
         folder.change(frozen=False)
+
+
+def _as_it_is(state: State, monitor: Monitor) -> Machine | None:
+    """After a crash of ours the machine may have more vCPUs than was kept."""
+    return state.machine and replace(state.machine, vcpus=len(monitor.ask("query-cpus-fast")))
 
 
 def _power(monitor: Monitor) -> str:

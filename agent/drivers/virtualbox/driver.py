@@ -147,11 +147,15 @@ class VirtualBoxDriver:
         return observe(self.manage, folder)
 
     @only_driver_failures
-    def snapshot_delete(self, vm: VmSpec, snapshot_id: str, timeout: float) -> None:
+    def snapshot_delete(
+        self, vm: VmSpec, snapshot_id: str, progress: Progress, timeout: float
+    ) -> dict[str, SnapshotTaken]:
         """Puts together what others need of it, and removes the rest."""
         folder = self._folder(vm.id)
         if folder.read() is not None:
             snapshots.delete(self.manage, folder, snapshot_id, countdown(timeout))
+        others = (saved.read(folder, each) for each in saved.ids(folder))
+        return {each.id: each.taken for each in others if each is not None}
 
     @only_driver_failures
     def snapshot_ids(self, vm_id: str) -> list[str]:

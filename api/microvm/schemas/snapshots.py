@@ -24,6 +24,12 @@ class SnapshotCreation(Strict):
     include_memory = Flag(load_default=False)
 
 
+class RestoreRequest(Strict):
+    """Whether the VM is to run afterwards; without it: as it was when the snapshot was taken."""
+
+    start_vm = Flag(load_default=None)
+
+
 class SnapshotMetadata(Schema):
     """What the VM was at the moment of a snapshot."""
 
@@ -42,6 +48,7 @@ class SnapshotBrief(Schema):
     description = fields.String(required=True, attribute="snapshot.description")
     id = fields.String(required=True, attribute="snapshot.id")
     include_memory = fields.Boolean(required=True, attribute="snapshot.include_memory")
+    checksum = fields.String(required=True, attribute="snapshot.checksum")
 
 
 class SnapshotListed(SnapshotBrief):
@@ -52,8 +59,6 @@ class SnapshotListed(SnapshotBrief):
 
 class SnapshotTaken(SnapshotBrief):
     """A snapshot that was taken."""
-
-    checksum = fields.String(required=True, attribute="snapshot.checksum")
 
 
 class Restored(Schema):

@@ -6,6 +6,7 @@ from marshmallow import Schema, fields
 
 from api.rest.fields import Address, Choice, Flag, Moment, Number, Text, Within, computed
 from api.rest.schemas import Sorting, Strict, constant
+from api.shared.sizing import Sizes
 from api.shared.views import last_seen_at, operation_id, uptime_seconds
 from api.shared.words import HOST_NAME, HYPERVISORS, IMAGE_NAME, OS_TYPES, VM_NAME
 from core.contract.states import Status
@@ -68,8 +69,8 @@ class VmBrief(Schema):
     id = fields.String(required=True, attribute="vm.id")
     status = Choice(*Status, required=True)
     os_type = fields.String(required=True, attribute="vm.os_type")
-    vcpus = fields.Integer(required=True, attribute="vm.vcpus")
-    memory_mb = fields.Integer(required=True, attribute="vm.memory_mb")
+    vcpus = fields.Integer(required=True, attribute="vm.current_vcpus")
+    memory_mb = fields.Integer(required=True, attribute="vm.current_memory_mb")
     created_at = Moment(required=True, attribute="vm.created_at")
     network_config = fields.Nested(VmNetwork, required=True, attribute="vm.network")
     hypervisor = fields.String(required=True, attribute="vm.hypervisor")
@@ -85,7 +86,10 @@ class Usage(Schema):
 
 
 class VmDetail(VmBrief):
-    """All about a VM. `last_seen_at`: when its host was last heard of, if that is too long ago to know more."""
+    """All about a VM. `last_seen_at`: when its host was last heard of, if that is too long ago to know more.
+
+    `at_next_start`: the size and the limits that it will have then, at the latest.
+    """
 
     started_at = Moment(required=True, allow_none=True, attribute="vm.started_at")
     uptime_seconds = computed(fields.Integer, uptime_seconds)
@@ -95,6 +99,7 @@ class VmDetail(VmBrief):
     disk_size_gb = fields.Integer(required=True, attribute="vm.disk_gb")
     reason = fields.String(required=True, allow_none=True, attribute="vm.observed_reason")
     last_seen_at = computed(Moment, last_seen_at, allow_none=True)
+    at_next_start = fields.Nested(Sizes, required=True, attribute="vm")
     operation_id = computed(fields.String, operation_id, allow_none=True)
 
 

@@ -41,6 +41,7 @@ class SnapshotSchema(Schema):
     online = fields.Boolean(required=True, attribute="snapshot.include_memory")
     description = fields.String(required=True, attribute="snapshot.description")
     size_bytes = fields.Integer(required=True, attribute="snapshot.size_bytes")
+    checksum = fields.String(required=True, attribute="snapshot.checksum")
 
 
 def _previous_state(view: SnapshotView) -> str:

@@ -8,6 +8,7 @@ from marshmallow import Schema, fields, validate
 
 from api.rest.fields import Choice, Flag, Number, Pattern, Text, computed
 from api.rest.schemas import SortingAll, Strict
+from api.shared.sizing import Sizes
 from api.shared.views import uptime_seconds
 from api.shared.words import HOST_NAME, HYPERVISORS, IMAGE_NAME, OS_TYPES, VM_NAME
 from api.vboxmcp.hardware import adapters_of, controllers_of
@@ -85,8 +86,8 @@ class VmBrief(Schema):
     name = fields.String(required=True, attribute="vm.name")
     state = computed(fields.String, lambda view: state_of(view.status), validate=validate.OneOf(STATES))
     os_type = computed(fields.String, lambda view: view.vm.hardware.get("os_type", view.vm.os_type))
-    memory_mb = fields.Integer(required=True, attribute="vm.memory_mb")
-    cpus = fields.Integer(required=True, attribute="vm.vcpus")
+    memory_mb = fields.Integer(required=True, attribute="vm.current_memory_mb")
+    cpus = fields.Integer(required=True, attribute="vm.current_vcpus")
     uptime_seconds = computed(fields.Integer, uptime_seconds)
     hypervisor = fields.String(required=True, attribute="vm.hypervisor")
     host = fields.String(required=True, attribute="vm.host_name")
@@ -125,8 +126,9 @@ class Adapter(Schema):
 
 
 class VmDetail(VmBrief):
-    """All about a VM."""
+    """All about a VM. `at_next_start`: the size and the limits that it will have then, at the latest."""
 
+    at_next_start = fields.Nested(Sizes, required=True, attribute="vm")
     storage_controllers = computed(fields.List, controllers_of, cls_or_instance=fields.Nested(Controller))
     network_adapters = computed(fields.List, adapters_of, cls_or_instance=fields.Nested(Adapter))
 

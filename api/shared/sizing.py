@@ -1,0 +1,87 @@
+"""What VMs have of their hosts: the same bodies in both dialects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask.views import MethodView
+from marshmallow import Schema, ValidationError, fields, validates_schema
+from sqlalchemy.orm import Session
+
+from api.rest.blueprint import Blueprint
+from api.rest.fields import Choice, Moment, Number, Within
+from api.rest.schemas import Strict, constant
+from api.rest.shapes import Shape
+from core.contract.messages import JSON
+from core.contract.states import Applied
+from core.models import Operation
+from core.services import sizes
+from core.services.context import Actor
+
+
+class Resizing(Strict):
+    """What is to change of a VM's size; at least one of them. A limit of 100 is none."""
+
+    vcpus = fields.Integer(strict=True, validate=Within(*sizes.VCPUS))
+    memory_mb = Number(*sizes.MEMORY_MB)
+    cpu_limit_percent = Number(*sizes.PERCENT)
+    memory_limit_percent = Number(*sizes.PERCENT)
+
+    @validates_schema
+    def _asks_for_something(self, data: JSON, **_: Any) -> None:
+        if not data:
+            raise ValidationError("is required, or another size or limit", "vcpus")
+
+
+class Sizes(Schema):
+    """A size. Limits are null where there are none."""
+
+    vcpus = fields.Integer(required=True)
+    memory_mb = fields.Integer(required=True)
+    cpu_limit_percent = fields.Integer(required=True, allow_none=True)
+    memory_limit_percent = fields.Integer(required=True, allow_none=True)
+
+
+class WhenApplied(Schema):
+    """Since when each holds: `live`, of a VM that runs with it now, or `at_next_start`; null until that is known."""
+
+    vcpus = Choice(*Applied, required=True, allow_none=True)
+    memory_mb = Choice(*Applied, required=True, allow_none=True)
+    cpu_limit_percent = Choice(*Applied, required=True, allow_none=True)
+    memory_limit_percent = Choice(*Applied, required=True, allow_none=True)
+
+
+class Resized(Schema):
+    """A VM whose size was changed."""
+
+    message = constant("Resources updated successfully")
+    vm_name = fields.String(required=True)
+    updated_at = Moment(required=True)
+    new_resources = fields.Nested(Sizes, required=True)
+    applied = fields.Nested(WhenApplied, required=True)
+
+
+def resized(_session: Session, operation: Operation) -> JSON:
+    """What is said of a VM that was resized."""
+    applied = (operation.result or {}).get("applied") or dict.fromkeys(operation.params)
+    return {
+        "vm_name": operation.vm_name,
+        "updated_at": operation.ended_at,
+        "new_resources": operation.params,
+        "applied": applied,
+    }
+
+
+def blueprint(shape: Shape) -> Blueprint:
+    """The resource, in a dialect."""
+    blp = Blueprint("resources", shape, "Sizes of virtual machines")
+
+    @blp.route("/vms/<vm_name>/resources")
+    class Resources(MethodView):
+        @blp.body(Resizing)
+        @blp.begins(200, Resized, resized)
+        def put(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Operation:
+            """Update the resources of a virtual machine."""
+            return sizes.resize(session, actor, vm_name, body)
+
+    return blp

@@ -1,0 +1,61 @@
+"""What a VM has of its host: vCPUs, memory, and how much of both it may use."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+
+from sqlalchemy.orm import Session
+
+from core.contract.states import Kind, Observed
+from core.models import Operation, Vm
+from core.models.base import JSON
+from core.services import hosts, operations, rules, vms
+from core.services.context import Actor
+
+VCPUS, MEMORY_MB, PERCENT = (1, 16), (128, 65536), (1, 100)
+
+
+@dataclass(frozen=True)
+class Size:
+    """All of it. A limit is a share of what the vCPUs, or the memory, could take of the host; None: no limit."""
+
+    vcpus: int
+    memory_mb: int
+    cpu_limit_percent: int | None
+    memory_limit_percent: int | None
+
+
+def resize(session: Session, actor: Actor, ref: str, changes: JSON) -> Operation:
+    """Give a VM another size, what it needs more reserved on its host: `NoCapacity`. A limit of 100 is none.
+
+    The operation's result says of each of the four whether it holds now or at the next start.
+    """
+    vm, host = vms.to_change(session, actor, ref)
+    rules.must_exist(vm)
+    rules.must_support(vm, host, "resizing")
+    wanted = _limited(replace(size_of(vm), **changes))
+    if vm.observed in (Observed.RUNNING, Observed.PAUSED):
+        vm.running_vcpus, vm.running_memory_mb = vm.current_vcpus, vm.current_memory_mb
+    hosts.take_more(session, vm, vcpus=wanted.vcpus, memory_mb=wanted.memory_mb)
+    return operations.begin(session, actor, vm, Kind.RESIZE, asdict(wanted))
+
+
+def size_of(vm: Vm) -> Size:
+    """What a VM is to have."""
+    return Size(vm.vcpus, vm.memory_mb, vm.cpu_limit_percent, vm.memory_limit_percent)
+
+
+def resized(vm: Vm, operation: Operation) -> None:
+    """The host has done it, or will at the VM's next start."""
+    size = Size(**operation.params)
+    vm.vcpus, vm.memory_mb = size.vcpus, size.memory_mb
+    vm.cpu_limit_percent, vm.memory_limit_percent = size.cpu_limit_percent, size.memory_limit_percent
+
+
+def _limited(size: Size) -> Size:
+    whole = PERCENT[1]
+    return replace(
+        size,
+        cpu_limit_percent=None if size.cpu_limit_percent == whole else size.cpu_limit_percent,
+        memory_limit_percent=None if size.memory_limit_percent == whole else size.memory_limit_percent,
+    )
