@@ -113,13 +113,8 @@ class RawGuest:
             self._socket.sendall(b'\xff{"execute":"guest-ping"}\n')
             if select.select([self._socket], [], [], 0.1)[0] and b"return" in self._socket.recv(65536):
                 self._answered_at = time.perf_counter()
-                time.sleep(0.2)  # the answers to the pings that waited in the channel
-                self._socket.setblocking(False)
-                try:
-                    self._socket.recv(65536)
-                except BlockingIOError:
-                    pass
-                self._socket.setblocking(True)
+                while select.select([self._socket], [], [], 1.0)[0]:
+                    self._socket.recv(65536)  # the answers to the pings that waited in the channel
                 return
         raise TimeoutError("the raw guest did not boot")
 
