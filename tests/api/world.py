@@ -9,6 +9,7 @@ from typing import Any
 
 from werkzeug.test import Client
 
+from agent.drivers.fake import FakeDriver
 from api.app import create_app
 from api.parts import Parts
 from core.contract import channels
@@ -87,7 +88,7 @@ class World:
             "healthy": True,
             "version": "1",
             "acceleration": "none",
-            "capabilities": ["guest", "metrics", "snapshots", "snapshots_with_memory", "resizing"],
+            "capabilities": sorted(FakeDriver.capabilities),
             "problem": "",
         }
         values = {

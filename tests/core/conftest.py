@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
+from agent.drivers.fake import FakeDriver
 from core import database
 from core.contract.messages import DriverHealth, Inventory, Observation, Report
 from core.contract.states import Observed
@@ -73,7 +74,7 @@ def make_user(transaction: Transaction, name: str, role: str = "user") -> Actor:
 
 
 def inventory(name: str, vms: list[Observation] | None = None) -> Inventory:
-    capabilities = ["snapshots", "snapshots_with_memory", "guest", "pause", "metrics", "resizing"]
+    capabilities = sorted(FakeDriver.capabilities)
     return Inventory(
         host=name,
         boot_id="boot",
