@@ -139,7 +139,7 @@ def _network(ask: Ask, mac_address: str) -> JSON:
     own = [each for each in found if str(each.get("hardware-address", "")).lower() == mac_address.lower()]
     counted = [each["statistics"] for each in own or found if "statistics" in each]
     if not counted:
-        raise DriverFailure("the guest shows no network adapter")
+        raise DriverFailure("the guest shows no network adapter that is up")
     return {
         "bytes_in": sum(each["rx-bytes"] for each in counted),
         "bytes_out": sum(each["tx-bytes"] for each in counted),
