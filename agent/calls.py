@@ -18,16 +18,20 @@ from agent import prometheus
 from agent.broker import BLOCK_SECONDS
 from agent.commands import Commands
 from agent.console import Consoles, Place
-from agent.drivers.base import ExecRequest, Guest, Metrics
+from agent.drivers.base import OUTPUT_LIMIT, Cancelled, ExecRequest, Guest, Metrics
 from agent.drivers.registry import Drivers
 from agent.loops import Loop
 from agent.outcomes import failure_of
+from agent.waiting import Waiting
 from core.contract import channels
 from core.contract.errors import CorralError, Invalid, Unavailable, Unsupported
 from core.contract.messages import JSON, Call, Failure, Reply, VmSpec, build, decode, encode
 
 log = logging.getLogger(__name__)
 AT_ONCE = 32
+AT_THE_DOOR = ("cancel", "abandon")  # answered at once, and never behind others: they may be what frees them
+PARK_BYTES = 64 * 1024
+PARK_SECONDS = 60
 
 
 class Calls:
@@ -40,12 +44,14 @@ class Calls:
         self._consoles = consoles
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="call")
         self._free = threading.BoundedSemaphore(AT_ONCE)
+        self.waiting = Waiting()
         self._verbs: dict[str, Callable[[Call], JSON]] = {
             "execute": self._execute,
             "observe": self._observe,
             "measure": self._measure,
             "cancel": self._cancel,
             "console": self._console,
+            "abandon": self._abandon,
         }
         self.loop = Loop("calls", self._take)
 
@@ -60,9 +66,10 @@ class Calls:
             return
         if time.time() >= call.deadline_at:
             log.info("dropped call %s (%s): past its deadline", call.id, call.verb)
-        elif call.verb == "cancel":
-            self._answer(call)  # at once, and never behind others: it may be what frees them
+        elif call.verb in AT_THE_DOOR:
+            self._answer(call)
         elif self._free.acquire(blocking=False):
+            self.waiting.begin(call.id)
             self._pool.submit(self._answer_and_free, call)
         else:
             self._reply(call, failure=failure_of(Unavailable(f"host '{self._host}' answers {AT_ONCE} calls already")))
@@ -71,6 +78,7 @@ class Calls:
         try:
             self._answer(call)
         finally:
+            self.waiting.end(call.id)
             self._free.release()
 
     def _answer(self, call: Call) -> None:
@@ -83,13 +91,19 @@ class Calls:
             self._reply(call, result=result)
         except CorralError as error:
             self._reply(call, failure=failure_of(error))
+        except Cancelled as why:
+            log.info("call %s (%s) ended: %s", call.id, call.verb, why)
         except Exception:  # the outermost handler of a call: whoever waits is told
             log.exception("call %s (%s) broke", call.id, call.verb)
             self._reply(call, failure=Failure("internal_error", "the agent failed unexpectedly; its log says why"))
 
     def _reply(self, call: Call, *, result: JSON | None = None, failure: Failure | None = None) -> None:
+        text = encode(Reply(call.id, result, failure))
         try:
-            self._client.publish(call.reply_to, encode(Reply(call.id, result, failure)))
+            if len(text) > PARK_BYTES:
+                self._client.set(channels.parked_reply(call.id), text, ex=PARK_SECONDS)
+                text = encode(Reply(call.id, parked=True))
+            self._client.publish(call.reply_to, text)
         except RedisError as error:
             log.warning("the reply to call %s (%s) is lost: %s", call.id, call.verb, error)
 
@@ -98,13 +112,14 @@ class Calls:
         driver = self._drivers.get(vm.hypervisor)
         if "guest" not in driver.capabilities or not isinstance(driver, Guest):
             raise Unsupported(f"the driver '{driver.name}' can't run commands in a guest")
-        done = driver.execute(vm, _request_of(call))
+        done = driver.execute(vm, _request_of(call), self.waiting.check_of(call.id))
         return {
             "exit_code": done.exit_code,
             "stdout_b64": base64.b64encode(done.stdout).decode(),
             "stderr_b64": base64.b64encode(done.stderr).decode(),
             "execution_time_seconds": done.execution_time_seconds,
             "truncated": done.truncated,
+            "output_limit_bytes": OUTPUT_LIMIT,
         }
 
     def _observe(self, call: Call) -> JSON:
@@ -132,10 +147,13 @@ class Calls:
     def _cancel(self, call: Call) -> JSON:
         return {"state": self._commands.cancel(_param(call, "operation_id", str))}
 
+    def _abandon(self, call: Call) -> JSON:
+        return {"abandoned": self.waiting.abandon(_param(call, "call_id", str))}
+
 
 def _request_of(call: Call) -> ExecRequest:
     left = call.deadline_at - time.time()
-    stdin = _param(call, "stdin", str, optional=True)
+    stdin = _param(call, "stdin_b64", str, optional=True)
     environment = _param(call, "environment", dict, optional=True) or {}
     if not all(isinstance(value, str) for value in environment.values()):
         raise Invalid("execute: every value of 'environment' must be a string")
@@ -145,8 +163,15 @@ def _request_of(call: Call) -> ExecRequest:
         timeout_seconds=left if wanted is None else min(float(wanted), left),
         working_directory=_param(call, "working_directory", str, optional=True),
         environment=environment,
-        stdin=None if stdin is None else stdin.encode(),
+        stdin=None if stdin is None else _bytes(call, "stdin_b64", stdin),
     )
+
+
+def _bytes(call: Call, name: str, text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise Invalid(f"{call.verb}: parameter '{name}' is not base64") from None
 
 
 def _vm_of(call: Call) -> VmSpec:

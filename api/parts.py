@@ -29,8 +29,16 @@ class Hub(Protocol):
     ) -> bool:
         """Whether the operation has ended, as `read` says, within `timeout` seconds."""
 
-    def call(self, host: str, verb: str, vm: VmSpec | None, params: JSON, timeout: float) -> JSON:
-        """The reply of the host's agent; `Unavailable` when there is none in time."""
+    def call(
+        self,
+        host: str,
+        verb: str,
+        vm: VmSpec | None,
+        params: JSON,
+        timeout: float,
+        gone: Callable[[], bool] | None = None,
+    ) -> JSON:
+        """The reply of the host's agent; `Unavailable` when there is none in time, or `gone` says nobody wants it."""
 
     def stream(self, host: str, verb: str, vm: VmSpec | None, params: JSON, timeout: float) -> Stream:
         """A stream that the host's agent has opened at that call."""

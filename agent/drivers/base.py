@@ -26,8 +26,16 @@ Progress = Callable[[str, int | None], None]
 """Told of each step: a few words, and the percent done where known. It raises `Cancelled` when it is to stop."""
 
 
+Check = Callable[[], None]
+"""Called now and then by a verb that only waits. It raises `Cancelled` when nobody wants the outcome any more."""
+
+
 class Cancelled(Exception):
-    """Raised by a `Progress` inside a verb, which undoes or leaves what it had begun and lets it through."""
+    """Raised by a `Progress` or `Check` inside a verb, which undoes or leaves what it had begun and lets it through."""
+
+
+def wanted() -> None:
+    """The `Check` of an outcome that is always wanted."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,7 @@ class ExecRequest:
 
 @dataclass(frozen=True)
 class ExecResult:
-    """How it ended. Output beyond the driver's limit is cut, and `truncated` says so."""
+    """How it ended. Output beyond `OUTPUT_LIMIT` is cut, and `truncated` says so."""
 
     exit_code: int
     stdout: bytes
@@ -147,6 +155,10 @@ class Adapter:
     cable_connected: bool = True
     mac_address: str | None = None
     network: str | None = None
+
+
+OUTPUT_LIMIT = 4 * 1024 * 1024
+"""How many bytes of each of the two outputs `Guest.execute` returns at most."""
 
 
 @dataclass(frozen=True)
@@ -265,8 +277,17 @@ class Resizing(Protocol):
 class Guest(Protocol):
     """Has "guest" among its capabilities: talks to the agent inside the VM."""
 
-    def execute(self, vm: VmSpec, request: ExecRequest) -> ExecResult:
-        """Runs it to its end. `GuestTimeout` after its timeout, and then nothing of it is alive in the guest."""
+    def execute(self, vm: VmSpec, request: ExecRequest, check: Check = wanted) -> ExecResult:
+        """Runs it to its end. `GuestTimeout` after its timeout, and then nothing of it is alive in the guest.
+
+        The same holds when `check` raises, whose `Cancelled` is let through.
+        """
+
+    def sweep_guests(self) -> None:
+        """Ends in all guests what has lost whoever waited for it, such as the commands of an agent that was killed.
+
+        What can't be ended now is left for the next time. Never raises for a VM that does not answer.
+        """
 
 
 @runtime_checkable

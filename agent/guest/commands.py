@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import base64
-import fcntl
-import os
 import secrets
 import time
 from pathlib import Path
 from typing import Any
 
-from agent.drivers.base import ExecRequest, ExecResult
-from agent.guest import qga, script
+from agent.drivers.base import OUTPUT_LIMIT, Cancelled, Check, ExecRequest, ExecResult, wanted
+from agent.guest import claims, killing, qga, script
 from core.contract.errors import DriverFailure, GuestTimeout
 
-COUNTER = "commands"
-OUTPUT_LIMIT = 4 * 1024 * 1024  # of each of the two; what the guest agent itself keeps is 16 MB
 COMMAND_LIMIT = 100_000  # Linux takes 128 KiB in one argument
 # A look costs the guest about a millisecond where it is emulated, so a command is looked at less often as it ages.
 POLL_SHARE, FIRST_POLL_SECONDS, LAST_POLL_SECONDS = 0.15, 0.003, 0.1
 SILENCE_SECONDS = 15.0
-KILL_SECONDS = 15.0
 ENVIRONMENT = {
     "HOME": "/root",
     "LANG": "C.UTF-8",
@@ -31,39 +26,61 @@ ENVIRONMENT = {
 SHELLS = ("/bin/bash", "/bin/sh")
 
 
-def execute(channel: Path, request: ExecRequest) -> ExecResult:
+def execute(channel: Path, request: ExecRequest, check: Check = wanted) -> ExecResult:
     """Runs it in the guest whose agent is at the end of the channel in that folder.
 
-    `GuestTimeout` once it and its children are dead, wherever they went; `DriverFailure` with code "invalid_request"
-    for what can't be run at all, like a working directory that isn't there.
+    `GuestTimeout` once it and its children are dead, wherever they went, and so for the `Cancelled` of `check`;
+    `DriverFailure` with code "invalid_request" for what can't be run at all, like a working directory that isn't there.
     """
-    _check(request)
+    check_texts(request.command, request.working_directory, request.environment)
     began = time.monotonic()
-    deadline = began + request.timeout_seconds
-    running = _Running(channel, _next_number(channel), secrets.token_hex(16))
-    try:
-        status = running.result(request, deadline)
-    except GuestTimeout:
-        running.kill()
-        raise GuestTimeout(f"the command did not end within {request.timeout_seconds:g} s and was killed") from None
-    return _result(running.token, request, status, time.monotonic() - began)
+    number, token = claims.next_number(channel), secrets.token_hex(16)
+    with claims.claim(channel, number, token) as claim:
+        running = _Running(channel, number, token)
+        try:
+            status = running.to_its_end(request, began + request.timeout_seconds, check)
+        finally:
+            if running.is_over:
+                claim.unlink(missing_ok=True)
+    return _result(token, request, status, time.monotonic() - began)
 
 
 def warm_up(channel: Path, timeout: float) -> None:
     """Has the guest make its first cgroups, so that the first command need not wait for them."""
-    text = script.making(_next_number(channel) + 1)
+    text = script.making(claims.next_number(channel) + 1)
     qga.ask(channel, "guest-exec", timeout, path="/bin/sh", arg=["-c", text])
 
 
 class _Running:
-    """One command in the guest."""
+    """One command in the guest; `is_over` once nothing of it can be alive."""
 
     def __init__(self, channel: Path, number: int, token: str) -> None:
         self.channel, self.number, self.token = channel, number, token
         self.pid: int | None = None
+        self.is_over = False
 
-    def result(self, request: ExecRequest, deadline: float) -> dict[str, Any]:
-        """Starts it and returns the agent's last word on it; `GuestTimeout` at the deadline."""
+    def to_its_end(self, request: ExecRequest, deadline: float, check: Check) -> dict[str, Any]:
+        """The agent's last word on it. Whatever else comes of it, nothing of it is left alive then."""
+        try:
+            status = self._result(request, deadline, check)
+        except GuestTimeout:
+            self._kill()
+            text = f"the command did not end within {request.timeout_seconds:g} s and was killed"
+            raise GuestTimeout(text, timeout_seconds=request.timeout_seconds) from None
+        except Cancelled:
+            self._kill()
+            raise
+        except qga.AgentRefused as error:
+            if self.pid is None:
+                self.is_over = True
+                raise
+            self._kill()
+            raise DriverFailure(f"the guest agent lost the command, which was killed: {error.message}") from None
+        self.is_over = True
+        return status
+
+    def _result(self, request: ExecRequest, deadline: float, check: Check) -> dict[str, Any]:
+        """Starts it and waits; `GuestTimeout` at the deadline."""
         began = time.monotonic()
         self.pid = self._start(request, deadline)
         while (left := deadline - time.monotonic()) > 0:
@@ -72,22 +89,22 @@ class _Running:
             status = self._status()
             if status["exited"]:
                 return status
+            check()
         raise GuestTimeout("the command did not end in time")
 
-    def kill(self) -> None:
-        """Kills every process of it; `GuestTimeout` that says so if the guest does not confirm that."""
-        deadline = time.monotonic() + KILL_SECONDS
-        killer = ExecRequest(script.killing(self.number, self.token), KILL_SECONDS)
+    def _kill(self) -> None:
+        """`GuestTimeout` that says so if the guest does not confirm it: the file that stays lets it be tried again."""
         try:
-            pid = self._spawn("/bin/sh", killer.command, {}, deadline)
-            while not (status := self._ask("guest-exec-status", deadline, pid=pid))["exited"]:
-                time.sleep(0.02)
-            if status.get("exitcode") == 0:
-                self._forget(deadline)
-                return
+            killing.kill(self.channel, self.number, self.token)
+            self.is_over = True
+            if self.pid is not None:
+                self._status()  # so that the agent drops what it keeps of it
+        except qga.AgentRefused:
+            return  # an agent that was started anew keeps nothing
         except GuestTimeout:
-            pass  # told below, like a killer that failed
-        raise GuestTimeout("the command did not end in time, and the guest does not confirm that it could be killed")
+            raise GuestTimeout(
+                "the command did not end in time, and the guest does not confirm that it could be killed"
+            ) from None
 
     def _start(self, request: ExecRequest, deadline: float) -> int:
         environment = {**ENVIRONMENT, **(request.environment or {}), script.MARK: self.token}
@@ -113,23 +130,15 @@ class _Running:
         return found
 
     def _ask(self, command: str, deadline: float, **arguments: Any) -> Any:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise GuestTimeout("the guest agent did not answer in time")
-        return qga.ask(self.channel, command, min(left, SILENCE_SECONDS), **arguments)
-
-    def _forget(self, deadline: float) -> None:
-        """Asks once more, so that the agent drops what it keeps of the killed command."""
-        if self.pid is not None:
-            self._ask("guest-exec-status", deadline, pid=self.pid)
+        return qga.ask(self.channel, command, min(killing.left(deadline), SILENCE_SECONDS), **arguments)
 
 
-def _check(request: ExecRequest) -> None:
-    environment = request.environment or {}
-    if len(request.command.encode()) > COMMAND_LIMIT:
+def check_texts(command: str, folder: str | None, environment: dict[str, str] | None) -> None:
+    """`DriverFailure` with code "invalid_request" for what no process can be given."""
+    environment = environment or {}
+    if len(command.encode()) > COMMAND_LIMIT:
         raise DriverFailure(f"the command is over {COMMAND_LIMIT} bytes: send it by stdin", code="invalid_request")
-    texts = [request.command, request.working_directory or "", *environment, *environment.values()]
-    if any("\0" in text for text in texts):
+    if any("\0" in text for text in (command, folder or "", *environment, *environment.values())):
         raise DriverFailure("commands, paths and variables can't hold a zero byte", code="invalid_request")
     for name in environment:
         if not name or "=" in name:
@@ -147,15 +156,3 @@ def _result(token: str, request: ExecRequest, status: dict[str, Any], seconds: f
     cut = max(len(out), len(err)) > OUTPUT_LIMIT
     truncated = cut or bool(status.get("out-truncated") or status.get("err-truncated"))
     return ExecResult(code, out[:OUTPUT_LIMIT], err[:OUTPUT_LIMIT], seconds, truncated)
-
-
-def _next_number(channel: Path) -> int:
-    """A number that no command of this VM has had; the counter is a file beside the channel."""
-    counter = os.open(channel / COUNTER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(counter, fcntl.LOCK_EX)
-        number = int(os.read(counter, 20) or b"0") + 1
-        os.pwrite(counter, str(number).encode(), 0)
-    finally:
-        os.close(counter)
-    return number

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy.engine import Engine
 
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 _REREAD_SECONDS = 2.0
 _FIRST_LOOK_SECONDS = 1.0
 _SUBSCRIBE_SECONDS = 5.0
+_LOOK_UP_SECONDS = 0.5  # how soon it is seen that a client has hung up
+_ABANDON_SECONDS = 30.0
 _DRAIN_SECONDS = 20.0  # a call under way at a shutdown may still take so long; less than gunicorn's graceful timeout
 
 
@@ -105,15 +108,26 @@ class Hub:
                     return True
             return True
 
-    def call(self, host: str, verb: str, vm: VmSpec | None, params: JSON, timeout: float) -> JSON:
+    def call(
+        self,
+        host: str,
+        verb: str,
+        vm: VmSpec | None,
+        params: JSON,
+        timeout: float,
+        gone: Callable[[], bool] | None = None,
+    ) -> JSON:
         """What the host answers, within `timeout` seconds.
 
-        `Unavailable` when it does not answer; otherwise the error that its reply tells of.
+        `Unavailable` when it does not answer; otherwise the error that its reply tells of. With `gone`, which says
+        whether nobody wants the answer any more, the host is told when that is so, or when the answer is late.
         """
         with metered(verb):
-            return self._call(host, verb, vm, params, timeout)
+            return self._call(host, verb, vm, params, timeout, gone)
 
-    def _call(self, host: str, verb: str, vm: VmSpec | None, params: JSON, timeout: float) -> JSON:
+    def _call(
+        self, host: str, verb: str, vm: VmSpec | None, params: JSON, timeout: float, gone: Callable[[], bool] | None
+    ) -> JSON:
         subscription = self.start()
         until = time.monotonic() + timeout
         if not subscription.wait_up(min(timeout, _SUBSCRIBE_SECONDS)):
@@ -129,14 +143,17 @@ class Hub:
         with self._replies.expect(call.id) as slot:
             if not self._dispatch.call(host, call):
                 raise NotSent("the message broker can't be reached; try again in a few seconds")
-            while slot.value is None and (left := self._left(until)) > 0:
-                slot.changed.wait(left)
+            while slot.value is None and (left := self._left(until)) > 0 and not (gone and gone()):
+                slot.changed.wait(min(left, _LOOK_UP_SECONDS) if gone else left)
                 slot.changed.clear()
         if slot.value is None:
+            if gone is not None:
+                self._abandon(host, call)
             raise self._unanswered(host, timeout)
-        if slot.value.failure is not None:
-            raise error_of(slot.value.failure)
-        return slot.value.result or {}
+        reply = self._fetched(slot.value) if slot.value.parked else slot.value
+        if reply.failure is not None:
+            raise error_of(reply.failure)
+        return reply.result or {}
 
     def stream(self, host: str, verb: str, vm: VmSpec | None, params: JSON, timeout: float) -> Stream:
         """A stream that the host's agent has opened at a call of that verb; `close` it in the end. Errors as `call`."""
@@ -193,6 +210,21 @@ class Hub:
             if position is not None:
                 return
             position = self._feed.set_interests(listener, *_with(listener, replace(interest, after=cursor)))
+
+    def _abandon(self, host: str, call: Call) -> None:
+        """Tell the host that nobody waits for that call any more."""
+        deadline_at = time.time() + _ABANDON_SECONDS
+        self._dispatch.call(
+            host, Call(uuid.uuid4().hex, "abandon", self._reply_to, deadline_at, params={"call_id": call.id})
+        )
+
+    def _fetched(self, notice: Reply) -> Reply:
+        """The reply that is too long to be published."""
+        found: list[Any] = []
+        key = channels.parked_reply(notice.call_id)
+        if not self._dispatch.attempt(lambda: found.append(self._dispatch.redis.getdel(key))) or found[0] is None:
+            raise Unavailable("the host's answer was lost on its way; try again")
+        return decode(Reply, found[0])
 
     def _left(self, until: float) -> float:
         now = time.monotonic()

@@ -17,6 +17,7 @@ from api.parts import Hub, parts
 from api.rest import waiting, work
 from api.rest.answering import PREFIX, Answering, Decorator, View
 from api.rest.problems import from_operation
+from api.rest.requests import client_gone
 from api.rest.shapes import Listed
 from api.rest.views import has_mark
 from core.contract.messages import JSON, VmSpec
@@ -48,9 +49,9 @@ class Question:
         return self.vm
 
     def ask(self, hub: Hub) -> JSON:
-        """The host's reply."""
+        """The host's reply; a client that hangs up ends what was asked for."""
         g.held = True
-        return hub.call(self.host, self.verb, self.vm, self.params, self.timeout)
+        return hub.call(self.host, self.verb, self.vm, self.params, self.timeout, client_gone())
 
 
 class Blueprint(Answering):

@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+import select
 import time
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response, g, request
+from gevent import monkey
 
 from core.contract.errors import NotFound
 
 log = logging.getLogger("api.access")
 
+_poll = monkey.get_original("select", "poll")  # gevent's own knows no POLLRDHUP; this one never waits here
 _SANE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -45,6 +49,19 @@ def is_clean(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return "\0" not in text
+
+
+def client_gone() -> Callable[[], bool]:
+    """Says, whenever it is asked, whether the client of the present request has hung up.
+
+    Of a server that does not show its sockets nothing is known, and so the client is there.
+    """
+    connection = request.environ.get("gunicorn.socket")
+    if connection is None:
+        return lambda: False
+    poll = _poll()
+    poll.register(connection.fileno(), select.POLLRDHUP)
+    return lambda: bool(poll.poll(0))
 
 
 def _begin() -> None:

@@ -3,37 +3,60 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 from flask.views import MethodView
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, post_load
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint, Question
-from api.rest.fields import Moment, Number, Text
+from api.rest.fields import Choice, Moment, Number, Text
 from api.rest.schemas import Strict
 from api.rest.shapes import Shape
+from api.shared.encodings import BASE64, ENCODINGS, TEXT, to_bytes, to_text
 from api.shared.words import VARIABLE_NAME
 from core.contract.messages import JSON
 from core.services import calls
 from core.services.context import Actor
 
 _LONGEST_COMMAND = 128 * 1024  # what Linux takes as one argument
+_LONGEST_STDIN = 1024 * 1024
 _DELIVERY_SECONDS = 15.0  # beyond the command's own time: the way there, a slow guest agent, the way back
+_TRUNCATION = "an output is over {limit} bytes and was cut there; POST .../execs runs commands with more output"
 
 
-class Execution(Strict):
-    """A command line for the guest's shell."""
+class CommandLine(Strict):
+    """A command line for the guest's shell, and what it is given."""
 
     command = Text(required=True, shortest=1, longest=_LONGEST_COMMAND)
-    timeout_seconds = Number(1, 3600, load_default=30)
     working_directory = Text(shortest=1, longest=4096, allow_none=True)
     environment = fields.Dict(
         keys=Text(longest=255, validate=VARIABLE_NAME), values=Text(longest=32768), load_default=dict
     )
+    stdin = Text(longest=_LONGEST_STDIN, metadata={"description": "its standard input, which is empty by default"})
+    encoding = Choice(
+        *ENCODINGS,
+        load_default=TEXT,
+        metadata={"description": "of stdin, stdout and stderr: text, or base64, which holds any bytes"},
+    )
+
+    @post_load
+    def _encode_stdin(self, body: JSON, **_: Any) -> JSON:
+        """What travels is base64."""
+        stdin = body.pop("stdin", None)
+        if stdin is not None:
+            body["stdin_b64"] = to_text(to_bytes("stdin", stdin, body["encoding"]), BASE64)
+        return body
+
+
+class Execution(CommandLine):
+    """A command that is waited for. Past its timeout, or when the client hangs up, it is killed with its children."""
+
+    timeout_seconds = Number(1, 3600, load_default=30)
 
 
 class Executed(Schema):
-    """How a command ended. `truncated`: there was more output than is kept."""
+    """How a command ended. `truncated`: an output was over `output_limit_bytes`, and what follows them is lost."""
 
     exit_code = fields.Integer(required=True)
     stdout = fields.String(required=True)
@@ -41,19 +64,29 @@ class Executed(Schema):
     execution_time_seconds = fields.Float(required=True)
     command = fields.String(required=True)
     executed_at = Moment(required=True)
+    encoding = Choice(*ENCODINGS, required=True)
     truncated = fields.Boolean(required=True)
+    truncation = fields.String(
+        required=True, allow_none=True, metadata={"description": "which limit was hit, and how to have the rest"}
+    )
+    output_limit_bytes = fields.Integer(required=True, metadata={"description": "of each of the two outputs"})
 
 
 def executed(question: Question, reply: JSON) -> JSON:
     """What is said of a command that has ended."""
+    encoding, limit = question.params["encoding"], reply["output_limit_bytes"]
+    stdout, stderr = (to_text(base64.b64decode(reply[name]), encoding) for name in ("stdout_b64", "stderr_b64"))
     return {
         "exit_code": reply["exit_code"],
-        "stdout": _text(reply["stdout_b64"]),
-        "stderr": _text(reply["stderr_b64"]),
+        "stdout": stdout,
+        "stderr": stderr,
         "execution_time_seconds": round(reply["execution_time_seconds"], 3),
         "command": question.params["command"],
         "executed_at": question.asked_at,
+        "encoding": encoding,
         "truncated": reply["truncated"],
+        "truncation": _TRUNCATION.format(limit=limit) if reply["truncated"] else None,
+        "output_limit_bytes": limit,
     }
 
 
@@ -71,7 +104,3 @@ def blueprint(shape: Shape) -> Blueprint:
             return Question(host, "execute", vm, body, body["timeout_seconds"] + _DELIVERY_SECONDS)
 
     return blp
-
-
-def _text(encoded: str) -> str:
-    return base64.b64decode(encoded).decode(errors="replace")

@@ -55,3 +55,8 @@ def replies(process: str) -> str:
 def stream(stream_id: str, end: str) -> str:
     """The pub/sub channel on which one end of a stream, "api" or "agent", hears the other."""
     return f"stream:{stream_id}:{end}"
+
+
+def parked_reply(call_id: str) -> str:
+    """The key, for a short time, of a long reply: Redis cuts off a subscriber that has megabytes waiting for it."""
+    return f"reply:{call_id}"

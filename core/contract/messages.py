@@ -187,9 +187,12 @@ class VmUsage:
 class Call:
     """Ask the host something, at most once. The reply goes to the pub/sub channel `reply_to`.
 
-    `verb`: "execute" {"command", "working_directory", "environment", "timeout_seconds", "stdin"},
+    `verb`: "execute" {"command", "working_directory", "environment", "timeout_seconds",
+    "stdin_b64"},
     "cancel" {"operation_id"} (no VM; `vm` is None), "observe" {}, "measure" {}, "console" {"stream", "write": bool,
-    "replay": bool, "after": {"log", "position"} | None} (agent/console.py says what then comes on that stream).
+    "replay": bool, "after": {"log", "position"} | None} (agent/console.py says what then comes on that stream),
+    "abandon" {"call_id"} (no VM): nobody waits for that
+    call any more, so what it does is ended.
     """
 
     id: str
@@ -202,11 +205,12 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """The answer to a call: a result, or why not."""
+    """The answer to a call: a result, or why not. `parked`: it is too long to publish; see `channels.parked_reply`."""
 
     call_id: str
     result: JSON | None = None
     failure: Failure | None = None
+    parked: bool = False
 
 
 def encode(message: Any) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from agent.drivers.base import OUTPUT_LIMIT
 from core.contract import channels
-from core.contract.messages import Call, encode
+from core.contract.messages import Call, Reply, decode, encode
 from core.contract.states import Kind
 from tests.agent.hosts import Host
 
@@ -32,7 +33,8 @@ def test_execute_answers_with_both_outputs_and_the_code(running: Host, vm: Any) 
 
 
 def test_execute_passes_environment_and_input(running: Host, vm: Any) -> None:
-    reply = running.call("execute", vm, command="echo $WHO; cat", environment={"WHO": "ann"}, stdin="päper")
+    stdin = base64.b64encode("päper".encode()).decode()
+    reply = running.call("execute", vm, command="echo $WHO; cat", environment={"WHO": "ann"}, stdin_b64=stdin)
     assert base64.b64decode(reply.result["stdout_b64"]).decode() == "ann\npäper"
 
 
@@ -52,9 +54,16 @@ def test_execute_in_a_stopped_vm_says_what_to_do(running: Host) -> None:
     assert reply.failure.code == "vm_not_running"
 
 
-@pytest.mark.parametrize(
-    "params", [{}, {"command": 1}, {"command": "true", "environment": {"A": 1}}, {"command": "true", "stdin": []}]
-)
+WRONG: list[dict[str, Any]] = [
+    {},
+    {"command": 1},
+    {"command": "true", "environment": {"A": 1}},
+    {"command": "true", "stdin_b64": []},
+    {"command": "true", "stdin_b64": "?"},
+]
+
+
+@pytest.mark.parametrize("params", WRONG)
 def test_wrong_parameters_are_told(running: Host, vm: Any, params: dict[str, Any]) -> None:
     reply = running.call("execute", vm, **params)
     assert reply.failure.code == "invalid_request"
@@ -63,6 +72,26 @@ def test_wrong_parameters_are_told(running: Host, vm: Any, params: dict[str, Any
 def test_observe(running: Host, vm: Any) -> None:
     reply = running.call("observe", vm)
     assert reply.result["state"] == "running"
+
+
+def test_an_abandoned_call_ends_what_it_does_and_frees_its_place(running: Host, vm: Any) -> None:
+    for batch in range(2):
+        for number in range(30):
+            call = Call(f"left-{batch}-{number}", "execute", "nowhere", time.time() + 60, vm, {"command": "sleep 50"})
+            running.redis.rpush(channels.calls(running.name), encode(call))
+            assert running.call("abandon", call_id=call.id).result == {"abandoned": True}
+        time.sleep(0.5)
+    assert running.call("execute", vm, command="true", seconds=3).result
+    assert running.call("abandon", call_id="left-0-0").result == {"abandoned": False}
+
+
+def test_long_output_is_cut_at_the_limit_and_parked(running: Host, vm: Any) -> None:
+    reply = running.call("execute", vm, command=f"head -c {OUTPUT_LIMIT + 1} /dev/zero; exit 3")
+    assert reply.parked
+    parked: Any = running.redis.getdel(channels.parked_reply(reply.call_id))
+    result: Any = decode(Reply, parked).result
+    assert (result["exit_code"], result["truncated"], result["output_limit_bytes"]) == (3, True, OUTPUT_LIMIT)
+    assert base64.b64decode(result["stdout_b64"]) == bytes(OUTPUT_LIMIT)
 
 
 @pytest.mark.parametrize(("verb", "code"), [("dance", "unsupported"), ("observe", "invalid_request")])

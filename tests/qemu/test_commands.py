@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.base import Place
-from agent.guest import qga
-from agent.guest.commands import OUTPUT_LIMIT
+from agent.drivers.base import OUTPUT_LIMIT, Cancelled, ExecRequest, Place
+from agent.drivers.qemu import QemuDriver
+from agent.guest import claims, qga
 from core.contract.errors import DriverFailure, GuestTimeout
 from core.contract.messages import VmSpec
 
@@ -64,6 +65,41 @@ def test_past_the_timeout_nothing_of_it_is_alive_wherever_it_went(run: Run) -> N
         run("setsid sleep 4001 & (setsid -f sleep 4002 >/dev/null 2>&1 &) ; env -i sleep 4003", timeout=2.0)
     assert time.monotonic() - began < 15
     assert run("pgrep -c -f 'sleep 400[123]$'").stdout == b"0\n"
+
+
+def test_what_nobody_waits_for_any_more_is_killed(driver: QemuDriver, running: VmSpec, run: Run) -> None:
+    began = time.monotonic()
+
+    def check() -> None:
+        if time.monotonic() - began > 1:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        driver.execute(running, ExecRequest("setsid -f sleep 4011 >/dev/null 2>&1; sleep 4012", 600.0), check)
+    assert time.monotonic() - began < 10
+    assert run("pgrep -c -f 'sleep 401[12]$'").stdout == b"0\n"
+
+
+def test_the_command_of_a_killed_agent_is_found_and_killed(place: Place, running: VmSpec, run: Run) -> None:
+    request = ExecRequest("setsid -f sleep 4013 >/dev/null 2>&1; sleep 4014", 600.0)
+    agent = multiprocessing.get_context("spawn").Process(target=QemuDriver(place).execute, args=(running, request))
+    agent.start()
+    deadline = time.monotonic() + 30
+    while run("pgrep -c -f 'sleep 401[34]$'").stdout != b"2\n":
+        assert time.monotonic() < deadline
+    QemuDriver(place).sweep_guests()
+    assert run("pgrep -c -f 'sleep 401[34]$'").stdout == b"2\n"  # somebody waits for it
+    agent.kill()
+    agent.join(10)
+    QemuDriver(place).sweep_guests()
+    assert run("pgrep -c -f 'sleep 401[34]$'").stdout == b"0\n"
+    assert claims.paths(place.vms / running.id) == []
+
+
+def test_a_guest_agent_that_starts_anew_loses_no_command_alive(run: Run) -> None:
+    with pytest.raises(DriverFailure, match="was killed"):
+        run("systemctl restart qemu-guest-agent & sleep 4015", timeout=30.0)
+    assert run("pgrep -c -f 'sleep 4015$'", timeout=60.0).stdout == b"0\n"
 
 
 def test_without_cgroups_its_mark_is_enough(run: Run) -> None:

@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 
 from agent.drivers.base import (
+    Check,
     Console,
     ExecRequest,
     ExecResult,
@@ -16,10 +17,10 @@ from agent.drivers.base import (
     Resized,
     Sample,
     SnapshotTaken,
+    wanted,
 )
-from agent.drivers.fake import measuring, snapshots, state
+from agent.drivers.fake import commands, measuring, snapshots, state
 from agent.drivers.fake.behaviour import Behaviour, behaviour, misbehave, silent
-from agent.drivers.fake.guest import Shell
 from agent.drivers.fake.listing import Listing
 from agent.drivers.fake.state import State
 from core.contract.errors import DriverFailure
@@ -160,18 +161,20 @@ class FakeDriver:
             memory_limit_percent=_applied(runs),
         )
 
-    def execute(self, vm: VmSpec, request: ExecRequest) -> ExecResult:
+    def execute(self, vm: VmSpec, request: ExecRequest, check: Check = wanted) -> ExecResult:
         """Interprets the command; nothing of it reaches the host."""
         began = time.monotonic()
         self._misbehave(vm, "execute", silent, request.timeout_seconds)
         if self.observe(vm.id).state is not Observed.RUNNING:
             raise DriverFailure(f"VM '{vm.name}' is not running: start it first", code="vm_not_running")
-        files = self._state(vm).files
-        shell = Shell(dict(files), request, began)
-        code = shell.run()
-        if shell.files != files:
-            state.write(self._vms, vm.id, replace(self._state(vm), files=shell.files))
-        return ExecResult(code, shell.out.encode(), shell.err.encode(), time.monotonic() - began)
+        files = dict(self._state(vm).files)
+        done = commands.execute(files, request, began, check)
+        if files != self._state(vm).files:
+            state.write(self._vms, vm.id, replace(self._state(vm), files=files))
+        return done
+
+    def sweep_guests(self) -> None:
+        """A command ends with the agent that runs it."""
 
     def sample_all(self) -> list[Sample]:
         """One of each VM."""

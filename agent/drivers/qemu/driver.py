@@ -6,9 +6,11 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from agent import cgroups, process
 from agent.drivers.base import (
+    Check,
     Console,
     ExecRequest,
     ExecResult,
@@ -18,6 +20,7 @@ from agent.drivers.base import (
     Resized,
     Sample,
     SnapshotTaken,
+    wanted,
 )
 from agent.drivers.durable import sync_folder
 from agent.drivers.images import find
@@ -40,7 +43,7 @@ from agent.drivers.qemu import (
 from agent.drivers.qemu.folder import STATE, Folder, State, locked
 from agent.drivers.qemu.observing import observe
 from agent.drivers.qemu.qmp import Monitor
-from agent.guest import commands
+from agent.guest import claims, commands, killing
 from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import DriverHealth, Observation, VmSpec
 from core.contract.states import Observed
@@ -214,8 +217,20 @@ class QemuDriver:
             return sizes.resize(folder, vm, self._place.cgroup, progress, left)
 
     @only_driver_failures
-    def execute(self, vm: VmSpec, request: ExecRequest) -> ExecResult:
+    def execute(self, vm: VmSpec, request: ExecRequest, check: Check = wanted) -> ExecResult:
         """Through the guest agent; several at once take turns on its channel."""
+        return commands.execute(self._guest_of(vm), request, check)
+
+    @only_driver_failures
+    def sweep_guests(self) -> None:
+        """Of VMs that are paused, later."""
+        for path in sorted(self._place.vms.glob(f"[!.]*/{claims.FOLDER}")):
+            seen = observe(Folder(path.parent))
+            if seen.state is not Observed.PAUSED:
+                killing.sweep(path.parent, is_on=seen.state is Observed.RUNNING)
+
+    def _guest_of(self, vm: VmSpec) -> Path:
+        """The folder with the channel to its guest's agent, which is up."""
         folder = self._folder(vm.id)
         seen = observe(folder)
         if seen.state is not Observed.RUNNING:
@@ -223,7 +238,7 @@ class QemuDriver:
         image = folder.state().image
         if image is None or not image.guest_agent:
             raise Unsupported(f"VM '{vm.name}' has no guest agent, by which the driver 'qemu' runs commands")
-        return commands.execute(folder.path, request)
+        return folder.path
 
     @only_driver_failures
     def sample_all(self) -> list[Sample]:

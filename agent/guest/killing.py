@@ -1,0 +1,57 @@
+"""Ends all the processes of a command in a guest, wherever they went."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from agent.guest import claims, qga, script
+from core.contract.errors import DriverFailure, GuestTimeout
+
+log = logging.getLogger(__name__)
+KILL_SECONDS = 15.0
+
+
+def kill(channel: Path, number: int, token: str) -> None:
+    """Returns once nothing of it is left; `GuestTimeout` if the guest does not confirm that within 15 s."""
+    deadline = time.monotonic() + KILL_SECONDS
+    if run(channel, script.killing(number, token), deadline) != 0:
+        raise GuestTimeout("processes of the command are left that can't be killed")
+
+
+def run(channel: Path, text: str, deadline: float) -> int:
+    """Runs a short script of ours to its end; its exit code."""
+    pid = qga.ask(channel, "guest-exec", left(deadline), path="/bin/sh", arg=["-c", text])["pid"]
+    while not (status := qga.ask(channel, "guest-exec-status", left(deadline), pid=pid))["exited"]:
+        time.sleep(0.02)
+    return int(status.get("exitcode", 1))
+
+
+def left(deadline: float) -> float:
+    """Seconds until then; `GuestTimeout` when there are none."""
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise GuestTimeout("the guest agent did not answer in time")
+    return seconds
+
+
+def sweep(channel: Path, *, is_on: bool) -> None:
+    """Kills the commands of one VM that nobody waits for any more; what can't be killed now stays for the next time.
+
+    In a VM that is not even on there is nothing to kill.
+    """
+    for path in claims.paths(channel):
+        with claims.left_behind(path) as found:
+            if found is None:
+                continue
+            try:
+                if is_on:
+                    kill(channel, *found)
+                    log.info("killed command %d of VM %s, for which nobody waits any more", found[0], channel.name)
+                path.unlink(missing_ok=True)
+            except qga.AgentGone:
+                path.unlink(missing_ok=True)
+            except DriverFailure as error:
+                log.warning("command %d of VM %s, for which nobody waits: %s", found[0], channel.name, error.message)
+                return  # its guest does not answer: the others can wait too
