@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 import threading
 import time
@@ -18,14 +17,16 @@ from agent import prometheus
 from agent.broker import BLOCK_SECONDS
 from agent.commands import Commands
 from agent.console import Consoles, Place
-from agent.drivers.base import OUTPUT_LIMIT, Cancelled, ExecRequest, Guest, Metrics
+from agent.drivers.base import Cancelled, Metrics
 from agent.drivers.registry import Drivers
+from agent.execs import GuestCommands
 from agent.loops import Loop
 from agent.outcomes import failure_of
+from agent.parameters import param, vm_of
 from agent.waiting import Waiting
 from core.contract import channels
 from core.contract.errors import CorralError, Invalid, Unavailable, Unsupported
-from core.contract.messages import JSON, Call, Failure, Reply, VmSpec, build, decode, encode
+from core.contract.messages import JSON, Call, Failure, Reply, build, decode, encode
 
 log = logging.getLogger(__name__)
 AT_ONCE = 32
@@ -44,7 +45,7 @@ class Calls:
         self._consoles = consoles
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="call")
         self._free = threading.BoundedSemaphore(AT_ONCE)
-        self.waiting = Waiting()
+        self.waiting, self.guests = Waiting(), GuestCommands(drivers)
         self._verbs: dict[str, Callable[[Call], JSON]] = {
             "execute": self._execute,
             "observe": self._observe,
@@ -52,6 +53,7 @@ class Calls:
             "cancel": self._cancel,
             "console": self._console,
             "abandon": self._abandon,
+            **self.guests.verbs,
         }
         self.loop = Loop("calls", self._take)
 
@@ -108,82 +110,32 @@ class Calls:
             log.warning("the reply to call %s (%s) is lost: %s", call.id, call.verb, error)
 
     def _execute(self, call: Call) -> JSON:
-        vm = _vm_of(call)
-        driver = self._drivers.get(vm.hypervisor)
-        if "guest" not in driver.capabilities or not isinstance(driver, Guest):
-            raise Unsupported(f"the driver '{driver.name}' can't run commands in a guest")
-        done = driver.execute(vm, _request_of(call), self.waiting.check_of(call.id))
-        return {
-            "exit_code": done.exit_code,
-            "stdout_b64": base64.b64encode(done.stdout).decode(),
-            "stderr_b64": base64.b64encode(done.stderr).decode(),
-            "execution_time_seconds": done.execution_time_seconds,
-            "truncated": done.truncated,
-            "output_limit_bytes": OUTPUT_LIMIT,
-        }
+        return self.guests.execute(call, self.waiting.check_of(call.id))
 
     def _observe(self, call: Call) -> JSON:
-        vm = _vm_of(call)
+        vm = vm_of(call)
         return asdict(self._drivers.get(vm.hypervisor).observe(vm.id))
 
     def _console(self, call: Call) -> JSON:
-        after = _param(call, "after", dict, optional=True)
+        after = param(call, "after", dict, optional=True)
         self._consoles.connect(
-            _vm_of(call),
-            _param(call, "stream", str),
-            write=_param(call, "write", bool),
-            replay=_param(call, "replay", bool),
+            vm_of(call),
+            param(call, "stream", str),
+            write=param(call, "write", bool),
+            replay=param(call, "replay", bool),
             after=None if after is None else build(Place, after),
         )
         return {}
 
     def _measure(self, call: Call) -> JSON:
-        vm = _vm_of(call)
+        vm = vm_of(call)
         driver = self._drivers.get(vm.hypervisor)
         if "metrics" not in driver.capabilities or not isinstance(driver, Metrics):
             raise Unsupported(f"the driver '{driver.name}' can't measure VMs")
         return asdict(driver.measure(vm, call.deadline_at - time.time()))
 
     def _cancel(self, call: Call) -> JSON:
-        return {"state": self._commands.cancel(_param(call, "operation_id", str))}
+        return {"state": self._commands.cancel(param(call, "operation_id", str))}
 
     def _abandon(self, call: Call) -> JSON:
-        return {"abandoned": self.waiting.abandon(_param(call, "call_id", str))}
-
-
-def _request_of(call: Call) -> ExecRequest:
-    left = call.deadline_at - time.time()
-    stdin = _param(call, "stdin_b64", str, optional=True)
-    environment = _param(call, "environment", dict, optional=True) or {}
-    if not all(isinstance(value, str) for value in environment.values()):
-        raise Invalid("execute: every value of 'environment' must be a string")
-    wanted = _param(call, "timeout_seconds", (int, float), optional=True)
-    return ExecRequest(
-        command=_param(call, "command", str),
-        timeout_seconds=left if wanted is None else min(float(wanted), left),
-        working_directory=_param(call, "working_directory", str, optional=True),
-        environment=environment,
-        stdin=None if stdin is None else _bytes(call, "stdin_b64", stdin),
-    )
-
-
-def _bytes(call: Call, name: str, text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except ValueError:
-        raise Invalid(f"{call.verb}: parameter '{name}' is not base64") from None
-
-
-def _vm_of(call: Call) -> VmSpec:
-    if call.vm is None:
-        raise Invalid(f"{call.verb}: the call names no VM")
-    return call.vm
-
-
-def _param(call: Call, name: str, kind: Any, *, optional: bool = False) -> Any:
-    value = call.params.get(name)
-    if value is None and optional:
-        return None
-    if not isinstance(value, kind):
-        raise Invalid(f"{call.verb}: parameter '{name}' is missing or of the wrong type")
-    return value
+        return {"abandoned": self.waiting.abandon(param(call, "call_id", str))}

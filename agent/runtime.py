@@ -21,7 +21,7 @@ from agent.calls import Calls
 from agent.capacity import Capacity
 from agent.commands import Commands
 from agent.console import Consoles
-from agent.drivers.base import Guest, Place
+from agent.drivers.base import Place
 from agent.drivers.registry import Drivers
 from agent.health import Health
 from agent.inventory import Host, Inventories, Known
@@ -38,7 +38,6 @@ from core.contract import channels
 log = logging.getLogger(__name__)
 FLUSH_SECONDS = 2.0
 PRUNE_SECONDS = 600.0
-SWEEP_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ class Agent:
         own = [self._calls.loop, self._reports.loop, inventories.loop, usage.loop, beat, self._pruner()]
         self._figures = lambda: HostFigures(self._journal, known, usage, health)
         self._loops = [*own, *health.loops]
-        self._loops += [_sweeper(driver) for driver in drivers.all() if isinstance(driver, Guest)]
+        self._loops += self._calls.guests.loops
 
     def start(self) -> None:
         """Takes up what was left, then starts the threads: a cancel must find what was left."""
@@ -173,12 +172,3 @@ class Agent:
 
         loop = Loop("pruner", prune)
         return loop
-
-
-def _sweeper(driver: Guest) -> Loop:
-    def sweep() -> None:
-        driver.sweep_guests()
-        loop.stopping.wait(SWEEP_SECONDS)
-
-    loop = Loop("guests", sweep)
-    return loop

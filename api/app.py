@@ -8,7 +8,7 @@ from api import microvm, vboxmcp
 from api.auth import identity
 from api.dialect import Dialects
 from api.docs import pages
-from api.microvm import console, sockets
+from api.microvm import console, exec_socket, sockets
 from api.microvm.shape import SHAPE as MICROVM
 from api.monitoring import exposition
 from api.monitoring.tally import Tally
@@ -38,7 +38,7 @@ def create_app(settings: Settings) -> Dialects:
             return keys.authenticate(session, secret)
 
     first.register_blueprint(exposition.blueprint(those))
-    for socket_of in (sockets, console):
+    for socket_of in (sockets, exec_socket, console):
         socket_of.register(Sock(first), hub, engine, identity.by_header)
     socket.register(Sock(second), hub, engine, by_key)
     for dialect, shape in ((first, MICROVM), (second, VBOXMCP)):

@@ -24,6 +24,10 @@ from core.settings import Settings
 class Hub(Protocol):
     """Waits for what comes over Redis (api/realtime)."""
 
+    @property
+    def draining(self) -> bool:
+        """Whether this process is about to end, and nobody may be held any more."""
+
     def wait_operation(
         self, operation_id: str, timeout: float, read: Callable[[], bool], *, just_begun: bool = False
     ) -> bool:

@@ -145,14 +145,17 @@ def check_texts(command: str, folder: str | None, environment: dict[str, str] | 
             raise DriverFailure(f"'{name}' can't be a variable's name", code="invalid_request")
 
 
+def no_folder(path: str) -> DriverFailure:
+    """What is said of a working directory that isn't there."""
+    text = f"the working directory '{path}' can't be entered in the guest: make it first"
+    return DriverFailure(text, code="invalid_request")
+
+
 def _result(token: str, request: ExecRequest, status: dict[str, Any], seconds: float) -> ExecResult:
     out, err = (base64.b64decode(status.get(key, "")) for key in ("out-data", "err-data"))
     code = 128 + status["signal"] if "signal" in status else status.get("exitcode", 0)
     if script.missed_folder(token, code, err):
-        raise DriverFailure(
-            f"the working directory '{request.working_directory}' can't be entered in the guest: make it first",
-            code="invalid_request",
-        )
+        raise no_folder(request.working_directory or "")
     cut = max(len(out), len(err)) > OUTPUT_LIMIT
     truncated = cut or bool(status.get("out-truncated") or status.get("err-truncated"))
     return ExecResult(code, out[:OUTPUT_LIMIT], err[:OUTPUT_LIMIT], seconds, truncated)

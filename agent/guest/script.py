@@ -71,3 +71,14 @@ done
 rmdir {group} 2>/dev/null
 exit 0
 """
+
+
+def signalling(number: int, token: str, signal: str) -> str:
+    """Sends a signal to all processes of a command."""
+    return f"""
+{{ while read -r pid; do kill -s {signal} "$pid"; done <{GROUPS}/{number}/cgroup.procs; }} 2>/dev/null && exit 0
+for file in $(grep -ls '{MARK}={token}' /proc/[0-9]*/environ); do
+  pid=${{file#/proc/}}; kill -s {signal} "${{pid%/environ}}" 2>/dev/null
+done
+exit 0
+"""

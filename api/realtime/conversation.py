@@ -108,6 +108,17 @@ class Conversation:
             if time.monotonic() >= check_at:
                 check_at = time.monotonic() + self._check(authenticate)
 
+    def go_on(self, step: Callable[[], float], authenticate: Callable[[], Actor]) -> None:
+        """Take one step after the other, each with a pause of as many seconds as it says, until one side ends it.
+
+        What the client says meanwhile is not for us.
+        """
+        check_at = time.monotonic() + CHECK_SECONDS * random.uniform(0.7, 1)
+        while True:
+            self._pause(min(step(), check_at - time.monotonic()))
+            if time.monotonic() >= check_at:
+                check_at = time.monotonic() + self._check(authenticate)
+
     def pass_on(self, tell: Callable[[Note], None], notes: Iterator[Note]) -> None:
         """Write those events, as long as the socket may live."""
         for note in notes:

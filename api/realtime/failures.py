@@ -23,6 +23,8 @@ _KINDS: dict[str, type[CorralError]] = {
     "vm_not_found": NotFound,
     "image_not_found": NotFound,
     "snapshot_not_found": NotFound,
+    "exec_not_found": NotFound,
+    "too_many_execs": Conflict,
     "conflict": Conflict,
     "superseded": Conflict,
     "invalid_state": Conflict,

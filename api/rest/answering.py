@@ -13,7 +13,7 @@ from marshmallow import Schema
 from api.rest import documents
 from api.rest.parser import Parser
 from api.rest.schemas import OperationSchema
-from api.rest.shapes import Shape
+from api.rest.shapes import Listed, Shape
 from core.models import Operation
 
 View = Callable[..., Any]
@@ -51,6 +51,14 @@ class Answering(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
 
     def _one(self, status: int, schema: Schema, found: Any) -> Response:
         return self._made(status, schema.dump(found))
+
+    def _many(self, noun: str, schema: Schema, listed: Listed) -> Response:
+        items = [schema.dump(item) for item in listed.items]
+        return jsonify(self.shape.many(noun, Listed(items, listed.total, listed.limit, listed.offset)))
+
+    def made(self, status: int, schema: Schema, found: Any) -> Response:
+        """One thing as the answer, with another status than its view has."""
+        return self._one(status, schema, found)
 
     def _made(self, status: int, dumped: Any) -> Response:
         if dumped is None:

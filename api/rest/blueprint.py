@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import wraps
 from typing import Any
 
-from flask import Response, g, jsonify, request
+from flask import Response, g, request
 from marshmallow import Schema
 from sqlalchemy.orm import Session
 
@@ -40,6 +40,8 @@ class Question:
     params: JSON
     timeout: float
     asked_at: datetime = field(default_factory=now)
+    said: JSON = field(default_factory=dict)
+    """Of the request, what its host need not know."""
 
     @property
     def of_vm(self) -> VmSpec:
@@ -99,9 +101,7 @@ class Blueprint(Answering):
             def wrapper(this: Any, *args: Any, **path: Any) -> Response:
                 with parts().reading() as session:
                     listed: Listed = view(this, session, actor(), *args, **path)
-                items = [made.dump(item) for item in listed.items]
-                dumped = Listed(items, listed.total, listed.limit, listed.offset)
-                return jsonify(self.shape.many(noun, dumped))
+                return self._many(noun, made, listed)
 
             return self._wrapped(wrapper, 200, self.shape.many_schema(noun, schema), "read")
 
@@ -193,9 +193,19 @@ class Blueprint(Answering):
 
         return decorate
 
-    def asks(self, schema: type[Schema], answer: Callable[[Question, JSON], Any]) -> Decorator:
-        """The view returns a `Question` to a host; `answer(question, reply)` is what is said then."""
-        made = schema()
+    def asks(
+        self,
+        schema: type[Schema] | None,
+        answer: Callable[[Question, JSON], Any],
+        *,
+        status: int = 200,
+        kind: str = "call",
+    ) -> Decorator:
+        """The view returns a `Question` to a host; `answer(question, reply)` is what is said then.
+
+        `kind` is "call", or "ask" where nothing is done in the guest.
+        """
+        made = schema() if schema else None
 
         def decorate(view: View) -> View:
             @wraps(view)
@@ -204,17 +214,33 @@ class Blueprint(Answering):
                 with parts().transaction() as session:
                     first = work.claim(session, key) if key else None
                     if first is not None:
-                        return _replayed(self._made(200, work.dumped_of(first)))
+                        return _replayed(self._made(status, work.dumped_of(first)))
                     question: Question = view(this, session, actor(), *args, **path)
                 with work.given_back_on_failure(key):
                     reply = question.ask(parts().hub)
-                dumped = made.dump(answer(question, reply))
+                dumped = _dump(made, answer(question, reply))
                 if key:
                     with parts().transaction() as session:
                         work.keep(session, key, answer={"dumped": dumped})
-                return self._made(200, dumped)
+                return self._made(status, dumped)
 
-            return self._documented(wrapper, 200, schema, "call")
+            return self._documented(wrapper, status, schema, kind)
+
+        return decorate
+
+    def asks_for_many(self, noun: str, schema: type[Schema], answer: Callable[[Question, JSON], Listed]) -> Decorator:
+        """As `asks`, for a list."""
+        made = schema()
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def wrapper(this: Any, *args: Any, **path: Any) -> Response:
+                with parts().reading() as session:
+                    question: Question = view(this, session, actor(), *args, **path)
+                listed = answer(question, question.ask(parts().hub))
+                return self._many(noun, made, listed)
+
+            return self._wrapped(wrapper, 200, self.shape.many_schema(noun, schema), "ask")
 
         return decorate
 

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from api.rest.blueprint import Blueprint
 from api.rest.shapes import Shape
-from api.shared import execution, health, hosts, images, keys, metrics, operations, sizing, status, system_metrics
+from api.shared import (
+    execs,
+    execution,
+    health,
+    hosts,
+    images,
+    keys,
+    metrics,
+    operations,
+    sizing,
+    status,
+    system_metrics,
+)
 
 
 def blueprints(shape: Shape) -> list[Blueprint]:
     """The shared resources, in a dialect."""
     return [
         noun.blueprint(shape)
-        for noun in (execution, sizing, operations, hosts, images, keys, metrics, system_metrics, health, status)
+        for noun in (execution, sizing, execs, operations, hosts, images, keys, metrics, system_metrics, health, status)
     ]

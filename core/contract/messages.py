@@ -191,8 +191,9 @@ class Call:
     "stdin_b64"},
     "cancel" {"operation_id"} (no VM; `vm` is None), "observe" {}, "measure" {}, "console" {"stream", "write": bool,
     "replay": bool, "after": {"log", "position"} | None} (agent/console.py says what then comes on that stream),
-    "abandon" {"call_id"} (no VM): nobody waits for that
-    call any more, so what it does is ended.
+    "abandon" {"call_id"} (no VM): nobody waits for that call any more, so what it does is ended; "exec_begin" as
+    "execute" with {"id", "name"}, "exec_list" {"limit", "offset", "state"}, "exec_get", "exec_output" {"offsets": by
+    stream, "limit"}, "exec_signal" {"signal"} and "exec_delete", each with {"id"}.
     """
 
     id: str

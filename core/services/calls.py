@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
+import re
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from core.contract.errors import NotFound
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
 from core.models import Host, Vm
 from core.services import operations, rules, vms
 from core.services.context import Actor
 
+_EXEC_ID = re.compile(r"[0-9a-f]{32}")
 
-def to_guest(session: Session, actor: Actor, ref: str) -> tuple[str, VmSpec]:
+
+def exec_id(text: str) -> str:
+    """The id of an execution; `NotFound` for what can't be one."""
+    if not _EXEC_ID.fullmatch(text):
+        raise NotFound(f"there is no execution '{text[:80]}'", code="exec_not_found")
+    return text
+
+
+def to_execs(session: Session, actor: Actor, ref: str, *, writes: bool = False) -> tuple[str, VmSpec]:
+    """The host and the VM for a call about what was begun in the guest, which need not run any more."""
+    if writes:
+        actor.must_write()
+    vm = vms.get(session, actor, ref)
+    host = session.get_one(Host, vm.host_name)
+    rules.must_be_reachable(vm, host)
+    rules.must_exist(vm)
+    rules.must_support(vm, host, "execs")
+    return host.name, operations.spec_of(vm)
+
+
+def to_guest(session: Session, actor: Actor, ref: str, capability: str = "guest") -> tuple[str, VmSpec]:
     """The host and the VM for a call that acts in the guest, which runs and can be reached."""
     actor.must_write()
     vm = vms.get(session, actor, ref)
     host = session.get_one(Host, vm.host_name)
     rules.must_be_reachable(vm, host)
     rules.must_run(vm)
-    rules.must_support(vm, host, "guest")
+    rules.must_support(vm, host, capability)
     return host.name, operations.spec_of(vm)
 
 

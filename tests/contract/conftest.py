@@ -16,6 +16,7 @@ from agent.drivers.base import (
     Driver,
     ExecRequest,
     ExecResult,
+    Execs,
     Guest,
     Metrics,
     Place,
@@ -32,7 +33,7 @@ IMAGE = "linux-default"
 DRIVERS = ("fake", "qemu", "virtualbox")
 
 
-class EveryVerb(Driver, Snapshots, Disks, Adapters, Resizing, Guest, Metrics, Protocol):
+class EveryVerb(Driver, Snapshots, Disks, Adapters, Resizing, Guest, Metrics, Execs, Protocol):
     """All there is; a test asks the bench for what not every driver has."""
 
 

@@ -7,20 +7,17 @@ import time
 from dataclasses import replace
 
 from agent.drivers.base import (
-    Check,
     Console,
-    ExecRequest,
-    ExecResult,
     Measured,
     Place,
     Progress,
     Resized,
     Sample,
     SnapshotTaken,
-    wanted,
 )
-from agent.drivers.fake import commands, measuring, snapshots, state
+from agent.drivers.fake import measuring, snapshots, state
 from agent.drivers.fake.behaviour import Behaviour, behaviour, misbehave, silent
+from agent.drivers.fake.guests import Guests
 from agent.drivers.fake.listing import Listing
 from agent.drivers.fake.state import State
 from core.contract.errors import DriverFailure
@@ -28,13 +25,14 @@ from core.contract.messages import DriverHealth, Observation, VmSpec
 from core.contract.states import Applied, Observed
 
 
-class FakeDriver:
-    """Driver, Snapshots, Guest, Resizing and Metrics over files."""
+class FakeDriver(Guests):
+    """Driver, Snapshots, Resizing, Metrics, Guest and Execs over files."""
 
     name = "fake"
-    capabilities = frozenset({"snapshots", "snapshots_with_memory", "guest", "pause", "metrics", "resizing"})
+    capabilities = frozenset({"snapshots", "snapshots_with_memory", "guest", "execs", "pause", "metrics", "resizing"})
 
     def __init__(self, place: Place) -> None:
+        super().__init__(place)
         self._vms = place.vms
         self._listing = Listing(place.vms)
 
@@ -161,21 +159,6 @@ class FakeDriver:
             memory_limit_percent=_applied(runs),
         )
 
-    def execute(self, vm: VmSpec, request: ExecRequest, check: Check = wanted) -> ExecResult:
-        """Interprets the command; nothing of it reaches the host."""
-        began = time.monotonic()
-        self._misbehave(vm, "execute", silent, request.timeout_seconds)
-        if self.observe(vm.id).state is not Observed.RUNNING:
-            raise DriverFailure(f"VM '{vm.name}' is not running: start it first", code="vm_not_running")
-        files = dict(self._state(vm).files)
-        done = commands.execute(files, request, began, check)
-        if files != self._state(vm).files:
-            state.write(self._vms, vm.id, replace(self._state(vm), files=files))
-        return done
-
-    def sweep_guests(self) -> None:
-        """A command ends with the agent that runs it."""
-
     def sample_all(self) -> list[Sample]:
         """One of each VM."""
         return [measuring.sample(seen) for seen in self._listing.observe_all()]
@@ -199,10 +182,7 @@ class FakeDriver:
         return self.observe(vm.id)
 
     def _state(self, vm: VmSpec) -> State:
-        found = state.read(self._vms, vm.id)
-        if found is None:
-            raise DriverFailure(f"VM '{vm.name}' is not on this host", code="vm_not_found")
-        return found
+        return state.of(self._vms, vm)
 
     def _misbehave(self, vm: VmSpec, verb: str, progress: Progress, timeout: float) -> Behaviour:
         told = behaviour(self._vms, vm)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from core.contract.errors import DriverFailure, Invalid
-from core.contract.messages import Observation, build
+from core.contract.messages import Observation, VmSpec, build
 from core.contract.states import Observed
 
 STATE = "fake-state.json"
@@ -54,6 +54,14 @@ def read(vms: Path, vm_id: str) -> State | None:
         return None
     except (ValueError, Invalid):
         raise DriverFailure(f"the state of VM '{vm_id}' can't be read", code="state_damaged") from None
+
+
+def of(vms: Path, vm: VmSpec) -> State:
+    """The state of a VM that must be there."""
+    found = read(vms, vm.id)
+    if found is None:
+        raise DriverFailure(f"VM '{vm.name}' is not on this host", code="vm_not_found")
+    return found
 
 
 def write(vms: Path, vm_id: str, state: State) -> None:

@@ -6,21 +6,16 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from agent import cgroups, process
 from agent.drivers.base import (
-    Check,
     Console,
-    ExecRequest,
-    ExecResult,
     Measured,
     Place,
     Progress,
     Resized,
     Sample,
     SnapshotTaken,
-    wanted,
 )
 from agent.drivers.durable import sync_folder
 from agent.drivers.images import find
@@ -40,25 +35,26 @@ from agent.drivers.qemu import (
     sizes,
     snapshots,
 )
-from agent.drivers.qemu.folder import STATE, Folder, State, locked
+from agent.drivers.qemu.folder import STATE, Folder, State, folder_of, locked
+from agent.drivers.qemu.guests import Guests
 from agent.drivers.qemu.observing import observe
 from agent.drivers.qemu.qmp import Monitor
-from agent.guest import claims, commands, killing
-from core.contract.errors import DriverFailure, Unsupported
+from core.contract.errors import DriverFailure
 from core.contract.messages import DriverHealth, Observation, VmSpec
 from core.contract.states import Observed
 
-CAPABILITIES = frozenset({"snapshots", "snapshots_with_memory", "guest", "pause", "metrics", "resizing"})
+CAPABILITIES = frozenset({"snapshots", "snapshots_with_memory", "guest", "execs", "pause", "metrics", "resizing"})
 INSTALL = "apt-get install qemu-system-x86 qemu-utils"
 
 
-class QemuDriver:
-    """Driver, Snapshots, Guest, Resizing and Metrics over QEMU processes."""
+class QemuDriver(Guests):
+    """Driver, Snapshots, Resizing, Metrics, Guest and Execs over QEMU processes."""
 
     name = "qemu"
     capabilities = CAPABILITIES
 
     def __init__(self, place: Place) -> None:
+        super().__init__(place)
         self._place = place
 
     def probe(self) -> DriverHealth:
@@ -217,30 +213,6 @@ class QemuDriver:
             return sizes.resize(folder, vm, self._place.cgroup, progress, left)
 
     @only_driver_failures
-    def execute(self, vm: VmSpec, request: ExecRequest, check: Check = wanted) -> ExecResult:
-        """Through the guest agent; several at once take turns on its channel."""
-        return commands.execute(self._guest_of(vm), request, check)
-
-    @only_driver_failures
-    def sweep_guests(self) -> None:
-        """Of VMs that are paused, later."""
-        for path in sorted(self._place.vms.glob(f"[!.]*/{claims.FOLDER}")):
-            seen = observe(Folder(path.parent))
-            if seen.state is not Observed.PAUSED:
-                killing.sweep(path.parent, is_on=seen.state is Observed.RUNNING)
-
-    def _guest_of(self, vm: VmSpec) -> Path:
-        """The folder with the channel to its guest's agent, which is up."""
-        folder = self._folder(vm.id)
-        seen = observe(folder)
-        if seen.state is not Observed.RUNNING:
-            raise DriverFailure(f"VM '{vm.name}' is {seen.state}, not running: start it first", code="vm_not_running")
-        image = folder.state().image
-        if image is None or not image.guest_agent:
-            raise Unsupported(f"VM '{vm.name}' has no guest agent, by which the driver 'qemu' runs commands")
-        return folder.path
-
-    @only_driver_failures
     def sample_all(self) -> list[Sample]:
         """From `/proc` and the VMs' files."""
         found = (measuring.sample(folder) for folder in self._folders())
@@ -273,9 +245,7 @@ class QemuDriver:
         return [Folder(path) for path in sorted(self._place.vms.glob("[!.]*")) if path.is_dir()]
 
     def _folder(self, vm_id: str) -> Folder:
-        if not records.NAME.fullmatch(vm_id):
-            raise DriverFailure(f"'{vm_id}' can't be a VM's id", code="invalid_request")
-        return Folder(self._place.vms / vm_id)
+        return folder_of(self._place.vms, vm_id)
 
     @contextmanager
     def _busy(self, vm_id: str, timeout: float) -> Iterator[tuple[Folder, int]]:

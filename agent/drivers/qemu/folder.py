@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from core.contract.images import Manifest
 from core.contract.messages import VmSpec, build
 
 STATE = "vm.json"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")  # of a VM, and of a snapshot: its id
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,13 @@ class Folder:
     def change(self, **changes: Any) -> State:
         """Keeps the state with some of it changed."""
         return self.write(replace(self.state(), **changes))
+
+
+def folder_of(vms: Path, vm_id: str) -> Folder:
+    """The folder of the VM with that id, whether or not it is there."""
+    if not NAME.fullmatch(vm_id):
+        raise DriverFailure(f"'{vm_id}' can't be a VM's id", code="invalid_request")
+    return Folder(vms / vm_id)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,12 +12,11 @@ from pathlib import Path
 from agent.drivers.base import Progress, SnapshotTaken
 from agent.drivers.durable import write_json
 from agent.drivers.qemu import disks
-from agent.drivers.qemu.folder import Folder, Machine, State
+from agent.drivers.qemu.folder import NAME, Folder, Machine, State
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.messages import build
 
 RECORD, MEMORY = "snapshot.json", "memory"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
 BLOCK_BYTES = 4 * 1024 * 1024
 
 

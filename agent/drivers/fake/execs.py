@@ -1,0 +1,131 @@
+"""Detached commands that never run: when each thing will have happened is reckoned when they begin."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+import zlib
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from agent.drivers.base import KEPT_BYTES, MOST_RUNNING, SIGNALS, Detached, Exec, Output
+from agent.drivers.fake import state
+from agent.drivers.fake.guest import Shell
+from agent.drivers.fake.state import State
+from core.contract.errors import DriverFailure
+from core.contract.messages import JSON, VmSpec, build
+
+NUMBERS = {"HUP": 1, "INT": 2, "QUIT": 3, "KILL": 9, "USR1": 10, "USR2": 12, "TERM": 15}
+DEAF = ("USR1", "USR2")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a command will do. `writes`: {"at", "stream", "data_b64"}, compressed; `boot`: when its VM was started."""
+
+    exec: Exec
+    ends_at: float
+    exit_code: int
+    boot: float
+    writes: list[JSON] = field(default_factory=list)
+    end: str = "exited"
+
+    def now(self, vm: State | None) -> Exec:
+        """The command as far as it has come."""
+        if time.time() >= self.ends_at:
+            return replace(self.exec, state=self.end, exit_code=self.exit_code, ended_at=self.ends_at)
+        if vm is None or vm.started_at != self.boot:
+            return replace(self.exec, state="lost", ended_at=time.time())
+        return self.exec
+
+
+def begin(vms: Path, vm: VmSpec, wanted: Detached) -> Exec:
+    """Reckons how it goes; what it writes to files is written at once."""
+    path = _path(vms, vm, wanted.id)
+    if path.exists():
+        return get(vms, vm, wanted.id)
+    if sum(each.state == "running" for each in all_of(vms, vm)) >= MOST_RUNNING:
+        raise DriverFailure(f"{MOST_RUNNING} executions run in this VM already: end one first", code="too_many_execs")
+    machine = state.of(vms, vm)
+    files = dict(machine.files)
+    plan = _planned(machine, wanted, files)
+    if files != machine.files:
+        state.write(vms, vm.id, replace(machine, files=files))
+    path.parent.mkdir(exist_ok=True)
+    state.write_whole(path, json.dumps(asdict(plan)))
+    return plan.now(machine)
+
+
+def get(vms: Path, vm: VmSpec, exec_id: str) -> Exec:
+    """As it is now."""
+    return _read(vms, vm, exec_id).now(state.read(vms, vm.id))
+
+
+def all_of(vms: Path, vm: VmSpec) -> list[Exec]:
+    """Newest first."""
+    found = [get(vms, vm, path.stem) for path in _path(vms, vm, "x").parent.glob("*.json")]
+    return sorted(found, key=lambda each: each.started_at, reverse=True)
+
+
+def output(vms: Path, vm: VmSpec, exec_id: str, stream: str, offset: int, limit: int) -> Output:
+    """Its newest output is kept, as a real driver keeps it."""
+    plan, until = _read(vms, vm, exec_id), time.time()
+    wrote = [each for each in plan.writes if each["stream"] == stream and each["at"] <= min(until, plan.ends_at)]
+    everything = b"".join(zlib.decompress(base64.b64decode(each["data_b64"])) for each in wrote)
+    offset = max(offset, len(everything) - KEPT_BYTES)
+    data = everything[offset : offset + limit]
+    ended = plan.now(state.read(vms, vm.id)).state != "running"
+    return Output(data, offset, ended and offset + len(data) >= len(everything))
+
+
+def signal(vms: Path, vm: VmSpec, exec_id: str, name: str) -> Exec:
+    """Ends it now, but for those that are for users."""
+    plan = _read(vms, vm, exec_id)
+    plan = replace(plan, exec=replace(plan.exec, signal=name))
+    if name in SIGNALS and name not in DEAF:
+        plan = replace(plan, ends_at=time.time(), exit_code=128 + NUMBERS[name], end="killed")
+    state.write_whole(_path(vms, vm, exec_id), json.dumps(asdict(plan)))
+    return get(vms, vm, exec_id)
+
+
+def forget(vms: Path, vm: VmSpec, exec_id: str) -> None:
+    """Removes it."""
+    _path(vms, vm, exec_id).unlink(missing_ok=True)
+
+
+def _planned(machine: State, wanted: Detached, files: dict[str, str]) -> Plan:
+    began = at = time.time()
+    writes = list[JSON]()
+
+    def sleep(seconds: float) -> None:
+        nonlocal at
+        at += seconds
+
+    def write(stream: str, data: bytes) -> None:
+        writes.append({"at": at, "stream": stream, "data_b64": base64.b64encode(zlib.compress(data)).decode()})
+
+    code = Shell(files, sleep, write, wanted.environment or {}, wanted.stdin or b"").run(wanted.command)
+    made = Exec(
+        id=wanted.id,
+        command=wanted.command,
+        started_at=began,
+        name=wanted.name,
+        timeout_seconds=wanted.timeout_seconds,
+        working_directory=wanted.working_directory,
+    )
+    boot = machine.started_at or 0.0
+    if wanted.timeout_seconds is not None and at - began > wanted.timeout_seconds:
+        return Plan(made, began + wanted.timeout_seconds, 137, boot, writes, "timed_out")
+    return Plan(made, at, code, boot, writes)
+
+
+def _read(vms: Path, vm: VmSpec, exec_id: str) -> Plan:
+    try:
+        return build(Plan, json.loads(_path(vms, vm, exec_id).read_text()))
+    except FileNotFoundError:
+        raise DriverFailure(f"there is no execution '{exec_id}'", code="exec_not_found") from None
+
+
+def _path(vms: Path, vm: VmSpec, exec_id: str) -> Path:
+    return vms / vm.id / "execs" / f"{exec_id}.json"

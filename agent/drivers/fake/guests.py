@@ -1,0 +1,78 @@
+"""The fake driver's verbs that act in the guest."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from agent.drivers.base import Check, Detached, Exec, ExecRequest, ExecResult, Output, Place, wanted
+from agent.drivers.fake import commands, execs, state
+from agent.drivers.fake.behaviour import behaviour, misbehave, silent
+from core.contract.errors import DriverFailure
+from core.contract.messages import VmSpec
+from core.contract.states import Observed
+
+SECONDS = 15.0
+
+
+class Guests:
+    """Guest and Execs, without a guest."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def execute(self, vm: VmSpec, request: ExecRequest, check: Check = wanted) -> ExecResult:
+        """Interprets the command; nothing of it reaches the host."""
+        began = time.monotonic()
+        misbehave(behaviour(self._place.vms, vm), "execute", silent, request.timeout_seconds)
+        self._must_run(vm)
+        files = dict(state.of(self._place.vms, vm).files)
+        done = commands.execute(files, request, began, check)
+        if files != state.of(self._place.vms, vm).files:
+            state.write(self._place.vms, vm.id, replace(state.of(self._place.vms, vm), files=files))
+        return done
+
+    def sweep_guests(self) -> None:
+        """A command ends with the agent that runs it."""
+
+    def exec_begin(self, vm: VmSpec, wanted: Detached) -> Exec:
+        """What will become of it is known at once."""
+        misbehave(behaviour(self._place.vms, vm), "exec_begin", silent, SECONDS)
+        self._must_run(vm)
+        return execs.begin(self._place.vms, vm, wanted)
+
+    def exec_list(self, vm: VmSpec) -> list[Exec]:
+        """As far as they have come by now."""
+        return execs.all_of(self._place.vms, vm)
+
+    def exec_get(self, vm: VmSpec, exec_id: str) -> Exec:
+        """As far as it has come by now."""
+        return execs.get(self._place.vms, vm, exec_id)
+
+    def exec_output(self, vm: VmSpec, exec_id: str, stream: str, offset: int, limit: int) -> Output:
+        """What it has written by now."""
+        misbehave(behaviour(self._place.vms, vm), "exec_output", silent, SECONDS)
+        self._must_run(vm)
+        return execs.output(self._place.vms, vm, exec_id, stream, offset, limit)
+
+    def exec_signal(self, vm: VmSpec, exec_id: str, signal: str) -> Exec:
+        """Each signal ends it, but for those that are for users."""
+        found = execs.get(self._place.vms, vm, exec_id)
+        if found.state != "running":
+            return found
+        self._must_run(vm)
+        return execs.signal(self._place.vms, vm, exec_id, signal)
+
+    def exec_delete(self, vm: VmSpec, exec_id: str) -> None:
+        """Forgets it."""
+        execs.get(self._place.vms, vm, exec_id)
+        execs.forget(self._place.vms, vm, exec_id)
+
+    def exec_sweep(self) -> float | None:
+        """It ends by itself."""
+        return None
+
+    def _must_run(self, vm: VmSpec) -> None:
+        found = state.read(self._place.vms, vm.id)
+        if found is None or found.observation(vm.id).state is not Observed.RUNNING:
+            raise DriverFailure(f"VM '{vm.name}' is not running: start it first", code="vm_not_running")

@@ -1,0 +1,131 @@
+"""The QEMU driver's verbs that act in the guest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.drivers.base import Check, Detached, Exec, ExecRequest, ExecResult, Output, Place, wanted
+from agent.drivers.limits import only_driver_failures
+from agent.drivers.qemu.folder import Folder, folder_of
+from agent.drivers.qemu.observing import observe
+from agent.guest import claims, commands, execs, killing, ledger
+from agent.guest.ledger import Entry, Ledger
+from core.contract.errors import DriverFailure, GuestTimeout, Unsupported
+from core.contract.messages import VmSpec
+from core.contract.states import Observed
+
+log = logging.getLogger(__name__)
+
+
+class Guests:
+    """Guest and Execs, through the guest agent; several at once take turns on its channel."""
+
+    def __init__(self, place: Place) -> None:
+        self._vms = place.vms
+
+    @only_driver_failures
+    def execute(self, vm: VmSpec, request: ExecRequest, check: Check = wanted) -> ExecResult:
+        """By the guest's shell."""
+        return commands.execute(self._guest_of(vm), request, check)
+
+    @only_driver_failures
+    def sweep_guests(self) -> None:
+        """Of VMs that are paused, later."""
+        for folder in self._with(claims.FOLDER):
+            seen = observe(folder).state
+            if seen is not Observed.PAUSED:
+                killing.sweep(folder.path, is_on=seen is Observed.RUNNING)
+
+    @only_driver_failures
+    def exec_begin(self, vm: VmSpec, wanted: Detached) -> Exec:
+        """Under the eyes of a small shell script in the guest."""
+        return execs.begin(self._guest_of(vm), wanted)
+
+    @only_driver_failures
+    def exec_list(self, vm: VmSpec) -> list[Exec]:
+        """Those of a guest that does not answer as they were last seen."""
+        folder, found = folder_of(self._vms, vm.id), list[Exec]()
+        answers = True
+        for entry in Ledger(folder.path).all():
+            if answers:
+                try:
+                    found.append(_look(folder, entry).exec)
+                    continue
+                except GuestTimeout:
+                    answers = False
+            found.append(entry.exec)
+        return found
+
+    @only_driver_failures
+    def exec_get(self, vm: VmSpec, exec_id: str) -> Exec:
+        """As it is now."""
+        folder = folder_of(self._vms, vm.id)
+        return _look(folder, Ledger(folder.path).get(exec_id)).exec
+
+    @only_driver_failures
+    def exec_output(self, vm: VmSpec, exec_id: str, stream: str, offset: int, limit: int) -> Output:
+        """From the files that its keeper in the guest writes."""
+        entry = Ledger(folder_of(self._vms, vm.id).path).get(exec_id)
+        return execs.output(self._guest_of(vm), entry, stream, offset, limit)
+
+    @only_driver_failures
+    def exec_signal(self, vm: VmSpec, exec_id: str, signal: str) -> Exec:
+        """To its cgroup, or where there is none to all that have its mark."""
+        folder = folder_of(self._vms, vm.id)
+        entry = _look(folder, Ledger(folder.path).get(exec_id))
+        return execs.signal(self._guest_of(vm), entry, signal) if entry.is_running else entry.exec
+
+    @only_driver_failures
+    def exec_delete(self, vm: VmSpec, exec_id: str) -> None:
+        """Its files stay in a guest that is off."""
+        folder = folder_of(self._vms, vm.id)
+        entry = _look(folder, Ledger(folder.path).get(exec_id))
+        execs.forget(folder.path, entry, is_on=observe(folder).state is Observed.RUNNING)
+
+    @only_driver_failures
+    def exec_sweep(self) -> float | None:
+        """Of VMs that are paused, later."""
+        due = list[float]()
+        for folder in self._with(ledger.FOLDER):
+            due += _end_late(folder)
+        return min(due, default=None)
+
+    def _guest_of(self, vm: VmSpec) -> Path:
+        """The folder with the channel to its guest's agent, which is up."""
+        folder = folder_of(self._vms, vm.id)
+        seen = observe(folder)
+        if seen.state is not Observed.RUNNING:
+            raise DriverFailure(f"VM '{vm.name}' is {seen.state}, not running: start it first", code="vm_not_running")
+        image = folder.state().image
+        if image is None or not image.guest_agent:
+            raise Unsupported(f"VM '{vm.name}' has no guest agent, by which the driver 'qemu' runs commands")
+        return folder.path
+
+    def _with(self, name: str) -> Iterator[Folder]:
+        """The folders of VMs that have such a folder in them."""
+        return (Folder(path.parent) for path in sorted(self._vms.glob(f"[!.]*/{name}")))
+
+
+def _look(folder: Folder, entry: Entry) -> Entry:
+    """One of a paused guest stands still; one of a guest that is off is lost."""
+    match observe(folder).state:
+        case Observed.RUNNING:
+            return execs.look(folder.path, entry)
+        case Observed.PAUSED:
+            return entry
+        case _:
+            return execs.lose(folder.path, entry) if entry.is_running else entry
+
+
+def _end_late(folder: Folder) -> list[float]:
+    """When its commands are due that are not yet; those that are past that are ended."""
+    entries = [entry for entry in Ledger(folder.path).all() if entry.deadline_at is not None]
+    for entry in entries:
+        if entry.is_due and observe(folder).state is Observed.RUNNING:
+            try:
+                execs.end_late(folder.path, entry)
+            except DriverFailure as error:
+                log.warning("execution %s in VM %s: %s", entry.exec.id, folder.path.name, error.message)
+    return [entry.deadline_at for entry in entries if entry.deadline_at is not None and not entry.is_due]

@@ -1,0 +1,192 @@
+"""Detached commands in a guest: begun, looked at, read, signalled, forgotten. The guest alone knows how they are."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from pathlib import Path
+
+from agent.drivers.base import KEPT_BYTES, MOST_KEPT, MOST_RUNNING, Detached, Exec, Output
+from agent.guest import claims, commands, keeper, killing, qga, reading, script
+from agent.guest.ledger import Entry, Ledger
+from core.contract.errors import DriverFailure, GuestTimeout
+
+log = logging.getLogger(__name__)
+ID = re.compile(r"[0-9a-f-]{1,64}")
+START_SECONDS = 15.0
+BIRTH_SECONDS = 60.0  # within which the keeper has noted its number, however busy the guest
+END_SECONDS = 5.0
+LOOK_SECONDS = 0.05
+SIGNALS = {"HUP": 1, "INT": 2, "QUIT": 3, "KILL": 9, "USR1": 10, "USR2": 12, "TERM": 15}
+
+
+def begin(channel: Path, wanted: Detached) -> Exec:
+    """Starts it, or finds the one with that id."""
+    ledger = Ledger(channel)
+    if not ID.fullmatch(wanted.id):
+        raise DriverFailure(f"'{wanted.id}' can't be the id of an execution", code="invalid_request")
+    commands.check_texts(wanted.command, wanted.working_directory, wanted.environment)
+    if (found := ledger.find(wanted.id)) is not None:
+        return look(channel, found).exec
+    if wanted.working_directory is not None and not reading.is_folder(channel, wanted.working_directory):
+        raise commands.no_folder(wanted.working_directory)
+    _make_room(channel, ledger)
+    entry = Entry(_new(wanted), claims.next_number(channel, 2), secrets.token_hex(16))
+    ledger.add(entry)
+    try:
+        _start(channel, entry, wanted)
+    except qga.AgentRefused:
+        ledger.remove(wanted.id)
+        raise
+    return entry.exec
+
+
+def look(channel: Path, entry: Entry) -> Entry:
+    """The command as it is now; what was seen to end stays as it ended."""
+    if not entry.is_running:
+        return entry
+    exit_file = f"{keeper.FOLDER}/{entry.exec.id}.exit"
+    told = reading.small(channel, exit_file)
+    if told is None and _is_kept(channel, entry):
+        return entry
+    if told is None:
+        told = reading.small(channel, exit_file)  # it may have ended between the two looks
+    if not told:
+        killing.kill(channel, entry.number, entry.token)  # what it was that ended its keeper, it may have survived it
+        return lose(channel, entry)
+    return _ended(channel, entry, told.decode(errors="replace").split())
+
+
+def lose(channel: Path, entry: Entry) -> Entry:
+    """Notes that a guest's restart, or something in the guest, has ended it in a way that nobody saw."""
+    return Ledger(channel).change(entry, state="lost", ended_at=time.time())
+
+
+def output(channel: Path, entry: Entry, stream: str, offset: int, limit: int) -> Output:
+    """What it wrote; see `Execs`."""
+    path = f"{keeper.FOLDER}/{entry.exec.id}.{keeper.SUFFIX[stream]}"
+    found = reading.part(channel, path, offset, limit)
+    if entry.is_running and not (found and found.data):
+        entry = look(channel, entry)
+        found = reading.part(channel, path, offset, limit)  # what it wrote before it was looked at
+    if found is None:
+        return Output(b"", offset, ended=not entry.is_running)
+    if found.size > KEPT_BYTES:
+        # Where the kept part begins is noted before the older part is cut off, and read after what was read of that.
+        begins_at = int(reading.small(channel, f"{path}.from") or b"0")
+        if offset < begins_at:
+            return output(channel, entry, stream, begins_at, limit)
+    return Output(found.data, offset, ended=not entry.is_running and offset + len(found.data) >= found.size)
+
+
+def signal(channel: Path, entry: Entry, name: str) -> Exec:
+    """Sends it to all of the command's processes."""
+    entry = look(channel, entry)
+    if not entry.is_running:
+        return entry.exec
+    entry = Ledger(channel).change(entry, signal=name)
+    if name == "KILL":
+        return _kill(channel, entry).exec
+    killing.run(channel, script.signalling(entry.number, entry.token, name), time.monotonic() + START_SECONDS)
+    return look(channel, entry).exec
+
+
+def forget(channel: Path, entry: Entry, *, is_on: bool) -> None:
+    """Kills it if need be and removes its files; those of a guest that is off stay there."""
+    if is_on:
+        signal(channel, entry, "KILL")
+        killing.run(channel, keeper.removing([entry.exec.id]), time.monotonic() + START_SECONDS)
+    Ledger(channel).remove(entry.exec.id)
+
+
+def end_late(channel: Path, entry: Entry) -> None:
+    """Kills a command that is past its timeout."""
+    entry = look(channel, entry)
+    if entry.is_running:
+        _kill(channel, Ledger(channel).change(entry, is_late=True))
+        log.info("execution %s in VM %s was past its timeout and is killed", entry.exec.id, channel.name)
+
+
+def _new(wanted: Detached) -> Exec:
+    return Exec(
+        id=wanted.id,
+        command=wanted.command,
+        started_at=time.time(),
+        name=wanted.name,
+        timeout_seconds=wanted.timeout_seconds,
+        working_directory=wanted.working_directory,
+    )
+
+
+def _start(channel: Path, entry: Entry, wanted: Detached) -> None:
+    environment = {**commands.ENVIRONMENT, **(wanted.environment or {}), keeper.MARK: entry.token}
+    more = {} if wanted.stdin is None else {"input-data": qga.data(wanted.stdin)}
+    for shell in commands.SHELLS:
+        text = keeper.text(wanted.id, shell, entry.number, entry.token, wanted.working_directory)
+        try:
+            qga.ask(
+                channel,
+                "guest-exec",
+                START_SECONDS,
+                path=shell,
+                arg=["-c", text, "corral", wanted.command],
+                env=[f"{name}={value}" for name, value in environment.items()],
+                **more,
+            )
+            return
+        except qga.AgentRefused:
+            if shell == commands.SHELLS[-1]:
+                raise
+
+
+def _make_room(channel: Path, ledger: Ledger) -> None:
+    """`DriverFailure` with code "too_many_execs" when that many run; the oldest ended ones are forgotten."""
+    entries = ledger.all()
+    if sum(entry.is_running for entry in entries) >= MOST_RUNNING:
+        entries = [look(channel, entry) for entry in entries]
+    if sum(entry.is_running for entry in entries) >= MOST_RUNNING:
+        raise DriverFailure(f"{MOST_RUNNING} executions run in this VM already: end one first", code="too_many_execs")
+    old = [entry.exec.id for entry in entries if not entry.is_running][MOST_KEPT - 1 :]
+    if old:
+        killing.run(channel, keeper.removing(old), time.monotonic() + START_SECONDS)
+    for exec_id in old:
+        ledger.remove(exec_id)
+
+
+def _is_kept(channel: Path, entry: Entry) -> bool:
+    """Whether the keeper is alive: the process that it said it is has its mark."""
+    noted = reading.small(channel, f"{keeper.FOLDER}/{entry.exec.id}.pid")
+    if not noted or not noted.strip().isdigit():
+        return time.time() - entry.exec.started_at < BIRTH_SECONDS
+    environment = reading.small(channel, f"/proc/{int(noted)}/environ", 1024 * 1024)
+    return environment is not None and f"{keeper.MARK}={entry.token}".encode() in environment.split(b"\0")
+
+
+def _ended(channel: Path, entry: Entry, told: list[str]) -> Entry:
+    """Notes how it ended: the exit code, and where the shell knows them when it began and ended."""
+    code = int(told[0]) if told[0].isdigit() else None
+    seconds = float(told[2].replace(",", ".")) - float(told[1].replace(",", ".")) if len(told) == 3 else None
+    ended_at = time.time() if seconds is None else entry.exec.started_at + max(0.0, seconds)
+    sent = entry.exec.signal
+    if entry.is_late and code == 128 + SIGNALS["KILL"]:
+        state = "timed_out"
+    else:
+        state = "killed" if sent is not None and code == 128 + SIGNALS[sent] else "exited"
+    return Ledger(channel).change(entry, state=state, exit_code=code, ended_at=ended_at)
+
+
+def _kill(channel: Path, entry: Entry) -> Entry:
+    killing.kill(channel, entry.number, entry.token)
+    return _until_ended(channel, entry)
+
+
+def _until_ended(channel: Path, entry: Entry) -> Entry:
+    """Its keeper notes its end as soon as the last of its output is kept."""
+    deadline = time.monotonic() + END_SECONDS
+    while (entry := look(channel, entry)).is_running:
+        if time.monotonic() > deadline:
+            raise GuestTimeout("the command was killed, but the guest has not noted its end yet")
+        time.sleep(LOOK_SECONDS)
+    return entry

@@ -1,0 +1,129 @@
+"""`WS /vms/{vm}/execs/{id}/stream`: what a detached command writes, as it appears.
+
+Who calls is known as on the other sockets (callers.py). `?stdout=N&stderr=N` goes on from those bytes;
+`?encoding=base64` is for whoever must have each byte. Frames are JSON:
+
+    {"type": "output", "stream", "offset", "next_offset", "encoding", "data"}
+    {"type": "gap", "stream", "from", "to"}     those bytes are not kept any more
+    {"type": "exit", "state", "exit_code"}      the last one; the close code is 1000
+
+Nothing is read ahead of a slow reader: the next part is asked for when this one is on its way, and who takes none of
+it for ten seconds is cut.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any, NoReturn
+
+from flask import g, request
+from flask_sock import Sock
+from simple_websocket import Server
+from sqlalchemy.engine import Engine
+
+from api.microvm import callers
+from api.microvm.callers import Authenticate
+from api.realtime.conversation import NORMAL, TRY_LATER, Conversation, Ended, conversation
+from api.realtime.executions import Chunk, Execution, pause_after
+from api.realtime.hub import Hub
+from api.realtime.upgrade import door
+from api.rest.requests import check_path
+from api.rest.views import mark
+from api.shared.encodings import ENCODINGS, TEXT, to_text, whole
+from core.contract.errors import Conflict, Invalid
+from core.database import transaction
+from core.services import calls
+from core.services.context import Actor
+
+PATH = "/api/v1/vms/<vm_name>/execs/<exec_id>/stream"
+CHUNK_BYTES = 64 * 1024
+
+
+def register(sock: Sock, realtime: Hub, engine: Engine, authenticate: Authenticate) -> None:
+    """Add the route to `sock.app`."""
+    blueprint = door(sock, "exec_sockets", realtime)
+
+    def enter(actor: Actor) -> None:
+        g.execution = _execution(realtime, engine, actor)
+        g.execution.state()
+
+    def admit() -> None:
+        check_path()
+        g.offsets, g.encoding = {stream: _offset(stream) for stream in ("stdout", "stderr")}, _encoding()
+        callers.admit(sock.app, authenticate, enter)
+
+    def stream(ws: Server, **_: str) -> None:
+        with conversation(ws, realtime) as talk:
+            callers.ask(talk, sock.app, authenticate, enter)
+            talk.go_on(Stream(talk, g.execution, g.offsets, g.encoding).step, g.caller)
+
+    blueprint.before_request(admit)
+    sock.route(PATH, bp=blueprint, endpoint="stream")(mark("public")(stream))
+    sock.app.register_blueprint(blueprint)
+
+
+class Stream:
+    """One reader of one command's output."""
+
+    def __init__(self, talk: Conversation, execution: Execution, offsets: dict[str, int], encoding: str) -> None:
+        self._talk, self._execution, self._encoding = talk, execution, encoding
+        self._offsets = dict(offsets)
+        self._heard_at = time.monotonic()
+
+    def step(self) -> float:
+        """Asks for what is new and passes it on; how long to wait with the next. `Ended` after the last."""
+        try:
+            chunks = self._execution.output(self._offsets, CHUNK_BYTES)
+        except Conflict as error:  # the guest is off, and what it had written can't be read
+            self._end(error.message)
+        for stream, chunk in chunks.items():
+            self._tell(stream, chunk)
+            if chunk.data:
+                self._heard_at = time.monotonic()
+            if chunk.ended:
+                del self._offsets[stream]
+        if not self._offsets:
+            self._end("the command has ended")
+        return pause_after(time.monotonic() - self._heard_at) if all(not each.data for each in chunks.values()) else 0.0
+
+    def _end(self, reason: str) -> NoReturn:
+        state = self._execution.state()
+        if state["state"] == "running":
+            raise Ended(TRY_LATER, reason)
+        self._send({"type": "exit", "state": state["state"], "exit_code": state["exit_code"]})
+        raise Ended(NORMAL, reason)
+
+    def _tell(self, stream: str, chunk: Chunk) -> None:
+        if chunk.offset > self._offsets[stream]:
+            self._send({"type": "gap", "stream": stream, "from": self._offsets[stream], "to": chunk.offset})
+        shown = chunk.data if chunk.ended else whole(chunk.data, self._encoding)
+        self._offsets[stream] = chunk.offset + len(shown)
+        if shown:
+            frame = {"type": "output", "stream": stream, "offset": chunk.offset, "next_offset": self._offsets[stream]}
+            self._send({**frame, "encoding": self._encoding, "data": to_text(shown, self._encoding)})
+
+    def _send(self, frame: dict[str, Any]) -> None:
+        self._talk.send(json.dumps(frame, separators=(",", ":")))
+
+
+def _execution(realtime: Hub, engine: Engine, actor: Actor) -> Execution:
+    values = request.view_args or {}
+    exec_id = calls.exec_id(values["exec_id"])
+    with transaction(engine) as session:
+        host, vm = calls.to_execs(session, actor, values["vm_name"])
+    return Execution(realtime, host, vm, exec_id)
+
+
+def _offset(stream: str) -> int:
+    text = request.args.get(stream, "0")
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise Invalid(f"{stream} must be a number of bytes", field=stream)
+    return int(text)
+
+
+def _encoding() -> str:
+    encoding = request.args.get("encoding", TEXT)
+    if encoding not in ENCODINGS:
+        raise Invalid(f"encoding must be one of {', '.join(ENCODINGS)}", field="encoding")
+    return encoding

@@ -1,0 +1,208 @@
+"""/vms/{vm}/execs: commands that run on in the guest by themselves, in both dialects."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Response
+from flask.views import MethodView
+from marshmallow import Schema, fields
+from sqlalchemy.orm import Session
+
+from api.auth import identity
+from api.parts import parts
+from api.realtime.executions import Execution, wait
+from api.rest.blueprint import Blueprint, Question
+from api.rest.fields import Choice, Moment, Number, computed
+from api.rest.requests import client_gone
+from api.rest.schemas import Paging, Strict
+from api.rest.shapes import Listed, Shape
+from api.rest.views import mark
+from api.shared.encodings import ENCODINGS, TEXT, to_text, whole
+from api.shared.execution import CommandLine
+from api.shared.operations import WaitQuery
+from api.shared.words import EXEC_NAME
+from core.contract.messages import JSON
+from core.services import calls
+from core.services.context import Actor
+
+CALL_SECONDS = 30.0
+STATES = ("running", "exited", "killed", "timed_out", "lost")
+SIGNALS = ("TERM", "KILL", "INT", "HUP", "QUIT", "USR1", "USR2")
+MOST_BYTES = 1024 * 1024
+A_WEEK = 7 * 24 * 3600
+
+
+class ExecCreation(CommandLine):
+    """A command that runs on by itself. Past its timeout, if it has one, it is killed with its children."""
+
+    name = fields.String(validate=EXEC_NAME, metadata={"description": "for people; need not be unique"})
+    timeout_seconds = Number(1, A_WEEK, allow_none=True, load_default=None)
+
+
+class ExecQuery(Paging):
+    """Which executions, newest first."""
+
+    state = Choice(*STATES)
+
+
+class OutputQuery(Schema):
+    """Which part of which output."""
+
+    stream = Choice("stdout", "stderr", load_default="stdout")
+    offset = Number(0, 2**62, strict=False, load_default=0, metadata={"description": "of the first byte wanted"})
+    limit = Number(4, MOST_BYTES, strict=False, load_default=65536, metadata={"description": "most bytes"})
+    encoding = Choice(*ENCODINGS, load_default=TEXT)
+
+
+class Killing(Strict):
+    """What is sent to all processes of the command."""
+
+    signal = Choice(*SIGNALS, load_default="KILL")
+
+
+def _moment(name: str) -> Any:
+    return lambda told: None if told[name] is None else datetime.fromtimestamp(told[name], UTC)
+
+
+def _seconds(told: JSON) -> float | None:
+    return None if told["ended_at"] is None else round(max(0.0, told["ended_at"] - told["started_at"]), 3)
+
+
+class ExecSchema(Schema):
+    """A command that runs, or ran, by itself. `exit_code` is 128 + N where signal N ended it."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True, allow_none=True)
+    command = fields.String(required=True)
+    working_directory = fields.String(required=True, allow_none=True)
+    timeout_seconds = fields.Integer(required=True, allow_none=True)
+    state = Choice(*STATES, required=True)
+    exit_code = fields.Integer(required=True, allow_none=True)
+    signal = Choice(*SIGNALS, required=True, allow_none=True, metadata={"description": "the last that was sent"})
+    started_at = computed(Moment, _moment("started_at"))
+    ended_at = computed(Moment, _moment("ended_at"), allow_none=True)
+    execution_time_seconds = computed(fields.Float, _seconds, allow_none=True)
+
+
+class OutputSchema(Schema):
+    """Some of what a command wrote.
+
+    `offset` is larger than asked for where older output is not kept any more; go on with `next_offset`.
+    """
+
+    stream = Choice("stdout", "stderr", required=True)
+    encoding = Choice(*ENCODINGS, required=True)
+    data = fields.String(required=True)
+    offset = fields.Integer(required=True)
+    next_offset = fields.Integer(required=True)
+    ended = fields.Boolean(required=True, metadata={"description": "nothing follows"})
+
+
+def _told(_question: Question, reply: JSON) -> JSON:
+    return reply
+
+
+def _listed(question: Question, reply: JSON) -> Listed:
+    return Listed(reply["execs"], reply["total"], question.params["limit"], question.params["offset"])
+
+
+def _shown(question: Question, reply: JSON) -> JSON:
+    """Where the end of a text's part is half a character, that is left for the next part."""
+    ((stream, part),) = reply.items()
+    encoding = question.said["encoding"]
+    data = base64.b64decode(part["data_b64"])
+    shown = data if part["ended"] else whole(data, encoding)
+    return {
+        "stream": stream,
+        "encoding": encoding,
+        "data": to_text(shown, encoding),
+        "offset": part["offset"],
+        "next_offset": part["offset"] + len(shown),
+        "ended": part["ended"],
+    }
+
+
+def _about(
+    session: Session,
+    actor: Actor,
+    vm_name: str,
+    exec_id: str,
+    verb: str,
+    params: JSON | None = None,
+    *,
+    writes: bool = False,
+    said: JSON | None = None,
+) -> Question:
+    """What a VM's host is asked about one execution."""
+    host, vm = calls.to_execs(session, actor, vm_name, writes=writes)
+    return Question(host, verb, vm, {**(params or {}), "id": calls.exec_id(exec_id)}, CALL_SECONDS, said=said or {})
+
+
+def blueprint(shape: Shape) -> Blueprint:
+    """The resources, in a dialect."""
+    blp = Blueprint("execs", shape, "Commands that run on in virtual machines by themselves")
+
+    @blp.route("/vms/<vm_name>/execs")
+    class Execs(MethodView):
+        @blp.query(ExecQuery)
+        @blp.asks_for_many("execs", ExecSchema, _listed)
+        def get(self, session: Session, actor: Actor, query: JSON, vm_name: str) -> Question:
+            """List executions, newest first; ended ones are kept for a while."""
+            host, vm = calls.to_execs(session, actor, vm_name)
+            return Question(host, "exec_list", vm, query, CALL_SECONDS)
+
+        @blp.body(ExecCreation)
+        @blp.asks(ExecSchema, _told, status=201)
+        def post(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Question:
+            """Begin a command that runs on by itself."""
+            host, vm = calls.to_guest(session, actor, vm_name, "execs")
+            return Question(host, "exec_begin", vm, {**body, "id": uuid.uuid4().hex}, CALL_SECONDS)
+
+    @blp.route("/vms/<vm_name>/execs/<exec_id>")
+    class OneExec(MethodView):
+        @blp.asks(ExecSchema, _told, kind="ask")
+        def get(self, session: Session, actor: Actor, vm_name: str, exec_id: str) -> Question:
+            """Get an execution."""
+            return _about(session, actor, vm_name, exec_id, "exec_get")
+
+        @blp.asks(None, _told, status=204)
+        def delete(self, session: Session, actor: Actor, vm_name: str, exec_id: str) -> Question:
+            """Kill an execution if it runs, and forget it and its output."""
+            return _about(session, actor, vm_name, exec_id, "exec_delete", writes=True)
+
+    @blp.route("/vms/<vm_name>/execs/<exec_id>/output")
+    class ExecOutput(MethodView):
+        @blp.query(OutputQuery)
+        @blp.asks(OutputSchema, _shown, kind="ask")
+        def get(self, session: Session, actor: Actor, query: JSON, vm_name: str, exec_id: str) -> Question:
+            """Read an output from a byte on; the newest 8 MiB are kept at least."""
+            params = {"offsets": {query["stream"]: query["offset"]}, "limit": query["limit"]}
+            return _about(session, actor, vm_name, exec_id, "exec_output", params, said=query)
+
+    @blp.route("/vms/<vm_name>/execs/<exec_id>/kill")
+    class Kill(MethodView):
+        @blp.body(Killing, required=False)
+        @blp.asks(ExecSchema, _told)
+        def post(self, session: Session, actor: Actor, body: JSON, vm_name: str, exec_id: str) -> Question:
+            """Send a signal to all processes of an execution; one that has ended is left as it is."""
+            return _about(session, actor, vm_name, exec_id, "exec_signal", body, writes=True)
+
+    @blp.route("/vms/<vm_name>/execs/<exec_id>/wait")
+    class Wait(MethodView):
+        @blp.query(WaitQuery)
+        @blp.answers(200, ExecSchema, kind="ask")
+        @mark("uncounted")
+        def get(self, query: JSON, vm_name: str, exec_id: str) -> JSON | Response:
+            """Wait for an execution's end: 200 with it once it has ended, 202 if it goes on."""
+            with parts().reading() as session:
+                host, vm = calls.to_execs(session, identity.actor(), vm_name)
+            execution = Execution(parts().hub, host, vm, calls.exec_id(exec_id))
+            limit = parts().settings.wait_seconds
+            found = wait(execution, min(query.get("timeout", limit), limit), client_gone())
+            return blp.made(202, ExecSchema(), found) if found["state"] == "running" else found
+
+    return blp
