@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench import executions
 from bench.http import Client
 from bench.rawguest import raw_guest
 from bench.stats import Row, ms, timed
@@ -26,19 +27,21 @@ def all_of(fleet: Fleet, token: str) -> Iterator[Row]:
     raw_boots, our_boots = [], []
     raw_runs: list[float] = []
     our_runs: list[float] = []
+    raw_crowd: list[float] = []
+    our_crowd: list[float] = []
     with tempfile.TemporaryDirectory(prefix="raw-") as folder:
         for number in range(_BOOTS):
             with raw_guest(Path(folder) / str(number), fleet.plan.images, acceleration) as raw:
                 raw_boots.append(raw.boot_seconds)
                 raw.execute(SETTLED)
                 raw_runs += timed(lambda raw=raw: raw.execute("true"), _EXECUTIONS // _BOOTS)  # type: ignore[misc]
+                raw_crowd += executions.raw(raw)
             our_boots.append(_boot(client, number))
             _execute(client, number, SETTLED, 1)
             our_runs += _execute(client, number, "true", _EXECUTIONS // _BOOTS)
+            our_crowd += executions.ours(fleet.url, token, f"bench-{number}")
             client.must("DELETE", f"/vms/bench-{number}")
-    raw_run, our_run = statistics.median(raw_runs), statistics.median(our_runs)
-    added = our_run - raw_run
-    yield Row("execute true, p50", f"{ms(our_run)} = {ms(raw_run)} + {ms(added)}", "raw + 25 ms", added <= 0.025)
+    yield from executions.rows(raw_runs, our_runs, raw_crowd, our_crowd)
     raw_boot, our_boot = statistics.median(raw_boots), statistics.median(our_boots)
     added = our_boot - raw_boot
     yield Row(

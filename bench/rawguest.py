@@ -6,6 +6,7 @@ import json
 import select
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,7 @@ class RawGuest:
                 *(["-incoming", f"exec:cat {memory}"] if memory else []),
             ]
         )
+        self._turn = threading.Lock()
         self._socket = self._connect(folder / "qga")
         self._monitor = self._connect(folder / "qmp").makefile("rwb")
         self._monitor.readline()
@@ -62,7 +64,7 @@ class RawGuest:
         self.boot_seconds = self._answered_at - began
 
     def execute(self, command: str) -> None:
-        """guest-exec of the guest's shell, and guest-exec-status until it has ended."""
+        """guest-exec of the guest's shell, and guest-exec-status until it has ended; from any thread."""
         pid = self._ask("guest-exec", path="/bin/bash", arg=["-c", command])["pid"]
         while not self._ask("guest-exec-status", pid=pid)["exited"]:
             time.sleep(0.002)
@@ -127,10 +129,11 @@ class RawGuest:
         return answer["return"]
 
     def _ask(self, command: str, **arguments: Any) -> Any:
-        self._socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
-        line = b""
-        while not line.endswith(b"\n"):
-            line += self._socket.recv(65536)
+        with self._turn:
+            self._socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+            line = b""
+            while not line.endswith(b"\n"):
+                line += self._socket.recv(65536)
         return json.loads(line)["return"]
 
 

@@ -19,6 +19,7 @@ _ERRORS = {
     "change": (400, 401, 403, 404, 409, 413, 415, 429, 500, 503),
     "operation": (400, 401, 403, 404, 409, 413, 415, 429, 500, 503),
     "ask": (400, 401, 404, 409, 429, 500, 503, 504),
+    "hold": (400, 401, 404, 409, 429, 500, 503, 504),
     "call": (400, 401, 403, 404, 409, 413, 415, 429, 500, 503, 504),
 }
 _IDEMPOTENCY = {
@@ -57,6 +58,9 @@ def complete(shape: Shape, doc: JSON, doc_info: JSON, **_: Any) -> JSON:
             del responses[status]
     for status in sorted(errors):
         responses[status] = _response(HTTPStatus(status).phrase, shape.error_schema(status))
+    if noted["kind"] == "hold":
+        done = next(response for status, response in responses.items() if str(status) == "200")
+        responses[202] = {**done, "description": "Not yet: it goes on"}
     if noted["kind"] in ("operation", "wait"):
         schema = shape.one_schema(OperationSchema)
         responses[202] = _response("Accepted: it goes on, follow the operation", schema)

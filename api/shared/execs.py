@@ -40,7 +40,7 @@ class ExecCreation(CommandLine):
     """A command that runs on by itself. Past its timeout, if it has one, it is killed with its children."""
 
     name = fields.String(validate=EXEC_NAME, metadata={"description": "for people; need not be unique"})
-    timeout_seconds = Number(1, A_WEEK, allow_none=True, load_default=None)
+    timeout_seconds = Number(1, A_WEEK, metadata={"description": "without it, it may run for ever"})
 
 
 class ExecQuery(Paging):
@@ -194,7 +194,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/vms/<vm_name>/execs/<exec_id>/wait")
     class Wait(MethodView):
         @blp.query(WaitQuery)
-        @blp.answers(200, ExecSchema, kind="ask")
+        @blp.answers(200, ExecSchema, kind="hold")
         @mark("uncounted")
         def get(self, query: JSON, vm_name: str, exec_id: str) -> JSON | Response:
             """Wait for an execution's end: 200 with it once it has ended, 202 if it goes on."""

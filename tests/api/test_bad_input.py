@@ -51,7 +51,11 @@ EXECUTION: Fields = {
     "timeout_seconds": ([*NUMBERS, 3601], False),
     "working_directory": (["", *TEXTS], False),
     "environment": (["x", [], 1, {"": "x"}, {"a b": "x"}, {"A": 1}, {"A": None}, {"A": "\0"}, {"\ud800": "x"}], False),
+    "stdin": (["x" * 600_000, *TEXTS[1:]], False),
+    "encoding": ([*WORDS, "latin-1"], False),
 }
+DETACHED: Fields = {**EXECUTION, "name": (NAMES, False), "timeout_seconds": ([*NUMBERS, 604_801], False)}
+KILL: Fields = {"signal": (["", "SIGTERM", "term", "9", 9, True, [], {}], False)}
 SNAPSHOT: Fields = {"name": (NAMES, True), "description": (TEXTS, False), "include_memory": (FLAGS, False)}
 VBOX_SNAPSHOT: Fields = {"name": (NAMES, True), "description": (TEXTS, False), "include_ram": (FLAGS, False)}
 START: Fields = {"headless": (FLAGS, False), "gui": (FLAGS, False)}
@@ -84,6 +88,10 @@ BODIES: list[tuple[str, str, dict[str, Any], Fields]] = [
     ("vboxmcp", "/vms/{vm}/start", {}, START),
     ("microvm", "/vms/{vm}/execute", {"command": "true"}, EXECUTION),
     ("vboxmcp", "/vms/{vm}/execute", {"command": "true"}, EXECUTION),
+    ("microvm", "/vms/{vm}/execs", {"command": "true"}, DETACHED),
+    ("vboxmcp", "/vms/{vm}/execs", {"command": "true"}, DETACHED),
+    ("microvm", "/vms/{vm}/execs/" + "0" * 32 + "/kill", {}, KILL),
+    ("vboxmcp", "/vms/{vm}/execs/" + "0" * 32 + "/kill", {}, KILL),
     ("microvm", "/vms/{vm}/snapshots", {"name": "s"}, SNAPSHOT),
     ("vboxmcp", "/vms/{vm}/snapshots", {"name": "s"}, VBOX_SNAPSHOT),
     ("vboxmcp", "/vms/{vm}/snapshots/s/restore", {}, RESTORE),

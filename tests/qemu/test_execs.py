@@ -69,12 +69,12 @@ def test_it_outlives_the_guest_agent(driver: QemuDriver, running: VmSpec, run: R
 def test_past_its_timeout_its_children_are_dead(driver: QemuDriver, running: VmSpec, run: Run) -> None:
     command = "setsid -f sleep 4101 >/dev/null 2>&1; sleep 4102"
     begun = Begun(driver, running, command, timeout_seconds=1.0)
-    while run("pgrep -c -f 'sleep 410[12]$'").stdout != b"2\n":
+    while run("pgrep -c -x -f 'sleep 410[12]'").stdout != b"2\n":
         assert begun.seen().state == "running"
     time.sleep(1)
     driver.exec_sweep()
     assert begun.seen().state == "timed_out"
-    assert run("pgrep -c -f 'sleep 410[12]$'").stdout == b"0\n"
+    assert run("pgrep -c -x -f 'sleep 410[12]'").stdout == b"0\n"
 
 
 def test_without_its_keeper_it_is_lost_and_dead(driver: QemuDriver, running: VmSpec, run: Run) -> None:
@@ -82,7 +82,7 @@ def test_without_its_keeper_it_is_lost_and_dead(driver: QemuDriver, running: VmS
     begun.wrote(b"up")
     run(f"kill -9 $(cat /var/lib/corral/execs/{begun.id}.pid)")
     assert begun.ended().state == "lost"
-    assert run("pgrep -c -f 'sleep 4103$'").stdout == b"0\n"
+    assert run("pgrep -c -x -f 'sleep 4103'").stdout == b"0\n"
 
 
 def test_without_cgroups_its_mark_is_enough(driver: QemuDriver, running: VmSpec, run: Run) -> None:
@@ -91,7 +91,7 @@ def test_without_cgroups_its_mark_is_enough(driver: QemuDriver, running: VmSpec,
         begun = Begun(driver, running, "echo up; sleep 4104")
         begun.wrote(b"up")
         assert driver.exec_signal(running, begun.id, "KILL").state == "killed"
-        assert run("pgrep -c -f 'sleep 4104$'").stdout == b"0\n"
+        assert run("pgrep -c -x -f 'sleep 4104'").stdout == b"0\n"
     finally:
         run("umount /sys/fs/cgroup")
 
@@ -112,8 +112,8 @@ def test_it_starts_where_and_with_what_it_is_told(driver: QemuDriver, running: V
 def test_a_restart_of_the_guest_from_within_loses_it(driver: QemuDriver, running: VmSpec, run: Run) -> None:
     begun = Begun(driver, running, "echo up; sleep 4105")
     begun.wrote(b"up")
-    run("systemd-run --on-active=0.5 systemctl reboot --force >/dev/null 2>&1")
-    deadline = time.monotonic() + 120
+    run("(sleep 0.3; sync; systemctl reboot --force --force) >/dev/null 2>&1 &")
+    deadline = time.monotonic() + 100
     while True:
         try:
             if begun.seen().state == "lost":
