@@ -13,8 +13,9 @@ from agent.guest import claims, killing, qga, script
 from core.contract.errors import DriverFailure, GuestTimeout
 
 COMMAND_LIMIT = 100_000  # Linux takes 128 KiB in one argument
-# A look costs the guest about a millisecond where it is emulated, so a command is looked at less often as it ages.
+# A look costs the guest about a millisecond where it is emulated: a command is looked at less often as it ages.
 POLL_SHARE, FIRST_POLL_SECONDS, LAST_POLL_SECONDS = 0.15, 0.003, 0.1
+CROWD_SECONDS = 0.01  # for each other command under way, so that looking never takes the guest's time from working
 SILENCE_SECONDS = 15.0
 ENVIRONMENT = {
     "HOME": "/root",
@@ -84,8 +85,9 @@ class _Running:
         began = time.monotonic()
         self.pid = self._start(request, deadline)
         while (left := deadline - time.monotonic()) > 0:
-            age = time.monotonic() - began
-            time.sleep(min(left, LAST_POLL_SECONDS, max(FIRST_POLL_SECONDS, POLL_SHARE * age)))
+            age, others = time.monotonic() - began, len(claims.paths(self.channel)) - 1
+            pause = min(LAST_POLL_SECONDS, max(FIRST_POLL_SECONDS, POLL_SHARE * age))
+            time.sleep(min(left, max(pause, CROWD_SECONDS * others)))
             status = self._status()
             if status["exited"]:
                 return status

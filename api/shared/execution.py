@@ -20,7 +20,7 @@ from core.services import calls
 from core.services.context import Actor
 
 _LONGEST_COMMAND = 128 * 1024  # what Linux takes as one argument
-_LONGEST_STDIN = 512 * 1024
+_LONGEST_STDIN = 128 * 1024  # as JSON may write it, within the largest body
 _DELIVERY_SECONDS = 15.0  # beyond the command's own time: the way there, a slow guest agent, the way back
 _TRUNCATION = "an output is over {limit} bytes and was cut there; POST .../execs runs commands with more output"
 
