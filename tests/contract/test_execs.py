@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 
 
+@pytest.fixture(autouse=True)
+def execs(bench: Bench) -> None:
+    """Not every driver has guests that run commands by themselves."""
+    bench.need("execs")
+
+
 def begin(driver: EveryVerb, vm: VmSpec, command: str, **more: object) -> str:
     wanted = Detached(str(uuid.uuid4()), command, **more)  # type: ignore[arg-type]
     assert driver.exec_begin(vm, wanted).id == wanted.id
