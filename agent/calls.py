@@ -20,6 +20,7 @@ from agent.console import Consoles, Place
 from agent.drivers.base import Cancelled, Metrics
 from agent.drivers.registry import Drivers
 from agent.execs import GuestCommands
+from agent.files import Files
 from agent.loops import Loop
 from agent.outcomes import failure_of
 from agent.parameters import param, vm_of
@@ -39,7 +40,7 @@ class Calls:
     """The calls of one host; `loop` is the thread that takes them in."""
 
     def __init__(
-        self, host: str, client: redis.Redis, drivers: Drivers, commands: Commands, consoles: Consoles
+        self, host: str, client: redis.Redis, drivers: Drivers, commands: Commands, consoles: Consoles, files: Files
     ) -> None:
         self._host, self._client, self._drivers, self._commands = host, client, drivers, commands
         self._consoles = consoles
@@ -54,6 +55,9 @@ class Calls:
             "console": self._console,
             "abandon": self._abandon,
             **self.guests.verbs,
+            "file_write": files.write,
+            "file_read": files.read,
+            "file_list": files.list,
         }
         self.loop = Loop("calls", self._take)
 

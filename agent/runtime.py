@@ -23,6 +23,7 @@ from agent.commands import Commands
 from agent.console import Consoles
 from agent.drivers.base import Place
 from agent.drivers.registry import Drivers
+from agent.files import Files
 from agent.health import Health
 from agent.inventory import Host, Inventories, Known
 from agent.journal import Journal
@@ -103,8 +104,9 @@ class Agent:
         drivers, known = Drivers(config.hypervisors, place), Known()
         outcomes = Outcomes(config.host, drivers, self._journal, self._reports, known)
         self._commands = Commands(drivers, self._journal, self._turns, outcomes)
-        consoles = Consoles(drivers, Streams(self._client))
-        self._calls = Calls(config.host, self._client, drivers, self._commands, consoles)
+        streams = Streams(self._client)
+        consoles, files = Consoles(drivers, streams), Files(drivers, streams)
+        self._calls = Calls(config.host, self._client, drivers, self._commands, consoles, files)
         host = Host(config.host, uuid.uuid4().hex, config.capacity, config.images)
         health = Health(drivers)
         inventories = Inventories(host, drivers, health, self._journal, self._reports, known, self._turns)

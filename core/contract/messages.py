@@ -193,7 +193,8 @@ class Call:
     "replay": bool, "after": {"log", "position"} | None} (agent/console.py says what then comes on that stream),
     "abandon" {"call_id"} (no VM): nobody waits for that call any more, so what it does is ended; "exec_begin" as
     "execute" with {"id", "name"}, "exec_list" {"limit", "offset", "state"}, "exec_get", "exec_output" {"offsets": by
-    stream, "limit"}, "exec_signal" {"signal"} and "exec_delete", each with {"id"}.
+    stream, "limit"}, "exec_signal" {"signal"} and "exec_delete", each with {"id"},
+    "file_list" {"path", "recursive", "most"}, "file_write" and "file_read" {"stream", "path"} (agent/files.py).
     """
 
     id: str

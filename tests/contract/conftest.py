@@ -17,6 +17,7 @@ from agent.drivers.base import (
     ExecRequest,
     ExecResult,
     Execs,
+    Files,
     Guest,
     Metrics,
     Place,
@@ -33,7 +34,7 @@ IMAGE = "linux-default"
 DRIVERS = ("fake", "qemu", "virtualbox")
 
 
-class EveryVerb(Driver, Snapshots, Disks, Adapters, Resizing, Guest, Metrics, Execs, Protocol):
+class EveryVerb(Driver, Snapshots, Disks, Adapters, Resizing, Guest, Metrics, Execs, Files, Protocol):
     """All there is; a test asks the bench for what not every driver has."""
 
 

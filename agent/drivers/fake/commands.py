@@ -6,13 +6,14 @@ import time
 
 from agent.drivers.base import OUTPUT_LIMIT, Check, ExecRequest, ExecResult
 from agent.drivers.fake.guest import Shell
+from agent.drivers.fake.tree import Tree
 from core.contract.errors import GuestTimeout
 
 TICK_SECONDS = 0.05
 
 
-def execute(files: dict[str, str], request: ExecRequest, began: float, check: Check) -> ExecResult:
-    """How it ends; `files` are changed in place. The time it is given counts from `began`."""
+def execute(files: Tree, request: ExecRequest, began: float, check: Check) -> ExecResult:
+    """How it ends. The time it is given counts from `began`."""
     wrote = {"stdout": b"", "stderr": b""}
     deadline = began + request.timeout_seconds
 

@@ -26,10 +26,12 @@ from core.contract.states import Applied, Observed
 
 
 class FakeDriver(Guests):
-    """Driver, Snapshots, Resizing, Metrics, Guest and Execs over files."""
+    """Driver, Snapshots, Resizing, Metrics, Guest, Execs and Files over files."""
 
     name = "fake"
-    capabilities = frozenset({"snapshots", "snapshots_with_memory", "guest", "execs", "pause", "metrics", "resizing"})
+    capabilities = frozenset(
+        {"snapshots", "snapshots_with_memory", "guest", "execs", "files", "pause", "metrics", "resizing"}
+    )
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
@@ -121,6 +123,7 @@ class FakeDriver(Guests):
         self._misbehave(vm, "snapshot_restore", progress, timeout)
         power = saved.power if start is None else "running" if start else "stopped"
         now = time.time() if power != "stopped" else None
+        snapshots.put_back_files(self._vms, vm.id, snapshot_id)
         restores = self._state(vm).restores + 1
         back = replace(saved, power=power, started_at=now, restores=restores)
         if not with_memory or start is False:

@@ -13,6 +13,7 @@ from agent.drivers.base import KEPT_BYTES, MOST_RUNNING, SIGNALS, Detached, Exec
 from agent.drivers.fake import state
 from agent.drivers.fake.guest import Shell
 from agent.drivers.fake.state import State
+from agent.drivers.fake.tree import Tree
 from core.contract.errors import DriverFailure
 from core.contract.messages import JSON, VmSpec, build
 
@@ -48,10 +49,7 @@ def begin(vms: Path, vm: VmSpec, wanted: Detached) -> Exec:
     if sum(each.state == "running" for each in all_of(vms, vm)) >= MOST_RUNNING:
         raise DriverFailure(f"{MOST_RUNNING} executions run in this VM already: end one first", code="too_many_execs")
     machine = state.of(vms, vm)
-    files = dict(machine.files)
-    plan = _planned(machine, wanted, files)
-    if files != machine.files:
-        state.write(vms, vm.id, replace(machine, files=files))
+    plan = _planned(machine, wanted, Tree(vms / vm.id))
     path.parent.mkdir(exist_ok=True)
     state.write_whole(path, json.dumps(asdict(plan)))
     return plan.now(machine)
@@ -94,7 +92,7 @@ def forget(vms: Path, vm: VmSpec, exec_id: str) -> None:
     _path(vms, vm, exec_id).unlink(missing_ok=True)
 
 
-def _planned(machine: State, wanted: Detached, files: dict[str, str]) -> Plan:
+def _planned(machine: State, wanted: Detached, files: Tree) -> Plan:
     began = at = time.time()
     writes = list[JSON]()
 

@@ -10,18 +10,20 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from agent.drivers.fake.tree import Tree
+
 NOT_FOUND = 127
 MOST_ZEROS = 64 * 1024 * 1024
 
 
 @dataclass
 class Shell:
-    """One command line being interpreted; `files` are the guest's, and are changed in place.
+    """One command line being interpreted on the guest's files.
 
     `sleep` lets that many seconds go by; `write` takes what is written to "stdout" or "stderr".
     """
 
-    files: dict[str, str]
+    files: Tree
     sleep: Callable[[float], None]
     write: Callable[[str, bytes], None]
     environment: dict[str, str] = field(default_factory=dict)
@@ -67,7 +69,7 @@ class Shell:
 
     def _echo(self, words: list[str]) -> int:
         if len(words) >= 2 and words[-2] == ">":
-            self.files[words[-1]] = self._expanded(words[:-2])
+            self.files.write_text(words[-1], self._expanded(words[:-2]))
         elif words[-2:] == [">&", "2"]:
             self.write("stderr", self._expanded(words[:-2]).encode())
         else:
@@ -78,9 +80,10 @@ class Shell:
         if not names:
             self.write("stdout", self.stdin)
         for name in names:
-            if name not in self.files:
+            text = self.files.read_text(name)
+            if text is None:
                 return self._fail(f"cat: {name}: No such file or directory", 1)
-            self.write("stdout", self.files[name].encode())
+            self.write("stdout", text.encode())
         return 0
 
     def _sleep(self, seconds: str) -> int:

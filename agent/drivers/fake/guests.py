@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
-from agent.drivers.base import Check, Detached, Exec, ExecRequest, ExecResult, Output, Place, wanted
+from agent.drivers.base import (
+    Check,
+    Detached,
+    Exec,
+    ExecRequest,
+    ExecResult,
+    FileList,
+    FileReading,
+    FileTarget,
+    Output,
+    Place,
+    wanted,
+)
 from agent.drivers.fake import commands, execs, state
 from agent.drivers.fake.behaviour import behaviour, misbehave, silent
+from agent.drivers.fake.tree import Tree
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
 
 SECONDS = 15.0
+FILE_SECONDS = 60.0
 
 
 class Guests:
-    """Guest and Execs, without a guest."""
+    """Guest, Execs and Files, without a guest."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
@@ -26,11 +41,7 @@ class Guests:
         began = time.monotonic()
         misbehave(behaviour(self._place.vms, vm), "execute", silent, request.timeout_seconds)
         self._must_run(vm)
-        files = dict(state.of(self._place.vms, vm).files)
-        done = commands.execute(files, request, began, check)
-        if files != state.of(self._place.vms, vm).files:
-            state.write(self._place.vms, vm.id, replace(state.of(self._place.vms, vm), files=files))
-        return done
+        return commands.execute(Tree(self._place.vms / vm.id), request, began, check)
 
     def sweep_guests(self) -> None:
         """A command ends with the agent that runs it."""
@@ -71,6 +82,25 @@ class Guests:
     def exec_sweep(self) -> float | None:
         """It ends by itself."""
         return None
+
+    def file_write(
+        self, vm: VmSpec, near: str | None, chunks: Iterator[bytes], target: Callable[[], FileTarget]
+    ) -> FileTarget:
+        """Into the VM's folder."""
+        return self._files(vm, "file_write").write(chunks, target)
+
+    def file_read(self, vm: VmSpec, path: str) -> AbstractContextManager[FileReading]:
+        """From the VM's folder."""
+        return self._files(vm, "file_read").read(path)
+
+    def file_list(self, vm: VmSpec, path: str, recursive: bool, most: int) -> FileList:
+        """In the VM's folder."""
+        return self._files(vm, "file_list").list(path, recursive, most)
+
+    def _files(self, vm: VmSpec, verb: str) -> Tree:
+        misbehave(behaviour(self._place.vms, vm), verb, silent, FILE_SECONDS)
+        self._must_run(vm)
+        return Tree(self._place.vms / vm.id)
 
     def _must_run(self, vm: VmSpec) -> None:
         found = state.read(self._place.vms, vm.id)

@@ -1,4 +1,4 @@
-"""The fake driver's snapshots: one file each, with a checksum over what it holds."""
+"""The fake driver's snapshots: a record each with a checksum over what it holds, and a copy of the guest's files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from agent.drivers.base import SnapshotTaken
 from agent.drivers.fake.state import State, write_whole
+from agent.drivers.fake.tree import Tree
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.messages import build
 
@@ -18,9 +19,11 @@ def take(vms: Path, vm_id: str, snapshot_id: str, state: State, include_memory: 
     """Writes a snapshot of that state."""
     content = json.dumps(asdict(replace(state, crash_at=None)))
     with_memory = include_memory and state.power != "stopped"
-    record = {"content": content, "checksum": _checksum(content), "include_memory": with_memory}
     path = _path(vms, vm_id, snapshot_id)
     path.parent.mkdir(exist_ok=True)
+    files = _files(vms, vm_id, snapshot_id)
+    Tree(vms / vm_id).copy_to(files)
+    record = {"content": content, "checksum": _checksum(content, files), "include_memory": with_memory}
     write_whole(path, json.dumps(record))
     return _as_taken(record)
 
@@ -36,14 +39,20 @@ def read(vms: Path, vm_id: str, snapshot_id: str) -> tuple[State, bool]:
     record = _record(vms, vm_id, snapshot_id)
     if record is None:
         raise DriverFailure(f"snapshot '{snapshot_id}' is not on this host", code="snapshot_not_found")
-    if _checksum(record["content"]) != record["checksum"]:
+    if _checksum(record["content"], _files(vms, vm_id, snapshot_id)) != record["checksum"]:
         raise DriverFailure(f"snapshot '{snapshot_id}' is damaged", code="snapshot_damaged")
     return build(State, json.loads(record["content"])), bool(record["include_memory"])
+
+
+def put_back_files(vms: Path, vm_id: str, snapshot_id: str) -> None:
+    """Makes the guest's files what they were."""
+    _files(vms, vm_id, snapshot_id).copy_to(Tree(vms / vm_id))
 
 
 def remove(vms: Path, vm_id: str, snapshot_id: str) -> None:
     """Deletes one."""
     _path(vms, vm_id, snapshot_id).unlink(missing_ok=True)
+    _files(vms, vm_id, snapshot_id).remove()
 
 
 def ids(vms: Path, vm_id: str) -> list[str]:
@@ -69,5 +78,9 @@ def _path(vms: Path, vm_id: str, snapshot_id: str) -> Path:
     return vms / vm_id / "snapshots" / f"{snapshot_id}.json"
 
 
-def _checksum(content: str) -> str:
-    return "sha256:" + hashlib.sha256(content.encode()).hexdigest()
+def _files(vms: Path, vm_id: str, snapshot_id: str) -> Tree:
+    return Tree(vms / vm_id / "snapshots" / snapshot_id)
+
+
+def _checksum(content: str, files: Tree) -> str:
+    return "sha256:" + hashlib.sha256(json.dumps([content, files.sums()]).encode()).hexdigest()

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from core.contract.errors import DriverFailure, Invalid
@@ -31,7 +31,6 @@ class State:
     restores: int = 0
     vcpus: int = 0
     memory_mb: int = 0
-    files: dict[str, str] = field(default_factory=dict)
 
     def observation(self, vm_id: str) -> Observation:
         """As `observe` tells it."""

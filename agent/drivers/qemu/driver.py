@@ -43,12 +43,14 @@ from core.contract.errors import DriverFailure
 from core.contract.messages import DriverHealth, Observation, VmSpec
 from core.contract.states import Observed
 
-CAPABILITIES = frozenset({"snapshots", "snapshots_with_memory", "guest", "execs", "pause", "metrics", "resizing"})
+CAPABILITIES = frozenset(
+    {"snapshots", "snapshots_with_memory", "guest", "execs", "files", "pause", "metrics", "resizing"}
+)
 INSTALL = "apt-get install qemu-system-x86 qemu-utils"
 
 
 class QemuDriver(Guests):
-    """Driver, Snapshots, Resizing, Metrics, Guest and Execs over QEMU processes."""
+    """Driver, Snapshots, Resizing, Metrics, Guest, Execs and Files over QEMU processes."""
 
     name = "qemu"
     capabilities = CAPABILITIES

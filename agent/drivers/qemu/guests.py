@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from agent.drivers.base import Check, Detached, Exec, ExecRequest, ExecResult, Output, Place, wanted
+from agent.drivers.base import (
+    Check,
+    Detached,
+    Exec,
+    ExecRequest,
+    ExecResult,
+    FileList,
+    FileReading,
+    FileTarget,
+    Output,
+    Place,
+    wanted,
+)
 from agent.drivers.limits import only_driver_failures
 from agent.drivers.qemu.folder import Folder, folder_of
 from agent.drivers.qemu.observing import observe
-from agent.guest import claims, commands, execs, killing, ledger
+from agent.guest import claims, commands, execs, files, killing, ledger
 from agent.guest.ledger import Entry, Ledger
 from core.contract.errors import DriverFailure, GuestTimeout, Unsupported
 from core.contract.messages import VmSpec
@@ -20,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class Guests:
-    """Guest and Execs, through the guest agent; several at once take turns on its channel."""
+    """Guest, Execs and Files, through the guest agent; several at once take turns on its channel."""
 
     def __init__(self, place: Place) -> None:
         self._vms = place.vms
@@ -92,6 +105,22 @@ class Guests:
             due += _end_late(folder)
         return min(due, default=None)
 
+    @only_driver_failures
+    def file_write(
+        self, vm: VmSpec, near: str | None, chunks: Iterator[bytes], target: Callable[[], FileTarget]
+    ) -> FileTarget:
+        """Under another name until it is whole."""
+        return files.write(self._guest_of(vm), near, chunks, target)
+
+    def file_read(self, vm: VmSpec, path: str) -> AbstractContextManager[FileReading]:
+        """Piece by piece."""
+        return files.read(self._guest_of(vm), path)
+
+    @only_driver_failures
+    def file_list(self, vm: VmSpec, path: str, recursive: bool, most: int) -> FileList:
+        """By the guest's `find`."""
+        return files.listing(self._guest_of(vm), path, recursive, most)
+
     def _guest_of(self, vm: VmSpec) -> Path:
         """The folder with the channel to its guest's agent, which is up."""
         folder = folder_of(self._vms, vm.id)
@@ -100,7 +129,7 @@ class Guests:
             raise DriverFailure(f"VM '{vm.name}' is {seen.state}, not running: start it first", code="vm_not_running")
         image = folder.state().image
         if image is None or not image.guest_agent:
-            raise Unsupported(f"VM '{vm.name}' has no guest agent, by which the driver 'qemu' runs commands")
+            raise Unsupported(f"VM '{vm.name}' has no guest agent, which the driver 'qemu' needs for this")
         return folder.path
 
     def _with(self, name: str) -> Iterator[Folder]:

@@ -1,0 +1,87 @@
+"""Files in guests: listed by a call, written and read over a stream that the call opens.
+
+file_write {"stream", "path": where it will go, if known}: the API sends the bytes and ends with {"path",
+"permissions"}; the agent ends with {"path"} once the file is whole at its place.
+file_read {"stream", "path"}: the agent says {"size_bytes": int | None, "modified_at"}, the API answers {"first": int,
+"length": int | None}, and the agent sends these bytes and ends.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from agent.drivers import base
+from agent.drivers.base import FileTarget
+from agent.drivers.registry import Drivers
+from agent.parameters import param, vm_of
+from agent.streams import Streams
+from core.contract.errors import Invalid, Unsupported
+from core.contract.messages import JSON, Call, VmSpec, build
+from core.contract.streams import Stream
+
+
+class Files:
+    """Answers the calls about files of one host."""
+
+    def __init__(self, drivers: Drivers, streams: Streams) -> None:
+        self._drivers, self._streams = drivers, streams
+
+    def write(self, call: Call) -> JSON:
+        """Opens the stream on which a file comes in."""
+        vm, near = vm_of(call), param(call, "path", str, optional=True)
+        driver = self._driver(vm)
+
+        def work(stream: Stream) -> None:
+            written = driver.file_write(vm, near, stream.chunks(), lambda: build(FileTarget, stream.last_word))
+            stream.end({"path": written.path})
+
+        return self._serve(call, work)
+
+    def read(self, call: Call) -> JSON:
+        """Opens the stream on which a file goes out."""
+        vm, path = vm_of(call), param(call, "path", str)
+        driver = self._driver(vm)
+
+        def work(stream: Stream) -> None:
+            with driver.file_read(vm, path) as reading:
+                stream.write(
+                    json.dumps({"size_bytes": reading.size_bytes, "modified_at": reading.modified_at}).encode()
+                )
+                wanted = _wanted(stream.read())
+                if wanted is not None:
+                    for chunk in reading.chunks(*wanted):
+                        stream.write(chunk)
+                    stream.end()
+
+        return self._serve(call, work)
+
+    def list(self, call: Call) -> JSON:
+        """What is in a folder."""
+        vm = vm_of(call)
+        found = self._driver(vm).file_list(
+            vm, param(call, "path", str), param(call, "recursive", bool), param(call, "most", int)
+        )
+        return asdict(found)
+
+    def _driver(self, vm: VmSpec) -> base.Files:
+        driver = self._drivers.get(vm.hypervisor)
+        if "files" not in driver.capabilities or not isinstance(driver, base.Files):
+            raise Unsupported(f"the driver '{driver.name}' can't reach files in a guest")
+        return driver
+
+    def _serve(self, call: Call, work: Any) -> JSON:
+        self._streams.serve(param(call, "stream", str), work)
+        return {}
+
+
+def _wanted(message: bytes | None) -> tuple[int, int | None] | None:
+    """Which bytes the API asks for; None when it has ended without asking."""
+    if message is None:
+        return None
+    wanted = json.loads(message)
+    first, length = wanted.get("first"), wanted.get("length")
+    if not isinstance(first, int) or first < 0 or not isinstance(length, int | None):
+        raise Invalid("file_read: what is asked for is no part of a file")
+    return first, length

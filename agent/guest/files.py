@@ -1,0 +1,164 @@
+"""Files in a guest by its agent: written whole or not at all, read, and listed.
+
+The agent moves the bytes; what it has no command for is done by short shell texts, few of them, since starting a
+program is the dear part where the guest is emulated (40 ms).
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.drivers.base import ExecRequest, FileEntry, FileList, FileReading, FileTarget
+from agent.guest import commands, filescript, qga
+from agent.guest.transfers import Transfer
+from core.contract.errors import DriverFailure
+
+log = logging.getLogger(__name__)
+
+CHUNK_BYTES = 256 * 1024  # larger ones are hardly faster, and whoever else asks the agent waits for one of them
+SILENCE_SECONDS = 30.0
+SCRIPT_SECONDS = 30.0
+FINISH_SECONDS = 600.0  # the guest's disk takes what its memory still holds, perhaps on another file system
+_KINDS = {"f": "file", "d": "directory", "l": "symlink"}
+
+
+def write(channel: Path, near: str | None, chunks: Iterator[bytes], target: Callable[[], FileTarget]) -> FileTarget:
+    """As `Files.file_write`, in the guest whose agent is at the end of the channel in that folder."""
+    with _transfer(channel) as transfer:
+        transfer.note(filescript.draft(filescript.folder_of(near), transfer.token))
+        folder = _run(channel, filescript.beginning(transfer.token, near), SCRIPT_SECONDS)
+        draft = filescript.draft(folder, transfer.token)
+        transfer.note(draft)
+        try:
+            _fill(channel, transfer, draft, chunks)
+            written = _finish(channel, transfer, draft, target())
+        except (qga.AgentRefused, filescript.Refused) as error:
+            raise _no_space(channel, folder) or filescript.Refused(error.message) from None
+        transfer.note()
+        return written
+
+
+def _finish(channel: Path, transfer: Transfer, draft: str, target: FileTarget) -> FileTarget:
+    transfer.note(draft, filescript.draft(filescript.folder_of(target.path), transfer.token))
+    script = filescript.finishing(transfer.token, draft, target.path, target.permissions)
+    return FileTarget(_run(channel, script, FINISH_SECONDS), target.permissions)
+
+
+def _fill(channel: Path, transfer: Transfer, draft: str, chunks: Iterator[bytes]) -> None:
+    with transfer.opened(draft, "wb") as handle:
+        for chunk in chunks:
+            for start in range(0, len(chunk), CHUNK_BYTES):
+                data = qga.data(chunk[start : start + CHUNK_BYTES])
+                qga.ask(channel, "guest-file-write", SILENCE_SECONDS, handle=handle, **{"buf-b64": data})
+        qga.ask(channel, "guest-file-flush", SILENCE_SECONDS, handle=handle)
+
+
+@contextmanager
+def read(channel: Path, path: str) -> Iterator[FileReading]:
+    """As `Files.file_read`."""
+    with _transfer(channel) as transfer:
+        size, _, modified = _run(channel, filescript.looking(path), SCRIPT_SECONDS).partition(" ")
+        with transfer.opened(path, "rb") as handle:
+            # Files of the kernel's say 0 and hold something all the same: only reading tells.
+            yield _Reading(channel, handle, int(size) or None, float(modified))
+
+
+def listing(channel: Path, path: str, recursive: bool, most: int) -> FileList:
+    """As `Files.file_list`."""
+    done = commands.execute(channel, ExecRequest(filescript.listing(path, recursive, most + 1), SCRIPT_SECONDS))
+    filescript.check(done.exit_code, done.stderr, path)
+    if not done.stdout and done.stderr:
+        filescript.check(filescript.REFUSED, done.stderr, path)
+    records = done.stdout.split(b"\0")[:-1]  # a record that was cut off has no end
+    entries = sorted((_entry(path, record) for record in records[:most]), key=lambda entry: entry.path)
+    return FileList(entries, done.truncated or len(records) > most)
+
+
+class _Reading:
+    """A `FileReading` by a handle of the guest agent."""
+
+    def __init__(self, channel: Path, handle: int, size_bytes: int | None, modified_at: float) -> None:
+        self._channel, self._handle = channel, handle
+        self.size_bytes, self.modified_at = size_bytes, modified_at
+
+    def chunks(self, first: int, length: int | None) -> Iterator[bytes]:
+        if first:
+            self._ask("guest-file-seek", offset=first, whence="set")
+        left = length
+        while left is None or left > 0:
+            found = self._ask("guest-file-read", count=CHUNK_BYTES if left is None else min(left, CHUNK_BYTES))
+            data = base64.b64decode(found["buf-b64"])
+            if data:
+                yield data
+            left = None if left is None else left - len(data)
+            if found["eof"] and not data:
+                break
+        if left:
+            raise DriverFailure("the file became shorter while it was read", code="file_refused")
+
+    def _ask(self, command: str, **arguments: object) -> dict[str, str]:
+        found: dict[str, str] = qga.ask(self._channel, command, SILENCE_SECONDS, handle=self._handle, **arguments)
+        return found
+
+
+@contextmanager
+def _transfer(channel: Path) -> Iterator[Transfer]:
+    """Cleans up after transfers whose agent died, and after this one whatever happens to it."""
+    try:
+        for old in Transfer.abandoned(channel):
+            _clean(channel, old)
+        transfer = Transfer(channel, secrets.token_hex(8))
+        try:
+            yield transfer
+        finally:
+            _clean(channel, transfer)
+            transfer.leave()
+    except OSError as error:
+        raise DriverFailure(f"the transfer failed on the host: {error}") from error
+
+
+def _clean(channel: Path, transfer: Transfer) -> None:
+    """Nothing of it is left open or behind in the guest; what can't be removed now is by the next transfer."""
+    try:
+        transfer.close_handle()
+        if transfer.paths:
+            _run(channel, filescript.removing(transfer.paths), SCRIPT_SECONDS)
+    except DriverFailure as error:
+        log.info("a transfer has left %s in a guest: %s", transfer.paths, error.message)
+    else:
+        transfer.forget()
+
+
+def _run(channel: Path, script: str, seconds: float) -> str:
+    """What the script prints; the error that its exit code stands for."""
+    done = commands.execute(channel, ExecRequest(script, seconds))
+    filescript.check(done.exit_code, done.stderr)
+    return done.stdout.decode(errors="surrogateescape")
+
+
+def _no_space(channel: Path, folder: str) -> DriverFailure | None:
+    """The error for a full file system, if that folder's is."""
+    try:
+        free_bytes = int(_run(channel, filescript.measuring(folder), SCRIPT_SECONDS))
+    except (DriverFailure, ValueError):
+        return None
+    if free_bytes > 2 * CHUNK_BYTES:
+        return None
+    return DriverFailure(f"there is no space left for the file in '{folder}' of the guest", code="no_space")
+
+
+def _entry(folder: str, record: bytes) -> FileEntry:
+    """From `filescript.listing`: kind, size, mode, time and the path below the folder. Names need not be UTF-8."""
+    kind, size, mode, modified, path = record.split(b" ", 4)
+    return FileEntry(
+        path=f"{folder.rstrip('/')}/{path.decode(errors='replace')}",
+        kind=_KINDS.get(kind.decode(), "other"),
+        size_bytes=int(size),
+        permissions=int(mode, 8),
+        modified_at=float(modified),
+    )
