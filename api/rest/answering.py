@@ -45,6 +45,15 @@ class Answering(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
         """The view takes a multipart body of fields and files."""
         return self.arguments(schema(), location="upload")  # type: ignore[no-any-return]
 
+    def streamed_form(self, schema: type[Schema]) -> Decorator:
+        """The view reads a multipart body of that form itself, as it comes in (api/rest/forms.py)."""
+
+        def decorate(view: View) -> View:
+            documents.note_form(view, schema)
+            return view
+
+        return decorate
+
     def operation(self, operation: Operation, status: int) -> Response:
         """An operation as the answer."""
         return self._one(status, OperationSchema(), operation)

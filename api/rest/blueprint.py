@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from api.auth.identity import actor
 from api.parts import Hub, parts
-from api.rest import waiting, work
+from api.rest import documents, waiting, work
 from api.rest.answering import PREFIX, Answering, Decorator, View
 from api.rest.problems import from_operation
 from api.rest.requests import client_gone
@@ -22,12 +22,13 @@ from api.rest.shapes import Listed
 from api.rest.views import has_mark
 from core.contract.messages import JSON, VmSpec
 from core.contract.states import LIVE, OperationState
-from core.models import Operation
+from core.models import Idempotency, Operation
 from core.models.base import now
 from core.services import operations
 from core.services.context import Actor
 
 Answer = Callable[[Session, Operation], Any]
+_BYTES = {"type": "string", "format": "binary"}
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,26 @@ class Blueprint(Answering):
             return self._documented(wrapper, status, schema, kind)
 
         return decorate
+
+    def sends(self) -> Decorator:
+        """The view returns a whole response: bytes of any type, as they come, or a part of them."""
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def wrapper(this: Any, *args: Any, **path: Any) -> Response:
+                response: Response = view(this, *args, **path)
+                return response
+
+            documents.note(wrapper, "question")
+            for status in (206, 200):
+                wrapper = self.response(status, _BYTES, content_type="*/*")(wrapper)
+            return wrapper
+
+        return decorate
+
+    def replay(self, status: int, first: Idempotency) -> Response:
+        """The answer that a request with the same key had before."""
+        return _replayed(self._made(status, work.dumped_of(first)))
 
     def lists(self, noun: str, schema: type[Schema]) -> Decorator:
         """The view returns `Listed`."""

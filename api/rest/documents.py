@@ -16,6 +16,7 @@ _ERRORS = {
     "wait": (401, 404, 429, 500, 503),
     "question": (400, 401, 404, 409, 429, 500, 503, 504),
     "read": (401, 404, 429, 500, 503),
+    "question": (400, 401, 403, 404, 409, 429, 500, 503, 504),
     "change": (400, 401, 403, 404, 409, 413, 415, 429, 500, 503),
     "operation": (400, 401, 403, 404, 409, 413, 415, 429, 500, 503),
     "ask": (400, 401, 404, 409, 429, 500, 503, 504),
@@ -46,12 +47,19 @@ def note(view: Callable[..., Any], kind: str) -> None:
     vars(view)["_apidoc"] = documented
 
 
+def note_form(view: Callable[..., Any], schema: Any) -> None:
+    """Remember the multipart form that a view reads."""
+    vars(view)["_apidoc"] = {**getattr(view, "_apidoc", {}), "form": schema}
+
+
 def complete(shape: Shape, doc: JSON, doc_info: JSON, **_: Any) -> JSON:
     """Called by flask-smorest for each operation, after it has written what it knows."""
     noted = doc_info.get("corral", {"kind": "read", "public": True})
     responses = doc.setdefault("responses", {})
     responses.pop("default", None)
-    takes_input = any(str(status) == str(shape.invalid_status) for status in responses)
+    if form := doc_info.get("form"):
+        doc["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+    takes_input = bool(form) or any(str(status) == str(shape.invalid_status) for status in responses)
     errors = set(_ERRORS[noted["kind"]]) | ({shape.invalid_status} if takes_input else set())
     for status in list(responses):
         if str(status) == str(shape.invalid_status):

@@ -44,7 +44,12 @@ class Parser(FlaskParser):
 
     def handle_error(self, error: ValidationError, req: Request, schema: Schema, **kwargs: Any) -> NoReturn:
         """Each wrong field with its first error."""
-        raise ValidationFailed("Request validation failed", fields=list(_flat(error.messages_dict))) from None
+        raise failed(error.messages_dict) from None
+
+
+def failed(messages: Any) -> ValidationFailed:
+    """The error for what is wrong with each field, as marshmallow tells it: {location: {field: [what]}}."""
+    return ValidationFailed("Request validation failed", fields=list(_flat(messages)))
 
 
 def _flat(messages: Any, path: tuple[str, ...] = ()) -> Iterator[dict[str, str]]:

@@ -98,12 +98,17 @@ def principal() -> str:
 def fingerprint() -> str:
     """What tells the present request from another with the same key."""
     if "fingerprint" not in g:
-        # Keyed, as a body may hold a password: the plain hash of a weak one can be guessed.
-        digest = hmac.new(parts().secret("idempotency").encode(), digestmod=hashlib.sha256)
-        for part in (request.method.encode(), request.full_path.encode(), _body()):
-            digest.update(len(part).to_bytes(8, "big") + part)
-        g.fingerprint = digest.hexdigest()
+        set_fingerprint(_body())
     return str(g.fingerprint)
+
+
+def set_fingerprint(body: bytes) -> None:
+    """The same, for a view that has read the body itself; `body` stands for it."""
+    # Keyed, as a body may hold a password: the plain hash of a weak one can be guessed.
+    digest = hmac.new(parts().secret("idempotency").encode(), digestmod=hashlib.sha256)
+    for part in (request.method.encode(), request.full_path.encode(), body):
+        digest.update(len(part).to_bytes(8, "big") + part)
+    g.fingerprint = digest.hexdigest()
 
 
 def _body() -> bytes:

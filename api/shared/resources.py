@@ -7,6 +7,7 @@ from api.rest.shapes import Shape
 from api.shared import (
     execs,
     execution,
+    files,
     health,
     hosts,
     images,
@@ -23,5 +24,18 @@ def blueprints(shape: Shape) -> list[Blueprint]:
     """The shared resources, in a dialect."""
     return [
         noun.blueprint(shape)
-        for noun in (execution, sizing, execs, operations, hosts, images, keys, metrics, system_metrics, health, status)
+        for noun in (
+            execution,
+            sizing,
+            execs,
+            files,
+            operations,
+            hosts,
+            images,
+            keys,
+            metrics,
+            system_metrics,
+            health,
+            status,
+        )
     ]

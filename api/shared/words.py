@@ -18,3 +18,6 @@ IMAGE_NAME = Pattern(images.NAME, "must have 1 to 63 lower-case letters, digits,
 HOST_NAME = Pattern(re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"), "must be a host's name")
 EXEC_NAME = Pattern(vms.NAME, "must have 1 to 63 letters, digits, '.', '_' or '-', and begin with a letter or digit")
 VARIABLE_NAME = Pattern(re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}"), "must be a variable's name")
+GUEST_PATH = Pattern(re.compile(r"/[^\0]*", re.DOTALL), "must be an absolute path")
+GUEST_FILE = Pattern(re.compile(r"/(?:[^\0]*[^\0/])", re.DOTALL), "must be the absolute path of a file")
+PERMISSIONS = Pattern(re.compile(r"[0-7]{3,4}"), "must be three or four octal digits")

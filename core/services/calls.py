@@ -39,6 +39,17 @@ def to_execs(session: Session, actor: Actor, ref: str, *, writes: bool = False) 
 def to_guest(session: Session, actor: Actor, ref: str, capability: str = "guest") -> tuple[str, VmSpec]:
     """The host and the VM for a call that acts in the guest, which runs and can be reached."""
     actor.must_write()
+    return _running(session, actor, ref, "guest")
+
+
+def to_files(session: Session, actor: Actor, ref: str, *, changes: bool) -> tuple[str, VmSpec]:
+    """The same, for the files in a guest; a read-only caller may read them."""
+    if changes:
+        actor.must_write()
+    return _running(session, actor, ref, "files")
+
+
+def _running(session: Session, actor: Actor, ref: str, capability: str) -> tuple[str, VmSpec]:
     vm = vms.get(session, actor, ref)
     host = session.get_one(Host, vm.host_name)
     rules.must_be_reachable(vm, host)

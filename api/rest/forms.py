@@ -1,0 +1,115 @@
+"""A multipart body with one file, read as it comes in: its fields are kept, the file's bytes are handed on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import IO
+
+from flask import Request
+from marshmallow import Schema, ValidationError
+from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
+
+from api.rest.parser import failed
+from api.rest.problems import Refused
+from core.contract.errors import Invalid
+from core.contract.messages import JSON
+
+_READ_BYTES = 256 * 1024
+_BUFFER_BYTES = 1024 * 1024
+_FIELD_BYTES = 64 * 1024
+_MOST_PARTS = 20
+
+
+class Form:
+    """Fields may come before and after the file. Call `read_fields`, take all `pieces`, then `read_fields` again."""
+
+    def __init__(self, request: Request, schema: Schema, file: str) -> None:
+        if request.mimetype != "multipart/form-data":
+            raise Refused(415, "the body must be a form with a file: Content-Type: multipart/form-data")
+        boundary = request.mimetype_params.get("boundary", "")
+        if not boundary:
+            raise failed({"form": {"_schema": "the Content-Type names no boundary"}})
+        self._events = _events(request.stream, boundary.encode(errors="replace"))
+        self._schema, self._file = schema, file
+        self._sum = hashlib.sha256()
+        self._fields: dict[str, str] = {}
+        self._found = False
+        self.size_bytes = 0
+
+    def read_fields(self) -> JSON:
+        """Reads up to the file, or to the end after it; the fields so far, checked. All must be there in the end."""
+        at_file = False
+        for event in self._events:
+            if isinstance(event, File):
+                self._check_file(event.name)
+                at_file = self._found = True
+                break
+            if isinstance(event, Field):
+                self._add(event.name, self._text(event.name))
+        return self._loaded(partial=at_file)
+
+    def pieces(self) -> Iterator[bytes]:
+        """The bytes of the file."""
+        for piece in self._data():
+            self.size_bytes += len(piece)
+            self._sum.update(piece)
+            yield piece
+
+    def digest(self) -> bytes:
+        """What stands for the whole body in a fingerprint, once it has been read."""
+        return json.dumps([sorted(self._fields.items()), self._sum.hexdigest()]).encode()
+
+    def _loaded(self, *, partial: bool) -> JSON:
+        problems: JSON = {} if self._found else {self._file: "is required"}
+        try:
+            loaded: JSON = self._schema.load(self._fields, partial=partial)
+        except ValidationError as error:
+            raise failed({"form": {**problems, **error.messages_dict}}) from None
+        if problems:
+            raise failed({"form": problems})
+        return loaded
+
+    def _check_file(self, name: str) -> None:
+        if name != self._file:
+            raise failed({"form": {name: "is not a file of this form"}})
+        if self._found:
+            raise failed({"form": {name: "must be there once"}})
+
+    def _add(self, name: str, text: str) -> None:
+        if name == self._file:
+            raise failed({"form": {name: "must be a file"}})
+        if name in self._fields:
+            raise failed({"form": {name: "must be there once"}})
+        self._fields[name] = text
+
+    def _text(self, name: str) -> str:
+        data = bytearray()
+        for piece in self._data():
+            data += piece
+            if len(data) > _FIELD_BYTES:
+                raise failed({"form": {name: f"must have at most {_FIELD_BYTES} bytes"}})
+        return data.decode(errors="replace")
+
+    def _data(self) -> Iterator[bytes]:
+        """Of the part that the last event began."""
+        for event in self._events:
+            if isinstance(event, Data):
+                if event.data:
+                    yield event.data
+                if not event.more_data:
+                    return
+
+
+def _events(stream: IO[bytes], boundary: bytes) -> Iterator[Event]:
+    decoder = MultipartDecoder(boundary, _BUFFER_BYTES, max_parts=_MOST_PARTS)
+    try:
+        while True:
+            decoder.receive_data(stream.read(_READ_BYTES) or None)
+            while not isinstance(event := decoder.next_event(), NeedData):
+                yield event
+                if isinstance(event, Epilogue):
+                    return
+    except ValueError:
+        raise Invalid("the body is not a whole multipart form", issue="malformed form") from None

@@ -1,0 +1,120 @@
+"""Files in guests: put there, fetched and listed; their bytes pass through and are kept nowhere on the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, request
+from flask.views import MethodView
+from marshmallow import Schema, fields
+
+from api.auth.identity import actor
+from api.parts import parts
+from api.rest.blueprint import Blueprint
+from api.rest.fields import Moment, Number, Text, Uploaded
+from api.rest.forms import Form
+from api.rest.schemas import Strict
+from api.rest.shapes import Shape
+from api.rest.views import mark
+from api.shared import transfers
+from api.shared.words import GUEST_FILE, GUEST_PATH, PERMISSIONS
+from core.contract.messages import JSON
+from core.services import calls
+
+_LIST_SECONDS = 45.0  # the guest has 30
+
+
+class FileUpload(Strict):
+    """A file, and where it goes in the guest. Folders on the way are made; a file that is there is replaced."""
+
+    file = Uploaded(required=True)
+    path = Text(required=True, shortest=2, validate=GUEST_FILE)
+    permissions = Text(load_default="644", validate=PERMISSIONS)
+
+
+class FileUploaded(Schema):
+    """A file that is whole at its place."""
+
+    message = fields.String(required=True)
+    vm_name = fields.String(required=True)
+    remote_path = fields.String(required=True)
+    size_bytes = fields.Integer(required=True)
+    uploaded_at = Moment(required=True)
+
+
+class FileDownload(Schema):
+    """Which file."""
+
+    path = Text(required=True, shortest=1, validate=GUEST_PATH, metadata={"description": "an absolute path"})
+
+
+class FileQuery(Schema):
+    """Which folder. Without `limit` all is listed that is, up to 10,000 entries."""
+
+    path = Text(load_default="/", shortest=1, validate=GUEST_PATH, metadata={"description": "an absolute path"})
+    recursive = fields.Boolean(load_default=False)
+    limit = Number(1, 100, strict=False, load_default=None, metadata={"description": "maximum number of results"})
+    offset = Number(0, 2**31 - 1, strict=False, load_default=0, metadata={"description": "results to skip"})
+
+
+class FileSchema(Schema):
+    """One entry of a folder. Links are listed and not followed; a name that is not UTF-8 has U+FFFD in it."""
+
+    name = fields.String(required=True)
+    path = fields.String(required=True)
+    size_bytes = fields.Integer(required=True)
+    is_directory = fields.Boolean(required=True)
+    permissions = fields.String(required=True)
+    modified_at = Moment(required=True)
+    type = fields.String(required=True, metadata={"enum": ["file", "directory", "symlink", "other"]})
+
+
+class FileListing(Schema):
+    """What is in a folder, by path. `truncated`: there is more than is listed at most."""
+
+    files = fields.List(fields.Nested(FileSchema), required=True)
+    directory = fields.String(required=True)
+    total = fields.Integer(required=True)
+    truncated = fields.Boolean(required=True)
+
+
+def blueprint(shape: Shape) -> Blueprint:
+    """The resources, in a dialect."""
+    blp = Blueprint("files", shape, "Files in virtual machines")
+
+    @blp.route("/vms/<vm_name>/files/upload")
+    class Upload(MethodView):
+        @blp.answers(200, FileUploaded, kind="call")
+        @blp.streamed_form(FileUpload)
+        @mark("uploads")
+        def post(self, vm_name: str) -> Any:
+            """Upload a file to a virtual machine; it may be of any size."""
+            question = _of(vm_name, changes=True)
+            form = Form(request, FileUpload(exclude=("file",)), "file")
+            made = transfers.upload(question, form, FileUploaded())
+            return made if isinstance(made, dict) else blp.replay(200, made)
+
+    @blp.route("/vms/<vm_name>/files/download")
+    class Download(MethodView):
+        @blp.query(FileDownload)
+        @blp.sends()
+        def get(self, query: JSON, vm_name: str) -> Response:
+            """Download a file, or with `Range` a part of it, from a virtual machine."""
+            return transfers.download(_of(vm_name, changes=False), query["path"])
+
+    @blp.route("/vms/<vm_name>/files")
+    class Files(MethodView):
+        @blp.query(FileQuery)
+        @blp.answers(200, FileListing, kind="question")
+        def get(self, query: JSON, vm_name: str) -> JSON:
+            """List files in a directory on a virtual machine."""
+            host, vm = _of(vm_name, changes=False)
+            asked = {"path": query["path"], "recursive": query["recursive"], "most": transfers.MOST_ENTRIES}
+            return transfers.listing(query, parts().hub.call(host, "file_list", vm, asked, _LIST_SECONDS))
+
+    return blp
+
+
+def _of(vm_name: str, *, changes: bool) -> transfers.Asked:
+    with parts().reading() as session:
+        return calls.to_files(session, actor(), vm_name, changes=changes)

@@ -1,0 +1,165 @@
+"""How files pass between a request and a guest, over a stream."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import mimetypes
+import unicodedata
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from posixpath import basename
+from urllib.parse import quote
+
+from flask import Response, request
+from marshmallow import Schema
+from werkzeug.http import http_date
+
+from api.parts import parts
+from api.rest import work
+from api.rest.forms import Form
+from api.rest.problems import Refused
+from core.contract.errors import CorralError, Unavailable
+from core.contract.messages import JSON, VmSpec
+from core.contract.streams import Stream
+from core.models import Idempotency
+from core.models.base import now
+
+log = logging.getLogger(__name__)
+
+Asked = tuple[str, VmSpec]
+MOST_ENTRIES = 10_000
+_OPEN_SECONDS = 10.0
+_ANY_TYPE = "application/octet-stream"
+
+
+def upload(asked: Asked, form: Form, answer: Schema) -> JSON | Idempotency:
+    """Sends the form's file to the guest; what is said of it, or what was said to the first request with its key.
+
+    The file is under another name in the guest until all of the body has come and is right: where it goes may be said
+    after it, and whether the same was uploaded before is known only then.
+    """
+    key = work.idempotency_key()
+    before = form.read_fields()
+    stream = _open(asked, "file_write", {"path": before.get("path")})
+    try:
+        for piece in form.pieces():
+            stream.write(piece)
+        wanted = form.read_fields()
+        if key and (first := _claimed(key, form)):
+            return first
+        with work.given_back_on_failure(key):
+            _finish(stream, wanted)
+    finally:
+        stream.close()
+    made = {
+        "message": "File uploaded successfully",
+        "vm_name": asked[1].name,
+        "remote_path": wanted["path"],
+        "size_bytes": form.size_bytes,
+        "uploaded_at": now(),
+    }
+    if key:
+        with parts().transaction() as session:
+            work.keep(session, key, answer={"dumped": answer.dump(made)})
+    return made
+
+
+def download(asked: Asked, path: str) -> Response:
+    """The file, or the part of it that the request's `Range` names; what breaks after the first byte cuts it off."""
+    stream = _open(asked, "file_read", {"path": path})
+    try:
+        about = json.loads(stream.read() or b"{}")
+        status, first, length, headers = _part(about["size_bytes"])
+        if request.method == "HEAD":
+            body: Iterator[bytes] = iter(())  # bytes would say their own length
+        else:
+            stream.write(json.dumps({"first": first, "length": length}).encode())
+            body = _sent(stream)
+        response = Response(body, status, headers, content_type=_type(path))
+    except BaseException:
+        stream.close()
+        raise
+    response.headers["Last-Modified"] = http_date(about["modified_at"])
+    response.headers["Content-Disposition"] = _disposition(basename(path))
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.call_on_close(stream.close)
+    return response
+
+
+def listing(query: JSON, reply: JSON) -> JSON:
+    """What is said of a folder."""
+    first, limit, entries = query["offset"], query["limit"], reply["entries"]
+    shown = entries[first:] if limit is None else entries[first : first + limit]
+    return {
+        "files": [_entry(entry) for entry in shown],
+        "directory": query["path"].rstrip("/") or "/",
+        "total": len(entries),
+        "truncated": reply["truncated"],
+    }
+
+
+def _open(asked: Asked, verb: str, params: JSON) -> Stream:
+    host, vm = asked
+    return parts().hub.stream(host, verb, vm, params, _OPEN_SECONDS)
+
+
+def _claimed(key: str, form: Form) -> Idempotency | None:
+    work.set_fingerprint(form.digest())
+    with parts().transaction() as session:
+        return work.claim(session, key)
+
+
+def _finish(stream: Stream, wanted: JSON) -> None:
+    stream.end({"path": wanted["path"], "permissions": int(wanted["permissions"], 8)})
+    for _ in stream.chunks():
+        raise Unavailable("the host answered an upload with what is no answer")
+
+
+def _part(size: int | None) -> tuple[int, int, int | None, dict[str, str]]:
+    """Status, first byte, length and headers of what the request asks for."""
+    if size is None:
+        return 200, 0, None, {}
+    asked = None if "If-Range" in request.headers else request.range
+    if asked is None or asked.units != "bytes" or len(asked.ranges) != 1:
+        return 200, 0, size, {"Content-Length": str(size), "Accept-Ranges": "bytes"}
+    found = asked.range_for_length(size)
+    if found is None:
+        raise Refused(416, f"the file has {size} bytes", {"Content-Range": f"bytes */{size}"})
+    first, end = found
+    headers = {"Content-Length": str(end - first), "Content-Range": f"bytes {first}-{end - 1}/{size}"}
+    return 206, first, end - first, headers
+
+
+def _sent(stream: Stream) -> Iterator[bytes]:
+    try:
+        yield from stream.chunks()
+    except CorralError as error:
+        log.warning("a download was cut off: %s", error.message)
+        raise ConnectionResetError(errno.ECONNRESET, error.message) from None
+
+
+def _type(path: str) -> str:
+    kind, encoding = mimetypes.guess_type(basename(path))
+    return kind if kind and not encoding else _ANY_TYPE
+
+
+def _disposition(name: str) -> str:
+    """RFC 6266, with the name as RFC 5987 has it where ASCII can't say it."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    plain = "".join(letter if letter.isprintable() and letter not in '"\\' else "_" for letter in plain)
+    exact = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
+    return f'attachment; filename="{plain}"{exact}'
+
+
+def _entry(entry: JSON) -> JSON:
+    return {
+        "name": basename(entry["path"]),
+        "path": entry["path"],
+        "size_bytes": entry["size_bytes"],
+        "is_directory": entry["kind"] == "directory",
+        "permissions": f"{entry['permissions']:03o}",
+        "modified_at": datetime.fromtimestamp(entry["modified_at"], UTC),
+        "type": entry["kind"],
+    }
