@@ -50,14 +50,14 @@ printf %s "$dir"
 
 
 def finishing(token: str, draft: str, path: str, permissions: int) -> str:
-    """Puts a written draft at its place, once its bytes are on the disk; prints where that is.
+    """Puts a written draft at its place, once its bytes are on the disk; prints where that is once it will last.
 
     From another file system it is moved beside its place first, so that the last step is one that can't be halved.
     """
     return f"""umask 022; path={quote(path)}{_PLACE}
 new="$dir/.corral-{token}"
 [ {quote(draft)} = "$new" ] || mv -T -- {quote(draft)} "$new" || exit {REFUSED}
-chmod {permissions:04o} -- "$new" && sync -- "$new" && mv -fT -- "$new" "$path" || exit {REFUSED}
+chmod {permissions:04o} -- "$new" && sync -- "$new" && mv -fT -- "$new" "$path" && sync -- "$dir/" || exit {REFUSED}
 printf %s "$path"
 """
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from core.contract.errors import DriverFailure, GuestTimeout
 
-IN, OUT, LOCK = "qga.in", "qga.out", "qga.lock"
+IN, OUT, LOCK, TURN = "qga.in", "qga.out", "qga.lock", "qga.turn"
 SENTINEL = b"\xff"
 TICK_SECONDS = 0.25
 RESYNC_SECONDS = 3.0
@@ -157,17 +157,16 @@ class _Channel:
         return some
 
     def _lock(self) -> None:
-        """Ours until closed, also when this process is killed."""
-        deadline, pause = time.monotonic() + self._timeout, 0.001
-        lock = self._descriptor(LOCK, os.O_RDWR | os.O_CREAT)
-        while True:
-            try:
-                return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise GuestTimeout("the guest agent is busy with another request") from None
-            time.sleep(pause)
-            pause = min(2 * pause, 0.02)
+        """Ours until closed, also when this process is killed.
+
+        Who waits for the lock holds the turn, and nobody goes for the lock without it: a transfer that asks again and
+        again lets others in between.
+        """
+        deadline = time.monotonic() + self._timeout
+        turn = self._descriptor(TURN, os.O_RDWR | os.O_CREAT)
+        _flock(turn, deadline)
+        _flock(self._descriptor(LOCK, os.O_RDWR | os.O_CREAT), deadline)
+        fcntl.flock(turn, fcntl.LOCK_UN)
 
     def _descriptor(self, name: str, flags: int) -> int:
         descriptor = os.open(self._folder / name, flags | os.O_CLOEXEC, 0o600)
@@ -177,6 +176,18 @@ class _Channel:
     def _close(self) -> None:
         while self._open:
             os.close(self._open.pop())
+
+
+def _flock(descriptor: int, deadline: float) -> None:
+    pause = 0.001
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise GuestTimeout("the guest agent is busy with another request") from None
+        time.sleep(pause)
+        pause = min(2 * pause, 0.02)
 
 
 def data(text: bytes) -> str:
