@@ -1,4 +1,4 @@
-"""`python -m bench`: all figures, or those of one part: `control` (fake driver), `guests` or `snapshots` (QEMU)."""
+"""`python -m bench`: all figures, or those of one part: `control` (fake driver), `guests`, `snapshots` (QEMU), `files`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from bench import guests, http, snapshots
+from bench import files, guests, http, snapshots
 from bench.stats import Row
 from cli.fleet.fleet import Fleet
 from cli.fleet.plan import Plan
@@ -62,7 +62,16 @@ def _snapshots() -> Iterator[Row]:
         yield from snapshots.all_of(fleet, token)
 
 
-_PARTS = {"control": _control, "guests": _guests, "snapshots": _snapshots}
+def _files() -> Iterator[Row]:
+    with _fleet("fake") as fleet:
+        token = http.login(fleet.url, fleet.credentials.username, fleet.credentials.password)
+        yield from files.gigabyte(fleet, token)
+    with _fleet("qemu") as fleet:
+        token = http.login(fleet.url, fleet.credentials.username, fleet.credentials.password)
+        yield from guests.files_of(fleet, token)
+
+
+_PARTS = {"control": _control, "guests": _guests, "snapshots": _snapshots, "files": _files}
 
 
 def main(names: list[str]) -> int:

