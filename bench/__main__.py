@@ -1,4 +1,4 @@
-"""`python -m bench`: all figures, or those of one part: `control` (fake driver), `guests`, `snapshots` (QEMU), `files`."""
+"""`python -m bench`: all figures, or those of `control` (fake driver), `guests`, `snapshots` (QEMU) or `files` (both)."""
 
 from __future__ import annotations
 

@@ -57,9 +57,9 @@ def files_of(fleet: Fleet, token: str) -> Iterator[Row]:
         tempfile.TemporaryDirectory(prefix="raw-") as folder,
         raw_guest(Path(folder) / "files", fleet.plan.images, acceleration) as raw,
     ):
-        raw.execute(_SETTLED)
+        raw.execute(SETTLED)
         _boot(client, 0)
-        _execute(client, 0, _SETTLED, 1)
+        _execute(client, 0, SETTLED, 1)
         yield from files.compare(fleet, token, "bench-0", raw)
     client.must("DELETE", "/vms/bench-0")
 

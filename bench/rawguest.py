@@ -54,6 +54,7 @@ class RawGuest:
             ]
         )
         self._turn = threading.Lock()
+        self._got = bytearray()
         self._socket = self._connect(folder / "qga")
         self._monitor = self._connect(folder / "qmp").makefile("rwb")
         self._monitor.readline()
@@ -135,10 +136,15 @@ class RawGuest:
             self._socket.sendall(b'\xff{"execute":"guest-ping"}\n')
             if select.select([self._socket], [], [], 0.1)[0] and b"return" in self._socket.recv(65536):
                 self._answered_at = time.perf_counter()
-                while select.select([self._socket], [], [], 1.0)[0]:
-                    self._socket.recv(65536)  # the answers to the pings that waited in the channel
+                self._skip_answers()
                 return
         raise TimeoutError("the raw guest did not boot")
+
+    def _skip_answers(self) -> None:
+        """Up to the answer of a marker: those to the pings that waited in the channel."""
+        self._socket.sendall(b'\xff{"execute":"guest-sync-delimited","arguments":{"id":1}}\n')
+        while json.loads(self._line().rpartition(b"\xff")[2]).get("return") != 1:
+            pass
 
     def _order(self, command: str, **arguments: Any) -> Any:
         self._monitor.write(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
@@ -151,10 +157,14 @@ class RawGuest:
     def _ask(self, command: str, **arguments: Any) -> Any:
         with self._turn:
             self._socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
-            line = bytearray()
-            while not line.endswith(b"\n"):
-                line += self._socket.recv(65536)
-        return json.loads(line)["return"]
+            return json.loads(self._line())["return"]
+
+    def _line(self) -> bytes:
+        while b"\n" not in self._got:
+            self._got += self._socket.recv(65536)
+        line, _, rest = bytes(self._got).partition(b"\n")
+        self._got = bytearray(rest)
+        return line
 
 
 @contextmanager
