@@ -168,7 +168,6 @@ def test_a_lost_piece_ends_the_stream(opened: Open, redis: Redis) -> None:
     def skip(stream: Stream) -> None:
         stream._sent += 1
         stream.write(b"two")
-        stream.end()
 
     with pytest.raises(Unavailable, match="lost"):
         list(opened(skip).chunks())
