@@ -1,4 +1,4 @@
-"""`python -m bench`: all figures, or those of `control` (fake driver), `guests`, `snapshots` (QEMU) or `files` (both)."""
+"""`python -m bench`: all figures, or those of `control` (fake driver), `guests`, `snapshots` or `files` (QEMU)."""
 
 from __future__ import annotations
 
