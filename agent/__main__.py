@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agent import capacity, runtime
 from agent.drivers.registry import CLASSES
+from agent.network import options as network
 from core import log, settings
 
 NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
@@ -20,12 +21,17 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     environment = settings.load()
     log.setup(f"agent@{options.name}", environment.log_level)
-    if not environment.redis_url:
+    if not environment.redis_url and not options.remove_network:
         raise SystemExit("REDIS_URL is not set: the agent needs the fleet's Redis, e.g. redis://127.0.0.1:6379/0")
     home = environment.home / "hosts" / options.name
     (home / "vms").mkdir(parents=True, exist_ok=True)
     (home / "media").mkdir(exist_ok=True)
-    with runtime.lock(home, options.name):
+    described = network.of(options, home)
+    with runtime.lock(home, options.name), described.claimed():
+        if options.remove_network:
+            described.remove()
+            return 0
+        described.set_up(path.name for path in (home / "vms").iterdir())
         config = runtime.Config(
             host=options.name,
             home=home,
@@ -39,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
             metrics_bind=environment.metrics_bind,
             metrics_port=environment.metrics_port,
             cgroup=Path(environment.cgroup) if environment.cgroup else None,
+            network=described,
         )
         return runtime.run(config)
 
@@ -76,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         default=10,
         help="how long running commands may take to finish at SIGTERM (default: %(default)s)",
     )
+    network.add(parser)
     return parser
 
 

@@ -17,7 +17,7 @@ from agent import prometheus
 from agent.broker import BLOCK_SECONDS
 from agent.commands import Commands
 from agent.console import Consoles, Place
-from agent.drivers.base import Cancelled, Metrics
+from agent.drivers.base import Cancelled, GuestNetwork, Metrics
 from agent.drivers.registry import Drivers
 from agent.execs import GuestCommands
 from agent.files import Files
@@ -58,6 +58,7 @@ class Calls:
             "file_write": files.write,
             "file_read": files.read,
             "file_list": files.list,
+            "network": self._network,
         }
         self.loop = Loop("calls", self._take)
 
@@ -137,6 +138,14 @@ class Calls:
         if "metrics" not in driver.capabilities or not isinstance(driver, Metrics):
             raise Unsupported(f"the driver '{driver.name}' can't measure VMs")
         return asdict(driver.measure(vm, call.deadline_at - time.time()))
+
+    def _network(self, call: Call) -> JSON:
+        vm = vm_of(call)
+        driver = self._drivers.get(vm.hypervisor)
+        if "guest_network" not in driver.capabilities or not isinstance(driver, GuestNetwork):
+            raise Unsupported(f"the driver '{driver.name}' can't tell of a guest's network")
+        found = driver.guest_interfaces(vm, max(0.1, call.deadline_at - time.time()))
+        return {"interfaces": [asdict(each) for each in found]}
 
     def _cancel(self, call: Call) -> JSON:
         return {"state": self._commands.cancel(param(call, "operation_id", str))}

@@ -15,7 +15,7 @@ from agent.loops import Loop
 from agent.reports import Reports
 from agent.turns import Turns
 from core.contract import images
-from core.contract.messages import Inventory, Observation, encode
+from core.contract.messages import JSON, Inventory, Observation, encode
 from core.contract.states import Observed
 
 LOOK_SECONDS = 2.0
@@ -33,6 +33,7 @@ class Host:
     boot_id: str
     capacity: Capacity
     images: Path
+    facts: JSON
 
 
 class Known:
@@ -120,6 +121,7 @@ class Inventories:
             drivers=self._health.all(),
             images=self._stored,
             vms=vms,
+            facts=self._host.facts,
         )
         self._reports.inventory(encode(inventory))
         self._known.replace(vms)

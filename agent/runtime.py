@@ -28,6 +28,7 @@ from agent.health import Health
 from agent.inventory import Host, Inventories, Known
 from agent.journal import Journal
 from agent.loops import Loop
+from agent.network.network import Network
 from agent.outcomes import Outcomes
 from agent.prometheus import HostFigures
 from agent.reports import Reports
@@ -56,6 +57,7 @@ class Config:
     finish_seconds: float
     metrics_bind: str
     metrics_port: int
+    network: Network
     cgroup: Path | None = None
 
 
@@ -96,7 +98,7 @@ class Agent:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        place = Place(config.home / "vms", config.images, config.media, config.cgroup)
+        place = Place(config.home / "vms", config.images, config.media, config.cgroup, config.network)
         self._client = connect(config.redis_url, f"agent-{config.host}")
         self._journal = Journal(config.home / "journal.sqlite")
         self._reports = Reports(config.host, self._client, self._journal)
@@ -107,7 +109,7 @@ class Agent:
         streams = Streams(self._client)
         consoles, files = Consoles(drivers, streams), Files(drivers, streams)
         self._calls = Calls(config.host, self._client, drivers, self._commands, consoles, files)
-        host = Host(config.host, uuid.uuid4().hex, config.capacity, config.images)
+        host = Host(config.host, uuid.uuid4().hex, config.capacity, config.images, config.network.facts())
         health = Health(drivers)
         inventories = Inventories(host, drivers, health, self._journal, self._reports, known, self._turns)
         beat = heartbeat.beat(host.name, host.boot_id, self._client, inventories.soon)

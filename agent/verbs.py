@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from agent.drivers.base import Driver, Progress, Resizing, Snapshots
+from agent.drivers.base import Driver, PortForwards, Progress, Resizing, Snapshots
 from core.contract.errors import DriverFailure, Invalid, Unsupported
 from core.contract.messages import JSON, Command
 from core.contract.states import Kind
@@ -109,6 +109,15 @@ def _resize(doing: Doing) -> JSON:
     return {"applied": asdict(applied)}
 
 
+def _port_forwards(doing: Doing) -> JSON:
+    driver = doing.driver
+    if "port_forwards" not in driver.capabilities or not isinstance(driver, PortForwards):
+        raise Unsupported(f"the driver '{driver.name}' has no port forwards")
+    doing.progress("forwarding ports", None)
+    driver.set_port_forwards(doing.command.vm, doing.timeout)
+    return {}
+
+
 def _snapshots(doing: Doing) -> Snapshots:
     driver = doing.driver
     if "snapshots" not in driver.capabilities or not isinstance(driver, Snapshots):
@@ -136,4 +145,6 @@ _VERBS: dict[Kind, Callable[[Doing], JSON]] = {
     Kind.SNAPSHOT_CREATE: _snapshot_create,
     Kind.SNAPSHOT_RESTORE: _snapshot_restore,
     Kind.SNAPSHOT_DELETE: _snapshot_delete,
+    Kind.PORT_FORWARD_CREATE: _port_forwards,
+    Kind.PORT_FORWARD_DELETE: _port_forwards,
 }

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from core.contract.messages import JSON, DriverHealth, Observation, VmSpec
+from agent.network.network import Network
+from core.contract.messages import JSON, DriverHealth, Forward, Observation, VmSpec
 from core.contract.states import Applied
 
 Progress = Callable[[str, int | None], None]
@@ -51,6 +52,7 @@ class Place:
     images: Path
     media: tuple[Path, ...] = ()
     cgroup: Path | None = None
+    network: Network = field(default_factory=Network)
 
 
 @dataclass(frozen=True)
@@ -284,13 +286,23 @@ class FileReading(Protocol):
         """So many bytes from there on (None: to the end), once; `DriverFailure` when there are fewer by now."""
 
 
+@dataclass(frozen=True)
+class GuestInterface:
+    """A network interface as the guest sees it; `mac_address` in lower case, `addresses` IPv4."""
+
+    name: str
+    mac_address: str
+    addresses: list[str]
+
+
 @runtime_checkable
 class Driver(Protocol):
     """What every driver can do."""
 
     name: str
     capabilities: frozenset[str]
-    """Of "snapshots", "snapshots_with_memory", "guest", "files", "pause", "disks", "adapters", "metrics"."""
+    """What it has beyond the verbs below: those that the groups of verbs say, "pause", "snapshots_with_memory", and
+    "bridges" (a VM can be on one)."""
 
     def probe(self) -> DriverHealth:
         """Whether it works here, found by use and not by a file being there; never raises."""
@@ -355,6 +367,17 @@ class Resizing(Protocol):
 
         `Unsupported`, before anything is changed, where the host can't hold it to a limit; so does a start.
         """
+
+
+@runtime_checkable
+class PortForwards(Protocol):
+    """Has "port_forwards" among its capabilities. Those of a VM are in its spec, and in effect from each start on."""
+
+    def set_port_forwards(self, vm: VmSpec, timeout: float) -> None:
+        """Exactly `vm.forwards`, at once if it runs. `PortTaken` for a new one whose port someone else has."""
+
+    def port_forwards(self, vm_id: str) -> list[Forward]:
+        """Those in effect now; none of a VM that does not run."""
 
 
 @runtime_checkable
@@ -472,3 +495,11 @@ class Files(Protocol):
 
     def file_list(self, vm: VmSpec, path: str, recursive: bool, most: int) -> FileList:
         """What is in a folder, and with `recursive` in all below it, `most` entries at most; links are not followed."""
+
+
+@runtime_checkable
+class GuestNetwork(Protocol):
+    """Has "guest_network" among its capabilities."""
+
+    def guest_interfaces(self, vm: VmSpec, timeout: float) -> list[GuestInterface]:
+        """Those of the guest but its loopback, as it tells itself."""

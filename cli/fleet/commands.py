@@ -26,11 +26,12 @@ def worker() -> list[str]:
     return [sys.executable, "-m", "celery", "--app=workers.app", "worker", *options, *quiet]
 
 
-def agent(name: str, hypervisors: Sequence[str], share: Share) -> list[str]:
+def agent(name: str, hypervisors: Sequence[str], share: Share, forward_ports: range) -> list[str]:
     """One host's agent."""
     offers = [f"--hypervisor={hypervisor}" for hypervisor in hypervisors]
     capacity = [f"--vcpus={share.vcpus}", f"--memory-mb={share.memory_mb}", f"--disk-gb={share.disk_gb}"]
-    return [sys.executable, "-m", "agent", f"--name={name}", *offers, *capacity]
+    ports = f"--forward-ports={forward_ports[0]}-{forward_ports[-1]}"
+    return [sys.executable, "-m", "agent", f"--name={name}", *offers, *capacity, ports]
 
 
 def flower(port: int) -> list[str]:

@@ -104,8 +104,8 @@ class Fleet:
         files.write_private(self.home / "environment", "".join(lines))
         self._say(f"starting the API, a worker and {self.plan.agents} agents")
         share = self.plan.share or of_machine(self.home, self.plan.agents)
-        for name in self.plan.host_names:
-            self._add(name, commands.agent(name, self.plan.hypervisors, share), environment)
+        for name, forwards in zip(self.plan.host_names, self.plan.forward_ports, strict=True):
+            self._add(name, commands.agent(name, self.plan.hypervisors, share, forwards), environment)
         self._add(commands.WORKER, commands.worker(), environment)
         self._add(commands.API, commands.api(), environment)
         if self.plan.flower:

@@ -10,6 +10,8 @@ from pathlib import Path
 from cli.fleet.share import Share
 from core.settings import Settings
 
+_FORWARD_PORTS = range(20000, 30000)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -46,6 +48,12 @@ class Plan:
             database_url=settings.database_url,
             redis_url=settings.redis_url,
         )
+
+    @property
+    def forward_ports(self) -> list[range]:
+        """Each agent's own part of the ports that are chosen from: all of them are this machine's."""
+        each = len(_FORWARD_PORTS) // self.agents
+        return [_FORWARD_PORTS[n * each : (n + 1) * each] for n in range(self.agents)]
 
     @property
     def host_names(self) -> list[str]:

@@ -27,6 +27,17 @@ class Invalid(CorralError):
     code = "invalid_request"
 
 
+class Unfit(Invalid):
+    """A body whose values can't be; `details["fields"]` lists each field and its error."""
+
+    code = "validation_error"
+
+    @classmethod
+    def of(cls, field: str, error: str) -> Unfit:
+        """The error about one field."""
+        return cls(f"{field}: {error}", fields=[{"field": field, "error": error}])
+
+
 class Unauthenticated(CorralError):
     """No credential, or one that is not (or no longer) valid."""
 

@@ -31,11 +31,22 @@ class ImageRef:
 
 
 @dataclass(frozen=True)
+class Forward:
+    """A port of the host that leads to one of the guest's. `protocol`: "tcp" or "udp"."""
+
+    protocol: str
+    host_port: int
+    guest_port: int
+
+
+@dataclass(frozen=True)
 class VmSpec:
     """All a driver needs to make and start a VM. `id` names its folder and its process; `owner` is the owner's id.
 
     `cpu_limit_percent` of what its vCPUs, and `memory_limit_percent` of what its memory could take of the host; None:
     all of it.
+
+    `network`: {"mac_address"}, and on a bridge {"type": "bridge", "bridge", "ip"}. `forwards`: all it is to have.
     """
 
     id: str
@@ -51,6 +62,7 @@ class VmSpec:
     owner: str = ""
     cpu_limit_percent: int | None = None
     memory_limit_percent: int | None = None
+    forwards: list[Forward] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -60,7 +72,8 @@ class Command:
     `params` by kind: stop {"grace_seconds": float, "force": bool}; restart the same;
     snapshot_create {"snapshot_id", "name", "include_memory"}; snapshot_restore {"snapshot_id", "start": bool | None}
     where None means the power state the snapshot was taken in; snapshot_delete {"snapshot_id"}; resize all four of
-    {"vcpus", "memory_mb", "cpu_limit_percent", "memory_limit_percent"}, which `vm` has only afterwards.
+    {"vcpus", "memory_mb", "cpu_limit_percent", "memory_limit_percent"}, which `vm` has only afterwards;
+    port_forward_create and port_forward_delete {"forward_id"}, the VM's `forwards` being those it has afterwards.
     """
 
     operation_id: str
@@ -189,8 +202,8 @@ class Call:
 
     `verb`: "execute" {"command", "working_directory", "environment", "timeout_seconds",
     "stdin_b64"},
-    "cancel" {"operation_id"} (no VM; `vm` is None), "observe" {}, "measure" {}, "console" {"stream", "write": bool,
-    "replay": bool, "after": {"log", "position"} | None} (agent/console.py says what then comes on that stream),
+    "cancel" {"operation_id"} (no VM; `vm` is None), "observe" {}, "measure" {}, "network" {}, "console" {"stream",
+    "write": bool, "replay": bool, "after": {"log", "position"} | None} (agent/console.py says what comes there),
     "abandon" {"call_id"} (no VM): nobody waits for that call any more, so what it does is ended; "exec_begin" as
     "execute" with {"id", "name"}, "exec_list" {"limit", "offset", "state"}, "exec_get", "exec_output" {"offsets": by
     stream, "limit"}, "exec_signal" {"signal"} and "exec_delete", each with {"id"},

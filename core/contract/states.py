@@ -53,6 +53,8 @@ class Kind(StrEnum):
     SNAPSHOT_CREATE = "snapshot_create"
     SNAPSHOT_RESTORE = "snapshot_restore"
     SNAPSHOT_DELETE = "snapshot_delete"
+    PORT_FORWARD_CREATE = "port_forward_create"
+    PORT_FORWARD_DELETE = "port_forward_delete"
 
 
 class Applied(StrEnum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from agent.app import unacked_keys
 from cli.fleet.redis import Redis
 from core.contract import channels
+from core.contract.messages import Forward
 from core.contract.states import Kind, Observed
 from tests.agent.hosts import Host, until
 
@@ -54,6 +56,21 @@ def test_killed_after_the_driver_call_and_before_its_report(host: Host, verb: st
     host.start()
     assert host.end(operation).phase == "succeeded"
     assert host.effects(vm, verb) == 1
+
+
+@pytest.mark.parametrize("moment", ["slow", "linger"])
+def test_killed_while_it_forwards_a_port(host: Host, moment: str) -> None:
+    host.start()
+    vm = replace(host.made(fake={moment: {"set_port_forwards": 2.0}}), forwards=[Forward("tcp", 20999, 80)])
+    forward = host.send(host.command(Kind.PORT_FORWARD_CREATE, vm, forward_id="fwd-1"))
+    if moment == "slow":
+        host.seen(forward, "begun")
+    else:
+        until(lambda: host.effects(vm, "set_port_forwards"))
+    host.kill()
+    host.start()
+    assert host.end(forward).phase == "succeeded"
+    assert host.effects(vm, "set_port_forwards") == 1
 
 
 def _needs(verb: str) -> int:

@@ -19,8 +19,10 @@ from agent.drivers.base import (
     Execs,
     Files,
     Guest,
+    GuestNetwork,
     Metrics,
     Place,
+    PortForwards,
     Resizing,
     Snapshots,
 )
@@ -34,7 +36,9 @@ IMAGE = "linux-default"
 DRIVERS = ("fake", "qemu", "virtualbox")
 
 
-class EveryVerb(Driver, Snapshots, Disks, Adapters, Resizing, Guest, Metrics, Execs, Files, Protocol):
+class EveryVerb(
+    Driver, Snapshots, Disks, Adapters, Resizing, PortForwards, Guest, GuestNetwork, Metrics, Execs, Files, Protocol
+):
     """All there is; a test asks the bench for what not every driver has."""
 
 

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.base import Adapters, Cancelled, Disks, Driver, Guest, Resizing, Snapshots
+from agent.drivers.base import (
+    Adapters,
+    Cancelled,
+    Disks,
+    Driver,
+    Guest,
+    GuestNetwork,
+    PortForwards,
+    Resizing,
+    Snapshots,
+)
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
@@ -27,6 +37,8 @@ def test_a_driver_has_the_verbs_that_its_capabilities_promise(bench: Bench, driv
     assert isinstance(driver, Driver)
     assert isinstance(driver, Snapshots) == ("snapshots" in driver.capabilities)
     assert isinstance(driver, Resizing) == ("resizing" in driver.capabilities)
+    assert isinstance(driver, PortForwards) == ("port_forwards" in driver.capabilities)
+    assert isinstance(driver, GuestNetwork) == ("guest_network" in driver.capabilities)
     assert isinstance(driver, Guest) == ("guest" in driver.capabilities)
     assert isinstance(driver, Disks) == ("disks" in driver.capabilities)
     assert isinstance(driver, Adapters) == ("adapters" in driver.capabilities)

@@ -20,22 +20,38 @@ from agent.drivers.fake.behaviour import Behaviour, behaviour, misbehave, silent
 from agent.drivers.fake.guests import Guests
 from agent.drivers.fake.listing import Listing
 from agent.drivers.fake.state import State
+from agent.network import ports
 from core.contract.errors import DriverFailure
-from core.contract.messages import DriverHealth, Observation, VmSpec
+from core.contract.messages import DriverHealth, Forward, Observation, VmSpec
 from core.contract.states import Applied, Observed
 
 
 class FakeDriver(Guests):
-    """Driver, Snapshots, Resizing, Metrics, Guest, Execs and Files over files."""
+    """Driver, Snapshots, Resizing, Metrics, PortForwards, Guest, GuestNetwork, Execs and Files over files.
+
+    A forwarded port must be free when it is forwarded; nothing listens there.
+    """
 
     name = "fake"
     capabilities = frozenset(
-        {"snapshots", "snapshots_with_memory", "guest", "execs", "files", "pause", "metrics", "resizing"}
+        {
+            "bridges",
+            "execs",
+            "files",
+            "guest",
+            "guest_network",
+            "metrics",
+            "pause",
+            "port_forwards",
+            "resizing",
+            "snapshots",
+            "snapshots_with_memory",
+        }
     )
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self._vms = place.vms
+        self._vms, self._network = place.vms, place.network
         self._listing = Listing(place.vms)
 
     def probe(self) -> DriverHealth:
@@ -54,10 +70,11 @@ class FakeDriver(Guests):
         """Running, unless it is."""
         if self.observe(vm.id).state is not Observed.RUNNING:
             told = self._misbehave(vm, "start", progress, timeout)
+            ports.must_be_free(self._network.forward_address, vm.forwards)
             now = time.time()
             crash_at = None if told.crash_after_seconds is None else now + told.crash_after_seconds
-            now_on = replace(self._state(vm), power="running", started_at=now, crash_at=crash_at)
-            self._change(vm, "start", replace(now_on, vcpus=vm.vcpus, memory_mb=vm.memory_mb))
+            on = replace(self._state(vm), power="running", started_at=now, crash_at=crash_at, forwards=vm.forwards)
+            self._change(vm, "start", replace(on, vcpus=vm.vcpus, memory_mb=vm.memory_mb))
         return self.observe(vm.id)
 
     def stop(self, vm: VmSpec, grace_seconds: float, progress: Progress, timeout: float) -> Observation:
@@ -125,7 +142,7 @@ class FakeDriver(Guests):
         now = time.time() if power != "stopped" else None
         snapshots.put_back_files(self._vms, vm.id, snapshot_id)
         restores = self._state(vm).restores + 1
-        back = replace(saved, power=power, started_at=now, restores=restores)
+        back = replace(saved, power=power, started_at=now, restores=restores, forwards=vm.forwards)
         if not with_memory or start is False:
             back = replace(back, vcpus=vm.vcpus, memory_mb=vm.memory_mb)
         self._change(vm, "snapshot_restore", back)
@@ -142,6 +159,19 @@ class FakeDriver(Guests):
             self._linger(vm, "snapshot_delete")
         others = {each: snapshots.taken(self._vms, vm.id, each) for each in snapshots.ids(self._vms, vm.id)}
         return {name: taken for name, taken in others.items() if taken is not None}
+
+    def set_port_forwards(self, vm: VmSpec, timeout: float) -> None:
+        """Keeps them; the ports of new ones must be free."""
+        before = self._state(vm).forwards
+        if set(before) != set(vm.forwards):
+            self._misbehave(vm, "set_port_forwards", silent, timeout)
+            ports.must_be_free(self._network.forward_address, set(vm.forwards) - set(before))
+            self._change(vm, "set_port_forwards", replace(self._state(vm), forwards=vm.forwards))
+
+    def port_forwards(self, vm_id: str) -> list[Forward]:
+        """Those kept, if it runs."""
+        found = state.read(self._vms, vm_id)
+        return found.forwards if found is not None and found.power != "stopped" else []
 
     def snapshot_ids(self, vm_id: str) -> list[str]:
         """Those of one VM."""

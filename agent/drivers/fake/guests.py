@@ -15,6 +15,7 @@ from agent.drivers.base import (
     FileList,
     FileReading,
     FileTarget,
+    GuestInterface,
     Output,
     Place,
     wanted,
@@ -24,6 +25,7 @@ from agent.drivers.fake.behaviour import behaviour, misbehave, silent
 from agent.drivers.fake.tree import Tree
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
+from core.contract.networks import BRIDGE, USER_ADDRESS
 from core.contract.states import Observed
 
 SECONDS = 15.0
@@ -31,7 +33,7 @@ FILE_SECONDS = 60.0
 
 
 class Guests:
-    """Guest, Execs and Files, without a guest."""
+    """Guest, GuestNetwork, Execs and Files, without a guest."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
@@ -96,6 +98,13 @@ class Guests:
     def file_list(self, vm: VmSpec, path: str, recursive: bool, most: int) -> FileList:
         """In the VM's folder."""
         return self._files(vm, "file_list").list(path, recursive, most)
+
+    def guest_interfaces(self, vm: VmSpec, timeout: float) -> list[GuestInterface]:
+        """One, with the address that the VM is meant to have."""
+        misbehave(behaviour(self._place.vms, vm), "guest_interfaces", silent, timeout)
+        self._must_run(vm)
+        address = vm.network["ip"] if vm.network.get("type") == BRIDGE else USER_ADDRESS
+        return [GuestInterface("eth0", str(vm.network.get("mac_address", "")), [address])]
 
     def _files(self, vm: VmSpec, verb: str) -> Tree:
         misbehave(behaviour(self._place.vms, vm), verb, silent, FILE_SECONDS)

@@ -6,11 +6,11 @@ import json
 import os
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from core.contract.errors import DriverFailure, Invalid
-from core.contract.messages import Observation, VmSpec, build
+from core.contract.messages import Forward, Observation, VmSpec, build
 from core.contract.states import Observed
 
 STATE = "fake-state.json"
@@ -31,6 +31,7 @@ class State:
     restores: int = 0
     vcpus: int = 0
     memory_mb: int = 0
+    forwards: list[Forward] = field(default_factory=list)
 
     def observation(self, vm_id: str) -> Observation:
         """As `observe` tells it."""
@@ -110,4 +111,4 @@ def crash(vms: Path, vm_id: str) -> None:
     """Makes a VM crash now."""
     state = read(vms, vm_id)
     if state is not None:
-        write(vms, vm_id, State(**{**asdict(state), "crash_at": time.time()}))
+        write(vms, vm_id, replace(state, crash_at=time.time()))

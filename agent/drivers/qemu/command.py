@@ -14,6 +14,7 @@ from core.contract.images import Manifest
 from core.contract.messages import VmSpec
 
 PROGRAM = "qemu-system-x86_64"
+NETDEV = "net0"
 CONSOLE_SOCKET, CONSOLE_LOG = "console.sock", "console.log"
 MAC_ADDRESS = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
 MAX_VCPUS = 16
@@ -29,8 +30,8 @@ def machine_of(vm: VmSpec, acceleration: str, version: str) -> Machine:
     return Machine(f"pc-q35-{release}", acceleration, vm.vcpus, vm.memory_mb, mac, max(vm.vcpus, MAX_VCPUS), vm.vcpus)
 
 
-def command(vm_id: str, state: State, machine: Machine, *, incoming: bool) -> list[str]:
-    """All of it. `incoming`: waits for a memory snapshot instead of booting."""
+def command(vm_id: str, state: State, machine: Machine, netdev: str, *, incoming: bool) -> list[str]:
+    """All of it. `netdev`: the back end of its adapter; `incoming`: waits for a memory snapshot instead of booting."""
     return [
         PROGRAM,
         *["-name", f"corral-{vm_id}"],
@@ -42,7 +43,7 @@ def command(vm_id: str, state: State, machine: Machine, *, incoming: bool) -> li
         *["-smp", _processors(machine), "-m", str(machine.memory_mb)],
         *_disk(state.disk, machine),
         *_boot(state.image),
-        *["-netdev", "user,id=net0", "-device", f"virtio-net-pci,netdev=net0,mac={machine.mac_address},romfile="],
+        *["-netdev", netdev, "-device", f"virtio-net-pci,netdev={NETDEV},mac={machine.mac_address},romfile="],
         *["-device", "virtio-rng-pci"],
         *["-chardev", "pipe,id=qga,path=qga", "-device", "virtio-serial-pci"],
         *["-device", "virtserialport,chardev=qga,name=org.qemu.guest_agent.0"],

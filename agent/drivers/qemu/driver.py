@@ -25,6 +25,7 @@ from agent.drivers.qemu import (
     command,
     daemon,
     disks,
+    forwarding,
     images,
     launch,
     measuring,
@@ -40,17 +41,29 @@ from agent.drivers.qemu.guests import Guests
 from agent.drivers.qemu.observing import observe
 from agent.drivers.qemu.qmp import Monitor
 from core.contract.errors import DriverFailure
-from core.contract.messages import DriverHealth, Observation, VmSpec
+from core.contract.messages import DriverHealth, Forward, Observation, VmSpec
 from core.contract.states import Observed
 
 CAPABILITIES = frozenset(
-    {"snapshots", "snapshots_with_memory", "guest", "execs", "files", "pause", "metrics", "resizing"}
+    {
+        "bridges",
+        "execs",
+        "files",
+        "guest",
+        "guest_network",
+        "metrics",
+        "pause",
+        "port_forwards",
+        "resizing",
+        "snapshots",
+        "snapshots_with_memory",
+    }
 )
 INSTALL = "apt-get install qemu-system-x86 qemu-utils"
 
 
 class QemuDriver(Guests):
-    """Driver, Snapshots, Resizing, Metrics, Guest, Execs and Files over QEMU processes."""
+    """Driver, Snapshots, Resizing, Metrics, PortForwards, Guest, GuestNetwork, Execs and Files over QEMU processes."""
 
     name = "qemu"
     capabilities = CAPABILITIES
@@ -103,6 +116,7 @@ class QemuDriver(Guests):
         with self._busy(vm.id, timeout) as (folder, _):
             snapshots.settle(folder)
             power.switch_off(folder, grace_seconds, progress, left)
+            self._place.network.leave(vm.id)
             return observe(folder)
 
     @only_driver_failures
@@ -122,6 +136,7 @@ class QemuDriver(Guests):
         """Cuts the power and removes the folder, its state first, so that half a VM is none."""
         with self._busy(vm.id, timeout) as (folder, _):
             daemon.cut(folder.path)
+            self._place.network.leave(vm.id)
             (folder.path / STATE).unlink(missing_ok=True)
             shutil.rmtree(folder.path, ignore_errors=True)
             if folder.path.exists():
@@ -181,6 +196,8 @@ class QemuDriver(Guests):
             if running:
                 paused = start is None and snapshot.power == snapshots.PAUSED and state.resume is not None
                 power.switch_on(folder, vm, host, progress, left, paused=paused)
+            else:
+                self._place.network.leave(vm.id)
             state = folder.change(restores=state.restores + 1)
             records.remove_unused_layers(folder, state)
             return observe(folder)
@@ -200,6 +217,18 @@ class QemuDriver(Guests):
                 records.remove(folder, state, snapshot_id)
                 merging.merge(folder, state, progress, left, lock)
             return records.all_taken(folder)
+
+    @only_driver_failures
+    def set_port_forwards(self, vm: VmSpec, timeout: float) -> None:
+        """By QEMU's monitor if it runs; else remembered, so that only a new one's port must be free."""
+        left = countdown(timeout)
+        with self._busy(vm.id, timeout) as (folder, _):
+            forwarding.apply(folder, self._place.network, vm, left)
+
+    @only_driver_failures
+    def port_forwards(self, vm_id: str) -> list[Forward]:
+        """As QEMU lists them."""
+        return forwarding.seen(self._folder(vm_id), self._place.network)
 
     @only_driver_failures
     def snapshot_ids(self, vm_id: str) -> list[str]:
@@ -241,7 +270,9 @@ class QemuDriver(Guests):
 
     def _host(self) -> power.Host:
         version = acceleration.version()
-        return power.Host(acceleration.choose(self._place.images, version), version, self._place.cgroup)
+        return power.Host(
+            acceleration.choose(self._place.images, version), version, self._place.cgroup, self._place.network
+        )
 
     def _folders(self) -> list[Folder]:
         return [Folder(path) for path in sorted(self._place.vms.glob("[!.]*")) if path.is_dir()]

@@ -16,6 +16,7 @@ from agent.drivers.base import (
     FileList,
     FileReading,
     FileTarget,
+    GuestInterface,
     Output,
     Place,
     wanted,
@@ -23,7 +24,7 @@ from agent.drivers.base import (
 from agent.drivers.limits import only_driver_failures
 from agent.drivers.qemu.folder import Folder, folder_of
 from agent.drivers.qemu.observing import observe
-from agent.guest import claims, commands, execs, files, killing, ledger
+from agent.guest import claims, commands, execs, files, interfaces, killing, ledger
 from agent.guest.ledger import Entry, Ledger
 from core.contract.errors import DriverFailure, GuestTimeout, Unsupported
 from core.contract.messages import VmSpec
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class Guests:
-    """Guest, Execs and Files, through the guest agent; several at once take turns on its channel."""
+    """Guest, GuestNetwork, Execs and Files, through the guest agent; several at once take turns on its channel."""
 
     def __init__(self, place: Place) -> None:
         self._vms = place.vms
@@ -120,6 +121,11 @@ class Guests:
     def file_list(self, vm: VmSpec, path: str, recursive: bool, most: int) -> FileList:
         """By the guest's `find`."""
         return files.listing(self._guest_of(vm), path, recursive, most)
+
+    @only_driver_failures
+    def guest_interfaces(self, vm: VmSpec, timeout: float) -> list[GuestInterface]:
+        """As its agent lists them."""
+        return interfaces.of_guest(self._guest_of(vm), timeout)
 
     def _guest_of(self, vm: VmSpec) -> Path:
         """The folder with the channel to its guest's agent, which is up."""

@@ -11,12 +11,13 @@ from pathlib import Path
 from agent import cgroups
 from agent.drivers.base import Progress
 from agent.drivers.limits import Left
-from agent.drivers.qemu import daemon, events, memory, restores
+from agent.drivers.qemu import daemon, events, forwarding, memory, restores
 from agent.drivers.qemu.command import machine_of
 from agent.drivers.qemu.folder import Folder, Machine, State
 from agent.drivers.qemu.launch import launch, wait_usable, warm_up
 from agent.drivers.qemu.qmp import Monitor
 from agent.guest import qga
+from agent.network.network import Network
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 
@@ -33,6 +34,7 @@ class Host:
     acceleration: str
     version: str
     groups: Path | None
+    network: Network
 
 
 def switch_on(folder: Folder, vm: VmSpec, host: Host, progress: Progress, left: Left, *, paused: bool = False) -> None:
@@ -40,7 +42,7 @@ def switch_on(folder: Folder, vm: VmSpec, host: Host, progress: Progress, left: 
     state = folder.state()
     if daemon.alive(folder.path) is not None and state.resume is not None and not events.seen(folder.path).resumed:
         daemon.cut(folder.path)  # an agent died while the memory was loaded: once more, from the beginning
-    with _off_again(folder):
+    with _off_again(folder, host.network):
         if daemon.alive(folder.path) is None:
             state = _launch(folder, state, vm, host, progress, left)
         if paused:
@@ -84,9 +86,10 @@ def _launch(folder: Folder, state: State, vm: VmSpec, host: Host, progress: Prog
     machine: Machine = (saved[0].machine if saved else None) or machine_of(vm, host.acceleration, host.version)
     size = replace(vm, vcpus=machine.vcpus, memory_mb=machine.memory_mb)
     group = cgroups.prepare(host.groups, size)
+    netdev = forwarding.netdev(host.network, vm)
     state = folder.change(should_run=True, usable=False, waits=saved is not None, machine=machine, spec=vm)
     progress("booting" if saved is None else "resuming", None)
-    launch(folder, state, machine, group, incoming=saved is not None)
+    launch(folder, state, machine, group, netdev, incoming=saved is not None)
     if saved is not None:
         with Monitor(folder.path, left()) as monitor:
             memory.load(monitor, saved[1], progress)
@@ -108,8 +111,9 @@ def _ask(folder: Folder, state: State) -> None:
 
 
 @contextmanager
-def _off_again(folder: Folder) -> Iterator[None]:
+def _off_again(folder: Folder, network: Network) -> Iterator[None]:
     with ExitStack() as undo:
+        undo.callback(network.leave, folder.path.name)
         undo.callback(folder.change, should_run=False, usable=False)
         undo.callback(daemon.cut, folder.path)
         yield

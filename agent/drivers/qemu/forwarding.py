@@ -1,0 +1,92 @@
+"""How a VM is joined to the world, and the ports of the host that lead into it.
+
+In user mode QEMU itself listens on them; on a bridge the host's firewall passes them on.
+"""
+
+from __future__ import annotations
+
+import re
+
+from agent.drivers.limits import Left
+from agent.drivers.qemu import daemon
+from agent.drivers.qemu.command import NETDEV
+from agent.drivers.qemu.folder import Folder
+from agent.drivers.qemu.qmp import Monitor
+from agent.network import ports
+from agent.network.network import Network, on_bridge
+from core.contract.errors import DriverFailure
+from core.contract.messages import Forward, VmSpec
+
+LIST_SECONDS = 5.0
+# A line of `info usernet`: TCP[HOST_FORWARD]  12  127.0.0.1 20000  10.0.2.15  80  0  0
+_LISTED = re.compile(r"^\s*(TCP|UDP)\[HOST_FORWARD\]\s+\d+\s+(\S+)\s+(\d+)\s+\S+\s+(\d+)\s", re.MULTILINE)
+
+
+def netdev(network: Network, vm: VmSpec) -> str:
+    """The back end of the VM's adapter as QEMU's command line has it; `PortTaken` for a port that a stranger has."""
+    address = network.forward_address
+    ports.must_be_free(address, vm.forwards)
+    if on_bridge(vm):
+        return f"tap,id={NETDEV},ifname={network.join(vm)},script=no,downscript=no"
+    return ",".join([f"user,id={NETDEV}", *(f"hostfwd={_rule(address, forward)}" for forward in vm.forwards)])
+
+
+def apply(folder: Folder, network: Network, vm: VmSpec, left: Left) -> None:
+    """Makes the forwards of a VM those of its spec: of its process if there is one, and those that are remembered."""
+    before = folder.state().spec
+    running = daemon.alive(folder.path) is not None
+    if running and not on_bridge(before):
+        _apply_in_qemu(folder, network.forward_address, vm, left)
+    else:
+        ports.must_be_free(network.forward_address, set(vm.forwards) - set(before.forwards))
+        if running:
+            network.join(vm)
+    folder.change(spec=vm)
+
+
+def seen(folder: Folder, network: Network) -> list[Forward]:
+    """Those that are in effect."""
+    if daemon.alive(folder.path) is None:
+        return []
+    if on_bridge(folder.state().spec):
+        return network.forwards(folder.path.name)
+    with Monitor(folder.path, LIST_SECONDS) as monitor:
+        return list(_listed(monitor))
+
+
+def _apply_in_qemu(folder: Folder, address: str, vm: VmSpec, left: Left) -> None:
+    wanted = set(vm.forwards)
+    with Monitor(folder.path, left()) as monitor:
+        there = _listed(monitor)
+        for forward in there.keys() - wanted:
+            # From where it listens: the agent may have had another address when the VM was started.
+            _change(monitor, f"hostfwd_remove {NETDEV} {_source(there[forward], forward)}")
+        ports.must_be_free(address, wanted - there.keys())
+        for forward in wanted - there.keys():
+            _change(monitor, f"hostfwd_add {NETDEV} {_rule(address, forward)}")
+        if _listed(monitor).keys() != wanted:
+            raise DriverFailure(f"QEMU does not forward the ports of VM '{vm.name}' as it was told")
+
+
+def _listed(monitor: Monitor) -> dict[Forward, str]:
+    """Those that QEMU has, and where each listens."""
+    shown = monitor.ask("human-monitor-command", command_line="info usernet")
+    return {
+        Forward(kind.lower(), int(port), int(guest)): "0.0.0.0" if address == "*" else address  # noqa: S104  # as told
+        for kind, address, port, guest in _LISTED.findall(shown)
+    }
+
+
+def _change(monitor: Monitor, line: str) -> None:
+    """QEMU says what went wrong in words only; what came of it is looked up afterwards."""
+    said = monitor.ask("human-monitor-command", command_line=line).strip()
+    if line.startswith("hostfwd_add") and said:
+        raise DriverFailure(f"QEMU refused '{line}': {said}")
+
+
+def _source(address: str, forward: Forward) -> str:
+    return f"{forward.protocol}:{address}:{forward.host_port}"
+
+
+def _rule(address: str, forward: Forward) -> str:
+    return f"{_source(address, forward)}-:{forward.guest_port}"

@@ -1,0 +1,102 @@
+"""What a bridge of the host is to be, and who is on it: plain values, that come from the operator and from VMs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from core.contract.errors import DriverFailure, Invalid
+from core.contract.messages import JSON, Forward, VmSpec, build
+from core.contract.networks import BRIDGE, tap_of
+
+NAME = re.compile(r"[a-z][a-z0-9-]{0,14}")
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """`gateway` is the host's own address there; VMs that ask for none get one from `first` to `last`."""
+
+    name: str
+    subnet: IPv4Network
+    gateway: IPv4Address
+    first: IPv4Address
+    last: IPv4Address
+
+    def facts(self) -> JSON:
+        """As the control plane is told of it."""
+        return {
+            "name": self.name,
+            "type": BRIDGE,
+            "subnet": str(self.subnet),
+            "gateway": str(self.gateway),
+            "dhcp_enabled": True,
+            "dhcp_range": [str(self.first), str(self.last)],
+        }
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A VM's place on a bridge: its interface on the host, its addresses, its ports of the host."""
+
+    vm_id: str
+    tap: str
+    mac_address: str
+    address: str
+    forwards: list[Forward]
+
+
+def seat_of(vm: VmSpec, bridge: Bridge) -> Seat:
+    """Where a VM is to be; `DriverFailure` for addresses that can't be on that bridge."""
+    mac, text = str(vm.network.get("mac_address", "")).lower(), str(vm.network.get("ip", ""))
+    try:
+        address = IPv4Address(text)
+    except ValueError:
+        raise DriverFailure(f"VM '{vm.name}' has no IPv4 address but '{text}'", code="invalid_request") from None
+    if address not in bridge.subnet or not _MAC.fullmatch(mac):
+        raise DriverFailure(
+            f"VM '{vm.name}' can't be on bridge '{bridge.name}' as {mac} at {address}", code="invalid_request"
+        )
+    return Seat(vm.id, tap_of(vm.id), mac, str(address), vm.forwards)
+
+
+class Seats:
+    """Who is on a bridge: a file each, which outlives the agent and the machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def all(self) -> list[Seat]:
+        """In the order of their VMs' ids; what can't be read is no seat."""
+        found = (self.get(path.stem) for path in sorted(self._folder.glob("*.json")))
+        return [seat for seat in found if seat is not None]
+
+    def get(self, vm_id: str) -> Seat | None:
+        """That VM's."""
+        try:
+            return build(Seat, json.loads((self._folder / f"{vm_id}.json").read_text()))
+        except (FileNotFoundError, ValueError, Invalid):
+            return None
+
+    def put(self, seat: Seat) -> None:
+        """Keeps it, whole or not at all."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        draft = self._folder / f"{seat.vm_id}.new"
+        draft.write_text(json.dumps(asdict(seat)))
+        draft.replace(draft.with_suffix(".json"))
+
+    def remove(self, vm_id: str) -> bool:
+        """Whether there was one."""
+        path = self._folder / f"{vm_id}.json"
+        there = path.exists()
+        path.unlink(missing_ok=True)
+        return there
+
+    def keep_only(self, vm_ids: Iterable[str]) -> None:
+        """Removes those of VMs that are no more."""
+        for vm_id in {path.stem for path in self._folder.glob("*.json")} - set(vm_ids):
+            self.remove(vm_id)

@@ -1,0 +1,111 @@
+"""A bridge of the host as it is wanted: every change is written down, then all that is there is made to agree."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.network import dhcp, firewall, links
+from agent.network.bridge import Bridge, Seat, Seats, seat_of
+from core.contract.errors import DriverFailure
+from core.contract.messages import VmSpec
+
+
+@dataclass(frozen=True)
+class Bridged:
+    """A bridge, where its forwards listen, and two folders: `kept` for who is on it, `runtime` until the next boot."""
+
+    bridge: Bridge
+    listen: str
+    kept: Path
+    runtime: Path
+    _one: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Held for as long as an agent serves it; SystemExit when another does."""
+        try:
+            self.runtime.mkdir(parents=True, exist_ok=True)
+            claim = os.open(self.runtime / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except PermissionError as error:
+            raise SystemExit(f"a bridge needs root: {error}") from None
+        try:
+            self._take(claim)
+            yield
+        finally:
+            os.close(claim)
+
+    def _take(self, claim: int) -> None:
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit(f"another agent of this machine has the bridge '{self.bridge.name}'") from None
+
+    def set_up(self, vm_ids: Iterable[str]) -> None:
+        """Makes it, or finds it: with the seats of these VMs, and without what was left of others."""
+        with self._alone():
+            self._seats.keep_only(vm_ids)
+            self._agree()
+
+    def join(self, vm: VmSpec) -> str:
+        """The VM's tap, ready for its process, and its forwards in effect."""
+        if vm.network["bridge"] != self.bridge.name:
+            raise no_bridge(str(vm.network["bridge"]))
+        seat = seat_of(vm, self.bridge)
+        with self._alone():
+            self._seats.put(seat)
+            self._agree()
+        return seat.tap
+
+    def leave(self, vm_id: str) -> None:
+        """Its tap, its address and its forwards are gone."""
+        with self._alone():
+            if self._seats.remove(vm_id):
+                self._agree()
+
+    def seat(self, vm_id: str) -> Seat | None:
+        """Where a VM is, if it is here."""
+        return self._seats.get(vm_id)
+
+    def remove(self) -> None:
+        """Takes all of it away; VMs that run lose their network."""
+        with self._alone():
+            dhcp.stop(self.runtime)
+            firewall.remove(self.bridge, self.runtime)
+            links.remove(self.bridge)
+            self._seats.keep_only([])
+            shutil.rmtree(self.runtime)
+
+    @property
+    def _seats(self) -> Seats:
+        return Seats(self.kept)
+
+    def _agree(self) -> None:
+        """The rules come first: a tap that they don't know yet could send what it likes."""
+        seats = self._seats.all()
+        firewall.apply(self.bridge, seats, self.listen, self.runtime)
+        links.ensure(self.bridge, [seat.tap for seat in seats], from_loopback=self.listen.startswith("127."))
+        dhcp.ensure(self.bridge, seats, self.runtime)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One change at a time, in this process and beside any other."""
+        self.runtime.mkdir(parents=True, exist_ok=True)
+        with self._one:
+            lock = os.open(self.runtime / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(lock)
+
+
+def no_bridge(name: str) -> DriverFailure:
+    """The failure of a VM that is to be on a bridge that the host does not have."""
+    return DriverFailure(f"this host has no bridge '{name}': start its agent with --bridge {name}", code="no_bridge")

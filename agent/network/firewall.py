@@ -1,0 +1,115 @@
+"""nftables: a table of our own per bridge, always written whole, in one step that the kernel takes or leaves.
+
+Guests reach the world by NAT, and of the host DHCP, DNS and ping alone. Nobody reaches a guest but by a forwarded
+port, from the host itself, or in answer. A guest sends from its own addresses or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from agent import process
+from agent.network.bridge import Bridge, Seat
+
+SECONDS = 10.0
+RULES = "rules.nft"
+
+
+def apply(bridge: Bridge, seats: Sequence[Seat], listen: str, folder: Path) -> None:
+    """Puts the rules for these seats in the place of those there are; `listen`: the host's address of forwards."""
+    file = folder / RULES
+    file.write_text(_nothing(bridge) + ruleset(bridge, seats, listen))
+    process.run(["nft", "-f", str(file)], SECONDS)
+
+
+def remove(bridge: Bridge, folder: Path) -> None:
+    """Takes our tables away."""
+    file = folder / RULES
+    file.write_text(_nothing(bridge))
+    process.run(["nft", "-f", str(file)], SECONDS)
+
+
+def table(bridge: Bridge) -> str:
+    """The name of our tables; nft allows no '-' there."""
+    return f"corral_{bridge.name.replace('-', '_')}"
+
+
+def ruleset(bridge: Bridge, seats: Sequence[Seat], listen: str) -> str:
+    """All of it as text for nft. Every value in it is an address, a number or a checked name."""
+    name, forwards = bridge.name, "\n        ".join(_forwards(seats, listen))
+    return f"""\
+table inet {table(bridge)} {{
+    chain loopback {{
+        type filter hook prerouting priority raw;
+        iifname "{name}" ip daddr 127.0.0.0/8 drop
+    }}
+    chain input {{
+        type filter hook input priority filter;
+        iifname != "{name}" accept
+        ct state established,related accept
+        meta l4proto {{ tcp, udp }} th dport 53 accept
+        udp dport 67 accept
+        icmp type echo-request accept
+        drop
+    }}
+    chain forward {{
+        type filter hook forward priority filter;
+        oifname != "{name}" accept
+        ct state established,related accept
+        ct status dnat accept
+        drop
+    }}
+    chain arriving {{
+        type nat hook prerouting priority dstnat;
+        {forwards}
+    }}
+    chain from_here {{
+        type nat hook output priority -100;
+        {forwards}
+    }}
+    chain leaving {{
+        type nat hook postrouting priority srcnat;
+        oifname "{name}" ip saddr 127.0.0.0/8 masquerade
+        oifname "{name}" ip saddr {bridge.subnet} ct status dnat masquerade
+        oifname != "{name}" ip saddr {bridge.subnet} masquerade
+    }}
+}}
+table bridge {table(bridge)} {{
+    {_set("taps", "ifname", [f'"{seat.tap}"' for seat in seats])}
+    {_set("macs", "ifname . ether_addr", [f'"{seat.tap}" . {seat.mac_address}' for seat in seats])}
+    {_set("addresses", "ifname . ipv4_addr", [f'"{seat.tap}" . {seat.address}' for seat in seats])}
+    chain honest {{
+        type filter hook prerouting priority -300;
+        iifname != @taps accept
+        iifname . ether saddr != @macs drop
+        ether type arp iifname . arp saddr ip != @addresses drop
+        ether type arp accept
+        ether type ip udp sport 68 udp dport 67 accept
+        ether type ip iifname . ip saddr != @addresses drop
+        ether type ip accept
+        drop
+    }}
+}}
+"""
+
+
+def _nothing(bridge: Bridge) -> str:
+    """Declared first, as what is not there can't be deleted."""
+    tables = [f"{family} {table(bridge)}" for family in ("inet", "bridge")]
+    return "".join(f"table {each} {{}}\ndelete table {each}\n" for each in tables)
+
+
+def _forwards(seats: Sequence[Seat], listen: str) -> list[str]:
+    to = "fib daddr type local" if IPv4Address(listen).is_unspecified else f"ip daddr {listen}"
+    return [
+        f"{to} {forward.protocol} dport {forward.host_port} dnat ip to {seat.address}:{forward.guest_port}"
+        for seat in seats
+        for forward in seat.forwards
+    ]
+
+
+def _set(name: str, kind: str, elements: Sequence[str]) -> str:
+    having = f" elements = {{ {', '.join(elements)} }};" if elements else ""
+    return f"set {name} {{ type {kind};{having} }}"

@@ -1,0 +1,71 @@
+"""The network of a host as its operator configured it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+from agent.network import ports
+from agent.network.bridged import Bridged, no_bridge
+from core.contract.errors import DriverFailure
+from core.contract.messages import JSON, Forward, VmSpec
+from core.contract.networks import BRIDGE, USER_NETWORK
+
+
+@dataclass(frozen=True)
+class Network:
+    """Where forwards listen, from which ports one is chosen for who does not care, and the bridge if there is one."""
+
+    forward_address: str = ports.LOOPBACK
+    forward_ports: tuple[int, int] = (20000, 29999)
+    bridged: Bridged | None = None
+
+    def facts(self) -> JSON:
+        """What the control plane is told of it."""
+        bridges = [self.bridged.bridge.facts()] if self.bridged else []
+        return {
+            "forward_address": self.forward_address,
+            "forward_ports": list(self.forward_ports),
+            "networks": [*bridges, USER_NETWORK],
+        }
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """The bridge is this process's alone to change; SystemExit when it is another agent's."""
+        with self.bridged.claimed() if self.bridged else nullcontext():
+            yield
+
+    def set_up(self, vm_ids: Iterable[str]) -> None:
+        """Makes the bridge, or finds it, with the seats of these VMs; SystemExit when that can't be."""
+        if self.bridged is not None:
+            try:
+                self.bridged.set_up(vm_ids)
+            except DriverFailure as error:
+                raise SystemExit(f"the bridge '{self.bridged.bridge.name}' can't be set up: {error.message}") from None
+
+    def remove(self) -> None:
+        """Takes the bridge away with all that belongs to it."""
+        if self.bridged is not None:
+            self.bridged.remove()
+
+    def join(self, vm: VmSpec) -> str:
+        """The tap of a VM that is to be on a bridge, with its forwards in effect."""
+        if self.bridged is None:
+            raise no_bridge(str(vm.network["bridge"]))
+        return self.bridged.join(vm)
+
+    def leave(self, vm_id: str) -> None:
+        """Nothing of a VM is left on a bridge, if it was on one."""
+        if self.bridged is not None:
+            self.bridged.leave(vm_id)
+
+    def forwards(self, vm_id: str) -> list[Forward]:
+        """Those of a VM on a bridge."""
+        seat = self.bridged.seat(vm_id) if self.bridged else None
+        return seat.forwards if seat else []
+
+
+def on_bridge(vm: VmSpec) -> bool:
+    """Whether it was placed there."""
+    return vm.network.get("type") == BRIDGE

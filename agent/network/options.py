@@ -1,0 +1,111 @@
+"""The agent's options about its network."""
+
+from __future__ import annotations
+
+import argparse
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from agent.network import ports
+from agent.network.bridge import NAME, Bridge
+from agent.network.bridged import Bridged
+from agent.network.network import Network
+
+FIRST_PORT, LAST_PORT = 1024, 65535
+RUNTIME = Path(
+    "/run/corral"
+)  # readable for dnsmasq, which is not root, and gone after a boot, like interfaces and rules
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Adds them to the agent's command line."""
+    group = parser.add_argument_group("network")
+    group.add_argument(
+        "--forward-address",
+        type=_address,
+        default=ports.LOOPBACK,
+        help="the host's address on which forwarded ports listen (default: %(default)s)",
+    )
+    group.add_argument(
+        "--forward-ports",
+        type=_ports,
+        default=Network.forward_ports,
+        metavar="FIRST-LAST",
+        help="where a port is chosen for a forward that does not care (default: 20000-29999)",
+    )
+    group.add_argument(
+        "--bridge",
+        type=_bridge,
+        help="offer a bridge of that name, like chbr0, which the agent makes; needs root, nft and dnsmasq",
+    )
+    group.add_argument(
+        "--subnet",
+        type=_subnet,
+        default=IPv4Network("192.168.200.0/24"),
+        help="the bridge's subnet, whose first address is the host's (default: %(default)s)",
+    )
+    group.add_argument(
+        "--dhcp-range",
+        type=_range,
+        metavar="FIRST-LAST",
+        help="addresses for VMs that ask for none (default: the second half of the subnet)",
+    )
+    group.add_argument(
+        "--remove-network",
+        action="store_true",
+        help="take the bridge, its interfaces, rules and DHCP server away, and end; VMs on it lose their network",
+    )
+
+
+def of(options: argparse.Namespace, home: Path) -> Network:
+    """The network that the command line describes; SystemExit for one that can't be."""
+    if options.bridge is None:
+        if options.remove_network:
+            raise SystemExit("--remove-network needs to know which: add --bridge NAME")
+        return Network(options.forward_address, options.forward_ports)
+    bridge = _described(options.bridge, options.subnet, options.dhcp_range)
+    bridged = Bridged(bridge, options.forward_address, kept=home / "network", runtime=RUNTIME / bridge.name)
+    return Network(options.forward_address, options.forward_ports, bridged)
+
+
+def _described(name: str, subnet: IPv4Network, dhcp_range: tuple[IPv4Address, IPv4Address] | None) -> Bridge:
+    half = subnet.num_addresses // 2
+    first, last = dhcp_range or (subnet[half], subnet[-2])
+    if not subnet[2] <= first <= last <= subnet[-2]:
+        raise SystemExit(f"--dhcp-range {first}-{last} must be within {subnet[2]}-{subnet[-2]}, of {subnet}")
+    return Bridge(name, subnet, subnet[1], first, last)
+
+
+def _address(text: str) -> str:
+    try:
+        return str(IPv4Address(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an IPv4 address") from None
+
+
+def _bridge(text: str) -> str:
+    if not NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r}: use up to 15 lower-case letters, digits and '-', a letter first")
+    return text
+
+
+def _subnet(text: str) -> IPv4Network:
+    try:
+        subnet = IPv4Network(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a subnet like 192.168.200.0/24") from None
+    if not 16 <= subnet.prefixlen <= 29:
+        raise argparse.ArgumentTypeError(f"{text!r}: a subnet has from /16 to /29")
+    return subnet
+
+
+def _range(text: str) -> tuple[IPv4Address, IPv4Address]:
+    first, _, last = text.partition("-")
+    return IPv4Address(_address(first)), IPv4Address(_address(last))
+
+
+def _ports(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("-")
+    if not (first.isdecimal() and last.isdecimal()) or not FIRST_PORT <= int(first) <= int(last) <= LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a range of ports like 20000-29999, from {FIRST_PORT} on")
+    return int(first), int(last)
