@@ -18,6 +18,8 @@ class Offer:
     free_vcpus: int
     free_memory_mb: int
     free_disk_gb: int
+    unfit: str = ""
+    """Why this VM can't be there, whatever there is room for."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ def rank(offers: Iterable[Offer], demand: Demand) -> tuple[list[Choice], dict[st
 def _why_not(offer: Offer, demand: Demand, hypervisor: str | None) -> str:
     if offer.silent:
         return "has not been heard of"
+    if offer.unfit:
+        return offer.unfit
     if hypervisor is None:
         return _no_hypervisor(offer, demand.hypervisors)
     if demand.image and demand.image not in offer.images:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields
 
-from api.rest.problems import Refused, ValidationFailed
+from api.rest.problems import Refused
 from api.rest.shapes import Problem
 from core.contract import errors
 from core.contract.errors import CorralError
 from core.contract.messages import JSON
 
 _TABLE: dict[type[CorralError], tuple[int, str]] = {
-    ValidationFailed: (422, "validation_error"),
+    errors.Unfit: (422, "validation_error"),
     errors.Invalid: (400, "bad_request"),
     errors.Unauthenticated: (401, "unauthorized"),
     errors.Forbidden: (403, "forbidden"),
@@ -39,7 +39,7 @@ def problem(error: CorralError, request_id: str) -> Problem:
         body["request_id"] = request_id
     elif isinstance(error, errors.TooMany):
         body["retry_after_seconds"] = error.details["retry_after_seconds"]
-    elif isinstance(error, ValidationFailed):
+    elif isinstance(error, errors.Unfit):
         body["details"] = error.details["fields"]
     elif details := _details(error):
         body["details"] = details

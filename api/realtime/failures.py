@@ -28,6 +28,7 @@ _KINDS: dict[str, type[CorralError]] = {
     "conflict": Conflict,
     "superseded": Conflict,
     "invalid_state": Conflict,
+    "port_taken": Conflict,
     "vm_not_running": Conflict,
     "vm_already_running": Conflict,
     "file_not_found": NotFound,

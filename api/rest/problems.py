@@ -5,16 +5,14 @@ from __future__ import annotations
 from werkzeug.exceptions import HTTPException
 
 from api.realtime.failures import error_of
-from core.contract.errors import Conflict, CorralError, DriverFailure, Invalid
+from core.contract.errors import Conflict, CorralError, DriverFailure, Unfit
 from core.contract.messages import Failure, build
 from core.contract.states import OperationState
 from core.models import Operation
 
 
-class ValidationFailed(Invalid):
+class ValidationFailed(Unfit):
     """A body or query that is not what the document says; `details["fields"]` lists each field and its error."""
-
-    code = "validation_error"
 
 
 class Refused(CorralError):

@@ -8,19 +8,23 @@ from api.shared import (
     execs,
     execution,
     files,
+    forwards,
     health,
     hosts,
     images,
     keys,
     metrics,
+    networks,
     operations,
     sizing,
     status,
     system_metrics,
 )
 
+_OF_VMS = (execution, execs, files, forwards, sizing, metrics)
+_OF_THE_FLEET = (networks, operations, hosts, images, keys, system_metrics, health, status)
+
 
 def blueprints(shape: Shape) -> list[Blueprint]:
     """The shared resources, in a dialect."""
-    nouns = (execution, execs, files, sizing, metrics, operations, hosts, images, keys, system_metrics, health, status)
-    return [noun.blueprint(shape) for noun in nouns]
+    return [noun.blueprint(shape) for noun in (*_OF_VMS, *_OF_THE_FLEET)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields
 
-from api.rest.problems import Refused, ValidationFailed
+from api.rest.problems import Refused
 from api.rest.schemas import constant
 from api.rest.shapes import Problem
 from core.contract import errors
@@ -39,7 +39,7 @@ def problem(error: CorralError, request_id: str) -> Problem:
     details = dict(error.details)
     if status == 500:
         details["request_id"] = request_id
-    if isinstance(error, ValidationFailed):
+    if isinstance(error, errors.Unfit):
         details = {wrong["field"]: wrong["error"] for wrong in error.details["fields"]}
     return Problem(status, {"status": "error", "error": {"code": code, "message": error.message, "details": details}})
 

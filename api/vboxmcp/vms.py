@@ -92,5 +92,6 @@ def _wanted(body: JSON) -> VmRequest:
         image=body.get("template") or f"{family}-default",
         hypervisors=(hypervisor,) if hypervisor else PREFERRED,
         host=body.get("host"),
+        network=body["network_config"],
         hardware={name: body[name] for name in ("os_type", "network", "storage_controllers")},
     )

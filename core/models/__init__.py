@@ -2,6 +2,7 @@
 
 from core.models.base import Base
 from core.models.events import Event
+from core.models.forwards import PortForward
 from core.models.hosts import Host
 from core.models.idempotency import Idempotency
 from core.models.operations import Operation
@@ -10,4 +11,16 @@ from core.models.snapshots import Snapshot
 from core.models.users import ApiKey, User
 from core.models.vms import Vm
 
-__all__ = ["ApiKey", "Base", "Event", "Host", "Idempotency", "Operation", "Secret", "Snapshot", "User", "Vm"]
+__all__ = [
+    "ApiKey",
+    "Base",
+    "Event",
+    "Host",
+    "Idempotency",
+    "Operation",
+    "PortForward",
+    "Secret",
+    "Snapshot",
+    "User",
+    "Vm",
+]

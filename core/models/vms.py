@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import BigInteger, ForeignKey, Index, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from core.models.base import JSON, Base, new_id, now
+from core.models.forwards import PortForward
 
 
 class Vm(Base):
@@ -16,7 +17,7 @@ class Vm(Base):
     `observed_generation` is that of the report last applied. `reserved` says that its size is counted on its host.
     `vcpus` and `memory_mb` are what it is to have, `running_*` what it runs with where that was reported, and `held_*`
     what is counted for it on its host (empty: what it is to have, as rows of an older release).
-    A name is unique among one owner's VMs that are not deleted.
+    A name is unique among one owner's VMs that are not deleted, an address among those on one bridge.
     """
 
     __tablename__ = "vms"
@@ -24,6 +25,14 @@ class Vm(Base):
         Index("uq_vms_owner_id_name", "owner_id", "name", unique=True, postgresql_where=text("deleted_at IS NULL")),
         Index("ix_vms_host_name_present", "host_name", postgresql_where=text("deleted_at IS NULL")),
         Index("ix_vms_created_at_id_present", "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
+        Index(
+            "uq_vms_host_name_address",
+            "host_name",
+            text("(network ->> 'bridge')"),
+            text("(network ->> 'ip')"),
+            unique=True,
+            postgresql_where=text("reserved AND (network ->> 'type') = 'bridge'"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("vm"))
@@ -44,6 +53,7 @@ class Vm(Base):
     held_memory_mb: Mapped[int | None]
     network: Mapped[JSON]
     hardware: Mapped[JSON]
+    forwards: Mapped[list[PortForward]] = relationship(order_by="PortForward.id", viewonly=True)
     wanted: Mapped[str]
     reserved: Mapped[bool]
     observed: Mapped[str | None]

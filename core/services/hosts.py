@@ -9,7 +9,9 @@ from sqlalchemy.orm import Session
 
 from core.contract.errors import Invalid, NoCapacity, NotFound
 from core.models import Host, Vm
+from core.models.base import JSON
 from core.placement import Choice, Demand, Offer, rank
+from core.services.bridges import Wish
 from core.services.context import Actor
 from core.services.paging import Ordering, Slice, sliced
 
@@ -56,13 +58,14 @@ def get(session: Session, actor: Actor, name: str) -> Host:
     return host
 
 
-def reserve(session: Session, request: VmRequest) -> Choice:
+def reserve(session: Session, request: VmRequest, wish: Wish) -> Choice:
     """Choose a host and count the VM on it, at once or not at all.
 
     The choice is made without a lock; the conditional UPDATE decides. When another request took the room meanwhile,
     the next choice is tried. `NoCapacity` lists every host and why not; `Invalid` for a host or hypervisor unknown.
     """
-    offers = [_offer(host) for host in session.scalars(select(Host).execution_options(populate_existing=True))]
+    hosts = session.scalars(select(Host).execution_options(populate_existing=True))
+    offers = [_offer(host, wish) for host in hosts]
     _check_known(offers, request)
     demand = Demand(request.hypervisors, request.image, request.vcpus, request.memory_mb, request.disk_gb, request.host)
     choices, rejected = rank(offers, demand)
@@ -180,13 +183,20 @@ def _check_known(offers: list[Offer], request: VmRequest) -> None:
         raise Invalid(f"there is no image '{request.image}' on any host", field="template", code="image_not_found")
 
 
-def _offer(host: Host) -> Offer:
+def _offer(host: Host, wish: Wish) -> Offer:
     return Offer(
         name=host.name,
         silent=host.silent_since is not None,
-        hypervisors={driver["name"]: "" if driver["healthy"] else driver["problem"] for driver in host.drivers},
+        hypervisors={driver["name"]: _problem(driver, wish) for driver in host.drivers},
+        unfit=wish.unfit.get(host.name, ""),
         images=frozenset(host.images),
         free_vcpus=host.vcpus - host.reserved_vcpus,
         free_memory_mb=host.memory_mb - host.reserved_memory_mb,
         free_disk_gb=host.disk_gb - host.reserved_disk_gb,
     )
+
+
+def _problem(driver: JSON, wish: Wish) -> str:
+    if driver["healthy"] and wish.bridges and "bridges" not in driver["capabilities"]:
+        return "can't join a VM to a bridge"
+    return "" if driver["healthy"] else str(driver["problem"])

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from core.contract.errors import Conflict, Invalid, NotFound
-from core.contract.messages import Call, Command, Failure, ImageRef, VmSpec
+from core.contract.messages import Call, Command, Failure, Forward, ImageRef, VmSpec
 from core.contract.states import ENDED, LIVE, Kind, OperationState
 from core.database import after_commit, violates
 from core.models import Operation, Vm
@@ -33,6 +33,8 @@ _SECONDS = {
     Kind.SNAPSHOT_CREATE: 1800,
     Kind.SNAPSHOT_RESTORE: 1800,
     Kind.SNAPSHOT_DELETE: 600,
+    Kind.PORT_FORWARD_CREATE: 60,
+    Kind.PORT_FORWARD_DELETE: 60,
 }
 _FIRST_RESEND = timedelta(seconds=3)
 
@@ -96,14 +98,20 @@ def command_of(vm: Vm, operation: Operation) -> Command:
         operation_id=operation.id,
         attempt=operation.attempt,
         kind=Kind(operation.kind),
-        vm=spec_of(vm),
+        vm=spec_of(vm, without_forward=_ending(operation)),
         params=operation.params,
         deadline_at=operation.deadline_at.timestamp(),
     )
 
 
-def spec_of(vm: Vm) -> VmSpec:
+def _ending(operation: Operation) -> str | None:
+    """The forward that is to be there no more."""
+    return operation.params["forward_id"] if operation.kind == Kind.PORT_FORWARD_DELETE else None
+
+
+def spec_of(vm: Vm, *, without_forward: str | None = None) -> VmSpec:
     """A VM as its driver needs to know it."""
+    forwards = [forward for forward in vm.forwards if forward.id != without_forward]
     return VmSpec(
         id=vm.id,
         name=vm.name,
@@ -118,6 +126,7 @@ def spec_of(vm: Vm) -> VmSpec:
         owner=vm.owner_id,
         cpu_limit_percent=vm.cpu_limit_percent,
         memory_limit_percent=vm.memory_limit_percent,
+        forwards=[Forward(each.protocol, each.host_port, each.guest_port) for each in forwards],
     )
 
 

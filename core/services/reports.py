@@ -6,12 +6,12 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from core.contract.messages import Observation, Report
 from core.contract.states import LIVE, Kind, Observed, OperationState, Wanted
-from core.models import Operation, Snapshot, Vm
+from core.models import Operation, PortForward, Snapshot, Vm
 from core.models.base import now
 from core.services import events, hosts, operations, sizes, vms
 from core.services.status import status_of
@@ -108,6 +108,10 @@ def _succeeded(session: Session, vm: Vm, operation: Operation, report: Report) -
         case Kind.SNAPSHOT_DELETE:
             session.execute(delete(Snapshot).where(Snapshot.id == operation.params["snapshot_id"]))
             _stored_otherwise(session, vm, report)
+        case Kind.PORT_FORWARD_CREATE:
+            session.execute(_forward(operation, update(PortForward).values(ready_at=now())))
+        case Kind.PORT_FORWARD_DELETE:
+            session.execute(_forward(operation, delete(PortForward)))
         case _:
             pass
 
@@ -125,6 +129,7 @@ def _deleted(session: Session, vm: Vm, operation: Operation) -> None:
     vm.observed = Observed.ABSENT
     hosts.release(session, vm)
     session.execute(delete(Snapshot).where(Snapshot.vm_id == vm.id))
+    session.execute(delete(PortForward).where(PortForward.vm_id == vm.id))
     events.of_vm(session, "vm_deleted", vm, {"vm_name": vm.name, "user_id": vm.owner_id}, operation)
 
 
@@ -132,10 +137,16 @@ def not_succeeded(session: Session, vm: Vm, operation: Operation) -> None:
     """What was wanted was not reached: what is there now is what is wanted, until someone asks anew."""
     if operation.kind == Kind.SNAPSHOT_CREATE:
         session.execute(delete(Snapshot).where(Snapshot.id == operation.params["snapshot_id"]))
+    elif operation.kind == Kind.PORT_FORWARD_CREATE:
+        session.execute(_forward(operation, delete(PortForward)))
     elif operation.kind == Kind.CREATE and vm.observed in (None, Observed.ABSENT):
         hosts.release(session, vm)
     elif operation.kind != Kind.DELETE:
         vm.wanted = Wanted.RUNNING if vm.observed == Observed.RUNNING else Wanted.STOPPED
+
+
+def _forward(operation: Operation, change: Any) -> Any:
+    return change.where(PortForward.id == operation.params["forward_id"])
 
 
 def _snapshot(session: Session, operation: Operation) -> Snapshot | None:

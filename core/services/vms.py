@@ -17,7 +17,7 @@ from core.contract.states import LIVE, Kind, Observed, OperationState, Status, W
 from core.database import violates
 from core.models import Host, Operation, Vm
 from core.models.base import JSON, now
-from core.services import events, hosts, operations, rules
+from core.services import bridges, events, hosts, operations, rules
 from core.services.context import Actor
 from core.services.status import status_of
 
@@ -73,9 +73,9 @@ def create(session: Session, actor: Actor, request: VmRequest) -> Operation:
             "a VM's name has 1 to 63 letters, digits, '.', '_' or '-', and begins with a letter or digit", field="name"
         )
     _free_name(session, actor, request.name)
-    choice = hosts.reserve(session, request)
-    network = dict(request.network)
-    network.setdefault("mac_address", _new_mac())
+    wish = bridges.wish(session, request.network)
+    choice = hosts.reserve(session, request, wish)
+    network = {"mac_address": _new_mac(), **bridges.joined(session, choice.host, wish, request.network)}
     vm = Vm(
         name=request.name,
         owner_id=actor.user_id,
@@ -99,6 +99,8 @@ def create(session: Session, actor: Actor, request: VmRequest) -> Operation:
     except IntegrityError as error:
         if violates(error, "uq_vms_owner_id_name"):
             raise _taken(request.name) from None
+        if violates(error, "uq_vms_host_name_address"):
+            raise bridges.taken(network) from None
         raise
     return operations.begin(session, actor, vm, Kind.CREATE)
 

@@ -41,9 +41,16 @@ VBOX: Fields = {
     "cpus": ([*NUMBERS, 17], False),
     "storage_gb": ([*NUMBERS, 2049], False),
     "network": ([[], "x", 1, {"adapter9": {}}, {"adapter1": []}, {"adapter1": {"unknown": 1}}], False),
+    "network_config": (OBJECTS, False),
     "storage_controllers": ([{}, "x", [1], [{}], [{"name": "", "type": "sata"}], [{"name": "x"}] * 9], False),
     "hypervisor": (WORDS, False),
     "host": (NAMES, False),
+}
+FORWARD: Fields = {
+    "host_port": ([-1, 1, 80, 1023, 65536, 1.5, "8080", "", True, [], {}, 2**31, 10**400, float("nan")], False),
+    "guest_port": ([*NUMBERS, 65536], True),
+    "protocol": ([*WORDS, "TCP", "sctp"], False),
+    "description": (TEXTS, False),
 }
 STOP: Fields = {"force": (FLAGS, False), "timeout_seconds": ([-1, 1.5, "2", True, [], 3601, 10**400], False)}
 EXECUTION: Fields = {
@@ -92,6 +99,8 @@ BODIES: list[tuple[str, str, dict[str, Any], Fields]] = [
     ("vboxmcp", "/vms/{vm}/execs", {"command": "true"}, DETACHED),
     ("microvm", "/vms/{vm}/execs/" + "0" * 32 + "/kill", {}, KILL),
     ("vboxmcp", "/vms/{vm}/execs/" + "0" * 32 + "/kill", {}, KILL),
+    ("microvm", "/vms/{vm}/network/port-forward", {"guest_port": 80}, FORWARD),
+    ("vboxmcp", "/vms/{vm}/network/port-forward", {"guest_port": 80}, FORWARD),
     ("microvm", "/vms/{vm}/snapshots", {"name": "s"}, SNAPSHOT),
     ("vboxmcp", "/vms/{vm}/snapshots", {"name": "s"}, VBOX_SNAPSHOT),
     ("vboxmcp", "/vms/{vm}/snapshots/s/restore", {}, RESTORE),
@@ -245,6 +254,7 @@ def test_names_that_nothing_has_are_404(world: World, caller: Caller, dialect: s
         ("GET", f"/vms/{name}"),
         ("DELETE", f"/vms/{name}"),
         ("POST", f"/vms/{name}/start"),
+        ("GET", f"/vms/{name}/network"),
         ("GET", f"/operations/{name}"),
         ("GET", f"/hosts/{name}"),
         ("DELETE", f"/keys/{name}"),

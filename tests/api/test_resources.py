@@ -61,7 +61,7 @@ def test_a_vm_in_microvms_words(world: World, owner: Caller) -> None:
     body = world.get("/vms/vm-1", owner.bearer).json
     assert body["status"] == "running"
     assert 90 <= body["uptime_seconds"] <= 100
-    assert body["network_config"] == {"ip": None, "bridge": None, "mac_address": "52:54:00:00:00:01"}
+    assert body["network_config"] == {"ip": None, "bridge": None, "type": "user", "mac_address": "52:54:00:00:00:01"}
     assert set(body["resource_usage"]) == {"cpu_usage_percent", "memory_used_mb", "disk_usage_gb"}
     assert len(body["created_at"]) == len("2025-10-01T12:00:00Z")
     assert world.get(f"/vms/{body['id']}", owner.bearer).json["name"] == "vm-1"

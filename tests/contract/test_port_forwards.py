@@ -75,7 +75,7 @@ def test_what_is_off_forwards_nothing_until_it_starts(bench: Bench, driver: Ever
     driver.snapshot_create(vm, "forwarding", True, silent, bench.quick)
     driver.snapshot_restore(vm, "forwarding", None, silent, bench.quick)
     assert driver.port_forwards(vm.id) == vm.forwards
-    driver.snapshot_delete(vm, "forwarding", bench.quick)
+    driver.snapshot_delete(vm, "forwarding", silent, bench.quick)
     driver.set_port_forwards(running, bench.quick)
 
 

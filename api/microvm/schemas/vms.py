@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields
 
-from api.rest.fields import Address, Choice, Flag, Moment, Number, Text, Within, computed
+from api.rest.fields import Choice, Flag, Moment, Number, Text, Within, computed
 from api.rest.schemas import Sorting, Strict, constant
+from api.shared.networks import NetworkRequest
 from api.shared.sizing import Sizes
 from api.shared.views import last_seen_at, operation_id, uptime_seconds
 from api.shared.words import HOST_NAME, HYPERVISORS, IMAGE_NAME, OS_TYPES, VM_NAME
+from core.contract.networks import BRIDGE, USER
 from core.contract.states import Status
 from core.services import listing
 
@@ -19,13 +21,6 @@ class VmQuery(Sorting):
     status = Choice(*Status)
     os_type = Choice(*OS_TYPES)
     sort = Choice(*listing.ORDERING.sorts)
-
-
-class NetworkRequest(Strict):
-    """Where a VM is attached."""
-
-    bridge = Text(shortest=1, longest=15)
-    ip = Address()
 
 
 class StorageRequest(Strict):
@@ -50,10 +45,11 @@ class VmCreation(Strict):
 
 
 class VmNetwork(Schema):
-    """Where a VM can be reached; null where that is not known."""
+    """What was asked for, and in `type` what it came to: user-mode where no host has a bridge."""
 
     ip = fields.String(required=True, allow_none=True, dump_default=None)
     bridge = fields.String(required=True, allow_none=True, dump_default=None)
+    type = Choice(BRIDGE, USER, required=True, dump_default=USER)
 
 
 class VmNetworkDetail(VmNetwork):

@@ -8,6 +8,7 @@ from marshmallow import Schema, fields, validate
 
 from api.rest.fields import Choice, Flag, Number, Pattern, Text, computed
 from api.rest.schemas import SortingAll, Strict
+from api.shared.networks import NetworkRequest
 from api.shared.sizing import Sizes
 from api.shared.views import uptime_seconds
 from api.shared.words import HOST_NAME, HYPERVISORS, IMAGE_NAME, OS_TYPES, VM_NAME
@@ -61,6 +62,7 @@ class VmCreation(Strict):
         fields.Nested(ControllerRequest), load_default=list, validate=validate.Length(max=8)
     )
     template = Text(longest=63, validate=IMAGE_NAME)
+    network_config = fields.Nested(NetworkRequest, load_default=dict)
     hypervisor = Choice(*HYPERVISORS)
     host = Text(longest=63, validate=HOST_NAME)
 

@@ -1,0 +1,130 @@
+"""/networks, and where a VM is in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask.views import MethodView
+from marshmallow import Schema, fields
+from sqlalchemy.orm import Session
+
+from api.auth.identity import actor as caller
+from api.parts import parts
+from api.rest.blueprint import Blueprint
+from api.rest.fields import Address, Choice, Text
+from api.rest.schemas import Paging, Strict
+from api.rest.shapes import Listed, Shape
+from api.shared.forwards import Forward, ForwardView
+from api.shared.words import HOST_NAME
+from core.contract.errors import CorralError
+from core.contract.messages import JSON
+from core.contract.networks import BRIDGE, USER
+from core.services import networks
+from core.services.context import Actor
+from core.services.networks import Place
+
+ASK_SECONDS = 3.0
+CONNECTED, DISCONNECTED, UNKNOWN = CONNECTIVITY = ("connected", "disconnected", "unknown")
+
+
+class NetworkRequest(Strict):
+    """Where a VM is to be joined: a bridge that hosts have, an address there that is to be the VM's for its life."""
+
+    bridge = Text(shortest=1, longest=15)
+    ip = Address()
+
+
+class NetworkQuery(Paging):
+    """Which networks."""
+
+    host = Text(longest=63, validate=HOST_NAME, load_default=None)
+
+
+class HostNetwork(Schema):
+    """A network of a host. `vms_connected`: VMs that are on; `dhcp_range`: what goes to VMs that ask for no address."""
+
+    name = fields.String(required=True)
+    type = Choice(BRIDGE, USER, required=True)
+    subnet = fields.String(required=True)
+    gateway = fields.String(required=True)
+    dhcp_enabled = fields.Boolean(required=True)
+    vms_connected = fields.Integer(required=True)
+    host = fields.String(required=True)
+    dhcp_range = fields.List(fields.String(), required=True, allow_none=True)
+
+
+class VmNetworking(Schema):
+    """A VM in its network; `source`: whether the guest told its address just now, or it is as recorded."""
+
+    vm_name = fields.String(required=True, attribute="place.vm.name")
+    ip_address = fields.String(required=True, allow_none=True)
+    mac_address = fields.String(required=True, allow_none=True)
+    bridge_name = fields.String(required=True, allow_none=True, attribute="place.bridge")
+    network_interface = fields.String(required=True, allow_none=True, attribute="place.interface")
+    connectivity_status = Choice(*CONNECTIVITY, required=True)
+    port_forwards = fields.List(fields.Nested(Forward), required=True)
+    type = Choice(BRIDGE, USER, required=True)
+    host = fields.String(required=True, attribute="place.host.name")
+    source = Choice("guest", "recorded", required=True)
+
+
+def blueprint(shape: Shape) -> Blueprint:
+    """The resources, in a dialect."""
+    blp = Blueprint("networks", shape, "Networks")
+
+    @blp.route("/networks")
+    class Networks(MethodView):
+        @blp.query(NetworkQuery)
+        @blp.lists("networks", HostNetwork)
+        def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
+            """List the networks of the hosts."""
+            found = networks.list_of(session, actor, query["host"])
+            first, limit = query["offset"], query["limit"]
+            return Listed(found[first : first + limit], len(found), limit, first)
+
+    @blp.route("/vms/<vm_name>/network")
+    class OneVmsNetwork(MethodView):
+        @blp.answers(200, VmNetworking, kind="read")
+        def get(self, vm_name: str) -> JSON:
+            """Get where a virtual machine is in its network; the guest is asked, for three seconds."""
+            with parts().reading() as session:
+                place = networks.place_of(session, caller(), vm_name)
+            return _described(place, _told(place))
+
+    return blp
+
+
+def _told(place: Place) -> list[JSON] | None:
+    """The guest's interfaces by its own word; None when there is no word."""
+    if place.ask is None:
+        return None
+    try:
+        reply = parts().hub.call(place.host.name, "network", place.ask, {}, ASK_SECONDS)
+    except CorralError:
+        return None  # then it is told as recorded, and `source` says so
+    interfaces: list[JSON] = reply["interfaces"]
+    return interfaces
+
+
+def _described(place: Place, told: list[JSON] | None) -> JSON:
+    mac: str | None = place.vm.network.get("mac_address")
+    ours: list[Any] = [a for each in told or [] if each["mac_address"] == mac for a in each["addresses"]]
+    return {
+        "place": place,
+        "ip_address": ours[0] if ours else place.address,
+        "mac_address": mac,
+        "connectivity_status": _connectivity(place, told, ours),
+        "port_forwards": [ForwardView(each, place.vm, place.host) for each in place.forwards],
+        "type": BRIDGE if place.bridge else USER,
+        "source": "guest" if ours else "recorded",
+    }
+
+
+def _connectivity(place: Place, told: list[JSON] | None, addresses: list[Any]) -> str:
+    if place.host.silent_since is not None:
+        return UNKNOWN
+    if not place.running:
+        return DISCONNECTED
+    if told is None:
+        return UNKNOWN
+    return CONNECTED if addresses else DISCONNECTED

@@ -1,0 +1,136 @@
+"""Bridges of hosts, and the place of a new VM on one: which, and with which address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.contract.errors import Conflict, Unfit
+from core.contract.networks import BRIDGE, USER
+from core.models import Host, Vm
+from core.models.base import JSON
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """A bridge of a host; addresses from `first` to `last` go to VMs that ask for none."""
+
+    host: str
+    name: str
+    subnet: IPv4Network
+    gateway: IPv4Address
+    first: IPv4Address
+    last: IPv4Address
+
+    def why_not(self, address: IPv4Address) -> str:
+        """Why no VM there can have that address; "" if one can."""
+        where = f"bridge '{self.name}' ({self.subnet})"
+        if address not in self.subnet:
+            return f"must be in the subnet of {where}"
+        if address == self.gateway:
+            return f"must not be the gateway of {where}"
+        if address in (self.subnet.network_address, self.subnet.broadcast_address):
+            return f"must not be the first or last address of {where}"
+        return ""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Where a new VM is to be joined: `bridges` by host, one each; none of them: the user-mode network.
+
+    `unfit`: the hosts that can't have it, and why.
+    """
+
+    bridges: dict[str, Bridge] = field(default_factory=dict)
+    unfit: dict[str, str] = field(default_factory=dict)
+
+
+def wish(session: Session, network: JSON) -> Wish:
+    """What `network` ("bridge", "ip", both optional) means among the hosts there are.
+
+    Where no host has any bridge it means the user-mode network, so that what names one runs on a laptop too. Else
+    `Unfit` for a bridge or an address that no host has, `Conflict` for an address that is taken on each.
+    """
+    if not network.get("bridge") and not network.get("ip"):
+        return Wish()
+    hosts = list(session.scalars(select(Host)))
+    all_bridges = [bridge for host in hosts for bridge in bridges_of(host)]
+    if not all_bridges:
+        return Wish()
+    fit = _of_that_name(all_bridges, network.get("bridge"))
+    if network.get("ip"):
+        fit = _with_address(session, fit, IPv4Address(network["ip"]))
+    chosen = {bridge.host: bridge for bridge in reversed(fit)}
+    return Wish(chosen, {host.name: "has no such bridge or address" for host in hosts if host.name not in chosen})
+
+
+def joined(session: Session, host: str, wanted: Wish, network: JSON) -> JSON:
+    """The VM's `network` on the host that was chosen, whose row is locked: so nobody else takes an address there."""
+    bridge = wanted.bridges.get(host)
+    if bridge is None:
+        return {**network, "type": USER}
+    address = network.get("ip") or _free_address(session, bridge)
+    return {"type": BRIDGE, "bridge": bridge.name, "ip": str(address), "mac_address": _mac_of(IPv4Address(address))}
+
+
+def taken(network: JSON) -> Conflict:
+    """The error for an address that another VM has."""
+    return Conflict(f"address {network['ip']} on bridge '{network['bridge']}' is taken by another VM")
+
+
+def bridges_of(host: Host) -> Iterator[Bridge]:
+    """Those that its agent tells of."""
+    for each in host.facts.get("networks", []):
+        if each["type"] == BRIDGE:
+            first, last = (IPv4Address(end) for end in each["dhcp_range"])
+            subnet, gateway = IPv4Network(each["subnet"]), IPv4Address(each["gateway"])
+            yield Bridge(host.name, each["name"], subnet, gateway, first, last)
+
+
+def _of_that_name(bridges: list[Bridge], name: str | None) -> list[Bridge]:
+    found = [bridge for bridge in bridges if name in (None, bridge.name)]
+    if not found:
+        there = ", ".join(sorted({bridge.name for bridge in bridges}))
+        raise Unfit.of("network_config.bridge", f"no host has a bridge '{name}'; there are: {there}")
+    return found
+
+
+def _with_address(session: Session, bridges: list[Bridge], address: IPv4Address) -> list[Bridge]:
+    problems = {bridge.host: bridge.why_not(address) for bridge in bridges}
+    possible = [bridge for bridge in bridges if not bridge.why_not(address)]
+    if not possible:
+        raise Unfit.of("network_config.ip", next(iter(problems.values())))
+    free = [bridge for bridge in possible if address not in _addresses(session, bridge)]
+    if not free:
+        raise taken({"ip": str(address), "bridge": possible[0].name})
+    return free
+
+
+def _addresses(session: Session, bridge: Bridge) -> set[IPv4Address]:
+    """Those that VMs on a bridge have."""
+    here: Any = (
+        Vm.reserved,
+        Vm.host_name == bridge.host,
+        Vm.network["type"].astext == BRIDGE,
+        Vm.network["bridge"].astext == bridge.name,
+    )
+    return {IPv4Address(text) for text in session.scalars(select(Vm.network["ip"].astext).where(*here))}
+
+
+def _free_address(session: Session, bridge: Bridge) -> IPv4Address:
+    having = _addresses(session, bridge)
+    for number in range(int(bridge.first), int(bridge.last) + 1):
+        address = IPv4Address(number)
+        if address not in having and not bridge.why_not(address):
+            return address
+    raise Conflict(f"bridge '{bridge.name}' of host '{bridge.host}' has no free address")
+
+
+def _mac_of(address: IPv4Address) -> str:
+    """One for each address, so that it is unique on the bridge, and no neighbour's table is ever wrong."""
+    return "52:54:" + ":".join(f"{byte:02x}" for byte in address.packed)
