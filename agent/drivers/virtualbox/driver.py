@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from agent import process
-from agent.drivers.base import Adapter, Disk, DiskRequest, Place, Progress, SnapshotTaken
+from agent.drivers.base import Adapter, Console, Disk, DiskRequest, Place, Progress, SnapshotTaken
 from agent.drivers.limits import countdown, only_driver_failures
-from agent.drivers.virtualbox import adapters, attachments, machines, power, saved, snapshots, states
+from agent.drivers.virtualbox import adapters, attachments, consoles, machines, power, saved, snapshots, states
 from agent.drivers.virtualbox.folder import Folder, folder_of
 from agent.drivers.virtualbox.observing import Watch, observe
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
@@ -111,9 +109,10 @@ class VirtualBoxDriver:
         """Our VMs; those that VirtualBox has beside them are nobody's business here."""
         return self._watch.observe_all()
 
-    def console(self, vm_id: str) -> Path:
-        """The first serial port; there while the VM runs."""
-        return self._folder(vm_id).console
+    @only_driver_failures
+    def console(self, vm_id: str) -> Console:
+        """The first serial port."""
+        return consoles.console(self._folder(vm_id))
 
     @only_driver_failures
     def snapshot_create(

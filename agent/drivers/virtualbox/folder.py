@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import stat
 import sys
 import tempfile
 import uuid
@@ -62,10 +64,10 @@ class Folder:
     def console(self) -> Path:
         """The serial port's socket: in the folder unless that is too deep for a socket's address."""
         inside = self.path / CONSOLE
-        if sys.platform != "win32" and len(bytes(inside)) <= ADDRESS_BYTES:
-            return inside
         name = f"corral-{hashlib.sha256(bytes(self.path)).hexdigest()[:16]}"
-        return Path(rf"\\.\pipe\{name}") if sys.platform == "win32" else Path(tempfile.gettempdir(), f"{name}.sock")
+        if sys.platform == "win32":
+            return Path(rf"\\.\pipe\{name}")
+        return inside if len(bytes(inside)) <= ADDRESS_BYTES else _private() / f"{name}.sock"
 
     def read(self) -> Record | None:
         """None when there is no such VM, or only the remains of one."""
@@ -98,3 +100,15 @@ def folder_of(vms: Path, vm_id: str) -> Folder:
     if not NAME.fullmatch(vm_id):
         raise DriverFailure(f"'{vm_id}' can't be a VM's id", code="invalid_request")
     return Folder(vms / vm_id)
+
+
+def _private() -> Path:
+    """A folder with a short path that is ours alone: among temporary files anyone may have made one of any name."""
+    if sys.platform == "win32":
+        return Path(tempfile.gettempdir())
+    path = Path(tempfile.gettempdir(), f"corral-{os.geteuid()}")
+    path.mkdir(mode=0o700, exist_ok=True)
+    found = path.lstat()
+    if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077:
+        raise DriverFailure(f"{path} must be a folder of ours alone (mode 0700): remove it")
+    return path

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.drivers.base import Progress
 from agent.drivers.limits import Left
-from agent.drivers.virtualbox import states
+from agent.drivers.virtualbox import consoles, states
 from agent.drivers.virtualbox.folder import Folder
 from agent.drivers.virtualbox.observing import UNREGISTERED
 from agent.drivers.virtualbox.vboxmanage import Refused, VBoxManage
@@ -57,6 +57,7 @@ def switch_on(manage: VBoxManage, folder: Folder, vm: VmSpec, progress: Progress
     progress("starting", None)
     with _off_again(manage, folder):
         _resize(manage, folder, vm)
+        consoles.attend(folder)
         front = "gui" if vm.hardware.get("gui") else "headless"
         try:
             manage.unlocked("startvm", folder.uuid, "--type", front, timeout=left())

@@ -1,0 +1,74 @@
+"""The relay of a serial console, with a socket in the place of VirtualBox's."""
+
+from __future__ import annotations
+
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agent import sockets
+from agent.drivers.virtualbox import consoles, relay
+from agent.drivers.virtualbox.folder import Folder
+
+SECONDS = 20.0
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    """A VM's folder, too deep for a socket's address."""
+    path = tmp_path / ("y" * 100) / f"vm-{uuid.uuid4().hex[:12]}"
+    path.mkdir(parents=True)
+    return Folder(path)
+
+
+@pytest.fixture
+def port(folder: Folder) -> Iterator[socket.socket]:
+    """The serial port as its VM has it, with the relay at the other end; the relay ends with it."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(folder.console))
+        server.listen(1)
+        server.settimeout(SECONDS)
+        consoles.attend(folder)
+        guest, _ = server.accept()
+        guest.settimeout(SECONDS)
+        with guest:
+            yield guest
+        folder.console.unlink()
+    wait_for(lambda: not consoles._attended(folder))
+
+
+def wait_for(done: Callable[[], bool]) -> None:
+    """Until it is so, for a while."""
+    deadline = time.monotonic() + SECONDS
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_both_name_the_same_files() -> None:
+    assert (consoles.LOCK, consoles.LOG, consoles.KEYBOARD) == (relay.LOCK, relay.LOG, relay.KEYBOARD)
+
+
+def test_output_is_kept_and_what_is_typed_arrives(folder: Folder, port: socket.socket) -> None:
+    console = consoles.console(folder)  # finds the relay that is there
+    everything = bytes(range(256)) * 300
+    port.sendall(everything)
+    wait_for(lambda: console.log.exists() and console.log.read_bytes() == everything)
+    assert console.socket is not None
+    for words in (b"root\n", b"\x00\xff\x03"):
+        with sockets.connect(console.socket, SECONDS) as typist:
+            typist.sendall(words)
+            assert port.recv(100) == words
+            port.sendall(b"echo")
+            assert typist.recv(100) == b"echo"
+
+
+def test_a_long_log_is_kept_in_two_parts(folder: Folder, port: socket.socket) -> None:
+    block = b"x" * 65536
+    for _ in range(relay.KEPT_BYTES // len(block) + 2):
+        port.sendall(block)
+    wait_for((folder.path / f"{consoles.LOG}.1").exists)
