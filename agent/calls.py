@@ -17,7 +17,7 @@ from agent import prometheus
 from agent.broker import BLOCK_SECONDS
 from agent.commands import Commands
 from agent.console import Consoles, Place
-from agent.drivers.base import Cancelled, GuestNetwork, Metrics
+from agent.drivers.base import Cancelled, Credentials, GuestNetwork, Metrics
 from agent.drivers.registry import Drivers
 from agent.execs import GuestCommands
 from agent.files import Files
@@ -49,6 +49,7 @@ class Calls:
         self.waiting, self.guests = Waiting(), GuestCommands(drivers)
         self._verbs: dict[str, Callable[[Call], JSON]] = {
             "execute": self._execute,
+            "guest_credentials": self._guest_credentials,
             "observe": self._observe,
             "measure": self._measure,
             "cancel": self._cancel,
@@ -116,6 +117,14 @@ class Calls:
 
     def _execute(self, call: Call) -> JSON:
         return self.guests.execute(call, self.waiting.check_of(call.id))
+
+    def _guest_credentials(self, call: Call) -> JSON:
+        vm = vm_of(call)
+        driver = self._drivers.get(vm.hypervisor)
+        if "guest_credentials" not in driver.capabilities or not isinstance(driver, Credentials):
+            raise Unsupported(f"the driver '{driver.name}' takes no credentials of a guest's")
+        driver.set_guest_credentials(vm, param(call, "username", str), param(call, "password", str))
+        return {}
 
     def _observe(self, call: Call) -> JSON:
         vm = vm_of(call)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -31,11 +32,31 @@ class ProgramFailed(DriverFailure):
     said = ""
 
 
-def run(args: Sequence[str], timeout: float, *, holding: Sequence[int] = ()) -> str:
-    """Runs a helper to its end and returns its standard output.
+@dataclass(frozen=True)
+class Ended:
+    """How a helper ended, and all that it put out."""
 
-    `DriverFailure` when it fails, or has not ended after `timeout` seconds: then its process group is killed. It dies
-    with the agent; while it lives it keeps the descriptors `holding` open, so that a lock lasts as long as its work.
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+
+
+def run(args: Sequence[str], timeout: float, *, holding: Sequence[int] = ()) -> str:
+    """Runs a helper to its end and returns its standard output; `ProgramFailed` when it fails, else as `output`."""
+    ended = output(args, timeout, holding=holding)
+    if ended.returncode != 0:
+        said = ended.stderr.decode(errors="replace").strip()[-SHOWN:]
+        failed = ProgramFailed(f"'{args[0]} {args[1] if len(args) > 1 else ''}' failed ({ended.returncode}): {said}")
+        failed.said = said
+        raise failed
+    return ended.stdout.decode(errors="replace")
+
+
+def output(args: Sequence[str], timeout: float, *, holding: Sequence[int] = ()) -> Ended:
+    """Runs a helper to its end, whatever that is.
+
+    `DriverFailure` when it has not ended after `timeout` seconds: then its process group is killed. It dies with the
+    agent; while it lives it keeps the descriptors `holding` open, so that a lock lasts as long as its work.
     """
     with subprocess.Popen(
         [*_dying_with_us(), _find(args[0]), *args[1:]],
@@ -53,12 +74,7 @@ def run(args: Sequence[str], timeout: float, *, holding: Sequence[int] = ()) -> 
         except BaseException:
             _kill_group(helper)
             raise
-    if helper.returncode != 0:
-        said = err.decode(errors="replace").strip()[-SHOWN:]
-        failed = ProgramFailed(f"'{args[0]} {args[1] if len(args) > 1 else ''}' failed ({helper.returncode}): {said}")
-        failed.said = said
-        raise failed
-    return out.decode(errors="replace")
+    return Ended(helper.returncode, out, err)
 
 
 class Daemon:

@@ -503,3 +503,11 @@ class GuestNetwork(Protocol):
 
     def guest_interfaces(self, vm: VmSpec, timeout: float) -> list[GuestInterface]:
         """Those of the guest but its loopback, as it tells itself."""
+
+
+@runtime_checkable
+class Credentials(Protocol):
+    """Has "guest_credentials" among its capabilities: `Guest` takes a name and a password of the guest's."""
+
+    def set_guest_credentials(self, vm: VmSpec, username: str, password: str) -> None:
+        """Kept encrypted, until the VM is deleted or they are set anew; whether they are right shows in their use."""

@@ -9,6 +9,7 @@ from api.shared import (
     execution,
     files,
     forwards,
+    guest_credentials,
     health,
     hosts,
     images,
@@ -21,7 +22,7 @@ from api.shared import (
     system_metrics,
 )
 
-_OF_VMS = (execution, execs, files, forwards, sizing, metrics)
+_OF_VMS = (execution, execs, files, forwards, guest_credentials, sizing, metrics)
 _OF_THE_FLEET = (networks, operations, hosts, images, keys, system_metrics, health, status)
 
 

@@ -202,8 +202,8 @@ class Call:
 
     `verb`: "execute" {"command", "working_directory", "environment", "timeout_seconds",
     "stdin_b64"},
-    "cancel" {"operation_id"} (no VM; `vm` is None), "observe" {}, "measure" {}, "network" {}, "console" {"stream",
-    "write": bool, "replay": bool, "after": {"log", "position"} | None} (agent/console.py says what comes there),
+    "guest_credentials" {"username", "password"}, "cancel" {"operation_id"} (no VM; `vm` is None), "observe" {},
+    "measure" {}, "network" {}, "console" {"stream", "write": bool, "replay": bool, "after": {"log", "position"} | None} (agent/console.py says what comes there),
     "abandon" {"call_id"} (no VM): nobody waits for that call any more, so what it does is ended; "exec_begin" as
     "execute" with {"id", "name"}, "exec_list" {"limit", "offset", "state"}, "exec_get", "exec_output" {"offsets": by
     stream, "limit"}, "exec_signal" {"signal"} and "exec_delete", each with {"id"},

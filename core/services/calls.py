@@ -58,6 +58,17 @@ def _running(session: Session, actor: Actor, ref: str, capability: str) -> tuple
     return host.name, operations.spec_of(vm)
 
 
+def to_driver(session: Session, actor: Actor, ref: str, capability: str) -> tuple[str, VmSpec]:
+    """The host and the VM for a call that changes what its driver keeps of it, running or not."""
+    actor.must_write()
+    vm = vms.get(session, actor, ref)
+    host = session.get_one(Host, vm.host_name)
+    rules.must_be_reachable(vm, host)
+    rules.must_exist(vm)
+    rules.must_support(vm, host, capability)
+    return host.name, operations.spec_of(vm)
+
+
 def to_console(session: Session, actor: Actor, ref: str) -> tuple[str, VmSpec]:
     """The host and the VM for a look at its console, running or not; who may only read may look."""
     vm = vms.get(session, actor, ref)

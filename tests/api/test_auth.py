@@ -92,7 +92,7 @@ def _bad_headers(world: World, caller: Caller) -> dict[str, dict[str, str]]:
         "expired": {"Authorization": "Bearer " + _token(world, sub=sub, exp=now() - timedelta(seconds=1))},
         "not yet valid": {"Authorization": "Bearer " + _token(world, sub=sub, nbf=now() + timedelta(hours=1))},
         "signed by another": {"Authorization": "Bearer " + jwt.encode({"sub": sub}, "x" * 32, "HS256")},
-        "signed by nobody": {"Authorization": "Bearer " + jwt.encode({"sub": sub}, None, "none")},
+        "signed by nobody": {"Authorization": "Bearer " + jwt.encode({"sub": sub}, "", "none")},
         "of nobody": {"Authorization": "Bearer " + _token(world, sub="user-gone")},
         "of a number": {"Authorization": "Bearer " + _token(world, sub=1)},
         "of no one": {"Authorization": "Bearer " + _token(world, sub=None)},

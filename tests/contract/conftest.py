@@ -47,7 +47,7 @@ class Bench:
     """One driver under test. `quick` is long enough for a boot on a slow machine.
 
     `boots`: VMs can be started here, which a VirtualBox without its kernel driver says it can't; where it can, it runs
-    the same tests. `image`: what VMs are made from; None for an empty disk.
+    the same tests. `image`: what VMs are made from; None for an empty disk, and then there is no guest to talk to.
     """
 
     name: str
@@ -80,6 +80,16 @@ class Bench:
         """Skips a test of what this driver does not promise."""
         if capability not in self.new_driver().capabilities:
             pytest.skip(f"the driver '{self.name}' does not promise '{capability}'")
+
+    @property
+    def has_guest(self) -> bool:
+        """Whether a running VM has a guest that the driver talks to."""
+        return "guest" in self.new_driver().capabilities and self.image is not None
+
+    def need_guest(self) -> None:
+        """Skips a test that talks to one where there is none."""
+        if not self.has_guest:
+            pytest.skip(f"VMs of '{self.name}' have no guest here")
 
     def need_boot(self) -> None:
         """Skips a test that starts a VM where none can be started."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def guest(bench: Bench) -> None:
     """Not every driver talks to the guest."""
-    bench.need("guest")
+    bench.need_guest()
 
 
 def test_a_command_tells_how_it_ended(bench: Bench, running: VmSpec) -> None:

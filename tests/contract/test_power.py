@@ -119,7 +119,7 @@ def test_pause_and_resume_are_idempotent(bench: Bench, driver: EveryVerb, runnin
 def test_a_paused_vm_is_started_by_going_on(bench: Bench, driver: EveryVerb, running: VmSpec) -> None:
     driver.pause(running, bench.quick)
     assert driver.start(running, silent, bench.quick).state is Observed.RUNNING
-    if "guest" in driver.capabilities:
+    if bench.has_guest:
         assert bench.run(running, "echo here").stdout == b"here\n"
 
 
@@ -139,7 +139,7 @@ def test_what_is_off_can_not_be_used(bench: Bench, driver: EveryVerb, vm: VmSpec
 def test_stop_asks_and_is_idempotent_and_what_was_written_stays(
     bench: Bench, driver: EveryVerb, running: VmSpec
 ) -> None:
-    bench.need("guest")
+    bench.need_guest()
     bench.run(running, "echo kept > /root/kept && sync")
     for _ in range(2):
         assert driver.stop(running, 40.0, silent, bench.quick).state is Observed.STOPPED

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.qemu.test_port_forwards import TCP_GREETER
 
 from agent.drivers.base import ExecRequest, Place
 from agent.drivers.qemu import QemuDriver
@@ -23,6 +22,7 @@ from core.contract.networks import tap_of
 from core.contract.states import Observed
 from tests.agent.hosts import until
 from tests.network.conftest import ADDRESS, HOST, WORLD, Machine, inside, links, spec
+from tests.qemu.test_port_forwards import TCP_GREETER
 
 IMAGE = "linux-default"
 LONG = 100.0

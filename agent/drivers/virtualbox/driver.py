@@ -3,26 +3,53 @@
 from __future__ import annotations
 
 from agent import process
-from agent.drivers.base import Adapter, Console, Disk, DiskRequest, Place, Progress, SnapshotTaken
+from agent.drivers.base import (
+    Adapter,
+    Check,
+    Console,
+    Disk,
+    DiskRequest,
+    ExecRequest,
+    ExecResult,
+    Place,
+    Progress,
+    SnapshotTaken,
+    wanted,
+)
 from agent.drivers.limits import countdown, only_driver_failures
-from agent.drivers.virtualbox import adapters, attachments, consoles, machines, power, saved, snapshots, states
+from agent.drivers.virtualbox import (
+    adapters,
+    attachments,
+    consoles,
+    credentials,
+    guest,
+    machines,
+    power,
+    saved,
+    snapshots,
+    states,
+)
+from agent.drivers.virtualbox.credentials import Credentials
 from agent.drivers.virtualbox.folder import Folder, folder_of
 from agent.drivers.virtualbox.observing import Watch, observe
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from agent.media import Media
+from agent.vault import Vault
 from core import settings
 from core.contract.errors import DriverFailure
 from core.contract.messages import DriverHealth, Observation, VmSpec
 from core.contract.states import Observed
 
-CAPABILITIES = frozenset({"snapshots", "snapshots_with_memory", "pause", "disks", "adapters"})
+CAPABILITIES = frozenset(
+    {"snapshots", "snapshots_with_memory", "guest", "guest_credentials", "pause", "disks", "adapters"}
+)
 INSTALL = "install VirtualBox 7 (on Debian: apt-get install virtualbox), or set CORRAL_VBOXMANAGE to its VBoxManage"
 PROBE_SECONDS = 30.0
 OLDEST = 7
 
 
 class VirtualBoxDriver:
-    """Driver, Snapshots, Disks and Adapters over VBoxManage."""
+    """Driver, Snapshots, Disks, Adapters, Guest and Credentials over VBoxManage."""
 
     name = "virtualbox"
     capabilities = CAPABILITIES
@@ -31,6 +58,7 @@ class VirtualBoxDriver:
         self._place = place
         self.manage = VBoxManage(settings.load().vboxmanage)
         self._media = Media(place.media)
+        self._vault = Vault(place.vms.parent)
         self._watch = Watch(self.manage, place.vms)
 
     def probe(self) -> DriverHealth:
@@ -192,6 +220,22 @@ class VirtualBoxDriver:
         folder = self._folder(vm.id)
         with self.manage.turn(folder.uuid):
             return adapters.change(self.manage, folder.uuid, attachments.info_of(self.manage, folder), adapter)
+
+    @only_driver_failures
+    def execute(self, vm: VmSpec, request: ExecRequest, check: Check = wanted) -> ExecResult:
+        """By Guest Additions, with the credentials that were set for this VM; heard of at its end, wanted or not."""
+        folder = self._folder(vm.id)
+        check()
+        guest.check(dict(attachments.info_of(self.manage, folder)), vm.name)
+        return guest.execute(self.manage, self._vault, folder, request)
+
+    def sweep_guests(self) -> None:
+        """Nothing to do: Guest Additions end a command at its timeout, whoever waits for it."""
+
+    @only_driver_failures
+    def set_guest_credentials(self, vm: VmSpec, username: str, password: str) -> None:
+        """Sealed with the host's key."""
+        credentials.keep(self._vault, self._folder(vm.id), Credentials(username, password))
 
     def _between(self, vm: VmSpec, before: Observed, after: Observed, timeout: float) -> Observation:
         folder, left = self._folder(vm.id), countdown(timeout)

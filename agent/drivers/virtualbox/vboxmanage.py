@@ -44,7 +44,12 @@ class VBoxManage:
         try:
             return process.run([self._program, *arguments], timeout)
         except process.ProgramFailed as failed:
-            raise _refused(arguments, failed) from None
+            raise refusal(arguments[0], failed.said) from None
+
+    def ended(self, *arguments: str, timeout: float) -> process.Ended:
+        """Runs it once, and tells how that ended, in bytes."""
+        self.calls[arguments[0]] += 1
+        return process.output([self._program, *arguments], timeout)
 
     def change(self, uuid: str, verb: str, *arguments: str, timeout: float = SECONDS) -> str:
         """Changes one VM: `verb uuid arguments`. Waits for its turn, and for whoever has a session on the VM."""
@@ -87,12 +92,11 @@ class VBoxManage:
             self._turns.pop(uuid, None)
 
 
-def _refused(arguments: tuple[str, ...], failed: process.ProgramFailed) -> Refused:
-    said = " ".join(_SAID.findall(failed.said)) or failed.said or "it did not say why"
-    code = _CODE.search(failed.said)
+def refusal(verb: str, said: str) -> Refused:
+    """What VBoxManage said on standard error, as an error."""
+    words = " ".join(_SAID.findall(said)) or said or "it did not say why"
+    code = _CODE.search(said)
     reason = code[1] if code else ""
-    refused = Refused(
-        f"VBoxManage {arguments[0]} failed: {said}", code="invalid_state" if reason == WRONG_STATE else None
-    )
+    refused = Refused(f"VBoxManage {verb} failed: {words}", code="invalid_state" if reason == WRONG_STATE else None)
     refused.reason = reason
     return refused

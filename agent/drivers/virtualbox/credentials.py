@@ -1,0 +1,67 @@
+"""The account by which Guest Additions let us in: sealed in the VM's folder, open only while it is used."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from agent.drivers.virtualbox.folder import Folder
+from agent.vault import Vault
+from core.contract.errors import DriverFailure, Invalid, Unsupported
+from core.contract.messages import build
+
+FILE = "guest.credentials"
+LONGEST = 256
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Of an account in the guest."""
+
+    username: str
+    password: str
+
+
+def keep(vault: Vault, folder: Folder, credentials: Credentials) -> None:
+    """Seals them; an account without a password can't be used by Guest Additions."""
+    for word in (credentials.username, credentials.password):
+        if not 0 < len(word) <= LONGEST or not word.isprintable() or word.startswith("-"):
+            raise DriverFailure(
+                f"a guest's name and password have 1 to {LONGEST} printable characters, not '-' first",
+                code="invalid_request",
+            )
+    folder.record()
+    draft = folder.path / f"{FILE}.new"
+    draft.write_bytes(vault.seal(json.dumps(asdict(credentials)).encode()))
+    draft.replace(folder.path / FILE)
+
+
+@contextmanager
+def opened(vault: Vault, folder: Folder) -> Iterator[list[str]]:
+    """The options for `guestcontrol`. The password is in a file for so long: arguments can be read by everyone."""
+    found = _read(vault, folder)
+    descriptor, name = tempfile.mkstemp(prefix=".password-", dir=folder.path)  # mode 0600
+    try:
+        with open(descriptor, "w") as file:
+            file.write(found.password)
+        yield ["--username", found.username, "--passwordfile", name]
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _read(vault: Vault, folder: Folder) -> Credentials:
+    try:
+        sealed = (folder.path / FILE).read_bytes()
+    except FileNotFoundError:
+        raise Unsupported(
+            f"VM {folder.path.name} has no credentials of a guest's account, by which VirtualBox's Guest Additions run "
+            "commands: PUT /vms/<name>/guest-credentials"
+        ) from None
+    try:
+        return build(Credentials, json.loads(vault.open(sealed)))
+    except (ValueError, Invalid):
+        raise DriverFailure(f"{folder.path / FILE} is damaged: set them anew", code="secret_unreadable") from None
