@@ -46,7 +46,10 @@ def _create(doing: Doing) -> JSON:
 
 
 def _start(doing: Doing) -> JSON:
-    doing.driver.start(doing.command.vm, doing.progress, doing.timeout)
+    vm = doing.command.vm
+    if _param(doing, "gui", bool, False):
+        vm = replace(vm, hardware={**vm.hardware, "gui": True})
+    doing.driver.start(vm, doing.progress, doing.timeout)
     return {}
 
 

@@ -17,14 +17,14 @@ from core.services.context import Actor
 _SECONDS = 15.0
 
 
-class Account(Strict):
+class GuestAccount(Strict):
     """A name and a password in the guest."""
 
     username = Text(required=True, shortest=1, longest=256)
     password = Text(required=True, shortest=1, longest=256)
 
 
-class AccountSet(Schema):
+class GuestAccountSet(Schema):
     """That they were taken; a command run with them shows whether they are right."""
 
     message = fields.String(required=True)
@@ -36,8 +36,8 @@ def blueprint(shape: Shape) -> Blueprint:
 
     @blp.route("/vms/<vm_name>/guest-credentials")
     class GuestCredentials(MethodView):
-        @blp.body(Account)
-        @blp.asks(AccountSet, _taken)
+        @blp.body(GuestAccount)
+        @blp.asks(GuestAccountSet, _taken)
         def put(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Question:
             """Set the account by which commands are run in a guest; its host keeps it encrypted."""
             host, vm = calls.to_driver(session, actor, vm_name, "guest_credentials")

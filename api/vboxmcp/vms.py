@@ -57,9 +57,9 @@ class OneVm(MethodView):
 class Start(MethodView):
     @blp.body(StartRequest, required=False)
     @blp.begins(200, VmChanged, outcome, holds=False)
-    def post(self, session: Session, actor: Actor, _body: JSON, vm_id_or_name: str) -> Operation:
+    def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Operation:
         """Start a VM."""
-        return vms.start(session, actor, vm_id_or_name)
+        return vms.start(session, actor, vm_id_or_name, gui=body["gui"] or not body["headless"])
 
 
 @blp.route("/vms/<vm_id_or_name>/stop")

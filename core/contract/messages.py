@@ -69,7 +69,8 @@ class VmSpec:
 class Command:
     """Do one thing to one VM, once. `attempt` fences: an agent refuses an older one than it has seen.
 
-    `params` by kind: stop {"grace_seconds": float, "force": bool}; restart the same;
+    `params` by kind: start {"gui": bool}, with a window where the hypervisor has any; stop {"grace_seconds": float,
+    "force": bool}; restart the same;
     snapshot_create {"snapshot_id", "name", "include_memory"}; snapshot_restore {"snapshot_id", "start": bool | None}
     where None means the power state the snapshot was taken in; snapshot_delete {"snapshot_id"}; resize all four of
     {"vcpus", "memory_mb", "cpu_limit_percent", "memory_limit_percent"}, which `vm` has only afterwards;
@@ -201,9 +202,10 @@ class Call:
     """Ask the host something, at most once. The reply goes to the pub/sub channel `reply_to`.
 
     `verb`: "execute" {"command", "working_directory", "environment", "timeout_seconds",
-    "stdin_b64"},
-    "guest_credentials" {"username", "password"}, "cancel" {"operation_id"} (no VM; `vm` is None), "observe" {},
-    "measure" {}, "network" {}, "console" {"stream", "write": bool, "replay": bool, "after": {"log", "position"} | None} (agent/console.py says what comes there),
+    "stdin_b64"}, "guest_credentials" {"username", "password"},
+    "cancel" {"operation_id"} (no VM; `vm` is None), "observe" {},
+    "measure" {}, "network" {}, "console" {"stream", "write": bool, "replay": bool, "after": {"log", "position"} | None}
+    (agent/console.py says what comes there),
     "abandon" {"call_id"} (no VM): nobody waits for that call any more, so what it does is ended; "exec_begin" as
     "execute" with {"id", "name"}, "exec_list" {"limit", "offset", "state"}, "exec_get", "exec_output" {"offsets": by
     stream, "limit"}, "exec_signal" {"signal"} and "exec_delete", each with {"id"},

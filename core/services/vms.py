@@ -105,11 +105,11 @@ def create(session: Session, actor: Actor, request: VmRequest) -> Operation:
     return operations.begin(session, actor, vm, Kind.CREATE)
 
 
-def start(session: Session, actor: Actor, ref: str) -> Operation:
-    """Run a stopped VM; the operation succeeds once the guest can be used."""
+def start(session: Session, actor: Actor, ref: str, *, gui: bool = False) -> Operation:
+    """Run a stopped VM; the operation succeeds once the guest can be used. `gui`: with a window, if it can have one."""
     vm, _ = to_change(session, actor, ref)
     rules.may_start(vm)
-    return begin(session, actor, vm, Kind.START, wanted=Wanted.RUNNING)
+    return begin(session, actor, vm, Kind.START, {"gui": True} if gui else None, wanted=Wanted.RUNNING)
 
 
 def stop(session: Session, actor: Actor, ref: str, *, grace_seconds: float, force: bool) -> Operation:

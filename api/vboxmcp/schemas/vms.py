@@ -68,7 +68,7 @@ class VmCreation(Strict):
 
 
 class StartRequest(Strict):
-    """How to show the VM; a fleet's VMs have no window, so both are accepted and change nothing."""
+    """Whether with a window on its host, which VirtualBox alone has."""
 
     headless = Flag(load_default=True)
     gui = Flag(load_default=False)
