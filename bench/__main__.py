@@ -1,4 +1,4 @@
-"""`python -m bench`: all figures, or those of `control` (fake driver), `guests`, `snapshots` or `files` (QEMU)."""
+"""`python -m bench`: all figures, or those of `control` (fake driver), `guests`, `snapshots` or `files` (QEMU); `virtualbox` needs root or a VirtualBox."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from bench import files, guests, http, snapshots
+from bench import files, guests, http, snapshots, virtualbox
 from bench.stats import Row
 from cli.fleet.fleet import Fleet
 from cli.fleet.plan import Plan
@@ -71,7 +71,13 @@ def _files() -> Iterator[Row]:
         yield from guests.files_of(fleet, token)
 
 
-_PARTS = {"control": _control, "guests": _guests, "snapshots": _snapshots, "files": _files}
+_PARTS = {
+    "control": _control,
+    "guests": _guests,
+    "snapshots": _snapshots,
+    "files": _files,
+    "virtualbox": virtualbox.all_of,
+}
 
 
 def main(names: list[str]) -> int:

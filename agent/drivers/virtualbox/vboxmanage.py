@@ -33,7 +33,7 @@ class VBoxManage:
     """The program, by its name or path. `calls` counts what was run, by VBoxManage's own verbs."""
 
     def __init__(self, program: str) -> None:
-        self._program = program
+        self.program = program
         self._turns: dict[str, threading.RLock] = {}
         self._turns_lock = threading.Lock()
         self.calls: Counter[str] = Counter()
@@ -42,14 +42,14 @@ class VBoxManage:
         """Runs it once, to its end; `Refused` when it fails."""
         self.calls[arguments[0]] += 1
         try:
-            return process.run([self._program, *arguments], timeout)
+            return process.run([self.program, *arguments], timeout)
         except process.ProgramFailed as failed:
             raise refusal(arguments[0], failed.said) from None
 
     def ended(self, *arguments: str, timeout: float) -> process.Ended:
         """Runs it once, and tells how that ended, in bytes."""
         self.calls[arguments[0]] += 1
-        return process.output([self._program, *arguments], timeout)
+        return process.output([self.program, *arguments], timeout)
 
     def change(self, uuid: str, verb: str, *arguments: str, timeout: float = SECONDS) -> str:
         """Changes one VM: `verb uuid arguments`. Waits for its turn, and for whoever has a session on the VM."""
