@@ -44,9 +44,9 @@ def test_other_clients_sessions_are_waited_for(place: Place, vm: VmSpec) -> None
 def test_threads_of_one_driver_take_turns(driver: VirtualBoxDriver, place: Place, vm: VmSpec) -> None:
     uuid = folder_of(place.vms, vm.id).uuid
     driver.manage.calls.clear()
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda n: driver.manage.change(uuid, "modifyvm", "--memory", str(256 + n)), range(4)))
-    assert driver.manage.calls == {"modifyvm": 4}  # none had to be tried again
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: driver.manage.change(uuid, "modifyvm", "--memory", str(256 + n)), range(8)))
+    assert driver.manage.calls == {"modifyvm": 8}  # none had to be tried again
 
 
 def test_looking_takes_two_calls_and_none_without_vms(
