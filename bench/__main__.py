@@ -1,4 +1,4 @@
-"""`python -m bench`: all figures, or those of `control` (fake driver), `guests`, `snapshots` or `files` (QEMU); `virtualbox` needs root or a VirtualBox."""
+"""`python -m bench`: all figures, or those of a part: `control` (fake driver), `guests`, `snapshots` or, `files` (QEMU), `virtualbox`."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def _operations(driver: VirtualBoxDriver, watch: Watch) -> Iterator[tuple[str, C
     yield "attach", lambda: driver.disk_attach(vm, disk, _SECONDS)
     yield "snapshot", lambda: driver.snapshot_create(vm, "snap-1", False, _silent, _SECONDS)
     yield "restore", lambda: driver.snapshot_restore(vm, "snap-1", False, _silent, _SECONDS)
-    driver.snapshot_delete(vm, "snap-1", _SECONDS)
+    driver.snapshot_delete(vm, "snap-1", _silent, _SECONDS)
     driver.disk_detach(vm, "SATA Controller", 1, 0, _SECONDS)
     yield "delete", lambda: driver.delete(vm, _SECONDS)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,9 @@ from agent.drivers.base import Adapter, DiskRequest, Place
 from agent.drivers.virtualbox import VirtualBoxDriver
 from agent.drivers.virtualbox.folder import folder_of
 from agent.drivers.virtualbox.output import parse
-from core.contract.errors import DriverFailure
+from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import VmSpec
-from core.contract.states import Observed
+from core.contract.states import Applied, Observed
 
 if TYPE_CHECKING:
     from tests.virtualbox.conftest import Make
@@ -181,3 +181,14 @@ def test_adapters_are_changed_and_switched_off(driver: VirtualBoxDriver, shared:
         with pytest.raises(DriverFailure) as failure:
             driver.adapter_set(shared, bad, LONG)
         assert failure.value.code == "invalid_request"
+
+
+def test_an_off_vm_is_resized_and_a_share_of_memory_refused(
+    driver: VirtualBoxDriver, shared: VmSpec, place: Place
+) -> None:
+    larger = replace(shared, vcpus=2, memory_mb=512, cpu_limit_percent=50)
+    assert set(asdict(driver.resize(larger, silent, LONG)).values()) == {Applied.AT_NEXT_START}
+    info = parse(driver.manage.run("showvminfo", folder_of(place.vms, shared.id).uuid, "--machinereadable"))
+    assert (info["cpus"], info["memory"], info["cpuexecutioncap"]) == ("2", "512", "50")
+    with pytest.raises(Unsupported, match="memory_mb"):
+        driver.resize(replace(shared, memory_limit_percent=50), silent, LONG)

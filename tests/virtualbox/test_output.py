@@ -49,9 +49,9 @@ def test_places_and_adapters_are_read() -> None:
 
 def test_lists_tell_each_vm_once_and_of_lost_settings_no_state() -> None:
     assert output.parse_list(captured("list-long")) == [
-        Listed(UUID, "powered off", output.parse_list(captured("list-long"))[0].since),
+        Listed(UUID, "powered off", output.parse_list(captured("list-long"))[0].since, 1, 256),
         Listed(GONE, None, ""),
-        Listed(BRACES, "powered off", output.parse_list(captured("list-long"))[2].since),
+        Listed(BRACES, "powered off", output.parse_list(captured("list-long"))[2].since, 1, 1024),
     ]
     assert output.parse_list(captured("list-long"))[0].since.startswith("2026-11-22T")
     assert output.parse_short(captured("list")) == [UUID, GONE, BRACES]

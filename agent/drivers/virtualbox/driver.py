@@ -13,6 +13,7 @@ from agent.drivers.base import (
     ExecResult,
     Place,
     Progress,
+    Resized,
     SnapshotTaken,
     wanted,
 )
@@ -26,6 +27,7 @@ from agent.drivers.virtualbox import (
     machines,
     power,
     saved,
+    sizes,
     snapshots,
     states,
 )
@@ -41,7 +43,7 @@ from core.contract.messages import DriverHealth, Observation, VmSpec
 from core.contract.states import Observed
 
 CAPABILITIES = frozenset(
-    {"snapshots", "snapshots_with_memory", "guest", "guest_credentials", "pause", "disks", "adapters"}
+    {"snapshots", "snapshots_with_memory", "guest", "guest_credentials", "pause", "resizing", "disks", "adapters"}
 )
 INSTALL = "install VirtualBox 7 (on Debian: apt-get install virtualbox), or set CORRAL_VBOXMANAGE to its VBoxManage"
 PROBE_SECONDS = 30.0
@@ -49,7 +51,7 @@ OLDEST = 7
 
 
 class VirtualBoxDriver:
-    """Driver, Snapshots, Disks, Adapters, Guest and Credentials over VBoxManage."""
+    """Driver, Snapshots, Resizing, Disks, Adapters, Guest and Credentials over VBoxManage."""
 
     name = "virtualbox"
     capabilities = CAPABILITIES
@@ -188,6 +190,11 @@ class VirtualBoxDriver:
     def snapshot_ids(self, vm_id: str) -> list[str]:
         """The finished ones."""
         return saved.ids(self._folder(vm_id))
+
+    @only_driver_failures
+    def resize(self, vm: VmSpec, progress: Progress, timeout: float) -> Resized:
+        """The cap on its processors at once, the rest while it is off."""
+        return sizes.resize(self.manage, self._folder(vm.id), vm, countdown(timeout))
 
     @only_driver_failures
     def disks(self, vm: VmSpec) -> list[Disk]:

@@ -11,7 +11,7 @@ from agent.drivers.virtualbox import output, states
 from agent.drivers.virtualbox.folder import NAME, RECORD, Folder, Record
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from core.contract.errors import DriverFailure
-from core.contract.messages import Observation
+from core.contract.messages import JSON, Observation
 from core.contract.states import Observed
 
 HEAD_BYTES = 8192
@@ -39,8 +39,9 @@ def observe(manage: VBoxManage, folder: Folder) -> Observation:
         return Observation(folder.path.name, Observed.ABSENT)
     info = manage.info(folder.uuid)
     if info is None:
-        return _told(folder, record, None, UNREGISTERED)
-    return _told(folder, record, info.get("VMState"), UNREADABLE)
+        return _told(folder, record, None, UNREGISTERED, {})
+    size = {"vcpus": int(info.get("cpus") or 0), "memory_mb": int(info.get("memory") or 0)}
+    return _told(folder, record, info.get("VMState"), UNREADABLE, size)
 
 
 class Watch:
@@ -60,12 +61,14 @@ class Watch:
             return []
         stamps = {uuid: _stamp(folder) for uuid, folder in folders.items()}
         registered = set(output.parse_short(self._manage.run("list", "vms")))
-        running = {each.uuid: each.state for each in output.parse_list(self._manage.run("list", "-l", "runningvms"))}
+        running = {each.uuid: each for each in output.parse_list(self._manage.run("list", "-l", "runningvms"))}
         known = self._known(stamps, registered - set(running))
         found = []
         for uuid, folder in folders.items():
             why = UNREADABLE if uuid in registered else UNREGISTERED
-            found.append(_seen(folder, running.get(uuid) or known.get(uuid), why))
+            now = running.get(uuid)
+            size = {"vcpus": now.vcpus, "memory_mb": now.memory_mb} if now else {}
+            found.append(_seen(folder, now.state if now else known.get(uuid), why, size))
         return [each for each in found if each.state is not Observed.ABSENT]
 
     def _known(self, stamps: dict[str, Stamp | None], off: set[str]) -> dict[str, str | None]:
@@ -77,18 +80,19 @@ class Watch:
         return {uuid: state for uuid, (_, state) in self._off.items() if uuid in mine}
 
 
-def _seen(folder: Folder, word: str | None, why: str) -> Observation:
+def _seen(folder: Folder, word: str | None, why: str, size: JSON) -> Observation:
     try:
         record = folder.read()
     except DriverFailure as error:
         return Observation(folder.path.name, Observed.CRASHED, reason=error.message)
     if record is None:
         return Observation(folder.path.name, Observed.ABSENT)
-    return _told(folder, record, word, why)
+    return _told(folder, record, word, why, size)
 
 
-def _told(folder: Folder, record: Record, word: str | None, why: str) -> Observation:
-    facts = {"restores": record.restores}
+def _told(folder: Folder, record: Record, word: str | None, why: str, size: JSON) -> Observation:
+    """`size`: what a running VM runs with."""
+    facts: JSON = {"restores": record.restores}
     if word is None:
         return Observation(folder.path.name, Observed.CRASHED, reason=why, facts=facts)
     state = states.observed(word)
@@ -96,7 +100,7 @@ def _told(folder: Folder, record: Record, word: str | None, why: str) -> Observa
     if state not in (Observed.RUNNING, Observed.PAUSED):
         return Observation(folder.path.name, state, reason=states.REASONS.get(word), facts=facts)
     started_at, pid = _process(folder)
-    return Observation(folder.path.name, state, started_at, pid, facts=facts)
+    return Observation(folder.path.name, state, started_at, pid, facts=facts | size)
 
 
 def _process(folder: Folder) -> tuple[float | None, int | None]:

@@ -19,6 +19,8 @@ class Listed:
     uuid: str
     state: str | None
     since: str
+    vcpus: int = 0
+    memory_mb: int = 0
 
 
 def parse(text: str) -> dict[str, str]:
@@ -83,4 +85,10 @@ def _listed(block: dict[str, str]) -> Listed:
     state = _STATE.fullmatch(block.get("State", ""))
     if state is None:
         return Listed(block["UUID"], block.get("State"), "")
-    return Listed(block["UUID"], state["state"], state["since"])
+    vcpus, memory_mb = (_number(block.get(name)) for name in ("Number of CPUs", "Memory size"))
+    return Listed(block["UUID"], state["state"], state["since"], vcpus, memory_mb)
+
+
+def _number(text: str | None) -> int:
+    digits = re.match(r"\d+", text or "")
+    return int(digits[0]) if digits else 0

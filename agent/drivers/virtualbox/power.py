@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.drivers.base import Progress
 from agent.drivers.limits import Left
-from agent.drivers.virtualbox import consoles, states
+from agent.drivers.virtualbox import consoles, sizes, states
 from agent.drivers.virtualbox.folder import Folder
 from agent.drivers.virtualbox.observing import UNREGISTERED
 from agent.drivers.virtualbox.vboxmanage import Refused, VBoxManage
@@ -56,7 +56,7 @@ def switch_on(manage: VBoxManage, folder: Folder, vm: VmSpec, progress: Progress
     _refuse_unbootable(folder, vm)
     progress("starting", None)
     with _off_again(manage, folder):
-        _resize(manage, folder, vm)
+        sizes.fit(manage, folder, vm, left)
         consoles.attend(folder)
         front = "gui" if vm.hardware.get("gui") else "headless"
         try:
@@ -134,15 +134,6 @@ def go_on(manage: VBoxManage, folder: Folder, left: Left) -> None:
 
 def _on(now: str) -> bool:
     return now in states.STUCK or states.observed(now) in (Observed.RUNNING, Observed.PAUSED) or now in states.BUSY
-
-
-def _resize(manage: VBoxManage, folder: Folder, vm: VmSpec) -> None:
-    """What was asked for since it was last off."""
-    info = manage.info(folder.uuid) or {}
-    if info.get("VMState") in states.SAVED:
-        return  # a saved machine must stay as it is
-    if (info.get("cpus"), info.get("memory")) != (str(vm.vcpus), str(vm.memory_mb)):
-        manage.change(folder.uuid, "modifyvm", "--cpus", str(vm.vcpus), "--memory", str(vm.memory_mb))
 
 
 def _refuse_unbootable(folder: Folder, vm: VmSpec) -> None:
