@@ -1,4 +1,4 @@
-"""`python -m bench`: all figures, or those of a part: `control` (fake driver), `guests`, `snapshots` or, `files` (QEMU), `virtualbox`."""
+"""`python -m bench`: all figures, or those of `control`, `guests`, `snapshots`, `files` or `virtualbox`."""
 
 from __future__ import annotations
 
