@@ -14,7 +14,7 @@ from api.monitoring import exposition
 from api.monitoring.tally import Tally
 from api.parts import Parts
 from api.realtime.hub import Hub
-from api.rest import app, limits
+from api.rest import app, audit, limits
 from api.vboxmcp import socket
 from api.vboxmcp.shape import SHAPE as VBOXMCP
 from core import database
@@ -29,9 +29,9 @@ def create_app(settings: Settings) -> Dialects:
     engine, dispatch = database.connect(settings.database_url), Dispatch(settings.redis_url)
     hub = Hub(settings.redis_url, engine, dispatch)
     those = Parts(settings, engine, dispatch, hub, Tally(dispatch))
-    limiter = limits.make(settings)
-    first = app.make(MICROVM, those, limiter, microvm.blueprints())
-    second = app.make(VBOXMCP, those, limiter, vboxmcp.blueprints())
+    limiter, flood = limits.make(settings), audit.make(those)
+    first = app.make(MICROVM, those, limiter, flood, microvm.blueprints())
+    second = app.make(VBOXMCP, those, limiter, flood, vboxmcp.blueprints())
 
     def by_key(secret: str) -> Actor:
         with those.transaction() as session:

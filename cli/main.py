@@ -14,6 +14,7 @@ class _Lazy(click.Group):
     """Knows its sub-commands by name, and where each of them lives."""
 
     places: ClassVar[dict[str, str]] = {
+        "audit": "cli.audit:audit",
         "demo": "cli.demo:demo",
         "down": "cli.fleet.down:down",
         "image": "cli.image.commands:image",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,17 @@ def _int(name: str, default: int) -> int:
         raise SystemExit(f"{name}={text!r} is not a whole number") from None
 
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _networks(name: str) -> tuple[Network, ...]:
+    parts = os.environ.get(name, "").replace(",", " ").split()
+    try:
+        return tuple(ipaddress.ip_network(part) for part in parts)
+    except ValueError as error:
+        raise SystemExit(f"{name}: {error}") from None
+
+
 @dataclass(frozen=True)
 class Settings:
     """What the environment says; `load()` reads it. The names in the comments are the variables."""
@@ -41,6 +53,8 @@ class Settings:
     port: int = field(default_factory=lambda: _int("CORRAL_PORT", 8000))
     api_workers: int = field(default_factory=lambda: _int("CORRAL_API_WORKERS", 2))
     flower_port: int = field(default_factory=lambda: _int("CORRAL_FLOWER_PORT", 5555))
+    # Addresses or networks of reverse proxies whose X-Forwarded-For is believed.
+    trusted_proxies: tuple[Network, ...] = field(default_factory=lambda: _networks("CORRAL_TRUSTED_PROXIES"))
     database_url: str = field(default_factory=lambda: os.environ.get("DATABASE_URL", ""))
     redis_url: str = field(default_factory=lambda: os.environ.get("REDIS_URL", ""))
     rate_burst: int = field(default_factory=lambda: _int("RATE_LIMIT_BURST", 100))  # a minute and user

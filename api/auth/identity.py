@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, overload
 
 from flask import Flask, Request, g, request
 
 from api.auth import tokens
 from api.parts import parts
-from api.rest.requests import request_id
+from api.rest.requests import request_id, source_ip
 from api.rest.views import marked
 from core.contract.errors import Unauthenticated
 from core.services import keys, users
@@ -44,7 +45,7 @@ def actor(*, required: bool = True) -> Actor | None:
 def caller_of_limits() -> str:
     """Whose limits a request counts against: its user's, else its address's."""
     known: Actor | None = g.get("actor")
-    return known.user_id if known else f"address:{request.remote_addr}"
+    return known.user_id if known else f"address:{source_ip()}"
 
 
 def authenticate() -> Actor | None:
@@ -58,7 +59,7 @@ def authenticate() -> Actor | None:
     subject = tokens.subject(bearer) if key is None and bearer is not None else ""
     with parts().reading() as session:
         found = keys.authenticate(session, key) if key is not None else users.actor(session, subject)
-    return Actor(found.user_id, found.username, found.role, found.read_only, request_id())
+    return replace(found, request_id=request_id())
 
 
 def by_header(_request: Request) -> Actor:

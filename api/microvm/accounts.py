@@ -9,6 +9,7 @@ from api.auth import identity, tokens
 from api.microvm.schemas.accounts import Account, Credentials, Registration, Token
 from api.microvm.shape import SHAPE
 from api.parts import parts
+from api.rest import audit
 from api.rest.blueprint import Blueprint
 from api.rest.views import mark
 from core.contract.errors import Unauthenticated
@@ -41,4 +42,5 @@ class Login(MethodView):
             user = users.login(session, **body)
         if user is None:
             raise Unauthenticated("wrong username or password")
+        audit.of_user(user.id, user.username)
         return {"access_token": tokens.make(user.id)}

@@ -9,7 +9,7 @@ from sqlalchemy.pool import QueuePool
 
 from api.monitoring.meters import CONNECTIONS, REQUEST_SECONDS, REQUESTS
 from api.parts import Parts
-from api.rest.answering import PREFIX
+from api.rest.requests import PREFIX
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 

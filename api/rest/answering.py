@@ -12,13 +12,13 @@ from marshmallow import Schema
 
 from api.rest import documents
 from api.rest.parser import Parser
+from api.rest.requests import PREFIX
 from api.rest.schemas import OperationSchema
 from api.rest.shapes import Listed, Shape
 from core.models import Operation
 
 View = Callable[..., Any]
 Decorator = Callable[[View], View]
-PREFIX = "/api/v1"
 
 
 class Answering(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest has no types

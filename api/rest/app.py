@@ -12,8 +12,9 @@ from flask_limiter import Limiter
 from api.auth import identity, tokens
 from api.monitoring import requests as counting
 from api.parts import Parts
-from api.rest import errors, limits, requests, uploads
+from api.rest import audit, errors, limits, requests, uploads
 from api.rest.blueprint import Blueprint
+from api.rest.flood import Flood
 from api.rest.shapes import Shape
 
 API_VERSION = "1.0"
@@ -32,7 +33,7 @@ class Api(flask_smorest.Api):  # type: ignore[misc]  # flask-smorest has no type
         pass
 
 
-def make(shape: Shape, those: Parts, limiter: Limiter, blueprints: Sequence[Blueprint]) -> Flask:
+def make(shape: Shape, those: Parts, limiter: Limiter, flood: Flood, blueprints: Sequence[Blueprint]) -> Flask:
     """The application of a dialect. The order of the first lines is that in which a request meets them."""
     app = Flask(f"corral.{shape.name}", static_folder=None)
     app.extensions["corral"] = those
@@ -41,6 +42,7 @@ def make(shape: Shape, those: Parts, limiter: Limiter, blueprints: Sequence[Blue
     _set_json(app)
     requests.install(app)
     counting.install(app, shape.name, those)
+    audit.install(app, flood)
     identity.install_first(app)
     limits.install(app, limiter)
     identity.install_last(app)

@@ -14,10 +14,10 @@ from sqlalchemy.orm import Session
 
 from api.auth.identity import actor
 from api.parts import Hub, parts
-from api.rest import documents, waiting, work
-from api.rest.answering import PREFIX, Answering, Decorator, View
+from api.rest import audit, documents, waiting, work
+from api.rest.answering import Answering, Decorator, View
 from api.rest.problems import from_operation
-from api.rest.requests import client_gone
+from api.rest.requests import PREFIX, client_gone
 from api.rest.shapes import Listed
 from api.rest.views import has_mark
 from core.contract.messages import JSON, VmSpec
@@ -144,6 +144,7 @@ class Blueprint(Answering):
                     dumped = _dump(made, view(this, session, caller, *args, **path))
                     if key:
                         work.keep(session, key, answer={"dumped": _without(dumped, forgets)})
+                    audit.within(session, status, dumped)
                 return self._made(status, dumped)
 
             return self._documented(wrapper, status, schema, "change")
@@ -164,6 +165,8 @@ class Blueprint(Answering):
                 with parts().transaction() as session:
                     operation, again = work.begin_once(session, lambda s, a: view(this, s, a, *args, **path))
                     said = _dump(made, answer(session, operation)) if prefer.begun else None
+                    if not again:
+                        audit.begun(session, operation)
                 if prefer.begun:
                     response = self._made(status, said)
                 else:

@@ -23,6 +23,7 @@ def install(app: Flask, shape: Shape) -> None:
     """Answer all errors of an app in its dialect's shape."""
 
     def answer(error: CorralError) -> Response:
+        g.error = error
         problem = shape.error(error, request_id())
         if problem.status >= 500 and isinstance(error, DriverFailure):
             log.warning("%s: %s (%s)", request_id(), error.message, error.code)

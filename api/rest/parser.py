@@ -12,6 +12,7 @@ from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
 from werkzeug.datastructures import CombinedMultiDict
 
+from api.rest import audit
 from api.rest.problems import Refused, ValidationFailed
 from core.contract.errors import Invalid
 
@@ -26,6 +27,7 @@ class Parser(FlaskParser):
         """The fields and files of a multipart body, of which each is there once."""
         if req.mimetype != "multipart/form-data":
             raise Refused(415, "the body must be a form with files: Content-Type: multipart/form-data")
+        audit.body_is(req.form.to_dict())
         return MultiDictProxy(CombinedMultiDict([req.form, req.files]), schema)
 
     def load_json(self, req: Request, schema: Schema) -> Any:
@@ -38,9 +40,11 @@ class Parser(FlaskParser):
         if not req.is_json:
             raise Refused(415, "the body must be JSON, with Content-Type: application/json")
         try:
-            return req.json_module.loads(data)
+            body = req.json_module.loads(data)
         except (ValueError, RecursionError):  # nested a hundred thousand deep, or a number of a thousand digits
             raise Invalid("the body is not valid JSON", issue="malformed JSON") from None
+        audit.body_is(body)
+        return body
 
     def handle_error(self, error: ValidationError, req: Request, schema: Schema, **kwargs: Any) -> NoReturn:
         """Each wrong field with its first error."""

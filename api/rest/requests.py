@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import re
 import secrets
@@ -13,10 +14,12 @@ from typing import Any
 from flask import Flask, Response, g, request
 from gevent import monkey
 
+from api.parts import parts
 from core.contract.errors import NotFound
 
 log = logging.getLogger("api.access")
 
+PREFIX = "/api/v1"
 _poll = monkey.get_original("select", "poll")  # gevent's own knows no POLLRDHUP; this one never waits here
 _SANE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -33,6 +36,29 @@ def request_id() -> str:
         given = request.headers.get("X-Request-ID", "")
         g.request_id = given if _SANE.fullmatch(given) else f"req_{secrets.token_hex(8)}"
     return str(g.request_id)
+
+
+def source_ip() -> str:
+    """Where the present request comes from: what `X-Forwarded-For` says as far back as our own proxies wrote it."""
+    if "source_ip" not in g:
+        told = [address.strip() for address in ",".join(request.headers.getlist("X-Forwarded-For")).split(",")]
+        g.source_ip = _furthest(request.remote_addr or "", told)
+    return str(g.source_ip)
+
+
+def _furthest(address: str, told: list[str]) -> str:
+    """Whom the last proxy that is ours was called by; what is no address ends the search."""
+    try:
+        while told and _is_ours(address):
+            address = str(ipaddress.ip_address(told.pop()))
+    except ValueError:
+        pass
+    return address
+
+
+def _is_ours(address: str) -> bool:
+    proxies = parts().settings.trusted_proxies
+    return bool(proxies) and any(ipaddress.ip_address(address) in proxy for proxy in proxies)
 
 
 def check_path() -> None:

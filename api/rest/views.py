@@ -11,7 +11,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def mark(*words: str) -> Callable[[View], View]:
-    """Mark a view: `public` (anyone may call), `uncounted` (free of rate limits), `uploads`.
+    """Mark a view: `public` (anyone may call), `admin` (they alone may), `uncounted` (no rate limits), `uploads`.
 
     `prompt`: it finds out itself who is calling, as it must answer soon even when that can't be found out.
     """

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from api.auth.identity import actor
 from api.parts import parts
+from api.rest.requests import source_ip
 from api.rest.uploads import digest_of_uploads
 from core.contract.errors import Conflict, CorralError, Invalid, NotSent, Unavailable
 from core.contract.messages import JSON
@@ -92,7 +93,7 @@ def begin_once(session: Session, begin: Begin) -> tuple[Operation, bool]:
 def principal() -> str:
     """Whose keys these are: the caller's, or those of an address that has not said who it is."""
     caller: Actor | None = actor(required=False)
-    return caller.user_id if caller else f"address:{request.remote_addr}"
+    return caller.user_id if caller else f"address:{source_ip()}"
 
 
 def fingerprint() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from api.rest.blueprint import Blueprint
 from api.rest.shapes import Shape
 from api.shared import (
+    audit_logs,
     execs,
     execution,
     files,
@@ -23,7 +24,7 @@ from api.shared import (
 )
 
 _OF_VMS = (execution, execs, files, forwards, guest_credentials, sizing, metrics)
-_OF_THE_FLEET = (networks, operations, hosts, images, keys, system_metrics, health, status)
+_OF_THE_FLEET = (networks, operations, hosts, images, keys, system_metrics, audit_logs, health, status)
 
 
 def blueprints(shape: Shape) -> list[Blueprint]:

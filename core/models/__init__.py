@@ -1,5 +1,6 @@
 """The tables. Each fact lives in one column with one writer."""
 
+from core.models.audit import AuditEntry, AuditLink, AuditPending
 from core.models.base import Base
 from core.models.events import Event
 from core.models.forwards import PortForward
@@ -13,6 +14,9 @@ from core.models.vms import Vm
 
 __all__ = [
     "ApiKey",
+    "AuditEntry",
+    "AuditLink",
+    "AuditPending",
     "Base",
     "Event",
     "Host",

@@ -13,13 +13,14 @@ from core.dispatch import Dispatch
 
 @dataclass(frozen=True)
 class Actor:
-    """An authenticated caller. `read_only` callers (some API keys) may change nothing."""
+    """An authenticated caller. `read_only` callers (some API keys) may change nothing; `key_id` names the key used."""
 
     user_id: str
     username: str
     role: str
     read_only: bool = False
     request_id: str = ""
+    key_id: str | None = None
 
     @property
     def is_admin(self) -> bool:

@@ -74,7 +74,7 @@ def authenticate(session: Session, secret: str) -> Actor:
         raise Unauthenticated("this API key was revoked")
     if key.expires_at is not None and key.expires_at <= now():
         raise Unauthenticated("this API key has expired")
-    return Actor(user.id, user.username, user.role, read_only=key.access == "read")
+    return Actor(user.id, user.username, user.role, read_only=key.access == "read", key_id=key.id)
 
 
 def _digest(secret: str) -> str:

@@ -18,7 +18,7 @@ from core.contract.states import ENDED, LIVE, Kind, OperationState
 from core.database import after_commit, violates
 from core.models import Operation, Vm
 from core.models.base import JSON, now
-from core.services import events
+from core.services import audit, events
 from core.services.context import Actor, dispatch_of
 from core.services.paging import Ordering, Slice, sliced
 
@@ -131,13 +131,14 @@ def spec_of(vm: Vm, *, without_forward: str | None = None) -> VmSpec:
 
 
 def tell(session: Session, vm: Vm, operation: Operation) -> None:
-    """The event that an operation has changed; whoever waits for it hears this one."""
+    """The event that an operation has changed; whoever waits for it hears this one. A failure is also audited."""
     data: dict[str, Any] = {"operation_id": operation.id, "kind": operation.kind, "state": operation.state}
     if operation.progress:
         data["progress"] = operation.progress
     if operation.error:
         data["error"] = operation.error
     events.of_vm(session, "operation", vm, data, operation)
+    audit.operation_ended(session, operation)
 
 
 def settle(

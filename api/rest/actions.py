@@ -1,0 +1,72 @@
+"""What the audit log calls a request: by its route and method, so that every route has a name without being asked."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from flask import Request
+
+from api.rest.requests import PREFIX
+
+CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "update", "DELETE": "delete"}
+_VARIABLE = re.compile(r"<(?:[^:>]+:)?(\w+)>")
+
+
+@dataclass(frozen=True)
+class Action:
+    """`id_name` is the path's variable that names the resource; None when the body does."""
+
+    action_type: str
+    resource_type: str
+    id_name: str | None = None
+
+
+# Where the word that the path suggests is not what people call it.
+_OWN = {
+    "POST /auth/login": Action("login", "user"),
+    "POST /auth/register": Action("user_register", "user"),
+    "DELETE /keys/<key_id>": Action("key_revoke", "key", "key_id"),
+    "DELETE /operations/<operation_id>": Action("operation_cancel", "operation", "operation_id"),
+    "POST /security/scan": Action("security_scan", "scan"),
+}
+_NOWHERE = Action("unknown", "path")
+_DENIED = "access_denied"
+
+
+def of(request: Request) -> Action:
+    """The action that this request asks for."""
+    if request.url_rule is None:
+        return _NOWHERE
+    named = _of_route(request.url_rule.rule, request.method)
+    return named if request.method in CHANGING else Action(_DENIED, named.resource_type, named.id_name)
+
+
+@cache
+def _of_route(rule: str, method: str) -> Action:
+    path = rule.removeprefix(PREFIX)
+    return _OWN.get(f"{method} {path}") or _derived([step for step in path.split("/") if step], method)
+
+
+def _derived(steps: list[str], method: str) -> Action:
+    """/vms → vm_create; /vms/<x> → vm_delete; /vms/<x>/start → vm_start; /a/<x>/bs/<y>/restore → b_restore."""
+    variables = [match[1] for step in steps if (match := _VARIABLE.fullmatch(step))]
+    nouns = [_singular(step) for step in steps if not _VARIABLE.fullmatch(step)]
+    last, id_name = nouns[-1], variables[-1] if variables else None
+    if _VARIABLE.fullmatch(steps[-1]):
+        return Action(f"{last}_{_VERBS.get(method, 'read')}", last, id_name)
+    if last != _word(steps[-1]) or len(nouns) == 1:  # a collection
+        return Action(f"{last}_{_VERBS.get(method, 'read')}", last, None if method == "POST" else id_name)
+    verb = last if method == "POST" else f"{last}_{_VERBS.get(method, 'read')}"
+    return Action(f"{nouns[-2]}_{verb}", nouns[-2], id_name)
+
+
+def _singular(step: str) -> str:
+    word = _word(step)
+    return word[:-1] if word.endswith("s") and not word.endswith("ss") else word
+
+
+def _word(step: str) -> str:
+    return step.replace("-", "_")

@@ -1,0 +1,140 @@
+"""Writes every mutation and every refusal into the audit log, whichever view it was for.
+
+The decorators of `Blueprint` write in the transaction of the work. What they did not write, because it was refused,
+broke, or has no transaction of its own, is written when the answer is made: no endpoint can forget it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict
+from typing import Any
+
+from flask import Flask, Response, g, request
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from api.parts import Parts, parts
+from api.rest import actions, details
+from api.rest.flood import Flood
+from api.rest.requests import request_id, source_ip
+from core.contract.errors import CorralError
+from core.contract.messages import JSON
+from core.database import after_commit
+from core.models import Operation
+from core.services import audit
+from core.services.audit import ACCEPTED, FAILED, REFUSED, SUCCESS, Fact
+from core.services.context import Actor
+
+log = logging.getLogger(__name__)
+
+_DENIALS = (401, 403)
+_IDS = ("id", "user_id", "scan_id")
+
+
+def make(those: Parts) -> Flood:
+    """What both apps share to bound their refusals."""
+
+    def write(fact: Fact) -> None:
+        _write(those, fact)
+
+    return Flood(write)
+
+
+def install(app: Flask, flood: Flood) -> None:
+    """Look at each answer of an app."""
+
+    def look(response: Response) -> Response:
+        status = response.status_code
+        if "is_audited" not in g and (request.method in actions.CHANGING or status in _DENIALS):
+            fact = _fact(status, _of_answer(response))
+            if status < 400 or flood.admits(fact):
+                _write(parts(), fact)
+        return response
+
+    app.after_request(look)
+
+
+def within(session: Session, status: int, dumped: Any) -> None:
+    """Write what this request has done in the transaction that did it."""
+    made = dumped if isinstance(dumped, dict) else {}
+    _note(session, status, {name: made[name] for name in _IDS if name in made})
+
+
+def begun(session: Session, operation: Operation) -> None:
+    """Write that an operation was accepted; should it fail, that will be an entry of its own."""
+    _note(session, 202, {"operation_id": operation.id, "vm_id": operation.vm_id})
+
+
+def of_user(user_id: str, username: str) -> None:
+    """Whose doing the present request is, when that is found out only by its view."""
+    g.audited_user = (user_id, username)
+
+
+def body_is(body: Any) -> None:
+    """What the present request has in its body, right or wrong."""
+    g.audited_body = body
+
+
+def _note(session: Session, status: int, more: JSON) -> None:
+    audit.record(session, _fact(status, more))
+    after_commit(session, _done)
+
+
+def _done() -> None:
+    g.is_audited = True
+
+
+def _write(those: Parts, fact: Fact) -> None:
+    """In a transaction of its own. The work is done or refused by now: what can't be recorded is at least logged."""
+    try:
+        with those.transaction() as session:
+            audit.record(session, fact)
+    except (CorralError, SQLAlchemyError) as error:
+        log.error(  # noqa: TRY400  # the entry is what counts
+            "not in the audit log (%s): %s", type(error).__name__, json.dumps(asdict(fact))
+        )
+
+
+def _fact(status: int, more: JSON) -> Fact:
+    action, body = actions.of(request), g.get("audited_body")
+    caller: Actor | None = g.get("actor")
+    path = {name: details.text(value) for name, value in (request.view_args or {}).items()}
+    shown = details.shown(body)
+    resource_id = path.pop(action.id_name, "") if action.id_name else _named(shown)
+    word = "vm_config" if action.action_type == "vm_create" else "request"
+    user_id, username = g.get("audited_user") or ((caller.user_id, caller.username) if caller else (None, None))
+    return Fact(
+        action_type="login_failed" if action.action_type == "login" and status >= 400 else action.action_type,
+        resource_type=action.resource_type,
+        resource_id=resource_id if request.url_rule else details.text(request.path),
+        result=_result(status),
+        request_id=request_id(),
+        user_id=user_id,
+        username=username,
+        key_id=caller.key_id if caller else None,
+        source_ip=source_ip() or None,
+        status_code=status,
+        error_code=_error_code() if status >= 400 else None,
+        details=path | ({word: shown} if shown else {}) | more,
+    )
+
+
+def _named(shown: JSON) -> str:
+    return details.text(next((shown[name] for name in ("name", "username", "target") if shown.get(name)), ""))
+
+
+def _result(status: int) -> str:
+    if status >= 400:
+        return FAILED if status >= 500 else REFUSED
+    return ACCEPTED if status == 202 else SUCCESS
+
+
+def _of_answer(response: Response) -> JSON:
+    return {"replayed": True} if "Idempotency-Replayed" in response.headers else {}
+
+
+def _error_code() -> str:
+    error: CorralError | None = g.get("error")
+    return error.code if error else "unknown"

@@ -1,0 +1,70 @@
+"""/security/audit-logs: who did what."""
+
+from __future__ import annotations
+
+from flask.views import MethodView
+from marshmallow import Schema, fields
+from sqlalchemy.orm import Session
+
+from api.rest.blueprint import Blueprint
+from api.rest.fields import Choice, Moment, Number, Text, computed
+from api.rest.schemas import Paging
+from api.rest.shapes import Listed, Shape
+from api.rest.views import mark
+from core import compliance
+from core.contract.messages import JSON
+from core.models import AuditEntry
+from core.services import audit
+from core.services.context import Actor
+
+
+class AuditQuery(Paging):
+    """Which entries: from `start_time` to before `end_time`, of one action, resource type or user."""
+
+    start_time = Moment()
+    end_time = Moment()
+    action_type = Text(longest=100)
+    resource_type = Text(longest=100)
+    user_id = Text(longest=100)
+    limit = Number(1, 100, strict=False, load_default=100, metadata={"description": "maximum number of results"})
+
+
+def _frameworks(entry: AuditEntry) -> list[str]:
+    return compliance.of_action(entry.action_type, refused=entry.status_code in (401, 403))
+
+
+class AuditEntrySchema(Schema):
+    """An entry. `result`: success, accepted (an operation goes on; a failure is a later entry), refused or failed."""
+
+    id = fields.Integer(required=True, attribute="seq")
+    timestamp = Moment(required=True, attribute="at")
+    action_type = fields.String(required=True)
+    resource_type = fields.String(required=True)
+    resource_id = fields.String(required=True)
+    user_id = fields.String(required=True, allow_none=True)
+    username = fields.String(required=True, allow_none=True)
+    key_id = fields.String(required=True, allow_none=True)
+    source_ip = fields.String(required=True, allow_none=True)
+    request_id = fields.String(required=True)
+    result = Choice(*audit.RESULTS, required=True)
+    status_code = fields.Integer(required=True, allow_none=True)
+    error_code = fields.String(required=True, allow_none=True)
+    details = fields.Dict(required=True)
+    compliance_frameworks = computed(fields.List, _frameworks, cls_or_instance=fields.String())
+
+
+def blueprint(shape: Shape) -> Blueprint:
+    """The resource, in a dialect."""
+    blp = Blueprint("security", shape, "Audit log and security scans")
+
+    @blp.route("/security/audit-logs")
+    class AuditLogs(MethodView):
+        @blp.query(AuditQuery)
+        @blp.lists("logs", AuditEntrySchema)
+        @mark("admin")
+        def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
+            """Get audit logs, newest first, for administrators."""
+            found, total = audit.list_of(session, actor, audit.Wanted(**query))
+            return Listed(found, total, query["limit"], query["offset"])
+
+    return blp

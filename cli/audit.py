@@ -1,0 +1,61 @@
+"""`corral audit`: checks of the audit log, made by whoever can read the database."""
+
+from __future__ import annotations
+
+import shlex
+
+import click
+
+from core import database, settings
+from core.contract.errors import Invalid
+from core.services import audit_chain
+from core.services.audit_chain import Head
+from core.settings import Settings
+
+
+@click.group()
+def audit() -> None:
+    """The audit log."""
+
+
+class _Kept(click.ParamType[Head]):
+    """POSITION:SHA256, as `verify` prints it."""
+
+    name = "head"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Head:
+        position, _, digest = str(value).partition(":")
+        try:
+            return Head(int(position), bytes.fromhex(digest))
+        except ValueError:
+            self.fail(f"{value!r} is not POSITION:SHA256 as `corral audit verify` prints it", param, ctx)
+
+
+@audit.command()
+@click.option("--expect", type=_Kept(), metavar="HEAD", help="A head printed earlier and kept elsewhere: shows cuts.")
+def verify(expect: Head | None) -> None:
+    """Prove that nothing in the audit log was changed, removed, moved or slipped in.
+
+    Prints the head of the chain and exits with 0, or names the first entry that is wrong and exits with 1. Reads the
+    database at DATABASE_URL, or else that of the fleet in CORRAL_HOME.
+    """
+    engine = database.connect(_database_url(settings.load()), pool_size=1)
+    try:
+        with database.reading(engine) as session:
+            head = audit_chain.verify(session, expected=expect)
+            left = audit_chain.waiting(session)
+    finally:
+        engine.dispose()
+    click.echo(f"{head.position} entries are linked and unbroken; {left} wait to be linked")
+    click.echo(f"head: {head.position}:{head.sha256.hex()}")
+
+
+def _database_url(configured: Settings) -> str:
+    """What the environment says, else what the fleet was started with."""
+    if configured.database_url:
+        return configured.database_url
+    try:
+        text = (configured.home / "environment").read_text()
+    except OSError:
+        raise Invalid(f"set DATABASE_URL, or CORRAL_HOME: there is no fleet in {configured.home}") from None
+    return dict(word.partition("=")[::2] for word in shlex.split(text))["DATABASE_URL"]
