@@ -13,6 +13,7 @@ from sqlalchemy.exc import InternalError
 
 from cli.main import main
 from core.contract.messages import Failure
+from core.models import AuditEntry, AuditLink
 from core.services import audit, audit_chain, vms
 from core.services.audit import Fact
 from core.services.audit_chain import Broken, Head
@@ -92,6 +93,17 @@ def test_tampering_is_found_and_the_entry_named(
 ) -> None:
     _as_superuser(engine, tampering)
     with pytest.raises(Broken, match=named):
+        _verify(transaction)
+
+
+def test_an_entry_changed_with_its_link_is_found_at_the_next(transaction: Any, engine: Engine, chain: Head) -> None:
+    _as_superuser(engine, "UPDATE audit_entries SET user_id = 'nobody' WHERE seq = 3")
+    with transaction() as session:
+        before, entry = (session.get_one(kind, number) for kind, number in ((AuditLink, 2), (AuditEntry, 3)))
+        values = [getattr(entry, column.name) for column in AuditEntry.__table__.columns]
+        made = audit_chain.digest(before.sha256, 3, values)
+    _as_superuser(engine, f"UPDATE audit_links SET sha256 = '\\x{made.hex()}' WHERE position = 3")
+    with pytest.raises(Broken, match="entry 4"):
         _verify(transaction)
 
 
