@@ -26,6 +26,7 @@ from core.contract.messages import Call, Command, encode
 log = logging.getLogger(__name__)
 
 COMMAND_TASK = "corral.command"
+SCAN_TASK = "corral.scan"
 _DOWN_FOR_SECONDS = 1.0
 _TIMEOUT_SECONDS = 2.0
 _GLANCE_SECONDS = 0.25
@@ -105,6 +106,11 @@ class Dispatch:
                 ignore_result=True,
             )
         )
+
+    def ring(self, task: str) -> bool:
+        """Wake a task of the control plane's own, which looks by itself for what there is to do."""
+        queue = _queue(channels.CONTROL_QUEUE)
+        return self.attempt(lambda: self.celery.send_task(task, queue=queue, retry=False, ignore_result=True))
 
     def publish(self, channel: str, text: str) -> bool:
         """Publish to whoever listens now."""

@@ -10,8 +10,9 @@ from sqlalchemy import func, select
 
 from core.contract import channels
 from core.contract.errors import Unavailable
-from core.services import audit_chain, idempotency, sweeps
-from workers import plane, prometheus
+from core.dispatch import SCAN_TASK
+from core.services import audit_chain, idempotency, scan_work, sweeps
+from workers import plane, prometheus, scanning
 from workers.app import app
 from workers.plane import Plane
 
@@ -46,6 +47,7 @@ def _sweep(here: Plane) -> tuple[str, str]:
         sent = sweeps.resend(session, timedelta(seconds=here.settings.resend_seconds))
         idempotency.sweep(session)
     _link(here)
+    _ring_for_scans(here)
     here.dispatch.attempt(lambda: here.dispatch.redis.set(channels.SWEPT, time.time()))
     prometheus.LATE.inc(late)
     prometheus.RESENT.inc(sent)
@@ -60,3 +62,21 @@ def _link(here: Plane) -> None:
         with here.transaction() as session:
             if not audit_chain.link(session):
                 return
+
+
+def _ring_for_scans(here: Plane) -> None:
+    """The bell of a scan may be lost, and a worker that was at it may have died."""
+    with here.transaction() as session:
+        waiting = scan_work.due(session)
+    for _ in range(min(waiting, scanning.AT_ONCE)):
+        here.dispatch.ring(SCAN_TASK)
+
+
+@app.task(name=SCAN_TASK, throws=(Unavailable,))  # type: ignore[untyped-decorator]
+def scan() -> str:
+    """Scan the VM that waits longest, and ring for the next."""
+    here = plane.get()
+    done = scanning.scan_next(here)
+    if done:
+        here.dispatch.ring(SCAN_TASK)
+    return done or "nothing to do"

@@ -18,7 +18,6 @@ from sqlalchemy.engine import Engine
 
 from api.monitoring.meters import HELD, SOCKETS, metered
 from api.realtime.awaited import Awaited
-from api.realtime.failures import error_of
 from api.realtime.feed import Feed
 from api.realtime.listener import Interest, Listener
 from api.realtime.record import Record
@@ -26,6 +25,7 @@ from api.realtime.streams import Streams
 from api.realtime.subscription import Subscription
 from core.contract import channels
 from core.contract.errors import Invalid, NotSent, Unavailable
+from core.contract.failures import error_of
 from core.contract.messages import JSON, Call, Reply, VmSpec, build, decode
 from core.contract.states import ENDED
 from core.contract.streams import Stream

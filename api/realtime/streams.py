@@ -12,9 +12,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from api.realtime.failures import error_of
 from core.contract import channels
 from core.contract.errors import Unavailable
+from core.contract.failures import error_of
 from core.contract.streams import Stream
 
 AT_ONCE = 64

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from werkzeug.exceptions import HTTPException
 
-from api.realtime.failures import error_of
 from core.contract.errors import Conflict, CorralError, DriverFailure, Unfit
+from core.contract.failures import error_of
 from core.contract.messages import Failure, build
 from core.contract.states import OperationState
 from core.models import Operation

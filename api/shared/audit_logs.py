@@ -55,7 +55,7 @@ class AuditEntrySchema(Schema):
 
 def blueprint(shape: Shape) -> Blueprint:
     """The resource, in a dialect."""
-    blp = Blueprint("security", shape, "Audit log and security scans")
+    blp = Blueprint("audit_logs", shape, "The audit log")
 
     @blp.route("/security/audit-logs")
     class AuditLogs(MethodView):

@@ -18,13 +18,14 @@ from api.shared import (
     metrics,
     networks,
     operations,
+    scans,
     sizing,
     status,
     system_metrics,
 )
 
 _OF_VMS = (execution, execs, files, forwards, guest_credentials, sizing, metrics)
-_OF_THE_FLEET = (networks, operations, hosts, images, keys, system_metrics, audit_logs, health, status)
+_OF_THE_FLEET = (networks, operations, hosts, images, keys, system_metrics, audit_logs, scans, health, status)
 
 
 def blueprints(shape: Shape) -> list[Blueprint]:

@@ -7,6 +7,7 @@ from core.models.forwards import PortForward
 from core.models.hosts import Host
 from core.models.idempotency import Idempotency
 from core.models.operations import Operation
+from core.models.scans import Scan, ScannedVm, ScanState
 from core.models.secrets import Secret
 from core.models.snapshots import Snapshot
 from core.models.users import ApiKey, User
@@ -23,6 +24,9 @@ __all__ = [
     "Idempotency",
     "Operation",
     "PortForward",
+    "Scan",
+    "ScanState",
+    "ScannedVm",
     "Secret",
     "Snapshot",
     "User",

@@ -13,7 +13,7 @@ from core.contract.messages import Observation, Report
 from core.contract.states import LIVE, Kind, Observed, OperationState, Wanted
 from core.models import Operation, PortForward, Snapshot, Vm
 from core.models.base import now
-from core.services import events, hosts, operations, sizes, vms
+from core.services import events, hosts, operations, scan_work, sizes, vms
 from core.services.status import status_of
 
 log = logging.getLogger(__name__)
@@ -130,6 +130,7 @@ def _deleted(session: Session, vm: Vm, operation: Operation) -> None:
     hosts.release(session, vm)
     session.execute(delete(Snapshot).where(Snapshot.vm_id == vm.id))
     session.execute(delete(PortForward).where(PortForward.vm_id == vm.id))
+    scan_work.vm_is_gone(session, vm.id)
     events.of_vm(session, "vm_deleted", vm, {"vm_name": vm.name, "user_id": vm.owner_id}, operation)
 
 

@@ -42,10 +42,10 @@ def _verify(transaction: Any, expected: Head | None = None) -> Head:
         return audit_chain.verify(session, expected=expected)
 
 
-def _as_superuser(engine: Engine, statement: str) -> None:
+def _as_superuser(engine: Engine, statement: str, **values: str) -> None:
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL session_replication_role = replica"))
-        assert connection.execute(text(statement)).rowcount == 1
+        assert connection.execute(text(statement), values).rowcount == 1
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_an_entry_changed_with_its_link_is_found_at_the_next(transaction: Any, e
         before, entry = (session.get_one(kind, number) for kind, number in ((AuditLink, 2), (AuditEntry, 3)))
         values = [getattr(entry, column.name) for column in AuditEntry.__table__.columns]
         made = audit_chain.digest(before.sha256, 3, values)
-    _as_superuser(engine, f"UPDATE audit_links SET sha256 = '\\x{made.hex()}' WHERE position = 3")
+    _as_superuser(engine, "UPDATE audit_links SET sha256 = decode(:made, 'hex') WHERE position = 3", made=made.hex())
     with pytest.raises(Broken, match="entry 4"):
         _verify(transaction)
 

@@ -1,0 +1,156 @@
+"""/security/scan and /security/scans: looking for weaknesses inside guests."""
+
+from __future__ import annotations
+
+from flask.views import MethodView
+from marshmallow import Schema, fields
+from sqlalchemy.orm import Session
+
+from api.rest.blueprint import Blueprint
+from api.rest.fields import Choice, Length, Moment, Text
+from api.rest.schemas import Paging, Strict
+from api.rest.shapes import Listed, Shape
+from api.shared.words import VM_NAME
+from core import compliance
+from core.contract.messages import JSON
+from core.models import Scan, ScannedVm, ScanState
+from core.services import scan_results, scans
+from core.services.context import Actor
+
+
+class ScanCreation(Strict):
+    """What to look for, in one VM or in `all` of yours. Without `frameworks` a compliance scan is for all of them."""
+
+    scan_type = Choice(*scans.TYPES, required=True)
+    target = Text(required=True, longest=63, validate=VM_NAME)
+    frameworks = fields.List(Choice(*compliance.FRAMEWORKS), load_default=list, validate=Length(max=20))
+
+
+class ScanBegun(Schema):
+    """A scan that was accepted."""
+
+    scan_id = fields.String(required=True)
+    status = Choice(*scans.STATES, required=True)
+    started_at = Moment(required=True)
+    estimated_completion = Moment(required=True)
+
+
+class ScanBrief(ScanBegun):
+    """A scan in a list."""
+
+    scan_type = Choice(*scans.TYPES, required=True)
+    target = fields.String(required=True)
+    frameworks = fields.List(fields.String(), required=True)
+    completed_at = Moment(required=True, allow_none=True)
+
+
+class Finding(Schema):
+    """A weakness that one check found in one VM. `warning`: one of low severity."""
+
+    check_id = fields.String(required=True)
+    status = Choice(scan_results.FAILED, scan_results.WARNING, required=True)
+    severity = Choice(*scan_results.SEVERITIES, required=True)
+    category = fields.String(required=True)
+    family = fields.String(required=True)
+    description = fields.String(required=True)
+    recommendation = fields.String(required=True)
+    affected_resource = fields.String(required=True)
+    evidence = fields.String(required=True)
+    controls = fields.Dict(required=True, metadata={"description": "by framework, the controls that it bears on"})
+
+
+class CheckNotRun(Schema):
+    """A check that could not be made in one VM, and why: it has not passed."""
+
+    check_id = fields.String(required=True)
+    description = fields.String(required=True)
+    family = fields.String(required=True)
+    affected_resource = fields.String(required=True)
+    reason = fields.String(required=True)
+    controls = fields.Dict(required=True)
+
+
+class Results(Schema):
+    """What was found so far. `risk_score`: 0 for no finding, towards 100; of several VMs the highest."""
+
+    total_checks = fields.Integer(required=True)
+    passed = fields.Integer(required=True)
+    failed = fields.Integer(required=True)
+    warnings = fields.Integer(required=True)
+    not_run = fields.Integer(required=True)
+    risk_score = fields.Integer(required=True)
+    findings = fields.List(fields.Nested(Finding), required=True)
+    checks_not_run = fields.List(fields.Nested(CheckNotRun), required=True)
+    frameworks = fields.Dict(required=True, metadata={"description": "by framework: how its checks and controls fared"})
+
+
+class ScannedVmSchema(Schema):
+    """How far one VM's scan is; `reason`: why it was skipped, cancelled or failed, or what it waits for."""
+
+    vm_id = fields.String(required=True)
+    vm_name = fields.String(required=True)
+    status = Choice(*ScanState, required=True, attribute="state")
+    progress_percent = fields.Integer(required=True, attribute="percent")
+    reason = fields.String(required=True, allow_none=True)
+
+
+class ScanSchema(ScanBrief):
+    """A scan with what it found."""
+
+    progress_percent = fields.Integer(required=True)
+    vms = fields.List(fields.Nested(ScannedVmSchema), required=True)
+    results = fields.Nested(Results, required=True)
+
+
+def blueprint(shape: Shape) -> Blueprint:
+    """The resources, in a dialect."""
+    blp = Blueprint("scans", shape, "Security scans")
+
+    @blp.route("/security/scan")
+    class Begin(MethodView):
+        @blp.body(ScanCreation)
+        @blp.changes(202, ScanBegun)
+        def post(self, session: Session, actor: Actor, body: JSON) -> JSON:
+            """Initiate a security scan of a VM by its name, or of all."""
+            scan = scans.start(session, actor, **body)
+            return _brief(scan, scans.STARTED if scan.completed_at is None else scans.COMPLETED)
+
+    @blp.route("/security/scans")
+    class Scans(MethodView):
+        @blp.query(Paging)
+        @blp.lists("scans", ScanBrief)
+        def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
+            """List security scans, newest first."""
+            found, total = scans.list_of(session, actor, **query)
+            return Listed([_brief(scan, state) for scan, state in found], total, **query)
+
+    @blp.route("/security/scans/<scan_id>")
+    class OneScan(MethodView):
+        @blp.reads(ScanSchema)
+        def get(self, session: Session, actor: Actor, scan_id: str) -> JSON:
+            """Get security scan results, also while it goes on."""
+            return _whole(*scans.get(session, actor, scan_id))
+
+    return blp
+
+
+def _brief(scan: Scan, state: str) -> JSON:
+    return {
+        "scan_id": scan.id,
+        "status": state,
+        "started_at": scan.started_at,
+        "estimated_completion": scan.estimated_completion,
+        "scan_type": scan.scan_type,
+        "target": scan.target,
+        "frameworks": scan.frameworks,
+        "completed_at": scan.completed_at,
+    }
+
+
+def _whole(scan: Scan, scanned: list[ScannedVm]) -> JSON:
+    done = [100 if each.ended_at else each.percent for each in scanned]
+    return _brief(scan, scans.state_of({each.state for each in scanned})) | {
+        "progress_percent": sum(done) // len(done) if done else 100,
+        "vms": scanned,
+        "results": scan_results.results(scanned, scan.frameworks),
+    }

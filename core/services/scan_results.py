@@ -1,0 +1,72 @@
+"""Pure: what the outcomes of a scan's checks come to.
+
+An outcome is what a worker keeps of one check on one VM: {"check_id", "family", "category", "severity",
+"status": "passed" | "failed" | "warning" | "not_run", "description", "recommendation", "evidence", "controls"}.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from core.models import ScannedVm
+from core.models.base import JSON
+
+SEVERITIES = ("critical", "high", "medium", "low")
+PASSED, FAILED, WARNING, NOT_RUN = STATUSES = ("passed", "failed", "warning", "not_run")
+# The share of what is left of safety that one finding takes away.
+_WEIGHTS = {"critical": 0.4, "high": 0.15, "medium": 0.05, "low": 0.01}
+_WORST = (FAILED, WARNING, NOT_RUN, PASSED)
+
+
+def risk_score(outcomes: Iterable[JSON]) -> int:
+    """0 for a VM without findings, towards 100: each takes its share of what the others have left."""
+    findings = [each for each in outcomes if each["status"] in (FAILED, WARNING)]
+    return round(100 * (1 - math.prod(1 - _WEIGHTS[each["severity"]] for each in findings)))
+
+
+def results(scanned: Sequence[ScannedVm], frameworks: Sequence[str]) -> JSON:
+    """All VMs together; the score is that of the one at most risk."""
+    every = [(each.vm_name, outcome) for each in scanned for outcome in each.outcomes]
+    counts = Counter(outcome["status"] for _, outcome in every)
+    findings = [_finding(name, outcome) for name, outcome in every if outcome["status"] in (FAILED, WARNING)]
+    return {
+        "total_checks": len(every),
+        "passed": counts[PASSED],
+        "failed": counts[FAILED],
+        "warnings": counts[WARNING],
+        "not_run": counts[NOT_RUN],
+        "risk_score": max((risk_score(each.outcomes) for each in scanned), default=0),
+        "findings": sorted(findings, key=lambda finding: SEVERITIES.index(finding["severity"])),
+        "checks_not_run": [_not_run(name, outcome) for name, outcome in every if outcome["status"] == NOT_RUN],
+        "frameworks": {name: _summary(name, [outcome for _, outcome in every]) for name in frameworks},
+    }
+
+
+def _finding(vm_name: str, outcome: JSON) -> JSON:
+    told = ("check_id", "status", "severity", "category", "family", "description", "recommendation", "evidence")
+    return {name: outcome[name] for name in (*told, "controls")} | {"affected_resource": vm_name}
+
+
+def _not_run(vm_name: str, outcome: JSON) -> JSON:
+    told = {name: outcome[name] for name in ("check_id", "description", "family", "controls")}
+    return told | {"reason": outcome["evidence"], "affected_resource": vm_name}
+
+
+def _summary(framework: str, outcomes: Sequence[JSON]) -> JSON:
+    """Of the checks that bear on one framework, and for each of its controls the worst that was seen."""
+    bearing = [each for each in outcomes if framework in each["controls"]]
+    counts = Counter(each["status"] for each in bearing)
+    controls: dict[str, str] = {}
+    for each in bearing:
+        for control in each["controls"][framework]:
+            controls[control] = min(controls.get(control, PASSED), each["status"], key=_WORST.index)
+    return {
+        "checks": len(bearing),
+        "passed": counts[PASSED],
+        "failed": counts[FAILED],
+        "warnings": counts[WARNING],
+        "not_run": counts[NOT_RUN],
+        "controls": dict(sorted(controls.items())),
+    }

@@ -1,0 +1,60 @@
+"""Asking a host something from a worker: the blocking counterpart of the API's hub."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import uuid
+from collections.abc import Callable
+
+import redis
+from redis.client import PubSub
+
+from core.contract import channels
+from core.contract.errors import NotSent, Unavailable
+from core.contract.failures import error_of
+from core.contract.messages import JSON, Call, Reply, VmSpec, decode
+from core.dispatch import Dispatch
+
+_TICK_SECONDS = 1.0
+
+
+def ask(
+    dispatch: Dispatch, host: str, verb: str, vm: VmSpec, params: JSON, timeout: float, tick: Callable[[], None]
+) -> JSON:
+    """What the host answers within `timeout` seconds; `tick` is called about every second meanwhile and may raise.
+
+    `Unavailable` when it does not answer; otherwise the error that its reply tells of.
+    """
+    call = Call(
+        id=uuid.uuid4().hex,
+        verb=verb,
+        reply_to=channels.replies(f"worker-{secrets.token_hex(8)}"),
+        deadline_at=time.time() + timeout,
+        vm=vm,
+        params=params,
+    )
+    try:
+        with dispatch.redis.pubsub(ignore_subscribe_messages=True) as ear:  # type: ignore[no-untyped-call]
+            ear.subscribe(call.reply_to)
+            if not dispatch.call(host, call):
+                raise NotSent("the message broker can't be reached")
+            reply = _reply(ear, call, tick)
+    except redis.RedisError as error:
+        raise Unavailable(f"the message broker was lost: {type(error).__name__}") from error
+    if reply is None:
+        raise Unavailable(f"host '{host}' did not answer within {timeout:g} s", host=host)
+    if reply.failure is not None:
+        raise error_of(reply.failure)
+    return reply.result or {}
+
+
+def _reply(ear: PubSub, call: Call, tick: Callable[[], None]) -> Reply | None:
+    while (left := call.deadline_at - time.time()) > 0:
+        message = ear.get_message(timeout=min(left, _TICK_SECONDS))
+        if message is not None:
+            reply = decode(Reply, message["data"])
+            if reply.call_id == call.id:
+                return reply
+        tick()
+    return None

@@ -1,0 +1,100 @@
+"""Scans one VM after another: a family of checks is one call to the guest, and kept before the next begins."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import secrets
+import threading
+import time
+
+from core.contract.errors import CorralError, GuestTimeout
+from core.contract.messages import JSON
+from core.services import scan_work
+from core.services.scan_work import Work
+from workers.asking import ask
+from workers.plane import Plane
+from workers.scans import evidence
+from workers.scans.check import Family
+from workers.scans.families import chosen
+
+log = logging.getLogger(__name__)
+
+# Of a process's threads; the others are for what must not wait, such as sweeps.
+AT_ONCE = 2
+_RENEW_SECONDS = 3.0
+_DELIVERY_SECONDS = 15.0
+_slots = threading.BoundedSemaphore(AT_ONCE)
+
+
+class _Lost(Exception):
+    """The work is no longer ours: the VM was deleted, or another worker thinks us dead."""
+
+
+def scan_next(plane: Plane) -> str | None:
+    """Scan the VM that waits longest; what was done, None when there was nothing to do or no room for it."""
+    if not _slots.acquire(blocking=False):
+        return None
+    try:
+        with plane.transaction() as session:
+            work = scan_work.take(session)
+        if work is None:
+            return None
+        _scan(plane, work)
+        return f"{work.scan_id}: VM {work.vm.name}"
+    finally:
+        _slots.release()
+
+
+def _scan(plane: Plane, work: Work) -> None:
+    families = chosen(work.scan_type, work.frameworks)
+    try:
+        for number, family in enumerate(families, start=1):
+            if family.name not in work.done:
+                found = _outcomes(plane, work, family)
+                with plane.transaction() as session:
+                    if not scan_work.keep(session, work, family.name, found, 100 * number // len(families)):
+                        return
+        with plane.transaction() as session:
+            scan_work.complete(session, work)
+    except _Lost:
+        log.info("%s: VM %s is scanned no further: it is gone, or another's", work.scan_id, work.vm.name)
+    except CorralError as error:
+        log.warning("%s: VM %s: %s", work.scan_id, work.vm.name, error.message)
+        with plane.transaction() as session:
+            scan_work.fail(session, work, error)
+
+
+def _outcomes(plane: Plane, work: Work, family: Family) -> list[JSON]:
+    mark = f"corral-{secrets.token_hex(8)}"
+    params = {"command": "sh -s", "stdin": evidence.script(family, mark), "timeout_seconds": family.seconds}
+    beat = _Heartbeat(plane, work)
+    try:
+        reply = ask(
+            plane.dispatch, work.host, "execute", work.vm, params, family.seconds + _DELIVERY_SECONDS, beat.tick
+        )
+    except GuestTimeout as error:
+        return evidence.not_run(family, error.message)
+    output = base64.b64decode(reply["stdout_b64"]).decode(errors="replace")
+    if mark not in output:
+        said = base64.b64decode(reply["stderr_b64"]).decode(errors="replace").strip()
+        return evidence.not_run(family, f"the guest's shell failed (exit code {reply['exit_code']}): {said}")
+    return evidence.outcomes(family, mark, output)
+
+
+class _Heartbeat:
+    """Keeps the lease while a guest takes its time."""
+
+    def __init__(self, plane: Plane, work: Work) -> None:
+        self._plane, self._work = plane, work
+        self._due_at = time.monotonic() + _RENEW_SECONDS
+
+    def tick(self) -> None:
+        """Called often, renews now and then."""
+        if time.monotonic() < self._due_at:
+            return
+        with self._plane.transaction() as session:
+            kept = scan_work.renew(session, self._work)
+        if not kept:
+            raise _Lost
+        self._due_at = time.monotonic() + _RENEW_SECONDS

@@ -1,0 +1,40 @@
+"""How file systems that anyone may write to are mounted."""
+
+from __future__ import annotations
+
+from workers.scans.check import Check, Family, Judge
+from workers.scans.controls import HARDENING
+
+_FOR_EVERYONE = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  # of the guest
+_GATHER = "cat /proc/mounts"
+
+
+def _has(folder: str, *wanted: str) -> Judge:
+    def judge(text: str) -> list[str]:
+        mounts = {fields[1]: fields[3].split(",") for line in text.splitlines() if len(fields := line.split()) > 3}
+        if folder not in mounts:
+            return [f"{folder} is no file system of its own"]
+        lacking = [option for option in wanted if option not in mounts[folder]]
+        return [f"{folder} lacks {', '.join(lacking)}"] if lacking else []
+
+    return judge
+
+
+def _check(folder: str, *options: str) -> Check:
+    listed = ",".join(options)
+    return Check(
+        f"mounts{folder.replace('/', '-')}",
+        f"{folder} is mounted without {listed}",
+        "low",
+        _GATHER,
+        _has(folder, *options),
+        f"Mount {folder} with {listed} (/etc/fstab, or systemd's unit of that name)",
+        HARDENING,
+    )
+
+
+FAMILY = Family(
+    name="mounts",
+    category="configuration",
+    checks=tuple(_check(folder, "nosuid", "nodev") for folder in _FOR_EVERYONE),
+)
