@@ -7,10 +7,6 @@ from collections.abc import Callable
 from workers.scans.check import CannotJudge, Check, Controls, Family, Judge
 from workers.scans.controls import HARDENING, NETWORK
 
-# By grep, for a shell reads byte by byte, and of these files only the first byte can be read so.
-_PREPARE = """
-show() { cd /proc/sys && grep -Hs . "$@"; true; }
-"""
 _IPV4 = ("net/ipv4/conf/all", "net/ipv4/conf/default")
 
 
@@ -45,68 +41,78 @@ def _each(name: str) -> tuple[str, ...]:
     return tuple(f"{where}/{name}" for where in _IPV4)
 
 
-FAMILY = Family(
-    name="kernel",
-    category="configuration",
-    prepare=_PREPARE,
-    checks=(
-        _check("aslr", "high", "Addresses are not laid out at random", ("kernel/randomize_va_space",), "2"),
-        _check("kptr", "low", "Kernel addresses are shown", ("kernel/kptr_restrict",), "1 or more"),
-        _check("dmesg", "low", "The kernel's log is for everyone", ("kernel/dmesg_restrict",), "1"),
-        _check(
-            "ptrace",
-            "medium",
-            "Programs may look into one another",
-            ("kernel/yama/ptrace_scope",),
-            "1 or more",
-        ),
-        _check(
-            "bpf",
-            "medium",
-            "Unprivileged users may load BPF programs",
-            ("kernel/unprivileged_bpf_disabled",),
-            "1 or more",
-        ),
-        _check("perf", "low", "Unprivileged users may trace the kernel", ("kernel/perf_event_paranoid",), "2 or more"),
-        _check(
-            "protected-links",
-            "medium",
-            "Links in shared folders are not protected",
-            ("fs/protected_hardlinks", "fs/protected_symlinks"),
-            "1",
-        ),
-        _check(
-            "protected-fifos",
-            "low",
-            "Files and pipes in shared folders are not protected",
-            ("fs/protected_fifos", "fs/protected_regular"),
-            "1 or more",
-        ),
-        _check("core-dumps", "medium", "Privileged programs leave core dumps", ("fs/suid_dumpable",), "0"),
-        _check("syncookies", "medium", "Floods of SYN are not met", ("net/ipv4/tcp_syncookies",), "1", NETWORK),
-        _check("rp-filter", "medium", "Packets with forged sources are taken", _each("rp_filter"), "1 or 2", NETWORK),
-        _check(
-            "accept-redirects",
-            "medium",
-            "ICMP redirects are believed",
-            (
-                *_each("accept_redirects"),
-                "net/ipv6/conf/all/accept_redirects",
-                "net/ipv6/conf/default/accept_redirects",
-            ),
-            "0",
-            NETWORK,
-        ),
-        _check("send-redirects", "low", "ICMP redirects are sent", _each("send_redirects"), "0", NETWORK),
-        _check(
-            "source-route",
-            "medium",
-            "Packets may choose their route",
-            _each("accept_source_route"),
-            "0",
-            NETWORK,
-        ),
-        _check("martians", "low", "Impossible packets are not logged", _each("log_martians"), "1", NETWORK),
-        _check("forwarding", "low", "The machine routes between networks", ("net/ipv4/ip_forward",), "0", NETWORK),
+_CHECKS = (
+    _check("aslr", "high", "Addresses are not laid out at random", ("kernel/randomize_va_space",), "2"),
+    _check("kptr", "low", "Kernel addresses are shown", ("kernel/kptr_restrict",), "1 or more"),
+    _check("dmesg", "low", "The kernel's log is for everyone", ("kernel/dmesg_restrict",), "1"),
+    _check(
+        "ptrace",
+        "medium",
+        "Programs may look into one another",
+        ("kernel/yama/ptrace_scope",),
+        "1 or more",
     ),
+    _check(
+        "bpf",
+        "medium",
+        "Unprivileged users may load BPF programs",
+        ("kernel/unprivileged_bpf_disabled",),
+        "1 or more",
+    ),
+    _check("perf", "low", "Unprivileged users may trace the kernel", ("kernel/perf_event_paranoid",), "2 or more"),
+    _check(
+        "protected-links",
+        "medium",
+        "Links in shared folders are not protected",
+        ("fs/protected_hardlinks", "fs/protected_symlinks"),
+        "1",
+    ),
+    _check(
+        "protected-fifos",
+        "low",
+        "Files and pipes in shared folders are not protected",
+        ("fs/protected_fifos", "fs/protected_regular"),
+        "1 or more",
+    ),
+    _check("core-dumps", "medium", "Privileged programs leave core dumps", ("fs/suid_dumpable",), "0"),
+    _check("syncookies", "medium", "Floods of SYN are not met", ("net/ipv4/tcp_syncookies",), "1", NETWORK),
+    _check("rp-filter", "medium", "Packets with forged sources are taken", _each("rp_filter"), "1 or 2", NETWORK),
+    _check(
+        "accept-redirects",
+        "medium",
+        "ICMP redirects are believed",
+        (
+            *_each("accept_redirects"),
+            "net/ipv6/conf/all/accept_redirects",
+            "net/ipv6/conf/default/accept_redirects",
+        ),
+        "0",
+        NETWORK,
+    ),
+    _check("send-redirects", "low", "ICMP redirects are sent", _each("send_redirects"), "0", NETWORK),
+    _check(
+        "source-route",
+        "medium",
+        "Packets may choose their route",
+        _each("accept_source_route"),
+        "0",
+        NETWORK,
+    ),
+    _check("martians", "low", "Impossible packets are not logged", _each("log_martians"), "1", NETWORK),
+    _check("forwarding", "low", "The machine routes between networks", ("net/ipv4/ip_forward",), "0", NETWORK),
 )
+
+# One process for all. Not the shell itself: it reads byte by byte, and of these files only the first byte comes so.
+_NAMES = sorted({name for check in _CHECKS for name in check.gather.split()[1:]})
+_PREPARE = f"""
+VALUES=$(cd /proc/sys && grep -Hs . {" ".join(_NAMES)})
+show() {{
+    while read -r line; do
+        for name in "$@"; do [ "${{line%%:*}}" = "$name" ] && echo "$line"; done
+    done <<END
+$VALUES
+END
+    true
+}}
+"""
+FAMILY = Family("kernel", "configuration", _CHECKS, _PREPARE)

@@ -7,13 +7,20 @@ from collections.abc import Callable
 from workers.scans.check import CannotJudge, Check, Controls, Family, Judge
 from workers.scans.controls import AUTHENTICATION, CRYPTOGRAPHY, REMOTE_ACCESS
 
+# sshd -T wants its folder, which a server that is started by a socket has only while it runs.
 _PREPARE = """
 SSHD=$(command -v sshd)
-[ -n "$SSHD" ] && SETTINGS=$("$SSHD" -T 2>&1)
+if [ -n "$SSHD" ]; then
+    mkdir -m 755 /run/sshd 2>/dev/null && MADE=1
+    SETTINGS=$("$SSHD" -T 2>&1)
+    [ -z "$MADE" ] || rmdir /run/sshd
+fi
 setting() {
     [ -n "$SSHD" ] || cannot "sshd is not installed"
-    printf '%s\\n' "$SETTINGS" | grep "^$1 " && return
-    cannot "sshd -T does not tell $1: $(printf '%s\\n' "$SETTINGS" | head -n 1)"
+    while read -r name value; do [ "$name" = "$1" ] && echo "$name $value" && return; done <<END
+$SETTINGS
+END
+    cannot "sshd -T does not tell $1: $SETTINGS"
 }
 """
 _WEAK_CIPHERS = ("3des", "arcfour", "blowfish", "cast128", "-cbc", "rijndael")
