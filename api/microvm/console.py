@@ -25,6 +25,7 @@ from api.realtime.console import Console, Which
 from api.realtime.conversation import Conversation, conversation, ended_by
 from api.realtime.hub import Hub
 from api.realtime.upgrade import door
+from api.rest import audit
 from api.rest.requests import check_path
 from api.rest.views import mark
 from core.contract.errors import CorralError, Invalid
@@ -77,7 +78,9 @@ class _Viewer:
 def _enter(engine: Engine, actor: Actor) -> None:
     with transaction(engine) as session:
         host, vm = calls.to_console(session, actor, (request.view_args or {})["vm_name"])
-    g.which = Which(host, vm, write=not (g.read_only or actor.read_only), replay=g.replay)
+        g.which = Which(host, vm, write=not (g.read_only or actor.read_only), replay=g.replay)
+        if g.which.write:
+            audit.console_opened(session, actor, vm)
     g.listener.actor = actor
 
 

@@ -20,7 +20,7 @@ from api.rest import actions, details
 from api.rest.flood import Flood
 from api.rest.requests import request_id, source_ip
 from core.contract.errors import CorralError
-from core.contract.messages import JSON
+from core.contract.messages import JSON, VmSpec
 from core.database import after_commit
 from core.models import Operation
 from core.services import audit
@@ -65,6 +65,23 @@ def within(session: Session, status: int, dumped: Any) -> None:
 def begun(session: Session, operation: Operation) -> None:
     """Write that an operation was accepted; should it fail, that will be an entry of its own."""
     _note(session, 202, {"operation_id": operation.id, "vm_id": operation.vm_id})
+
+
+def console_opened(session: Session, actor: Actor, vm: VmSpec) -> None:
+    """Write that someone may type into a VM's console from now on; what they type is not told."""
+    fact = Fact(
+        action_type="console_connect",
+        resource_type="vm",
+        resource_id=vm.name,
+        result=SUCCESS,
+        request_id=request_id(),
+        user_id=actor.user_id,
+        username=actor.username,
+        key_id=actor.key_id,
+        source_ip=source_ip() or None,
+        details={"vm_id": vm.id},
+    )
+    audit.record(session, fact)
 
 
 def of_user(user_id: str, username: str) -> None:

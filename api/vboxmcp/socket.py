@@ -23,6 +23,7 @@ from api.realtime.conversation import Conversation, conversation, ended_by
 from api.realtime.hub import Hub
 from api.realtime.listener import Interest
 from api.realtime.upgrade import door
+from api.rest import audit
 from api.rest.requests import is_clean
 from api.rest.views import mark
 from api.vboxmcp import socket_events as words
@@ -165,7 +166,10 @@ class _Client:
         vm_id, actor = self._required_vm_id(body), self._caller()
         with transaction(self._engine) as session:
             host, vm = calls.to_console(session, actor, vm_id)
-        return Which(host, vm, write and not actor.read_only)
+            which = Which(host, vm, write and not actor.read_only)
+            if which.write:
+                audit.console_opened(session, actor, vm)
+        return which
 
     def _caller(self) -> Actor:
         actor = self._talk.listener.actor
