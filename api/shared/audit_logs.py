@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Moment, Number, Text, computed
-from api.rest.schemas import Paging
+from api.rest.schemas import Sorting
 from api.rest.shapes import Listed, Shape
 from api.rest.views import mark
 from core import compliance
@@ -18,9 +18,10 @@ from core.services import audit
 from core.services.context import Actor
 
 
-class AuditQuery(Paging):
+class AuditQuery(Sorting):
     """Which entries: from `start_time` to before `end_time`, of one action, resource type or user."""
 
+    sort = Choice(*audit.ORDERING.sorts)
     start_time = Moment()
     end_time = Moment()
     action_type = Text(longest=100)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Length, Moment, Text
-from api.rest.schemas import Paging, Strict
+from api.rest.schemas import Sorting, Strict
 from api.rest.shapes import Listed, Shape
 from api.shared.words import VM_NAME
 from core import compliance
@@ -16,6 +16,13 @@ from core.contract.messages import JSON
 from core.models import Scan, ScannedVm, ScanState
 from core.services import scan_results, scans
 from core.services.context import Actor
+from core.services.paging import Slice
+
+
+class ScanQuery(Sorting):
+    """Which part of the scans."""
+
+    sort = Choice(*scans.ORDERING.sorts)
 
 
 class ScanCreation(Strict):
@@ -117,12 +124,12 @@ def blueprint(shape: Shape) -> Blueprint:
 
     @blp.route("/security/scans")
     class Scans(MethodView):
-        @blp.query(Paging)
+        @blp.query(ScanQuery)
         @blp.lists("scans", ScanBrief)
         def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
             """List security scans, newest first."""
-            found, total = scans.list_of(session, actor, **query)
-            return Listed([_brief(scan, state) for scan, state in found], total, **query)
+            found, total = scans.list_of(session, actor, Slice(**query))
+            return Listed([_brief(scan, state) for scan, state in found], total, query["limit"], query["offset"])
 
     @blp.route("/security/scans/<scan_id>")
     class OneScan(MethodView):

@@ -14,8 +14,20 @@ from core.contract.states import OperationState
 from core.models import AuditEntry, Operation
 from core.models.base import JSON, now
 from core.services.context import Actor
+from core.services.paging import Ordering, Slice, sliced
 
 SUCCESS, ACCEPTED, REFUSED, FAILED = RESULTS = ("success", "accepted", "refused", "failed")
+ORDERING = Ordering(
+    {
+        "timestamp": AuditEntry.seq,
+        "action_type": AuditEntry.action_type,
+        "resource_type": AuditEntry.resource_type,
+        "user_id": AuditEntry.user_id,
+    },
+    key=AuditEntry.seq,
+    by="timestamp",
+    descending=True,
+)
 # On the table itself: this runs in every change, and the ORM's way costs it several times as much.
 _INSERT = insert(cast(Table, AuditEntry.__table__)).inline()
 
@@ -69,7 +81,7 @@ def action_of(kind: str) -> str:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Wanted(Slice):
     """Which entries to list: from `start_time` to before `end_time`, of one action, resource type or user."""
 
     start_time: datetime | None = None
@@ -77,8 +89,7 @@ class Wanted:
     action_type: str | None = None
     resource_type: str | None = None
     user_id: str | None = None
-    limit: int = 100
-    offset: int = 0
+    limit: int | None = 100
 
 
 def list_of(session: Session, actor: Actor, wanted: Wanted) -> tuple[list[AuditEntry], int]:
@@ -87,8 +98,7 @@ def list_of(session: Session, actor: Actor, wanted: Wanted) -> tuple[list[AuditE
         raise Forbidden("only an administrator may read the audit log")
     conditions = _conditions(wanted)
     total = session.scalar(select(func.count()).select_from(AuditEntry).where(*conditions)) or 0
-    query = select(AuditEntry).where(*conditions).order_by(AuditEntry.seq.desc())
-    return list(session.scalars(query.limit(wanted.limit).offset(wanted.offset))), total
+    return list(session.scalars(sliced(select(AuditEntry).where(*conditions), ORDERING, wanted))), total
 
 
 def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:

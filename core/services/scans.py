@@ -16,11 +16,23 @@ from core.models import Host, Scan, ScannedVm, ScanState, Vm
 from core.models.base import now
 from core.services import rules, vms
 from core.services.context import Actor, dispatch_of
+from core.services.paging import Ordering, Slice, sliced
 from core.services.scan_work import LIVE
 
 TYPES = ("vulnerability", "compliance", "configuration")
 STATES = STARTED, RUNNING, COMPLETED, FAILED, CANCELLED = ("started", "running", "completed", "failed", "cancelled")
 ALL = "all"
+ORDERING = Ordering(
+    {
+        "started_at": Scan.started_at,
+        "completed_at": Scan.completed_at,
+        "scan_type": Scan.scan_type,
+        "target": Scan.target,
+    },
+    key=Scan.id,
+    by="started_at",
+    descending=True,
+)
 MOST_AT_ONCE = 10  # of one user
 _SECONDS_A_VM, _AT_A_TIME = 60, 2
 
@@ -63,12 +75,11 @@ def get(session: Session, actor: Actor, scan_id: str) -> tuple[Scan, list[Scanne
     return scan, list(session.scalars(query))
 
 
-def list_of(session: Session, actor: Actor, limit: int, offset: int) -> tuple[list[tuple[Scan, str]], int]:
+def list_of(session: Session, actor: Actor, wanted: Slice) -> tuple[list[tuple[Scan, str]], int]:
     """The caller's scans, newest first, each with its state, and how many there are."""
     mine = [] if actor.is_admin else [Scan.owner_id == actor.user_id]
     total = session.scalar(select(func.count()).select_from(Scan).where(*mine)) or 0
-    query = select(Scan).where(*mine).order_by(Scan.started_at.desc(), Scan.id)
-    found = list(session.scalars(query.limit(limit).offset(offset)))
+    found = list(session.scalars(sliced(select(Scan).where(*mine), ORDERING, wanted)))
     states: dict[str, set[str]] = {scan.id: set() for scan in found}
     of_vms = select(ScannedVm.scan_id, ScannedVm.state).where(ScannedVm.scan_id.in_(states)).distinct()
     for scan_id, state in session.execute(of_vms):

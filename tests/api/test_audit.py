@@ -255,10 +255,19 @@ def test_filters_choose_and_their_order_is_stable(world: World, caller: Caller, 
     assert entry.seq in found(**mine, start_time=(at - second).isoformat(), end_time=(at + second).isoformat())
     assert entry.seq not in found(**mine, end_time=at.isoformat())
     assert entry.seq not in found(**mine, start_time=(at + timedelta(milliseconds=1)).isoformat())
+    assert found(**mine, sort="timestamp")[-1] == entry.seq
     until = datetime.now(UTC).isoformat()
     pages = found(limit=3, end_time=until) + found(limit=3, offset=3, end_time=until)
     assert sorted(set(pages), reverse=True) == pages
-    for wrong in ("limit=0", "limit=101", "offset=-1", "start_time=x", "end_time=", "action_type=" + "x" * 101):
+    for wrong in (
+        "limit=0",
+        "limit=101",
+        "offset=-1",
+        "sort=details",
+        "start_time=x",
+        "end_time=",
+        "action_type=" + "x" * 101,
+    ):
         assert problem(world.get(f"/security/audit-logs?{wrong}", admin.bearer)) == (422, "validation_error"), wrong
         assert problem(world.get(f"/security/audit-logs?{wrong}", admin.key)) == (400, "invalid_request"), wrong
 

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from cli.fleet.postgres import Postgres
 from core import migrate
+from core.models import Host, Vm
 from core.models.base import now
 from core.settings import Settings
 from tests.api.world import VBOX_VM, Caller, World
@@ -126,9 +127,20 @@ def test_500(broken: tuple[World, Caller]) -> None:
         assert secret not in answer.text
 
 
-def test_503(world: World, caller: Caller) -> None:
+@pytest.fixture
+def mute(world: World, caller: Caller) -> Iterator[None]:
+    """A VM on a host that has not been heard of."""
     world.add_host("host-mute", silent_since=now())
-    world.add_vm(caller, name="mute", host_name="host-mute")
+    vm = world.add_vm(caller, name="mute", host_name="host-mute")
+    yield
+    with world.parts.transaction() as session:
+        session.delete(session.get_one(Vm, vm))
+        session.flush()
+        session.delete(session.get_one(Host, "host-mute"))
+
+
+@pytest.mark.usefixtures("mute")
+def test_503(world: World, caller: Caller) -> None:
     answer = world.post("/vms/mute/start", caller.bearer)
     body = _said(answer, 503)
     assert (set(body), body["error"]) == ({"error", "message"}, "service_unavailable")

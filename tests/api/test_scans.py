@@ -139,6 +139,8 @@ def test_lists_are_paged_newest_first(world: World, caller: Caller) -> None:
     assert [scan["scan_id"] for scan in body["scans"]] == scans[:0:-1]
     assert (body["total"], body["limit"], body["offset"]) == (3, 2, 0)
     assert world.get("/security/scans?offset=2", caller.key).json["data"][0]["scan_id"] == scans[0]
+    oldest = world.get("/security/scans?sort=started_at&order=asc&limit=1", caller.key).json["data"]
+    assert [scan["scan_id"] for scan in oldest] == scans[:1]
     assert problem(world.get("/security/scans?limit=101", caller.bearer)) == (422, "validation_error")
 
 
