@@ -35,10 +35,13 @@ MODULES = (
     "virtio_pci",
     "virtio_blk",
     "virtio_console",
+    "failover",
+    "net_failover",
+    "virtio_net",
 )
 
 # The self-tests of ciphers cost an emulated processor half a second at every boot.
-CMDLINE = "root=/dev/vda rw console=ttyS0 quiet cryptomgr.notests"
+CMDLINE = "root=/dev/vda rw console=ttyS0 quiet cryptomgr.notests net.ifnames=0"
 DISK_GB = 2
 # Every time stamp newer than this is set to it, and both names of the file system are fixed: that, and packages of the
 # same versions, make the same bytes.
