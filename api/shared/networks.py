@@ -18,7 +18,7 @@ from api.shared.forwards import Forward, ForwardView
 from api.shared.words import HOST_NAME
 from core.contract.errors import CorralError
 from core.contract.messages import JSON
-from core.contract.networks import BRIDGE, USER
+from core.contract.networks import BRIDGE, USER, true_network
 from core.services import networks
 from core.services.context import Actor
 from core.services.networks import Place
@@ -115,7 +115,7 @@ def _described(place: Place, told: list[JSON] | None) -> JSON:
         "mac_address": mac,
         "connectivity_status": _connectivity(place, told, ours),
         "port_forwards": [ForwardView(each, place.vm, place.host) for each in place.forwards],
-        "type": BRIDGE if place.bridge else USER,
+        "type": true_network(place.vm.network)["type"],
         "source": "guest" if ours else "recorded",
     }
 

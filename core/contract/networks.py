@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 USER, BRIDGE = "user", "bridge"
 USER_ADDRESS = "10.0.2.15"
@@ -14,6 +15,11 @@ USER_NETWORK = {
     "dhcp_enabled": True,
 }
 """QEMU's user-mode network, which each VM has for itself: in it every guest has the same address."""
+
+
+def true_network(recorded: dict[str, Any]) -> dict[str, Any]:
+    """Where a VM is by its record, which for one in user mode may still say what was asked for."""
+    return recorded if recorded.get("type") == BRIDGE else recorded | {"type": USER, "bridge": USER, "ip": USER_ADDRESS}
 
 
 def tap_of(vm_id: str) -> str:

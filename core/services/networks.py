@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.contract.messages import VmSpec
-from core.contract.networks import BRIDGE, USER, USER_ADDRESS, USER_NETWORK, tap_of
+from core.contract.networks import BRIDGE, USER, USER_NETWORK, tap_of, true_network
 from core.contract.states import Observed
 from core.models import Host, PortForward, Vm
 from core.models.base import JSON
@@ -56,14 +56,15 @@ def place_of(session: Session, actor: Actor, ref: str) -> Place:
     """Where a VM is."""
     vm = vms.get(session, actor, ref)
     host = session.get_one(Host, vm.host_name)
-    on_bridge = vm.network.get("type") == BRIDGE
+    network = true_network(vm.network)
+    on_bridge = network["type"] == BRIDGE
     askable = vm.observed == Observed.RUNNING and host.silent_since is None and _offers(host, vm, "guest_network")
     return Place(
         vm=vm,
         host=host,
-        address=vm.network.get("ip") if on_bridge else USER_ADDRESS if vm.hypervisor == "qemu" else None,
-        bridge=vm.network["bridge"] if on_bridge else None,
-        interface=tap_of(vm.id) if on_bridge and vm.observed in _ON else None,
+        address=network["ip"],
+        bridge=network["bridge"],
+        interface=USER if not on_bridge else tap_of(vm.id) if vm.observed in _ON else None,
         forwards=[each for each in vm.forwards if each.ready_at is not None],
         ask=operations.spec_of(vm) if askable else None,
     )

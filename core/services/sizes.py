@@ -12,7 +12,7 @@ from core.models.base import JSON
 from core.services import hosts, operations, rules, vms
 from core.services.context import Actor
 
-VCPUS, MEMORY_MB, PERCENT = (1, 16), (128, 65536), (1, 100)
+VCPUS, MEMORY_MB, DISK_GB, PERCENT = (1, 16), (128, 65536), (1, 2048), (1, 100)
 
 
 @dataclass(frozen=True)

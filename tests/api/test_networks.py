@@ -91,7 +91,7 @@ def test_networks_and_a_vms_place_are_told_truthfully(client: Client, vm: str) -
     place = client.call("GET", vm, client.bearer).json()
     assert place["vm_name"] == "net"
     assert (place["ip_address"], place["source"], place["connectivity_status"]) == ("10.0.2.15", "guest", "connected")
-    assert (place["bridge_name"], place["network_interface"], place["type"]) == (None, None, "user")
+    assert (place["bridge_name"], place["network_interface"], place["type"]) == ("user", "user", "user")
     client.call("POST", "/vms/net/stop", client.bearer, {"force": True})
     place = client.call("GET", vm, client.bearer).json()
     assert (place["source"], place["connectivity_status"]) == ("recorded", "disconnected")

@@ -10,9 +10,11 @@ from api.shared.networks import NetworkRequest
 from api.shared.sizing import Sizes
 from api.shared.views import last_seen_at, operation_id, uptime_seconds
 from api.shared.words import HOST_NAME, HYPERVISORS, IMAGE_NAME, OS_TYPES, VM_NAME
-from core.contract.networks import BRIDGE, USER
+from core.contract.messages import JSON
+from core.contract.networks import BRIDGE, USER, true_network
 from core.contract.states import Status
-from core.services import listing
+from core.services import listing, sizes
+from core.services.listing import VmView
 
 
 class VmQuery(Sorting):
@@ -26,7 +28,7 @@ class VmQuery(Sorting):
 class StorageRequest(Strict):
     """The disk of a VM."""
 
-    disk_size_gb = Number(1, 2048, load_default=10)
+    disk_size_gb = Number(*sizes.DISK_GB, load_default=10)
     disk_type = Choice("ssd", "hdd", "nvme", load_default="ssd")
 
 
@@ -35,8 +37,8 @@ class VmCreation(Strict):
 
     name = Text(required=True, longest=63, validate=VM_NAME)
     os_type = Choice(*OS_TYPES, load_default="linux")
-    vcpus = fields.Integer(strict=True, validate=Within(1, 16), load_default=1)
-    memory_mb = Number(128, 65536, load_default=512)
+    vcpus = fields.Integer(strict=True, validate=Within(*sizes.VCPUS), load_default=1)
+    memory_mb = Number(*sizes.MEMORY_MB, load_default=512)
     template = Text(longest=63, validate=IMAGE_NAME)
     network_config = fields.Nested(NetworkRequest, load_default=dict)
     storage_config = fields.Nested(StorageRequest, load_default=lambda: StorageRequest().load({}))
@@ -44,12 +46,16 @@ class VmCreation(Strict):
     host = Text(longest=63, validate=HOST_NAME)
 
 
-class VmNetwork(Schema):
-    """What was asked for, and in `type` what it came to: user-mode where no host has a bridge."""
+def _network(view: VmView) -> JSON:
+    return true_network(view.vm.network)
 
-    ip = fields.String(required=True, allow_none=True, dump_default=None)
-    bridge = fields.String(required=True, allow_none=True, dump_default=None)
-    type = Choice(BRIDGE, USER, required=True, dump_default=USER)
+
+class VmNetwork(Schema):
+    """Where the VM is: on a bridge of its host, or in user mode, whose `bridge` is "user"."""
+
+    ip = fields.String(required=True)
+    bridge = fields.String(required=True)
+    type = Choice(BRIDGE, USER, required=True)
 
 
 class VmNetworkDetail(VmNetwork):
@@ -68,7 +74,7 @@ class VmBrief(Schema):
     vcpus = fields.Integer(required=True, attribute="vm.current_vcpus")
     memory_mb = fields.Integer(required=True, attribute="vm.current_memory_mb")
     created_at = Moment(required=True, attribute="vm.created_at")
-    network_config = fields.Nested(VmNetwork, required=True, attribute="vm.network")
+    network_config = computed(fields.Nested, _network, nested=VmNetwork)
     hypervisor = fields.String(required=True, attribute="vm.hypervisor")
     host = fields.String(required=True, attribute="vm.host_name")
 
@@ -89,7 +95,7 @@ class VmDetail(VmBrief):
 
     started_at = Moment(required=True, allow_none=True, attribute="vm.started_at")
     uptime_seconds = computed(fields.Integer, uptime_seconds)
-    network_config = fields.Nested(VmNetworkDetail, required=True, attribute="vm.network")
+    network_config = computed(fields.Nested, _network, nested=VmNetworkDetail)
     resource_usage = computed(fields.Nested, lambda view: view.usage or {}, nested=Usage)
     template = fields.String(required=True, attribute="vm.image")
     disk_size_gb = fields.Integer(required=True, attribute="vm.disk_gb")

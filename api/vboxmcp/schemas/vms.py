@@ -14,7 +14,7 @@ from api.shared.views import uptime_seconds
 from api.shared.words import HOST_NAME, HYPERVISORS, IMAGE_NAME, OS_TYPES, VM_NAME
 from api.vboxmcp.hardware import adapters_of, controllers_of
 from api.vboxmcp.states import STATES, message_of, state_after, state_of
-from core.services import listing
+from core.services import listing, sizes
 
 ADAPTER_TYPES = ("Am79C970A", "Am79C973", "82540EM", "82543GC", "82545EM", "virtio")
 MODES = ("none", "null", "nat", "natnetwork", "bridged", "intnet", "hostonly", "generic")
@@ -54,9 +54,9 @@ class VmCreation(Strict):
 
     name = Text(required=True, longest=63, validate=VM_NAME)
     os_type = Text(longest=64, validate=_OS_TYPE, load_default="Ubuntu_64")
-    memory_mb = Number(128, 65536, load_default=1024)
-    cpus = Number(1, 16, load_default=1)
-    storage_gb = Number(1, 2048, load_default=10)
+    memory_mb = Number(*sizes.MEMORY_MB, load_default=1024)
+    cpus = Number(*sizes.VCPUS, load_default=1)
+    storage_gb = Number(*sizes.DISK_GB, load_default=10)
     network = fields.Dict(keys=Text(validate=_ADAPTER), values=fields.Nested(AdapterRequest), load_default=dict)
     storage_controllers = fields.List(
         fields.Nested(ControllerRequest), load_default=list, validate=validate.Length(max=8)
