@@ -21,11 +21,24 @@ from api.shared import (
     scans,
     sizing,
     status,
+    system_info,
     system_metrics,
 )
 
 _OF_VMS = (execution, execs, files, forwards, guest_credentials, sizing, metrics)
-_OF_THE_FLEET = (networks, operations, hosts, images, keys, system_metrics, audit_logs, scans, health, status)
+_OF_THE_FLEET = (
+    networks,
+    operations,
+    hosts,
+    images,
+    keys,
+    system_info,
+    system_metrics,
+    audit_logs,
+    scans,
+    health,
+    status,
+)
 
 
 def blueprints(shape: Shape) -> list[Blueprint]:

@@ -98,11 +98,7 @@ def _from_tables() -> JSON:
 
 def _figures(session: Session) -> JSON:
     vms, known = fleet.count(session), hosts.all_of(session)
-    versions: dict[str, set[str]] = {}
-    for host in known:
-        for driver in host.drivers if host.silent_since is None else []:
-            versions.setdefault(driver["name"], set()).add(driver["version"])
-    hypervisors = {name: ", ".join(sorted(filter(None, found))) or "unknown" for name, found in versions.items()}
+    hypervisors = fleet.versions(known)
     return {
         "system": {
             "host_os": _os(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, func, select
@@ -80,6 +81,15 @@ def count(session: Session, host_name: str | None = None) -> Vms:
         ).select_from(Vm)
     )
     return Vms(*session.execute(query.where(*of)).one())
+
+
+def versions(known: Sequence[Host]) -> dict[str, str]:
+    """The versions of each hypervisor on those hosts that are heard of."""
+    told: dict[str, set[str]] = {}
+    for host in known:
+        for driver in host.drivers if host.silent_since is None else []:
+            told.setdefault(driver["name"], set()).add(driver["version"])
+    return {name: ", ".join(sorted(filter(None, found))) or "unknown" for name, found in told.items()}
 
 
 def _machines(told: list[HostUsage]) -> Machines | None:

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psutil
 import pytest
@@ -152,3 +153,20 @@ def test_a_database_that_is_killed(fleet: Fleet, bearer: dict[str, str]) -> None
         fleet.restart("postgres")
     recovered(fleet)
     assert promptly(fleet, "/status", bearer).status_code == 200
+
+
+@pytest.mark.parametrize("dialect", ["microvm", "vboxmcp"])
+def test_the_fleet_is_summed_up_and_so_is_one_host(world: World, dialect: str) -> None:
+    caller = world.caller()
+
+    def told(query: str = "") -> Any:
+        answer = world.get(f"/system/info{query}", caller.headers(dialect))
+        assert answer.status_code == 200, answer.text
+        return answer.json["data"] if dialect == "vboxmcp" else answer.json
+
+    whole, one = told(), told("?host=host-a")
+    assert (whole["api_version"], whole["host"]["os"], one["host"]["virtualbox_version"]) == ("1.0", "Linux", "absent")
+    assert one["host"]["hypervisors"] == {"fake": "1"}
+    assert one["limits"] == {"max_vms": 100_000, "max_memory_per_vm": 65536, "max_cpus_per_vm": 16}
+    assert whole["limits"]["max_vms"] >= one["limits"]["max_vms"]
+    assert world.get("/system/info?host=nowhere", caller.headers(dialect)).status_code == 404
