@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import redis
 from celery import Celery
@@ -21,7 +21,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from core.contract import channels
-from core.contract.messages import Call, Command, encode
+from core.contract.errors import Unavailable
+from core.contract.messages import Call, Command, Reply, decode, encode
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +135,17 @@ class Dispatch:
         """What `look` reads from Redis; None without it."""
         found: list[T] = []
         return found[0] if self.attempt(lambda: found.append(look(self.quick))) else None
+
+    def unparked(self, reply: Reply) -> Reply:
+        """The reply itself, where it was too long to be published; `Unavailable` when it is gone."""
+        if not reply.parked:
+            return reply
+        found: list[Any] = []
+        if not self.attempt(lambda: found.append(self.redis.getdel(channels.parked_reply(reply.call_id)))):
+            raise Unavailable("the message broker can't be reached; try again in a few seconds")
+        if found[0] is None:
+            raise Unavailable("the host's answer was lost on its way; try again")
+        return decode(Reply, found[0])
 
     def attempt(self, action: Callable[[], object]) -> bool:
         """Whether `action` got through to Redis; it is not tried for a moment after one that did not."""

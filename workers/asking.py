@@ -12,7 +12,7 @@ from redis.client import PubSub
 
 from core.contract import channels
 from core.contract.errors import NotSent, Unavailable
-from core.contract.failures import error_of
+from core.contract.failures import result_of
 from core.contract.messages import JSON, Call, Reply, VmSpec, decode
 from core.dispatch import Dispatch
 
@@ -44,9 +44,7 @@ def ask(
         raise Unavailable(f"the message broker was lost: {type(error).__name__}") from error
     if reply is None:
         raise Unavailable(f"host '{host}' did not answer within {timeout:g} s", host=host)
-    if reply.failure is not None:
-        raise error_of(reply.failure)
-    return reply.result or {}
+    return result_of(dispatch.unparked(reply))
 
 
 def _reply(ear: PubSub, call: Call, tick: Callable[[], None]) -> Reply | None:

@@ -67,7 +67,8 @@ def _scan(plane: Plane, work: Work) -> None:
 
 def _outcomes(plane: Plane, work: Work, family: Family) -> list[JSON]:
     mark = f"corral-{secrets.token_hex(8)}"
-    params = {"command": "sh -s", "stdin": evidence.script(family, mark), "timeout_seconds": family.seconds}
+    stdin = base64.b64encode(evidence.script(family, mark).encode()).decode()
+    params = {"command": "sh -s", "stdin_b64": stdin, "timeout_seconds": family.seconds}
     beat = _Heartbeat(plane, work)
     try:
         reply = ask(

@@ -12,7 +12,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 from sqlalchemy.engine import Engine
 
@@ -25,7 +24,7 @@ from api.realtime.streams import Streams
 from api.realtime.subscription import Subscription
 from core.contract import channels
 from core.contract.errors import Invalid, NotSent, Unavailable
-from core.contract.failures import error_of
+from core.contract.failures import result_of
 from core.contract.messages import JSON, Call, Reply, VmSpec, build, decode
 from core.contract.states import ENDED
 from core.contract.streams import Stream
@@ -150,10 +149,7 @@ class Hub:
             if gone is not None:
                 self._abandon(host, call)
             raise self._unanswered(host, timeout)
-        reply = self._fetched(slot.value) if slot.value.parked else slot.value
-        if reply.failure is not None:
-            raise error_of(reply.failure)
-        return reply.result or {}
+        return result_of(self._dispatch.unparked(slot.value))
 
     def stream(self, host: str, verb: str, vm: VmSpec | None, params: JSON, timeout: float) -> Stream:
         """A stream that the host's agent has opened at a call of that verb; `close` it in the end. Errors as `call`."""
@@ -217,14 +213,6 @@ class Hub:
         self._dispatch.call(
             host, Call(uuid.uuid4().hex, "abandon", self._reply_to, deadline_at, params={"call_id": call.id})
         )
-
-    def _fetched(self, notice: Reply) -> Reply:
-        """The reply that is too long to be published."""
-        found: list[Any] = []
-        key = channels.parked_reply(notice.call_id)
-        if not self._dispatch.attempt(lambda: found.append(self._dispatch.redis.getdel(key))) or found[0] is None:
-            raise Unavailable("the host's answer was lost on its way; try again")
-        return decode(Reply, found[0])
 
     def _left(self, until: float) -> float:
         now = time.monotonic()

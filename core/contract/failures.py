@@ -13,7 +13,7 @@ from core.contract.errors import (
     Unavailable,
     Unsupported,
 )
-from core.contract.messages import Failure
+from core.contract.messages import JSON, Failure, Reply
 
 _KINDS: dict[str, type[CorralError]] = {
     "timeout": GuestTimeout,
@@ -49,3 +49,10 @@ def error_of(failure: Failure) -> CorralError:
     error.details = failure.details
     error.retryable = failure.retryable
     return error
+
+
+def result_of(reply: Reply) -> JSON:
+    """What a host's reply tells; the error, if that is what it tells of."""
+    if reply.failure is not None:
+        raise error_of(reply.failure)
+    return reply.result or {}
