@@ -64,6 +64,11 @@ def seat_of(vm: VmSpec, bridge: Bridge) -> Seat:
     return Seat(vm.id, tap_of(vm.id), mac, str(address), vm.forwards)
 
 
+def no_bridge(name: str) -> DriverFailure:
+    """The failure of a VM that is to be on a bridge that the host does not have."""
+    return DriverFailure(f"this host has no bridge '{name}': start its agent with --bridge {name}", code="no_bridge")
+
+
 class Seats:
     """Who is on a bridge: a file each, which outlives the agent and the machine."""
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.network import dhcp, firewall, links
-from agent.network.bridge import Bridge, Seat, Seats, seat_of
-from core.contract.errors import DriverFailure
+from agent.network.bridge import Bridge, Seat, Seats, no_bridge, seat_of
 from core.contract.messages import VmSpec
 
 
@@ -104,8 +103,3 @@ class Bridged:
                 yield
             finally:
                 os.close(lock)
-
-
-def no_bridge(name: str) -> DriverFailure:
-    """The failure of a VM that is to be on a bridge that the host does not have."""
-    return DriverFailure(f"this host has no bridge '{name}': start its agent with --bridge {name}", code="no_bridge")

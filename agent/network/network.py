@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from agent.network import ports
-from agent.network.bridged import Bridged, no_bridge
+from agent.network.bridge import no_bridge
 from core.contract.errors import DriverFailure
 from core.contract.messages import JSON, Forward, VmSpec
 from core.contract.networks import BRIDGE, USER_NETWORK
+
+if TYPE_CHECKING:
+    from agent.network.bridged import Bridged  # Linux's alone
 
 
 @dataclass(frozen=True)

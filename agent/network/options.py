@@ -8,7 +8,6 @@ from pathlib import Path
 
 from agent.network import ports
 from agent.network.bridge import NAME, Bridge
-from agent.network.bridged import Bridged
 from agent.network.network import Network
 
 FIRST_PORT, LAST_PORT = 1024, 65535
@@ -63,6 +62,8 @@ def of(options: argparse.Namespace, home: Path) -> Network:
         if options.remove_network:
             raise SystemExit("--remove-network needs to know which: add --bridge NAME")
         return Network(options.forward_address, options.forward_ports)
+    from agent.network.bridged import Bridged  # Linux's alone
+
     bridge = _described(options.bridge, options.subnet, options.dhcp_range)
     bridged = Bridged(bridge, options.forward_address, kept=home / "network", runtime=RUNTIME / bridge.name)
     return Network(options.forward_address, options.forward_ports, bridged)

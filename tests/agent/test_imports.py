@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-LINUX_ONLY = ("fcntl", "grp", "pwd", "resource", "termios", "pty", "tty", "syslog")
+LINUX_ONLY = ("fcntl", "grp", "pwd", "resource", "termios", "pty", "tty", "syslog", "pyroute2")
 SCRIPT = """
 import importlib.abc, sys
 import celery.apps.worker, kombu.transport.redis, psutil, redis  # which choose what they import by the system
