@@ -23,6 +23,7 @@ from agent.drivers.virtualbox import (
     attachments,
     consoles,
     credentials,
+    forwards,
     guest,
     machines,
     power,
@@ -39,11 +40,21 @@ from agent.media import Media
 from agent.vault import Vault
 from core import settings
 from core.contract.errors import DriverFailure
-from core.contract.messages import DriverHealth, Observation, VmSpec
+from core.contract.messages import DriverHealth, Forward, Observation, VmSpec
 from core.contract.states import Observed
 
 CAPABILITIES = frozenset(
-    {"snapshots", "snapshots_with_memory", "guest", "guest_credentials", "pause", "resizing", "disks", "adapters"}
+    {
+        "adapters",
+        "disks",
+        "guest",
+        "guest_credentials",
+        "pause",
+        "port_forwards",
+        "resizing",
+        "snapshots",
+        "snapshots_with_memory",
+    }
 )
 INSTALL = "install VirtualBox 7 (on Debian: apt-get install virtualbox), or set CORRAL_VBOXMANAGE to its VBoxManage"
 PROBE_SECONDS = 30.0
@@ -51,7 +62,7 @@ OLDEST = 7
 
 
 class VirtualBoxDriver:
-    """Driver, Snapshots, Resizing, Disks, Adapters, Guest and Credentials over VBoxManage."""
+    """Driver, Snapshots, Resizing, Disks, Adapters, PortForwards, Guest and Credentials over VBoxManage."""
 
     name = "virtualbox"
     capabilities = CAPABILITIES
@@ -59,6 +70,7 @@ class VirtualBoxDriver:
     def __init__(self, place: Place) -> None:
         self._place = place
         self.manage = VBoxManage(settings.load().vboxmanage)
+        self._address = place.network.forward_address
         self._media = Media(place.media)
         self._vault = Vault(place.vms.parent)
         self._watch = Watch(self.manage, place.vms)
@@ -91,7 +103,7 @@ class VirtualBoxDriver:
     def start(self, vm: VmSpec, progress: Progress, timeout: float) -> Observation:
         """Boots, or goes on from a saved state."""
         folder = self._folder(vm.id)
-        power.switch_on(self.manage, folder, vm, progress, countdown(timeout))
+        power.switch_on(self.manage, folder, self._address, vm, progress, countdown(timeout))
         return observe(self.manage, folder)
 
     @only_driver_failures
@@ -169,7 +181,7 @@ class VirtualBoxDriver:
         running = snapshot.power != snapshots.STOPPED if start is None else start
         snapshots.restore(self.manage, folder, snapshot, running, progress, left)
         if running:
-            power.switch_on(self.manage, folder, vm, progress, left)
+            power.switch_on(self.manage, folder, self._address, vm, progress, left)
             if start is None and snapshot.power == snapshots.PAUSED and snapshot.include_memory:
                 power.hold(self.manage, folder, left)
         folder.change(restores=folder.record().restores + 1)
@@ -227,6 +239,20 @@ class VirtualBoxDriver:
         folder = self._folder(vm.id)
         with self.manage.turn(folder.uuid):
             return adapters.change(self.manage, folder.uuid, attachments.info_of(self.manage, folder), adapter)
+
+    @only_driver_failures
+    def set_port_forwards(self, vm: VmSpec, timeout: float) -> None:
+        """By the NAT engine of its first adapter in that mode, at once."""
+        folder, left = self._folder(vm.id), countdown(timeout)
+        with self.manage.turn(folder.uuid):
+            info = attachments.info_of(self.manage, folder)
+            forwards.apply(self.manage, folder, self._address, vm, info, left)
+
+    @only_driver_failures
+    def port_forwards(self, vm_id: str) -> list[Forward]:
+        """As VirtualBox has them of a VM that runs."""
+        folder = self._folder(vm_id)
+        return [] if folder.read() is None else forwards.seen(self.manage.info(folder.uuid) or {})
 
     @only_driver_failures
     def execute(self, vm: VmSpec, request: ExecRequest, check: Check = wanted) -> ExecResult:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 _ENTRY = re.compile(r'(?P<key>"(?:[^"\\]|\\.)*"|[^"=\s][^"=]*)=(?P<value>.*)', re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _ITEM = re.compile(r"(?P<name>[A-Z][A-Za-z ]*):\s+(?P<value>.*)")
+_ADAPTER = re.compile(r"nic(\d+)")
 _SHORT = re.compile(r"^\".*\" \{([0-9a-f-]{36})\}\r?$", re.MULTILINE)
 _STATE = re.compile(r"(?P<state>.+?) \(since (?P<since>[^)]*)\)")
 
@@ -28,8 +29,10 @@ def parse(text: str) -> dict[str, str]:
 
     A value in quotes has its quotes and backslashes escaped and may hold line breaks as they are. Some values
     (names of networks) come with quotes in them that are not escaped. Lines of any other form are passed over.
+    A port forward does not say which adapter it is of, and comes after that: `Forwarding1(0)` is the first of nic1.
     """
     found: dict[str, str] = {}
+    adapter = ""
     lines = iter(text.split("\n"))
     for line in lines:
         entry = _ENTRY.fullmatch(line.removesuffix("\r"))
@@ -40,8 +43,10 @@ def parse(text: str) -> dict[str, str]:
             while not _closed(value) and (more := next(lines, None)) is not None:
                 value += "\n" + more.removesuffix("\r")
             value = _ESCAPED.sub(r"\1", value[1:].removesuffix('"'))
-        key = entry["key"]
-        found.setdefault(_ESCAPED.sub(r"\1", key[1:-1]) if key.startswith('"') else key, value)
+        key = _ESCAPED.sub(r"\1", entry["key"][1:-1]) if entry["key"].startswith('"') else entry["key"]
+        if number := _ADAPTER.fullmatch(key):
+            adapter = number[1]
+        found.setdefault(key.replace("Forwarding(", f"Forwarding{adapter}("), value)
     return found
 
 

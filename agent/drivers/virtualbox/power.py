@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.drivers.base import Progress
 from agent.drivers.limits import Left
-from agent.drivers.virtualbox import consoles, sizes, states
+from agent.drivers.virtualbox import consoles, forwards, sizes, states
 from agent.drivers.virtualbox.folder import Folder
 from agent.drivers.virtualbox.observing import UNREGISTERED
 from agent.drivers.virtualbox.vboxmanage import Refused, VBoxManage
@@ -43,8 +43,8 @@ def word(manage: VBoxManage, folder: Folder) -> str:
     return info["VMState"]
 
 
-def switch_on(manage: VBoxManage, folder: Folder, vm: VmSpec, progress: Progress, left: Left) -> None:
-    """Running, from any state; off again when that fails."""
+def switch_on(manage: VBoxManage, folder: Folder, address: str, vm: VmSpec, progress: Progress, left: Left) -> None:
+    """Running, from any state, its forwards at that address of the host; off again when that fails."""
     before = word(manage, folder)
     if states.observed(before) is Observed.RUNNING:
         return
@@ -57,6 +57,8 @@ def switch_on(manage: VBoxManage, folder: Folder, vm: VmSpec, progress: Progress
     progress("starting", None)
     with _off_again(manage, folder):
         sizes.fit(manage, folder, vm, left)
+        forwards.fit(manage, folder, address, vm, manage.info(folder.uuid) or {}, left)
+        folder.change(spec=vm)
         consoles.attend(folder)
         front = "gui" if vm.hardware.get("gui") else "headless"
         try:
