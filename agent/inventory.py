@@ -121,7 +121,7 @@ class Inventories:
             drivers=self._health.all(),
             images=self._stored,
             vms=vms,
-            facts=self._host.facts,
+            facts=self._host.facts | {"kernel_images": images.needing_kernels(self._host.images, self._stored)},
         )
         self._reports.inventory(encode(inventory))
         self._known.replace(vms)

@@ -301,8 +301,8 @@ class Driver(Protocol):
 
     name: str
     capabilities: frozenset[str]
-    """What it has beyond the verbs below: those that the groups of verbs say, "pause", "snapshots_with_memory", and
-    "bridges" (a VM can be on one)."""
+    """What it has beyond the verbs below: those that the groups of verbs say, "pause", "snapshots_with_memory",
+    "bridges" (a VM can be on one), and "kernels" (it boots images that have a kernel and no boot loader)."""
 
     def probe(self) -> DriverHealth:
         """Whether it works here, found by use and not by a file being there; never raises."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -67,6 +69,15 @@ def read(store: Path, name: str) -> Manifest:
         return build(Manifest, json.loads(text))
     except ValueError:
         raise Invalid(f"the manifest of image '{name}' is not JSON") from None
+
+
+def needing_kernels(store: Path, among: Iterable[str]) -> list[str]:
+    """Those of these images that boot by their kernel alone; one that can't be read is none of them."""
+    found = []
+    for name in among:
+        with suppress(NotFound, Invalid):
+            found += [name] if read(store, name).kernel is not None else []
+    return found
 
 
 def names(store: Path) -> list[str]:

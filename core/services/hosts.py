@@ -65,7 +65,7 @@ def reserve(session: Session, request: VmRequest, wish: Wish) -> Choice:
     the next choice is tried. `NoCapacity` lists every host and why not; `Invalid` for a host or hypervisor unknown.
     """
     hosts = session.scalars(select(Host).execution_options(populate_existing=True))
-    offers = [_offer(host, wish) for host in hosts]
+    offers = [_offer(host, wish, request.image) for host in hosts]
     _check_known(offers, request)
     demand = Demand(request.hypervisors, request.image, request.vcpus, request.memory_mb, request.disk_gb, request.host)
     choices, rejected = rank(offers, demand)
@@ -183,11 +183,11 @@ def _check_known(offers: list[Offer], request: VmRequest) -> None:
         raise Invalid(f"there is no image '{request.image}' on any host", field="template", code="image_not_found")
 
 
-def _offer(host: Host, wish: Wish) -> Offer:
+def _offer(host: Host, wish: Wish, image: str) -> Offer:
     return Offer(
         name=host.name,
         silent=host.silent_since is not None,
-        hypervisors={driver["name"]: _problem(driver, wish) for driver in host.drivers},
+        hypervisors={driver["name"]: _problem(host, driver, wish, image) for driver in host.drivers},
         unfit=wish.unfit.get(host.name, ""),
         images=frozenset(host.images),
         free_vcpus=host.vcpus - host.reserved_vcpus,
@@ -196,7 +196,12 @@ def _offer(host: Host, wish: Wish) -> Offer:
     )
 
 
-def _problem(driver: JSON, wish: Wish) -> str:
-    if driver["healthy"] and wish.bridges and "bridges" not in driver["capabilities"]:
+def _problem(host: Host, driver: JSON, wish: Wish, image: str) -> str:
+    if not driver["healthy"]:
+        return str(driver["problem"])
+    if wish.bridges and "bridges" not in driver["capabilities"]:
         return "can't join a VM to a bridge"
-    return "" if driver["healthy"] else str(driver["problem"])
+    # An older agent tells neither of such images nor of who boots them.
+    if image in host.facts.get("kernel_images", []) and "kernels" not in driver["capabilities"]:
+        return f"boots from disks alone, and image '{image}' has a kernel beside its disk and no boot loader on it"
+    return ""

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
+import pytest
+
+from agent.drivers.fake import FakeDriver
 from agent.drivers.fake.state import crash
+from core import images
 from core.contract.states import Kind, Observed
 from tests.agent.hosts import Host, until
 
@@ -14,15 +19,24 @@ def test_it_says_what_the_host_is_and_has(host: Host) -> None:
     told = until(lambda: (each := host.inventory()) and each.drivers[0].healthy and each)
     assert (told.vcpus, told.memory_mb, told.disk_gb) == (6, 4096, 50)
     assert told.drivers[0].name == "fake"
-    assert set(told.drivers[0].capabilities) == {
-        "snapshots",
-        "snapshots_with_memory",
-        "guest",
-        "pause",
-        "metrics",
-        "resizing",
-    }
+    assert set(told.drivers[0].capabilities) == FakeDriver.capabilities
     assert told.vms == []
+
+
+def test_it_says_which_images_boot_by_their_kernel_alone(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, disk, kernel = tmp_path / "images", tmp_path / "disk", tmp_path / "kernel"
+    disk.write_bytes(bytes(1 << 20))
+    kernel.write_bytes(b"kernel")
+    monkeypatch.setenv("CORRAL_IMAGES", str(store))
+    images.add(store, "by-kernel", disk, kernel=kernel)
+    images.add(store, "by-disk", disk)
+    (store / "damaged").mkdir()
+    (store / "damaged" / "manifest.json").write_text("{")
+    host.start()
+    told = until(host.inventory)
+    assert (told.images, told.facts["kernel_images"]) == (["by-disk", "by-kernel", "damaged"], ["by-kernel"])
 
 
 def test_a_restarted_agent_tells_of_the_vms_it_finds(host: Host) -> None:

@@ -40,6 +40,7 @@ class FakeDriver(Guests):
             "files",
             "guest",
             "guest_network",
+            "kernels",
             "metrics",
             "pause",
             "port_forwards",

@@ -51,6 +51,7 @@ CAPABILITIES = frozenset(
         "files",
         "guest",
         "guest_network",
+        "kernels",
         "metrics",
         "pause",
         "port_forwards",
