@@ -55,7 +55,7 @@ class Disk(Schema):
 
 
 class Network(Schema):
-    """As the VM sees in and out; null where nobody can tell. `source`: the host's tap, or the guest's own word."""
+    """As the VM sees in and out; null where nobody can tell. `source`: the host's tap, VirtualBox, or the guest."""
 
     bytes_in = fields.Integer(required=True, allow_none=True)
     bytes_out = fields.Integer(required=True, allow_none=True)

@@ -34,6 +34,7 @@ def test_a_vm_at_rest_uses_nothing_but_its_disk(bench: Bench, driver: EveryVerb,
 
 
 def test_a_running_vm_is_measured_inside_and_outside(bench: Bench, driver: EveryVerb, running: VmSpec) -> None:
+    bench.need_guest()
     found = driver.measure(running, 20.0)
     deadline = time.monotonic() + 40
     while found.network is None and time.monotonic() < deadline:  # its adapter comes late where it is emulated

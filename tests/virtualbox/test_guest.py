@@ -90,20 +90,16 @@ def test_virtualbox_understands_the_command_line(
     assert off.value.code == "vm_not_running"
 
 
-def test_a_program_in_virtualboxs_place_shows_how_output_is_taken_apart(folder: Folder, tmp_path: Path) -> None:
+def test_a_program_in_virtualboxs_place_shows_how_output_is_taken_apart(
+    folder: Folder, tmp_path: Path, in_guest: str
+) -> None:
     """It runs on this machine what it is told to run in the guest."""
-    program = tmp_path / "VBoxManage"
-    program.write_text(
-        '#!/bin/sh\nwhile [ "$1" != -- ]; do [ "$1" = --putenv ] && export "$2"; shift; done\n'
-        'shift 2; exec setpriv --reuid 65534 --clear-groups /bin/sh "$@"\n'
-    )
-    program.chmod(0o755)
     vault = Vault(tmp_path)
     credentials.keep(vault, folder, Credentials("root", SECRET))
     request = ExecRequest("cat; echo $A; echo err >&2; exit 7", 20.0, "/usr", {"A": "a b"}, bytes(range(256)))
-    done = guest.execute(VBoxManage(str(program)), vault, folder, request)
+    done = guest.execute(VBoxManage(in_guest), vault, folder, request)
     assert (done.exit_code, done.stdout, done.stderr) == (7, bytes(range(256)) + b"a b\n", b"err\n")
     with pytest.raises(DriverFailure, match="no folder"):
-        guest.execute(VBoxManage(str(program)), vault, folder, ExecRequest("true", 20.0, "/no/such"))
+        guest.execute(VBoxManage(in_guest), vault, folder, ExecRequest("true", 20.0, "/no/such"))
     with pytest.raises(DriverFailure, match="longer"):
-        guest.execute(VBoxManage(str(program)), vault, folder, ExecRequest("x" * 40_000, 20.0))
+        guest.execute(VBoxManage(in_guest), vault, folder, ExecRequest("x" * 40_000, 20.0))

@@ -11,9 +11,11 @@ from agent.drivers.base import (
     DiskRequest,
     ExecRequest,
     ExecResult,
+    Measured,
     Place,
     Progress,
     Resized,
+    Sample,
     SnapshotTaken,
     wanted,
 )
@@ -26,6 +28,7 @@ from agent.drivers.virtualbox import (
     forwards,
     guest,
     machines,
+    measuring,
     power,
     saved,
     sizes,
@@ -34,7 +37,7 @@ from agent.drivers.virtualbox import (
 )
 from agent.drivers.virtualbox.credentials import Credentials
 from agent.drivers.virtualbox.folder import Folder, folder_of
-from agent.drivers.virtualbox.observing import Watch, observe
+from agent.drivers.virtualbox.observing import Watch, folders_of, observe
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from agent.media import Media
 from agent.vault import Vault
@@ -49,6 +52,7 @@ CAPABILITIES = frozenset(
         "disks",
         "guest",
         "guest_credentials",
+        "metrics",
         "pause",
         "port_forwards",
         "resizing",
@@ -62,7 +66,7 @@ OLDEST = 7
 
 
 class VirtualBoxDriver:
-    """Driver, Snapshots, Resizing, Disks, Adapters, PortForwards, Guest and Credentials over VBoxManage."""
+    """Driver, Snapshots, Resizing, Disks, Adapters, PortForwards, Metrics, Guest and Credentials over VBoxManage."""
 
     name = "virtualbox"
     capabilities = CAPABILITIES
@@ -253,6 +257,17 @@ class VirtualBoxDriver:
         """As VirtualBox has them of a VM that runs."""
         folder = self._folder(vm_id)
         return [] if folder.read() is None else forwards.seen(self.manage.info(folder.uuid) or {})
+
+    @only_driver_failures
+    def sample_all(self) -> list[Sample]:
+        """From the VMs' processes and files."""
+        found = (measuring.sample(folder) for folder in folders_of(self._place.vms))
+        return [each for each in found if each is not None]
+
+    @only_driver_failures
+    def measure(self, vm: VmSpec, timeout: float) -> Measured:
+        """From its process, VirtualBox's counters and Guest Additions; zeros and its disk for one without a process."""
+        return measuring.measure(self.manage, self._vault, self._folder(vm.id), countdown(timeout))
 
     @only_driver_failures
     def execute(self, vm: VmSpec, request: ExecRequest, check: Check = wanted) -> ExecResult:

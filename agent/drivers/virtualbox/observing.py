@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import psutil
+
 from agent.drivers.virtualbox import output, states
 from agent.drivers.virtualbox.folder import NAME, RECORD, Folder, Record
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
@@ -44,6 +46,22 @@ def observe(manage: VBoxManage, folder: Folder) -> Observation:
     return _told(folder, record, info.get("VMState"), UNREADABLE, size)
 
 
+def process_of(folder: Folder) -> psutil.Process | None:
+    """The process that a VM runs in, if it does: the one that its log names, unless that number is another's by now."""
+    _, pid = _process(folder)
+    try:
+        process = psutil.Process(pid) if pid else None
+        return process if process and folder.uuid in process.cmdline() else None
+    except psutil.Error:
+        return None
+
+
+def folders_of(vms: Path) -> list[Folder]:
+    """Those of all VMs of ours, whole or damaged."""
+    names = sorted(path.parent.name for path in vms.glob(f"[!.]*/{RECORD}") if NAME.fullmatch(path.parent.name))
+    return [Folder(vms / name) for name in names]
+
+
 class Watch:
     """Looks at all VMs every few seconds. What it remembers is what VirtualBox said of files that have not changed."""
 
@@ -53,10 +71,7 @@ class Watch:
 
     def observe_all(self) -> list[Observation]:
         """Two calls, whatever the number of VMs; three after one that is off has changed; none without VMs."""
-        names = sorted(
-            path.parent.name for path in self._vms.glob(f"[!.]*/{RECORD}") if NAME.fullmatch(path.parent.name)
-        )
-        folders = {folder.uuid: folder for folder in (Folder(self._vms / name) for name in names)}
+        folders = {folder.uuid: folder for folder in folders_of(self._vms)}
         if not folders:
             return []
         stamps = {uuid: _stamp(folder) for uuid, folder in folders.items()}

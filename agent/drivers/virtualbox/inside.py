@@ -1,0 +1,62 @@
+"""What a Linux guest's kernel says of itself, by one command through Guest Additions."""
+
+from __future__ import annotations
+
+from agent.drivers.base import ExecRequest
+from agent.drivers.limits import Left
+from agent.drivers.virtualbox import guest
+from agent.drivers.virtualbox.folder import Folder
+from agent.drivers.virtualbox.vboxmanage import VBoxManage
+from agent.vault import Vault
+from core.contract.errors import DriverFailure
+from core.contract.messages import JSON
+
+SECONDS = 6.0
+# proc(5): user nice system idle iowait irq softirq steal; what follows is within user.
+IDLE, COUNTED = (3, 4), 8
+SCRIPT = """
+read -r stat </proc/stat; echo "$stat"
+sleep 0.5; read -r stat </proc/stat; echo "$stat"
+echo; cat /proc/meminfo; echo; df -PTk
+"""
+
+
+def ask(manage: VBoxManage, vault: Vault, folder: Folder, left: Left) -> JSON:
+    """Its processors' use over half a second, its memory, its disks; `DriverFailure` says why it does not tell."""
+    guest.check(manage.info(folder.uuid) or {}, folder.record().spec.name)
+    done = guest.execute(manage, vault, folder, ExecRequest(SCRIPT, min(SECONDS, left())))
+    try:
+        return parse(done.stdout.decode(errors="replace"))
+    except (LookupError, ValueError):
+        said = done.stderr.decode(errors="replace").strip()[-200:]
+        raise DriverFailure(f"the guest's answer can't be understood: {said or 'is it Linux?'}") from None
+
+
+def parse(text: str) -> JSON:
+    """Of `SCRIPT`'s output; `LookupError` or `ValueError` for any other."""
+    stat, meminfo, disks = text.strip().split("\n\n")
+    before, after = ([int(word) for word in line.split()[1 : COUNTED + 1]] for line in stat.splitlines())
+    passed = [late - early for early, late in zip(before, after, strict=True)]
+    idle, whole = sum(passed[each] for each in IDLE), sum(passed)
+    values = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in meminfo.splitlines())}
+    total, available = values["MemTotal"], values["MemAvailable"]
+    return {
+        "cpu": {"usage_percent": round(100 * min(1.0, max(0.0, 1 - idle / whole)), 2) if whole > 0 else 0.0},
+        "memory": {
+            "total_mb": total // 1024,
+            "used_mb": (total - available) // 1024,
+            "available_mb": available // 1024,
+            "usage_percent": round(100 * (total - available) / total, 2),
+        },
+        "file_systems": [_file_system(line) for line in disks.splitlines() if line.startswith("/dev/")],
+    }
+
+
+def _file_system(line: str) -> JSON:
+    _, kind, total, used, _, _, mountpoint = line.split(maxsplit=6)
+    return {
+        "mountpoint": mountpoint,
+        "type": kind,
+        "total_bytes": int(total) * 1024,
+        "used_bytes": int(used) * 1024,
+    }
