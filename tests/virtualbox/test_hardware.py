@@ -12,8 +12,9 @@ from agent.drivers.base import Adapter, DiskRequest, Place
 from agent.drivers.virtualbox import VirtualBoxDriver
 from agent.drivers.virtualbox.folder import folder_of
 from agent.drivers.virtualbox.output import parse
+from core import images
 from core.contract.errors import DriverFailure, Unsupported
-from core.contract.messages import VmSpec
+from core.contract.messages import ImageRef, VmSpec
 from core.contract.states import Applied, Observed
 
 if TYPE_CHECKING:
@@ -48,6 +49,20 @@ def test_the_document_s_vm_is_made_as_it_says(driver: VirtualBoxDriver, make: Ma
     assert (disk.controller, disk.port, disk.size_bytes, disk.format, disk.own) == (SATA, 0, 4 * GB, "vdi", True)
     assert (disk.used_bytes or 0) > 100 << 20  # Debian is on it
     assert "linux-default" not in driver.manage.run("list", "hdds")  # nothing of the store is left registered
+
+
+def test_a_small_raw_image_becomes_a_disk_of_the_size_that_was_asked_for(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "disk").write_bytes((b"boot" * 1000).ljust(1 << 20, b"\0"))
+    images.add(tmp_path / "images", "raw", tmp_path / "disk")
+    driver, vm = (
+        VirtualBoxDriver(replace(place, images=tmp_path / "images")),
+        VmSpec("vm-raw", "web", "virtualbox", "linux", 1, 256, 4, image=ImageRef("raw")),
+    )
+    driver.create(vm, silent, LONG)
+    (disk,) = driver.disks(vm)
+    assert (disk.size_bytes, disk.format) == (4 * GB, "vdi")
+    assert b"bootboot" in Path(disk.medium).read_bytes()
+    driver.delete(vm, LONG)
 
 
 @pytest.mark.parametrize(

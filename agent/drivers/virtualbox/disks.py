@@ -20,7 +20,7 @@ CONTROLLERS = ("ide", "sata", "scsi", "sas", "usb", "floppy", "pcie", "virtio")
 WITH_PORTS = ("sata", "sas", "pcie", "virtio")  # the others have as many as they have
 TYPES = {"hdd": "hdd", "dvd": "dvddrive"}
 EMPTY = ("none", "emptydrive")
-MB_PER_GB = 1024
+MB_PER_GB, BYTES_PER_GB = 1024, 1 << 30
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._]{0,62}[A-Za-z0-9._])?")
 
 
@@ -61,9 +61,11 @@ def make_own(manage: VBoxManage, store: Path, folder: Folder, vm: VmSpec, left: 
     if image is None:
         manage.run("createmedium", "disk", "--filename", str(folder.disk), "--size", str(size_mb), timeout=left())
     else:
-        clone(manage, store / image.name / image.disk.name, folder.disk, left)
-        if vm.disk_gb > image.disk_size_gb:
-            manage.run("modifymedium", "disk", str(folder.disk), "--resize", str(size_mb), timeout=left())
+        copy = convert if image.format == "raw" else clone
+        copy(manage, store / image.name / image.disk.name, folder.disk, left)
+        # In bytes, as VBoxManage takes many times a disk's size in megabytes for a mistake. The same size is no change.
+        size_bytes = str(vm.disk_gb * BYTES_PER_GB)
+        manage.run("modifymedium", "disk", str(folder.disk), "--resizebyte", size_bytes, timeout=left())
     if find(store, vm) != image:
         raise DriverFailure(f"the image of VM '{vm.name}' was replaced meanwhile: try again", code="image_changed")
     fasten(manage, folder.uuid, Place(controllers_of(vm)[0]["name"], 0, 0), "hdd", str(folder.disk))
@@ -71,12 +73,17 @@ def make_own(manage: VBoxManage, store: Path, folder: Folder, vm: VmSpec, left: 
 
 
 def clone(manage: VBoxManage, source: Path, disk: Path, left: Left) -> None:
-    """Copies a disk of any format that VirtualBox reads into a VDI."""
+    """Copies a disk of any format that VirtualBox knows into a VDI."""
     try:
         # Another VM may be made of the same image now, and its clone end with that one's source closed under ours.
         manage.unlocked("clonemedium", "disk", str(source), str(disk), "--format", "VDI", timeout=left())
     finally:
         forget(manage, source)
+
+
+def convert(manage: VBoxManage, source: Path, disk: Path, left: Left) -> None:
+    """Makes a VDI of a disk that is nothing but its bytes, which VirtualBox takes for no medium."""
+    manage.run("convertfromraw", str(source), str(disk), "--format", "VDI", timeout=left())
 
 
 def forget(manage: VBoxManage, medium: Path) -> None:
