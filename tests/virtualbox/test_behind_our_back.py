@@ -1,0 +1,114 @@
+"""What someone does by hand in VirtualBox shows in the API within seconds: a whole fleet, on the real VBoxManage."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from agent.drivers.virtualbox.folder import Folder, folder_of
+from cli.fleet.fleet import Fleet
+from cli.fleet.plan import Plan
+from cli.fleet.share import Share
+from core import database, images
+from core.models import Host
+
+SOON_SECONDS = 8.0  # a look every two, and what VBoxManage takes on a busy machine
+LONG_SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def fleet(vboxmanage: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """One host, with VirtualBox alone, and an image that boots by itself."""
+    home = tmp_path_factory.mktemp("by-hand")
+    (home / "disk").write_bytes(bytes(1 << 20))
+    images.add(home / "images", "empty", home / "disk")
+    share = Share(vcpus=4, memory_mb=4096, disk_gb=100)
+    plan = Plan(
+        home=home / "fleet",
+        images=home / "images",
+        hypervisors=("virtualbox",),
+        agents=1,
+        api_workers=1,
+        flower=False,
+        durable=False,
+        image=False,
+        share=share,
+        environment={"CORRAL_VBOXMANAGE": vboxmanage},
+    )
+    with Fleet(plan) as running:
+        yield running
+
+
+class Api:
+    """The microvm dialect, as its admin."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._url = f"{fleet.url}/api/v1"
+        who = {"username": fleet.credentials.username, "password": fleet.credentials.password}
+        token = requests.post(f"{self._url}/auth/login", json=who, timeout=LONG_SECONDS).json()["access_token"]
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    def ask(self, method: str, path: str, **body: Any) -> requests.Response:
+        url = f"{self._url}{path}"
+        return requests.request(method, url, json=body or None, headers=self._headers, timeout=LONG_SECONDS)
+
+    def status(self) -> str:
+        return str(self.ask("GET", "/vms/web").json()["status"])
+
+    def seconds_until(self, status: str) -> float:
+        """How long it takes until the VM is so."""
+        began = time.monotonic()
+        while self.status() != status:
+            assert time.monotonic() - began < LONG_SECONDS
+            time.sleep(0.1)
+        return time.monotonic() - began
+
+
+@pytest.fixture(scope="module")
+def api(fleet: Fleet) -> Api:
+    return Api(fleet)
+
+
+@pytest.fixture(scope="module")
+def folder(fleet: Fleet, api: Api) -> Iterator[Folder]:
+    """A VM that was made by the API, off."""
+    _take_as_healthy(fleet)
+    wanted = {"name": "web", "os_type": "linux", "template": "empty", "hypervisor": "virtualbox", "memory_mb": 256}
+    made = api.ask("POST", "/vms", **wanted)
+    assert made.status_code == 201, made.text
+    assert api.status() == "created"
+    yield folder_of(fleet.home / "hosts" / "host-a" / "vms", made.json()["id"])
+    assert api.ask("DELETE", "/vms/web").status_code in (200, 204)
+
+
+def test_one_that_is_unregistered_and_registered_again(vboxmanage: str, api: Api, folder: Folder) -> None:
+    _by_hand(vboxmanage, "unregistervm", folder.uuid)
+    assert api.seconds_until("crashed") < SOON_SECONDS
+    _by_hand(vboxmanage, "registervm", str(folder.settings / f"{folder.path.name}.vbox"))
+    assert api.seconds_until("created") < SOON_SECONDS
+
+
+def _by_hand(vboxmanage: str, *arguments: str) -> None:
+    subprocess.run([vboxmanage, *arguments], check=True, timeout=LONG_SECONDS, capture_output=True)
+
+
+def _take_as_healthy(fleet: Fleet) -> None:
+    """Without the kernel's driver VMs can be made and not started, so that none would be placed here."""
+    engine = database.connect(fleet.database_url)
+    deadline = time.monotonic() + LONG_SECONDS
+    try:
+        while True:
+            with database.transaction(engine) as session:
+                host = session.get_one(Host, "host-a")
+                if host.drivers[0]["version"]:
+                    host.drivers = [{**host.drivers[0], "healthy": True}]
+                    return
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        engine.dispose()
