@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.drivers.base import ExecRequest, FileEntry, FileList, FileReading, FileTarget
+from agent.drivers.base import ExecRequest, FileList, FileReading, FileTarget
 from agent.guest import commands, filescript, qga
 from agent.guest.transfers import Transfer
 from core.contract.errors import DriverFailure
@@ -24,7 +24,6 @@ CHUNK_BYTES = 256 * 1024  # larger ones are hardly faster, and whoever else asks
 SILENCE_SECONDS = 30.0
 SCRIPT_SECONDS = 30.0
 FINISH_SECONDS = 600.0  # the guest's disk takes what its memory still holds, perhaps on another file system
-_KINDS = {"f": "file", "d": "directory", "l": "symlink"}
 
 
 def write(channel: Path, near: str | None, chunks: Iterator[bytes], target: Callable[[], FileTarget]) -> FileTarget:
@@ -74,9 +73,7 @@ def listing(channel: Path, path: str, recursive: bool, most: int) -> FileList:
     filescript.check(done.exit_code, done.stderr, path)
     if not done.stdout and done.stderr:
         filescript.check(filescript.REFUSED, done.stderr, path)
-    records = done.stdout.split(b"\0")[:-1]  # a record that was cut off has no end
-    entries = sorted((_entry(path, record) for record in records[:most]), key=lambda entry: entry.path)
-    return FileList(entries, done.truncated or len(records) > most)
+    return filescript.listed(path, done.stdout, most, truncated=done.truncated)
 
 
 class _Reading:
@@ -150,15 +147,3 @@ def _no_space(channel: Path, folder: str) -> DriverFailure | None:
     if free_bytes > 2 * CHUNK_BYTES:
         return None
     return DriverFailure(f"there is no space left for the file in '{folder}' of the guest", code="no_space")
-
-
-def _entry(folder: str, record: bytes) -> FileEntry:
-    """From `filescript.listing`: kind, size, mode, time and the path below the folder. Names need not be UTF-8."""
-    kind, size, mode, modified, path = record.split(b" ", 4)
-    return FileEntry(
-        path=f"{folder.rstrip('/')}/{path.decode(errors='replace')}",
-        kind=_KINDS.get(kind.decode(), "other"),
-        size_bytes=int(size),
-        permissions=int(mode, 8),
-        modified_at=float(modified),
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shlex import quote
 
+from agent.drivers.base import FileEntry, FileList
 from core.contract.errors import DriverFailure
 
 MISSING, A_FOLDER, NO_FOLDER, NO_FILE, REFUSED = 80, 81, 82, 83, 84
@@ -15,6 +16,7 @@ _CODES = {
     NO_FOLDER: ("not_a_directory", "this is no folder in the guest"),
     NO_FILE: ("not_a_file", "this is no regular file in the guest"),
 }
+_KINDS = {"f": "file", "d": "directory", "l": "symlink"}
 # The place of a file: `path` with links followed, `dir` made if need be (empty for the root).
 _PLACE = f"""
 [ ! -L "$path" ] || path=$(readlink -f -- "$path") || exit {REFUSED}
@@ -77,6 +79,12 @@ stat -L -c '%s %Y' -- {place} || exit {REFUSED}
 """
 
 
+def piece(path: str, first: int, length: int) -> str:
+    """Prints so many bytes of a file from there on, or fewer when it has no more."""
+    flags = "skip_bytes,count_bytes,fullblock"
+    return f"dd if={quote(path)} bs=64K iflag={flags} skip={first} count={length} status=none || exit {REFUSED}"
+
+
 def listing(path: str, recursive: bool, most: int) -> str:
     """Prints "kind size mode time path" of so many entries, each ended by a zero byte, paths below the folder."""
     depth = "" if recursive else "-maxdepth 1"
@@ -84,6 +92,13 @@ def listing(path: str, recursive: bool, most: int) -> str:
 [ -d {quote(path)} ] || exit {NO_FOLDER}
 find -H {quote(path)} -mindepth 1 {depth} -printf '%y %s %m %T@ %P\\0' | head -z -n {most}
 """
+
+
+def listed(path: str, out: bytes, most: int, *, truncated: bool) -> FileList:
+    """What a listing printed of the folder at `path`; a record that was cut off has no end."""
+    records = out.split(b"\0")[:-1]
+    entries = sorted((_entry(path, record) for record in records[:most]), key=lambda entry: entry.path)
+    return FileList(entries, truncated or len(records) > most)
 
 
 def measuring(folder: str) -> str:
@@ -100,3 +115,15 @@ def check(exit_code: int, said: bytes, path: str = "") -> None:
         raise DriverFailure(f"'{path}': {words}" if path else words, code=code)
     words = said.decode(errors="replace").strip()[-SHOWN:]
     raise Refused(f"the guest refused: {words or f'exit code {exit_code}'}")
+
+
+def _entry(folder: str, record: bytes) -> FileEntry:
+    """From `listing`: kind, size, mode, time and the path below the folder. Names need not be UTF-8."""
+    kind, size, mode, modified, path = record.split(b" ", 4)
+    return FileEntry(
+        path=f"{folder.rstrip('/')}/{path.decode(errors='replace')}",
+        kind=_KINDS.get(kind.decode(), "other"),
+        size_bytes=int(size),
+        permissions=int(mode, 8),
+        modified_at=float(modified),
+    )

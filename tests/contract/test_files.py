@@ -19,9 +19,11 @@ FOLDER = "/root/files"
 
 
 @pytest.fixture(autouse=True)
-def reached(bench: Bench) -> None:
+def reached(bench: Bench, request: pytest.FixtureRequest) -> None:
     """Not every driver reaches files in the guest."""
     bench.need("files")
+    if "running" in request.fixturenames:
+        bench.need_guest()
 
 
 def write(

@@ -5,28 +5,22 @@ from __future__ import annotations
 from agent import process
 from agent.drivers.base import (
     Adapter,
-    Check,
     Console,
     Disk,
     DiskRequest,
-    ExecRequest,
-    ExecResult,
     Measured,
     Place,
     Progress,
     Resized,
     Sample,
     SnapshotTaken,
-    wanted,
 )
 from agent.drivers.limits import countdown, only_driver_failures
 from agent.drivers.virtualbox import (
     adapters,
     attachments,
     consoles,
-    credentials,
     forwards,
-    guest,
     machines,
     measuring,
     power,
@@ -35,13 +29,10 @@ from agent.drivers.virtualbox import (
     snapshots,
     states,
 )
-from agent.drivers.virtualbox.credentials import Credentials
 from agent.drivers.virtualbox.folder import Folder, folder_of
+from agent.drivers.virtualbox.guests import Guests
 from agent.drivers.virtualbox.observing import Watch, folders_of, observe
-from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from agent.media import Media
-from agent.vault import Vault
-from core import settings
 from core.contract.errors import DriverFailure
 from core.contract.messages import DriverHealth, Forward, Observation, VmSpec
 from core.contract.states import Observed
@@ -50,6 +41,7 @@ CAPABILITIES = frozenset(
     {
         "adapters",
         "disks",
+        "files",
         "guest",
         "guest_credentials",
         "metrics",
@@ -65,18 +57,17 @@ PROBE_SECONDS = 30.0
 OLDEST = 7
 
 
-class VirtualBoxDriver:
-    """Driver, Snapshots, Resizing, Disks, Adapters, PortForwards, Metrics, Guest and Credentials over VBoxManage."""
+class VirtualBoxDriver(Guests):
+    """Driver, Snapshots, Resizing, Disks, Adapters, PortForwards, Metrics and what Guests has, by VBoxManage."""
 
     name = "virtualbox"
     capabilities = CAPABILITIES
 
     def __init__(self, place: Place) -> None:
+        super().__init__(place)
         self._place = place
-        self.manage = VBoxManage(settings.load().vboxmanage)
         self._address = place.network.forward_address
         self._media = Media(place.media)
-        self._vault = Vault(place.vms.parent)
         self._watch = Watch(self.manage, place.vms)
 
     def probe(self) -> DriverHealth:
@@ -268,22 +259,6 @@ class VirtualBoxDriver:
     def measure(self, vm: VmSpec, timeout: float) -> Measured:
         """From its process, VirtualBox's counters and Guest Additions; zeros and its disk for one without a process."""
         return measuring.measure(self.manage, self._vault, self._folder(vm.id), countdown(timeout))
-
-    @only_driver_failures
-    def execute(self, vm: VmSpec, request: ExecRequest, check: Check = wanted) -> ExecResult:
-        """By Guest Additions, with the credentials that were set for this VM; heard of at its end, wanted or not."""
-        folder = self._folder(vm.id)
-        check()
-        guest.check(dict(attachments.info_of(self.manage, folder)), vm.name)
-        return guest.execute(self.manage, self._vault, folder, request)
-
-    def sweep_guests(self) -> None:
-        """Nothing to do: Guest Additions end a command at its timeout, whoever waits for it."""
-
-    @only_driver_failures
-    def set_guest_credentials(self, vm: VmSpec, username: str, password: str) -> None:
-        """Sealed with the host's key."""
-        credentials.keep(self._vault, self._folder(vm.id), Credentials(username, password))
 
     def _between(self, vm: VmSpec, before: Observed, after: Observed, timeout: float) -> Observation:
         folder, left = self._folder(vm.id), countdown(timeout)
