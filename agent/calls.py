@@ -17,7 +17,9 @@ from agent import prometheus
 from agent.broker import BLOCK_SECONDS
 from agent.commands import Commands
 from agent.console import Consoles, Place
-from agent.drivers.base import Cancelled, Credentials, GuestNetwork, Metrics
+from agent.drivers.base import Cancelled
+from agent.drivers.groups.guest import Credentials, GuestNetwork
+from agent.drivers.groups.metrics import Metrics
 from agent.drivers.registry import Drivers
 from agent.execs import GuestCommands
 from agent.files import Files

@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 
-from agent.drivers.base import OUTPUT_LIMIT, SIGNALS, STREAMS, Check, Detached, ExecRequest, Execs, Guest, Output
+from agent.drivers.base import Check
+from agent.drivers.groups.execs import SIGNALS, STREAMS, Detached, Execs, Output
+from agent.drivers.groups.guest import OUTPUT_LIMIT, ExecRequest, Guest
 from agent.drivers.registry import Drivers
 from agent.loops import Loop
 from agent.parameters import environment_of, param, stdin_of, vm_of

@@ -12,8 +12,8 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from agent.drivers import base
-from agent.drivers.base import FileTarget
+from agent.drivers.groups import files
+from agent.drivers.groups.files import FileTarget
 from agent.drivers.registry import Drivers
 from agent.parameters import param, vm_of
 from agent.streams import Streams
@@ -65,9 +65,9 @@ class Files:
         )
         return asdict(found)
 
-    def _driver(self, vm: VmSpec) -> base.Files:
+    def _driver(self, vm: VmSpec) -> files.Files:
         driver = self._drivers.get(vm.hypervisor)
-        if "files" not in driver.capabilities or not isinstance(driver, base.Files):
+        if "files" not in driver.capabilities or not isinstance(driver, files.Files):
             raise Unsupported(f"the driver '{driver.name}' can't reach files in a guest")
         return driver
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import redis
 
-from agent.drivers.base import Metrics, Sample
+from agent.drivers.groups.metrics import Metrics, Sample
 from agent.drivers.registry import Drivers
 from agent.loops import Loop
 from core.contract import channels

@@ -7,7 +7,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from agent.drivers.base import Driver, PortForwards, Progress, Resizing, Snapshots
+from agent.drivers.base import Driver, Progress
+from agent.drivers.groups.forwards import PortForwards
+from agent.drivers.groups.resizing import Resizing
+from agent.drivers.groups.snapshots import Snapshots
 from core.contract.errors import DriverFailure, Invalid, Unsupported
 from core.contract.messages import JSON, Command
 from core.contract.states import Kind

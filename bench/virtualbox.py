@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.drivers.base import DiskRequest, Place
+from agent.drivers.base import Place
+from agent.drivers.groups.hardware import DiskRequest
 from agent.drivers.virtualbox import VirtualBoxDriver
 from agent.drivers.virtualbox.folder import folder_of
 from agent.drivers.virtualbox.observing import Watch

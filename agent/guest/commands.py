@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from agent.drivers.base import OUTPUT_LIMIT, Cancelled, Check, ExecRequest, ExecResult, wanted
+from agent.drivers.base import Cancelled, Check, wanted
+from agent.drivers.groups.guest import OUTPUT_LIMIT, ExecRequest, ExecResult
 from agent.guest import claims, killing, qga, script
 from core.contract.errors import DriverFailure, GuestTimeout
 

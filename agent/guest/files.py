@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.drivers.base import ExecRequest, FileList, FileReading, FileTarget
+from agent.drivers.groups.files import FileList, FileReading, FileTarget
+from agent.drivers.groups.guest import ExecRequest
 from agent.guest import commands, filescript, qga
 from agent.guest.transfers import Transfer
 from core.contract.errors import DriverFailure

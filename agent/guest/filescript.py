@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shlex import quote
 
-from agent.drivers.base import FileEntry, FileList
+from agent.drivers.groups.files import FileEntry, FileList
 from core.contract.errors import DriverFailure
 
 MISSING, A_FOLDER, NO_FOLDER, NO_FILE, REFUSED = 80, 81, 82, 83, 84

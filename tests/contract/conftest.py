@@ -10,22 +10,15 @@ from typing import Protocol
 
 import pytest
 
-from agent.drivers.base import (
-    Adapters,
-    Disks,
-    Driver,
-    ExecRequest,
-    ExecResult,
-    Execs,
-    Files,
-    Guest,
-    GuestNetwork,
-    Metrics,
-    Place,
-    PortForwards,
-    Resizing,
-    Snapshots,
-)
+from agent.drivers.base import Driver, Place
+from agent.drivers.groups.execs import Execs
+from agent.drivers.groups.files import Files
+from agent.drivers.groups.forwards import PortForwards
+from agent.drivers.groups.guest import ExecRequest, ExecResult, Guest, GuestNetwork
+from agent.drivers.groups.hardware import Adapters, Disks
+from agent.drivers.groups.metrics import Metrics
+from agent.drivers.groups.resizing import Resizing
+from agent.drivers.groups.snapshots import Snapshots
 from agent.drivers.registry import CLASSES
 from agent.drivers.virtualbox.power import missing_kernel_driver
 from core import settings

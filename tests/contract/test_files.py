@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.base import FileTarget
+from agent.drivers.groups.files import FileTarget
 from core.contract.errors import DriverFailure, Unavailable
 from core.contract.messages import VmSpec
 

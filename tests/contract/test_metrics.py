@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from agent.drivers.base import Metrics, Sample
+from agent.drivers.groups.metrics import Metrics, Sample
 from core.contract.messages import VmSpec
 
 if TYPE_CHECKING:

@@ -7,17 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.base import (
-    Adapters,
-    Cancelled,
-    Disks,
-    Driver,
-    Guest,
-    GuestNetwork,
-    PortForwards,
-    Resizing,
-    Snapshots,
-)
+from agent.drivers.base import Cancelled, Driver
+from agent.drivers.groups.forwards import PortForwards
+from agent.drivers.groups.guest import Guest, GuestNetwork
+from agent.drivers.groups.hardware import Adapters, Disks
+from agent.drivers.groups.resizing import Resizing
+from agent.drivers.groups.snapshots import Snapshots
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 from core.contract.states import Observed

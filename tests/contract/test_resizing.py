@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent import cgroups
-from agent.drivers.base import Resized
+from agent.drivers.groups.resizing import Resized
 from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import VmSpec
 from core.contract.states import Applied, Observed

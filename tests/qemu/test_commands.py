@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.base import OUTPUT_LIMIT, Cancelled, ExecRequest, Place
+from agent.drivers.base import Cancelled, Place
+from agent.drivers.groups.guest import OUTPUT_LIMIT, ExecRequest
 from agent.drivers.qemu import QemuDriver
 from agent.guest import claims, qga
 from core.contract.errors import DriverFailure, GuestTimeout

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.drivers.base import ExecRequest, Place
+from agent.drivers.base import Place
+from agent.drivers.groups.guest import ExecRequest
 from agent.drivers.qemu import QemuDriver
 from agent.drivers.qemu.merging import DECIDED, SPARE_LAYERS
 from core.contract.messages import VmSpec

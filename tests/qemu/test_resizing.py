@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent import cgroups, process
-from agent.drivers.base import Place, Resized
+from agent.drivers.base import Place
+from agent.drivers.groups.resizing import Resized
 from agent.drivers.qemu import QemuDriver
 from core.contract.errors import Unsupported
 from core.contract.messages import VmSpec

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.base import Adapter, Place
+from agent.drivers.base import Place
+from agent.drivers.groups.hardware import Adapter
 from agent.drivers.virtualbox import VirtualBoxDriver, forwards, power
 from agent.drivers.virtualbox.folder import folder_of
 from agent.network.network import Network

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.base import ExecRequest, Place
+from agent.drivers.base import Place
+from agent.drivers.groups.guest import ExecRequest
 from agent.drivers.virtualbox import VirtualBoxDriver, credentials, guest
 from agent.drivers.virtualbox.credentials import Credentials
 from agent.drivers.virtualbox.folder import Folder, Record

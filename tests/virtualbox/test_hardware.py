@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.drivers.base import Adapter, DiskRequest, Place
+from agent.drivers.base import Place
+from agent.drivers.groups.hardware import Adapter, DiskRequest
 from agent.drivers.virtualbox import VirtualBoxDriver
 from agent.drivers.virtualbox.folder import folder_of
 from agent.drivers.virtualbox.output import parse

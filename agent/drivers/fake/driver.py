@@ -6,20 +6,15 @@ import shutil
 import time
 from dataclasses import replace
 
-from agent.drivers.base import (
-    Console,
-    Measured,
-    Place,
-    Progress,
-    Resized,
-    Sample,
-    SnapshotTaken,
-)
+from agent.drivers.base import Console, Place, Progress
 from agent.drivers.fake import measuring, snapshots, state
 from agent.drivers.fake.behaviour import Behaviour, behaviour, misbehave, silent
 from agent.drivers.fake.guests import Guests
 from agent.drivers.fake.listing import Listing
 from agent.drivers.fake.state import State
+from agent.drivers.groups.metrics import Measured, Sample
+from agent.drivers.groups.resizing import Resized
+from agent.drivers.groups.snapshots import SnapshotTaken
 from agent.network import ports
 from core.contract.errors import DriverFailure
 from core.contract.messages import DriverHealth, Forward, Observation, VmSpec

@@ -6,23 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
-from agent.drivers.base import (
-    Check,
-    Detached,
-    Exec,
-    ExecRequest,
-    ExecResult,
-    FileList,
-    FileReading,
-    FileTarget,
-    GuestInterface,
-    Output,
-    Place,
-    wanted,
-)
+from agent.drivers.base import Check, Place, wanted
 from agent.drivers.fake import commands, execs, state
 from agent.drivers.fake.behaviour import behaviour, misbehave, silent
 from agent.drivers.fake.tree import Tree
+from agent.drivers.groups.execs import Detached, Exec, Output
+from agent.drivers.groups.files import FileList, FileReading, FileTarget
+from agent.drivers.groups.guest import ExecRequest, ExecResult, GuestInterface
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 from core.contract.networks import BRIDGE, USER_ADDRESS

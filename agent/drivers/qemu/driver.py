@@ -8,16 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from agent import cgroups, process
-from agent.drivers.base import (
-    Console,
-    Measured,
-    Place,
-    Progress,
-    Resized,
-    Sample,
-    SnapshotTaken,
-)
+from agent.drivers.base import Console, Place, Progress
 from agent.drivers.durable import sync_folder
+from agent.drivers.groups.metrics import Measured, Sample
+from agent.drivers.groups.resizing import Resized
+from agent.drivers.groups.snapshots import SnapshotTaken
 from agent.drivers.images import find
 from agent.drivers.limits import countdown, only_driver_failures
 from agent.drivers.qemu import (

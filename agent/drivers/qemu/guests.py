@@ -7,20 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from agent.drivers.base import (
-    Check,
-    Detached,
-    Exec,
-    ExecRequest,
-    ExecResult,
-    FileList,
-    FileReading,
-    FileTarget,
-    GuestInterface,
-    Output,
-    Place,
-    wanted,
-)
+from agent.drivers.base import Check, Place, wanted
+from agent.drivers.groups.execs import Detached, Exec, Output
+from agent.drivers.groups.files import FileList, FileReading, FileTarget
+from agent.drivers.groups.guest import ExecRequest, ExecResult, GuestInterface
 from agent.drivers.limits import only_driver_failures
 from agent.drivers.qemu.folder import Folder, folder_of
 from agent.drivers.qemu.observing import observe

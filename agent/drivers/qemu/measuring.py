@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from agent.drivers.base import Measured, Sample
+from agent.drivers.groups.metrics import Measured, Sample
 from agent.drivers.qemu import daemon, disks
 from agent.drivers.qemu.folder import Folder, State
 from agent.drivers.qemu.observing import observe

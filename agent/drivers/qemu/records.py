@@ -9,8 +9,9 @@ import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from agent.drivers.base import Progress, SnapshotTaken
+from agent.drivers.base import Progress
 from agent.drivers.durable import write_json
+from agent.drivers.groups.snapshots import SnapshotTaken
 from agent.drivers.qemu import disks
 from agent.drivers.qemu.folder import NAME, Folder, Machine, State
 from core.contract.errors import DriverFailure, Invalid

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent import cgroups
-from agent.drivers.base import Progress, Resized
+from agent.drivers.base import Progress
+from agent.drivers.groups.resizing import Resized
 from agent.drivers.limits import Left
 from agent.drivers.qemu import daemon
 from agent.drivers.qemu.folder import Folder, Machine, State

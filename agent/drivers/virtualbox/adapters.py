@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from agent.drivers.base import Adapter
+from agent.drivers.groups.hardware import Adapter
 from agent.drivers.virtualbox import states
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from core.contract.errors import DriverFailure

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent.drivers.base import Disk, DiskRequest
+from agent.drivers.groups.hardware import Disk, DiskRequest
 from agent.drivers.virtualbox import disks, output
 from agent.drivers.virtualbox.disks import Place
 from agent.drivers.virtualbox.folder import Folder

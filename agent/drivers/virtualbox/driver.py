@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from agent import process
-from agent.drivers.base import (
-    Adapter,
-    Console,
-    Disk,
-    DiskRequest,
-    Measured,
-    Place,
-    Progress,
-    Resized,
-    Sample,
-    SnapshotTaken,
-)
+from agent.drivers.base import Console, Place, Progress
+from agent.drivers.groups.hardware import Adapter, Disk, DiskRequest
+from agent.drivers.groups.metrics import Measured, Sample
+from agent.drivers.groups.resizing import Resized
+from agent.drivers.groups.snapshots import SnapshotTaken
 from agent.drivers.limits import countdown, only_driver_failures
 from agent.drivers.virtualbox import (
     adapters,

@@ -12,7 +12,7 @@ import secrets
 import shlex
 import time
 
-from agent.drivers.base import ExecRequest, ExecResult
+from agent.drivers.groups.guest import ExecRequest, ExecResult
 from agent.drivers.virtualbox import credentials
 from agent.drivers.virtualbox.folder import Folder
 from agent.drivers.virtualbox.vboxmanage import VBoxManage, refusal

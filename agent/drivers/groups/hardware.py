@@ -1,0 +1,86 @@
+"""Disks and Adapters: media and networks that a VM is joined to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from core.contract.messages import VmSpec
+
+
+@dataclass(frozen=True)
+class DiskRequest:
+    """A medium to be attached. `type`: "hdd" or "dvd"; `medium`: a path below one of the host's media folders.
+
+    `create_if_missing`: an empty disk of `size_gb` GiB is made there if nothing is, of the format its name ends in.
+    """
+
+    controller: str
+    port: int
+    device: int
+    type: str
+    medium: str
+    create_if_missing: bool = False
+    size_gb: int | None = None
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A medium as it is attached: `medium` the host's own path, `format` in lower case, such as "vdi".
+
+    `own`: it is the VM's own disk and goes with it. `used_bytes`: what it takes on the host, where that can be told.
+    """
+
+    controller: str
+    port: int
+    device: int
+    type: str
+    medium: str
+    size_bytes: int
+    used_bytes: int | None
+    format: str
+    own: bool
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A network adapter, asked for or as it is. `slot` counts from 0.
+
+    `mode`: "none", "null", "nat", "natnetwork", "bridged", "intnet", "hostonly", "generic"; `network`: which interface
+    or network that is, None for the mode's own default. `mac_address`: None leaves it as it is.
+    """
+
+    slot: int
+    enabled: bool = True
+    mode: str = "nat"
+    type: str = "82540EM"
+    cable_connected: bool = True
+    mac_address: str | None = None
+    network: str | None = None
+
+
+@runtime_checkable
+class Disks(Protocol):
+    """Has "disks" among its capabilities. A place on a controller has one medium at most."""
+
+    def disks(self, vm: VmSpec) -> list[Disk]:
+        """All that is attached, the VM's own disk first."""
+
+    def disk_attach(self, vm: VmSpec, request: DiskRequest, timeout: float) -> Disk:
+        """Attaches it; the same again is no change. Code "invalid_request" for a medium out of bounds or another VM's,
+        "disk_slot_taken" when something else is there, "invalid_state" when the VM would have to be off."""
+
+    def disk_detach(self, vm: VmSpec, controller: str, port: int, device: int, timeout: float) -> None:
+        """Empties the place; the medium stays. Code "invalid_request" for the VM's own disk."""
+
+
+@runtime_checkable
+class Adapters(Protocol):
+    """Has "adapters" among its capabilities."""
+
+    def adapters(self, vm: VmSpec) -> list[Adapter]:
+        """Those that the VM has, by slot."""
+
+    def adapter_set(self, vm: VmSpec, adapter: Adapter, timeout: float) -> Adapter:
+        """Makes the adapter in its slot like that, and tells how it is. Code "invalid_state" for what can't be done
+        while the VM runs."""

@@ -1,0 +1,58 @@
+"""Metrics: what VMs take of their host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from core.contract.messages import JSON, VmSpec
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a VM takes of its host at one moment, read without asking the hypervisor or the guest.
+
+    `cpu_seconds`: of its process, from that process's start; None without one. `memory_bytes`: of its memory, held by
+    the host now. `disk_bytes`: its disk's files.
+    """
+
+    vm_id: str
+    vcpus: int
+    cpu_seconds: float | None
+    memory_bytes: int
+    disk_bytes: int
+
+    def cpu_percent_since(self, before: Sample, seconds: float) -> float:
+        """The share of all its vCPUs that it used in the `seconds` since, 0 to 100; 0 for another process."""
+        if self.cpu_seconds is None or before.cpu_seconds is None or seconds <= 0:
+            return 0.0
+        share = (self.cpu_seconds - before.cpu_seconds) / (seconds * max(1, self.vcpus))
+        return round(100 * min(1.0, max(0.0, share)), 2)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A VM, measured over a moment. All numbers that count up do so from its start.
+
+    `network`: {"bytes_in", "bytes_out", "packets_in", "packets_out", "source"} as the VM sees in and out; `disk_io`:
+    {"read_bytes", "written_bytes", "reads", "writes"}; `guest`: {"cpu", "memory", "file_systems"}, what its agent told.
+    `unknown` says of each that is None, or that lacks a part, why.
+    """
+
+    sample: Sample
+    cpu_percent: float
+    network: JSON | None = None
+    disk_io: JSON | None = None
+    guest: JSON | None = None
+    unknown: dict[str, str] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Metrics(Protocol):
+    """Has "metrics" among its capabilities."""
+
+    def sample_all(self) -> list[Sample]:
+        """One of each VM; cheap enough for every few seconds. What can't be read is left out."""
+
+    def measure(self, vm: VmSpec, timeout: float) -> Measured:
+        """All there is to know. Two readings a moment apart tell the processor's use, as nothing is remembered."""
