@@ -27,7 +27,7 @@ ALONE = "systemctl stop serial-getty@ttyS0; stty -F /dev/ttyS0 raw -echo"
 """Makes the guest's end of the line ours alone: no login prompt that reads what is typed, no letter changed."""
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Hosts that run QEMU and the fake driver. No VM outlives them."""
     home = tmp_path_factory.mktemp("consoles") / "home"
@@ -137,7 +137,7 @@ def ended(console: Socket, seconds: float = 20) -> int:
     raise AssertionError("it was not closed")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def caller(fleet: Fleet) -> Iterator[Caller]:
     """Has a guest and a fake VM, both running, and both deleted in the end."""
     made = Caller(fleet)

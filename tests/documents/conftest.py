@@ -18,7 +18,7 @@ from core import settings
 _PLENTY = "1000000"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Two hosts that run QEMU. No VM outlives them."""
     home = tmp_path_factory.mktemp("documented") / "home"
@@ -61,7 +61,7 @@ class Client:
         )
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def bearer(fleet: Fleet) -> Client:
     """A caller of the microvm document: the fleet's administrator, logged in."""
     known = {"username": fleet.credentials.username, "password": fleet.credentials.password}
@@ -69,13 +69,13 @@ def bearer(fleet: Fleet) -> Client:
     return Client(fleet.url, {"Authorization": f"Bearer {answer.json()['access_token']}"})
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def key(fleet: Fleet) -> Client:
     """A caller of the vboxmcp document."""
     return Client(fleet.url, {"X-API-Key": fleet.credentials.api_key})
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def guest(bearer: Client) -> Iterator[str]:
     """The name of a VM that runs, and is deleted in the end."""
     name = f"guest-{secrets.token_hex(3)}"
