@@ -13,7 +13,7 @@ from typing import Any
 import redis
 from redis.exceptions import RedisError
 
-from agent import prometheus
+from agent import hardware, prometheus
 from agent.broker import BLOCK_SECONDS
 from agent.commands import Commands
 from agent.console import Consoles, Place
@@ -54,6 +54,8 @@ class Calls:
             "guest_credentials": self._guest_credentials,
             "observe": self._observe,
             "measure": self._measure,
+            "disks": self._disks,
+            "adapters": self._adapters,
             "cancel": self._cancel,
             "console": self._console,
             "abandon": self._abandon,
@@ -149,6 +151,14 @@ class Calls:
         if "metrics" not in driver.capabilities or not isinstance(driver, Metrics):
             raise Unsupported(f"the driver '{driver.name}' can't measure VMs")
         return asdict(driver.measure(vm, call.deadline_at - time.time()))
+
+    def _disks(self, call: Call) -> JSON:
+        vm = vm_of(call)
+        return hardware.disks(hardware.with_disks(self._drivers.get(vm.hypervisor)), vm)
+
+    def _adapters(self, call: Call) -> JSON:
+        vm = vm_of(call)
+        return hardware.adapters(hardware.with_adapters(self._drivers.get(vm.hypervisor)), vm)
 
     def _network(self, call: Call) -> JSON:
         vm = vm_of(call)

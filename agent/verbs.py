@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from agent import hardware
 from agent.drivers.base import Driver, Progress
 from agent.drivers.groups.forwards import PortForwards
+from agent.drivers.groups.hardware import Adapter, DiskRequest
 from agent.drivers.groups.resizing import Resizing
 from agent.drivers.groups.snapshots import Snapshots
 from core.contract.errors import DriverFailure, Invalid, Unsupported
-from core.contract.messages import JSON, Command
+from core.contract.messages import JSON, Command, VmSpec
 from core.contract.states import Kind
 
 GRACE_SECONDS = 30.0
@@ -45,7 +47,7 @@ def perform(doing: Doing) -> JSON:
 
 def _create(doing: Doing) -> JSON:
     doing.driver.create(doing.command.vm, doing.progress, doing.timeout)
-    return {}
+    return hardware.told(doing.driver, doing.command.vm)
 
 
 def _start(doing: Doing) -> JSON:
@@ -75,6 +77,22 @@ def _delete(doing: Doing) -> JSON:
     return {}
 
 
+def _pause(doing: Doing) -> JSON:
+    doing.driver.pause(_pausing(doing), doing.timeout)
+    return {}
+
+
+def _resume(doing: Doing) -> JSON:
+    doing.driver.resume(_pausing(doing), doing.timeout)
+    return {}
+
+
+def _pausing(doing: Doing) -> VmSpec:
+    if "pause" not in doing.driver.capabilities:
+        raise Unsupported(f"the driver '{doing.driver.name}' can't pause a VM")
+    return doing.command.vm
+
+
 def _snapshot_create(doing: Doing) -> JSON:
     snapshot_id = _param(doing, "snapshot_id", str)
     with_memory = _param(doing, "include_memory", bool, False)
@@ -93,10 +111,10 @@ def _snapshot_restore(doing: Doing) -> JSON:
     start = _param(doing, "start", (bool, type(None)), None)
     done = doing.driver.observe(doing.command.vm.id).facts.get("restores")
     if doing.step and done is not None and f"restores={done}" != doing.step:
-        return {}
+        return hardware.told(doing.driver, doing.command.vm)
     doing.mark(f"restores={done}")
     _snapshots(doing).snapshot_restore(doing.command.vm, snapshot_id, start, doing.progress, doing.timeout)
-    return {}
+    return hardware.told(doing.driver, doing.command.vm)
 
 
 def _snapshot_delete(doing: Doing) -> JSON:
@@ -113,6 +131,44 @@ def _resize(doing: Doing) -> JSON:
     limits = {name: _param(doing, name, (int, type(None))) for name in ("cpu_limit_percent", "memory_limit_percent")}
     applied = driver.resize(replace(doing.command.vm, **sizes, **limits), doing.progress, doing.timeout)
     return {"applied": asdict(applied)}
+
+
+def _disk_attach(doing: Doing) -> JSON:
+    driver, vm = hardware.with_disks(doing.driver), doing.command.vm
+    request = DiskRequest(
+        *_place(doing),
+        type=_param(doing, "type", str),
+        medium=_param(doing, "medium", str),
+        create_if_missing=_param(doing, "create_if_missing", bool, False),
+        size_gb=_param(doing, "size_gb", (int, type(None)), None),
+    )
+    doing.progress("attaching the medium", None)
+    driver.disk_attach(vm, request, doing.timeout)
+    return hardware.disks(driver, vm)
+
+
+def _disk_detach(doing: Doing) -> JSON:
+    driver, vm = hardware.with_disks(doing.driver), doing.command.vm
+    doing.progress("detaching the medium", None)
+    driver.disk_detach(vm, *_place(doing), doing.timeout)
+    return hardware.disks(driver, vm)
+
+
+def _place(doing: Doing) -> tuple[str, int, int]:
+    return _param(doing, "controller", str), _param(doing, "port", int), _param(doing, "device", int)
+
+
+def _adapter_set(doing: Doing) -> JSON:
+    """What is not said stays as it is; a new network is on its mode's default unless it is named."""
+    driver, vm, slot = hardware.with_adapters(doing.driver), doing.command.vm, _param(doing, "slot", int)
+    now = next((each for each in driver.adapters(vm) if each.slot == slot), Adapter(slot))
+    kinds = {"enabled": bool, "mode": str, "type": str, "cable_connected": bool, "network": (str, type(None))}
+    asked = {name: _param(doing, name, kind) for name, kind in kinds.items() if name in doing.command.params}
+    if asked.get("mode", now.mode) != now.mode:
+        now = replace(now, network=None)
+    doing.progress("setting the adapter", None)
+    driver.adapter_set(vm, replace(now, **asked), doing.timeout)
+    return hardware.adapters(driver, vm)
 
 
 def _port_forwards(doing: Doing) -> JSON:
@@ -147,7 +203,12 @@ _VERBS: dict[Kind, Callable[[Doing], JSON]] = {
     Kind.STOP: _stop,
     Kind.RESTART: _restart,
     Kind.DELETE: _delete,
+    Kind.PAUSE: _pause,
+    Kind.RESUME: _resume,
     Kind.RESIZE: _resize,
+    Kind.DISK_ATTACH: _disk_attach,
+    Kind.DISK_DETACH: _disk_detach,
+    Kind.ADAPTER_SET: _adapter_set,
     Kind.SNAPSHOT_CREATE: _snapshot_create,
     Kind.SNAPSHOT_RESTORE: _snapshot_restore,
     Kind.SNAPSHOT_DELETE: _snapshot_delete,

@@ -6,7 +6,9 @@ from flask.views import MethodView
 from sqlalchemy.orm import Session
 
 from api.microvm.schemas.vms import (
+    Paused,
     Restarted,
+    Resumed,
     Started,
     Stopped,
     Stopping,
@@ -85,6 +87,22 @@ class Restart(MethodView):
     def post(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Operation:
         """Restart a virtual machine."""
         return vms.restart(session, actor, vm_name, grace_seconds=body["timeout_seconds"], force=body["force"])
+
+
+@blp.route("/vms/<vm_name>/pause")
+class Pause(MethodView):
+    @blp.begins(200, Paused, outcome)
+    def post(self, session: Session, actor: Actor, vm_name: str) -> Operation:
+        """Pause a running virtual machine."""
+        return vms.pause(session, actor, vm_name)
+
+
+@blp.route("/vms/<vm_name>/resume")
+class Resume(MethodView):
+    @blp.begins(200, Resumed, outcome)
+    def post(self, session: Session, actor: Actor, vm_name: str) -> Operation:
+        """Resume a paused virtual machine."""
+        return vms.resume(session, actor, vm_name)
 
 
 def _wanted(body: JSON) -> VmRequest:

@@ -11,6 +11,7 @@ from api.shared import (
     files,
     forwards,
     guest_credentials,
+    hardware,
     health,
     hosts,
     images,
@@ -25,7 +26,7 @@ from api.shared import (
     system_metrics,
 )
 
-_OF_VMS = (execution, execs, files, forwards, guest_credentials, sizing, metrics)
+_OF_VMS = (execution, execs, files, forwards, guest_credentials, sizing, hardware, metrics)
 _OF_THE_FLEET = (
     networks,
     operations,

@@ -27,6 +27,8 @@ _BEGUN = {
     Kind.START: "VM is starting",
     Kind.STOP: "VM is stopping",
     Kind.RESTART: "VM is restarting",
+    Kind.PAUSE: "VM is being paused",
+    Kind.RESUME: "VM is being resumed",
     Kind.DELETE: "VM is being deleted",
 }
 _DONE = {
@@ -34,6 +36,8 @@ _DONE = {
     Kind.START: "VM started successfully",
     Kind.STOP: "VM stopped successfully",
     Kind.RESTART: "VM restarted successfully",
+    Kind.PAUSE: "VM paused successfully",
+    Kind.RESUME: "VM resumed successfully",
     Kind.DELETE: "VM deleted successfully",
 }
 

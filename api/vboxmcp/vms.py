@@ -80,6 +80,22 @@ class Restart(MethodView):
         return vms.restart(session, actor, vm_id_or_name, grace_seconds=body["timeout_seconds"], force=body["force"])
 
 
+@blp.route("/vms/<vm_id_or_name>/pause")
+class Pause(MethodView):
+    @blp.begins(200, VmChanged, outcome)
+    def post(self, session: Session, actor: Actor, vm_id_or_name: str) -> Operation:
+        """Pause a running VM."""
+        return vms.pause(session, actor, vm_id_or_name)
+
+
+@blp.route("/vms/<vm_id_or_name>/resume")
+class Resume(MethodView):
+    @blp.begins(200, VmChanged, outcome)
+    def post(self, session: Session, actor: Actor, vm_id_or_name: str) -> Operation:
+        """Resume a paused VM."""
+        return vms.resume(session, actor, vm_id_or_name)
+
+
 def _wanted(body: JSON) -> VmRequest:
     family = "windows" if body["os_type"].lower().startswith("win") else "linux"
     hypervisor = body.get("hypervisor")

@@ -29,6 +29,8 @@ _KINDS: dict[str, type[CorralError]] = {
     "superseded": Conflict,
     "invalid_state": Conflict,
     "port_taken": Conflict,
+    "disk_slot_taken": Conflict,
+    "disk_in_use": Conflict,
     "vm_not_running": Conflict,
     "vm_already_running": Conflict,
     "file_not_found": NotFound,

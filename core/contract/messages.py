@@ -74,7 +74,10 @@ class Command:
     snapshot_create {"snapshot_id", "name", "include_memory"}; snapshot_restore {"snapshot_id", "start": bool | None}
     where None means the power state the snapshot was taken in; snapshot_delete {"snapshot_id"}; resize all four of
     {"vcpus", "memory_mb", "cpu_limit_percent", "memory_limit_percent"}, which `vm` has only afterwards;
-    port_forward_create and port_forward_delete {"forward_id"}, the VM's `forwards` being those it has afterwards.
+    port_forward_create and port_forward_delete {"forward_id"}, the VM's `forwards` being those it has afterwards;
+    disk_attach {"controller", "port", "device", "type", "medium", "create_if_missing", "size_gb"}; disk_detach the
+    first three of them; adapter_set {"slot"} and what is to change of {"enabled", "mode", "type", "cable_connected",
+    "network"}; pause and resume {}.
     """
 
     operation_id: str
@@ -118,7 +121,8 @@ class Report:
     `progress`: {"percent": int | None, "step": str}. `result` by kind: snapshot_create
     {"size_bytes", "checksum", "include_memory", "vm_status"}; snapshot_delete
     {"snapshots": the others by id, each with size_bytes and checksum}; resize {"applied": since when, for each of its
-    parameters}.
+    parameters}; disk_attach and disk_detach {"disks"}, adapter_set {"adapters"}, create and snapshot_restore
+    both where the driver can tell: all that the VM has by then (agent/drivers/base.py: Disk, Adapter).
     """
 
     host: str
@@ -204,7 +208,8 @@ class Call:
     `verb`: "execute" {"command", "working_directory", "environment", "timeout_seconds",
     "stdin_b64"}, "guest_credentials" {"username", "password"},
     "cancel" {"operation_id"} (no VM; `vm` is None), "observe" {},
-    "measure" {}, "network" {}, "console" {"stream", "write": bool, "replay": bool, "after": {"log", "position"} | None}
+    "measure" {}, "network" {}, "disks" {}, "adapters" {},
+    "console" {"stream", "write": bool, "replay": bool, "after": {"log", "position"} | None}
     (agent/console.py says what comes there),
     "abandon" {"call_id"} (no VM): nobody waits for that call any more, so what it does is ended; "exec_begin" as
     "execute" with {"id", "name"}, "exec_list" {"limit", "offset", "state"}, "exec_get", "exec_output" {"offsets": by

@@ -13,7 +13,7 @@ from core.contract.messages import Observation, Report
 from core.contract.states import LIVE, Kind, Observed, OperationState, Wanted
 from core.models import Operation, PortForward, Snapshot, Vm
 from core.models.base import now
-from core.services import events, hosts, operations, scan_work, sizes, vms
+from core.services import events, hardware, hosts, operations, scan_work, sizes, vms
 from core.services.status import status_of
 
 log = logging.getLogger(__name__)
@@ -23,6 +23,7 @@ _ENDINGS = {
     "failed": OperationState.FAILED,
     "cancelled": OperationState.CANCELLED,
 }
+_WANTED = {Observed.RUNNING: Wanted.RUNNING, Observed.PAUSED: Wanted.PAUSED}
 
 
 def record(session: Session, report: Report) -> None:
@@ -93,6 +94,7 @@ def _advance(session: Session, vm: Vm, operation: Operation, report: Report) -> 
 def _succeeded(session: Session, vm: Vm, operation: Operation, report: Report) -> None:
     match Kind(operation.kind):
         case Kind.CREATE:
+            hardware.told(vm, report.result)
             events.of_vm(session, "vm_created", vm, {"vm_name": vm.name, "user_id": vm.owner_id}, operation)
         case Kind.DELETE:
             _deleted(session, vm, operation)
@@ -103,6 +105,8 @@ def _succeeded(session: Session, vm: Vm, operation: Operation, report: Report) -
                 snapshot.checksum = report.result.get("checksum", "")
                 snapshot.include_memory = bool(report.result.get("include_memory", snapshot.include_memory))
                 snapshot.ready_at = now()
+        case Kind.DISK_ATTACH | Kind.DISK_DETACH | Kind.ADAPTER_SET | Kind.SNAPSHOT_RESTORE:
+            hardware.told(vm, report.result)
         case Kind.RESIZE:
             sizes.resized(vm, operation)
         case Kind.SNAPSHOT_DELETE:
@@ -143,7 +147,7 @@ def not_succeeded(session: Session, vm: Vm, operation: Operation) -> None:
     elif operation.kind == Kind.CREATE and vm.observed in (None, Observed.ABSENT):
         hosts.release(session, vm)
     elif operation.kind != Kind.DELETE:
-        vm.wanted = Wanted.RUNNING if vm.observed == Observed.RUNNING else Wanted.STOPPED
+        vm.wanted = _WANTED.get(Observed(vm.observed or Observed.ABSENT), Wanted.STOPPED)
 
 
 def _forward(operation: Operation, change: Any) -> Any:

@@ -43,6 +43,22 @@ def may_stop(vm: Vm) -> None:
         raise Conflict(f"VM '{vm.name}' is not running", code="vm_not_running")
 
 
+def may_pause(vm: Vm) -> None:
+    """Running, and not paused already."""
+    if vm.observed == Observed.PAUSED:
+        raise Conflict(f"VM '{vm.name}' is already paused", code="invalid_state")
+    must_run(vm)
+
+
+def may_resume(vm: Vm) -> None:
+    """Paused."""
+    must_exist(vm)
+    if vm.observed == Observed.RUNNING:
+        raise Conflict(f"VM '{vm.name}' is running, and not paused", code="invalid_state")
+    if vm.observed != Observed.PAUSED:
+        raise Conflict(f"VM '{vm.name}' is not running; start it first", code="vm_not_running")
+
+
 def must_support(vm: Vm, host: Host, capability: str) -> None:
     """The VM's driver, on its host, has that capability."""
     for driver in host.drivers:

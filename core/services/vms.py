@@ -126,6 +126,22 @@ def restart(session: Session, actor: Actor, ref: str, *, grace_seconds: float = 
     return begin(session, actor, vm, Kind.RESTART, _stopping(grace_seconds, force), wanted=Wanted.RUNNING)
 
 
+def pause(session: Session, actor: Actor, ref: str) -> Operation:
+    """Have a running VM stand still, its memory kept."""
+    vm, host = to_change(session, actor, ref)
+    rules.may_pause(vm)
+    rules.must_support(vm, host, "pause")
+    return begin(session, actor, vm, Kind.PAUSE, wanted=Wanted.PAUSED)
+
+
+def resume(session: Session, actor: Actor, ref: str) -> Operation:
+    """Have a paused VM go on."""
+    vm, host = to_change(session, actor, ref)
+    rules.may_resume(vm)
+    rules.must_support(vm, host, "pause")
+    return begin(session, actor, vm, Kind.RESUME, wanted=Wanted.RUNNING)
+
+
 def delete(session: Session, actor: Actor, ref: str) -> Operation:
     """Remove a VM with all it has. Accepted in every state: it ends what is under way, and wins."""
     actor.must_write()

@@ -6,15 +6,18 @@ import shutil
 import time
 from dataclasses import replace
 
+from agent.drivers import nics, places
 from agent.drivers.base import Console, Place, Progress
-from agent.drivers.fake import measuring, snapshots, state
+from agent.drivers.fake import hardware, measuring, snapshots, state
 from agent.drivers.fake.behaviour import Behaviour, behaviour, misbehave, silent
 from agent.drivers.fake.guests import Guests
 from agent.drivers.fake.listing import Listing
 from agent.drivers.fake.state import State
+from agent.drivers.groups.hardware import Adapter, Disk, DiskRequest
 from agent.drivers.groups.metrics import Measured, Sample
 from agent.drivers.groups.resizing import Resized
 from agent.drivers.groups.snapshots import SnapshotTaken
+from agent.media import Media
 from agent.network import ports
 from core.contract.errors import DriverFailure
 from core.contract.messages import DriverHealth, Forward, Observation, VmSpec
@@ -22,7 +25,7 @@ from core.contract.states import Applied, Observed
 
 
 class FakeDriver(Guests):
-    """Driver, Snapshots, Resizing, Metrics, PortForwards, Guest, GuestNetwork, Execs and Files over files.
+    """All but credentials, over files.
 
     A forwarded port must be free when it is forwarded; nothing listens there.
     """
@@ -30,7 +33,9 @@ class FakeDriver(Guests):
     name = "fake"
     capabilities = frozenset(
         {
+            "adapters",
             "bridges",
+            "disks",
             "execs",
             "files",
             "guest",
@@ -47,7 +52,7 @@ class FakeDriver(Guests):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self._vms, self._network = place.vms, place.network
+        self._vms, self._network, self._media = place.vms, place.network, Media(place.media)
         self._listing = Listing(place.vms)
 
     def probe(self) -> DriverHealth:
@@ -59,7 +64,7 @@ class FakeDriver(Guests):
         if state.read(self._vms, vm.id) is None:
             (self._vms / vm.id).mkdir(parents=True, exist_ok=True)
             self._misbehave(vm, "create", progress, timeout)
-            self._change(vm, "create", State("stopped"))
+            self._change(vm, "create", State("stopped", adapters=nics.asked(vm)))
         return self.observe(vm.id)
 
     def start(self, vm: VmSpec, progress: Progress, timeout: float) -> Observation:
@@ -121,7 +126,7 @@ class FakeDriver(Guests):
         """Copies the guest's files and the power state."""
         found = snapshots.taken(self._vms, vm.id, snapshot_id)
         if found is None:
-            self._state(vm)
+            hardware.check_memory(self._state(vm), include_memory)
             self._misbehave(vm, "snapshot_create", progress, timeout)
             found = snapshots.take(self._vms, vm.id, snapshot_id, self._state(vm), include_memory)
             state.count_effect(self._vms, vm.id, "snapshot_create")
@@ -137,8 +142,9 @@ class FakeDriver(Guests):
         power = saved.power if start is None else "running" if start else "stopped"
         now = time.time() if power != "stopped" else None
         snapshots.put_back_files(self._vms, vm.id, snapshot_id)
-        restores = self._state(vm).restores + 1
-        back = replace(saved, power=power, started_at=now, restores=restores, forwards=vm.forwards)
+        before = self._state(vm)
+        back = replace(saved, power=power, started_at=now, restores=before.restores + 1, forwards=vm.forwards)
+        back = replace(back, media=before.media, adapters=before.adapters)
         if not with_memory or start is False:
             back = replace(back, vcpus=vm.vcpus, memory_mb=vm.memory_mb)
         self._change(vm, "snapshot_restore", back)
@@ -187,6 +193,41 @@ class FakeDriver(Guests):
             cpu_limit_percent=_applied(runs),
             memory_limit_percent=_applied(runs),
         )
+
+    def disks(self, vm: VmSpec) -> list[Disk]:
+        """Its state's file stands for its own disk."""
+        return hardware.disks(self._vms, vm, self._state(vm))
+
+    def disk_attach(self, vm: VmSpec, request: DiskRequest, timeout: float) -> Disk:
+        """At once, running or not; a disk that is made is as long as it says, and empty."""
+        now = self._state(vm)
+        self._misbehave(vm, "disk_attach", silent, timeout)
+        others = hardware.elsewhere(self._vms, vm)
+        taken = places.take(self._media, now.media, others, vm, request, hardware.make, hardware.measure)
+        if taken not in now.media:
+            self._change(vm, "disk_attach", replace(self._state(vm), media=[*now.media, taken]))
+        return taken.disk()
+
+    def disk_detach(self, vm: VmSpec, controller: str, port: int, device: int, timeout: float) -> None:
+        """At once, running or not."""
+        now = self._state(vm)
+        left = places.without(vm, now.media, (controller, port, device))
+        if left != now.media:
+            self._misbehave(vm, "disk_detach", silent, timeout)
+            self._change(vm, "disk_detach", replace(self._state(vm), media=left))
+
+    def adapters(self, vm: VmSpec) -> list[Adapter]:
+        """Those kept."""
+        return self._state(vm).adapters
+
+    def adapter_set(self, vm: VmSpec, adapter: Adapter, timeout: float) -> Adapter:
+        """In any mode; the cable alone while it runs."""
+        now = self._state(vm)
+        after = nics.changed(vm, now.adapters, adapter, on=now.power != "stopped")
+        if after != now.adapters:
+            self._misbehave(vm, "adapter_set", silent, timeout)
+            self._change(vm, "adapter_set", replace(self._state(vm), adapters=after))
+        return nics.at(after, adapter.slot)
 
     def sample_all(self) -> list[Sample]:
         """One of each VM."""

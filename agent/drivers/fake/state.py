@@ -9,6 +9,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from agent.drivers.groups.hardware import Adapter
+from agent.drivers.places import Medium
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.messages import Forward, Observation, VmSpec, build
 from core.contract.states import Observed
@@ -32,6 +34,8 @@ class State:
     vcpus: int = 0
     memory_mb: int = 0
     forwards: list[Forward] = field(default_factory=list)
+    media: list[Medium] = field(default_factory=list)
+    adapters: list[Adapter] = field(default_factory=list)
 
     def observation(self, vm_id: str) -> Observation:
         """As `observe` tells it."""

@@ -2,36 +2,54 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from agent.drivers.qemu import daemon, qmp
+from agent.drivers.groups.hardware import Adapter
+from agent.drivers.nics import MAC_ADDRESS, mac_address
+from agent.drivers.qemu import adapters, daemon, qmp
 from agent.drivers.qemu.folder import Machine, State
 from core.contract.errors import DriverFailure
 from core.contract.images import Manifest
 from core.contract.messages import VmSpec
 
 PROGRAM = "qemu-system-x86_64"
-NETDEV = "net0"
 CONSOLE_SOCKET, CONSOLE_LOG = "console.sock", "console.log"
-MAC_ADDRESS = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
 MAX_VCPUS = 16
 ACCELERATORS = {"kvm": "kvm", "tcg": "tcg,thread=multi"}
 
 
-def machine_of(vm: VmSpec, acceleration: str, version: str) -> Machine:
+@dataclass(frozen=True)
+class Attached:
+    """What of a VM is outside of it: the back ends of its adapters by their slots, and the options for its media."""
+
+    netdevs: Mapping[int, str]
+    media: list[str]
+
+
+def machine_of(vm: VmSpec, having: list[Adapter], acceleration: str, version: str) -> Machine:
     """The machine for a VM. Its type has QEMU's version in it, so that a memory snapshot outlives an update."""
-    mac = str(vm.network.get("mac_address") or _mac_address(vm.id))
+    mac = mac_address(vm, 0)
     if not MAC_ADDRESS.fullmatch(mac):
         raise DriverFailure(f"'{mac}' is not a MAC address like 52:54:00:12:34:56", code="invalid_request")
     release = ".".join(version.split(".")[:2])
-    return Machine(f"pc-q35-{release}", acceleration, vm.vcpus, vm.memory_mb, mac, max(vm.vcpus, MAX_VCPUS), vm.vcpus)
+    return Machine(
+        type=f"pc-q35-{release}",
+        acceleration=acceleration,
+        vcpus=vm.vcpus,
+        memory_mb=vm.memory_mb,
+        mac_address=mac,
+        max_vcpus=max(vm.vcpus, MAX_VCPUS),
+        disk_queues=vm.vcpus,
+        scsi=True,
+        adapters=having,
+    )
 
 
-def command(vm_id: str, state: State, machine: Machine, netdev: str, *, incoming: bool) -> list[str]:
-    """All of it. `netdev`: the back end of its adapter; `incoming`: waits for a memory snapshot instead of booting."""
+def command(vm_id: str, state: State, machine: Machine, more: Attached, *, incoming: bool) -> list[str]:
+    """All of it. `incoming`: waits for a memory snapshot instead of booting."""
     return [
         PROGRAM,
         *["-name", f"corral-{vm_id}"],
@@ -43,7 +61,7 @@ def command(vm_id: str, state: State, machine: Machine, netdev: str, *, incoming
         *["-smp", _processors(machine), "-m", str(machine.memory_mb)],
         *_disk(state.disk, machine),
         *_boot(state.image),
-        *["-netdev", netdev, "-device", f"virtio-net-pci,netdev={NETDEV},mac={machine.mac_address},romfile="],
+        *adapters.command(machine, more.netdevs, first=True),
         *["-device", "virtio-rng-pci"],
         *["-chardev", "pipe,id=qga,path=qga", "-device", "virtio-serial-pci"],
         *["-device", "virtserialport,chardev=qga,name=org.qemu.guest_agent.0"],
@@ -51,6 +69,8 @@ def command(vm_id: str, state: State, machine: Machine, netdev: str, *, incoming
         *["-serial", "chardev:console"],
         *["-chardev", f"socket,id=qmp,path={qmp.SOCKET},server=on,wait=off", "-mon", "chardev=qmp,mode=control"],
         *["-chardev", "pipe,id=events,path=events", "-mon", "chardev=events,mode=control"],
+        *(more.media if machine.scsi else []),
+        *adapters.command(machine, more.netdevs, first=False),
         *(["-S", "-incoming", "defer"] if incoming else []),
     ]
 
@@ -89,9 +109,3 @@ def _identity(vm_id: str) -> list[str]:
         return ["-uuid", str(uuid.UUID(vm_id))]
     except ValueError:
         return []
-
-
-def _mac_address(vm_id: str) -> str:
-    """In QEMU's own range, the same for a VM at each start."""
-    digest = hashlib.sha256(vm_id.encode()).digest()
-    return "52:54:00:" + ":".join(f"{byte:02x}" for byte in digest[:3])

@@ -16,6 +16,7 @@ from core.contract.images import Manifest
 
 SECONDS = 60.0
 IMAGE_FOLDER = "../image/"
+SECTOR = 512  # the unit of st_blocks, whatever the file system's own is
 # https://qemu.readthedocs.io/en/v7.2.0/interop/qcow2.html: magic, version, where the name below is, its length,
 # cluster bits, the disk's size
 _HEADER = struct.Struct(">4sIQIIQ")
@@ -53,6 +54,12 @@ def chain(folder: Folder, top: str) -> list[str]:
 def below(folder: Folder, layer: str) -> str | None:
     """What a layer is over, by the name in its file."""
     return _read(folder.layers / layer).below
+
+
+def size_and_use(folder: Folder, top: str) -> tuple[int, int]:
+    """The disk's size as the guest sees it, and what its layers take on the host, in bytes."""
+    used = sum((folder.layers / name).stat().st_blocks * SECTOR for name in chain(folder, top))
+    return _read(folder.layers / top).size_bytes, used
 
 
 def format_of(name: str, image: Manifest | None) -> str:

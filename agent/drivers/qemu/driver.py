@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from agent import cgroups, process
 from agent.drivers.base import Console, Place, Progress
 from agent.drivers.durable import sync_folder
+from agent.drivers.groups.hardware import Adapter, Disk, DiskRequest
 from agent.drivers.groups.metrics import Measured, Sample
 from agent.drivers.groups.resizing import Resized
 from agent.drivers.groups.snapshots import SnapshotTaken
@@ -17,6 +18,7 @@ from agent.drivers.images import find
 from agent.drivers.limits import countdown, only_driver_failures
 from agent.drivers.qemu import (
     acceleration,
+    adapters,
     command,
     daemon,
     disks,
@@ -24,6 +26,7 @@ from agent.drivers.qemu import (
     images,
     launch,
     measuring,
+    media,
     merging,
     power,
     records,
@@ -35,13 +38,16 @@ from agent.drivers.qemu.folder import STATE, Folder, State, folder_of, locked
 from agent.drivers.qemu.guests import Guests
 from agent.drivers.qemu.observing import observe
 from agent.drivers.qemu.qmp import Monitor
+from agent.media import Media
 from core.contract.errors import DriverFailure
 from core.contract.messages import DriverHealth, Forward, Observation, VmSpec
 from core.contract.states import Observed
 
 CAPABILITIES = frozenset(
     {
+        "adapters",
         "bridges",
+        "disks",
         "execs",
         "files",
         "guest",
@@ -59,14 +65,14 @@ INSTALL = "apt-get install qemu-system-x86 qemu-utils"
 
 
 class QemuDriver(Guests):
-    """Driver, Snapshots, Resizing, Metrics, PortForwards, Guest, GuestNetwork, Execs and Files over QEMU processes."""
+    """All but credentials, over QEMU processes."""
 
     name = "qemu"
     capabilities = CAPABILITIES
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self._place = place
+        self._place, self._media = place, Media(place.media)
 
     def probe(self) -> DriverHealth:
         """QEMU's version and what really accelerates it."""
@@ -89,7 +95,9 @@ class QemuDriver(Guests):
                 shutil.rmtree(folder.path, ignore_errors=True)
                 folder.path.mkdir(mode=0o700, parents=True)
                 image = images.take(self._place.images, vm, folder.image, self._place.vms)
-                folder.write(State(vm, image, disks.first_layer(folder, image, vm.disk_gb, lock)))
+                having = adapters.asked(vm, image)
+                layer = disks.first_layer(folder, image, vm.disk_gb, lock)
+                folder.write(State(vm, image, layer, adapters=having))
                 sync_folder(self._place.vms)
             return observe(folder)
 
@@ -240,6 +248,39 @@ class QemuDriver(Guests):
             return sizes.resize(folder, vm, self._place.cgroup, progress, left)
 
     @only_driver_failures
+    def disks(self, vm: VmSpec) -> list[Disk]:
+        """From the VM's files; asks QEMU nothing."""
+        return media.listed(self._folder(vm.id))
+
+    @only_driver_failures
+    def disk_attach(self, vm: VmSpec, request: DiskRequest, timeout: float) -> Disk:
+        """At once, running or not."""
+        left = countdown(timeout)
+        with self._busy(vm.id, timeout) as (folder, lock):
+            snapshots.settle(folder)
+            return media.attach(folder, self._media, vm, request, left, lock)
+
+    @only_driver_failures
+    def disk_detach(self, vm: VmSpec, controller: str, port: int, device: int, timeout: float) -> None:
+        """At once, running or not."""
+        left = countdown(timeout)
+        with self._busy(vm.id, timeout) as (folder, _):
+            snapshots.settle(folder)
+            media.detach(folder, vm, (controller, port, device), left)
+
+    @only_driver_failures
+    def adapters(self, vm: VmSpec) -> list[Adapter]:
+        """From the VM's files."""
+        return adapters.of(self._folder(vm.id).state())
+
+    @only_driver_failures
+    def adapter_set(self, vm: VmSpec, adapter: Adapter, timeout: float) -> Adapter:
+        """The cable while it runs, all else while it is off."""
+        left = countdown(timeout)
+        with self._busy(vm.id, timeout) as (folder, _):
+            return adapters.change(folder, vm, adapter, left)
+
+    @only_driver_failures
     def sample_all(self) -> list[Sample]:
         """From `/proc` and the VMs' files."""
         found = (measuring.sample(folder) for folder in self._folders())
@@ -267,7 +308,11 @@ class QemuDriver(Guests):
     def _host(self) -> power.Host:
         version = acceleration.version()
         return power.Host(
-            acceleration.choose(self._place.images, version), version, self._place.cgroup, self._place.network
+            acceleration.choose(self._place.images, version),
+            version,
+            self._place.cgroup,
+            self._place.network,
+            self._media,
         )
 
     def _folders(self) -> list[Folder]:

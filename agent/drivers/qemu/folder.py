@@ -9,11 +9,13 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from agent.drivers.groups.hardware import Adapter
 from agent.drivers.durable import write_json
+from agent.drivers.places import Medium
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.images import Manifest
 from core.contract.messages import VmSpec, build
@@ -27,7 +29,8 @@ class Machine:
     """What a guest sees of its machine; a memory snapshot fits only the one it was taken on.
 
     `max_vcpus`: so many it can have while it runs. `disk_queues`: fixed when it boots, whatever is plugged in later.
-    Both are 0 in snapshots of an older release: as many as `vcpus`.
+    Both are 0 in snapshots of an older release: as many as `vcpus`. `scsi`: it has a controller for more disks.
+    `adapters` are None on a machine of an older release: one, as `mac_address` says.
     """
 
     type: str
@@ -37,6 +40,8 @@ class Machine:
     mac_address: str
     max_vcpus: int = 0
     disk_queues: int = 0
+    scsi: bool = False
+    adapters: list[Adapter] | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,8 @@ class State:
     `should_run`: its process is meant to be alive; `usable`: it has been, since its last launch; `waits`: that
     launch left it paused, until it is told to go on. `held` and `frozen`:
     a snapshot that is being taken has paused the machine, or frozen the guest's file systems. `resume`: the snapshot
-    whose memory the next launch goes on from. `restores` counts the restores that have ended well.
+    whose memory the next launch goes on from. `restores` counts the restores that have ended well. `media` are attached
+    beside its own disk. `adapters` are None of a VM of an older release.
     """
 
     spec: VmSpec
@@ -60,6 +66,8 @@ class State:
     machine: Machine | None = None
     resume: str | None = None
     restores: int = 0
+    media: list[Medium] = field(default_factory=list)
+    adapters: list[Adapter] | None = None
 
 
 @dataclass(frozen=True)

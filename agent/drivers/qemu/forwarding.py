@@ -7,49 +7,59 @@ from __future__ import annotations
 
 import re
 
+from agent.drivers.groups.hardware import Adapter
 from agent.drivers.limits import Left
 from agent.drivers.qemu import daemon
-from agent.drivers.qemu.command import NETDEV
+from agent.drivers.qemu.adapters import mode_of_first, netdev_of
 from agent.drivers.qemu.folder import Folder
 from agent.drivers.qemu.qmp import Monitor
 from agent.network import ports
-from agent.network.network import Network, on_bridge
+from agent.network.network import Network
 from core.contract.errors import DriverFailure
 from core.contract.messages import Forward, VmSpec
 
 LIST_SECONDS = 5.0
+NETDEV = netdev_of(0)
 # A line of `info usernet`: TCP[HOST_FORWARD]  12  127.0.0.1 20000  10.0.2.15  80  0  0
 _LISTED = re.compile(r"^\s*(TCP|UDP)\[HOST_FORWARD\]\s+\d+\s+(\S+)\s+(\d+)\s+\S+\s+(\d+)\s", re.MULTILINE)
 
 
-def netdev(network: Network, vm: VmSpec) -> str:
-    """The back end of the VM's adapter as QEMU's command line has it; `PortTaken` for a port that a stranger has."""
-    address = network.forward_address
-    ports.must_be_free(address, vm.forwards)
-    if on_bridge(vm):
-        return f"tap,id={NETDEV},ifname={network.join(vm)},script=no,downscript=no"
-    return ",".join([f"user,id={NETDEV}", *(f"hostfwd={_rule(address, forward)}" for forward in vm.forwards)])
+def netdevs(network: Network, vm: VmSpec, adapters: list[Adapter]) -> dict[int, str]:
+    """The back ends of the VM's adapters, by slot, as QEMU's command line has them; `PortTaken` for a port that a
+    stranger has. Forwards lead to the first adapter; each other one has a network to itself."""
+    ports.must_be_free(network.forward_address, vm.forwards)
+    return {each.slot: _netdev(network, vm, each) for each in adapters if each.mode in ("nat", "bridged")}
+
+
+def _netdev(network: Network, vm: VmSpec, adapter: Adapter) -> str:
+    name, address = netdev_of(adapter.slot), network.forward_address
+    if adapter.mode == "bridged":
+        return f"tap,id={name},ifname={network.join(vm)},script=no,downscript=no"
+    if adapter.slot:
+        return f"user,id={name},net=10.0.{2 + adapter.slot}.0/24"
+    return ",".join([f"user,id={name}", *(f"hostfwd={_rule(address, forward)}" for forward in vm.forwards)])
 
 
 def apply(folder: Folder, network: Network, vm: VmSpec, left: Left) -> None:
     """Makes the forwards of a VM those of its spec: of its process if there is one, and those that are remembered."""
-    before = folder.state().spec
-    running = daemon.alive(folder.path) is not None
-    if running and not on_bridge(before):
+    before = folder.state()
+    running, mode = daemon.alive(folder.path) is not None, mode_of_first(before)
+    if running and mode == "nat":
         _apply_in_qemu(folder, network.forward_address, vm, left)
     else:
-        ports.must_be_free(network.forward_address, set(vm.forwards) - set(before.forwards))
-        if running:
+        ports.must_be_free(network.forward_address, set(vm.forwards) - set(before.spec.forwards))
+        if running and mode == "bridged":
             network.join(vm)
     folder.change(spec=vm)
 
 
 def seen(folder: Folder, network: Network) -> list[Forward]:
     """Those that are in effect."""
-    if daemon.alive(folder.path) is None:
-        return []
-    if on_bridge(folder.state().spec):
+    mode = mode_of_first(folder.state()) if daemon.alive(folder.path) is not None else "none"
+    if mode == "bridged":
         return network.forwards(folder.path.name)
+    if mode != "nat":
+        return []
     with Monitor(folder.path, LIST_SECONDS) as monitor:
         return list(_listed(monitor))
 

@@ -22,10 +22,12 @@ CONSOLE_KEPT = 4 * 1024 * 1024
 SHOWN = 600
 
 
-def launch(folder: Folder, state: State, machine: Machine, group: Path | None, netdev: str, *, incoming: bool) -> None:
+def launch(
+    folder: Folder, state: State, machine: Machine, group: Path | None, more: command.Attached, *, incoming: bool
+) -> None:
     """Starts QEMU in its control group, and returns once its monitor answers; it is gone again when this fails."""
     prepare(folder)
-    args = command.command(folder.path.name, state, machine, netdev, incoming=incoming)
+    args = command.command(folder.path.name, state, machine, more, incoming=incoming)
     with ExitStack() as undo, events.recording(folder.path):
         undo.callback(daemon.cut, folder.path)
         with process.spawn(args, folder=folder.path, log=folder.path / LOG, group=group) as qemu:

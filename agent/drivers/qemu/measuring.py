@@ -22,7 +22,6 @@ from core.contract.states import Observed
 
 WINDOW_SECONDS = 0.5
 MONITOR_SECONDS = 2.0
-SECTOR = 512  # the unit of st_blocks, whatever the file system's own is
 
 
 def sample(folder: Folder) -> Sample | None:
@@ -56,7 +55,7 @@ def measure(folder: Folder, timeout: float) -> Measured:
 
 def _sample(folder: Folder, state: State) -> Sample:
     machine, pid = state.machine or state.spec, daemon.alive(folder.path)
-    taken = sum((folder.layers / name).stat().st_blocks * SECTOR for name in disks.chain(folder, state.disk))
+    _, taken = disks.size_and_use(folder, state.disk)
     if pid is not None:
         try:
             process = psutil.Process(pid)

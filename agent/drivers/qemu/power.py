@@ -11,12 +11,13 @@ from pathlib import Path
 from agent import cgroups
 from agent.drivers.base import Progress
 from agent.drivers.limits import Left
-from agent.drivers.qemu import daemon, events, forwarding, memory, restores
-from agent.drivers.qemu.command import machine_of
+from agent.drivers.qemu import adapters, daemon, events, forwarding, media, memory, restores
+from agent.drivers.qemu.command import Attached, machine_of
 from agent.drivers.qemu.folder import Folder, Machine, State
 from agent.drivers.qemu.launch import launch, wait_usable, warm_up
 from agent.drivers.qemu.qmp import Monitor
 from agent.guest import qga
+from agent.media import Media
 from agent.network.network import Network
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
@@ -35,6 +36,7 @@ class Host:
     version: str
     groups: Path | None
     network: Network
+    media: Media
 
 
 def switch_on(folder: Folder, vm: VmSpec, host: Host, progress: Progress, left: Left, *, paused: bool = False) -> None:
@@ -83,16 +85,22 @@ def _launch(folder: Folder, state: State, vm: VmSpec, host: Host, progress: Prog
     if state.resume is not None and events.seen(folder.path).resumed:
         state = folder.change(resume=None)  # it did go on from there, and has ended since
     saved = restores.memory_of(folder, state)
-    machine: Machine = (saved[0].machine if saved else None) or machine_of(vm, host.acceleration, host.version)
+    if saved is not None:
+        media.check_memory(state)
+    machine: Machine = (saved[0].machine if saved else None) or machine_of(
+        vm, adapters.of(state), host.acceleration, host.version
+    )
     size = replace(vm, vcpus=machine.vcpus, memory_mb=machine.memory_mb)
     group = cgroups.prepare(host.groups, size)
-    netdev = forwarding.netdev(host.network, vm)
+    attached = media.command(state, host.media, vm)
+    more = Attached(forwarding.netdevs(host.network, vm, adapters.of(state)), attached)
     state = folder.change(should_run=True, usable=False, waits=saved is not None, machine=machine, spec=vm)
     progress("booting" if saved is None else "resuming", None)
-    launch(folder, state, machine, group, netdev, incoming=saved is not None)
+    launch(folder, state, machine, group, more, incoming=saved is not None)
     if saved is not None:
         with Monitor(folder.path, left()) as monitor:
             memory.load(monitor, saved[1], progress)
+    adapters.pull_cables(folder, machine)
     return state
 
 

@@ -55,6 +55,17 @@ class Monitor:
         named = {name.replace("_", "-"): value for name, value in arguments.items()}
         return self._run(command, self._client.execute(command, named))
 
+    def hear(self, event: str, **data: Any) -> None:
+        """Returns once QEMU has told of an event with such data, since the conversation began."""
+
+        async def heard() -> None:
+            async for message in self._client.events:
+                told: dict[str, Any] = dict(message)
+                if told["event"] == event and data.items() <= told.get("data", {}).items():
+                    return
+
+        self._run(event, heard())
+
     def hand_over(self, name: str, descriptor: int) -> None:
         """Gives QEMU an open file, which it knows as `name`."""
         self._client.send_fd_scm(descriptor)

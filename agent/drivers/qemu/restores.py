@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from agent.drivers.base import Progress
-from agent.drivers.qemu import daemon, disks, events, records
+from agent.drivers.qemu import daemon, disks, events, media, records
 from agent.drivers.qemu.folder import Folder, State
 from agent.guest import qga
 from core.contract.errors import DriverFailure
@@ -20,6 +20,8 @@ def check(folder: Folder, snapshot_id: str, acceleration: str | None, progress: 
     if snapshot is None:
         raise DriverFailure(f"snapshot '{snapshot_id}' is not on this host", code="snapshot_not_found")
     records.verify(folder, snapshot, progress)
+    if acceleration and snapshot.machine is not None:
+        media.check_memory(folder.state())
     if acceleration and snapshot.machine is not None and snapshot.machine.acceleration != acceleration:
         raise DriverFailure(
             f"snapshot '{snapshot_id}' holds the memory of a machine under {snapshot.machine.acceleration}, and this "
@@ -36,7 +38,9 @@ def put_back(folder: Folder, snapshot: records.Snapshot, *, running: bool, lock:
     daemon.cut(folder.path)
     (folder.path / events.OUT).unlink(missing_ok=True)
     resume = snapshot.id if running and snapshot.machine is not None else None
-    return folder.change(disk=layer, resume=resume)
+    state = folder.state()
+    adapters = snapshot.machine.adapters if resume and snapshot.machine else state.adapters
+    return folder.change(disk=layer, resume=resume, adapters=adapters)
 
 
 def memory_of(folder: Folder, state: State) -> tuple[records.Snapshot, Path] | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from agent.drivers.base import Progress
 from agent.drivers.limits import Left
-from agent.drivers.qemu import command, daemon, disks, memory, records
+from agent.drivers.qemu import command, daemon, disks, media, memory, records
 from agent.drivers.qemu.folder import Folder, Machine, State
 from agent.drivers.qemu.qmp import Monitor
 from agent.guest import qga
@@ -58,6 +58,8 @@ def _take(
         power, machine, layer = STOPPED, None, state.disk
         folder.change(disk=disks.layer_over(folder, layer, lock))
     else:
+        if include_memory:
+            media.check_memory(state)
         with Monitor(folder.path, left()) as monitor:
             power = _power(monitor)
             machine = _as_it_is(state, monitor)

@@ -137,3 +137,21 @@ class Restarted(Schema):
     vm_name = fields.String(required=True, attribute="vm.name")
     status = constant("running")
     restarted_at = Moment(required=True, attribute="operation.ended_at")
+
+
+class Paused(Schema):
+    """A pause that has succeeded."""
+
+    message = constant("VM paused successfully")
+    vm_name = fields.String(required=True, attribute="vm.name")
+    status = constant("paused")
+    paused_at = Moment(required=True, attribute="operation.ended_at")
+
+
+class Resumed(Schema):
+    """A paused VM that goes on."""
+
+    message = constant("VM resumed successfully")
+    vm_name = fields.String(required=True, attribute="vm.name")
+    status = constant("running")
+    resumed_at = Moment(required=True, attribute="operation.ended_at")

@@ -8,16 +8,15 @@ from marshmallow import Schema, fields, validate
 
 from api.rest.fields import Choice, Flag, Number, Pattern, Text, computed
 from api.rest.schemas import SortingAll, Strict
+from api.shared.hardware import Gigabytes, NetworkAdapter
 from api.shared.networks import NetworkRequest
 from api.shared.sizing import Sizes
 from api.shared.views import uptime_seconds
 from api.shared.words import HOST_NAME, HYPERVISORS, IMAGE_NAME, OS_TYPES, VM_NAME
 from api.vboxmcp.hardware import adapters_of, controllers_of
 from api.vboxmcp.states import STATES, message_of, state_after, state_of
-from core.services import listing, sizes
+from core.services import hardware, listing, sizes
 
-ADAPTER_TYPES = ("Am79C970A", "Am79C973", "82540EM", "82543GC", "82545EM", "virtio")
-MODES = ("none", "null", "nat", "natnetwork", "bridged", "intnet", "hostonly", "generic")
 CONTROLLERS = ("ide", "sata", "scsi", "sas", "usb", "floppy", "pcie", "virtio")
 _OS_TYPE = Pattern(re.compile(r"[A-Za-z0-9_]{1,64}"), "must have 1 to 64 letters, digits or '_'")
 _ADAPTER = Pattern(re.compile(r"adapter[1-8]"), "must be adapter1 to adapter8")
@@ -35,8 +34,8 @@ class AdapterRequest(Strict):
     """A network adapter of a new VM."""
 
     enabled = Flag(load_default=True)
-    type = Choice(*MODES, load_default="nat")
-    adapter_type = Choice(*ADAPTER_TYPES, load_default="82540EM")
+    type = Choice(*hardware.MODES, load_default="nat")
+    adapter_type = Choice(*hardware.ADAPTER_TYPES, load_default="82540EM")
     cable_connected = Flag(load_default=True)
     bridge_adapter = Text(shortest=1, longest=64)
 
@@ -102,8 +101,8 @@ class Attachment(Schema):
     device = fields.Integer(required=True)
     type = fields.String(required=True)
     medium = fields.String(required=True)
-    size_gb = fields.Integer(required=True)
-    used_gb = fields.Integer(required=True, allow_none=True)
+    size_gb = Gigabytes(required=True, attribute="size_bytes")
+    used_gb = Gigabytes(required=True, allow_none=True, attribute="used_bytes")
 
 
 class Controller(Schema):
@@ -115,24 +114,12 @@ class Controller(Schema):
     attachments = fields.List(fields.Nested(Attachment), required=True)
 
 
-class Adapter(Schema):
-    """A network adapter."""
-
-    slot = fields.Integer(required=True)
-    enabled = fields.Boolean(required=True)
-    type = fields.String(required=True)
-    mac_address = fields.String(required=True, allow_none=True)
-    cable_connected = fields.Boolean(required=True)
-    speed_mbps = fields.Integer(required=True)
-    mode = fields.String(required=True)
-
-
 class VmDetail(VmBrief):
     """All about a VM. `at_next_start`: the size and the limits that it will have then, at the latest."""
 
     at_next_start = fields.Nested(Sizes, required=True, attribute="vm")
     storage_controllers = computed(fields.List, controllers_of, cls_or_instance=fields.Nested(Controller))
-    network_adapters = computed(fields.List, adapters_of, cls_or_instance=fields.Nested(Adapter))
+    network_adapters = computed(fields.List, adapters_of, cls_or_instance=fields.Nested(NetworkAdapter))
 
 
 class VmChanged(Schema):

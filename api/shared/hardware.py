@@ -1,0 +1,199 @@
+"""/vms/{vm}/disks and /vms/{vm}/network-adapters: what is attached to a VM, and its places in networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask.views import MethodView
+from marshmallow import Schema, ValidationError, fields, validates_schema
+from sqlalchemy.orm import Session
+
+from api.rest.blueprint import Blueprint, Question
+from api.rest.fields import Choice, Flag, Number, Text
+from api.rest.schemas import Paging, Strict, constant
+from api.rest.shapes import Listed, Shape
+from api.shared.views import nothing
+from core.contract.errors import NotFound
+from core.contract.messages import JSON
+from core.models import Operation
+from core.services import calls, hardware
+from core.services.context import Actor
+
+_SECONDS = 30.0
+_GIGABYTE = 2**30
+
+
+class Gigabytes(fields.Float):
+    """A number of bytes as GiB: a whole number where it is one."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
+        if value is None:
+            return None
+        size = round(value / _GIGABYTE, 2)
+        return int(size) if size.is_integer() else size
+
+
+class Whole(Paging):
+    """Which part of a list; without a limit all of it."""
+
+    limit = Number(1, 100, strict=False, load_default=None, metadata={"description": "maximum number of results"})
+
+
+class Disk(Schema):
+    """What is attached at a place. `own`: it is the VM's own disk, and goes with it."""
+
+    controller = fields.String(required=True)
+    port = fields.Integer(required=True)
+    device = fields.Integer(required=True)
+    type = Choice(*hardware.DISK_TYPES, required=True)
+    medium = fields.String(required=True)
+    size_gb = Gigabytes(required=True, attribute="size_bytes")
+    used_gb = Gigabytes(required=True, allow_none=True, attribute="used_bytes")
+    format = fields.String(required=True)
+    own = fields.Boolean(required=True)
+
+
+class DiskAttachment(Strict):
+    """A medium below a media folder of the VM's host; made with that size if it is to be and is not there."""
+
+    controller = Text(required=True, shortest=1, longest=64)
+    port = Number(*hardware.PORTS, required=True)
+    device = Number(*hardware.DEVICES, load_default=0)
+    type = Choice(*hardware.DISK_TYPES, load_default="hdd")
+    medium = Text(required=True, shortest=1, longest=1000)
+    create_if_missing = Flag(load_default=False)
+    size_gb = Number(*hardware.DISK_GB)
+
+    @validates_schema
+    def _can_be_made(self, data: JSON, **_: Any) -> None:
+        if data["create_if_missing"] and data["type"] == "dvd":
+            raise ValidationError("can be true for an hdd alone", "create_if_missing")
+
+
+class DiskAttached(Schema):
+    """A disk that was attached."""
+
+    controller = fields.String(required=True)
+    port = fields.Integer(required=True)
+    device = fields.Integer(required=True)
+    message = constant("Disk attached successfully")
+
+
+class NetworkAdapter(Schema):
+    """A network adapter. `bridge_adapter`: the interface or network of the host that it is on."""
+
+    slot = fields.Integer(required=True)
+    enabled = fields.Boolean(required=True)
+    type = fields.String(required=True)
+    mac_address = fields.String(required=True, allow_none=True)
+    cable_connected = fields.Boolean(required=True)
+    speed_mbps = fields.Integer(required=True)
+    mode = fields.String(required=True)
+    bridge_adapter = fields.String(required=True, allow_none=True)
+
+
+class AdapterChanges(Strict):
+    """What is to change of an adapter; what is left out stays as it is."""
+
+    enabled = Flag()
+    type = Choice(*hardware.ADAPTER_TYPES)
+    cable_connected = Flag()
+    mode = Choice(*hardware.MODES)
+    bridge_adapter = Text(shortest=1, longest=64)
+
+    @validates_schema
+    def _asks_for_something(self, data: JSON, **_: Any) -> None:
+        if not data:
+            raise ValidationError("is required, or something else that is to change", "enabled")
+
+
+class AdapterUpdated(Schema):
+    """An adapter that was changed."""
+
+    slot = fields.Integer(required=True)
+    message = constant("Network adapter updated")
+
+
+def blueprint(shape: Shape) -> Blueprint:
+    """The resources, in a dialect."""
+    blp = Blueprint("hardware", shape, "Disks and network adapters")
+
+    @blp.route("/vms/<vm_id_or_name>/disks")
+    class Disks(MethodView):
+        @blp.query(Whole)
+        @blp.asks_for_many("disks", Disk, _listed)
+        def get(self, session: Session, actor: Actor, query: JSON, vm_id_or_name: str) -> Question:
+            """List the disks of a virtual machine, its own first."""
+            return _question(session, actor, vm_id_or_name, "disks", query)
+
+        @blp.body(DiskAttachment)
+        @blp.begins(200, DiskAttached, _params)
+        def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Operation:
+            """Attach a disk to a virtual machine."""
+            return hardware.attach(session, actor, vm_id_or_name, body)
+
+    @blp.route("/vms/<vm_id_or_name>/disks/<controller>/<int:port>/<int:device>")
+    class OneDisk(MethodView):
+        @blp.begins(204, None, nothing)
+        def delete(
+            self, session: Session, actor: Actor, vm_id_or_name: str, controller: str, port: int, device: int
+        ) -> Operation:
+            """Detach a disk from a virtual machine; its file stays."""
+            _must_be_there("disk", port <= hardware.PORTS[1] and device <= hardware.DEVICES[1])
+            return hardware.detach(session, actor, vm_id_or_name, controller, port, device)
+
+    @blp.route("/vms/<vm_id_or_name>/network-adapters")
+    class Adapters(MethodView):
+        @blp.query(Whole)
+        @blp.asks_for_many("network_adapters", NetworkAdapter, _listed)
+        def get(self, session: Session, actor: Actor, query: JSON, vm_id_or_name: str) -> Question:
+            """List the network adapters of a virtual machine, by slot."""
+            return _question(session, actor, vm_id_or_name, "adapters", query)
+
+    @blp.route("/vms/<vm_id_or_name>/network-adapters/<int:slot>")
+    class OneAdapter(MethodView):
+        @blp.body(AdapterChanges)
+        @blp.begins(200, AdapterUpdated, _params)
+        def put(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str, slot: int) -> Operation:
+            """Change a network adapter of a virtual machine."""
+            _must_be_there("network adapter", slot <= hardware.SLOTS[1])
+            changes = {_NAMES.get(name, name): value for name, value in body.items()}
+            return hardware.set_adapter(session, actor, vm_id_or_name, slot, changes)
+
+    return blp
+
+
+def adapter_told(adapter: JSON) -> JSON:
+    """An adapter, as its host has told it, in the words of the document."""
+    mac: str | None = adapter["mac_address"]
+    return {
+        **adapter,
+        "mac_address": mac.replace(":", "").upper() if mac else None,
+        "speed_mbps": 100 if adapter["type"].startswith("Am79") else 1000,
+        "bridge_adapter": adapter["network"],
+    }
+
+
+_NAMES = {"bridge_adapter": "network"}
+
+
+def _question(session: Session, actor: Actor, ref: str, verb: str, query: JSON) -> Question:
+    host, vm = calls.to_host(session, actor, ref, verb)
+    return Question(host, verb, vm, {}, _SECONDS, said=query)
+
+
+def _listed(question: Question, reply: JSON) -> Listed:
+    found: list[JSON] = reply[question.verb]
+    if question.verb == "adapters":
+        found = [adapter_told(adapter) for adapter in found]
+    first, limit = question.said["offset"], question.said["limit"]
+    return Listed(found[first : None if limit is None else first + limit], len(found), limit, first)
+
+
+def _params(_session: Session, operation: Operation) -> JSON:
+    return operation.params
+
+
+def _must_be_there(what: str, there: bool) -> None:
+    if not there:
+        raise NotFound(f"there is no such {what}")

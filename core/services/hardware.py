@@ -1,0 +1,50 @@
+"""Disks and network adapters of VMs: changed by their hosts, and remembered as those have told them last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from core.contract.states import Kind
+from core.models import Operation, Vm
+from core.models.base import JSON
+from core.services import operations, rules, vms
+from core.services.context import Actor
+
+PORTS, DEVICES, SLOTS = (0, 29), (0, 1), (0, 7)
+DISK_GB = (1, 2048)
+ADAPTER_TYPES = ("Am79C970A", "Am79C973", "82540EM", "82543GC", "82545EM", "virtio")
+MODES = ("none", "null", "nat", "natnetwork", "bridged", "intnet", "hostonly", "generic")
+DISK_TYPES = ("hdd", "dvd")
+_TOLD = ("disks", "adapters")
+
+
+def attach(session: Session, actor: Actor, ref: str, request: JSON) -> Operation:
+    """Attach a medium, as the parameters of a `disk_attach` command say."""
+    return _begin(session, actor, ref, "disks", Kind.DISK_ATTACH, request)
+
+
+def detach(session: Session, actor: Actor, ref: str, controller: str, port: int, device: int) -> Operation:
+    """Empty a place, unless it is empty."""
+    place = {"controller": controller, "port": port, "device": device}
+    return _begin(session, actor, ref, "disks", Kind.DISK_DETACH, place)
+
+
+def set_adapter(session: Session, actor: Actor, ref: str, slot: int, changes: JSON) -> Operation:
+    """Change what is named of an adapter, as the parameters of an `adapter_set` command say."""
+    return _begin(session, actor, ref, "adapters", Kind.ADAPTER_SET, {"slot": slot, **changes})
+
+
+def told(vm: Vm, result: JSON) -> None:
+    """Take over what the host says that the VM has."""
+    news: dict[str, Any] = {name: result[name] for name in _TOLD if isinstance(result.get(name), list)}
+    if news:
+        vm.hardware = {**vm.hardware, **news}
+
+
+def _begin(session: Session, actor: Actor, ref: str, capability: str, kind: Kind, params: JSON) -> Operation:
+    vm, host = vms.to_change(session, actor, ref)
+    rules.must_exist(vm)
+    rules.must_support(vm, host, capability)
+    return operations.begin(session, actor, vm, kind, params)

@@ -1,0 +1,149 @@
+"""Laws of drivers whose VMs have places for media: one in each, confined to the host's folders, and never another's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from agent.drivers.base import DiskRequest
+from core.contract.errors import DriverFailure
+from core.contract.messages import VmSpec
+
+if TYPE_CHECKING:
+    from tests.contract.conftest import Bench, EveryVerb
+
+SATA = "SATA Controller"
+GB = 1 << 30
+EMPTY_ISO = bytes(32768) + b"\1CD001\1" + bytes(2041) + b"\xffCD001\1" + bytes(2041)
+NEW = DiskRequest(SATA, 1, 0, "hdd", "new.vdi", create_if_missing=True, size_gb=1)
+
+
+def silent(step: str, percent: int | None) -> None:
+    """Nobody listens."""
+
+
+@pytest.fixture(autouse=True)
+def _promised(bench: Bench) -> None:
+    bench.need("disks")
+
+
+@pytest.fixture
+def media(bench: Bench) -> Path:
+    """The host's media folder."""
+    return bench.place.media[0].resolve()
+
+
+@pytest.fixture
+def other(bench: Bench, driver: EveryVerb, request: pytest.FixtureRequest) -> VmSpec:
+    """Another VM, of another owner."""
+    made = replace(bench.spec("other"), owner="bob")
+    driver.create(made, silent, bench.quick)
+    request.addfinalizer(lambda: bench.new_driver().delete(made, bench.quick))
+    return made
+
+
+def test_the_own_disk_is_there_and_stays(bench: Bench, driver: EveryVerb, vm: VmSpec) -> None:
+    (own,) = driver.disks(vm)
+    assert (own.controller, own.port, own.device, own.type) == (SATA, 0, 0, "hdd")
+    assert (own.own, own.size_bytes) == (True, vm.disk_gb * GB)
+    assert own.used_bytes is not None
+    with pytest.raises(DriverFailure) as failure:
+        driver.disk_detach(vm, SATA, 0, 0, bench.quick)
+    assert failure.value.code == "invalid_request"
+
+
+def test_a_disk_is_made_attached_listed_detached_and_kept(
+    bench: Bench, driver: EveryVerb, vm: VmSpec, media: Path
+) -> None:
+    disk = driver.disk_attach(vm, NEW, bench.quick)
+    assert bench.new_driver().disk_attach(vm, NEW, bench.quick) == disk
+    assert (disk.medium, disk.size_bytes, disk.format, disk.own) == (str(media / NEW.medium), GB, "vdi", False)
+    assert bench.new_driver().disks(vm)[1:] == [disk]
+    for _ in range(2):
+        driver.disk_detach(vm, SATA, 1, 0, bench.quick)
+    assert [each.own for each in driver.disks(vm)] == [True]
+    again = replace(NEW, port=2, create_if_missing=False, medium=disk.medium)
+    assert driver.disk_attach(vm, again, bench.quick).port == 2
+    driver.delete(vm, bench.quick)
+    assert Path(disk.medium).exists()
+
+
+def test_a_disk_is_its_owners_and_a_dvd_everyones(
+    bench: Bench, driver: EveryVerb, vm: VmSpec, other: VmSpec, media: Path
+) -> None:
+    (media / "empty.iso").write_bytes(EMPTY_ISO)
+    driver.disk_attach(replace(vm, owner="alice"), replace(NEW, medium="mine.vdi"), bench.quick)
+    driver.disk_detach(vm, SATA, 1, 0, bench.quick)
+    with pytest.raises(DriverFailure, match="someone else's") as failure:
+        driver.disk_attach(other, replace(NEW, medium="mine.vdi"), bench.quick)
+    assert failure.value.code == "invalid_request"
+    for each in (vm, other):
+        dvd = driver.disk_attach(each, DiskRequest(SATA, 2, 0, "dvd", "empty.iso"), bench.quick)
+        assert (dvd.type, dvd.own) == ("dvd", False)
+        driver.disk_detach(each, SATA, 2, 0, bench.quick)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"controller": "No Such"}, "invalid_request"),
+        ({"controller": ""}, "invalid_request"),
+        ({"port": 4}, "invalid_request"),
+        ({"port": -1}, "invalid_request"),
+        ({"device": 1}, "invalid_request"),
+        ({"port": 0, "medium": "x.vdi", "create_if_missing": True, "size_gb": 1}, "disk_slot_taken"),
+        ({"type": "floppy"}, "invalid_request"),
+        ({"medium": ""}, "invalid_request"),
+        ({"medium": "."}, "invalid_request"),
+        ({"medium": "../out.vdi"}, "invalid_request"),
+        ({"medium": "in/../out.vdi"}, "invalid_request"),
+        ({"medium": "/etc/passwd"}, "invalid_request"),
+        ({"medium": "link.vdi"}, "invalid_request"),
+        ({"medium": "linked/x.vdi", "create_if_missing": True, "size_gb": 1}, "invalid_request"),
+        ({"medium": "missing.vdi"}, "invalid_request"),
+        ({"medium": "missing.vdi", "create_if_missing": True}, "invalid_request"),
+        ({"medium": "no/folder.vdi", "create_if_missing": True, "size_gb": 1}, "invalid_request"),
+    ],
+)
+def test_what_can_not_be_attached_is_refused_and_leaves_nothing(
+    bench: Bench, driver: EveryVerb, shared: VmSpec, media: Path, change: dict[str, Any], code: str
+) -> None:
+    secret = media.parent / "secret.vdi"
+    secret.write_text("nobody's business")
+    for name, target in (("link.vdi", secret), ("linked", media.parent)):
+        if not (media / name).is_symlink():
+            (media / name).symlink_to(target)
+    request = replace(DiskRequest(SATA, 1, 0, "hdd", "secret.vdi"), **change)
+    before, there = driver.disks(shared), sorted(path.name for path in media.iterdir() if path.name != ".owners")
+    with pytest.raises(DriverFailure) as failure:
+        driver.disk_attach(shared, request, bench.quick)
+    assert failure.value.code == code, failure.value.message
+    assert driver.disks(shared) == before
+    assert sorted(path.name for path in media.iterdir() if path.name != ".owners") == there
+
+
+def test_a_place_has_one_medium(bench: Bench, driver: EveryVerb, vm: VmSpec) -> None:
+    driver.disk_attach(vm, replace(NEW, medium="first.vdi"), bench.quick)
+    with pytest.raises(DriverFailure) as failure:
+        driver.disk_attach(vm, replace(NEW, medium="second.vdi"), bench.quick)
+    assert failure.value.code == "disk_slot_taken"
+    assert len(driver.disks(vm)) == 2
+
+
+def test_a_vm_that_is_not_there_has_no_disks(bench: Bench, driver: EveryVerb) -> None:
+    for verb in (driver.disks, lambda vm: driver.disk_attach(vm, NEW, bench.quick)):
+        with pytest.raises(DriverFailure) as failure:
+            verb(bench.spec())
+        assert failure.value.code == "vm_not_found"
+
+
+def test_what_is_attached_survives_a_start(bench: Bench, driver: EveryVerb, running: VmSpec) -> None:
+    driver.stop(running, 0.0, silent, bench.quick)
+    disk = driver.disk_attach(running, replace(NEW, medium="stays.vdi"), bench.quick)
+    driver.start(running, silent, bench.quick)
+    assert driver.disks(running)[1:] == [disk]
+    driver.stop(running, 0.0, silent, bench.quick)
+    driver.disk_detach(running, SATA, 1, 0, bench.quick)
