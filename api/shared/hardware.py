@@ -39,7 +39,7 @@ class Whole(Paging):
     limit = Number(1, 100, strict=False, load_default=None, metadata={"description": "maximum number of results"})
 
 
-class Disk(Schema):
+class AttachedDisk(Schema):
     """What is attached at a place. `own`: it is the VM's own disk, and goes with it."""
 
     controller = fields.String(required=True)
@@ -121,7 +121,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/vms/<vm_id_or_name>/disks")
     class Disks(MethodView):
         @blp.query(Whole)
-        @blp.asks_for_many("disks", Disk, _listed)
+        @blp.asks_for_many("disks", AttachedDisk, _listed)
         def get(self, session: Session, actor: Actor, query: JSON, vm_id_or_name: str) -> Question:
             """List the disks of a virtual machine, its own first."""
             return _question(session, actor, vm_id_or_name, "disks", query)

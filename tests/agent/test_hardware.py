@@ -1,0 +1,83 @@
+"""Commands and calls about disks and adapters, by an agent that may die in between."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.contract.states import Kind, Observed
+from tests.agent.hosts import Host, until
+
+PLACE: dict[str, Any] = {"controller": "SATA Controller", "port": 1, "device": 0}
+DISK = {**PLACE, "type": "hdd", "medium": "data.qcow2", "create_if_missing": True, "size_gb": 1}
+
+
+def test_disks_come_and_go_and_are_told(running: Host) -> None:
+    vm = running.made()
+    attached = running.do(Kind.DISK_ATTACH, vm, **DISK)
+    assert attached.phase == "succeeded"
+    own, data = attached.result["disks"]
+    assert (own["own"], data["medium"]) == (True, str((running.folder / "media" / "data.qcow2").resolve()))
+    assert (data["size_bytes"], data["format"]) == (1 << 30, "qcow2")
+    assert running.call("disks", vm).result == attached.result
+    assert running.do(Kind.DISK_DETACH, vm, **PLACE).result == {"disks": [own]}
+    assert Path(data["medium"]).exists()
+    refused = running.do(Kind.DISK_ATTACH, vm, **DISK | {"medium": "../x.qcow2"})
+    assert (refused.phase, refused.failure.code) == ("failed", "invalid_request")
+
+
+def test_what_is_not_said_of_an_adapter_stays(running: Host) -> None:
+    vm = running.made()
+    told = running.do(Kind.ADAPTER_SET, vm, slot=2, mode="intnet", network="back", type="virtio").result["adapters"]
+    assert [(each["slot"], each["mode"], each["network"]) for each in told] == [(0, "nat", None), (2, "intnet", "back")]
+    (_, pulled) = running.do(Kind.ADAPTER_SET, vm, slot=2, cable_connected=False).result["adapters"]
+    assert pulled == told[1] | {"cable_connected": False}
+    assert running.call("adapters", vm).result == {"adapters": [told[0], pulled]}
+    (_, moved) = running.do(Kind.ADAPTER_SET, vm, slot=2, mode="hostonly").result["adapters"]
+    assert moved == pulled | {"mode": "hostonly", "network": None}
+    running.do(Kind.START, vm)
+    refused = running.do(Kind.ADAPTER_SET, vm, slot=2, enabled=False)
+    assert (refused.phase, refused.failure.code) == ("failed", "invalid_state")
+    assert running.do(Kind.PAUSE, vm).observation.state is Observed.PAUSED
+    assert running.do(Kind.RESUME, vm).observation.state is Observed.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("kind", "params"),
+    [
+        (Kind.DISK_ATTACH, {}),
+        (Kind.DISK_ATTACH, DISK | {"port": "1"}),
+        (Kind.DISK_ATTACH, DISK | {"size_gb": "1"}),
+        (Kind.DISK_DETACH, {"controller": "SATA Controller"}),
+        (Kind.ADAPTER_SET, {"mode": "nat"}),
+        (Kind.ADAPTER_SET, {"slot": 0, "enabled": 1}),
+        (Kind.ADAPTER_SET, {"slot": 0, "mode": None}),
+    ],
+)
+def test_parameters_that_are_wrong(running: Host, kind: Kind, params: dict[str, Any]) -> None:
+    report = running.do(kind, running.made(), **params)
+    assert (report.phase, report.failure.code) == ("failed", "invalid_request")
+
+
+@pytest.mark.parametrize("moment", ["slow", "linger"])
+@pytest.mark.parametrize("verb", ["disk_attach", "disk_detach", "adapter_set", "pause"])
+def test_killed_half_way_it_is_done_once(host: Host, verb: str, moment: str) -> None:
+    host.start()
+    vm = host.made(fake={moment: {verb: 1.5}})
+    params = {"disk_attach": DISK, "disk_detach": PLACE, "adapter_set": {"slot": 1, "mode": "null"}, "pause": {}}[verb]
+    if verb == "disk_detach":
+        host.do(Kind.DISK_ATTACH, vm, **DISK)
+    if verb == "pause":
+        host.do(Kind.START, vm)
+    operation = host.send(host.command(Kind(verb), vm, **params))
+    if moment == "slow":
+        host.seen(operation, "begun")
+    else:
+        until(lambda: host.effects(vm, verb))
+    host.kill()
+    host.start()
+    report = host.end(operation)
+    assert (report.phase, host.effects(vm, verb)) == ("succeeded", 1), report
+    assert verb not in ("disk_attach", "disk_detach") or len(report.result["disks"]) == (verb == "disk_attach") + 1

@@ -1,0 +1,319 @@
+"""Media and adapters of QEMU's VMs, as a guest sees them come and go, and what a header must not lead to."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent import process
+from agent.drivers.base import Adapter, DiskRequest, ExecRequest, Place
+from agent.drivers.qemu import QemuDriver
+from agent.drivers.qemu.folder import folder_of
+from agent.drivers.qemu.qmp import Monitor
+from core.contract.errors import DriverFailure, Unsupported
+from core.contract.messages import VmSpec
+from core.contract.states import Observed
+from tests.qemu.conftest import LONG, silent, spec
+
+SATA = "SATA Controller"
+DATA = DiskRequest(SATA, 1, 0, "hdd", "data", create_if_missing=True, size_gb=1)
+ISO = DiskRequest(SATA, 2, 0, "dvd", "empty.iso")
+EMPTY_ISO = bytes(32768) + b"\1CD001\1" + bytes(2041) + b"\xffCD001\1" + bytes(2041)
+ADAPTERS = {"adapter1": {"adapter_type": "82540EM"}, "adapter2": {"adapter_type": "Am79C973", "type": "null"}}
+
+
+@pytest.fixture
+def here(place: Place, tmp_path: Path) -> Place:
+    """The same place, with a media folder."""
+    folder = (tmp_path / "media").resolve()
+    folder.mkdir()
+    (folder / "empty.iso").write_bytes(EMPTY_ISO)
+    return replace(place, media=(folder,))
+
+
+@pytest.fixture
+def driver(here: Place) -> QemuDriver:
+    """A driver object that has seen nothing."""
+    return QemuDriver(here)
+
+
+@pytest.fixture
+def empty(here: Place) -> Iterator[VmSpec]:
+    """A VM without an image, whose firmware looks for one for ever."""
+    made = spec(image=None, disk_gb=1)
+    QemuDriver(here).create(made, silent, LONG)
+    yield made
+    QemuDriver(here).delete(made, LONG)
+
+
+def test_a_guest_sees_media_come_and_go_and_its_cable_pulled(driver: QemuDriver, here: Place, running: VmSpec) -> None:
+    def guest(command: str) -> str:
+        return driver.execute(running, ExecRequest(command, 60.0)).stdout.decode().strip()
+
+    def until(command: str, wanted: str) -> None:
+        deadline = time.monotonic() + 30
+        while (said := guest(command)) != wanted:
+            assert time.monotonic() < deadline, said
+            time.sleep(0.2)
+
+    kinds = "lsblk -dnro TYPE,SIZE | grep -v '^disk 4G' | sort | tr '\\n' ' '"
+    guest("modprobe -a virtio_scsi sd_mod sr_mod")  # as udev does, seconds after the guest agent answers
+    driver.disk_attach(running, DATA, LONG)
+    driver.disk_attach(running, ISO, LONG)
+    until(kinds, "disk 1G rom 36K")
+    written = guest("echo kept >/dev/shm/x && dd if=/dev/shm/x of=/dev/sda conv=fsync,notrunc 2>&1; head -c 5 /dev/sda")
+    assert written.endswith("kept"), written
+    with pytest.raises(DriverFailure, match="data") as failure:
+        driver.snapshot_create(running, "with-memory", True, silent, LONG)
+    assert failure.value.code == "invalid_state"
+    driver.snapshot_create(running, "own", False, silent, LONG)
+    driver.snapshot_delete(running, "own", silent, LONG)
+    assert guest("head -c 5 /dev/sda") == "kept"
+    for request in (DATA, ISO):
+        QemuDriver(here).disk_detach(running, SATA, request.port, 0, LONG)
+    until(kinds, "")
+    assert len(driver.disks(running)) == 1
+    (first,) = driver.adapters(running)
+    carrier = "cat /sys/class/net/e[nt]*/carrier"
+    driver.adapter_set(running, replace(first, cable_connected=False), LONG)
+    until(carrier, "0")
+    driver.adapter_set(running, first, LONG)
+    until(carrier, "1")
+
+
+def test_what_is_attached_is_there_at_each_start(driver: QemuDriver, here: Place, empty: VmSpec) -> None:
+    driver.disk_attach(empty, DATA, LONG)
+    driver.start(empty, silent, LONG)
+    driver.disk_attach(empty, ISO, LONG)
+    assert plugged(here, empty) == {"medium2", "medium4"}
+    driver.stop(empty, 0.0, silent, LONG)
+    QemuDriver(here).start(empty, silent, LONG)
+    assert plugged(here, empty) == {"medium2", "medium4"}
+    driver.pause(empty, LONG)
+    driver.disk_detach(empty, SATA, 1, 0, LONG)
+    assert plugged(here, empty) == {"medium4"}
+    assert driver.observe(empty.id).state is Observed.PAUSED
+
+
+def test_a_verb_that_was_cut_off_is_done_once_more(driver: QemuDriver, here: Place, empty: VmSpec) -> None:
+    folder = folder_of(here.vms, empty.id)
+    driver.start(empty, silent, LONG)
+    driver.disk_attach(empty, DATA, LONG)
+    had = folder.state().media
+    driver.disk_detach(empty, SATA, 1, 0, LONG)
+    folder.change(media=had)  # remembered, and not plugged in
+    driver.disk_attach(empty, DATA, LONG)
+    assert plugged(here, empty) == {"medium2"}
+    folder.change(media=[])  # plugged in, and not remembered
+    driver.disk_detach(empty, SATA, 1, 0, LONG)
+    assert plugged(here, empty) == set()
+    assert driver.disk_attach(empty, DATA, LONG) == driver.disks(empty)[1]
+
+
+def test_a_disk_of_another_vm_is_refused_and_a_failed_plug_forgotten(
+    driver: QemuDriver, here: Place, empty: VmSpec
+) -> None:
+    other = spec(image=None, disk_gb=1)
+    driver.create(other, silent, LONG)
+    try:
+        for each in (empty, other):  # of one owner
+            owned = replace(each, owner="alice")
+            if each is empty:
+                driver.disk_attach(owned, replace(DATA, medium="one.qcow2"), LONG)
+            else:
+                with pytest.raises(DriverFailure) as failure:
+                    driver.disk_attach(owned, replace(DATA, medium="one.qcow2"), LONG)
+                assert failure.value.code == "disk_in_use"
+        driver.start(other, silent, LONG)
+        shared = replace(DATA, medium="locked.raw")
+        with (here.media[0] / "locked.raw").open("wb") as file:
+            file.truncate(1 << 20)
+            fcntl.lockf(file, fcntl.LOCK_EX)
+            with pytest.raises(DriverFailure, match="lock"):
+                driver.disk_attach(other, shared, LONG)
+        assert len(driver.disks(other)) == 1
+        assert driver.disk_attach(other, shared, LONG).format == "raw"
+    finally:
+        driver.delete(other, LONG)
+
+
+@pytest.mark.parametrize("name", ["a.qcow2", "b.raw", "c.vdi", "d.vmdk", "e.img", "f"])
+def test_each_format_is_made_by_the_ending_and_found_again(
+    driver: QemuDriver, here: Place, empty: VmSpec, name: str
+) -> None:
+    disk = driver.disk_attach(empty, replace(DATA, medium=name), LONG)
+    assert disk.format == {"b.raw": "raw", "c.vdi": "vdi", "d.vmdk": "vmdk", "e.img": "raw"}.get(name, "qcow2")
+    driver.disk_detach(empty, SATA, 1, 0, LONG)
+    driver.start(empty, silent, LONG)
+    assert driver.disk_attach(empty, replace(DATA, medium=name, create_if_missing=False), LONG) == disk
+
+
+def _backed(folder: Path, name: str) -> None:
+    create("qcow2", folder / name, "-b", "/etc/passwd", "-F", "raw", "-u")
+
+
+def _data_file(folder: Path, name: str) -> None:
+    create("qcow2", folder / name, "-o", f"data_file={folder / 'outside.raw'},data_file_raw=on")
+
+
+def _extents(folder: Path, name: str) -> None:
+    create("vmdk", folder / name, "-o", "subformat=monolithicFlat")
+
+
+def _disguised(folder: Path, name: str) -> None:
+    create("qcow2", folder / name)
+
+
+def _text(folder: Path, name: str) -> None:
+    (folder / name).write_text("this is no disk")
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("backed.qcow2", _backed),
+        ("external.qcow2", _data_file),
+        ("flat.vmdk", _extents),
+        ("disguised.raw", _disguised),
+        ("disguised.img", _disguised),
+        ("text.vdi", _text),
+        ("text.qcow2", _text),
+        ("text", _text),
+    ],
+)
+def test_a_header_that_leads_elsewhere_is_refused(
+    driver: QemuDriver, here: Place, empty: VmSpec, name: str, make: Callable[[Path, str], None]
+) -> None:
+    make(here.media[0], name)
+    for kind in ("hdd", "dvd") if not name.startswith("text") else ("hdd",):
+        with pytest.raises(DriverFailure) as failure:
+            driver.disk_attach(empty, replace(DATA, medium=name, type=kind, create_if_missing=False), LONG)
+        assert failure.value.code == "invalid_request"
+    assert len(driver.disks(empty)) == 1
+
+
+def test_a_header_written_later_leads_nowhere(driver: QemuDriver, here: Place, empty: VmSpec) -> None:
+    """As a guest can do to a raw disk."""
+    disk = driver.disk_attach(empty, replace(DATA, medium="raw.img"), LONG)
+    _backed(here.media[0], "header.qcow2")
+    with Path(disk.medium).open("r+b") as file:
+        file.write((here.media[0] / "header.qcow2").read_bytes())
+    driver.start(empty, silent, LONG)
+    with Monitor(folder_of(here.vms, empty.id).path, 10.0) as monitor:
+        nodes = {node["node-name"]: node["drv"] for node in monitor.ask("query-named-block-nodes", flat=True)}
+    assert nodes["file2"] == "raw"
+
+
+def test_a_medium_that_is_gone_or_elsewhere_by_now_stops_a_start(
+    driver: QemuDriver, here: Place, empty: VmSpec
+) -> None:
+    disk = Path(driver.disk_attach(empty, replace(DATA, medium="gone.qcow2"), LONG).medium)
+    moved = disk.rename(disk.parent.parent / f"{disk.parent.name}-moved.qcow2")
+    for links in (False, True):
+        if links:
+            disk.symlink_to(moved)
+        with pytest.raises(DriverFailure, match="detach it") as failure:
+            driver.start(empty, silent, LONG)
+        assert failure.value.code == "invalid_request"
+        assert driver.observe(empty.id).state is Observed.STOPPED
+    driver.disk_detach(empty, SATA, 1, 0, LONG)
+    assert driver.start(empty, silent, LONG).state is Observed.RUNNING
+
+
+def test_a_memory_is_not_gone_back_to_with_media_attached(driver: QemuDriver, here: Place, empty: VmSpec) -> None:
+    driver.start(empty, silent, LONG)
+    driver.snapshot_create(empty, "memory", True, silent, LONG)
+    driver.disk_attach(empty, ISO, LONG)
+    pid = driver.observe(empty.id).pid
+    with pytest.raises(DriverFailure, match=r"empty\.iso") as failure:
+        driver.snapshot_restore(empty, "memory", None, silent, LONG)
+    assert (failure.value.code, driver.observe(empty.id).pid) == ("invalid_state", pid)
+    assert driver.snapshot_restore(empty, "memory", False, silent, LONG).state is Observed.STOPPED
+    assert len(driver.disks(empty)) == 2
+    driver.disk_detach(empty, SATA, 2, 0, LONG)
+    assert driver.snapshot_restore(empty, "memory", None, silent, LONG).state is Observed.RUNNING
+
+
+def test_adapters_are_as_asked_and_a_memory_brings_its_own_back(driver: QemuDriver, here: Place) -> None:
+    vm = replace(spec(image=None, disk_gb=1), hardware={"network": ADAPTERS})
+    driver.create(vm, silent, LONG)
+    try:
+        driver.start(vm, silent, LONG)
+        assert devices(here, vm) == {"nic0": "e1000", "nic1": "pcnet"}
+        before = driver.adapters(vm)
+        driver.snapshot_create(vm, "memory", True, silent, LONG)
+        driver.stop(vm, 0.0, silent, LONG)
+        driver.adapter_set(vm, Adapter(0, type="virtio", cable_connected=False), LONG)
+        driver.adapter_set(vm, Adapter(1, enabled=False), LONG)
+        driver.adapter_set(vm, Adapter(7, mode="nat", type="82545EM"), LONG)
+        driver.start(vm, silent, LONG)
+        assert devices(here, vm) == {"nic0": "virtio-net-pci", "nic7": "e1000-82545em"}
+        driver.snapshot_restore(vm, "memory", None, silent, LONG)
+        assert devices(here, vm) == {"nic0": "e1000", "nic1": "pcnet"}
+        assert driver.adapters(vm) == before
+    finally:
+        driver.delete(vm, LONG)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Adapter(0, mode="bridged", network="eth0"),
+        Adapter(0, mode="hostonly"),
+        Adapter(1, mode="intnet"),
+        Adapter(0, type="82543GC"),
+        Adapter(0, mac_address="52:54:00:00:00:99"),
+    ],
+)
+def test_what_qemu_has_not_is_unsupported(driver: QemuDriver, empty: VmSpec, wanted: Adapter) -> None:
+    before = driver.adapters(empty)
+    with pytest.raises(Unsupported):
+        driver.adapter_set(empty, wanted, LONG)
+    assert driver.adapters(empty) == before
+
+
+def test_vms_and_memories_of_an_older_release_have_what_they_had(
+    driver: QemuDriver, here: Place, empty: VmSpec
+) -> None:
+    folder = folder_of(here.vms, empty.id)
+    kept = json.loads((folder.path / "vm.json").read_text())
+    for name in ("media", "adapters"):
+        del kept[name]
+    kept["spec"]["hardware"] = {"network": {"adapter1": {"type": "hostonly"}}}  # which meant nothing then
+    (folder.path / "vm.json").write_text(json.dumps(kept))
+    assert [(each.slot, each.type, each.mode) for each in driver.adapters(empty)] == [(0, "virtio", "nat")]
+    assert len(driver.disks(empty)) == 1
+    driver.start(empty, silent, LONG)
+    machine = folder.state().machine
+    assert machine is not None
+    folder.change(machine=replace(machine, scsi=False, adapters=None))
+    with pytest.raises(DriverFailure, match="older release") as failure:
+        driver.disk_attach(empty, DATA, LONG)
+    assert failure.value.code == "invalid_state"
+
+
+def plugged(place: Place, vm: VmSpec) -> set[str]:
+    """The media that QEMU itself has."""
+    with Monitor(folder_of(place.vms, vm.id).path, 10.0) as monitor:
+        names = [device["name"] for device in monitor.ask("qom-list", path="/machine/peripheral")]
+        return {name for name in names if name.startswith("medium")}
+
+
+def devices(place: Place, vm: VmSpec) -> dict[str, str]:
+    """The adapters that QEMU itself has."""
+    with Monitor(folder_of(place.vms, vm.id).path, 10.0) as monitor:
+        found = monitor.ask("qom-list", path="/machine/peripheral")
+        kinds = {each["name"]: each["type"].removeprefix("child<").removesuffix(">") for each in found}
+        return {name: kind for name, kind in kinds.items() if name.startswith("nic")}
+
+
+def create(kind: str, path: Path, *options: str) -> None:
+    """A disk of one MiB."""
+    path.unlink(missing_ok=True)
+    process.run(["qemu-img", "create", "-q", "-f", kind, *options, str(path), "1M"], 30.0)
