@@ -72,6 +72,22 @@ SIZE: Fields = {
     "cpu_limit_percent": ([*NUMBERS, 101], False),
     "memory_limit_percent": ([*NUMBERS, 101], False),
 }
+MEDIUM: Fields = {
+    "controller": (["", *TEXTS, "c" * 65], True),
+    "port": ([-1, 1.5, "1", "", True, [], {}, 30, 2**31, 10**400, float("nan")], True),
+    "device": ([-1, 1.5, "1", "", True, [], {}, 2, 10**400], False),
+    "type": ([*WORDS, "floppy"], False),
+    "medium": (["", *TEXTS, "m" * 1001], True),
+    "create_if_missing": (FLAGS, False),
+    "size_gb": ([*NUMBERS, 2049], False),
+}
+ADAPTER: Fields = {
+    "enabled": (FLAGS, False),
+    "type": ([*WORDS, "ne2000"], False),
+    "cable_connected": (FLAGS, False),
+    "mode": ([*WORDS, "wifi"], False),
+    "bridge_adapter": (["", *TEXTS, "b" * 65], False),
+}
 RESTORE: Fields = {"start_vm": (FLAGS, False)}
 KEY: Fields = {
     "name": (["", *TEXTS], True),
@@ -107,6 +123,10 @@ BODIES: list[tuple[str, str, dict[str, Any], Fields]] = [
     ("microvm", "/vms/{vm}/snapshots/s/restore", {}, RESTORE),
     ("microvm", "PUT /vms/{vm}/resources", {"vcpus": 1}, SIZE),
     ("vboxmcp", "PUT /vms/{vm}/resources", {"vcpus": 1}, SIZE),
+    ("microvm", "/vms/{vm}/disks", {"controller": "c", "port": 1, "medium": "m"}, MEDIUM),
+    ("vboxmcp", "/vms/{vm}/disks", {"controller": "c", "port": 1, "medium": "m"}, MEDIUM),
+    ("microvm", "PUT /vms/{vm}/network-adapters/0", {"enabled": True}, ADAPTER),
+    ("vboxmcp", "PUT /vms/{vm}/network-adapters/0", {"enabled": True}, ADAPTER),
     ("microvm", "/keys", {"name": "k"}, KEY),
     ("vboxmcp", "/keys", {"name": "k"}, KEY),
     ("microvm", "/auth/register", {"username": "bad-input", "password": "12345678"}, REGISTRATION),

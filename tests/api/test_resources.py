@@ -82,11 +82,12 @@ def test_a_vm_in_virtualboxs_words(world: World, owner: Caller) -> None:
         {
             "slot": 0,
             "enabled": True,
-            "type": "82540EM",
+            "type": "virtio",
             "mac_address": "525400000001",
             "cable_connected": True,
             "speed_mbps": 1000,
             "mode": "nat",
+            "bridge_adapter": None,
         }
     ]
 

@@ -28,7 +28,13 @@ def _promised(bench: Bench) -> None:
 
 def test_a_vm_has_one_adapter_unless_others_are_asked_for(bench: Bench, driver: EveryVerb, vm: VmSpec) -> None:
     (first,) = driver.adapters(vm)
-    assert (first.slot, first.enabled, first.mode, first.type, first.cable_connected) == (0, True, "nat", "virtio", True)
+    assert (first.slot, first.enabled, first.mode, first.type, first.cable_connected) == (
+        0,
+        True,
+        "nat",
+        "virtio",
+        True,
+    )
     assert first.mac_address
     asked = {"adapter2": {"type": "null", "cable_connected": False}, "adapter3": {"enabled": False}}
     more = replace(bench.spec(), hardware={"network": {"adapter1": {"adapter_type": "virtio"}, **asked}})
