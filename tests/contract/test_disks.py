@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,12 +38,12 @@ def media(bench: Bench) -> Path:
 
 
 @pytest.fixture
-def other(bench: Bench, driver: EveryVerb, request: pytest.FixtureRequest) -> VmSpec:
+def other(bench: Bench, driver: EveryVerb) -> Iterator[VmSpec]:
     """Another VM, of another owner."""
     made = replace(bench.spec("other"), owner="bob")
     driver.create(made, silent, bench.quick)
-    request.addfinalizer(lambda: bench.new_driver().delete(made, bench.quick))
-    return made
+    yield made
+    bench.new_driver().delete(made, bench.quick)
 
 
 def test_the_own_disk_is_there_and_stays(bench: Bench, driver: EveryVerb, vm: VmSpec) -> None:
