@@ -104,7 +104,8 @@ def test_what_is_attached_is_there_at_each_start(driver: QemuDriver, here: Place
 def test_a_verb_that_was_cut_off_is_done_once_more(driver: QemuDriver, here: Place, empty: VmSpec) -> None:
     folder = folder_of(here.vms, empty.id)
     driver.start(empty, silent, LONG)
-    driver.disk_attach(empty, DATA, LONG)
+    for _ in range(2):
+        driver.disk_attach(empty, DATA, LONG)
     had = folder.state().media
     driver.disk_detach(empty, SATA, 1, 0, LONG)
     folder.change(media=had)  # remembered, and not plugged in
@@ -237,6 +238,14 @@ def test_a_memory_is_not_gone_back_to_with_media_attached(driver: QemuDriver, he
     assert driver.snapshot_restore(empty, "memory", False, silent, LONG).state is Observed.STOPPED
     assert len(driver.disks(empty)) == 2
     driver.disk_detach(empty, SATA, 2, 0, LONG)
+    folder_of(here.vms, empty.id).change(resume="memory")  # as an agent that dies before the launch leaves it
+    for change in (
+        lambda: driver.disk_attach(empty, ISO, LONG),
+        lambda: driver.adapter_set(empty, Adapter(1, mode="null"), LONG),
+    ):
+        with pytest.raises(DriverFailure, match="saved memory") as failure:
+            change()
+        assert failure.value.code == "invalid_state"
     assert driver.snapshot_restore(empty, "memory", None, silent, LONG).state is Observed.RUNNING
 
 

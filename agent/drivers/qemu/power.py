@@ -85,8 +85,6 @@ def _launch(folder: Folder, state: State, vm: VmSpec, host: Host, progress: Prog
     if state.resume is not None and events.seen(folder.path).resumed:
         state = folder.change(resume=None)  # it did go on from there, and has ended since
     saved = restores.memory_of(folder, state)
-    if saved is not None:
-        media.check_memory(state)
     machine: Machine = (saved[0].machine if saved else None) or machine_of(
         vm, adapters.of(state), host.acceleration, host.version
     )
