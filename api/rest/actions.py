@@ -30,6 +30,11 @@ _OWN = {
     "POST /auth/register": Action("user_register", "user"),
     "DELETE /keys/<key_id>": Action("key_revoke", "key", "key_id"),
     "DELETE /operations/<operation_id>": Action("operation_cancel", "operation", "operation_id"),
+    "POST /vms/<vm_id_or_name>/disks": Action("disk_attach", "vm", "vm_id_or_name"),
+    "DELETE /vms/<vm_id_or_name>/disks/<controller>/<int:port>/<int:device>": Action(
+        "disk_detach", "vm", "vm_id_or_name"
+    ),
+    "PUT /vms/<vm_id_or_name>/network-adapters/<int:slot>": Action("network_adapter_update", "vm", "vm_id_or_name"),
     "POST /security/scan": Action("security_scan", "scan"),
 }
 _NOWHERE = Action("unknown", "path")
