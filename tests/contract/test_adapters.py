@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.drivers.base import Adapter
+from agent.drivers.groups.hardware import Adapter
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 

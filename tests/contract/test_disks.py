@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.drivers.base import DiskRequest
+from agent.drivers.groups.hardware import DiskRequest
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 

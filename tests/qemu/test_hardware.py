@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from agent import process
-from agent.drivers.base import Adapter, DiskRequest, ExecRequest, Place
+from agent.drivers.base import Place
+from agent.drivers.groups.guest import ExecRequest
+from agent.drivers.groups.hardware import Adapter, DiskRequest
 from agent.drivers.qemu import QemuDriver
 from agent.drivers.qemu.folder import folder_of
 from agent.drivers.qemu.qmp import Monitor

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.drivers import places
-from agent.drivers.groups.hardware import Disk
 from agent.drivers.fake import state
 from agent.drivers.fake.measuring import DISK_BYTES
 from agent.drivers.fake.state import State
+from agent.drivers.groups.hardware import Disk
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from agent.drivers.groups.hardware import Adapter
 from agent.drivers.durable import write_json
+from agent.drivers.groups.hardware import Adapter
 from agent.drivers.places import Medium
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.images import Manifest
