@@ -59,11 +59,11 @@ def _make(work: Path, log: Log) -> Manifest:
     root, image = work / "root.tar", work / "image"
     image.mkdir()
     with log.step("fetching and installing Debian's packages"):
-        rootfs.build(root, work, log)
+        rootfs.build(recipe.root(), root, work, log)
     with log.step("making kernel and initial ramdisk"):
         facts = _unpack(root, image)
     with log.step("making the disk"):
-        disk.build(image / "disk.qcow2", root, work, log)
+        disk.build(image / "disk.qcow2", root, work, log, uuid=recipe.UUID, size_gb=recipe.DISK_GB)
     return Manifest(
         name=recipe.NAME,
         os_type="linux",
@@ -91,7 +91,8 @@ def _unpack(root: Path, image: Path) -> dict[str, object]:
         release = content("release").decode().strip()
         modules = {name: content(f"{name}.ko") for name in recipe.MODULES}
         (image / "vmlinuz").write_bytes(content("vmlinuz"))
-        initrd.build(image / "initrd", content("busybox"), release, modules)
+        init = (recipe.GUEST / "init").read_bytes()
+        initrd.build(image / "initrd", init=init, busybox=content("busybox"), release=release, modules=modules)
         packages = content("installed") + content("downloaded")
         return {
             "kernel": release,

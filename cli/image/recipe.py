@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from cli.image.rootfs import Root, files_below
+
 NAME = "linux-default"
 SUITE = "bookworm"
 GUEST = Path(__file__).parent / "guest"
 FILES = GUEST / "files"
-MIRRORS = (FILES / "etc/apt/sources.list").read_text().splitlines()
+MIRRORS = tuple((FILES / "etc/apt/sources.list").read_text().splitlines())
 
 PACKAGES = (
     "ca-certificates",
@@ -23,8 +25,6 @@ PACKAGES = (
     "systemd-sysv",
     "udev",
 )
-EXCLUDED = ("/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*")
-INCLUDED = ("/usr/share/doc/*/copyright", "/usr/share/locale/locale.alias")
 
 # In the order in which they must be loaded; the kernel itself has ext4.
 MODULES = (
@@ -43,10 +43,13 @@ MODULES = (
 # The self-tests of ciphers cost an emulated processor half a second at every boot.
 CMDLINE = "root=/dev/vda rw console=ttyS0 quiet cryptomgr.notests net.ifnames=0"
 DISK_GB = 2
-# Every time stamp newer than this is set to it, and both names of the file system are fixed: that, and packages of the
-# same versions, make the same bytes.
-EPOCH = 1735689600
+# Fixed, as all that would differ from one build to the next.
 UUID = "5b1d1c2e-0f4c-5a53-9c43-0d6b2f6f7c11"
+
+
+def root() -> Root:
+    """Its root file system."""
+    return Root(SUITE, MIRRORS, PACKAGES, files_below(FILES), GUEST / "customize.sh")
 
 
 def key() -> str:

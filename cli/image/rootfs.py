@@ -8,34 +8,59 @@ import pwd
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from cli.image import recipe
 from cli.image.log import BuildFailed, Log
 
 TIMEOUT_SECONDS = 900
 CUSTOMIZE = "corral/customize.sh"
+# Every time stamp newer than this is set to it: with packages of the same versions that makes the same bytes.
+EPOCH = 1735689600
+EXCLUDED = ("/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*")
+INCLUDED = ("/usr/share/doc/*/copyright", "/usr/share/locale/locale.alias")
 
 
-def build(root: Path, work: Path, log: Log) -> None:
+@dataclass(frozen=True)
+class Root:
+    """What a root file system is made of. `files`: our own, by their place in it; `customize` is a script that runs
+    outside with the new root as $1, once everything is there. `variant` is mmdebstrap's."""
+
+    suite: str
+    mirrors: tuple[str, ...]
+    packages: tuple[str, ...]
+    files: Mapping[str, Path] = field(default_factory=dict)
+    customize: Path | None = None
+    apt_options: tuple[str, ...] = ()
+    variant: str = "minbase"
+
+
+def build(made_of: Root, root: Path, work: Path, log: Log) -> None:
     """Write the tar `root`; needs root, or user namespaces with sub-ids, or `sudo` without a password."""
-    overlay = work / "overlay.tar"
-    overlay.write_bytes(_overlay())
     as_root, mode = _privilege()
     options = [
         f"--mode={mode}",
-        "--variant=minbase",
+        f"--variant={made_of.variant}",
         "--format=tar",
-        f"--include={','.join(recipe.PACKAGES)}",
-        *(f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.EXCLUDED),
-        *(f"--dpkgopt=path-include={pattern}" for pattern in recipe.INCLUDED),
-        # Read by the process outside: inside a user namespace the checkout may be out of reach.
-        f"--customize-hook=tar-in {overlay} /",
-        f'--customize-hook=sh "$1"/{CUSTOMIZE} "$1"',
+        f"--include={','.join(made_of.packages)}",
+        *(f"--aptopt={option}" for option in made_of.apt_options),
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED),
+        *(f"--dpkgopt=path-include={pattern}" for pattern in INCLUDED),
+        *_customizing(made_of, work),
     ]
     with root.open("wb") as out:
-        command = [*as_root, "mmdebstrap", *options, recipe.SUITE, "-", *recipe.MIRRORS]
+        command = [*as_root, "mmdebstrap", *options, made_of.suite, "-", *made_of.mirrors]
         log.run(command, timeout=TIMEOUT_SECONDS, env=_environment(), stdout=out)
+
+
+def _customizing(made_of: Root, work: Path) -> list[str]:
+    if made_of.customize is None:
+        return []
+    overlay = work / "overlay.tar"
+    overlay.write_bytes(_overlay({**made_of.files, CUSTOMIZE: made_of.customize}))
+    # Read by the process outside: inside a user namespace the checkout may be out of reach.
+    return [f"--customize-hook=tar-in {overlay} /", f'--customize-hook=sh "$1"/{CUSTOMIZE} "$1"']
 
 
 def _environment() -> dict[str, str]:
@@ -43,7 +68,7 @@ def _environment() -> dict[str, str]:
         "PATH": f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin",
         "HOME": os.environ.get("HOME", "/"),
         "LC_ALL": "C.UTF-8",
-        "SOURCE_DATE_EPOCH": str(recipe.EPOCH),
+        "SOURCE_DATE_EPOCH": str(EPOCH),
     }
 
 
@@ -55,7 +80,7 @@ def _privilege() -> tuple[list[str], str]:
         return [], "unshare"
     if _succeeds(["sudo", "-n", "true"]):
         # A process of root's can't be stopped by us: it watches its own time.
-        return ["sudo", "-n", f"SOURCE_DATE_EPOCH={recipe.EPOCH}", "timeout", str(TIMEOUT_SECONDS)], "root"
+        return ["sudo", "-n", f"SOURCE_DATE_EPOCH={EPOCH}", "timeout", str(TIMEOUT_SECONDS)], "root"
     raise BuildFailed(
         "building an image takes root, or `sudo` without a password, or user namespaces: "
         "apt-get install uidmap, and see that /etc/subuid and /etc/subgid have a line for you"
@@ -74,14 +99,17 @@ def _succeeds(command: list[str]) -> bool:
         return False
 
 
-def _overlay() -> bytes:
+def files_below(folder: Path) -> dict[str, Path]:
+    """Every file below a folder, by its place in it."""
+    return {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+
+
+def _overlay(files: Mapping[str, Path]) -> bytes:
     """Our own files as a tar, owned by root whoever has checked them out."""
-    files = {str(path.relative_to(recipe.FILES)): path for path in recipe.FILES.rglob("*") if path.is_file()}
-    files[CUSTOMIZE] = recipe.GUEST / "customize.sh"
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         for name, path in sorted(files.items()):
             entry = tarfile.TarInfo(name)
-            entry.size, entry.mode, entry.mtime = path.stat().st_size, 0o644, recipe.EPOCH
+            entry.size, entry.mode, entry.mtime = path.stat().st_size, 0o644, EPOCH
             tar.addfile(entry, io.BytesIO(path.read_bytes()))
     return out.getvalue()

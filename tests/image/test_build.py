@@ -19,6 +19,7 @@ from cli.image import build as building
 from cli.image import disk, recipe
 from cli.image.commands import image
 from cli.image.log import BuildFailed, Log
+from cli.image.rootfs import EPOCH
 from core import images
 from core.contract.errors import Conflict
 from core.contract.images import Manifest, names, read
@@ -144,7 +145,7 @@ def small_root(path: Path) -> Path:
             ("./corral/vmlinuz", tarfile.REGTYPE, {}),
         ):
             entry = tarfile.TarInfo(name)
-            entry.type, entry.mtime = kind, recipe.EPOCH
+            entry.type, entry.mtime = kind, EPOCH
             for field, value in more.items():
                 setattr(entry, field, value)
             content = b"content" if kind == tarfile.REGTYPE else b""
@@ -159,7 +160,9 @@ def test_the_same_tar_makes_the_same_disk_with_its_owners_and_modes(tmp_path: Pa
     for name in ("a", "b"):
         work = tmp_path / name
         work.mkdir()
-        disk.build(work / "disk.qcow2", root, work, Log(work / "log", lambda _: None))
+        disk.build(
+            work / "disk.qcow2", root, work, Log(work / "log", lambda _: None), uuid=recipe.UUID, size_gb=recipe.DISK_GB
+        )
         made.append((work / "disk.qcow2").read_bytes())
         time.sleep(1.1)  # times of access and change would differ by a second
     assert made[0] == made[1]
