@@ -18,6 +18,8 @@ class Client:
     def __init__(self, url: str, username: str, password: str) -> None:
         self.url = url
         self._session = requests.Session()
+        # A connection that idles is closed by the server, perhaps at the moment that we use it again.
+        self._session.headers["Connection"] = "close"
         token = self.request("POST", "/auth/login", {"username": username, "password": password})["access_token"]
         self.authorization = {"Authorization": f"Bearer {token}"}
         self._session.headers.update(self.authorization)
