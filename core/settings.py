@@ -47,7 +47,9 @@ class Settings:
     home: Path = field(default_factory=lambda: _path("CORRAL_HOME", ".corral"))
     images: Path = field(default_factory=lambda: _path("CORRAL_IMAGES", _cached("images")))
     virtualbox: Path = field(default_factory=lambda: _path("CORRAL_VIRTUALBOX", _cached("virtualbox")))  # of the tests
+    lab: Path = field(default_factory=lambda: _path("CORRAL_LAB", _cached("lab")))
     vboxmanage: str = field(default_factory=lambda: os.environ.get("CORRAL_VBOXMANAGE") or "VBoxManage")
+    kvm_trial_seconds: int = field(default_factory=lambda: _int("CORRAL_KVM_TRIAL_SECONDS", 8))
     media: tuple[Path, ...] = field(default_factory=lambda: _paths("CORRAL_MEDIA"))  # as PATH is written
     host: str = field(default_factory=lambda: os.environ.get("CORRAL_BIND", "127.0.0.1"))
     port: int = field(default_factory=lambda: _int("CORRAL_PORT", 8000))

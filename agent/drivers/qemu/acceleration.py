@@ -13,11 +13,11 @@ from pathlib import Path
 
 from agent import process
 from agent.drivers.qemu.command import PROGRAM
+from core import settings
 from core.contract import images
 from core.contract.errors import CorralError, DriverFailure
 
 DEVICE = Path("/dev/kvm")
-BOOT_SECONDS = 8.0
 LAST_WORDS = "not syncing"
 
 
@@ -44,8 +44,9 @@ def choose(store: Path, qemu: str) -> str:
 def _boots(kernel: Path) -> bool:
     machine = ["-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35", "-m", "256"]
     guest = ["-serial", "stdio", "-no-reboot", "-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"]
+    seconds = settings.load().kvm_trial_seconds
     try:
-        said = process.run([PROGRAM, *machine, "-accel", "kvm", "-cpu", "max", *guest], BOOT_SECONDS)
+        said = process.run([PROGRAM, *machine, "-accel", "kvm", "-cpu", "max", *guest], seconds)
     except DriverFailure:
         return False
     return LAST_WORDS in said
