@@ -18,6 +18,8 @@ LOCK_SECONDS = 20.0  # how long another client's session, or the end of one, is 
 AGAIN_SECONDS, LAST_AGAIN_SECONDS = 0.1, 1.0
 NOT_FOUND, IN_USE, LOCKED = "VBOX_E_OBJECT_NOT_FOUND", "VBOX_E_OBJECT_IN_USE", "VBOX_E_INVALID_OBJECT_STATE"
 WRONG_STATE = "VBOX_E_INVALID_VM_STATE"
+# What is said of a VM that is asked for its state in the moment at which its process begins or ends.
+BETWEEN = ("E_ACCESSDENIED", "E_UNEXPECTED")
 FILE_ERROR = "VBOX_E_FILE_ERROR"
 _CODE = re.compile(r"^VBoxManage: error: Details: code (\w+)", re.MULTILINE)
 _SAID = re.compile(r"^VBoxManage: error: (?!Details: |Context: )(.+)", re.MULTILINE)
@@ -58,13 +60,16 @@ class VBoxManage:
 
     def unlocked(self, *arguments: str, timeout: float = SECONDS) -> str:
         """As `run`, again and again for a while as long as another session has what it needs locked."""
+        return self._again(*arguments, timeout=timeout, while_=(LOCKED,))
+
+    def _again(self, *arguments: str, while_: tuple[str, ...], timeout: float = SECONDS) -> str:
         deadline = time.monotonic() + min(timeout, LOCK_SECONDS)
         pause = AGAIN_SECONDS
         while True:
             try:
                 return self.run(*arguments, timeout=timeout)
             except Refused as refused:
-                if refused.reason != LOCKED or time.monotonic() + pause >= deadline:
+                if refused.reason not in while_ or time.monotonic() + pause >= deadline:
                     raise
             time.sleep(pause)
             pause = min(2 * pause, LAST_AGAIN_SECONDS)
@@ -72,7 +77,7 @@ class VBoxManage:
     def info(self, uuid: str) -> dict[str, str] | None:
         """All that VirtualBox knows of a VM; None when it knows none of that id."""
         try:
-            return output.parse(self.run("showvminfo", uuid, "--machinereadable"))
+            return output.parse(self._again("showvminfo", uuid, "--machinereadable", while_=BETWEEN))
         except Refused as refused:
             if refused.reason == NOT_FOUND:
                 return None
