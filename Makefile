@@ -29,6 +29,14 @@ test: setup-dev ## Run the tests, on real servers that they start themselves
 	@.venv/bin/corral virtualbox build --if-possible
 	@.venv/bin/python -m pytest
 
+.PHONY: lab
+lab: setup-run ## Boot hosts with the real VirtualBox and the real KVM, emulated; Ctrl-C ends them
+	@.venv/bin/corral lab up
+
+.PHONY: lab-test
+lab-test: setup-dev ## Test the drivers on those hosts: minutes, and more the first time
+	@.venv/bin/python -m pytest -m lab tests/lab -s
+
 .PHONY: lint
 lint: setup-dev ## Check style, types, import rules and spelling
 	.venv/bin/ruff check

@@ -18,6 +18,7 @@ class _Lazy(click.Group):
         "demo": "cli.demo:demo",
         "down": "cli.fleet.down:down",
         "image": "cli.image.commands:image",
+        "lab": "cli.lab.commands:lab",
         "up": "cli.fleet.up:up",
         "virtualbox": "cli.virtualbox.commands:virtualbox",
     }

@@ -1,0 +1,121 @@
+"""What the lab is made of: two hosts, the emulator they run on, and the key of each that says what it was made of."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.image.rootfs import Root, files_below
+
+HERE = Path(__file__).parent
+HOST = HERE / "host"
+GUEST = HERE / "guest"
+REQUIREMENTS = HERE.parents[1] / "requirements.txt"
+
+BOOKWORM = (
+    "deb http://deb.debian.org/debian bookworm main",
+    "deb http://deb.debian.org/debian-security bookworm-security main",
+)
+SID = ("deb http://deb.debian.org/debian sid main contrib",)
+# A mirror may be of a certain day, and past the date that its Release file gives it.
+ANY_DATE = ('Acquire::Check-Valid-Until "false"',)
+BASE = ("busybox-static", "iproute2", "kmod", "linux-image-cloud-amd64", "python3")
+
+# What of our dependencies the agent imports; their versions are those of requirements.txt.
+AGENT_NEEDS = (
+    "async-timeout",
+    "celery",
+    "cryptography",
+    "kombu",
+    "packaging",
+    "prometheus-client",
+    "psutil",
+    "pyroute2",
+    "qemu.qmp",
+    "redis",
+)
+
+# bookworm's own emulates AMD-V too slowly, and in a way that VirtualBox's guests get stuck in.
+EMULATOR = Root("sid", SID, ("qemu-system-x86", "seabios"), apt_options=ANY_DATE, variant="extract")
+
+
+@dataclass(frozen=True)
+class Host:
+    """One host of the lab. `modules` are the kernel's, loaded at boot; `python` is the version that its suite has."""
+
+    name: str
+    hypervisors: tuple[str, ...]
+    modules: str
+    suite: str
+    mirrors: tuple[str, ...]
+    packages: tuple[str, ...]
+    customize: Path
+    python: str
+    uuid: str
+    apt_options: tuple[str, ...] = ()
+    memory_mb: int = 2048
+    disk_gb: int = 8
+
+    def root(self, site: Path) -> Root:
+        """Its root file system, with the agent's dependencies in `site`."""
+        ours = files_below(HOST / "files")
+        ours |= {f"corral/{name}": HOST / name for name in ("common.sh", "grub.cfg")}
+        ours |= {f"usr/lib/corral/site/{name}": path for name, path in files_below(site).items()}
+        return Root(self.suite, self.mirrors, self.packages, ours, self.customize, self.apt_options)
+
+
+KVM = Host(
+    "lab-kvm",
+    ("qemu",),
+    "kvm_amd",
+    "bookworm",
+    BOOKWORM,
+    # The last three are for the guests: their agent, and the boot loader of those that start from a disk.
+    (*BASE, "qemu-system-x86", "qemu-utils", "grub-common", "grub-pc-bin", "qemu-guest-agent"),
+    HOST / "kvm.sh",
+    "3.11",
+    "0f7a3a52-7d0c-4f5e-8f5b-3a4a1f0b6c01",
+)
+VBOX = Host(
+    "lab-vbox",
+    ("virtualbox",),
+    "vboxdrv",
+    "sid",
+    SID,
+    (*BASE, "linux-headers-cloud-amd64", "virtualbox", "virtualbox-dkms"),
+    HOST / "vbox.sh",
+    "3.14",
+    "0f7a3a52-7d0c-4f5e-8f5b-3a4a1f0b6c02",
+    ANY_DATE,
+)
+HOSTS = {host.name: host for host in (KVM, VBOX)}
+
+# A guest's drivers, each after those that it needs.
+GUEST_MODULES = (
+    "evdev",
+    "button",
+    "virtio_ring",
+    "virtio",
+    "virtio_pci_legacy_dev",
+    "virtio_pci_modern_dev",
+    "virtio_pci",
+    "virtio_blk",
+    "virtio_console",
+)
+GUEST_CMDLINE = "console=ttyS0 quiet cryptomgr.notests mitigations=off nokaslr"
+GUEST_IMAGE = "lab-guest"  # a kernel and its ramdisk beside the disk, with a guest agent: for QEMU
+DISK_IMAGE = "lab-disk"  # the same on a disk that a BIOS boots: for VirtualBox
+
+
+def key(part: str) -> str:
+    """Of a host, or of "emulator": over all that decides what it is, except for the versions that Debian has today."""
+    paths = [HERE / "recipe.py", HERE / "build.py", HERE.parent / "image/rootfs.py"]
+    if part in HOSTS:
+        paths += [HERE / "site.py", HERE / "guests.py", HERE.parent / "image/disk.py", REQUIREMENTS]
+        paths += [*files_below(HOST).values(), *files_below(GUEST).values()]
+    digest = hashlib.sha256(part.encode())
+    for path in sorted(paths):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(REQUIREMENTS.parent)}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,205 @@
+"""The lab, booted once, and a VM on each of its hosts, made through one API; a failure comes with all logs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import click
+import pytest
+from simple_websocket import Client as Socket
+
+from cli.client import Client
+from cli.lab import build, recipe
+from cli.lab.lab import Lab
+from core import settings
+
+GAP_SECONDS = 0.4  # less than the guest's second
+IMAGES = {"lab-kvm": recipe.GUEST_IMAGE, "lab-vbox": recipe.DISK_IMAGE}
+_COUNT = re.compile(rb"lab-guest: (\d+)\r?\n")
+_LAB = pytest.StashKey[Lab]()
+_BEGAN = time.monotonic()
+
+
+def say(line: str) -> None:
+    """What `make lab-test` shows while it runs."""
+    click.echo(f"{time.monotonic() - _BEGAN:6.1f}s  {line}")
+
+
+@pytest.fixture(scope="session")
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Both hosts, joined."""
+    built = build.build(settings.load().lab, say)
+    say("booting the hosts")
+    with Lab(built, tmp_path_factory.mktemp("lab"), say) as running:
+        say("both hosts have joined")
+        request.config.stash[_LAB] = running
+        yield running
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure comes with the end of all logs, of the hosts and inside of them."""
+    report = yield
+    running = item.config.stash.get(_LAB, None)
+    if report.failed and running is not None:
+        report.sections.append(("the lab's logs", running.account()))
+    return report
+
+
+@dataclass
+class Console:
+    """A VM's serial console, over the API's WebSocket; `seen` is all that it put out since it was opened."""
+
+    socket: Socket
+    seen: bytes = b""
+
+    def until(self, expected: Callable[[bytes], Any], seconds: float) -> Any:
+        """Take what comes until `expected` finds something in what was seen; that."""
+        deadline = time.monotonic() + seconds
+        while not (found := expected(self.seen)):
+            assert time.monotonic() < deadline, f"waited {seconds:.0f} s; the console ends with {self.seen[-1000:]!r}"
+            data = self.socket.receive(timeout=1)
+            self.seen += data if isinstance(data, bytes) else b""
+        return found
+
+    def count(self, seconds: float = 60.0) -> int:
+        """The last number that the guest has counted to, when all that it put out has arrived."""
+        self.seen = b""
+        self.until(_COUNT.search, seconds)
+        while data := self.socket.receive(timeout=GAP_SECONDS):
+            self.seen += data if isinstance(data, bytes) else b""
+        return int(_COUNT.findall(self.seen)[-1])
+
+    def stands(self, seconds: float) -> bool:
+        """Whether it is silent for that long, once what was under way has arrived."""
+        while self.socket.receive(timeout=1) is not None:
+            pass
+        return self.socket.receive(timeout=seconds) is None
+
+    def fallen_to(self, seconds: float = 120.0) -> int:
+        """The first number that is less than the one before it: the guest is where it was at an earlier time."""
+
+        def fallen(seen: bytes) -> list[int]:
+            numbers = [int(each) for each in _COUNT.findall(seen)]
+            return [next_ for number, next_ in pairwise(numbers) if next_ < number]
+
+        return int(self.until(fallen, seconds)[0])
+
+    def type(self, text: str) -> None:
+        """As on a keyboard."""
+        self.socket.send(text.encode())
+
+
+@dataclass
+class Guest:
+    """One VM, named after its host."""
+
+    lab: Lab
+    host: str
+    client: Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client = self.lab.client()
+
+    @property
+    def hypervisor(self) -> str:
+        """The one that its host has."""
+        return recipe.HOSTS[self.host].hypervisors[0]
+
+    def create(self) -> None:
+        """Small, from the image that its hypervisor can boot."""
+        body = {
+            "name": self.host,
+            "host": self.host,
+            "hypervisor": self.hypervisor,
+            "template": IMAGES[self.host],
+            "memory_mb": 128,
+            "storage_config": {"disk_size_gb": 1},
+        }
+        self.change("POST", "", body)
+
+    def change(self, method: str, path: str, body: object = None) -> Any:
+        """One operation, to its end."""
+        with self.step(f"{method} /vms/{self.host}{path}"):
+            place = f"/vms/{self.host}{path}" if method != "POST" or path else "/vms"
+            return self.client.follow(method, place, body, lambda _: None)
+
+    def begin(self, path: str) -> None:
+        """An operation that is not waited for."""
+        self.client.request("POST", f"/vms/{self.host}{path}", Prefer="respond-async")
+
+    def status(self) -> str:
+        """As the API has it."""
+        return str(self.client.request("GET", f"/vms/{self.host}")["status"])
+
+    def until(self, status: str, seconds: float = 60.0) -> None:
+        """Wait for a status."""
+        deadline = time.monotonic() + seconds
+        while (now := self.status()) != status:
+            assert time.monotonic() < deadline, f"{self.host} is {now} and not {status} after {seconds:.0f} s"
+            time.sleep(0.5)
+
+    def execute(self, command: str) -> str:
+        """Through the guest agent."""
+        done = self.client.request("POST", f"/vms/{self.host}/execute", {"command": command, "timeout_seconds": 50})
+        assert done["exit_code"] == 0, done
+        return str(done["stdout"]).strip()
+
+    def inside(self, verb: str) -> None:
+        """One verb of the host's own driver, made there: someone works beside the API."""
+        vm_id = self.client.request("GET", f"/vms/{self.host}")["id"]
+        spec = (vm_id, self.host, self.hypervisor, "linux", 1, 128, 1)
+        program = (
+            "from pathlib import Path; from agent.drivers.base import Place; "
+            "from agent.drivers.registry import Drivers; from core.contract.messages import VmSpec; "
+            f"home = Path('/var/lib/corral/hosts/{self.host}'); "
+            f"place = Place(home / 'vms', Path('/opt/images'), (home / 'media',)); vm = VmSpec(*{spec!r}); "
+            f"print(Drivers(['{self.hypervisor}'], place).get('{self.hypervisor}').{verb}(vm, 60.0))"
+        )
+        with self.step(f"{verb} of {self.host} beside the API"):
+            paths = "HOME=/root PYTHONPATH=/opt/corral:/usr/lib/corral/site"
+            said = self.lab.machines[self.host].run(f"{paths} python3 -c {shlex.quote(program)}", 120)
+            assert "Observation(" in said, said
+
+    @contextmanager
+    def console(self) -> Iterator[Console]:
+        """From its 64 KiB on."""
+        url = f"{self.lab.fleet.url.replace('http', 'ws')}/api/v1/vms/{self.host}/console"
+        socket = Socket(url, headers=self.client.authorization)
+        try:
+            yield Console(socket)
+        finally:
+            socket.close()
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """Says how long it took, and whether it was done."""
+        began, how = time.monotonic(), "failed"
+        try:
+            yield
+            how = "done"
+        finally:
+            say(f"{what}: {how} in {time.monotonic() - began:.1f} s")
+
+
+@pytest.fixture(scope="session")
+def guests(lab: Lab) -> dict[str, Guest]:
+    """One on each host; both are being started."""
+    made = {name: Guest(lab, name) for name in lab.machines}
+    for guest in made.values():
+        guest.create()
+        guest.begin("/start")
+    return made
+
+
+@pytest.fixture(params=list(recipe.HOSTS))
+def guest(request: pytest.FixtureRequest, guests: dict[str, Guest]) -> Guest:
+    """Each in turn."""
+    return guests[request.param]
