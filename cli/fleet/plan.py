@@ -52,7 +52,7 @@ class Plan:
     @property
     def forward_ports(self) -> list[range]:
         """Each agent's own part of the ports that are chosen from: all of them are this machine's."""
-        each = len(_FORWARD_PORTS) // self.agents
+        each = len(_FORWARD_PORTS) // max(1, self.agents)
         return [_FORWARD_PORTS[n * each : (n + 1) * each] for n in range(self.agents)]
 
     @property

@@ -72,7 +72,7 @@ def _kvm_host(made: Path, work: Path, log: Log) -> None:
     with log.step(f"{recipe.KVM.name}: making the guests' images"):
         store = work / "store"
         guests.build(store, root, work, log)
-        pack_folder(store, made / IMAGES_DISK, log)
+        pack_folder(store, made / IMAGES_DISK, "corral-images", log)
 
 
 def _vbox_host(made: Path, work: Path, log: Log) -> None:
@@ -94,11 +94,11 @@ def _host(host: recipe.Host, made: Path, work: Path, log: Log) -> Path:
     return root
 
 
-def pack_folder(folder: Path, file: Path, log: Log) -> None:
-    """Write `file`, a disk with a file system that holds what is in the folder."""
+def pack_folder(folder: Path, file: Path, label: str, log: Log) -> None:
+    """Write `file`, a disk with a file system of that label that holds what is in the folder."""
     size = sum(path.stat().st_blocks * 512 + 4096 for path in folder.rglob("*"))
     # No journal: it is written once.
-    options = ["-q", "-t", "ext4", "-O", "^has_journal", "-m", "0"]
+    options = ["-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-L", label]
     command: list[str | Path] = ["mke2fs", *options, "-d", folder, file, f"{size // 900_000 + 8}M"]
     env = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
     log.run(command, timeout=UNPACK_SECONDS, env=env)

@@ -113,8 +113,8 @@ class Lab:
         while waiting := self._not_ready(client.request("GET", "/hosts")["hosts"]):
             now = time.monotonic()
             for machine in self.machines.values():
-                if not machine.alive:
-                    raise StartFailed(f"{machine.name} ended by itself.\n{self.account()}")
+                if machine.panic or not machine.alive:
+                    raise StartFailed(f"{machine.name} ended by itself {machine.panic}\n{self.account()}")
             if now - began > JOIN_SECONDS:
                 raise StartFailed(f"waited {JOIN_SECONDS:.0f} s in vain. {'; '.join(waiting)}\n{self.account()}")
             if now - said_at > SAY_SECONDS:

@@ -55,6 +55,13 @@ class Machine(Process):
         super().start()
 
     @property
+    def panic(self) -> str:
+        """The kernel's last words, if it has said any."""
+        console = self._folder / "console.log"
+        said = console.read_text(errors="replace") if console.exists() else ""
+        return next((line for line in said.splitlines() if "Kernel panic" in line), "")
+
+    @property
     def _folder(self) -> Path:
         return self.log.parent
 
@@ -71,7 +78,8 @@ class Machine(Process):
             shutil.copytree(checkout / part, payload / part, ignore=shutil.ignore_patterns("__pycache__"))
         lines = [f"{name}='{value}'\n" for name, value in self._agent_environment.items()]
         (payload / "environment").write_text("".join(lines))
-        build.pack_folder(payload, self._folder / "payload.raw", Log(self._folder / "payload.log", lambda _: None))
+        log = Log(self._folder / "payload.log", lambda _: None)
+        build.pack_folder(payload, self._folder / "payload.raw", "corral-agent", log)
         shutil.rmtree(payload)
 
     def _command(self) -> list[str]:
@@ -79,7 +87,6 @@ class Machine(Process):
         # Its own C library and loader, as it is of another Debian than this machine.
         loader = [str(usr / "lib64/ld-linux-x86-64.so.2"), "--library-path", str(usr / "lib/x86_64-linux-gnu")]
         made = self._built.hosts[self.name]
-        disks = [made / "disk.qcow2", self._folder / "payload.raw", self._built.images_disk]
         return [
             *loader,
             str(usr / "bin/qemu-system-x86_64"),
@@ -87,7 +94,9 @@ class Machine(Process):
             *["-name", self.name, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
             *["-machine", "q35", "-accel", "tcg,tb-size=512", "-cpu", CPU, "-smp", "1"],
             *["-m", str(self.host.memory_mb)],
-            *[option for number, disk in enumerate(disks) for option in _disk(number, disk)],
+            *_disk(made / "disk.qcow2", "nvme", "root"),
+            *_disk(self._folder / "payload.raw", "virtio-blk-pci", "agent"),
+            *_disk(self._built.images_disk, "virtio-blk-pci", "images"),
             *["-netdev", "user,id=net0", "-device", "virtio-net-pci,netdev=net0,romfile="],
             *["-device", "virtio-rng-pci"],
             *["-chardev", "socket,id=console,path=console.sock,server=on,wait=off,logfile=console.log"],
@@ -97,11 +106,11 @@ class Machine(Process):
         ]
 
 
-def _disk(number: int, file: Path) -> list[str]:
-    """As NVMe, which Debian's kernels have built in: none of the hosts needs an initial ramdisk."""
+def _disk(file: Path, device: str, name: str) -> list[str]:
+    """Its root is the one NVMe: Debian's kernels have that built in, so that no host needs an initial ramdisk."""
     kind = "qcow2" if file.suffix == ".qcow2" else "raw"
-    drive = f"file={file},format={kind},if=none,id=disk{number},snapshot=on"
-    return ["-drive", drive, "-device", f"nvme,drive=disk{number},serial=disk{number}"]
+    drive = f"file={file},format={kind},if=none,id={name},snapshot=on"
+    return ["-drive", drive, "-device", f"{device},drive={name},serial={name}"]
 
 
 def run_in(folder: Path, command: str, seconds: float) -> str:
