@@ -18,7 +18,8 @@ from core.contract import images
 from core.contract.messages import JSON, Inventory, Observation, encode
 from core.contract.states import Observed
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS, SLOW_LOOK_SECONDS = 2.0, 15.0
+REST = 4  # how much longer than a look the pause after it is: on a slow host, looking must not be all that is done
 TELL_SECONDS = 30.0
 
 
@@ -89,6 +90,7 @@ class Inventories:
         self._wanted = threading.Event()
         self._wanted.set()
         self._told_at = 0.0
+        self._pause = LOOK_SECONDS
         self._stored: list[str] = []
         self.loop = Loop("inventory", self._look)
         health.on_change = self.soon
@@ -98,11 +100,13 @@ class Inventories:
         self._wanted.set()
 
     def _look(self) -> None:
-        asked = self._wanted.wait(LOOK_SECONDS)
+        asked = self._wanted.wait(self._pause)
         self._wanted.clear()
+        began = time.monotonic()
         generation = self._journal.next_generation()
         busy = self._turns.busy_vms()
         vms = [each for driver in self._drivers.all() for each in driver.observe_all()]
+        self._pause = min(max(LOOK_SECONDS, REST * (time.monotonic() - began)), SLOW_LOOK_SECONDS)
         stored = images.names(self._host.images)
         due = time.monotonic() - self._told_at >= TELL_SECONDS
         if asked or due or stored != self._stored or self._known.differs(vms, busy):
