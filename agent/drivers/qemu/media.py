@@ -75,7 +75,8 @@ def detach(folder: Folder, vm: VmSpec, place: tuple[str, int, int], left: Left) 
 
 def command(state: State, media: Media, vm: VmSpec) -> list[str]:
     """QEMU's options for the controller and what is attached; `DriverFailure` for what can't be used any more."""
-    options = ["-device", f"virtio-scsi-pci,id={CONTROLLER}"]
+    # One queue: left to QEMU there would be as many as processors, and a memory fits only the machine it was taken on.
+    options = ["-device", f"virtio-scsi-pci,id={CONTROLLER},num_queues=1"]
     for medium in state.media:
         _must_be_usable(media, vm, medium)
         number = places.number_of(vm, *medium.place)
