@@ -113,7 +113,9 @@ def key(part: str) -> str:
     paths = [HERE / "recipe.py", HERE / "build.py", HERE.parent / "image/rootfs.py"]
     if part in HOSTS:
         paths += [HERE / "site.py", HERE / "guests.py", HERE.parent / "image/disk.py", REQUIREMENTS]
-        paths += [*files_below(HOST).values(), *files_below(GUEST).values()]
+        paths += files_below(HOST).values()
+    if part == KVM.name:
+        paths += files_below(GUEST).values()
     digest = hashlib.sha256(part.encode())
     for path in sorted(paths):
         content = path.read_bytes()
