@@ -114,7 +114,6 @@ def test_a_damaged_state_hides_no_other_vm_and_can_be_deleted(own: Place) -> Non
 def test_an_address_that_is_none_reaches_no_command_line(own: Place) -> None:
     driver = QemuDriver(own)
     vm = replace(BASE, network={"mac_address": "52:54:00:12:34:56,id=net0"})
-    driver.create(vm, silent, 30.0)
     with pytest.raises(DriverFailure, match="MAC") as failure:
-        driver.start(vm, silent, 30.0)
+        driver.create(vm, silent, 30.0)
     assert failure.value.code == "invalid_request"
