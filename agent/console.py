@@ -23,7 +23,7 @@ from agent import sockets
 from agent.drivers.base import Console
 from agent.drivers.registry import Drivers
 from agent.streams import Streams
-from core.contract.errors import CorralError
+from core.contract.errors import CorralError, DriverFailure
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
 from core.contract.streams import CHUNK_BYTES, Stream
@@ -87,12 +87,18 @@ class Consoles:
                     continue
                 if time.monotonic() - there_at > THERE_SECONDS:
                     there_at = time.monotonic()
-                    if self._drivers.get(vm.hypervisor).observe(vm.id).state is Observed.ABSENT:
+                    if self._is_gone(vm):
                         stream.end({"reason": "the VM is gone"})
                         return
                 typist.gone.wait(LOOK_SECONDS)
         finally:
             self._leave(vm.id, stream_id)
+
+    def _is_gone(self, vm: VmSpec) -> bool:
+        try:
+            return self._drivers.get(vm.hypervisor).observe(vm.id).state is Observed.ABSENT
+        except DriverFailure:
+            return False  # it can't be told while its process begins or ends; next time
 
 
 class _Follower:
