@@ -19,7 +19,7 @@ AGAIN_SECONDS, LAST_AGAIN_SECONDS = 0.1, 1.0
 NOT_FOUND, IN_USE, LOCKED = "VBOX_E_OBJECT_NOT_FOUND", "VBOX_E_OBJECT_IN_USE", "VBOX_E_INVALID_OBJECT_STATE"
 WRONG_STATE = "VBOX_E_INVALID_VM_STATE"
 # What is said of a VM that is asked for its state in the moment at which its process begins or ends.
-BETWEEN = (LOCKED, "E_ACCESSDENIED", "E_UNEXPECTED")
+BETWEEN = (LOCKED, "VBOX_E_VM_ERROR", "E_ACCESSDENIED", "E_UNEXPECTED")
 FILE_ERROR = "VBOX_E_FILE_ERROR"
 _CODE = re.compile(r"^VBoxManage: error: Details: code (\w+)", re.MULTILINE)
 _SAID = re.compile(r"^VBoxManage: error: (?!Details: |Context: )(.+)", re.MULTILINE)

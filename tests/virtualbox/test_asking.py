@@ -1,0 +1,45 @@
+"""What VirtualBox says of a VM whose process begins or ends just now is no answer; each was seen in the lab."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.drivers.virtualbox.vboxmanage import Refused, VBoxManage
+
+PROGRAM = """#!/bin/sh
+cd "$(dirname "$0")"
+echo again >> asked
+[ "$(wc -l < asked)" -ge 3 ] && {{ echo 'VMState="running"'; exit 0; }}
+echo 'VBoxManage: error: {text}' >&2
+echo 'VBoxManage: error: Details: code {code} (0x80070005), component SessionMachine' >&2
+exit 1
+"""
+
+
+def refusing(folder: Path, code: str, text: str) -> VBoxManage:
+    """A VBoxManage that refuses twice and then answers."""
+    program = folder / "VBoxManage"
+    program.write_text(PROGRAM.format(code=code, text=text))
+    program.chmod(0o755)
+    return VBoxManage(str(program))
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("E_ACCESSDENIED", "The object is not ready"),
+        ("E_UNEXPECTED", "The session is not locked (session state: Unlocked)"),
+        ("VBOX_E_INVALID_OBJECT_STATE", "The machine already has a lock request pending"),
+        ("VBOX_E_VM_ERROR", "Failed to get a console object from the direct session"),
+    ],
+)
+def test_what_is_no_answer_is_asked_again(tmp_path: Path, code: str, text: str) -> None:
+    assert refusing(tmp_path, code, text).info("vm") == {"VMState": "running"}
+
+
+def test_another_refusal_is_an_answer(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="no rights"):
+        refusing(tmp_path, "E_FAIL", "no rights").info("vm")
+    assert (tmp_path / "asked").read_text() == "again\n"
