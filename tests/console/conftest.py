@@ -43,9 +43,22 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     )
     try:
         with Fleet(plan) as running:
+            _wait_for_hypervisors(running)
             yield running
     finally:
         vms.end(vms.running(home))
+
+
+def _wait_for_hypervisors(fleet: Fleet) -> None:
+    """Each is tried after the host has joined."""
+    key = {"X-API-Key": fleet.credentials.api_key}
+    deadline = time.monotonic() + 60
+    while True:
+        hosts = requests.get(f"{fleet.url}/api/v1/hosts", headers=key, timeout=20).json()["data"]
+        if all(each["healthy"] for host in hosts for each in host["hypervisors"]):
+            return
+        assert time.monotonic() < deadline, hosts
+        time.sleep(0.2)
 
 
 @dataclass
