@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.drivers.virtualbox import vboxmanage
 from agent.drivers.virtualbox.vboxmanage import Refused, VBoxManage
 
 PROGRAM = """#!/bin/sh
@@ -32,6 +33,7 @@ def refusing(folder: Path, code: str, text: str) -> VBoxManage:
         ("E_ACCESSDENIED", "The object is not ready"),
         ("E_UNEXPECTED", "The session is not locked (session state: Unlocked)"),
         ("VBOX_E_INVALID_OBJECT_STATE", "The machine already has a lock request pending"),
+        ("NS_ERROR_ABORT", "Operation aborted"),
         ("VBOX_E_VM_ERROR", "Failed to get a console object from the direct session"),
     ],
 )
@@ -39,7 +41,12 @@ def test_what_is_no_answer_is_asked_again(tmp_path: Path, code: str, text: str) 
     assert refusing(tmp_path, code, text).info("vm") == {"VMState": "running"}
 
 
-def test_another_refusal_is_an_answer(tmp_path: Path) -> None:
+def test_a_vm_that_is_not_there_is_asked_for_once(tmp_path: Path) -> None:
+    assert refusing(tmp_path, "VBOX_E_OBJECT_NOT_FOUND", "Could not find it").info("vm") is None
+    assert (tmp_path / "asked").read_text() == "again\n"
+
+
+def test_what_is_refused_for_good_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vboxmanage, "ASK_SECONDS", 0.0)
     with pytest.raises(Refused, match="no rights"):
         refusing(tmp_path, "E_FAIL", "no rights").info("vm")
-    assert (tmp_path / "asked").read_text() == "again\n"

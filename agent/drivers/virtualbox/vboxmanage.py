@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from agent import process
@@ -15,11 +15,11 @@ from core.contract.errors import DriverFailure
 
 SECONDS = 60.0
 LOCK_SECONDS = 20.0  # how long another client's session, or the end of one, is waited for
+# How long a VM is asked for its state while its process begins or ends: VirtualBox has many ways to refuse then.
+ASK_SECONDS = 8.0
 AGAIN_SECONDS, LAST_AGAIN_SECONDS = 0.1, 1.0
 NOT_FOUND, IN_USE, LOCKED = "VBOX_E_OBJECT_NOT_FOUND", "VBOX_E_OBJECT_IN_USE", "VBOX_E_INVALID_OBJECT_STATE"
 WRONG_STATE = "VBOX_E_INVALID_VM_STATE"
-# What is said of a VM that is asked for its state in the moment at which its process begins or ends.
-BETWEEN = (LOCKED, "VBOX_E_VM_ERROR", "E_ACCESSDENIED", "E_UNEXPECTED")
 FILE_ERROR = "VBOX_E_FILE_ERROR"
 _CODE = re.compile(r"^VBoxManage: error: Details: code (\w+)", re.MULTILINE)
 _SAID = re.compile(r"^VBoxManage: error: (?!Details: |Context: )(.+)", re.MULTILINE)
@@ -60,16 +60,17 @@ class VBoxManage:
 
     def unlocked(self, *arguments: str, timeout: float = SECONDS) -> str:
         """As `run`, again and again for a while as long as another session has what it needs locked."""
-        return self._again(*arguments, timeout=timeout, while_=(LOCKED,))
+        return self._again(arguments, timeout, min(timeout, LOCK_SECONDS), lambda reason: reason == LOCKED)
 
-    def _again(self, *arguments: str, while_: tuple[str, ...], timeout: float = SECONDS) -> str:
-        deadline = time.monotonic() + min(timeout, LOCK_SECONDS)
+    def _again(self, arguments: tuple[str, ...], timeout: float, seconds: float, passing: Callable[[str], bool]) -> str:
+        """Runs it until it succeeds, is refused for a reason that is not `passing`, or the seconds are over."""
+        deadline = time.monotonic() + seconds
         pause = AGAIN_SECONDS
         while True:
             try:
                 return self.run(*arguments, timeout=timeout)
             except Refused as refused:
-                if refused.reason not in while_ or time.monotonic() + pause >= deadline:
+                if not passing(refused.reason) or time.monotonic() + pause >= deadline:
                     raise
             time.sleep(pause)
             pause = min(2 * pause, LAST_AGAIN_SECONDS)
@@ -77,7 +78,8 @@ class VBoxManage:
     def info(self, uuid: str) -> dict[str, str] | None:
         """All that VirtualBox knows of a VM; None when it knows none of that id."""
         try:
-            return output.parse(self._again("showvminfo", uuid, "--machinereadable", while_=BETWEEN))
+            ask = ("showvminfo", uuid, "--machinereadable")
+            return output.parse(self._again(ask, SECONDS, ASK_SECONDS, lambda reason: reason != NOT_FOUND))
         except Refused as refused:
             if refused.reason == NOT_FOUND:
                 return None
