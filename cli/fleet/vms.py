@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import struct
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from core.contract import pidfiles
+
 _PIPE = "events.in"  # of a monitor that the QEMU driver keeps for the record of events
 _ASK_EVERY = 3.0  # a guest that boots has nobody yet to hear the button
-_LOCK = struct.Struct("hhqqi")  # struct flock on 64-bit Linux
 
 
 @dataclass(frozen=True)
@@ -46,25 +45,13 @@ def running(home: Path) -> list[RunningVm]:
 
 
 def _vm_of(pid_file: Path) -> RunningVm | None:
-    pid = _holder(pid_file)
+    pid = pidfiles.holder(pid_file)
     if pid is None:
         return None
     try:
         return RunningVm(psutil.Process(pid), pid_file.parts[-4], _name(pid_file.parent), pid_file.parent)
     except psutil.NoSuchProcess:
         return None
-
-
-def _holder(pid_file: Path) -> int | None:
-    """QEMU keeps a lock on its pid file for as long as it lives: a number without the lock is a dead one's."""
-    try:
-        with pid_file.open("rb") as file:
-            query = _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-            held = _LOCK.unpack(fcntl.fcntl(file, fcntl.F_OFD_GETLK, query))[0] != fcntl.F_UNLCK
-            text = file.read(20).strip()
-    except FileNotFoundError:
-        return None
-    return int(text) if held and text.isdigit() else None
 
 
 def _name(folder: Path) -> str:

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
-import struct
 import time
 from pathlib import Path
 
+from core.contract import pidfiles
 from core.contract.errors import DriverFailure
 
 PID_FILE = "qemu.pid"
 TERM_SECONDS, KILL_SECONDS = 5.0, 10.0
-_LOCK = struct.Struct("hhqqi")  # struct flock on 64-bit Linux
 
 
 def alive(folder: Path) -> int | None:
     """The process's id, or None."""
-    try:
-        file = os.open(folder / PID_FILE, os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    try:
-        query = _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        held = _LOCK.unpack(fcntl.fcntl(file, fcntl.F_OFD_GETLK, query))[0] != fcntl.F_UNLCK
-        text = os.read(file, 20).strip()
-    finally:
-        os.close(file)
-    return int(text) if held and text.isdigit() else None
+    return pidfiles.holder(folder / PID_FILE)
 
 
 def started_at(folder: Path) -> float | None:
