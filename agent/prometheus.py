@@ -6,10 +6,9 @@ Every label has few values; the VMs listed one by one are the first thousand tha
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter as Counted
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from prometheus_client import Counter, Histogram, start_http_server
 from prometheus_client.core import GaugeMetricFamily
@@ -19,7 +18,7 @@ from agent.health import Health
 from agent.inventory import Known
 from agent.journal import Journal
 from agent.usage import Usage
-from core.contract.errors import CorralError
+from core.contract import metering
 
 log = logging.getLogger(__name__)
 MOST_VMS = 1000
@@ -31,19 +30,14 @@ CALLS = Counter("corral_agent_calls", "Calls that were answered, by verb and out
 CALL_SECONDS = Histogram("corral_agent_call_seconds", "How long answers took.", ["verb"], buckets=_BUCKETS)
 
 
-@contextmanager
-def metered(verb: str) -> Iterator[None]:
+def metered(verb: str) -> AbstractContextManager[None]:
     """Count a call, and how it ended: "ok", or the code of its error."""
-    began, outcome = time.monotonic(), "internal_error"
-    try:
-        yield
-        outcome = "ok"
-    except CorralError as error:
-        outcome = error.code
-        raise
-    finally:
+
+    def tell(outcome: str, seconds: float) -> None:
         CALLS.labels(verb, outcome).inc()
-        CALL_SECONDS.labels(verb).observe(time.monotonic() - began)
+        CALL_SECONDS.labels(verb).observe(seconds)
+
+    return metering.metered(tell)
 
 
 class HostFigures(Collector):

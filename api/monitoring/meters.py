@@ -5,13 +5,11 @@ Every label has few values: routes are templates, methods and verbs are known wo
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from core.contract.errors import CorralError
+from core.contract import metering
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
 
@@ -36,16 +34,11 @@ CONNECTIONS = Gauge(
 )
 
 
-@contextmanager
-def metered(verb: str) -> Iterator[None]:
+def metered(verb: str) -> AbstractContextManager[None]:
     """Count a call to a host, and how it ended: "ok", or the code of its error."""
-    began, outcome = time.monotonic(), "internal_error"
-    try:
-        yield
-        outcome = "ok"
-    except CorralError as error:
-        outcome = error.code
-        raise
-    finally:
+
+    def tell(outcome: str, seconds: float) -> None:
         CALLS.labels(verb, outcome).inc()
-        CALL_SECONDS.labels(verb).observe(time.monotonic() - began)
+        CALL_SECONDS.labels(verb).observe(seconds)
+
+    return metering.metered(tell)
