@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 BOOT_SECONDS = 400.0
 ANSWER_SECONDS = 60.0
 SPAN = 4
+STOP_SECONDS = 120
 
 
 def test_a_life(guest: Guest) -> None:
@@ -28,8 +30,7 @@ def test_a_life(guest: Guest) -> None:
         if guest.hypervisor == "qemu":
             guest.execute("echo before > /tmp/word")
 
-        guest.inside("pause")
-        guest.until("paused")
+        guest.change("POST", "/pause")
         assert console.stands(SPAN), "a paused guest went on counting"
         guest.inside("resume")
         guest.until("running")
@@ -49,7 +50,9 @@ def test_a_life(guest: Guest) -> None:
         assert again <= taken + 1, "the guest's memory is not that of the snapshot"
         if guest.hypervisor == "qemu":
             assert guest.execute("cat /tmp/word") == "before"
-    guest.change("POST", "/stop")
+    began = time.monotonic()
+    guest.change("POST", "/stop", {"timeout_seconds": STOP_SECONDS})
+    assert time.monotonic() - began < STOP_SECONDS, "the guest did not shut down: its power was cut"
     assert guest.status() == "stopped"
     guest.change("DELETE", "")
     with pytest.raises(CorralError, match="404"):
