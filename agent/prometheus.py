@@ -71,8 +71,7 @@ class HostFigures(Collector):
         memory = GaugeMetricFamily("corral_agent_vm_memory_bytes", "Held by the host for the VM.", labels=["vm"])
         disk = GaugeMetricFamily("corral_agent_vm_disk_bytes", "Taken by the VM's disk.", labels=["vm"])
         for vm_id, usage in seen:
-            if usage.cpu_percent is not None:
-                cpu.add_metric([vm_id], usage.cpu_percent)
+            cpu.add_metric([vm_id], usage.cpu_percent)
             memory.add_metric([vm_id], usage.memory_mb * 2**20)
             disk.add_metric([vm_id], usage.disk_gb * 2**30)
         yield from (cpu, memory, disk)

@@ -59,7 +59,8 @@ class Usage:
 
     def _seen(self, sample: Sample) -> Look:
         now, before = time.monotonic(), self._looks.get(sample.vm_id)
-        percent = None if before is None else sample.cpu_percent_since(before.sample, now - before.at)
+        last, seconds = (before.sample, now - before.at) if before else (None, 0.0)
+        percent = sample.cpu_percent_since(last, seconds)
         usage = VmUsage(time.time(), percent, sample.memory_bytes // 2**20, round(sample.disk_bytes / 2**30, 2))
         return Look(sample, now, usage)
 

@@ -193,10 +193,10 @@ class HostUsage:
 
 @dataclass(frozen=True)
 class VmUsage:
-    """What a VM takes of its host now. `cpu_percent` of all its vCPUs; None before the second look at its process."""
+    """What a VM takes of its host now. `cpu_percent`: of all its vCPUs, since the look before or its start."""
 
     at: float
-    cpu_percent: float | None
+    cpu_percent: float
     memory_mb: int
     disk_gb: float
 

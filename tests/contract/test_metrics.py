@@ -67,6 +67,19 @@ def test_processor_time_grows_with_work(driver: EveryVerb, running: VmSpec) -> N
     assert 0 <= after.cpu_percent_since(before, time.monotonic() - began) <= 100
 
 
+def test_the_first_look_tells_of_the_time_from_the_start(driver: EveryVerb, running: VmSpec) -> None:
+    first = sample_of(driver, running)
+    assert first.age_seconds > 0
+    assert 0 < first.cpu_percent_since(None, 0.0) <= 100
+
+
+def test_a_process_of_its_own_starts_to_count_again() -> None:
+    before = Sample("vm", 2, 90.0, 0, 0, 100.0)
+    assert Sample("vm", 2, 1.0, 0, 0, 2.0).cpu_percent_since(before, 5.0) == 25.0
+    assert Sample("vm", 2, 95.0, 0, 0, 105.0).cpu_percent_since(before, 5.0) == 50.0
+    assert Sample("vm", 2, None, 0, 0).cpu_percent_since(before, 5.0) == 0.0
+
+
 def test_a_paused_guest_is_not_waited_for(bench: Bench, driver: EveryVerb, running: VmSpec) -> None:
     driver.pause(running, bench.quick)
     began = time.monotonic()

@@ -23,7 +23,8 @@ def sample(seen: Observation) -> Sample:
     """Of a VM that was seen so."""
     if seen.started_at is None or seen.state not in (Observed.RUNNING, Observed.PAUSED):
         return Sample(seen.vm_id, 1, None, 0, DISK_BYTES)
-    return Sample(seen.vm_id, 1, max(0.0, time.time() - seen.started_at) * SHARE, MEMORY_BYTES, DISK_BYTES)
+    age = max(0.0, time.time() - seen.started_at)
+    return Sample(seen.vm_id, 1, age * SHARE, MEMORY_BYTES, DISK_BYTES, age)
 
 
 def measure(vm: VmSpec, seen: Observation) -> Measured:

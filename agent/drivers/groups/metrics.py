@@ -12,8 +12,8 @@ from core.contract.messages import JSON, VmSpec
 class Sample:
     """What a VM takes of its host at one moment, read without asking the hypervisor or the guest.
 
-    `cpu_seconds`: of its process, from that process's start; None without one. `memory_bytes`: of its memory, held by
-    the host now. `disk_bytes`: its disk's files.
+    `cpu_seconds`: of its process, from that process's start; None without one. `age_seconds`: how long that process has
+    lived, then. `memory_bytes`: of its memory, held by the host now. `disk_bytes`: its disk's files.
     """
 
     vm_id: str
@@ -21,12 +21,16 @@ class Sample:
     cpu_seconds: float | None
     memory_bytes: int
     disk_bytes: int
+    age_seconds: float = 0.0
 
-    def cpu_percent_since(self, before: Sample, seconds: float) -> float:
-        """The share of all its vCPUs that it used in the `seconds` since, 0 to 100; 0 for another process."""
-        if self.cpu_seconds is None or before.cpu_seconds is None or seconds <= 0:
+    def cpu_percent_since(self, before: Sample | None, seconds: float) -> float:
+        """The share of all its vCPUs that its process used, 0 to 100: in the `seconds` since, or from its start."""
+        used, lasted = self.cpu_seconds or 0.0, self.age_seconds
+        if before is not None and before.cpu_seconds is not None and seconds < self.age_seconds:
+            used, lasted = used - before.cpu_seconds, seconds
+        if lasted <= 0:
             return 0.0
-        share = (self.cpu_seconds - before.cpu_seconds) / (seconds * max(1, self.vcpus))
+        share = used / (lasted * max(1, self.vcpus))
         return round(100 * min(1.0, max(0.0, share)), 2)
 
 

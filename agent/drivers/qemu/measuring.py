@@ -59,12 +59,13 @@ def _sample(folder: Folder, state: State) -> Sample:
     if pid is not None:
         try:
             process = psutil.Process(pid)
-            times, resident = process.cpu_times(), _memory_bytes(process, machine.memory_mb)
+            times, age = process.cpu_times(), time.time() - process.create_time()
+            resident = _memory_bytes(process, machine.memory_mb)
         except psutil.Error:
             pid = None  # it has just ended
     if pid is None:
         return Sample(folder.path.name, machine.vcpus, None, 0, taken)
-    return Sample(folder.path.name, machine.vcpus, times.user + times.system, resident, taken)
+    return Sample(folder.path.name, machine.vcpus, times.user + times.system, resident, taken, age)
 
 
 def _memory_bytes(process: psutil.Process, memory_mb: int) -> int:

@@ -75,12 +75,13 @@ def _sample(folder: Folder, record: Record) -> Sample:
     process = process_of(folder)
     if process is not None:
         try:
-            times, resident = process.cpu_times(), process.memory_info().rss
+            times, age = process.cpu_times(), time.time() - process.create_time()
+            resident = min(process.memory_info().rss, vm.memory_mb * 2**20)
         except psutil.Error:
             process = None  # it has just ended
     if process is None:
         return Sample(vm.id, vm.vcpus, None, 0, taken)
-    return Sample(vm.id, vm.vcpus, times.user + times.system, min(resident, vm.memory_mb * 2**20), taken)
+    return Sample(vm.id, vm.vcpus, times.user + times.system, resident, taken, age)
 
 
 def _disk_bytes(folder: Folder) -> int:
