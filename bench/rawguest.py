@@ -51,7 +51,8 @@ class RawGuest:
                 *["-device", "virtserialport,chardev=qga,name=org.qemu.guest_agent.0"],
                 *["-qmp", f"unix:{folder / 'qmp'},server=on,wait=off"],
                 *(["-incoming", f"exec:cat {memory}"] if memory else []),
-            ]
+            ],
+            stdout=subprocess.DEVNULL,  # it tells of each new layer
         )
         self._turn = threading.Lock()
         self._got = bytearray()
