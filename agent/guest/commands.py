@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import secrets
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from core.contract.errors import DriverFailure, GuestTimeout
 
 COMMAND_LIMIT = 100_000  # Linux takes 128 KiB in one argument
 # A look costs the guest about a millisecond where it is emulated: a command is looked at less often as it ages.
-POLL_SHARE, FIRST_POLL_SECONDS, LAST_POLL_SECONDS = 0.15, 0.003, 0.1
-CROWD_SECONDS = 0.01  # for each other command under way, so that looking never takes the guest's time from working
+POLL_SHARE, FIRST_POLL_SECONDS, LAST_POLL_SECONDS = 0.25, 0.003, 0.1
+CROWD_SECONDS = 0.02  # for each other command under way, so that looking never takes the guest's time from working
 SILENCE_SECONDS = 15.0
+MAKING_SECONDS = 2.0
 ENVIRONMENT = {
     "HOME": "/root",
     "LANG": "C.UTF-8",
@@ -44,13 +46,24 @@ def execute(channel: Path, request: ExecRequest, check: Check = wanted) -> ExecR
         finally:
             if running.is_over:
                 claim.unlink(missing_ok=True)
+    make_ahead(channel, number)
     return _result(token, request, status, time.monotonic() - began)
 
 
 def warm_up(channel: Path, timeout: float) -> None:
     """Has the guest make its first cgroups, so that the first command need not wait for them."""
-    text = script.making(claims.next_number(channel) + 1)
-    qga.ask(channel, "guest-exec", timeout, path="/bin/sh", arg=["-c", text])
+    _make_groups(channel, claims.next_number(channel) + 1, 2 * script.AHEAD, timeout)
+
+
+def make_ahead(channel: Path, number: int, count: int = 1) -> None:
+    """Has the guest make the next cgroups, if with these numbers it is time; without them commands are slower."""
+    if (first := script.batch(number, count)) is not None:
+        with suppress(DriverFailure):
+            _make_groups(channel, first, script.AHEAD, MAKING_SECONDS)
+
+
+def _make_groups(channel: Path, first: int, count: int, timeout: float) -> None:
+    qga.ask(channel, "guest-exec", timeout, path="/bin/sh", arg=["-c", script.making(first, count)])
 
 
 class _Running:

@@ -40,6 +40,7 @@ def begin(channel: Path, wanted: Detached) -> Exec:
     except qga.AgentRefused:
         ledger.remove(wanted.id)
         raise
+    commands.make_ahead(channel, entry.number, 2)
     return entry.exec
 
 

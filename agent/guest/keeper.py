@@ -51,7 +51,7 @@ path=$PATH; PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 umask 077
 [ -d {FOLDER} ] || mkdir -p {FOLDER}
 echo $$ >{place}.pid
-[ -d {script.GROUPS}/{number + 1} ] || {{ {script.making(number)}; }}
+[ -d {script.GROUPS}/{number + 1} ] || {script.own(number, number + 1)}
 {{ [ -w {script.ROOT}/cgroup.procs ] && echo 0 >{script.GROUPS}/{number + 1}/cgroup.procs; }} 2>/dev/null
 {_KEEP}
 run() (

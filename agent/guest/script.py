@@ -1,8 +1,8 @@
 """The shell text that goes around a command in the guest, so that all of its processes can be found again.
 
 Each command gets a cgroup of its own. Starting a program is the dear part of a command (about 40 ms where the guest is
-emulated), so the text uses built-ins alone: the cgroups are made sixteen at a time, by the first that misses its own.
-Without cgroup v2 a mark in the environment of the processes does.
+emulated), so the text uses built-ins alone: the cgroups are made ahead, many at a time, and only a command that misses
+its own makes it. Without cgroup v2 a mark in the environment of the processes does.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import shlex
 
 ROOT = "/sys/fs/cgroup"
 GROUPS = f"{ROOT}/corral"
-AHEAD = 16
+AHEAD = 128
 MARK = "CORRAL_EXEC"
 NO_FOLDER = 125
 
@@ -19,7 +19,7 @@ NO_FOLDER = 125
 def around(command: str, number: int, token: str, folder: str | None) -> str:
     """The script that runs `command` in cgroup `number`, in `folder`; see `missed_folder`."""
     lines = [
-        f"[ -d {GROUPS}/{number} ] || {{ {making(number)}; }}",
+        f"[ -d {GROUPS}/{number} ] || {own(number)}",
         f"{{ [ -w {ROOT}/cgroup.procs ] && echo 0 >{GROUPS}/{number}/cgroup.procs; }} 2>/dev/null",
     ]
     if folder is not None:
@@ -34,19 +34,39 @@ def missed_folder(token: str, exit_code: int, stderr: bytes) -> bool:
     return exit_code == NO_FOLDER and stderr == f"{token}\n".encode()
 
 
-def making(number: int) -> str:
-    """Removes the cgroups that are empty and makes the next ones; in a guest without cgroup v2 it does nothing.
+def own(*numbers: int) -> str:
+    """Makes those cgroups and no others; in a guest without cgroup v2 it does nothing."""
+    names = " ".join(f"{GROUPS}/{each}" for each in numbers)
+    return f"{{ [ -w {ROOT}/cgroup.procs ] && mkdir -p {names}; }} 2>/dev/null"
+
+
+def batch(number: int, count: int = 1) -> int | None:
+    """Where the cgroups begin that are to be made now that so many numbers are taken, if it is time for any."""
+    begins = (number + count - 1) // AHEAD * AHEAD
+    return begins + AHEAD if begins >= number else None
+
+
+def making(first: int, count: int = AHEAD) -> str:
+    """Makes so many cgroups, and removes those that are empty and of numbers long gone by.
 
     The first time in a guest's life it also asks the kernel to make the move into a cgroup quick, which else takes
     30 ms (an RCU grace period); kernels before 6.0 refuse.
     """
-    names = " ".join(f"{GROUPS}/{each}" for each in range(number, number + AHEAD))
     quick = (
         f"while read -r _ at _ options _; do [ $at = {ROOT} ] && mount -o remount,$options,favordynmods {ROOT}; done "
         "</proc/mounts"
     )
-    make = f"[ -d {GROUPS} ] && rmdir {GROUPS}/* || {quick}; mkdir -p {names}"
-    return f"{{ [ -w {ROOT}/cgroup.procs ] && {{ {make}; }}; }} 2>/dev/null"
+    return f"""
+{{ [ -w {ROOT}/cgroup.procs ] || exit 0
+[ -d {GROUPS} ] || {quick}
+old=
+for at in {GROUPS}/[0-9]*; do [ "${{at##*/}}" -lt {first - 2 * AHEAD} ] && old="$old $at"; done
+[ -n "$old" ] && rmdir $old
+new= number={first}
+while [ $number -lt {first + count} ]; do new="$new {GROUPS}/$number"; number=$((number + 1)); done
+mkdir -p $new
+}} 2>/dev/null
+"""
 
 
 def killing(number: int, token: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 from agent.drivers.base import Cancelled, Place
 from agent.drivers.groups.guest import OUTPUT_LIMIT, ExecRequest
 from agent.drivers.qemu import QemuDriver
-from agent.guest import claims, qga
+from agent.guest import claims, qga, script
 from core.contract.errors import DriverFailure, GuestTimeout
 from core.contract.messages import VmSpec
 
@@ -125,10 +125,17 @@ def test_a_child_that_keeps_the_output_open_is_waited_for_and_one_that_does_not_
     run("pkill -f 'sleep 4007$'")
 
 
-def test_more_commands_than_cgroups_made_ahead(run: Run) -> None:
-    for number in range(20):
-        assert run(f"echo {number}; cat /proc/self/cgroup").stdout.startswith(f"{number}\n0::/corral/".encode())
-    assert int(run("ls -d /sys/fs/cgroup/corral/*/ | wc -l").stdout) <= 40
+def test_each_command_has_a_cgroup_that_was_made_ahead_and_goes_when_it_is_old(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "AHEAD", 5)
+    next_one = 'read -r own </proc/self/cgroup; echo $own; [ -d "/sys/fs/cgroup/corral/$((${own##*/} + 1))" ]'
+    done = [run(next_one) for _ in range(25)]
+    numbers = [int(each.stdout.removeprefix(b"0::/corral/")) for each in done]
+    assert numbers == list(range(numbers[0], numbers[0] + 25))
+    assert [each.exit_code for each in done[10:]] == [0] * 15
+    left = {int(name) for name in run("cd /sys/fs/cgroup/corral; ls -d [0-9]*").stdout.split()}
+    assert left.isdisjoint(numbers[:5])
 
 
 def test_what_a_broken_exchange_left_behind_is_skipped(place: Place, running: VmSpec, run: Run) -> None:

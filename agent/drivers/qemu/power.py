@@ -54,8 +54,7 @@ def switch_on(folder: Folder, vm: VmSpec, host: Host, progress: Progress, left: 
         wait_usable(folder, state, progress, left)
         if state.resume is not None:
             restores.set_clock(folder)
-        else:
-            warm_up(folder, state)
+        warm_up(folder, state)
         folder.change(usable=True, resume=None)
 
 

@@ -66,7 +66,10 @@ def execute(manage: VBoxManage, vault: Vault, folder: Folder, request: ExecReque
 def _text(request: ExecRequest, number: int, token: str) -> str:
     inside = script.around(request.command, number, token, request.working_directory)
     data = base64.b64encode(request.stdin or b"").decode()
-    text = f"printf %s '{data}' | base64 -d | {SHELL} -c {shlex.quote(inside)}; printf '\\n%s %s\\n' {token} $? >&2"
+    text = (
+        f"printf %s '{data}' | base64 -d | {SHELL} -c {shlex.quote(inside)}; printf '\\n%s %s\\n' {token} $? >&2; "
+        f"rmdir {script.GROUPS}/{number} 2>/dev/null; exit 0"
+    )
     if len(text) > COMMAND_LIMIT:
         raise DriverFailure(
             f"the command and its input are longer than Guest Additions take ({COMMAND_LIMIT} bytes)",
