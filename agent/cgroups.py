@@ -35,12 +35,12 @@ def find(home: Path | None, vm: VmSpec) -> Path | None:
         return None
 
 
-def prepare(home: Path | None, vm: VmSpec) -> Path | None:
-    """As `find`, and makes the group with the VM's limits."""
+def prepare(home: Path | None, vm: VmSpec, beyond_mb: int) -> Path | None:
+    """As `find`, and makes the group with the VM's limits; see `limit`."""
     group = find(home, vm)
     if group is not None:
         group.mkdir(exist_ok=True)
-        limit(group, vm)
+        limit(group, vm, beyond_mb)
     return group
 
 
@@ -49,12 +49,16 @@ def is_limited(vm: VmSpec) -> bool:
     return vm.cpu_limit_percent is not None or vm.memory_limit_percent is not None
 
 
-def limit(group: Path, vm: VmSpec) -> None:
-    """Writes the limits. Memory beyond its share is not refused, which would kill the VM, but slows it down."""
+def limit(group: Path, vm: VmSpec, beyond_mb: int) -> None:
+    """Writes the limits. `beyond_mb` is what its hypervisor may hold beside the guest's memory.
+
+    Memory beyond its share is not refused, which would kill the VM, but slows it down.
+    """
     cpu, memory = vm.cpu_limit_percent, vm.memory_limit_percent
     quota = "max" if cpu is None else str(max(1000, vm.vcpus * PERIOD_MICROSECONDS * cpu // 100))
     (group / "cpu.max").write_text(f"{quota} {PERIOD_MICROSECONDS}")
-    (group / "memory.high").write_text("max" if memory is None else str(vm.memory_mb * 2**20 * memory // 100))
+    high = "max" if memory is None else str(vm.memory_mb * 2**20 * memory // 100 + beyond_mb * 2**20)
+    (group / "memory.high").write_text(high)
 
 
 def holds(group: Path, pid: int) -> bool:

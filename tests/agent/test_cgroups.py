@@ -43,11 +43,11 @@ def real() -> Iterator[Path]:
 
 
 def test_limits_are_shares_of_what_the_vm_has(home: Path) -> None:
-    group = cgroups.prepare(home, HALF)
+    group = cgroups.prepare(home, HALF, 10)
     assert group == home / "vm-vm-1"
     assert (group / "cpu.max").read_text() == "100000 100000"
-    assert (group / "memory.high").read_text() == str(256 * 2**20)
-    assert cgroups.prepare(home, VM) == group
+    assert (group / "memory.high").read_text() == str((256 + 10) * 2**20)
+    assert cgroups.prepare(home, VM, 10) == group
     assert (group / "cpu.max").read_text() == "max 100000"
     assert (group / "memory.high").read_text() == "max"
 

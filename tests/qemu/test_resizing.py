@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,8 @@ import pytest
 from agent import cgroups, process
 from agent.drivers.base import Place
 from agent.drivers.groups.resizing import Resized
-from agent.drivers.qemu import QemuDriver
+from agent.drivers.qemu import QemuDriver, balloon
+from agent.drivers.qemu.qmp import Monitor
 from core.contract.errors import Unsupported
 from core.contract.messages import VmSpec
 from core.contract.states import Applied
@@ -52,10 +54,37 @@ def test_limits_hold_from_the_launch_and_over_restarts(place: Place, groups: Pat
     assert (group / "cpu.max").read_text() == "80000 100000"
     narrower = replace(limited, memory_mb=512, memory_limit_percent=50)
     assert QemuDriver(place).resize(narrower, silent, LONG) == Resized(LIVE, LATER, LIVE, LIVE)
-    assert (group / "memory.high").read_text() == str(128 * 2**20)  # of what it runs with
+    beyond = balloon.BEYOND_MB["tcg"]
+    assert (group / "memory.high").read_text() == str((128 + beyond) * 2**20)  # of what it runs with
     QemuDriver(place).stop(narrower, 0.0, silent, LONG)
     QemuDriver(place).start(narrower, silent, LONG)
-    assert (group / "memory.high").read_text() == str(256 * 2**20)
+    assert (group / "memory.high").read_text() == str((256 + beyond) * 2**20)
+
+
+def test_a_guest_gives_back_what_it_is_not_to_have(place: Place, groups: Path, vm: VmSpec) -> None:
+    driver = QemuDriver(replace(place, cgroup=groups))
+    driver.start(vm, silent, LONG)
+    limited = replace(vm, memory_limit_percent=75)
+    driver.resize(limited, silent, LONG)
+    _until(lambda: _held_mb(place, vm) == 192)
+    driver.stop(limited, 0.0, silent, LONG)
+    driver.start(limited, silent, LONG)
+    _until(lambda: _held_mb(place, vm) == 192)
+    driver.resize(vm, silent, LONG)
+    _until(lambda: _held_mb(place, vm) == 256)
+
+
+def _held_mb(place: Place, vm: VmSpec) -> int:
+    """What the guest's driver says that it has."""
+    with Monitor(place.vms / vm.id, LONG) as monitor:
+        return int(monitor.ask("query-balloon")["actual"]) >> 20
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60  # an emulated guest takes its time to load the driver
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
 
 
 def test_a_vm_that_runs_outside_of_any_group_is_limited_when_it_starts(
@@ -76,7 +105,7 @@ def test_a_start_does_without_no_limit(place: Place, groups: Path, empty: VmSpec
 def test_a_real_kernel_takes_what_is_written(running: VmSpec, run: Run, tmp_path: Path) -> None:
     """The guest's, which hands its controllers down."""
     limited = replace(running, cpu_limit_percent=10, memory_mb=512, memory_limit_percent=50)
-    cgroups.limit(tmp_path, limited)
+    cgroups.limit(tmp_path, limited, 0)
     cpu, memory = ((tmp_path / name).read_text() for name in ("cpu.max", "memory.high"))
     group = "/sys/fs/cgroup/corral/vm-x"
     made = run(

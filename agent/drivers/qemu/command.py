@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from agent.drivers.groups.hardware import Adapter
 from agent.drivers.nics import MAC_ADDRESS, mac_address
-from agent.drivers.qemu import adapters, daemon, qmp
+from agent.drivers.qemu import adapters, balloon, daemon, qmp
 from agent.drivers.qemu.folder import Machine, State
 from core.contract.errors import DriverFailure
 from core.contract.images import Manifest
@@ -44,6 +44,7 @@ def machine_of(vm: VmSpec, having: list[Adapter], acceleration: str, version: st
         max_vcpus=max(vm.vcpus, MAX_VCPUS),
         disk_queues=vm.vcpus,
         scsi=True,
+        balloon=True,
         adapters=having,
     )
 
@@ -63,6 +64,7 @@ def command(vm_id: str, state: State, machine: Machine, more: Attached, *, incom
         *_boot(state.image),
         *adapters.command(machine, more.netdevs, first=True),
         *["-device", "virtio-rng-pci"],
+        *(balloon.DEVICE if machine.balloon else []),
         *["-chardev", "pipe,id=qga,path=qga", "-device", "virtio-serial-pci"],
         *["-device", "virtserialport,chardev=qga,name=org.qemu.guest_agent.0"],
         *["-chardev", f"socket,id=console,path={CONSOLE_SOCKET},server=on,wait=off,logfile={CONSOLE_LOG},logappend=on"],

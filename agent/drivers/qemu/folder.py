@@ -29,7 +29,8 @@ class Machine:
     """What a guest sees of its machine; a memory snapshot fits only the one it was taken on.
 
     `max_vcpus`: so many it can have while it runs. `disk_queues`: fixed when it boots, whatever is plugged in later.
-    Both are 0 in snapshots of an older release: as many as `vcpus`. `scsi`: it has a controller for more disks.
+    Both are 0 in snapshots of an older release: as many as `vcpus`. `scsi`: it has a controller for more disks;
+    `balloon`: a device by which its guest gives memory back.
     `adapters` are None on a machine of an older release: one, as `mac_address` says.
     """
 
@@ -41,6 +42,7 @@ class Machine:
     max_vcpus: int = 0
     disk_queues: int = 0
     scsi: bool = False
+    balloon: bool = False
     adapters: list[Adapter] | None = None
 
 

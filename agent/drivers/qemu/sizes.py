@@ -10,7 +10,7 @@ from agent import cgroups
 from agent.drivers.base import Progress
 from agent.drivers.groups.resizing import Resized
 from agent.drivers.limits import Left
-from agent.drivers.qemu import daemon
+from agent.drivers.qemu import balloon, daemon
 from agent.drivers.qemu.folder import Folder, Machine, State
 from agent.drivers.qemu.observing import observe
 from agent.drivers.qemu.qmp import Monitor
@@ -39,7 +39,9 @@ def resize(folder: Folder, vm: VmSpec, groups: Path | None, progress: Progress, 
     held = group is not None and cgroups.holds(group, pid)
     if held and group is not None:
         # A share of what it runs with, which may not be what it is to have.
-        cgroups.limit(group, replace(vm, vcpus=machine.vcpus, memory_mb=machine.memory_mb))
+        size = replace(vm, vcpus=machine.vcpus, memory_mb=machine.memory_mb)
+        cgroups.limit(group, size, balloon.BEYOND_MB[machine.acceleration])
+        balloon.fit(folder, machine, vm.memory_limit_percent)
     limits = _applied(held or not cgroups.is_limited(vm))
     return Resized(
         vcpus=_applied(used),
