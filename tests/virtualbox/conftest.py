@@ -21,7 +21,7 @@ IN_GUEST = """#!/bin/sh
 case "$1" in showvminfo) printf 'VMState="running"\\nGuestAdditionsRunLevel=2\\n'; exit;; esac
 case "$3" in copyto) shift 7; exec cat "$1" >"$2";; esac
 while [ "$1" != -- ]; do [ "$1" = --putenv ] && export "$2"; shift; done
-shift 2; exec setpriv --reuid 65534 --clear-groups /bin/sh "$@"
+shift; exec setpriv --reuid 65534 --clear-groups "$@"
 """
 Make = Callable[..., VmSpec]
 

@@ -25,6 +25,12 @@ COMMAND_LIMIT = 30_000  # a message of Guest Additions' holds 64 KiB, and input 
 RUN_LEVEL_USERLAND = 2
 BEYOND_SECONDS, KILL_SECONDS = 10.0, 30.0
 SHELL = "/bin/sh"
+_REFUSALS = {
+    "not able to logon": "the guest does not let the account in that its host knows: PUT /vms/<name>/guest-credentials "
+    "takes another name and password",
+    "not ready (yet)": "the guest's Guest Additions take no commands now: its service VBoxService may be starting, or "
+    "have ended",
+}
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -55,12 +61,20 @@ def execute(manage: VBoxManage, vault: Vault, folder: Folder, request: ExecReque
     seconds = time.monotonic() - began
     ended = re.search(rb"\n%s (\d+)\n" % token.encode(), err)
     if ended is None:
-        raise refusal("guestcontrol", err.decode(errors="replace").strip()[-2000:])
+        raise _refusal(err.decode(errors="replace").strip()[-2000:])
     err, code = err[: ended.start()], int(ended[1])
     if script.missed_folder(token, code, err):
         raise DriverFailure(f"there is no folder {request.working_directory} in the guest", code="invalid_request")
     truncated = max(len(out), len(err)) > OUTPUT_LIMIT
     return ExecResult(code, out[:OUTPUT_LIMIT], err[:OUTPUT_LIMIT], seconds, truncated)
+
+
+def _refusal(said: str) -> DriverFailure:
+    """What VBoxManage says of a program that did not run."""
+    for words, meaning in _REFUSALS.items():
+        if words in said:
+            return DriverFailure(meaning, code="invalid_state")
+    return refusal("guestcontrol", said)
 
 
 def _text(request: ExecRequest, number: int, token: str) -> str:
@@ -88,7 +102,7 @@ def _run(
         began = time.monotonic()
         ended = manage.ended(
             *["guestcontrol", folder.uuid, "run", *account, "--timeout", milliseconds, *given],
-            *["--wait-stdout", "--wait-stderr", "--exe", SHELL, "--", "sh", "-c", text],
+            *["--wait-stdout", "--wait-stderr", "--", SHELL, "-c", text],
             timeout=request.timeout_seconds + BEYOND_SECONDS,
         )
     if ended.returncode != 0 and time.monotonic() - began >= request.timeout_seconds:
