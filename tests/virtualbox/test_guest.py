@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from agent.drivers.base import Place
@@ -15,7 +16,7 @@ from agent.drivers.virtualbox.credentials import Credentials
 from agent.drivers.virtualbox.folder import Folder, Record
 from agent.drivers.virtualbox.vboxmanage import Refused, VBoxManage
 from agent.vault import KEY, Vault
-from core.contract.errors import DriverFailure, Unsupported
+from core.contract.errors import DriverFailure, GuestTimeout, Unsupported
 from core.contract.messages import VmSpec
 
 if TYPE_CHECKING:
@@ -104,3 +105,16 @@ def test_a_program_in_virtualboxs_place_shows_how_output_is_taken_apart(
         guest.execute(VBoxManage(in_guest), vault, folder, ExecRequest("true", 20.0, "/no/such"))
     with pytest.raises(DriverFailure, match="longer"):
         guest.execute(VBoxManage(in_guest), vault, folder, ExecRequest("x" * 40_000, 20.0))
+
+
+def test_past_its_timeout_a_command_is_killed_with_its_children(
+    folder: Folder, tmp_path: Path, in_guest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guest, "BEYOND_SECONDS", 0.5)
+    vault = Vault(tmp_path)
+    credentials.keep(vault, folder, Credentials("root", SECRET))
+    with pytest.raises(GuestTimeout, match="was killed"):
+        guest.execute(VBoxManage(in_guest), vault, folder, ExecRequest("setsid sleep 4055 & sleep 4055", 1.0))
+    assert not [
+        each for each in psutil.process_iter(["cmdline"]) if "sleep 4055" in " ".join(each.info["cmdline"] or [])
+    ]

@@ -11,6 +11,8 @@ import re
 import secrets
 import shlex
 import time
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 from agent.drivers.groups.guest import ExecRequest, ExecResult
 from agent.drivers.virtualbox import credentials
@@ -46,27 +48,45 @@ def check(info: dict[str, str], vm_name: str) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _Mark:
+    """By which a command's processes are found again: its cgroup, and a word in their environment."""
+
+    number: int = field(default_factory=lambda: secrets.randbelow(10**9))
+    token: str = field(default_factory=lambda: secrets.token_hex(16))
+
+
 def execute(manage: VBoxManage, vault: Vault, folder: Folder, request: ExecRequest) -> ExecResult:
     """Runs it to its end; past its timeout all of it is killed, and then it is a `GuestTimeout`."""
-    token = secrets.token_hex(16)
-    number = secrets.randbelow(10**9)
-    text = _text(request, number, token)
-    began = time.monotonic()
+    mark = _Mark()
     try:
-        out, err = _run(manage, vault, folder, text, request, token)
+        return _once(manage, vault, folder, request, mark)
     except GuestTimeout:
-        killer = ExecRequest(script.killing(number, token), KILL_SECONDS)
-        _run(manage, vault, folder, killer.command, killer, token)
+        _kill(manage, vault, folder, mark)
         raise GuestTimeout(f"the command did not end within {request.timeout_seconds:g} s and was killed") from None
+
+
+def _once(manage: VBoxManage, vault: Vault, folder: Folder, request: ExecRequest, mark: _Mark) -> ExecResult:
+    began = time.monotonic()
+    out, err = _run(manage, vault, folder, _text(request, mark), request, mark)
     seconds = time.monotonic() - began
-    ended = re.search(rb"\n%s (\d+)\n" % token.encode(), err)
+    ended = re.search(rb"\n%s (\d+)\n" % mark.token.encode(), err)
     if ended is None:
         raise _refusal(err.decode(errors="replace").strip()[-2000:])
     err, code = err[: ended.start()], int(ended[1])
-    if script.missed_folder(token, code, err):
+    if script.missed_folder(mark.token, code, err):
         raise DriverFailure(f"there is no folder {request.working_directory} in the guest", code="invalid_request")
     truncated = max(len(out), len(err)) > OUTPUT_LIMIT
     return ExecResult(code, out[:OUTPUT_LIMIT], err[:OUTPUT_LIMIT], seconds, truncated)
+
+
+def _kill(manage: VBoxManage, vault: Vault, folder: Folder, mark: _Mark) -> None:
+    """Returns once nothing of a command is left. The killer has another mark, or it would be among the first to go."""
+    killer = ExecRequest(script.killing(mark.number, mark.token), KILL_SECONDS)
+    with suppress(GuestTimeout):
+        if _once(manage, vault, folder, killer, _Mark()).exit_code == 0:
+            return
+    raise GuestTimeout("the command did not end in time, and the guest does not confirm that it could be killed")
 
 
 def _refusal(said: str) -> DriverFailure:
@@ -77,12 +97,12 @@ def _refusal(said: str) -> DriverFailure:
     return refusal("guestcontrol", said)
 
 
-def _text(request: ExecRequest, number: int, token: str) -> str:
-    inside = script.around(request.command, number, token, request.working_directory)
+def _text(request: ExecRequest, mark: _Mark) -> str:
+    inside = script.around(request.command, mark.number, mark.token, request.working_directory)
     data = base64.b64encode(request.stdin or b"").decode()
     text = (
-        f"printf %s '{data}' | base64 -d | {SHELL} -c {shlex.quote(inside)}; printf '\\n%s %s\\n' {token} $? >&2; "
-        f"rmdir {script.GROUPS}/{number} 2>/dev/null; exit 0"
+        f"printf %s '{data}' | base64 -d | {SHELL} -c {shlex.quote(inside)}; printf '\\n%s %s\\n' {mark.token} $? >&2; "
+        f"rmdir {script.GROUPS}/{mark.number} 2>/dev/null; exit 0"
     )
     if len(text) > COMMAND_LIMIT:
         raise DriverFailure(
@@ -93,18 +113,23 @@ def _text(request: ExecRequest, number: int, token: str) -> str:
 
 
 def _run(
-    manage: VBoxManage, vault: Vault, folder: Folder, text: str, request: ExecRequest, token: str
+    manage: VBoxManage, vault: Vault, folder: Folder, text: str, request: ExecRequest, mark: _Mark
 ) -> tuple[bytes, bytes]:
     milliseconds = str(max(1, int(request.timeout_seconds * 1000)))
-    environment = {"PATH": PATH, "LANG": "C.UTF-8", **(request.environment or {}), script.MARK: token}
+    environment = {"PATH": PATH, "LANG": "C.UTF-8", **(request.environment or {}), script.MARK: mark.token}
     given = [part for name, value in environment.items() for part in ("--putenv", f"{name}={value}")]
     with credentials.opened(vault, folder) as account:
         began = time.monotonic()
-        ended = manage.ended(
-            *["guestcontrol", folder.uuid, "run", *account, "--timeout", milliseconds, *given],
-            *["--wait-stdout", "--wait-stderr", "--", SHELL, "-c", text],
-            timeout=request.timeout_seconds + BEYOND_SECONDS,
-        )
+        try:
+            ended = manage.ended(
+                *["guestcontrol", folder.uuid, "run", *account, "--timeout", milliseconds, *given],
+                *["--wait-stdout", "--wait-stderr", "--", SHELL, "-c", text],
+                timeout=request.timeout_seconds + BEYOND_SECONDS,
+            )
+        except DriverFailure as failure:
+            if failure.code != GuestTimeout.code:
+                raise
+            raise GuestTimeout(failure.message) from None
     if ended.returncode != 0 and time.monotonic() - began >= request.timeout_seconds:
         raise GuestTimeout("the command did not end in time")
     return ended.stdout, ended.stderr
