@@ -7,6 +7,7 @@ import shutil
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cli.image import disk, rootfs
@@ -14,18 +15,21 @@ from cli.image.log import Log
 from cli.lab import guests, recipe, site
 from core import images
 
-EMULATOR = "emulator"
+PROGRAMS = "programs"
 IMAGES_DISK = "images.raw"
 KEPT = 2  # of each part: another checkout may need the one before
 UNPACK_SECONDS = 120
-EMULATOR_FOLDERS = ("./usr/bin", "./usr/lib/x86_64-linux-gnu", "./usr/lib64", "./usr/share/qemu", "./usr/share/seabios")
+UNPACKED = (
+    *("./usr/bin", "./usr/lib/x86_64-linux-gnu", "./usr/lib64", "./usr/share/qemu", "./usr/share/seabios"),
+    f"./{guests.ADDITIONS}",
+)
 
 
 @dataclass(frozen=True)
 class Built:
     """Where the parts are. In a host's folder are `disk.qcow2` and `vmlinuz`."""
 
-    emulator: Path
+    programs: Path
     hosts: dict[str, Path]
     images_disk: Path
 
@@ -33,10 +37,12 @@ class Built:
 def build(cache: Path, say: Callable[[str], None]) -> Built:
     """All parts, those that are missing built now; `BuildFailed` ends with the end of the log."""
     cache.mkdir(parents=True, exist_ok=True)
-    makers = {EMULATOR: _emulator, recipe.KVM.name: _kvm_host, recipe.VBOX.name: _vbox_host}
-    parts = {name: _part(cache, name, make, say) for name, make in makers.items()}
-    emulator = parts.pop(EMULATOR)
-    return Built(emulator, parts, parts[recipe.KVM.name] / IMAGES_DISK)
+    programs = _part(cache, PROGRAMS, _programs, say)
+    hosts = {
+        recipe.KVM.name: _part(cache, recipe.KVM.name, partial(_kvm_host, programs), say),
+        recipe.VBOX.name: _part(cache, recipe.VBOX.name, _vbox_host, say),
+    }
+    return Built(programs, hosts, hosts[recipe.KVM.name] / IMAGES_DISK)
 
 
 def _part(cache: Path, name: str, make: Callable[[Path, Path, Log], None], say: Callable[[str], None]) -> Path:
@@ -59,19 +65,19 @@ def _make(cache: Path, name: str, place: Path, make: Callable[[Path, Path, Log],
     log.say(f"{name} is ready: {place}")
 
 
-def _emulator(made: Path, work: Path, log: Log) -> None:
+def _programs(made: Path, work: Path, log: Log) -> None:
     root = work / "root.tar"
-    with log.step("emulator: fetching QEMU from Debian's packages"):
-        rootfs.build(recipe.EMULATOR, root, work, log)
-    unpack: list[str | Path] = ["tar", "-x", "-f", root, "-C", made, *EMULATOR_FOLDERS]
+    with log.step("programs: fetching QEMU and Guest Additions from Debian's packages"):
+        rootfs.build(recipe.PROGRAMS, root, work, log)
+    unpack: list[str | Path] = ["tar", "-x", "-f", root, "-C", made, *UNPACKED]
     log.run(unpack, timeout=UNPACK_SECONDS, env=dict(os.environ))
 
 
-def _kvm_host(made: Path, work: Path, log: Log) -> None:
+def _kvm_host(programs: Path, made: Path, work: Path, log: Log) -> None:
     root = _host(recipe.KVM, made, work, log)
     with log.step(f"{recipe.KVM.name}: making the guests' images"):
         store = work / "store"
-        guests.build(store, root, work, log)
+        guests.build(store, root, programs, work, log)
         pack_folder(store, made / IMAGES_DISK, "corral-images", log)
 
 

@@ -33,10 +33,10 @@ def lab() -> None:
 
 @lab.command()
 def build() -> None:
-    """Build what is missing: an emulator, both hosts' disks, the guests' images."""
+    """Build what is missing: the emulator and other programs, both hosts' disks, the guests' images."""
     _end_by_signals()
     built = building.build(settings.load().lab, click.echo)
-    for name, place in {"emulator": built.emulator, **built.hosts}.items():
+    for name, place in {building.PROGRAMS: built.programs, **built.hosts}.items():
         click.echo(f"{name:10} {place}")
 
 

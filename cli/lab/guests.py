@@ -22,13 +22,15 @@ KERNEL_AT = 2048
 DISK_BYTES = 1 << 30
 TIMEOUT_SECONDS = 60
 PREFIX = "./corral/"
+ADDITIONS = "usr/sbin/VBoxService"  # of Guest Additions all that our guest runs
 
 
-def build(store: Path, root: Path, work: Path, log: Log) -> None:
-    """Put both images into `store`, made from the tar of the KVM host's root."""
+def build(store: Path, root: Path, programs: Path, work: Path, log: Log) -> None:
+    """Put both images into `store`, made from the tar of the KVM host's root and from sid's programs."""
     parts = _parts(root)
+    parts[f"guest/{ADDITIONS}"] = (programs / ADDITIONS).read_bytes()
     kernel, ramdisk, raw = work / "vmlinuz", work / "initrd", work / "boot.raw"
-    kernel.write_bytes(parts["vmlinuz"])
+    kernel.write_bytes(parts["guest-kernel"])
     initrd.build(
         ramdisk,
         init=(recipe.GUEST / "init").read_bytes(),
@@ -86,13 +88,14 @@ def _sectors(content: bytes) -> int:
 
 
 def _parts(root: Path) -> dict[str, bytes]:
-    """What kvm.sh put aside, and the guests' drivers: by path below /corral, or by name."""
+    """What kvm.sh put aside, by path below /corral; of the drivers, those of the guests, by name."""
     found: dict[str, bytes] = {}
     with tarfile.open(root) as tar:
         for member in tar:
             path = Path(member.name)
             driver = path.suffix == ".ko" and path.stem in recipe.GUEST_MODULES
-            if member.isfile() and (driver or member.name.startswith(PREFIX)):
+            wanted = driver or path.suffix != ".ko"
+            if member.isfile() and member.name.startswith(PREFIX) and wanted:
                 file = tar.extractfile(member)
                 found[path.name if driver else member.name.removeprefix(PREFIX)] = file.read() if file else b""
     return found

@@ -83,7 +83,7 @@ class Machine(Process):
         shutil.rmtree(payload)
 
     def _command(self) -> list[str]:
-        usr = self._built.emulator / "usr"
+        usr = self._built.programs / "usr"
         # Its own C library and loader, as it is of another Debian than this machine.
         loader = [str(usr / "lib64/ld-linux-x86-64.so.2"), "--library-path", str(usr / "lib/x86_64-linux-gnu")]
         made = self._built.hosts[self.name]

@@ -1,4 +1,4 @@
-"""What the lab is made of: two hosts, the emulator they run on, and the key of each that says what it was made of."""
+"""What the lab is made of: two hosts, sid's programs beside them, and the key of each that says what it was made of."""
 
 from __future__ import annotations
 
@@ -36,8 +36,15 @@ AGENT_NEEDS = (
     "redis",
 )
 
-# bookworm's own emulates AMD-V too slowly, and in a way that VirtualBox's guests get stuck in.
-EMULATOR = Root("sid", SID, ("qemu-system-x86", "seabios"), apt_options=ANY_DATE, variant="extract")
+# Unpacked alone. The emulator, as bookworm's own emulates AMD-V too slowly, and in a way that VirtualBox's guests get
+# stuck in; and VirtualBox's Guest Additions, for those guests.
+PROGRAMS = Root(
+    "sid",
+    SID,
+    ("qemu-system-x86", "seabios", "virtualbox-guest-utils"),
+    apt_options=ANY_DATE,
+    variant="extract",
+)
 
 
 @dataclass(frozen=True)
@@ -71,8 +78,9 @@ KVM = Host(
     "kvm_amd",
     "bookworm",
     BOOKWORM,
-    # The last three are for the guests: their agent, and the boot loader of those that start from a disk.
-    (*BASE, "qemu-system-x86", "qemu-utils", "grub-common", "grub-pc-bin", "qemu-guest-agent"),
+    # The last four are for the guests: their kernel, which has more drivers than a host needs, their agent, and the
+    # boot loader of those that start from a disk.
+    (*BASE, "qemu-system-x86", "qemu-utils", "linux-image-amd64", "qemu-guest-agent", "grub-common", "grub-pc-bin"),
     HOST / "kvm.sh",
     "3.11",
     "0f7a3a52-7d0c-4f5e-8f5b-3a4a1f0b6c01",
@@ -91,7 +99,7 @@ VBOX = Host(
 )
 HOSTS = {host.name: host for host in (KVM, VBOX)}
 
-# A guest's drivers, each after those that it needs.
+# A guest's drivers, each after those that it needs: the power button's, virtio, and what VirtualBox's machines have.
 GUEST_MODULES = (
     "evdev",
     "button",
@@ -102,6 +110,23 @@ GUEST_MODULES = (
     "virtio_pci",
     "virtio_blk",
     "virtio_console",
+    "virtio_balloon",
+    "failover",
+    "net_failover",
+    "virtio_net",
+    "vboxguest",
+    "e1000",
+    "scsi_common",
+    "scsi_mod",
+    "libata",
+    "libahci",
+    "ahci",
+    "crct10dif_common",
+    "crc-t10dif",
+    "crc64",
+    "crc64-rocksoft",
+    "t10-pi",
+    "sd_mod",
 )
 GUEST_CMDLINE = "console=ttyS0 quiet cryptomgr.notests mitigations=off nokaslr"
 GUEST_IMAGE = "lab-guest"  # a kernel and its ramdisk beside the disk, with a guest agent: for QEMU
@@ -109,7 +134,7 @@ DISK_IMAGE = "lab-disk"  # the same on a disk that a BIOS boots: for VirtualBox
 
 
 def key(part: str) -> str:
-    """Of a host, or of "emulator": over all that decides what it is, except for the versions that Debian has today."""
+    """Of a host, or of "programs": over all that decides what it is, except for the versions that Debian has today."""
     paths = [HERE / "recipe.py", HERE / "build.py", HERE.parent / "image/rootfs.py"]
     if part in HOSTS:
         paths += [HERE / "site.py", HERE / "guests.py", HERE.parent / "image/disk.py", REQUIREMENTS]

@@ -1,4 +1,7 @@
-"""The lab, booted once, and a VM on each of its hosts, made through one API; a failure comes with all logs."""
+"""The lab, booted once, and a VM on each of its hosts, made through one API; a failure comes with all logs.
+
+The files run in the order of their names: the VMs boot while the first looks at another, and the last deletes them.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from cli.lab import build, recipe
 from cli.lab.lab import Lab
 from core import settings
 
+MEMORY_MB = 128
 GAP_SECONDS = 0.4  # less than the guest's second
 IMAGES = {"lab-kvm": recipe.GUEST_IMAGE, "lab-vbox": recipe.DISK_IMAGE}
 _COUNT = re.compile(rb"lab-guest: (\d+)\r?\n")
@@ -99,13 +103,15 @@ class Console:
 
 @dataclass
 class Guest:
-    """One VM, named after its host."""
+    """One VM, named after its host unless it has a name."""
 
     lab: Lab
     host: str
+    name: str = ""
     client: Client = field(init=False)
 
     def __post_init__(self) -> None:
+        self.name = self.name or self.host
         self.client = self.lab.client()
 
     @property
@@ -116,46 +122,56 @@ class Guest:
     def create(self) -> None:
         """Small, from the image that its hypervisor can boot."""
         body = {
-            "name": self.host,
+            "name": self.name,
             "host": self.host,
             "hypervisor": self.hypervisor,
             "template": IMAGES[self.host],
-            "memory_mb": 128,
+            "memory_mb": MEMORY_MB,
             "storage_config": {"disk_size_gb": 1},
         }
         self.change("POST", "", body)
 
     def change(self, method: str, path: str, body: object = None) -> Any:
         """One operation, to its end."""
-        with self.step(f"{method} /vms/{self.host}{path}"):
-            place = f"/vms/{self.host}{path}" if method != "POST" or path else "/vms"
+        with self.step(f"{method} /vms/{self.name}{path}"):
+            place = f"/vms/{self.name}{path}" if method != "POST" or path else "/vms"
             return self.client.follow(method, place, body, lambda _: None)
 
     def begin(self, path: str) -> None:
         """An operation that is not waited for."""
-        self.client.request("POST", f"/vms/{self.host}{path}", Prefer="respond-async")
+        self.client.request("POST", f"/vms/{self.name}{path}", Prefer="respond-async")
 
     def status(self) -> str:
         """As the API has it."""
-        return str(self.client.request("GET", f"/vms/{self.host}")["status"])
+        return str(self.client.request("GET", f"/vms/{self.name}")["status"])
 
     def until(self, status: str, seconds: float = 60.0) -> None:
         """Wait for a status."""
         deadline = time.monotonic() + seconds
         while (now := self.status()) != status:
-            assert time.monotonic() < deadline, f"{self.host} is {now} and not {status} after {seconds:.0f} s"
+            assert time.monotonic() < deadline, f"{self.name} is {now} and not {status} after {seconds:.0f} s"
             time.sleep(0.5)
 
+    def run(self, command: str, seconds: int = 50) -> Any:
+        """By the guest's shell; the answer."""
+        body = {"command": command, "timeout_seconds": seconds}
+        with self.step(f"'{command}' in {self.name}'s guest"):
+            return self.client.request("POST", f"/vms/{self.name}/execute", body)
+
     def execute(self, command: str) -> str:
-        """Through the guest agent."""
-        done = self.client.request("POST", f"/vms/{self.host}/execute", {"command": command, "timeout_seconds": 50})
+        """As `run`, well; what it says."""
+        done = self.run(command)
         assert done["exit_code"] == 0, done
         return str(done["stdout"]).strip()
 
+    def on_host(self, command: str) -> str:
+        """In the root shell of its host."""
+        return self.lab.machines[self.host].run(command, 60)
+
     def inside(self, verb: str) -> None:
         """One verb of the host's own driver, made there: someone works beside the API."""
-        vm_id = self.client.request("GET", f"/vms/{self.host}")["id"]
-        spec = (vm_id, self.host, self.hypervisor, "linux", 1, 128, 1)
+        vm_id = self.client.request("GET", f"/vms/{self.name}")["id"]
+        spec = (vm_id, self.name, self.hypervisor, "linux", 1, MEMORY_MB, 1)
         program = (
             "from pathlib import Path; from agent.drivers.base import Place; "
             "from agent.drivers.registry import Drivers; from core.contract.messages import VmSpec; "
@@ -163,7 +179,7 @@ class Guest:
             f"place = Place(home / 'vms', Path('/opt/images'), (home / 'media',)); vm = VmSpec(*{spec!r}); "
             f"print(Drivers(['{self.hypervisor}'], place).get('{self.hypervisor}').{verb}(vm, 60.0))"
         )
-        with self.step(f"{verb} of {self.host} beside the API"):
+        with self.step(f"{verb} of {self.name} beside the API"):
             paths = "HOME=/root PYTHONPATH=/opt/corral:/usr/lib/corral/site"
             said = self.lab.machines[self.host].run(f"{paths} python3 -c {shlex.quote(program)}", 120)
             assert "Observation(" in said, said
@@ -171,7 +187,7 @@ class Guest:
     @contextmanager
     def console(self) -> Iterator[Console]:
         """From its 64 KiB on."""
-        url = f"{self.lab.fleet.url.replace('http', 'ws')}/api/v1/vms/{self.host}/console"
+        url = f"{self.lab.fleet.url.replace('http', 'ws')}/api/v1/vms/{self.name}/console"
         socket = Socket(url, headers=self.client.authorization)
         try:
             yield Console(socket)
@@ -189,7 +205,7 @@ class Guest:
             say(f"{what}: {how} in {time.monotonic() - began:.1f} s")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def guests(lab: Lab) -> dict[str, Guest]:
     """One on each host; both are being started."""
     made = {name: Guest(lab, name) for name in lab.machines}

@@ -1,0 +1,52 @@
+"""Limits on a host with control groups of version 2 and a KVM that is KVM."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.drivers.qemu import balloon
+from cli.lab import recipe
+from tests.lab.conftest import MEMORY_MB, Guest
+
+if TYPE_CHECKING:
+    from cli.lab.lab import Lab
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+GROUPS = "/sys/fs/cgroup/corral"
+BUSY = "timeout 5 sh -c 'while :; do :; done'; true"
+
+
+def test_a_vm_is_held_to_its_limits(lab: Lab) -> None:
+    guest = Guest(lab, recipe.KVM.name, "limited")
+    guest.create()
+    guest.change("PUT", "/resources", {"cpu_limit_percent": 50, "memory_limit_percent": 75})
+    group = f"{GROUPS}/vm-{guest.client.request('GET', '/vms/limited')['id']}"
+    guest.change("POST", "/start")
+    memory = (MEMORY_MB * 3 // 4 + balloon.BEYOND_MB["kvm"]) * 2**20
+    assert guest.on_host(f"cat {group}/cpu.max {group}/memory.high").split() == ["50000", "100000", str(memory)]
+    assert _free_mb(guest) < MEMORY_MB * 3 // 4
+    # Beside it there is a thread of KVM's own.
+    assert guest.on_host(f"cat /proc/$(head -n 1 {group}/cgroup.procs)/comm").startswith("qemu-system")
+    before = _throttled(guest, group)
+    guest.run(BUSY)
+    assert _throttled(guest, group) > before, "it had more of the processor than its limit"
+
+    before = _free_mb(guest)
+    guest.change("PUT", "/resources", {"cpu_limit_percent": 20, "memory_limit_percent": 100})
+    assert guest.on_host(f"cat {group}/cpu.max").split() == ["20000", "100000"]
+    deadline = time.monotonic() + 30
+    while _free_mb(guest) < before + MEMORY_MB // 8:
+        assert time.monotonic() < deadline, "the guest did not get its memory back"
+    guest.change("DELETE", "")
+    assert guest.on_host(f"ls -d {group} 2>&1 | grep -c 'No such file'").strip() == "1"
+
+
+def _free_mb(guest: Guest) -> int:
+    return int(guest.execute("awk '/^MemFree/ { print int($2 / 1024) }' /proc/meminfo"))
+
+
+def _throttled(guest: Guest, group: str) -> int:
+    return int(guest.on_host(f"sed -n 's/^nr_throttled //p' {group}/cpu.stat"))

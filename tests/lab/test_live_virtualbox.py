@@ -1,0 +1,116 @@
+"""What real VirtualBox does with a guest that runs: Guest Additions, and hardware changed while it looks."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from cli.lab import recipe
+from core.contract.errors import CorralError
+from tests.lab.conftest import MEMORY_MB
+
+if TYPE_CHECKING:
+    from tests.lab.conftest import Guest
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+BOOT_SECONDS = 200.0
+PASSWORD, WRONG = "lab-guest", "lab-ghost"
+CONTROLLER = "SATA Controller"
+CARRIER = "cat /sys/class/net/eth0/carrier"
+
+
+@pytest.fixture(scope="module")
+def guest(guests: dict[str, Guest]) -> Guest:
+    """VirtualBox's, once it has booted."""
+    made = guests[recipe.VBOX.name]
+    made.until("running", BOOT_SECONDS)
+    with made.step(f"the boot of {made.name}'s guest"), made.console() as console:
+        console.until(lambda seen: b"lab-guest: up after" in seen, BOOT_SECONDS)
+    return made
+
+
+@pytest.fixture
+def known(guest: Guest) -> Guest:
+    """The guest, once its host knows the account."""
+    _tell(guest, PASSWORD)
+    return guest
+
+
+def _tell(guest: Guest, password: str) -> None:
+    body = {"username": "root", "password": password}
+    guest.client.request("PUT", f"/vms/{guest.name}/guest-credentials", body)
+
+
+def test_without_an_account_the_refusal_says_how_to_give_one(guest: Guest) -> None:
+    with pytest.raises(CorralError, match="guest-credentials"):
+        guest.run("true")
+
+
+def test_a_wrong_password_is_told(guest: Guest) -> None:
+    _tell(guest, WRONG)
+    with pytest.raises(CorralError, match=r"409.*guest-credentials") as refused:
+        guest.run("true")
+    assert WRONG not in str(refused.value)
+
+
+def test_a_command_has_its_two_outputs_and_its_exit_code(known: Guest) -> None:
+    done = known.run("echo out; echo err >&2; exit 3")
+    assert (done["stdout"], done["stderr"], done["exit_code"]) == ("out\n", "err\n", 3)
+
+
+def test_past_its_timeout_nothing_of_it_is_left(known: Guest) -> None:
+    with pytest.raises(CorralError, match="504"):
+        known.run("setsid sleep 4041 & sleep 4042", seconds=10)
+    assert known.execute("ps | grep -c 's[l]eep 404'; true") == "0"
+
+
+def test_files_go_in_and_come_out(known: Guest) -> None:
+    place = f"{known.client.url}/api/v1/vms/{known.name}/files"
+    data, path = secrets.token_bytes(200_000), "/root/deep/er/file"
+    caller = known.client.authorization
+    with known.step("upload of 200 kB"):
+        form: dict[str, Any] = {"data": {"path": path}, "files": {"file": ("f", data)}}
+        answer = requests.post(f"{place}/upload", headers=caller, timeout=100, **form)
+    assert answer.status_code == 200, answer.text
+    with known.step("download of 200 kB"):
+        back = requests.get(f"{place}/download", headers=caller, timeout=100, params={"path": path})
+    assert back.content == data
+    listed = known.client.request("GET", f"/vms/{known.name}/files?path=/root/deep&recursive=true")["files"]
+    assert [each["size_bytes"] for each in listed if each["path"] == path] == [len(data)]
+
+
+def test_the_guest_tells_of_itself(known: Guest) -> None:
+    with known.step("metrics"):
+        found = known.client.request("GET", f"/vms/{known.name}/metrics")
+    assert found["guest"], found["unknown"]
+    assert 50 < found["guest"]["memory"]["total_mb"] <= MEMORY_MB
+    assert found["disk"]["io"]["read_bytes"] > 0
+
+
+def test_a_port_forward_begins_and_ends_while_it_runs(known: Guest) -> None:
+    made = known.client.request("POST", f"/vms/{known.name}/network/port-forward", {"guest_port": 80})
+    ask = f"timeout 30 busybox wget -q -T 10 -O - http://127.0.0.1:{made['host_port']}/name"
+    assert known.on_host(ask).strip() == "lab-guest"
+    known.client.request("DELETE", f"/vms/{known.name}/network/port-forwards/{made['host_port']}")
+    assert "lab-guest" not in known.on_host(ask)
+
+
+def test_a_cable_is_pulled_and_put_back(known: Guest) -> None:
+    assert known.execute(CARRIER) == "1"
+    for connected, carrier in ((False, "0"), (True, "1")):
+        known.change("PUT", "/network-adapters/0", {"cable_connected": connected})
+        assert known.execute(f"sleep 3; {CARRIER}") == carrier
+
+
+def test_a_disk_comes_and_goes(known: Guest) -> None:
+    before = known.execute("ls /sys/block")
+    body = {"controller": CONTROLLER, "port": 1, "medium": "more.vdi", "size_gb": 1, "create_if_missing": True}
+    known.change("POST", "/disks", body)
+    assert known.execute("sleep 3; ls /sys/block").split() == [before, "sdb"]
+    known.change("DELETE", f"/disks/{CONTROLLER}/1/0")
+    # Linux asks the port again for some seconds before it believes that nothing is there.
+    gone = "n=0; while [ -e /sys/block/sdb ] && [ $n -lt 40 ]; do sleep 1; n=$((n + 1)); done; ls /sys/block"
+    assert known.execute(gone) == before
