@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,7 @@ def test_the_process_is_the_one_of_the_log_unless_its_number_is_anothers(
     folder = Folder(place.vms / vm.id)
     (folder.settings / "Logs").mkdir(exist_ok=True)
     for mark, runs in ((folder.uuid, True), ("another", False)):
-        with subprocess.Popen(["python3", "-c", "import time; time.sleep(60)", "--startvm", mark]) as process:
+        with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "--startvm", mark]) as process:
             (folder.settings / "Logs" / "VBox.log").write_text(f"00:00:00.1 Process ID: {process.pid}\n")
             (sample,) = [each for each in driver.sample_all() if each.vm_id == vm.id]
             measured = driver.measure(vm, 10.0)
