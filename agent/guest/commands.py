@@ -15,7 +15,7 @@ from agent.guest import claims, killing, qga, script
 from core.contract.errors import DriverFailure, GuestTimeout
 
 COMMAND_LIMIT = 100_000  # Linux takes 128 KiB in one argument
-# A look costs the guest about a millisecond where it is emulated: a command is looked at less often as it ages.
+# A look costs the guest some milliseconds where it is emulated: a command is looked at less often as it ages.
 POLL_SHARE, FIRST_POLL_SECONDS, LAST_POLL_SECONDS = 0.25, 0.003, 0.1
 CROWD_SECONDS = 0.02  # for each other command under way, so that looking never takes the guest's time from working
 SILENCE_SECONDS = 15.0

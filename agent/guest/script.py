@@ -49,16 +49,15 @@ def batch(number: int, count: int = 1) -> int | None:
 def making(first: int, count: int = AHEAD) -> str:
     """Makes so many cgroups, and removes those that are empty and of numbers long gone by.
 
-    The first time in a guest's life it also asks the kernel to make the move into a cgroup quick, which else takes
-    30 ms (an RCU grace period); kernels before 6.0 refuse.
+    It also asks the kernel, unless it does so already, to make the move into a cgroup quick, which else takes 30 ms (an
+    RCU grace period); kernels before 6.0 refuse.
     """
-    quick = (
-        f"while read -r _ at _ options _; do [ $at = {ROOT} ] && mount -o remount,$options,favordynmods {ROOT}; done "
-        "</proc/mounts"
-    )
     return f"""
 {{ [ -w {ROOT}/cgroup.procs ] || exit 0
-[ -d {GROUPS} ] || {quick}
+while read -r _ at _ options _; do
+  [ "$at" = {ROOT} ] || continue
+  case $options in *favordynmods*) ;; *) mount -o "remount,$options,favordynmods" {ROOT} ;; esac
+done </proc/mounts
 old=
 for at in {GROUPS}/[0-9]*; do [ "${{at##*/}}" -lt {first - 2 * AHEAD} ] && old="$old $at"; done
 [ -n "$old" ] && rmdir $old
