@@ -78,6 +78,8 @@ def test_counters_are_added_up() -> None:
         "reads": 3,
         "writes": 2,
     }
+    read_only = {"/Public/Storage/AHCI0/Port0/BytesRead": 5, "/Public/Storage/AHCI0/Port0/ReqsRead": 1}
+    assert measuring._disk_io(read_only, unknown) == {"read_bytes": 5, "written_bytes": 0, "reads": 1, "writes": 0}
     network = measuring._network(counters, unknown)
     assert network == {"bytes_in": 70, "bytes_out": 90, "packets_in": None, "packets_out": None, "source": "virtualbox"}
     assert set(unknown) == {"network.packets"}

@@ -68,7 +68,7 @@ def execute(manage: VBoxManage, vault: Vault, folder: Folder, request: ExecReque
 
 def _once(manage: VBoxManage, vault: Vault, folder: Folder, request: ExecRequest, mark: _Mark) -> ExecResult:
     began = time.monotonic()
-    out, err = _run(manage, vault, folder, _text(request, mark), request, mark)
+    out, err = _run(manage, vault, folder, request, mark)
     seconds = time.monotonic() - began
     ended = re.search(rb"\n%s (\d+)\n" % mark.token.encode(), err)
     if ended is None:
@@ -83,7 +83,7 @@ def _once(manage: VBoxManage, vault: Vault, folder: Folder, request: ExecRequest
 def _kill(manage: VBoxManage, vault: Vault, folder: Folder, mark: _Mark) -> None:
     """Returns once nothing of a command is left. The killer has another mark, or it would be among the first to go."""
     killer = ExecRequest(script.killing(mark.number, mark.token), KILL_SECONDS)
-    with suppress(GuestTimeout):
+    with suppress(DriverFailure):
         if _once(manage, vault, folder, killer, _Mark()).exit_code == 0:
             return
     raise GuestTimeout("the command did not end in time, and the guest does not confirm that it could be killed")
@@ -112,10 +112,8 @@ def _text(request: ExecRequest, mark: _Mark) -> str:
     return text
 
 
-def _run(
-    manage: VBoxManage, vault: Vault, folder: Folder, text: str, request: ExecRequest, mark: _Mark
-) -> tuple[bytes, bytes]:
-    milliseconds = str(max(1, int(request.timeout_seconds * 1000)))
+def _run(manage: VBoxManage, vault: Vault, folder: Folder, request: ExecRequest, mark: _Mark) -> tuple[bytes, bytes]:
+    text, milliseconds = _text(request, mark), str(max(1, int(request.timeout_seconds * 1000)))
     environment = {"PATH": PATH, "LANG": "C.UTF-8", **(request.environment or {}), script.MARK: mark.token}
     given = [part for name, value in environment.items() for part in ("--putenv", f"{name}={value}")]
     with credentials.opened(vault, folder) as account:

@@ -103,7 +103,7 @@ def _disk_io(counters: Mapping[str, int] | None, unknown: dict[str, str]) -> JSO
     if counters is None:
         return None
     found = {ours: _sum(counters, "/Public/Storage/", theirs) for ours, theirs in STORAGE.items()}
-    if not any(found.values()):
+    if set(found.values()) == {None}:
         unknown["disk_io"] = "this VirtualBox does not count it"
         return None
     return {name: count or 0 for name, count in found.items()}  # it does not list what has not happened yet
