@@ -27,7 +27,6 @@ def test_a_vm_is_held_to_its_limits(lab: Lab) -> None:
     guest.change("POST", "/start")
     memory = (MEMORY_MB * 3 // 4 + balloon.BEYOND_MB["kvm"]) * 2**20
     assert guest.on_host(f"cat {group}/cpu.max {group}/memory.high").split() == ["50000", "100000", str(memory)]
-    assert _free_mb(guest) < MEMORY_MB * 3 // 4
     # Beside it there is a thread of KVM's own.
     assert guest.on_host(f"cat /proc/$(head -n 1 {group}/cgroup.procs)/comm").startswith("qemu-system")
     before = _throttled(guest, group)
