@@ -12,6 +12,7 @@ from agent.drivers.base import Driver, Progress
 from agent.drivers.groups.forwards import PortForwards
 from agent.drivers.groups.hardware import Adapter, DiskRequest
 from agent.drivers.groups.resizing import Resizing
+from agent.drivers.groups.saving import SavedStates
 from agent.drivers.groups.snapshots import Snapshots
 from core.contract.errors import DriverFailure, Invalid, Unsupported
 from core.contract.messages import JSON, Command, VmSpec
@@ -91,6 +92,15 @@ def _pausing(doing: Doing) -> VmSpec:
     if "pause" not in doing.driver.capabilities:
         raise Unsupported(f"the driver '{doing.driver.name}' can't pause a VM")
     return doing.command.vm
+
+
+def _save(doing: Doing) -> JSON:
+    driver = doing.driver
+    if "saved_states" not in driver.capabilities or not isinstance(driver, SavedStates):
+        raise Unsupported(f"the driver '{driver.name}' can't save a VM's state")
+    doing.progress("saving the memory", None)
+    driver.save(doing.command.vm, doing.timeout)
+    return {}
 
 
 def _snapshot_create(doing: Doing) -> JSON:
@@ -205,6 +215,7 @@ _VERBS: dict[Kind, Callable[[Doing], JSON]] = {
     Kind.DELETE: _delete,
     Kind.PAUSE: _pause,
     Kind.RESUME: _resume,
+    Kind.SAVE: _save,
     Kind.RESIZE: _resize,
     Kind.DISK_ATTACH: _disk_attach,
     Kind.DISK_DETACH: _disk_detach,

@@ -9,6 +9,7 @@ from api.microvm.schemas.vms import (
     Paused,
     Restarted,
     Resumed,
+    Saved,
     Started,
     Stopped,
     Stopping,
@@ -103,6 +104,14 @@ class Resume(MethodView):
     def post(self, session: Session, actor: Actor, vm_name: str) -> Operation:
         """Resume a paused virtual machine."""
         return vms.resume(session, actor, vm_name)
+
+
+@blp.route("/vms/<vm_name>/save")
+class Save(MethodView):
+    @blp.begins(200, Saved, outcome)
+    def post(self, session: Session, actor: Actor, vm_name: str) -> Operation:
+        """Save a virtual machine's state: off, and the next start goes on from there."""
+        return vms.save(session, actor, vm_name)
 
 
 def _wanted(body: JSON) -> VmRequest:

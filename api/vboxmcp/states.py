@@ -29,6 +29,7 @@ _BEGUN = {
     Kind.RESTART: "VM is restarting",
     Kind.PAUSE: "VM is being paused",
     Kind.RESUME: "VM is being resumed",
+    Kind.SAVE: "VM is being saved",
     Kind.DELETE: "VM is being deleted",
 }
 _DONE = {
@@ -38,6 +39,7 @@ _DONE = {
     Kind.RESTART: "VM restarted successfully",
     Kind.PAUSE: "VM paused successfully",
     Kind.RESUME: "VM resumed successfully",
+    Kind.SAVE: "VM saved successfully",
     Kind.DELETE: "VM deleted successfully",
 }
 

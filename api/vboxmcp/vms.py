@@ -96,6 +96,14 @@ class Resume(MethodView):
         return vms.resume(session, actor, vm_id_or_name)
 
 
+@blp.route("/vms/<vm_id_or_name>/save")
+class Save(MethodView):
+    @blp.begins(200, VmChanged, outcome)
+    def post(self, session: Session, actor: Actor, vm_id_or_name: str) -> Operation:
+        """Save a VM's state: off, and the next start goes on from there."""
+        return vms.save(session, actor, vm_id_or_name)
+
+
 def _wanted(body: JSON) -> VmRequest:
     family = "windows" if body["os_type"].lower().startswith("win") else "linux"
     hypervisor = body.get("hypervisor")

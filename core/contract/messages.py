@@ -77,7 +77,7 @@ class Command:
     port_forward_create and port_forward_delete {"forward_id"}, the VM's `forwards` being those it has afterwards;
     disk_attach {"controller", "port", "device", "type", "medium", "create_if_missing", "size_gb"}; disk_detach the
     first three of them; adapter_set {"slot"} and what is to change of {"enabled", "mode", "type", "cable_connected",
-    "network"}; pause and resume {}.
+    "network"}; pause, resume and save {}.
     """
 
     operation_id: str

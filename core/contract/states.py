@@ -51,6 +51,7 @@ class Kind(StrEnum):
     DELETE = "delete"
     PAUSE = "pause"
     RESUME = "resume"
+    SAVE = "save"
     RESIZE = "resize"
     DISK_ATTACH = "disk_attach"
     DISK_DETACH = "disk_detach"
@@ -87,6 +88,7 @@ UNDER_WAY = {
     Kind.START: Status.STARTING,
     Kind.STOP: Status.STOPPING,
     Kind.RESTART: Status.STARTING,
+    Kind.SAVE: Status.STOPPING,
     Kind.DELETE: Status.DELETING,
     Kind.SNAPSHOT_RESTORE: Status.RESTORING,
 }

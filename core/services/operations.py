@@ -31,6 +31,7 @@ _SECONDS = {
     Kind.DELETE: 3600,
     Kind.PAUSE: 60,
     Kind.RESUME: 60,
+    Kind.SAVE: 600,
     Kind.RESIZE: 120,
     Kind.DISK_ATTACH: 600,
     Kind.DISK_DETACH: 120,

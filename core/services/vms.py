@@ -142,6 +142,14 @@ def resume(session: Session, actor: Actor, ref: str) -> Operation:
     return begin(session, actor, vm, Kind.RESUME, wanted=Wanted.RUNNING)
 
 
+def save(session: Session, actor: Actor, ref: str) -> Operation:
+    """Put a VM's memory away and have it off; the next start goes on from there."""
+    vm, host = to_change(session, actor, ref)
+    rules.may_stop(vm)
+    rules.must_support(vm, host, "saved_states")
+    return begin(session, actor, vm, Kind.SAVE, wanted=Wanted.STOPPED)
+
+
 def delete(session: Session, actor: Actor, ref: str) -> Operation:
     """Remove a VM with all it has. Accepted in every state: it ends what is under way, and wins."""
     actor.must_write()

@@ -42,6 +42,9 @@ def test_what_is_not_said_of_an_adapter_stays(running: Host) -> None:
     assert (refused.phase, refused.failure.code) == ("failed", "invalid_state")
     assert running.do(Kind.PAUSE, vm).observation.state is Observed.PAUSED
     assert running.do(Kind.RESUME, vm).observation.state is Observed.RUNNING
+    assert running.do(Kind.SAVE, vm).observation.state is Observed.STOPPED
+    refused = running.do(Kind.SAVE, running.made())
+    assert (refused.phase, refused.failure.code) == ("failed", "invalid_state")
 
 
 @pytest.mark.parametrize(
@@ -62,14 +65,14 @@ def test_parameters_that_are_wrong(running: Host, kind: Kind, params: dict[str, 
 
 
 @pytest.mark.parametrize("moment", ["slow", "linger"])
-@pytest.mark.parametrize("verb", ["disk_attach", "disk_detach", "adapter_set", "pause"])
+@pytest.mark.parametrize("verb", ["disk_attach", "disk_detach", "adapter_set", "pause", "save"])
 def test_killed_half_way_it_is_done_once(host: Host, verb: str, moment: str) -> None:
     host.start()
     vm = host.made(fake={moment: {verb: 1.5}})
-    params = {"disk_attach": DISK, "disk_detach": PLACE, "adapter_set": {"slot": 1, "mode": "null"}, "pause": {}}[verb]
+    params = {"disk_attach": DISK, "disk_detach": PLACE, "adapter_set": {"slot": 1, "mode": "null"}}.get(verb, {})
     if verb == "disk_detach":
         host.do(Kind.DISK_ATTACH, vm, **DISK)
-    if verb == "pause":
+    if verb in ("pause", "save"):
         host.do(Kind.START, vm)
     operation = host.send(host.command(Kind(verb), vm, **params))
     if moment == "slow":

@@ -158,6 +158,22 @@ def test_a_vm_is_paused_and_resumed(client: Client) -> None:
     assert (again.status_code, again.json()["error"]) == (409, "conflict")
 
 
+def test_a_vm_is_saved_and_goes_on(client: Client) -> None:
+    early = client.call("POST", "/vms/web/save", client.key)
+    assert (early.status_code, early.json()["error"]["code"]) == (409, "vm_not_running")
+    assert client.call("POST", "/vms/web/start", client.bearer).status_code == 200
+    saved = client.call("POST", "/vms/web/save", client.bearer)
+    assert (saved.status_code, saved.json()["status"]) == (200, "stopped")
+    assert set(saved.json()) == {"message", "vm_name", "status", "saved_at"}
+    assert "memory is saved" in client.call("GET", "/vms/web", client.bearer).json()["reason"]
+    again = client.call("POST", "/vms/web/save", client.bearer)
+    assert (again.status_code, again.json()["error"]) == (409, "conflict")
+    assert client.call("POST", "/vms/web/start", client.bearer).status_code == 200
+    assert client.call("GET", "/vms/web", client.bearer).json()["reason"] is None
+    saved = client.call("POST", "/vms/web/save", client.key).json()["data"]
+    assert (saved["state"], saved["message"]) == ("poweroff", "VM saved successfully")
+
+
 REQUESTS = (
     ("GET", "/disks", None),
     ("POST", "/disks", ATTACH),
@@ -166,6 +182,7 @@ REQUESTS = (
     ("PUT", "/network-adapters/0", {"enabled": True}),
     ("POST", "/pause", None),
     ("POST", "/resume", None),
+    ("POST", "/save", None),
 )
 
 

@@ -18,6 +18,7 @@ from agent.drivers.groups.guest import ExecRequest, ExecResult, Guest, GuestNetw
 from agent.drivers.groups.hardware import Adapters, Disks
 from agent.drivers.groups.metrics import Metrics
 from agent.drivers.groups.resizing import Resizing
+from agent.drivers.groups.saving import SavedStates
 from agent.drivers.groups.snapshots import Snapshots
 from agent.drivers.registry import CLASSES
 from agent.drivers.virtualbox.power import missing_kernel_driver
@@ -30,7 +31,19 @@ DRIVERS = ("fake", "qemu", "virtualbox")
 
 
 class EveryVerb(
-    Driver, Snapshots, Disks, Adapters, Resizing, PortForwards, Guest, GuestNetwork, Metrics, Execs, Files, Protocol
+    Driver,
+    SavedStates,
+    Snapshots,
+    Disks,
+    Adapters,
+    Resizing,
+    PortForwards,
+    Guest,
+    GuestNetwork,
+    Metrics,
+    Execs,
+    Files,
+    Protocol,
 ):
     """All there is; a test asks the bench for what not every driver has."""
 

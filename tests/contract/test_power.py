@@ -124,6 +124,29 @@ def test_what_is_off_can_not_be_paused(bench: Bench, driver: EveryVerb, vm: VmSp
     assert failure.value.code == "invalid_state"
 
 
+def test_a_saved_vm_is_off_and_says_so_and_goes_on(bench: Bench, driver: EveryVerb, running: VmSpec) -> None:
+    bench.need("saved_states")
+    for _ in range(2):
+        seen = driver.save(running, bench.quick)
+        assert (seen.state, driver.observe(running.id)) == (Observed.STOPPED, seen)
+        assert "saved" in (seen.reason or "")
+    seen = driver.start(running, silent, bench.quick)
+    assert (seen.state, seen.reason) == (Observed.RUNNING, None)
+
+
+def test_a_paused_vm_can_be_saved(bench: Bench, driver: EveryVerb, running: VmSpec) -> None:
+    bench.need("saved_states")
+    driver.pause(running, bench.quick)
+    assert driver.save(running, bench.quick).state is Observed.STOPPED
+
+
+def test_what_is_off_can_not_be_saved(bench: Bench, driver: EveryVerb, vm: VmSpec) -> None:
+    bench.need("saved_states")
+    with pytest.raises(DriverFailure) as failure:
+        driver.save(vm, bench.quick)
+    assert failure.value.code == "invalid_state"
+
+
 def test_what_is_off_can_not_be_used(bench: Bench, driver: EveryVerb, vm: VmSpec) -> None:
     bench.need("guest")
     with pytest.raises(DriverFailure) as failure:

@@ -110,3 +110,9 @@ def test_pause_and_resume_need_what_they_end(transaction: Any, actor: Actor, web
     do(vms.resume, Observed.RUNNING)
     with transaction() as session:
         assert vms.get(session, actor, "web").wanted == "running"
+    do(vms.save, Observed.STOPPED)
+    refused(vms.save, "vm_not_running")
+    do(vms.start, Observed.RUNNING)
+    do(vms.save, Observed.RUNNING, "failed")
+    with transaction() as session:
+        assert vms.get(session, actor, "web").wanted == "running"

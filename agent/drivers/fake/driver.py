@@ -45,6 +45,7 @@ class FakeDriver(Guests):
             "pause",
             "port_forwards",
             "resizing",
+            "saved_states",
             "snapshots",
             "snapshots_with_memory",
         }
@@ -75,7 +76,7 @@ class FakeDriver(Guests):
             now = time.time()
             crash_at = None if told.crash_after_seconds is None else now + told.crash_after_seconds
             on = replace(self._state(vm), power="running", started_at=now, crash_at=crash_at, forwards=vm.forwards)
-            self._change(vm, "start", replace(on, vcpus=vm.vcpus, memory_mb=vm.memory_mb))
+            self._change(vm, "start", replace(on, saved=False, vcpus=vm.vcpus, memory_mb=vm.memory_mb))
         return self.observe(vm.id)
 
     def stop(self, vm: VmSpec, grace_seconds: float, progress: Progress, timeout: float) -> Observation:
@@ -94,6 +95,15 @@ class FakeDriver(Guests):
     def resume(self, vm: VmSpec, timeout: float) -> Observation:
         """Running again, if it is paused."""
         return self._between(vm, "resume", Observed.PAUSED, Observed.RUNNING, timeout)
+
+    def save(self, vm: VmSpec, timeout: float) -> Observation:
+        """Off, and it says that it is saved."""
+        if not self._state(vm).saved:
+            if self.observe(vm.id).state not in (Observed.RUNNING, Observed.PAUSED):
+                raise DriverFailure(f"VM '{vm.name}' is off, and has no memory to save", code="invalid_state")
+            self._misbehave(vm, "save", silent, timeout)
+            self._change(vm, "save", replace(self._state(vm), power="stopped", started_at=None, saved=True))
+        return self.observe(vm.id)
 
     def delete(self, vm: VmSpec, timeout: float) -> Observation:
         """Removes the folder."""

@@ -18,12 +18,14 @@ from core.contract.states import Observed
 STATE = "fake-state.json"
 EFFECTS = "fake-effects.log"
 CONSOLE = "console.log"
+SAVED = "its memory is saved: a start goes on from there"
 
 
 @dataclass(frozen=True)
 class State:
     """One VM. `power` is stopped, running or paused; from `crash_at` on a running one has crashed.
 
+    `saved`: it is off, and its next start goes on from the memory that it had.
     `vcpus` and `memory_mb` are what it runs with, or ran with last.
     """
 
@@ -31,6 +33,7 @@ class State:
     started_at: float | None = None
     crash_at: float | None = None
     restores: int = 0
+    saved: bool = False
     vcpus: int = 0
     memory_mb: int = 0
     forwards: list[Forward] = field(default_factory=list)
@@ -45,7 +48,7 @@ class State:
             vm_id,
             Observed.CRASHED if crashed else Observed(self.power),
             started_at=None if crashed else self.started_at,
-            reason="the fake VM was told to crash" if crashed else None,
+            reason="the fake VM was told to crash" if crashed else SAVED if self.saved else None,
             facts={"restores": self.restores, **size},
         )
 

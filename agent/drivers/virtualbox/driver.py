@@ -41,6 +41,7 @@ CAPABILITIES = frozenset(
         "pause",
         "port_forwards",
         "resizing",
+        "saved_states",
         "snapshots",
         "snapshots_with_memory",
     }
@@ -51,7 +52,7 @@ OLDEST = 7
 
 
 class VirtualBoxDriver(Guests):
-    """Driver, Snapshots, Resizing, Disks, Adapters, PortForwards, Metrics and what Guests has, by VBoxManage."""
+    """All groups of verbs but `GuestNetwork` and `Execs`, by VBoxManage."""
 
     name = "virtualbox"
     capabilities = CAPABILITIES
@@ -103,9 +104,9 @@ class VirtualBoxDriver(Guests):
 
     @only_driver_failures
     def save(self, vm: VmSpec, timeout: float) -> Observation:
-        """Off, with its memory kept: the next start goes on from there."""
+        """By VirtualBox's own saved state."""
         folder = self._folder(vm.id)
-        power.save(self.manage, folder, countdown(timeout))
+        power.save(self.manage, folder, vm, countdown(timeout))
         return observe(self.manage, folder)
 
     @only_driver_failures

@@ -111,7 +111,6 @@ def _told(folder: Folder, record: Record, word: str | None, why: str, size: JSON
     if word is None:
         return Observation(folder.path.name, Observed.CRASHED, reason=why, facts=facts)
     state = states.observed(word)
-    facts |= {"saved": True} if word in states.SAVED else {}
     if state not in (Observed.RUNNING, Observed.PAUSED):
         return Observation(folder.path.name, state, reason=states.REASONS.get(word), facts=facts)
     started_at, pid = _process(folder)

@@ -115,11 +115,15 @@ def discard(manage: VBoxManage, folder: Folder) -> None:
         raise DriverFailure(f"the saved state of VM {folder.path.name} could not be discarded")
 
 
-def save(manage: VBoxManage, folder: Folder, left: Left) -> None:
+def save(manage: VBoxManage, folder: Folder, vm: VmSpec, left: Left) -> None:
     """Off, with its memory kept for the next start."""
-    if _on(word(manage, folder)):
-        manage.change(folder.uuid, "controlvm", "savestate", timeout=left())
-        _until(manage, folder, lambda now: now in states.SAVED, left)
+    now = word(manage, folder)
+    if now in states.SAVED:
+        return
+    if states.observed(now) not in (Observed.RUNNING, Observed.PAUSED):
+        raise DriverFailure(f"VM '{vm.name}' is {now}, and has no memory to save", code="invalid_state")
+    manage.change(folder.uuid, "controlvm", "savestate", timeout=left())
+    _until(manage, folder, lambda now: now in states.SAVED, left)
 
 
 def hold(manage: VBoxManage, folder: Folder, left: Left) -> None:

@@ -33,6 +33,7 @@ BUSY = ("starting", "restoring")  # with a process, and soon on or off
 SAVED = ("saved", "aborted-saved")
 STUCK = ("gurumeditation", "guru meditation")
 REASONS = {
+    "saved": "its memory is saved: a start goes on from there",
     "aborted": "its VirtualBox process ended without a word",
     "aborted-saved": "its VirtualBox process ended while it went on from its saved state",
     "gurumeditation": "VirtualBox stopped it after an error of its own (guru meditation); VBox.log says which",

@@ -148,6 +148,15 @@ class Paused(Schema):
     paused_at = Moment(required=True, attribute="operation.ended_at")
 
 
+class Saved(Schema):
+    """A VM that is off, with its memory kept."""
+
+    message = constant("VM saved successfully")
+    vm_name = fields.String(required=True, attribute="vm.name")
+    status = constant("stopped")
+    saved_at = Moment(required=True, attribute="operation.ended_at")
+
+
 class Resumed(Schema):
     """A paused VM that goes on."""
 

@@ -1,0 +1,18 @@
+"""SavedStates: a VM's memory put away, and its processors off."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from core.contract.messages import Observation, VmSpec
+
+
+@runtime_checkable
+class SavedStates(Protocol):
+    """Has "saved_states" among its capabilities."""
+
+    def save(self, vm: VmSpec, timeout: float) -> Observation:
+        """Off, with its memory kept: the next start goes on from there. One that is saved stays so.
+
+        Code "invalid_state" for a VM that is off and has no memory to keep.
+        """
