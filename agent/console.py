@@ -23,9 +23,8 @@ from agent import sockets
 from agent.drivers.base import Console
 from agent.drivers.registry import Drivers
 from agent.streams import Streams
-from core.contract.errors import CorralError, DriverFailure
+from core.contract.errors import CorralError
 from core.contract.messages import VmSpec
-from core.contract.states import Observed
 from core.contract.streams import CHUNK_BYTES, Stream
 
 log = logging.getLogger(__name__)
@@ -56,7 +55,7 @@ class Consoles:
         """Serves the VM's console on that stream: from `after` if that is still known, else from 64 KiB back or now."""
         console = self._drivers.get(vm.hypervisor).console(vm.id)
         writable = write and console.socket is not None and self._take(vm.id, stream_id)
-        work = partial(self._serve, vm, console, _Follower(console.log, after, replay), stream_id, writable)
+        work = partial(self._serve, vm.id, console, _Follower(console.log, after, replay), stream_id, writable)
         try:
             self._streams.serve(stream_id, work)
         except BaseException:
@@ -73,7 +72,7 @@ class Consoles:
                 del self._writers[vm_id]
 
     def _serve(
-        self, vm: VmSpec, console: Console, follower: _Follower, stream_id: str, writable: bool, stream: Stream
+        self, vm_id: str, console: Console, follower: _Follower, stream_id: str, writable: bool, stream: Stream
     ) -> None:
         try:
             hello = {"writable": writable, "log": follower.place.log, "position": follower.place.position}
@@ -87,18 +86,12 @@ class Consoles:
                     continue
                 if time.monotonic() - there_at > THERE_SECONDS:
                     there_at = time.monotonic()
-                    if self._is_gone(vm):
+                    if not console.log.parent.exists():
                         stream.end({"reason": "the VM is gone"})
                         return
                 typist.gone.wait(LOOK_SECONDS)
         finally:
-            self._leave(vm.id, stream_id)
-
-    def _is_gone(self, vm: VmSpec) -> bool:
-        try:
-            return self._drivers.get(vm.hypervisor).observe(vm.id).state is Observed.ABSENT
-        except DriverFailure:
-            return False  # it can't be told while its process begins or ends; next time
+            self._leave(vm_id, stream_id)
 
 
 class _Follower:

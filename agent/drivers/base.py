@@ -58,8 +58,9 @@ class Console:
     """A VM's serial console.
 
     `log` has all that it put out, of every start: the newest part, when it has grown long; the part before is beside
-    it, with ".1" to its name. `socket` (unix) takes what is typed and repeats what is put out, for one connection at a
-    time; None: nothing can be typed. Both may be missing while the VM does not run.
+    it, with ".1" to its name. Its folder is the VM's, and goes with it. `socket` (unix) takes what is typed and repeats
+    what is put out, for one connection at a time; None: nothing can be typed. Both files may be missing while the VM
+    does not run.
     """
 
     log: Path

@@ -22,6 +22,10 @@ POLL_SECONDS = 0.2
 ASK_AGAIN_SECONDS = 5.0
 CUT_SECONDS = 20.0
 DEVICE = Path("/dev/vboxdrv")
+_NO_WINDOW = (
+    "A window needs VirtualBox's GUI and a display that the agent may use: run the agent in a desktop's session, or "
+    "start the VM headless"
+)
 
 
 def missing_kernel_driver() -> str:
@@ -64,8 +68,8 @@ def switch_on(manage: VBoxManage, folder: Folder, address: str, vm: VmSpec, prog
         try:
             manage.unlocked("startvm", folder.uuid, "--type", front, timeout=left())
         except Refused as refused:
-            problem = missing_kernel_driver()
-            raise DriverFailure(problem or refused.message, code="operation_failed") from None
+            problem = missing_kernel_driver() or refused.message + (f". {_NO_WINDOW}" if front == "gui" else "")
+            raise DriverFailure(problem, code="operation_failed") from None
         _until(manage, folder, lambda now: now not in states.BUSY, left, progress)
         after = word(manage, folder)
         if states.observed(after) is not Observed.RUNNING:
