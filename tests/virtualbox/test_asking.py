@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.drivers.virtualbox import vboxmanage
-from agent.drivers.virtualbox.vboxmanage import Refused, VBoxManage
+from agent.drivers.virtualbox.vboxmanage import LOCKED, NOT_FOUND, Refused, VBoxManage
 
 PROGRAM = """#!/bin/sh
 cd "$(dirname "$0")"
@@ -50,3 +50,18 @@ def test_what_is_refused_for_good_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(vboxmanage, "ASK_SECONDS", 0.0)
     with pytest.raises(Refused, match="no rights"):
         refusing(tmp_path, "E_FAIL", "no rights").info("vm")
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            "Could not find it\nVBoxManage: error: Details: code VBOX_E_OBJECT_NOT_FOUND (0x80bb0001), component X",
+            NOT_FOUND,
+        ),
+        ("Failed to get a console object from the direct session (VBOX_E_INVALID_OBJECT_STATE)", LOCKED),
+        ("The machine is not mutable (state is Running)", ""),
+    ],
+)
+def test_the_code_is_found_wherever_it_is_said(said: str, reason: str) -> None:
+    assert vboxmanage.refusal("snapshot", f"VBoxManage: error: {said}\n").reason == reason

@@ -21,7 +21,8 @@ AGAIN_SECONDS, LAST_AGAIN_SECONDS = 0.1, 1.0
 NOT_FOUND, IN_USE, LOCKED = "VBOX_E_OBJECT_NOT_FOUND", "VBOX_E_OBJECT_IN_USE", "VBOX_E_INVALID_OBJECT_STATE"
 WRONG_STATE = "VBOX_E_INVALID_VM_STATE"
 FILE_ERROR = "VBOX_E_FILE_ERROR"
-_CODE = re.compile(r"^VBoxManage: error: Details: code (\w+)", re.MULTILINE)
+# In a line of its own, or at the end of what was said.
+_CODE = re.compile(r"^VBoxManage: error: (?:Details: code (\w+)|.*\(([A-Z]+(?:_[A-Z]+)+)\)$)", re.MULTILINE)
 _SAID = re.compile(r"^VBoxManage: error: (?!Details: |Context: )(.+)", re.MULTILINE)
 
 
@@ -103,7 +104,7 @@ def refusal(verb: str, said: str) -> Refused:
     """What VBoxManage said on standard error, as an error."""
     words = " ".join(_SAID.findall(said)) or said or "it did not say why"
     code = _CODE.search(said)
-    reason = code[1] if code else ""
+    reason = code[1] or code[2] if code else ""
     refused = Refused(f"VBoxManage {verb} failed: {words}", code="invalid_state" if reason == WRONG_STATE else None)
     refused.reason = reason
     return refused
