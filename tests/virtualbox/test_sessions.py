@@ -14,6 +14,7 @@ import pytest
 
 from agent.drivers.base import Place
 from agent.drivers.virtualbox import VirtualBoxDriver, power
+from agent.drivers.virtualbox import driver as driver_module
 from agent.drivers.virtualbox.folder import RECORD, folder_of
 from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import VmSpec
@@ -133,3 +134,14 @@ def test_without_virtualbox_the_probe_says_what_to_install(place: Place, monkeyp
     health = VirtualBoxDriver(place).probe()
     assert not health.healthy
     assert "apt-get install virtualbox" in health.problem
+
+
+def test_a_server_that_hangs_is_told_with_what_to_do(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = place.vms.parent / "VBoxManage"
+    program.write_text('#!/bin/sh\n[ "$1" = --version ] && exec echo 7.2.0\nexec sleep 4050\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("CORRAL_VBOXMANAGE", str(program))
+    monkeypatch.setattr(driver_module, "PROBE_SECONDS", 1.0)
+    health = VirtualBoxDriver(place).probe()
+    assert not health.healthy
+    assert "end the process VBoxSVC" in health.problem
