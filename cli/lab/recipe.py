@@ -91,7 +91,8 @@ VBOX = Host(
     "vboxdrv",
     "sid",
     SID,
-    (*BASE, "linux-headers-cloud-amd64", "virtualbox", "virtualbox-dkms"),
+    # The last two for a VM with a window, and something to show it on.
+    (*BASE, "linux-headers-cloud-amd64", "virtualbox", "virtualbox-dkms", "virtualbox-qt", "xvfb"),
     HOST / "vbox.sh",
     "3.14",
     "0f7a3a52-7d0c-4f5e-8f5b-3a4a1f0b6c02",

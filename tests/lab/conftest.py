@@ -213,9 +213,3 @@ def guests(lab: Lab) -> dict[str, Guest]:
         guest.create()
         guest.begin("/start")
     return made
-
-
-@pytest.fixture(params=list(recipe.HOSTS))
-def guest(request: pytest.FixtureRequest, guests: dict[str, Guest]) -> Guest:
-    """Each in turn."""
-    return guests[request.param]

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 BOOT_SECONDS = 200.0
 PASSWORD, WRONG = "lab-guest", "lab-ghost"
 CONTROLLER = "SATA Controller"
-CARRIER = "cat /sys/class/net/eth0/carrier"
+X_SERVER = "Xvfb :0 -extension GLX -nolisten tcp > /tmp/Xvfb.log 2>&1 & sleep 5"
 
 
 @pytest.fixture(scope="module")
@@ -99,18 +99,49 @@ def test_a_port_forward_begins_and_ends_while_it_runs(known: Guest) -> None:
 
 
 def test_a_cable_is_pulled_and_put_back(known: Guest) -> None:
-    assert known.execute(CARRIER) == "1"
+    at = "/sys/class/net/eth0/carrier"
+    assert known.execute(f"cat {at}") == "1"
     for connected, carrier in ((False, "0"), (True, "1")):
         known.change("PUT", "/network-adapters/0", {"cable_connected": connected})
-        assert known.execute(f"sleep 3; {CARRIER}") == carrier
+        assert known.execute(f"{_until(f'grep -q {carrier} {at}')}; cat {at}") == carrier
 
 
 def test_a_disk_comes_and_goes(known: Guest) -> None:
     before = known.execute("ls /sys/block")
     body = {"controller": CONTROLLER, "port": 1, "medium": "more.vdi", "size_gb": 1, "create_if_missing": True}
     known.change("POST", "/disks", body)
-    assert known.execute("sleep 3; ls /sys/block").split() == [before, "sdb"]
+    assert known.execute(f"{_until('[ -e /sys/block/sdb ]')}; ls /sys/block").split() == [before, "sdb"]
     known.change("DELETE", f"/disks/{CONTROLLER}/1/0")
     # Linux asks the port again for some seconds before it believes that nothing is there.
-    gone = "n=0; while [ -e /sys/block/sdb ] && [ $n -lt 40 ]; do sleep 1; n=$((n + 1)); done; ls /sys/block"
-    assert known.execute(gone) == before
+    assert known.execute(f"{_until('[ ! -e /sys/block/sdb ]')}; ls /sys/block") == before
+
+
+def test_it_is_saved_and_goes_on_with_a_window(guest: Guest) -> None:
+    with guest.console() as console:
+        before = console.count()
+        guest.change("POST", "/save")
+        assert guest.status() == "stopped"
+        refused = _start_with_a_window(guest)
+        assert (refused["state"], guest.status()) == ("failed", "stopped")
+        assert "needs VirtualBox's GUI and a display" in refused["error"]["message"]
+        guest.on_host(X_SERVER)
+        assert _start_with_a_window(guest)["state"] == "succeeded"
+        assert console.count() >= before, "the guest has booted again"
+    vm_id = guest.client.request("GET", f"/vms/{guest.name}")["id"]
+    assert 'SessionName="GUI/Qt"' in guest.on_host(f"HOME=/root VBoxManage showvminfo {vm_id} --machinereadable")
+
+
+def _start_with_a_window(guest: Guest) -> Any:
+    """Which vboxmcp alone has, and does not wait for; the operation as it has ended."""
+    key = guest.lab.fleet.credentials.api_key
+    with guest.step("start with a window"):
+        guest.client.request("POST", f"/vms/{guest.name}/start", {"gui": True}, **{"X-API-Key": key})
+        (begun,) = guest.client.request("GET", f"/operations?vm={guest.name}&limit=1")["operations"]
+        while begun["state"] not in ("succeeded", "failed"):
+            begun = guest.client.request("GET", f"/operations/{begun['id']}/wait?timeout=20")
+    return begun
+
+
+def _until(condition: str) -> str:
+    """Shell that waits for a condition, 40 s at most."""
+    return f"n=0; until {condition} || [ $n -ge 80 ]; do usleep 500000; n=$((n + 1)); done"

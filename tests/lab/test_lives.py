@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
+from cli.lab import recipe
 from core.contract.errors import CorralError
 
 if TYPE_CHECKING:
@@ -19,7 +22,19 @@ SPAN = 4
 STOP_SECONDS = 120
 
 
-def test_a_life(guest: Guest) -> None:
+@pytest.fixture(scope="module")
+def lives(guests: dict[str, Guest]) -> Iterator[dict[str, Future[None]]]:
+    """All at once: none takes another host's time."""
+    with ThreadPoolExecutor() as pool:
+        yield {host: pool.submit(_live, guest) for host, guest in guests.items()}
+
+
+@pytest.mark.parametrize("host", list(recipe.HOSTS))
+def test_a_life(lives: dict[str, Future[None]], host: str) -> None:
+    lives[host].result()
+
+
+def _live(guest: Guest) -> None:
     guest.until("running", BOOT_SECONDS)
     with guest.console() as console:
         with guest.step(f"the boot of {guest.host}'s guest"):
