@@ -1,6 +1,7 @@
 """The lab, booted once, and a VM on each of its hosts, made through one API; a failure comes with all logs.
 
-The files run in the order of their names: the VMs boot while the first looks at another, and the last deletes them.
+The files run in the order of their names: VirtualBox's guest is looked into as it runs; then both VMs live their lives,
+at once, and a third has its limits beside them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -22,6 +24,9 @@ from cli.client import Client
 from cli.lab import build, recipe
 from cli.lab.lab import Lab
 from core import settings
+
+pytest.register_assert_rewrite("tests.lab.life")
+from tests.lab.life import live  # noqa: E402  # its assertions are to tell what they saw, too
 
 MEMORY_MB = 128
 GAP_SECONDS = 0.4  # less than the guest's second
@@ -213,3 +218,10 @@ def guests(lab: Lab) -> dict[str, Guest]:
         guest.create()
         guest.begin("/start")
     return made
+
+
+@pytest.fixture(scope="session")
+def lives(guests: dict[str, Guest]) -> Iterator[dict[str, Future[None]]]:
+    """All at once, from when this is first asked for: none takes another host's time."""
+    with ThreadPoolExecutor() as pool:
+        yield {host: pool.submit(live, guest) for host, guest in guests.items()}

@@ -19,6 +19,7 @@ GROUPS = "/sys/fs/cgroup/corral"
 BUSY = "timeout 5 sh -c 'while :; do :; done'; true"
 
 
+@pytest.mark.usefixtures("lives")
 def test_a_vm_is_held_to_its_limits(lab: Lab) -> None:
     guest = Guest(lab, recipe.KVM.name, "limited")
     guest.create()

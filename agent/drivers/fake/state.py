@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from agent.drivers.groups.hardware import Adapter
+from agent.drivers.groups.saving import SAVED
 from agent.drivers.places import Medium
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.messages import Forward, Observation, VmSpec, build
@@ -18,7 +19,6 @@ from core.contract.states import Observed
 STATE = "fake-state.json"
 EFFECTS = "fake-effects.log"
 CONSOLE = "console.log"
-SAVED = "its memory is saved: a start goes on from there"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,9 @@ from typing import Protocol, runtime_checkable
 
 from core.contract.messages import Observation, VmSpec
 
+SAVED = "its memory is saved: a start goes on from there"
+"""The reason that `observe` gives for a VM that is off so."""
+
 
 @runtime_checkable
 class SavedStates(Protocol):

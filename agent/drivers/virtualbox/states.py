@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.drivers.groups import saving
 from core.contract.states import Observed
 
 # https://www.virtualbox.org/sdkref/_virtual_box_8idl.html: MachineState, as VBoxManage spells it, short and long.
@@ -33,7 +34,7 @@ BUSY = ("starting", "restoring")  # with a process, and soon on or off
 SAVED = ("saved", "aborted-saved")
 STUCK = ("gurumeditation", "guru meditation")
 REASONS = {
-    "saved": "its memory is saved: a start goes on from there",
+    "saved": saving.SAVED,
     "aborted": "its VirtualBox process ended without a word",
     "aborted-saved": "its VirtualBox process ended while it went on from its saved state",
     "gurumeditation": "VirtualBox stopped it after an error of its own (guru meditation); VBox.log says which",

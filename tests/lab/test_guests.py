@@ -19,7 +19,10 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 BOOT_SECONDS = 200.0
 PASSWORD, WRONG = "lab-guest", "lab-ghost"
 CONTROLLER = "SATA Controller"
-X_SERVER = "Xvfb :0 -extension GLX -nolisten tcp > /tmp/Xvfb.log 2>&1 & sleep 5"
+X_SERVER = (
+    "Xvfb :0 -screen 0 800x600x24 -extension GLX -nolisten tcp > /tmp/Xvfb.log 2>&1 & "
+    "until [ -e /tmp/.X11-unix/X0 ]; do sleep 0.2; done"
+)
 
 
 @pytest.fixture(scope="module")
