@@ -24,7 +24,7 @@ from api.rest.requests import check_path
 from api.rest.views import mark
 from core.contract.errors import Invalid
 from core.database import transaction
-from core.services import vms
+from core.services import lookup
 from core.services.context import Actor
 from core.services.events import Note
 
@@ -76,7 +76,7 @@ def _enter(realtime: Hub, engine: Engine, actor: Actor) -> None:
     vm_name = (request.view_args or {}).get("vm_name")
     if vm_name is not None:
         with transaction(engine) as session:
-            g.interest = Interest(vm_id=vms.get(session, actor, vm_name).id, after=g.interest.after)
+            g.interest = Interest(vm_id=lookup.vm(session, actor, vm_name).id, after=g.interest.after)
     g.listener.actor = actor
     if "after" not in request.args:
         realtime.follow(g.listener, g.interest)

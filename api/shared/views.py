@@ -36,16 +36,15 @@ class SnapshotView:
 
 def vm_of(session: Session, operation: Operation) -> VmView:
     """The VM of an operation, as it is now."""
-    vm = session.get_one(Vm, operation.vm_id)
+    vm = operation.vm
     host = session.get_one(Host, vm.host_name)
     live = operation if operation.state in LIVE else operations.live_of(session, vm)
     return VmView(vm, status_of(vm, live, host), host, live)
 
 
-def outcome(session: Session, operation: Operation) -> Outcome:
+def outcome(_session: Session, operation: Operation) -> Outcome:
     """What can be said of an operation now."""
-    vm = session.get_one(Vm, operation.vm_id)
-    return Outcome(operation, vm, status_of(vm, operation if operation.state in LIVE else None))
+    return Outcome(operation, operation.vm, status_of(operation.vm, operation if operation.state in LIVE else None))
 
 
 def snapshot_of(session: Session, operation: Operation) -> SnapshotView:
@@ -54,7 +53,7 @@ def snapshot_of(session: Session, operation: Operation) -> SnapshotView:
     if snapshot is None:
         name = operation.params.get("name", operation.params["snapshot_id"])
         raise NotFound(f"snapshot '{name}' of VM '{operation.vm_name}' not found", code="snapshot_not_found")
-    return SnapshotView(session.get_one(Vm, operation.vm_id), snapshot, operation)
+    return SnapshotView(operation.vm, snapshot, operation)
 
 
 def nothing(_session: Session, _operation: Operation) -> None:

@@ -30,7 +30,7 @@ from api.vboxmcp import socket_events as words
 from api.vboxmcp.socket_consoles import AT_ONCE, Consoles, encoding_of
 from core.contract.errors import CorralError, Invalid, Unauthenticated, Unavailable
 from core.database import transaction
-from core.services import calls, vms
+from core.services import calls, lookup
 from core.services.context import Actor
 from core.services.events import Note
 
@@ -191,7 +191,7 @@ class _Client:
         if not isinstance(ref, str) or not is_clean(ref):
             raise Invalid("vm_id must be a string", field="vm_id")
         with transaction(self._engine) as session:
-            return vms.get(session, actor, ref).id
+            return lookup.vm(session, actor, ref).id
 
 
 def _key(talk: Conversation) -> str:

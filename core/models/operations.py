@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import ForeignKey, Index, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from core.models.base import JSON, Base, new_id, now
+from core.models.vms import Vm
 
 
 class Operation(Base):
@@ -46,3 +47,4 @@ class Operation(Base):
     begun_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     deadline_at: Mapped[datetime]
+    vm: Mapped[Vm] = relationship(viewonly=True)

@@ -11,7 +11,7 @@ from core.contract.errors import NotFound
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
 from core.models import Host, Vm
-from core.services import operations, rules, vms
+from core.services import lookup, operations, rules
 from core.services.context import Actor
 
 _EXEC_ID = re.compile(r"[0-9a-f]{32}")
@@ -28,8 +28,7 @@ def to_execs(session: Session, actor: Actor, ref: str, *, writes: bool = False) 
     """The host and the VM for a call about what was begun in the guest, which need not run any more."""
     if writes:
         actor.must_write()
-    vm = vms.get(session, actor, ref)
-    host = session.get_one(Host, vm.host_name)
+    vm, host = lookup.placed(session, actor, ref)
     rules.must_be_reachable(vm, host)
     rules.must_exist(vm)
     rules.must_support(vm, host, "execs")
@@ -50,8 +49,7 @@ def to_files(session: Session, actor: Actor, ref: str, *, changes: bool) -> tupl
 
 
 def _running(session: Session, actor: Actor, ref: str, capability: str) -> tuple[str, VmSpec]:
-    vm = vms.get(session, actor, ref)
-    host = session.get_one(Host, vm.host_name)
+    vm, host = lookup.placed(session, actor, ref)
     rules.must_be_reachable(vm, host)
     rules.must_run(vm)
     rules.must_support(vm, host, capability)
@@ -61,8 +59,7 @@ def _running(session: Session, actor: Actor, ref: str, capability: str) -> tuple
 def to_driver(session: Session, actor: Actor, ref: str, capability: str) -> tuple[str, VmSpec]:
     """The host and the VM for a call that changes what its driver keeps of it, running or not."""
     actor.must_write()
-    vm = vms.get(session, actor, ref)
-    host = session.get_one(Host, vm.host_name)
+    vm, host = lookup.placed(session, actor, ref)
     rules.must_be_reachable(vm, host)
     rules.must_exist(vm)
     rules.must_support(vm, host, capability)
@@ -71,8 +68,7 @@ def to_driver(session: Session, actor: Actor, ref: str, capability: str) -> tupl
 
 def to_console(session: Session, actor: Actor, ref: str) -> tuple[str, VmSpec]:
     """The host and the VM for a look at its console, running or not; who may only read may look."""
-    vm = vms.get(session, actor, ref)
-    host = session.get_one(Host, vm.host_name)
+    vm, host = lookup.placed(session, actor, ref)
     rules.must_be_reachable(vm, host)
     return host.name, operations.spec_of(vm)
 
@@ -87,8 +83,7 @@ def consoles(session: Session, actor: Actor, vm_id: str | None, limit: int) -> l
 
 def to_host(session: Session, actor: Actor, ref: str, capability: str) -> tuple[str, VmSpec]:
     """The same for a call that changes nothing, of a VM in any state that its driver has that capability for."""
-    vm = vms.get(session, actor, ref)
-    host = session.get_one(Host, vm.host_name)
+    vm, host = lookup.placed(session, actor, ref)
     rules.must_exist(vm)
     rules.must_be_reachable(vm, host)
     rules.must_support(vm, host, capability)

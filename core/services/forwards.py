@@ -13,7 +13,7 @@ from core.contract.errors import Conflict, Invalid, NotFound
 from core.contract.states import Kind
 from core.database import violates
 from core.models import Host, Operation, PortForward, Vm
-from core.services import operations, rules, vms
+from core.services import lookup, operations, rules, vms
 from core.services.context import Actor
 
 PROTOCOLS = ("tcp", "udp")
@@ -34,7 +34,7 @@ class ForwardRequest:
 
 def page(session: Session, actor: Actor, ref: str, limit: int, offset: int) -> tuple[Vm, list[PortForward], int]:
     """A VM, a page of the forwards that it has, in the order of their ports, and how many there are."""
-    vm = vms.get(session, actor, ref)
+    vm = lookup.vm(session, actor, ref)
     mine = (PortForward.vm_id == vm.id, PortForward.ready_at.is_not(None))
     total = session.scalar(select(func.count()).select_from(PortForward).where(*mine)) or 0
     query = select(PortForward).where(*mine).order_by(PortForward.host_port, PortForward.protocol)
@@ -81,6 +81,7 @@ def create(session: Session, actor: Actor, ref: str, request: ForwardRequest) ->
         if violates(error, "uq_port_forwards_host_name_protocol_host_port"):
             raise taken from None
         raise
+    session.expire(vm, ["forwards"])
     return operations.begin(session, actor, vm, Kind.PORT_FORWARD_CREATE, _params(forward))
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from core.contract.messages import VmUsage
 from core.contract.states import LIVE, Status
 from core.models import Host, Operation, Vm
-from core.services import usage, vms
+from core.services import lookup, usage
 from core.services.context import Actor
 from core.services.paging import Ordering, Slice, sliced
 from core.services.status import status_column
@@ -52,11 +52,9 @@ class Page(Slice):
 
 
 def view(session: Session, actor: Actor, ref: str) -> VmView:
-    """One VM by name or id, with what it uses; `NotFound` as `vms.get` says."""
-    found = [_view(row) for row in session.execute(_query().where(*vms.named(actor, ref)).order_by(Vm.created_at))]
-    wanted = vms.pick([each.vm for each in found], actor, ref)
-    known = usage.of_vm(session, wanted)
-    return next(replace(each, usage=known) for each in found if each.vm is wanted)
+    """One VM by name or id, with what it uses; `NotFound` as `lookup.vm` says."""
+    found = _view(lookup.pick(session.execute(_NAMED, lookup.asked(actor, ref)).all(), actor, ref))
+    return replace(found, usage=usage.of_vm(session, found.vm))
 
 
 def page(session: Session, actor: Actor, wanted: Page) -> tuple[list[VmView], int]:
@@ -91,3 +89,6 @@ def _query() -> Select[Any]:
 def _view(row: Any) -> VmView:
     vm, word, host, live = row
     return VmView(vm, Status(word), host, live)
+
+
+_NAMED = _query().where(*lookup.NAMED).order_by(Vm.created_at)

@@ -12,7 +12,7 @@ from core.contract.networks import BRIDGE, USER, USER_NETWORK, tap_of, true_netw
 from core.contract.states import Observed
 from core.models import Host, PortForward, Vm
 from core.models.base import JSON
-from core.services import operations, vms
+from core.services import lookup, operations
 from core.services.context import Actor
 
 _ON = (Observed.RUNNING, Observed.PAUSED)
@@ -54,8 +54,7 @@ class Place:
 
 def place_of(session: Session, actor: Actor, ref: str) -> Place:
     """Where a VM is."""
-    vm = vms.get(session, actor, ref)
-    host = session.get_one(Host, vm.host_name)
+    vm, host = lookup.placed(session, actor, ref)
     network = true_network(vm.network)
     on_bridge = network["type"] == BRIDGE
     askable = vm.observed == Observed.RUNNING and host.silent_since is None and _offers(host, vm, "guest_network")

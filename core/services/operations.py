@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, bindparam, func, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from core.contract.errors import Conflict, Invalid, NotFound
 from core.contract.messages import Call, Command, Failure, Forward, ImageRef, VmSpec
@@ -43,6 +43,8 @@ _SECONDS = {
     Kind.PORT_FORWARD_DELETE: 60,
 }
 _FIRST_RESEND = timedelta(seconds=3)
+# With its VM, which whoever waits for an operation is told of.
+_ONE = select(Operation).where(Operation.id == bindparam("operation_id")).options(joinedload(Operation.vm))
 
 
 def live_of(session: Session, vm: Vm) -> Operation | None:
@@ -203,7 +205,7 @@ def list_of(session: Session, actor: Actor, wanted: Wanted) -> tuple[list[Operat
 
 def get(session: Session, actor: Actor, operation_id: str) -> Operation:
     """One operation; `NotFound` when it isn't there or is someone else's."""
-    operation = session.get(Operation, operation_id)
+    operation = session.scalar(_ONE, {"operation_id": operation_id})
     if operation is None or not (actor.is_admin or operation.owner_id == actor.user_id):
         raise NotFound(f"operation '{operation_id}' not found")
     return operation

@@ -14,7 +14,7 @@ from core.database import after_commit
 from core.dispatch import SCAN_TASK
 from core.models import Host, Scan, ScannedVm, ScanState, Vm
 from core.models.base import now
-from core.services import rules, vms
+from core.services import lookup, rules
 from core.services.context import Actor, dispatch_of
 from core.services.paging import Ordering, Slice, sliced
 from core.services.scan_work import LIVE
@@ -109,8 +109,8 @@ def _bound(session: Session, actor: Actor) -> None:
 
 
 def _one(session: Session, actor: Actor, ref: str) -> ScannedVm:
-    vm = vms.get(session, actor, ref)
-    _must_be_scannable(vm, session.get_one(Host, vm.host_name))
+    vm, host = lookup.placed(session, actor, ref)
+    _must_be_scannable(vm, host)
     return ScannedVm(vm_id=vm.id, vm_name=vm.name, state=ScanState.QUEUED)
 
 

@@ -12,7 +12,7 @@ from core.contract.errors import Conflict, Invalid, NotFound
 from core.contract.states import Kind, Observed, Wanted
 from core.database import violates
 from core.models import Operation, Snapshot, Vm
-from core.services import hosts, operations, rules, vms
+from core.services import hosts, lookup, operations, rules, vms
 from core.services.context import Actor
 from core.services.paging import Ordering, Slice, sliced
 from core.services.status import status_of
@@ -27,7 +27,7 @@ ORDERING = Ordering(
 
 def list_of(session: Session, actor: Actor, ref: str, wanted: Slice) -> tuple[Vm, list[Snapshot], int]:
     """The VM, a page of its finished snapshots, oldest first, and how many there are."""
-    vm = vms.get(session, actor, ref)
+    vm = lookup.vm(session, actor, ref)
     finished = (Snapshot.vm_id == vm.id, Snapshot.ready_at.is_not(None))
     total = session.scalar(select(func.count()).select_from(Snapshot).where(*finished)) or 0
     return vm, list(session.scalars(sliced(select(Snapshot).where(*finished), ORDERING, wanted))), total

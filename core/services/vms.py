@@ -5,19 +5,18 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from core.contract.errors import Conflict, Invalid, NotFound
+from core.contract.errors import Conflict, Invalid
 from core.contract.messages import Failure
-from core.contract.states import LIVE, Kind, Observed, OperationState, Status, Wanted
+from core.contract.states import Kind, Observed, OperationState, Status, Wanted
 from core.database import violates
 from core.models import Host, Operation, Vm
 from core.models.base import JSON, now
-from core.services import bridges, events, hosts, operations, rules
+from core.services import bridges, events, hosts, lookup, operations, rules
 from core.services.context import Actor
 from core.services.status import status_of
 
@@ -38,31 +37,6 @@ class VmRequest:
     host: str | None = None
     network: JSON = field(default_factory=dict)
     hardware: JSON = field(default_factory=dict)
-
-
-def get(session: Session, actor: Actor, ref: str, *, lock: bool = False) -> Vm:
-    """The VM of that name or id that the caller may see; `NotFound`."""
-    query = select(Vm).where(*named(actor, ref)).order_by(Vm.created_at)
-    if lock:
-        query = query.with_for_update().execution_options(populate_existing=True)
-    return pick(list(session.scalars(query)), actor, ref)
-
-
-def named(actor: Actor, ref: str) -> list[ColumnElement[bool]]:
-    """The conditions for VMs that are called so and that the caller may see."""
-    conditions: list[ColumnElement[bool]] = [(Vm.name == ref) | (Vm.id == ref), Vm.deleted_at.is_(None)]
-    if not actor.is_admin:
-        conditions.append(Vm.owner_id == actor.user_id)
-    return conditions
-
-
-def pick(found: list[Vm], actor: Actor, ref: str) -> Vm:
-    """The one that is meant: by its id, then the caller's own, then the oldest; `NotFound` when there is none."""
-    mine = [vm for vm in found if vm.owner_id == actor.user_id]
-    exact = [vm for vm in found if vm.id == ref]
-    for vm in exact + mine + found:
-        return vm
-    raise NotFound(f"VM '{ref}' not found", code="vm_not_found", vm_id=ref)
 
 
 def create(session: Session, actor: Actor, request: VmRequest) -> Operation:
@@ -153,7 +127,7 @@ def save(session: Session, actor: Actor, ref: str) -> Operation:
 def delete(session: Session, actor: Actor, ref: str) -> Operation:
     """Remove a VM with all it has. Accepted in every state: it ends what is under way, and wins."""
     actor.must_write()
-    vm = get(session, actor, ref, lock=True)
+    vm = lookup.vm(session, actor, ref, lock=True)
     other = operations.live_of(session, vm)
     if other is not None and other.kind == Kind.DELETE:
         return other
@@ -169,10 +143,7 @@ def delete(session: Session, actor: Actor, ref: str) -> Operation:
 def to_change(session: Session, actor: Actor, ref: str) -> tuple[Vm, Host]:
     """The VM, locked, and its host: the caller may change it, nothing else is under way, the host is heard of."""
     actor.must_write()
-    vm = get(session, actor, ref, lock=True)
-    seen = select(Host, Operation).outerjoin(Operation, (Operation.vm_id == vm.id) & Operation.state.in_(LIVE))
-    row: Any = session.execute(seen.where(Host.name == vm.host_name)).one()
-    host, other = row
+    vm, host, other = lookup.to_change(session, actor, ref)
     if other is not None:
         raise operations.busy(vm, other)
     if vm.wanted == Wanted.DELETED:

@@ -11,7 +11,7 @@ import pytest
 from core.contract.errors import Conflict, NoCapacity, Unfit
 from core.contract.states import Observed
 from core.models.base import JSON
-from core.services import inventories, networks, vms
+from core.services import inventories, lookup, networks, vms
 from core.services.context import Actor
 
 
@@ -48,7 +48,7 @@ def made(transaction: Any, actor: Actor, helpers: Any) -> Any:
         with transaction() as session:
             wanted = replace(helpers.request(name, host), network=network)
             operation = vms.create(session, actor, wanted)
-            vm = vms.get(session, actor, operation.vm_id)
+            vm = lookup.vm(session, actor, operation.vm_id)
             return vm.host_name, vm.network
 
     return create
@@ -151,7 +151,7 @@ def test_networks_are_listed_with_who_is_on(
         made(name, "host-b", **wanted)
     with transaction() as session:
         for name in ("on", "plain"):
-            vms.get(session, actor, name).observed = Observed.RUNNING
+            lookup.vm(session, actor, name).observed = Observed.RUNNING
         listed = [(each["host"], each["name"], each["vms_connected"]) for each in networks.list_of(session, actor)]
         assert networks.list_of(session, actor, "nowhere") == []
     assert listed == [("host-a", "user", 0), ("host-b", "chbr0", 1)]

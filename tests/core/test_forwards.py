@@ -12,7 +12,7 @@ from core.contract.errors import Conflict, Invalid, NotFound
 from core.contract.messages import Failure, Forward
 from core.contract.states import Observed
 from core.models import Host, Operation, PortForward, Vm
-from core.services import forwards, operations, sweeps, vms
+from core.services import forwards, lookup, operations, sweeps, vms
 from core.services.context import Actor
 from core.services.forwards import ForwardRequest
 
@@ -27,7 +27,7 @@ def vm(transaction: Any, actor: Actor, host: str, helpers: Any) -> str:
 
 def spec_forwards(transaction: Any, actor: Actor, operation: Operation | None = None) -> list[Forward]:
     with transaction() as session:
-        vm = vms.get(session, actor, "web")
+        vm = lookup.vm(session, actor, "web")
         if operation is None:
             return operations.spec_of(vm).forwards
         return operations.command_of(vm, session.get_one(Operation, operation.id)).vm.forwards

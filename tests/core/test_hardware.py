@@ -12,7 +12,7 @@ from core.contract.messages import Failure
 from core.contract.states import Observed
 from core.models import Host, Operation
 from core.models.base import JSON
-from core.services import hardware, operations, vms
+from core.services import hardware, lookup, operations, vms
 from core.services.context import Actor
 from tests.core.conftest import make_user
 
@@ -31,7 +31,7 @@ def web(transaction: Any, actor: Actor, host: str, helpers: Any) -> str:
 def kept(transaction: Any, actor: Actor) -> JSON:
     """The VM's hardware as its record has it."""
     with transaction() as session:
-        return dict(vms.get(session, actor, "web").hardware)
+        return dict(lookup.vm(session, actor, "web").hardware)
 
 
 def begin(transaction: Any, actor: Actor, what: Any, *args: Any) -> Operation:
@@ -105,14 +105,14 @@ def test_pause_and_resume_need_what_they_end(transaction: Any, actor: Actor, web
     refused(vms.pause, "invalid_state")
     do(vms.resume, Observed.PAUSED, "failed")
     with transaction() as session:
-        found = vms.get(session, actor, "web")
+        found = lookup.vm(session, actor, "web")
         assert (found.wanted, operations.live_of(session, found)) == ("paused", None)
     do(vms.resume, Observed.RUNNING)
     with transaction() as session:
-        assert vms.get(session, actor, "web").wanted == "running"
+        assert lookup.vm(session, actor, "web").wanted == "running"
     do(vms.save, Observed.STOPPED)
     refused(vms.save, "vm_not_running")
     do(vms.start, Observed.RUNNING)
     do(vms.save, Observed.RUNNING, "failed")
     with transaction() as session:
-        assert vms.get(session, actor, "web").wanted == "running"
+        assert lookup.vm(session, actor, "web").wanted == "running"

@@ -17,7 +17,7 @@ from core.contract.messages import Failure, Observation
 from core.contract.states import Observed
 from core.dispatch import Dispatch
 from core.models import Host, Operation, Vm
-from core.services import events, inventories, listing, operations, sweeps, vms
+from core.services import events, inventories, listing, lookup, operations, sweeps, vms
 from core.services.context import Actor
 
 
@@ -29,7 +29,7 @@ def test_a_vm_is_created_started_and_deleted(transaction: Any, actor: Actor, hos
     helpers.do(lambda s: vms.delete(s, actor, "web"), Observed.ABSENT)
     with transaction() as session:
         with pytest.raises(NotFound):
-            vms.get(session, actor, "web")
+            lookup.vm(session, actor, "web")
         row = session.get_one(Host, host)
         assert (row.reserved_vcpus, row.reserved_memory_mb, row.reserved_disk_gb) == (0, 0, 0)
         kinds = [note.type for note in events.replay(session, replace(actor, role="admin"), 0)]
@@ -80,7 +80,7 @@ def test_delete_wins_over_what_is_under_way(transaction: Any, actor: Actor, host
     assert helpers.status(actor, "web") == "deleting"
     helpers.tell(delete, "succeeded", Observed.ABSENT)
     with transaction() as session, pytest.raises(NotFound):
-        vms.get(session, actor, "web")
+        lookup.vm(session, actor, "web")
 
 
 def test_a_report_twice_or_out_of_order_changes_nothing(
@@ -146,7 +146,7 @@ def test_an_inventory_marks_what_crashed_adopts_and_names_orphans(
     helpers.do(lambda s: vms.create(s, actor, helpers.request("web")), Observed.STOPPED)
     helpers.do(lambda s: vms.start(s, actor, "web"), Observed.RUNNING)
     with transaction() as session:
-        vm_id = vms.get(session, actor, "web").id
+        vm_id = lookup.vm(session, actor, "web").id
         seen = [Observation(vm_id, Observed.CRASHED), Observation("vm-stranger", Observed.RUNNING)]
         inventories.record(session, helpers.inventory(host, seen))
     assert helpers.status(actor, "web") == "crashed"

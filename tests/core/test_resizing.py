@@ -15,7 +15,7 @@ from core.contract.messages import Failure, Observation
 from core.contract.states import Observed
 from core.models import Host, Operation, Vm
 from core.models.base import JSON, now
-from core.services import inventories, sizes, snapshots, sweeps, vms
+from core.services import inventories, lookup, sizes, snapshots, sweeps, vms
 from core.services.context import Actor
 
 
@@ -56,7 +56,7 @@ class Resizer:
     def size(self, name: str = "web") -> tuple[int, int, int, int]:
         """What it has, and what it is to have."""
         with self.transaction() as session:
-            vm = vms.get(session, self.actor, name)
+            vm = lookup.vm(session, self.actor, name)
             return vm.current_vcpus, vm.current_memory_mb, vm.vcpus, vm.memory_mb
 
 
@@ -90,7 +90,7 @@ def test_a_running_vm_holds_what_it_uses_until_it_stops(resizer: Resizer) -> Non
     assert resizer.counted() == (3, 1024)
     assert resizer.size() == (3, 1024, 3, 512)
     with resizer.transaction() as session:  # it ends by itself, and an inventory tells
-        vm_id = vms.get(session, resizer.actor, "web").id
+        vm_id = lookup.vm(session, resizer.actor, "web").id
         seen = [Observation(vm_id, Observed.STOPPED)]
         inventories.record(session, resizer.helpers.inventory("host-a", seen))
     assert resizer.counted() == (3, 512)
