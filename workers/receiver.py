@@ -11,7 +11,8 @@ import threading
 import time
 
 import redis
-from sqlalchemy import func, select
+from redis.client import PubSub
+from sqlalchemy import text
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError, StatementError
 
 from core.contract import channels
@@ -27,6 +28,7 @@ _DEAD_KEPT = 1000
 # A bell may be lost: every list is looked at this often all the same.
 _ROUND_SECONDS = 2.0
 _PAUSE_SECONDS = 1.0
+_TURN = text("SELECT pg_advisory_xact_lock(hashtext(:key))")
 # What a message itself can be guilty of; anything else is the world's fault and tried again.
 _UNREADABLE = (Invalid, DataError, IntegrityError, StatementError, ValueError, OverflowError, KeyError)
 
@@ -65,9 +67,8 @@ class Receiver:
                 if time.monotonic() >= next_round:
                     self._look_at_all()
                     next_round = time.monotonic() + _ROUND_SECONDS
-                message = bell.get_message(timeout=1.0)
-                if message is not None:
-                    self._drain(message["data"].decode(errors="replace"))
+                for host in _rung(bell):
+                    self._drain(host)
 
     def _look_at_all(self) -> None:
         mark = channels.reports("")
@@ -91,7 +92,7 @@ class Receiver:
         key = channels.reports(host)
         with prometheus.RECORD_SECONDS.time(), self._plane.transaction() as session:
             # One receiver a host at a time: its reports are applied in the order that it made them.
-            session.execute(select(func.pg_advisory_xact_lock(func.hashtext(key))))
+            session.execute(_TURN, {"key": key})
             entries: list[bytes] = self._redis.lrange(key, 0, limit - 1)  # type: ignore[assignment]
             if entries:
                 inbox.record(session, host, entries)
@@ -117,3 +118,13 @@ class Receiver:
             for entry in entries:
                 pipeline.lrem(key, 1, entry)  # type: ignore[arg-type]
             pipeline.execute()
+
+
+def _rung(bell: PubSub) -> list[str]:
+    """The hosts that have rung by now, each once however often it did; none after a second of silence."""
+    hosts: dict[str, None] = {}
+    message = bell.get_message(timeout=1.0)
+    while message is not None:
+        hosts[message["data"].decode(errors="replace")] = None
+        message = bell.get_message()
+    return list(hosts)

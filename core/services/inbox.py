@@ -12,6 +12,7 @@ from core.contract.errors import Invalid
 from core.contract.messages import Inventory, Report, build
 from core.services import inventories, reports
 
+_STEPS = ("begun", "progress")
 _KINDS: dict[str, type[Report] | type[Inventory]] = {"report": Report, "inventory": Inventory}
 
 
@@ -21,14 +22,18 @@ def record(session: Session, host: str, entries: Sequence[bytes]) -> None:
     What a later entry says better is passed over: steps of an operation that has ended, all inventories but the last.
     """
     messages = [_read(host, entry) for entry in entries]
-    ended = {m.operation_id for m in messages if isinstance(m, Report) and m.phase not in ("begun", "progress")}
+    ended = {m.operation_id for m in messages if isinstance(m, Report) and m.phase not in _STEPS}
     last = max((i for i, m in enumerate(messages) if isinstance(m, Inventory)), default=None)
+    told: list[Report] = []
     for index, message in enumerate(messages):
-        if isinstance(message, Inventory):
-            if index == last:
-                inventories.record(session, message)
-        elif message.operation_id not in ended or message.phase not in ("begun", "progress"):
-            reports.record(session, message)
+        if isinstance(message, Report):
+            if message.operation_id not in ended or message.phase not in _STEPS:
+                told.append(message)
+        elif index == last:
+            reports.record(session, host, told)
+            inventories.record(session, message)
+            told = []
+    reports.record(session, host, told)
 
 
 def _read(host: str, entry: bytes) -> Report | Inventory:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ARRAY, String, any_, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from core.contract.messages import Observation, Report
@@ -23,16 +24,34 @@ _ENDINGS = {
     "failed": OperationState.FAILED,
     "cancelled": OperationState.CANCELLED,
 }
+# Operations of a host and their VMs, all locked; made once, as this runs for every report.
+_LOCKED = (
+    select(Vm, Operation)
+    .join(Operation, Operation.vm_id == Vm.id)
+    .where(
+        Operation.host_name == bindparam("host"), Operation.id == any_(bindparam("operation_ids", type_=ARRAY(String)))
+    )
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
 _WANTED = {Observed.RUNNING: Wanted.RUNNING, Observed.PAUSED: Wanted.PAUSED}
 
 
-def record(session: Session, report: Report) -> None:
-    """Apply one report: the operation first, then what was seen of its VM."""
-    found = session.execute(_of_host(report.host).where(Operation.id == report.operation_id)).one_or_none()
-    if found is None:
-        log.warning("host %s reports operation %s, which is not its own", report.host, report.operation_id)
+def record(session: Session, host: str, reports: Sequence[Report]) -> None:
+    """Apply what a host reports, in its order. All are read and locked at once, and written at once in the end."""
+    if not reports:
         return
-    vm, operation = found
+    asked = {"host": host, "operation_ids": [report.operation_id for report in reports]}
+    found = {operation.id: (vm, operation) for vm, operation in session.execute(_LOCKED, asked)}
+    for report in reports:
+        if report.operation_id in found:
+            _apply(session, *found[report.operation_id], report)
+        else:
+            log.warning("host %s reports operation %s, which is not its own", host, report.operation_id)
+
+
+def _apply(session: Session, vm: Vm, operation: Operation, report: Report) -> None:
+    """The operation first, then what was seen of its VM."""
     live = operation.state in LIVE
     before = status_of(vm, operation if live else operations.live_of(session, vm))
     if report.observation is not None:
@@ -45,12 +64,6 @@ def record(session: Session, report: Report) -> None:
         hosts.settle(session, vm)
     if vm.deleted_at is None:
         vms.status_changed(session, vm, before, status_of(vm, still_live), operation)
-
-
-def _of_host(host: str) -> Any:
-    """A VM and an operation on it, both locked."""
-    both = select(Vm, Operation).join(Operation, Operation.vm_id == Vm.id).where(Operation.host_name == host)
-    return both.with_for_update().execution_options(populate_existing=True)
 
 
 def observe(vm: Vm, seen: Observation, generation: int) -> None:
@@ -83,7 +96,6 @@ def _advance(session: Session, vm: Vm, operation: Operation, report: Report) -> 
         operation.progress = report.progress or operation.progress
     else:
         operations.settle(operation, ending, result=report.result, failure=report.failure)
-        session.flush()
         if ending == OperationState.SUCCEEDED:
             _succeeded(session, vm, operation, report)
         else:

@@ -111,7 +111,7 @@ def report(operation: Operation, phase: str, state: Observed | None = None, **fi
 
 def apply(transaction: Transaction, told: Report) -> None:
     with transaction() as session:
-        reports.record(session, told)
+        reports.record(session, told.host, [told])
 
 
 class Helpers:
