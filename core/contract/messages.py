@@ -10,8 +10,8 @@ import functools
 import json
 import types
 import typing
-from collections.abc import Hashable
-from dataclasses import asdict, dataclass, field, is_dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, is_dataclass
 from enum import StrEnum
 from typing import Any, TypeVar, cast
 
@@ -237,7 +237,7 @@ class Reply:
 
 def encode(message: Any) -> str:
     """One message as compact JSON."""
-    return json.dumps(asdict(message), separators=(",", ":"))
+    return json.dumps(message, default=vars, separators=(",", ":"))
 
 
 def decode(kind: type[T], text: str | bytes) -> T:
@@ -253,38 +253,63 @@ def build(kind: type[T], data: Any) -> T:
     """A dataclass of that kind from plain data, every field checked; `Invalid` names the first that is wrong."""
     if not isinstance(data, dict):
         raise Invalid(f"{kind.__name__}: not an object")
-    hints: JSON = _hints(cast(Hashable, kind))
-    unknown = set(data) - set(hints)
+    checks = _checks(cast(Hashable, kind))
+    unknown = data.keys() - checks.keys()
     if unknown:
         raise Invalid(f"{kind.__name__}: unknown field {min(unknown)}")
+    values = {name: checks[name](value) for name, value in data.items()}
     try:
-        return kind(**{name: _value(f"{kind.__name__}.{name}", hints[name], value) for name, value in data.items()})
+        return kind(**values)
     except TypeError as error:
         raise Invalid(f"{kind.__name__}: {error}") from None
 
 
+Check = Callable[[Any], Any]
+
+
 @functools.cache
-def _hints(kind: Hashable) -> JSON:
-    return typing.get_type_hints(kind)
+def _checks(kind: Hashable) -> dict[str, Check]:
+    """What makes of each field's value what its type wants, or raises `Invalid`: found out once for each kind."""
+    name = cast(type, kind).__name__
+    return {field: _check(f"{name}.{field}", hint) for field, hint in typing.get_type_hints(kind).items()}
 
 
-def _value(where: str, hint: Any, value: Any) -> Any:
-    """`value` as `hint` wants it, for the few shapes that messages use."""
+def _check(where: str, hint: Any) -> Check:
+    """For the few shapes that messages use."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
-        if value is None:
-            return None
-        return _value(where, next(a for a in args if a is not type(None)), value)
-    if origin is list and isinstance(value, list):
-        return [_value(where, args[0], item) for item in value]
+        of_value = _check(where, next(a for a in args if a is not type(None)))
+        return lambda value: None if value is None else of_value(value)
+    if origin is list:
+        of_item = _check(where, args[0])
+        return lambda value: [of_item(item) for item in _exactly(list, where, value)]
     if is_dataclass(hint) and isinstance(hint, type):
-        return build(hint, value)
-    if isinstance(hint, type) and issubclass(hint, StrEnum) and value in list(hint):
-        return hint(value)
-    if origin is dict and isinstance(value, dict):
-        return value
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if hint in (str, int, bool) and type(value) is hint:
-        return value
-    raise Invalid(f"{where}: {type(value).__name__} is not allowed here")
+        return functools.partial(build, hint)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return functools.partial(_word, hint, where)
+    if hint is float:
+        return functools.partial(_number, where)
+    return functools.partial(_exactly, origin or hint, where)
+
+
+def _exactly(kind: type, where: str, value: Any) -> Any:
+    if type(value) is not kind:
+        raise _not_allowed(where, value)
+    return value
+
+
+def _number(where: str, value: Any) -> float:
+    if type(value) not in (int, float):
+        raise _not_allowed(where, value)
+    return float(value)
+
+
+def _word(words: type[StrEnum], where: str, value: Any) -> StrEnum:
+    try:
+        return words(value)
+    except ValueError:
+        raise _not_allowed(where, value) from None
+
+
+def _not_allowed(where: str, value: Any) -> Invalid:
+    return Invalid(f"{where}: {type(value).__name__} is not allowed here")
