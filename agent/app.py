@@ -13,15 +13,16 @@ from celery import Celery, signals
 from celery.platforms import SecurityWarning
 from kombu.entity import Exchange, Queue
 
+from agent import events
 from agent.broker import SOCKET_SECONDS
 from core.contract import channels
 
 TEN_YEARS = 315_360_000
 
 
-def unacked_keys(host: str) -> tuple[str, str]:
-    """The hash and the index in which kombu keeps what this host has popped and not finished."""
-    return f"unacked.{host}", f"unacked.{host}.index"
+def unacked_key(host: str) -> str:
+    """The hash in which is kept what this host has popped and not finished."""
+    return f"unacked.{host}"
 
 
 def create_app(host: str, redis_url: str) -> Celery:
@@ -51,16 +52,16 @@ def create_app(host: str, redis_url: str) -> Celery:
         # A lost connection must not stop work on a VM; the journal answers a second delivery.
         worker_cancel_long_running_tasks_on_connection_loss=False,
     )
+    events.install(app)
     return app
 
 
 def _transport_options(host: str) -> dict[str, Any]:
-    unacked, index = unacked_keys(host)
     return {
         "priority_steps": [0],
         # Keys of its own: no other worker ever takes this host's messages back, and it takes back none of theirs.
-        "unacked_key": unacked,
-        "unacked_index_key": index,
+        "unacked_key": unacked_key(host),
+        "unacked_index_key": f"unacked.{host}.index",
         "unacked_mutex_key": f"unacked.{host}.mutex",
         "visibility_timeout": TEN_YEARS,
         "polling_interval": 1,  # seconds that a pop blocks, and so the longest that an idle agent takes to end

@@ -43,8 +43,9 @@ class Outcomes:
         report = self._report(command.operation_id, work.attempt, phase)
         report = replace(report, observation=self._observe(command), result=result or {}, failure=failure)
         deleted = command.vm.id if command.kind is Kind.DELETE and phase == "succeeded" else None
-        self._journal.finish(command.operation_id, encode(report), deleted_vm=deleted)
-        self._reports.last(command.operation_id, encode(report))
+        text = encode(report)
+        self._journal.finish(command.operation_id, text, deleted_vm=deleted)
+        self._reports.last(command.operation_id, text)
         if report.observation is not None:
             self._known.note(report.observation)
         return report

@@ -69,7 +69,7 @@ class Reports:
             if not batch:
                 self._changed.wait(min(due for due, _ in self._waiting.values()) - now)
                 return
-        with self._client.pipeline() as together:
+        with self._client.pipeline(transaction=False) as together:
             together.rpush(channels.reports(self._host), *(text for _, text in batch))
             together.publish(channels.REPORTS_BELL, self._host)
             together.execute()

@@ -164,7 +164,7 @@ class Agent:
     def _give_back(self) -> None:
         host = self._config.host
         try:
-            count = transport.give_back(self._client, channels.command_queue(host), *celery_app.unacked_keys(host))
+            count = transport.give_back(self._client, channels.command_queue(host), celery_app.unacked_key(host))
         except redis.RedisError as error:
             log.warning("Redis can't be reached yet: %s", error)
         else:

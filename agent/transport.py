@@ -17,6 +17,8 @@ import redis
 from kombu.transport import redis as stock
 from kombu.transport import virtual
 
+from core import transport
+
 log = logging.getLogger(__name__)
 TASK = "corral.command"
 REFUSED_SECONDS = 1.0
@@ -33,19 +35,33 @@ class Message(virtual.Message):
         super().__init__(rebuilt(payload), channel=channel, **kwargs)  # type: ignore[no-untyped-call]
 
 
-class Channel(stock.Channel):
+class QoS(stock.QoS):
+    """Keeps what was popped and is not finished in one hash.
+
+    The index beside it, and the transaction over both, are to take messages from workers that went away; this queue has
+    no other worker, and gives back what its own left (`give_back`).
+    """
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """It was popped."""
+        delivery = message.delivery_info
+        kept = json.dumps([message._raw, delivery["exchange"], delivery["routing_key"]])  # noqa: SLF001  # as kombu does
+        with self.channel.conn_or_acquire() as client:
+            client.hset(self.unacked_key, delivery_tag, kept)
+        virtual.QoS.append(self, message, delivery_tag)  # type: ignore[no-untyped-call]
+
+    def ack(self, delivery_tag: str) -> None:
+        """It is finished."""
+        with self.channel.conn_or_acquire() as client:
+            client.hdel(self.unacked_key, delivery_tag)
+        virtual.QoS.ack(self, delivery_tag)  # type: ignore[no-untyped-call]
+
+
+class Channel(transport.Channel):
     """Reads past whatever can't be read."""
 
     Message = Message
-    _kept: redis.Redis | None = None
-
-    def _create_client(self, asynchronous: bool = False) -> Any:
-        """One client for a connection pool: kombu makes a new one for each command, an eighth of an agent's work."""
-        if asynchronous:
-            return super()._create_client(asynchronous)  # type: ignore[no-untyped-call]
-        if self._kept is None or self._kept.connection_pool is not self.pool:
-            self._kept = super()._create_client()  # type: ignore[no-untyped-call]
-        return self._kept
+    QoS = QoS
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
@@ -60,7 +76,7 @@ class Channel(stock.Channel):
             raise redis.ConnectionError(str(error)) from error
 
 
-class Transport(stock.Transport):
+class Transport(transport.Transport):
     """Named in the agent's `broker_transport`."""
 
     Channel = Channel
@@ -116,7 +132,7 @@ def _text(data: dict[str, Any], name: str) -> str:
     return value
 
 
-def give_back(client: redis.Redis, queue: str, unacked: str, index: str) -> int:
+def give_back(client: redis.Redis, queue: str, unacked: str) -> int:
     """Puts what a dead agent of this host had popped and not finished back on its queue; how many that was."""
     taken: dict[bytes, bytes] = client.hgetall(unacked)  # type: ignore[assignment]  # redis-py types both its clients
     for tag, entry in taken.items():
@@ -128,6 +144,5 @@ def give_back(client: redis.Redis, queue: str, unacked: str, index: str) -> int:
             if message:
                 together.rpush(queue, message)
             together.hdel(unacked, tag)  # type: ignore[arg-type]
-            together.zrem(index, tag)
             together.execute()
     return len(taken)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.app import unacked_keys
+from agent.app import unacked_key
 from cli.fleet.redis import Redis
 from core.contract import channels
 from core.contract.messages import Forward
@@ -98,14 +98,13 @@ def test_killed_with_a_message_it_had_only_popped(host: Host) -> None:
     vm = host.vm()
     create = host.send(host.command(Kind.CREATE, vm))
     queue = channels.command_queue(host.name)
-    unacked, index = unacked_keys(host.name)
+    unacked = unacked_key(host.name)
     popped: Any = host.redis.rpop(queue)
     host.redis.hset(unacked, "tag", json.dumps([json.loads(popped), "", queue]))
-    host.redis.zadd(index, {"tag": time.time()})
     host.start()
     assert host.end(create).phase == "succeeded"
     assert host.effects(vm, "create") == 1
-    until(lambda: not host.redis.exists(unacked, index))
+    until(lambda: not host.redis.exists(unacked))
 
 
 def test_delivered_again_after_a_death_it_runs_once(host: Host) -> None:
