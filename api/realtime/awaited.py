@@ -40,6 +40,11 @@ class Awaited(Generic[T]):
                 if not self._slots[key]:
                     del self._slots[key]
 
+    def expects(self, key: str) -> bool:
+        """Whether anybody waits for `key` now."""
+        with self._lock:
+            return key in self._slots
+
     def arrive(self, key: str, value: T) -> None:
         """Hand `value` to all who wait for `key`."""
         with self._lock:

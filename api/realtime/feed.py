@@ -43,17 +43,19 @@ class Feed:
 
     def start(self) -> None:
         """Begin at the newest event; `Unavailable` without a database."""
-        if self._started():
+        if self.started:
             return
         newest = self._record.newest()
         with self._lock:
-            if not self._started():
+            if not self.started:
                 # An event published since that reading was not taken: the record is read again at once.
                 self.position, self._poll_at = newest, 0.0
                 self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
                 self._thread.start()
 
-    def _started(self) -> bool:
+    @property
+    def started(self) -> bool:
+        """Whether there ever was a listener."""
         return self._thread is not None
 
     def close(self) -> None:
@@ -87,9 +89,7 @@ class Feed:
             listener.wake()
 
     def take(self, notes: Sequence[Note]) -> None:
-        """Events that were published."""
-        if not self._started():
-            return
+        """Events that were published, once it has started."""
         with self._lock:
             self._waiting.update((note.seq, note) for note in notes if note.seq > self.position)
         self._bell.set()

@@ -228,25 +228,29 @@ class Hub:
     def _hear(self, channel: str, data: bytes) -> None:
         try:
             if channel == channels.EVENTS:
-                self._hear_events(_notes(data))
+                self._hear_events(_items(data))
             else:
                 reply = decode(Reply, data)
                 self._replies.arrive(reply.call_id, reply)
         except (Invalid, ValueError, RecursionError) as error:
             log.warning("ignored a malformed message on '%s': %s", channel, error)
 
-    def _hear_events(self, notes: list[Note]) -> None:
-        for note in notes:
-            if note.type == "operation" and note.operation_id and note.data.get("state") in ENDED:
-                self._operations.arrive(note.operation_id, note.data["state"])
-        self._feed.take(notes)
+    def _hear_events(self, items: list[JSON]) -> None:
+        """Every process hears of everything: only what somebody here waits for is looked at closely."""
+        for item in items:
+            if item.get("type") == "operation" and self._operations.expects(str(item.get("operation_id"))):
+                note = build(Note, item)
+                if note.operation_id and note.data.get("state") in ENDED:
+                    self._operations.arrive(note.operation_id, note.data["state"])
+        if self._feed.started:
+            self._feed.take([build(Note, item) for item in items])
 
 
-def _notes(data: bytes) -> list[Note]:
+def _items(data: bytes) -> list[JSON]:
     items = json.loads(data)
-    if not isinstance(items, list):
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise Invalid("not a list of events")
-    return [build(Note, item) for item in items]
+    return items
 
 
 def _with(listener: Listener, new: Interest) -> tuple[Interest, ...]:
