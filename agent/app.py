@@ -17,13 +17,6 @@ from agent import events
 from agent.broker import SOCKET_SECONDS
 from core.contract import channels
 
-TEN_YEARS = 315_360_000
-
-
-def unacked_key(host: str) -> str:
-    """The hash in which is kept what this host has popped and not finished."""
-    return f"unacked.{host}"
-
 
 def create_app(host: str, redis_url: str) -> Celery:
     """An app for that host. It has no result backend: outcomes travel as reports."""
@@ -59,11 +52,8 @@ def create_app(host: str, redis_url: str) -> Celery:
 def _transport_options(host: str) -> dict[str, Any]:
     return {
         "priority_steps": [0],
-        # Keys of its own: no other worker ever takes this host's messages back, and it takes back none of theirs.
-        "unacked_key": unacked_key(host),
-        "unacked_index_key": f"unacked.{host}.index",
-        "unacked_mutex_key": f"unacked.{host}.mutex",
-        "visibility_timeout": TEN_YEARS,
+        # What was popped is not kept in Redis as well: the record sends again what a dead agent had not finished.
+        "ack_emulation": False,
         "polling_interval": 1,  # seconds that a pop blocks, and so the longest that an idle agent takes to end
         "socket_timeout": SOCKET_SECONDS,
         "socket_connect_timeout": SOCKET_SECONDS,

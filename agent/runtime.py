@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import redis
-
 from agent import app as celery_app
-from agent import heartbeat, prometheus, tasks, transport
+from agent import heartbeat, prometheus, tasks
 from agent.broker import connect
 from agent.calls import Calls
 from agent.capacity import Capacity
@@ -36,7 +34,6 @@ from agent.reports import Reports
 from agent.streams import Streams
 from agent.turns import Turns
 from agent.usage import Usage
-from core.contract import channels
 
 log = logging.getLogger(__name__)
 FLUSH_SECONDS = 2.0
@@ -132,7 +129,6 @@ class Agent:
 
     def serve(self) -> int:
         """Runs the Celery worker until it is told to end, then lets work finish for a while."""
-        self._give_back()
         app = celery_app.create_app(self._config.host, self._config.redis_url)
         tasks.register(app, self._commands)
         code = celery_app.serve(app, self._config.host, self._config.concurrency, self._on_stopping)
@@ -160,16 +156,6 @@ class Agent:
         self._reports.wait_empty(FLUSH_SECONDS)
         logging.shutdown()
         os._exit(code)  # not sys.exit, which would wait for the threads of what did not finish
-
-    def _give_back(self) -> None:
-        host = self._config.host
-        try:
-            count = transport.give_back(self._client, channels.command_queue(host), celery_app.unacked_key(host))
-        except redis.RedisError as error:
-            log.warning("Redis can't be reached yet: %s", error)
-        else:
-            if count:
-                log.info("%d messages that an earlier agent had not finished are back on the queue", count)
 
     def _pruner(self) -> Loop:
         def prune() -> None:

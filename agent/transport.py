@@ -14,7 +14,6 @@ import time
 from typing import Any
 
 import redis
-from kombu.transport import redis as stock
 from kombu.transport import virtual
 
 from core import transport
@@ -35,33 +34,10 @@ class Message(virtual.Message):
         super().__init__(rebuilt(payload), channel=channel, **kwargs)  # type: ignore[no-untyped-call]
 
 
-class QoS(stock.QoS):
-    """Keeps what was popped and is not finished in one hash.
-
-    The index beside it, and the transaction over both, are to take messages from workers that went away; this queue has
-    no other worker, and gives back what its own left (`give_back`).
-    """
-
-    def append(self, message: Any, delivery_tag: str) -> None:
-        """It was popped."""
-        delivery = message.delivery_info
-        kept = json.dumps([message._raw, delivery["exchange"], delivery["routing_key"]])  # noqa: SLF001  # as kombu does
-        with self.channel.conn_or_acquire() as client:
-            client.hset(self.unacked_key, delivery_tag, kept)
-        virtual.QoS.append(self, message, delivery_tag)  # type: ignore[no-untyped-call]
-
-    def ack(self, delivery_tag: str) -> None:
-        """It is finished."""
-        with self.channel.conn_or_acquire() as client:
-            client.hdel(self.unacked_key, delivery_tag)
-        virtual.QoS.ack(self, delivery_tag)  # type: ignore[no-untyped-call]
-
-
 class Channel(transport.Channel):
     """Reads past whatever can't be read."""
 
     Message = Message
-    QoS = QoS
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
@@ -130,19 +106,3 @@ def _text(data: dict[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise Refused(f"{name} is missing")
     return value
-
-
-def give_back(client: redis.Redis, queue: str, unacked: str) -> int:
-    """Puts what a dead agent of this host had popped and not finished back on its queue; how many that was."""
-    taken: dict[bytes, bytes] = client.hgetall(unacked)  # type: ignore[assignment]  # redis-py types both its clients
-    for tag, entry in taken.items():
-        try:
-            message = json.dumps(json.loads(entry)[0])
-        except (ValueError, TypeError, LookupError):
-            message = ""
-        with client.pipeline() as together:
-            if message:
-                together.rpush(queue, message)
-            together.hdel(unacked, tag)  # type: ignore[arg-type]
-            together.execute()
-    return len(taken)

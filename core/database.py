@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from core import prepared
 from core.contract.errors import Unavailable
 
 # A statement that hangs must not hold a request for ever; lock waits are short because transactions are.
@@ -32,6 +33,7 @@ def connect(url: str, *, pool_size: int = 10) -> Engine:
         executemany_mode="values_plus_batch",  # the same change of many rows is one round trip
         connect_args={"connect_timeout": 5, "options": _OPTIONS, "application_name": "corral"},
     )
+    prepared.install(engine)
     event.listen(engine, "checkin", _put_back)
     event.listen(engine, "checkout", _test_rested)
     return engine

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError, Statement
 
 from core.contract import channels
 from core.contract.errors import CorralError, Invalid
+from core.prepared import PREPARED
 from core.services import inbox
 from workers import prometheus
 from workers.plane import Plane
@@ -28,7 +29,7 @@ _DEAD_KEPT = 1000
 # A bell may be lost: every list is looked at this often all the same.
 _ROUND_SECONDS = 2.0
 _PAUSE_SECONDS = 1.0
-_TURN = text("SELECT pg_advisory_xact_lock(hashtext(:key))")
+_TURN = text("SELECT pg_advisory_xact_lock(hashtext(:key))").execution_options(**PREPARED)
 # What a message itself can be guilty of; anything else is the world's fault and tried again.
 _UNREADABLE = (Invalid, DataError, IntegrityError, StatementError, ValueError, OverflowError, KeyError)
 

@@ -14,6 +14,7 @@ from core.contract import channels
 from core.database import after_commit, before_commit
 from core.models import Event, Operation, Vm
 from core.models.base import now
+from core.prepared import PREPARED
 from core.services.context import Actor, dispatch_of
 
 REPLAY_LIMIT = 1000
@@ -23,7 +24,7 @@ _COLUMNS = "type, at, owner_id, vm_id, vm_name, operation_id, host_name, data"
 _INSERT = text(
     f"INSERT INTO events ({_COLUMNS}) SELECT {_COLUMNS}"  # noqa: S608  # nobody's words but ours
     " FROM jsonb_populate_recordset(NULL::events, :notes) WITH ORDINALITY ORDER BY ordinality RETURNING seq"
-)
+).execution_options(**PREPARED)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from core.contract.messages import JSON, Inventory, Observation
 from core.contract.states import LIVE, Observed, Wanted
 from core.models import Host, Operation, Vm
 from core.models.base import now
-from core.services import events, hosts, vms
+from core.services import events, hosts, operations, vms
 from core.services.reports import observe
 from core.services.status import status_of
 
@@ -46,6 +46,8 @@ def record(session: Session, inventory: Inventory) -> None:
         events.of_host(session, "host_joined", inventory.host, {"host": inventory.host})
     elif same_agent:
         _tell_drivers(session, inventory, before)
+    else:
+        operations.send_again(session, inventory.host)
 
 
 def _tell_drivers(session: Session, inventory: Inventory, before: list[JSON]) -> None:

@@ -9,12 +9,15 @@ from sqlalchemy import BindParameter, bindparam, select
 from sqlalchemy.orm import Session, joinedload, load_only
 
 from core.contract.errors import NotFound
-from core.contract.states import LIVE
+from core.contract.states import LIVE, OperationState
 from core.models import Host, Operation, Vm
 from core.models.base import JSON
+from core.prepared import PREPARED
 from core.services.context import Actor
 
 _REF: BindParameter[str] = bindparam("ref")
+# Written into the statement: a plan for whatever states there may be could not use the index of the live ones.
+_LIVE: BindParameter[list[OperationState]] = bindparam("live", list(LIVE), expanding=True, literal_execute=True)
 NAMED = (
     (Vm.name == _REF) | (Vm.id == _REF),
     Vm.deleted_at.is_(None),
@@ -29,9 +32,9 @@ _PLACED = select(Vm, Host).join(Host, Host.name == Vm.host_name).where(*NAMED).o
 _TO_CHANGE = (
     _PLACED.add_columns(Operation)
     .options(load_only(Operation.id, Operation.kind))
-    .outerjoin(Operation, (Operation.vm_id == Vm.id) & Operation.state.in_(LIVE))
+    .outerjoin(Operation, (Operation.vm_id == Vm.id) & Operation.state.in_(_LIVE))
     .with_for_update(of=Vm)
-    .execution_options(populate_existing=True)
+    .execution_options(populate_existing=True, **PREPARED)
 )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, func, select
+from sqlalchemy import ColumnElement, bindparam, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 
@@ -18,6 +18,7 @@ from core.contract.states import ENDED, LIVE, Kind, OperationState
 from core.database import after_commit, violates
 from core.models import Operation, Vm
 from core.models.base import JSON, now
+from core.prepared import PREPARED
 from core.services import audit, events
 from core.services.context import Actor, dispatch_of
 from core.services.paging import Ordering, Slice, sliced
@@ -44,7 +45,12 @@ _SECONDS = {
 }
 _FIRST_RESEND = timedelta(seconds=3)
 # With its VM, which whoever waits for an operation is told of.
-_ONE = select(Operation).where(Operation.id == bindparam("operation_id")).options(joinedload(Operation.vm))
+_ONE = (
+    select(Operation)
+    .where(Operation.id == bindparam("operation_id"))
+    .options(joinedload(Operation.vm))
+    .execution_options(**PREPARED)
+)
 
 
 def live_of(session: Session, vm: Vm) -> Operation | None:
@@ -98,6 +104,12 @@ def send(session: Session, vm: Vm, operation: Operation) -> None:
     """Hand the command over after the commit. If that message is lost, the sweep sends it again."""
     dispatch, host, command = dispatch_of(session), operation.host_name, command_of(vm, operation)
     after_commit(session, lambda: dispatch.command(host, command))
+
+
+def send_again(session: Session, host: str) -> None:
+    """Let the next sweep send all that is under way on a host: its agent is new, and what the last one took is lost."""
+    live = update(Operation).where(Operation.host_name == host, Operation.state.in_(LIVE))
+    session.execute(live.values(send_at=now()).execution_options(synchronize_session=False))
 
 
 def command_of(vm: Vm, operation: Operation) -> Command:

@@ -14,6 +14,7 @@ from core.contract.messages import Observation, Report
 from core.contract.states import LIVE, Kind, Observed, OperationState, Wanted
 from core.models import Operation, PortForward, Snapshot, Vm
 from core.models.base import now
+from core.prepared import PREPARED
 from core.services import events, hardware, hosts, operations, scan_work, sizes, vms
 from core.services.status import status_of
 
@@ -32,7 +33,7 @@ _LOCKED = (
         Operation.host_name == bindparam("host"), Operation.id == any_(bindparam("operation_ids", type_=ARRAY(String)))
     )
     .with_for_update()
-    .execution_options(populate_existing=True)
+    .execution_options(populate_existing=True, **PREPARED)
 )
 _WANTED = {Observed.RUNNING: Wanted.RUNNING, Observed.PAUSED: Wanted.PAUSED}
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from functools import cache
+from typing import cast
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import Table, bindparam, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -16,6 +17,7 @@ from core.contract.errors import Conflict, Forbidden, Invalid, TooMany, Unauthen
 from core.database import violates
 from core.models import User
 from core.models.base import now
+from core.prepared import PREPARED
 from core.services.context import Actor
 
 USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
@@ -25,7 +27,12 @@ _LONGEST_PAUSE = timedelta(minutes=5)
 # OWASP's smallest argon2id setting (19 MiB, 2 passes): a login costs a worker about 30 ms and little memory.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 # Made once, and for columns only: this runs in every request.
-_ACTOR = select(User.id, User.username, User.role).where(User.id == bindparam("user_id"))
+_USERS = cast(Table, User.__table__).c
+_ACTOR = (
+    select(_USERS.id, _USERS.username, _USERS.role)
+    .where(_USERS.id == bindparam("user_id"))
+    .execution_options(**PREPARED)
+)
 
 
 @cache

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from agent.app import unacked_key
 from cli.fleet.redis import Redis
 from core.contract import channels
 from core.contract.messages import Forward
@@ -92,19 +90,6 @@ def test_killed_within_a_restart_no_step_is_done_again(host: Host, moment: str) 
     report = host.end(restart)
     assert (report.phase, report.observation.state) == ("succeeded", Observed.RUNNING)
     assert (host.effects(vm, "stop"), host.effects(vm, "start")) == (1, 2)
-
-
-def test_killed_with_a_message_it_had_only_popped(host: Host) -> None:
-    vm = host.vm()
-    create = host.send(host.command(Kind.CREATE, vm))
-    queue = channels.command_queue(host.name)
-    unacked = unacked_key(host.name)
-    popped: Any = host.redis.rpop(queue)
-    host.redis.hset(unacked, "tag", json.dumps([json.loads(popped), "", queue]))
-    host.start()
-    assert host.end(create).phase == "succeeded"
-    assert host.effects(vm, "create") == 1
-    until(lambda: not host.redis.exists(unacked))
 
 
 def test_delivered_again_after_a_death_it_runs_once(host: Host) -> None:

@@ -13,11 +13,11 @@ from sqlalchemy import func, select, text
 
 from core.contract import channels
 from core.contract.errors import Conflict, NoCapacity, NotFound
-from core.contract.messages import Failure, Observation
+from core.contract.messages import Failure, Observation, encode
 from core.contract.states import Observed
 from core.dispatch import Dispatch
 from core.models import Host, Operation, Vm
-from core.services import events, inventories, listing, lookup, operations, sweeps, vms
+from core.services import events, inbox, inventories, listing, lookup, operations, sweeps, vms
 from core.services.context import Actor
 
 
@@ -125,6 +125,44 @@ def test_a_lost_message_is_sent_again_with_a_higher_attempt(
     assert dispatch.redis.llen(channels.command_queue(host)) == 1
     with transaction() as session:
         assert session.get_one(Operation, create.id).attempt == 2
+
+
+def test_what_a_dead_agent_had_taken_is_sent_to_the_next(
+    transaction: Any, actor: Actor, host: str, helpers: Any, dispatch: Dispatch
+) -> None:
+    with transaction() as session:
+        vms.create(session, actor, helpers.request("web"))
+    assert dispatch.redis.delete(channels.command_queue(host)) == 1  # as if popped
+    for boot, sent in (("boot", 0), ("another", 1)):
+        with transaction() as session:
+            inventories.record(session, replace(helpers.inventory(host), boot_id=boot))
+        with transaction() as session:
+            assert sweeps.resend(session, timedelta(seconds=5)) == sent, boot
+    assert dispatch.redis.llen(channels.command_queue(host)) == 1
+
+
+def test_what_a_host_says_at_once_is_applied_in_its_order(
+    transaction: Any, actor: Actor, host: str, helpers: Any
+) -> None:
+    for name in ("web", "db"):
+        helpers.do(lambda s, name=name: vms.create(s, actor, helpers.request(name)), Observed.STOPPED)
+        helpers.do(lambda s, name=name: vms.start(s, actor, name), Observed.RUNNING)
+    with transaction() as session:
+        web = vms.stop(session, actor, "web", grace_seconds=0, force=True)
+        db = vms.stop(session, actor, "db", grace_seconds=0, force=True)
+    said = [
+        ("report", helpers.report(web, "begun")),
+        ("inventory", helpers.inventory(host, [Observation(each.vm_id, Observed.RUNNING) for each in (web, db)])),
+        ("report", helpers.report(web, "succeeded", Observed.STOPPED)),
+        ("report", helpers.report(db, "succeeded", Observed.STOPPED)),
+    ]
+    entries = [f'{{"kind":"{kind}","body":{encode(message)}}}'.encode() for kind, message in said]
+    with transaction() as session:
+        inbox.record(session, host, entries)
+    assert [helpers.status(actor, name) for name in ("web", "db")] == ["stopped", "stopped"]
+    with transaction() as session:
+        found = lookup.vm(session, actor, "web")
+        assert (found.wanted, operations.get(session, actor, web.id).state) == ("stopped", "succeeded")
 
 
 def test_what_runs_past_its_deadline_fails_visibly(transaction: Any, actor: Actor, host: str, helpers: Any) -> None:
