@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, TypeVar
 
 import redis
@@ -34,6 +34,7 @@ _GLANCE_SECONDS = 0.25
 T = TypeVar("T")
 
 
+@cache
 def _queue(name: str) -> Queue:
     """A queue that is only its list in Redis: no binding is kept there that a FLUSHALL could take away."""
     return Queue(name, Exchange(""), routing_key=name, no_declare=True)  # type: ignore[no-untyped-call]
@@ -101,6 +102,7 @@ class Dispatch:
                 kwargs={"command": encode(command)},
                 task_id=f"{command.operation_id}.{command.attempt}",
                 queue=_queue(name),
+                declare=(),
                 shadow=label,
                 argsrepr="()",
                 kwargsrepr=f"{command.operation_id} attempt {command.attempt} on {host}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -120,6 +121,14 @@ def test_whatever_is_no_credential_is_401(world: World, caller: Caller) -> None:
 
 def test_a_token_of_another_secret_is_no_good_after_all_it_says_is_right(world: World, caller: Caller) -> None:
     assert world.get("/vms", {"Authorization": "Bearer " + _token(world, sub=caller.actor.user_id)}).status_code == 200
+
+
+def test_a_token_that_was_good_expires(world: World, caller: Caller) -> None:
+    soon = _token(world, sub=caller.actor.user_id, exp=now() + timedelta(seconds=2))
+    headers = {"Authorization": "Bearer " + soon}
+    assert world.get("/vms", headers).status_code == 200
+    time.sleep(2.1)
+    assert problem(world.get("/vms", headers)) == (401, "unauthorized")
 
 
 def test_revoked_and_expired_keys_are_401(world: World) -> None:

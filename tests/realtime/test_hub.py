@@ -147,6 +147,7 @@ def test_a_call_without_a_broker_is_unavailable(world: World) -> None:
 
 def test_malformed_messages_are_ignored(hub: Hub, world: World, caplog: pytest.LogCaptureFixture) -> None:
     assert hub.start().wait_up(5)
+    listener = hub.listen()  # else nobody looks at what an event says
     garbage: list[Any] = ["", "null", "[1]", "{}", '[{"seq":"x"}]', "\xff", "[" * 50_000, '[{"seq":1}]']
     for text in garbage:
         world.dispatch.publish(channels.EVENTS, text)
@@ -154,6 +155,7 @@ def test_malformed_messages_are_ignored(hub: Hub, world: World, caplog: pytest.L
     thread = later(lambda: ended(world, "op-7"))
     assert hub.wait_operation("op-7", 5, lambda: False)
     thread.join()
+    hub.leave(listener)
     told = [record.message for record in caplog.records if record.name.startswith("api.realtime")]
     assert len(told) == 2 * len(garbage)
     assert all("malformed" in message for message in told)

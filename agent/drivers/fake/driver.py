@@ -276,7 +276,8 @@ class FakeDriver(Guests):
         self._linger(vm, verb)
 
     def _linger(self, vm: VmSpec, verb: str) -> None:
-        time.sleep(behaviour(self._vms, vm).linger.get(verb, 0.0))
+        if seconds := behaviour(self._vms, vm).linger.get(verb, 0.0):
+            time.sleep(seconds)
 
 
 def _applied(holds: bool) -> Applied:

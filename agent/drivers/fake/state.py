@@ -6,14 +6,14 @@ import json
 import os
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.drivers.groups.hardware import Adapter
 from agent.drivers.groups.saving import SAVED
 from agent.drivers.places import Medium
 from core.contract.errors import DriverFailure, Invalid
-from core.contract.messages import Forward, Observation, VmSpec, build
+from core.contract.messages import Forward, Observation, VmSpec, build, encode
 from core.contract.states import Observed
 
 STATE = "fake-state.json"
@@ -73,7 +73,7 @@ def of(vms: Path, vm: VmSpec) -> State:
 
 def write(vms: Path, vm_id: str, state: State) -> None:
     """Keeps a VM's state."""
-    write_whole(vms / vm_id / STATE, json.dumps(asdict(state)))
+    write_whole(vms / vm_id / STATE, encode(state))
 
 
 def write_whole(path: Path, text: str) -> None:
