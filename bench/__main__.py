@@ -80,8 +80,13 @@ _PARTS = {
 }
 
 
-def main(names: list[str]) -> int:
-    """Print a row as soon as it is measured; 1 when one does not reach what it should."""
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(list(_PARTS)), metavar="[PART]...")
+def main(names: tuple[str, ...]) -> None:
+    """Measure the parts of that name, or all of them: control, guests, snapshots, files, virtualbox.
+
+    A row is printed as soon as it is measured. The exit code is 1 when one does not reach what it should.
+    """
     good = True
     click.echo(f"{'what':<42} {'measured':<40} {'to reach':<26}")
     for name in names or _PARTS:
@@ -89,8 +94,8 @@ def main(names: list[str]) -> int:
             good = good and row.good
             mark = "" if row.good else "← not reached"
             click.echo(f"{row.what:<42} {row.measured:<40} {row.reach:<26} {mark}")
-    return 0 if good else 1
+    sys.exit(0 if good else 1)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main()

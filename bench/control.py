@@ -21,7 +21,8 @@ from cli.fleet import commands
 from cli.fleet.fleet import Fleet
 
 _CLIENTS = 16
-_SECONDS = 12.0
+_TURNS = 4
+_SECONDS = 6.0
 
 
 def latency(fleet: Fleet, token: str) -> Row:
@@ -52,19 +53,22 @@ def latency(fleet: Fleet, token: str) -> Row:
 
 
 def throughput(fleet: Fleet, token: str) -> Row:
-    """Sixteen clients that start and stop: operations a second, against the raw rate of no-op tasks."""
-    with noop.worker(fleet.redis_url):
-        noop.rate(200)
-        raw = noop.rate(3000)
+    """Sixteen clients that start and stop: operations a second, against the raw rate of no-op tasks.
+
+    By turns, as a machine that is shared is not equally quick for long.
+    """
     setup = Client(fleet.url, token)
     for number in range(_CLIENTS):
         setup.must("POST", "/vms", {"name": f"rate-{number}", "hypervisor": "fake"})
-    end = time.perf_counter() + _SECONDS
-    with ThreadPoolExecutor(_CLIENTS) as pool:
-        done = sum(pool.map(lambda number: _start_and_stop(fleet.url, token, f"rate-{number}", end), range(_CLIENTS)))
-    ours = done / _SECONDS
+    rates, raw_rates = [], []
+    for _ in range(_TURNS):
+        with noop.worker(fleet.redis_url):
+            noop.rate(200)
+            raw_rates.append(noop.rate(1500))
+        rates.append(_rate(fleet, token))
     for number in range(_CLIENTS):
         setup.must("DELETE", f"/vms/rate-{number}")
+    ours, raw = statistics.mean(rates), statistics.mean(raw_rates)
     measured = f"{ours:.0f}/s = {ours / raw:.2f} x {raw:.0f}/s"
     return Row("operations a second, 16 clients", measured, "≥ 0.35 x no-op rate", ours >= 0.35 * raw)
 
@@ -99,13 +103,20 @@ def _until(socket: Socket, status: str) -> None:
             return
 
 
-def _start_and_stop(url: str, token: str, name: str, end: float) -> int:
-    client, done = Client(url, token), 0
-    for path, body in cycle((("start", None), ("stop", {"force": True}))):
-        if time.perf_counter() >= end:
-            break
-        client.must("POST", f"/vms/{name}/{path}", body)
-        done += 1
+def _rate(fleet: Fleet, token: str) -> float:
+    """Operations a second of all clients together, each with a VM of its own."""
+    began = time.perf_counter()
+    with ThreadPoolExecutor(_CLIENTS) as pool:
+        done = sum(pool.map(lambda number: _start_and_stop(fleet.url, token, f"rate-{number}"), range(_CLIENTS)))
+    return done / (time.perf_counter() - began)
+
+
+def _start_and_stop(url: str, token: str, name: str) -> int:
+    client, done, end = Client(url, token), 0, time.perf_counter() + _SECONDS
+    while time.perf_counter() < end:
+        client.must("POST", f"/vms/{name}/start")
+        client.must("POST", f"/vms/{name}/stop", {"force": True})
+        done += 2
     return done
 
 
