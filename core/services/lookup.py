@@ -25,10 +25,15 @@ NAMED = (
 )
 """The conditions for VMs that are called so and that the caller may see, for the parameters that `asked` gives."""
 
-_WHOLE = (joinedload(Vm.forwards), load_only(Host.name, Host.drivers, Host.silent_since))
 _VM = select(Vm).where(*NAMED).order_by(Vm.created_at)
 _LOCKED = _VM.with_for_update().execution_options(populate_existing=True)
-_PLACED = select(Vm, Host).join(Host, Host.name == Vm.host_name).where(*NAMED).order_by(Vm.created_at).options(*_WHOLE)
+_PLACED = (
+    select(Vm, Host)
+    .join(Host, Host.name == Vm.host_name)
+    .where(*NAMED)
+    .order_by(Vm.created_at)
+    .options(joinedload(Vm.forwards))
+)
 _TO_CHANGE = (
     _PLACED.add_columns(Operation)
     .options(load_only(Operation.id, Operation.kind))
