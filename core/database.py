@@ -41,7 +41,7 @@ def connect(url: str, *, pool_size: int = 10) -> Engine:
 
 def _put_back(connection: Any, record: ConnectionPoolEntry) -> None:
     record.info["used_at"] = time.monotonic()
-    if connection is not None and connection.autocommit:  # None: it broke
+    if connection is not None and not connection.closed and connection.autocommit:  # None: it broke
         connection.autocommit = False
 
 
