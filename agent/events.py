@@ -18,13 +18,17 @@ class Gathering(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no
 
     requires = ("celery.worker.consumer.events:Events",)
 
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        self._consumer, self._armed = consumer, False
+
     def start(self, consumer: Any) -> None:
         """Begin with this connection's dispatcher."""
-        self._consumer, self._armed = consumer, False
+        self._armed = False
         consumer.event_dispatcher.on_send_buffered = self._gathered
 
     def stop(self, _consumer: Any) -> None:
-        """Send the rest."""
+        """Send the rest. It may be that nothing was ever started."""
         self._send()
 
     def _gathered(self) -> None:
@@ -38,7 +42,8 @@ class Gathering(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no
 
     def _send(self) -> None:
         self._armed = False
-        self._consumer.event_dispatcher.flush()
+        if self._consumer.event_dispatcher is not None:
+            self._consumer.event_dispatcher.flush()
 
 
 def install(app: Celery) -> None:

@@ -49,7 +49,7 @@ def subject(header: str) -> str:
 
 
 @lru_cache(_REMEMBERED)
-def _verified(token: str, _key: str) -> tuple[str, float]:
+def _verified(token: str, _secret: str) -> tuple[str, float]:
     """Whose token it is and when it expires: that a signature holds is found out once, not in each request."""
     payload: dict[str, Any] = decode_token(token)
     return str(payload["sub"]), float(payload["exp"])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -223,3 +226,20 @@ def test_two_commands_on_one_vm_take_turns(running: Host) -> None:
     assert first.observation.state is Observed.RUNNING
     assert second.observation.state is Observed.STOPPED
     assert first.generation < second.generation
+
+
+def test_what_flower_is_told_is_told_together(running: Host) -> None:
+    vms = [running.made() for _ in range(8)]
+    with running.redis.pubsub(ignore_subscribe_messages=True) as bell:  # type: ignore[no-untyped-call]
+        bell.psubscribe("*celeryev/task*")
+        bell.get_message(timeout=1.0)
+        operations = [running.send(running.command(Kind.START, vm)) for vm in vms]
+        for operation in operations:
+            running.end(operation)
+        messages = []
+        while (message := bell.get_message(timeout=1.0)) is not None:
+            messages.append(json.loads(base64.b64decode(json.loads(message["data"])["body"])))
+    ours = [[event for event in events if event["uuid"].split(".")[0] in operations] for events in messages]
+    told = Counter(event["type"] for events in ours for event in events)
+    assert told == {"task-received": 8, "task-started": 8, "task-succeeded": 8}
+    assert len([events for events in ours if events]) < 8
