@@ -39,7 +39,7 @@ def verify(expect: Head | None) -> None:
     Prints the head of the chain and exits with 0, or names the first entry that is wrong and exits with 1. Reads the
     database at DATABASE_URL, or else that of the fleet in CORRAL_HOME.
     """
-    engine = database.connect(_database_url(settings.load()), pool_size=1)
+    engine = database.connect(_database_url(settings.load()), pool_size=2)
     try:
         with database.reading(engine) as session:
             head = audit_chain.verify(session, expected=expect)

@@ -23,12 +23,13 @@ _OPTIONS = "-c statement_timeout=15000 -c lock_timeout=10000 -c idle_in_transact
 _RESTED_SECONDS = 1.0
 
 
-def connect(url: str, *, pool_size: int = 10) -> Engine:
+def connect(url: str, *, pool_size: int = 20) -> Engine:
     """An engine whose every wait has a bound. Any form of a PostgreSQL address will do."""
     engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg2"),
         pool_size=pool_size,
-        max_overflow=pool_size,
+        max_overflow=0,  # such a connection is closed after each use, and what it has prepared is gone with it
+        pool_use_lifo=True,  # the busiest stay warm, and the rest rest
         pool_timeout=10,
         executemany_mode="values_plus_batch",  # the same change of many rows is one round trip
         connect_args={"connect_timeout": 5, "options": _OPTIONS, "application_name": "corral"},

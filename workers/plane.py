@@ -37,5 +37,5 @@ def get() -> Plane:
     configured = settings.load()
     if not configured.database_url or not configured.redis_url:
         raise SystemExit("set DATABASE_URL and REDIS_URL, or start everything with 'make up'")
-    engine = database.connect(configured.database_url, pool_size=4)
+    engine = database.connect(configured.database_url, pool_size=8)
     return Plane(configured, engine, Dispatch(configured.redis_url))

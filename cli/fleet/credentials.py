@@ -34,7 +34,7 @@ def obtain(home: Path, database_url: str, url: str, flower_url: str) -> Credenti
     """Those in the file when they still open this database; else an administrator's new ones."""
     from core import bootstrap, database
 
-    engine = database.connect(database_url, pool_size=1)
+    engine = database.connect(database_url, pool_size=2)
     try:
         with database.transaction(engine) as session:
             kept = _read(home)

@@ -21,7 +21,7 @@ _IMAGE_PATIENCE = 1200.0
 
 def wait(url: str, database_url: str, hosts: list[str], since: datetime, processes: list[Process], say: Say) -> None:
     """Until the API answers that it is healthy, and every host was heard of since then."""
-    engine = database.connect(database_url, pool_size=1)
+    engine = database.connect(database_url, pool_size=2)
     try:
         _until("the API", lambda: _healthy(url), processes, say)
         for host in hosts:
@@ -44,7 +44,7 @@ def wait_for_image(build: Process, database_url: str, hosts: list[str], say: Say
     if build.exit_code != 0:
         say(f"the default image could not be made ({how(build)}). The end of {build.log}:\n{files.tail(build.log)}")
         return
-    engine = database.connect(database_url, pool_size=1)
+    engine = database.connect(database_url, pool_size=2)
     try:
         _until("the hosts to see the image", lambda: _all_have_images(engine, hosts), [build], say, alive=False)
     finally:
