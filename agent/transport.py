@@ -38,6 +38,9 @@ class Channel(transport.Channel):
     """Reads past whatever can't be read."""
 
     Message = Message
+    # What was popped is done here, connection or not. kombu would put it back on a Redis that is just gone, fail, and
+    # leave the commands in a file in /tmp.
+    do_restore = False
 
     def _brpop_read(self, **options: Any) -> Any:
         try:

@@ -25,6 +25,7 @@ from workers.plane import Plane
 log = logging.getLogger(__name__)
 
 _BATCH = 50
+_BELLS = 1000  # that are listened to before their reports are recorded
 _DEAD_KEPT = 1000
 # A bell may be lost: every list is looked at this often all the same.
 _ROUND_SECONDS = 2.0
@@ -124,8 +125,9 @@ class Receiver:
 def _rung(bell: PubSub) -> list[str]:
     """The hosts that have rung by now, each once however often it did; none after a second of silence."""
     hosts: dict[str, None] = {}
-    message = bell.get_message(timeout=1.0)
-    while message is not None:
+    for number in range(_BELLS):
+        message = bell.get_message(timeout=0.0 if number else 1.0)
+        if message is None:
+            break
         hosts[message["data"].decode(errors="replace")] = None
-        message = bell.get_message()
     return list(hosts)

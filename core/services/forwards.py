@@ -81,7 +81,7 @@ def create(session: Session, actor: Actor, ref: str, request: ForwardRequest) ->
         if violates(error, "uq_port_forwards_host_name_protocol_host_port"):
             raise taken from None
         raise
-    session.expire(vm, ["forwards"])
+    session.expire(vm, ["forwards"])  # they came with the VM, before this one was there
     return operations.begin(session, actor, vm, Kind.PORT_FORWARD_CREATE, _params(forward))
 
 
