@@ -110,23 +110,28 @@ class Talk:
     def next(self, seconds: float = 20) -> dict[str, Any]:
         """The next message that is no output."""
         while True:
-            text = self.socket.receive(timeout=seconds)
-            assert text is not None, "nothing came"
-            message: dict[str, Any] = json.loads(text)
+            message = self._take(seconds)
+            assert message is not None, "nothing came"
             if message.get("event") != "vm.console_output":
                 return message
-            data = message["data"]
-            self.output += base64.b64decode(data["output"]) if data["encoding"] == "base64" else data["output"].encode()
 
     def until(self, expected: bytes, seconds: float = 30) -> None:
         """Take what comes until that was put out."""
         deadline = time.monotonic() + seconds
         while expected not in self.output:
             assert time.monotonic() < deadline, self.output[-2000:]
-            text = self.socket.receive(timeout=1)
-            if text is not None and json.loads(text).get("event") == "vm.console_output":
-                data = json.loads(text)["data"]
-                self.output += base64.b64decode(data["output"])
+            self._take(1)
+
+    def _take(self, seconds: float) -> dict[str, Any] | None:
+        """One message, if one comes. What is output is gathered."""
+        text = self.socket.receive(timeout=seconds)
+        if text is None:
+            return None
+        message: dict[str, Any] = json.loads(text)
+        if message.get("event") == "vm.console_output":
+            data = message["data"]
+            self.output += base64.b64decode(data["output"]) if data["encoding"] == "base64" else data["output"].encode()
+        return message
 
 
 def read_until(console: Socket, expected: bytes, seconds: float = 30) -> bytes:
