@@ -47,4 +47,5 @@ def _prepare(cursor: Any, statement: str, name: str) -> str:
     names = list(dict.fromkeys(_PARAMETER.findall(statement)))
     text = _PARAMETER.sub(lambda at: f"${names.index(at[1]) + 1}", statement).replace("%%", "%")
     cursor.execute(f"PREPARE {name} AS {text}")
-    return f"EXECUTE {name} ({', '.join(f'%({each})s' for each in names)})"
+    values = ", ".join(f"%({each})s" for each in names)
+    return f"EXECUTE {name} ({values})" if names else f"EXECUTE {name}"

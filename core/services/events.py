@@ -1,30 +1,20 @@
-"""Recording what happened, telling who listens, and replaying it to who was away."""
+"""Recording what happened, for who listens, and replaying it to who was away."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from core.contract import channels
-from core.database import after_commit, before_commit
 from core.models import Event, Operation, Vm
 from core.models.base import now
-from core.prepared import PREPARED
-from core.services.context import Actor, dispatch_of
+from core.services import logbook
+from core.services.context import Actor
 
 REPLAY_LIMIT = 1000
-# The table numbers events in the order of their commits, by a lock: inserted last, they hold it for little more than
-# the commit. One statement for any number of rows: this runs in every change.
-_COLUMNS = "type, at, owner_id, vm_id, vm_name, operation_id, host_name, data"
-_INSERT = text(
-    f"INSERT INTO events ({_COLUMNS}) SELECT {_COLUMNS}"  # noqa: S608  # nobody's words but ours
-    " FROM jsonb_populate_recordset(NULL::events, :notes) WITH ORDINALITY ORDER BY ordinality RETURNING seq"
-).execution_options(**PREPARED)
 
 
 @dataclass(frozen=True)
@@ -97,17 +87,7 @@ def last_seq(session: Session) -> int:
 
 
 def _add(session: Session, **values: Any) -> None:
-    session.info.setdefault("events", []).append(values | {"at": iso(now())})
-    before_commit(session, "events", _flush)
-
-
-def _flush(session: Session) -> None:
-    notes: list[dict[str, Any]] = session.info.pop("events")
-    session.flush()
-    numbers = session.connection().execute(_INSERT, {"notes": json.dumps(notes)}).scalars()
-    numbered = [{"seq": seq, **note} for seq, note in zip(numbers, notes, strict=True)]
-    dispatch, published = dispatch_of(session), json.dumps(numbered, separators=(",", ":"))
-    after_commit(session, lambda: dispatch.publish(channels.EVENTS, published))
+    logbook.add_event(session, values | {"at": iso(now())})
 
 
 def _note(event: Event) -> Note:

@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, func, select, update
+from sqlalchemy import ColumnElement, bindparam, func, inspect, select, text, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session, joinedload, make_transient_to_detached
+from sqlalchemy.orm.attributes import set_committed_value
 
 from core.contract.errors import Conflict, Invalid, NotFound
 from core.contract.messages import Call, Command, Failure, Forward, ImageRef, VmSpec
 from core.contract.states import ENDED, LIVE, Kind, OperationState
 from core.database import after_commit, violates
 from core.models import Operation, Vm
-from core.models.base import JSON, now
+from core.models.base import JSON, new_id, now
 from core.prepared import PREPARED
+from core.rows import dumped, inserted
 from core.services import audit, events
 from core.services.context import Actor, dispatch_of
 from core.services.paging import Ordering, Slice, sliced
@@ -52,43 +54,64 @@ _ONE = (
     .execution_options(**PREPARED)
 )
 
+_MOVED = "WITH moved AS (UPDATE vms SET wanted = :wanted WHERE id = :vm_id) "
+_BEGIN = text(_MOVED + inserted(Operation, "rows")).execution_options(**PREPARED)
+_COLUMNS = inspect(Operation).columns.keys()
+
 
 def live_of(session: Session, vm: Vm) -> Operation | None:
     """The operation under way on a VM."""
     return session.scalar(select(Operation).where(Operation.vm_id == vm.id, Operation.state.in_(LIVE)))
 
 
-def begin(session: Session, actor: Actor, vm: Vm, kind: Kind, params: JSON | None = None) -> Operation:
-    """Accept an operation: its row and event now, its command after the commit.
+def begin(
+    session: Session, actor: Actor, vm: Vm, kind: Kind, params: JSON | None = None, *, wanted: str | None = None
+) -> Operation:
+    """Accept an operation: its row and event now, its command after the commit. `wanted`: what it moves the VM towards.
 
     `Conflict` when another is under way on that VM: the index decides, whatever the caller has looked at before.
     """
-    params = params or {}
+    params, moment = params or {}, now()
     seconds = _SECONDS[kind] + float(params.get("grace_seconds", 0))
-    operation = Operation(
-        kind=kind,
-        state=OperationState.QUEUED,
-        vm_id=vm.id,
-        vm_name=vm.name,
-        host_name=vm.host_name,
-        owner_id=vm.owner_id,
-        actor_id=actor.user_id,
-        request_id=actor.request_id,
-        params=params,
-        attempt=1,
-        send_at=now() + _FIRST_RESEND,
-        deadline_at=now() + timedelta(seconds=seconds),
-    )
-    begun = Conflict(f"another operation on VM '{vm.name}' has just begun", vm=vm.name)
-    session.add(operation)
-    try:
-        session.flush()
-    except IntegrityError as error:  # which has made the session forget even the VM's name
-        if violates(error, "uq_operations_vm_id_live"):
-            raise begun from None
-        raise
+    values = dict.fromkeys(_COLUMNS) | {
+        "id": new_id("op"),
+        "kind": kind,
+        "state": OperationState.QUEUED,
+        "vm_id": vm.id,
+        "vm_name": vm.name,
+        "host_name": vm.host_name,
+        "owner_id": vm.owner_id,
+        "actor_id": actor.user_id,
+        "request_id": actor.request_id,
+        "params": params,
+        "attempt": 1,
+        "accepted_at": moment,
+        "send_at": moment + _FIRST_RESEND,
+        "deadline_at": moment + timedelta(seconds=seconds),
+    }
+    _insert(session, vm, values, wanted or vm.wanted)
+    operation = _loaded(session, values)
     tell(session, vm, operation)
     send(session, vm, operation)
+    return operation
+
+
+def _insert(session: Session, vm: Vm, values: JSON, wanted: str) -> None:
+    session.flush()
+    try:
+        session.connection().execute(_BEGIN, {"rows": dumped([values]), "wanted": wanted, "vm_id": vm.id})
+    except IntegrityError as error:
+        if violates(error, "uq_operations_vm_id_live"):
+            raise Conflict(f"another operation on VM '{vm.name}' has just begun", vm=vm.name) from None
+        raise
+    set_committed_value(vm, "wanted", wanted)
+
+
+def _loaded(session: Session, values: JSON) -> Operation:
+    """The object of a row that has been written with those values."""
+    operation = Operation(**values)
+    make_transient_to_detached(operation)
+    session.add(operation)
     return operation
 
 

@@ -157,8 +157,7 @@ def begin(
 ) -> Operation:
     """Accept an operation that moves the VM towards `wanted`, with the change of status that users see."""
     before = status_of(vm, None)
-    vm.wanted = wanted
-    operation = operations.begin(session, actor, vm, kind, params)
+    operation = operations.begin(session, actor, vm, kind, params, wanted=wanted)
     status_changed(session, vm, before, status_of(vm, operation), operation)
     return operation
 

@@ -47,3 +47,9 @@ def test_a_connection_keeps_only_so_many(connection: Connection, monkeypatch: py
     monkeypatch.setattr(prepared, "_MOST", 0)
     assert connection.execute(PLANNED, {"name": "nobody"}).all() == []
     assert planned(connection) == 0
+
+
+def test_a_statement_without_parameters_is_planned_once_too(connection: Connection) -> None:
+    asked = select(User.username).where(User.username.is_(None)).execution_options(**PREPARED)
+    for _ in range(2):
+        assert connection.execute(asked).all() == []
