@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import redis
 from celery import Celery
@@ -35,8 +36,9 @@ def count() -> None:
     client().incr("bench:count")
 
 
+@cache
 def client() -> redis.Redis:
-    """A plain client of the same Redis."""
+    """A plain client of the same Redis; one a process, or the tasks would do little but connect."""
     return redis.Redis.from_url(URL)
 
 
