@@ -19,7 +19,9 @@ from agent.commands import Commands
 from agent.console import Consoles, Place
 from agent.drivers.base import Cancelled
 from agent.drivers.groups.guest import Credentials, GuestNetwork
+from agent.drivers.groups.hardware import Adapters, Disks
 from agent.drivers.groups.metrics import Metrics
+from agent.drivers.offers import offered
 from agent.drivers.registry import Drivers
 from agent.execs import GuestCommands
 from agent.files import Files
@@ -124,9 +126,7 @@ class Calls:
 
     def _guest_credentials(self, call: Call) -> JSON:
         vm = vm_of(call)
-        driver = self._drivers.get(vm.hypervisor)
-        if "guest_credentials" not in driver.capabilities or not isinstance(driver, Credentials):
-            raise Unsupported(f"the driver '{driver.name}' takes no credentials of a guest's")
+        driver = offered(self._drivers.get(vm.hypervisor), Credentials)
         driver.set_guest_credentials(vm, param(call, "username", str), param(call, "password", str))
         return {}
 
@@ -147,24 +147,20 @@ class Calls:
 
     def _measure(self, call: Call) -> JSON:
         vm = vm_of(call)
-        driver = self._drivers.get(vm.hypervisor)
-        if "metrics" not in driver.capabilities or not isinstance(driver, Metrics):
-            raise Unsupported(f"the driver '{driver.name}' can't measure VMs")
+        driver = offered(self._drivers.get(vm.hypervisor), Metrics)
         return asdict(driver.measure(vm, call.deadline_at - time.time()))
 
     def _disks(self, call: Call) -> JSON:
         vm = vm_of(call)
-        return hardware.disks(hardware.with_disks(self._drivers.get(vm.hypervisor)), vm)
+        return hardware.disks(offered(self._drivers.get(vm.hypervisor), Disks), vm)
 
     def _adapters(self, call: Call) -> JSON:
         vm = vm_of(call)
-        return hardware.adapters(hardware.with_adapters(self._drivers.get(vm.hypervisor)), vm)
+        return hardware.adapters(offered(self._drivers.get(vm.hypervisor), Adapters), vm)
 
     def _network(self, call: Call) -> JSON:
         vm = vm_of(call)
-        driver = self._drivers.get(vm.hypervisor)
-        if "guest_network" not in driver.capabilities or not isinstance(driver, GuestNetwork):
-            raise Unsupported(f"the driver '{driver.name}' can't tell of a guest's network")
+        driver = offered(self._drivers.get(vm.hypervisor), GuestNetwork)
         found = driver.guest_interfaces(vm, max(0.1, call.deadline_at - time.time()))
         return {"interfaces": [asdict(each) for each in found]}
 

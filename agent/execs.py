@@ -11,10 +11,11 @@ from dataclasses import asdict
 from agent.drivers.base import Check
 from agent.drivers.groups.execs import SIGNALS, STREAMS, Detached, Execs, Output
 from agent.drivers.groups.guest import OUTPUT_LIMIT, ExecRequest, Guest
+from agent.drivers.offers import offered
 from agent.drivers.registry import Drivers
 from agent.loops import Loop
 from agent.parameters import environment_of, param, stdin_of, vm_of
-from core.contract.errors import Invalid, Unsupported
+from core.contract.errors import Invalid
 from core.contract.messages import JSON, Call
 
 MOST_BYTES = 1024 * 1024
@@ -41,10 +42,7 @@ class GuestCommands:
     def execute(self, call: Call, check: Check) -> JSON:
         """Runs a command to its end."""
         vm = vm_of(call)
-        driver = self._drivers.get(vm.hypervisor)
-        if "guest" not in driver.capabilities or not isinstance(driver, Guest):
-            raise Unsupported(f"the driver '{driver.name}' can't run commands in a guest")
-        done = driver.execute(vm, _request_of(call), check)
+        done = offered(self._drivers.get(vm.hypervisor), Guest).execute(vm, _request_of(call), check)
         return {
             "exit_code": done.exit_code,
             "stdout_b64": base64.b64encode(done.stdout).decode(),
@@ -89,10 +87,7 @@ class GuestCommands:
         return {}
 
     def _execs(self, call: Call) -> Execs:
-        driver = self._drivers.get(vm_of(call).hypervisor)
-        if "execs" not in driver.capabilities or not isinstance(driver, Execs):
-            raise Unsupported(f"the driver '{driver.name}' can't run commands in a guest by themselves")
-        return driver
+        return offered(self._drivers.get(vm_of(call).hypervisor), Execs)
 
 
 class Timekeeper:

@@ -14,10 +14,11 @@ from typing import Any
 
 from agent.drivers.groups import files
 from agent.drivers.groups.files import FileTarget
+from agent.drivers.offers import offered
 from agent.drivers.registry import Drivers
 from agent.parameters import param, vm_of
 from agent.streams import Streams
-from core.contract.errors import Invalid, Unsupported
+from core.contract.errors import Invalid
 from core.contract.messages import JSON, Call, VmSpec, build
 from core.contract.streams import Stream
 
@@ -66,10 +67,7 @@ class Files:
         return asdict(found)
 
     def _driver(self, vm: VmSpec) -> files.Files:
-        driver = self._drivers.get(vm.hypervisor)
-        if "files" not in driver.capabilities or not isinstance(driver, files.Files):
-            raise Unsupported(f"the driver '{driver.name}' can't reach files in a guest")
-        return driver
+        return offered(self._drivers.get(vm.hypervisor), files.Files)
 
     def _serve(self, call: Call, work: Any) -> JSON:
         self._streams.serve(param(call, "stream", str), work)

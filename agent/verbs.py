@@ -10,10 +10,11 @@ from typing import Any
 from agent import hardware
 from agent.drivers.base import Driver, Progress
 from agent.drivers.groups.forwards import PortForwards
-from agent.drivers.groups.hardware import Adapter, DiskRequest
+from agent.drivers.groups.hardware import Adapter, Adapters, DiskRequest, Disks
 from agent.drivers.groups.resizing import Resizing
 from agent.drivers.groups.saving import SavedStates
 from agent.drivers.groups.snapshots import Snapshots
+from agent.drivers.offers import offered
 from core.contract.errors import DriverFailure, Invalid, Unsupported
 from core.contract.messages import JSON, Command, VmSpec
 from core.contract.states import Kind
@@ -95,9 +96,7 @@ def _pausing(doing: Doing) -> VmSpec:
 
 
 def _save(doing: Doing) -> JSON:
-    driver = doing.driver
-    if "saved_states" not in driver.capabilities or not isinstance(driver, SavedStates):
-        raise Unsupported(f"the driver '{driver.name}' can't save a VM's state")
+    driver = offered(doing.driver, SavedStates)
     doing.progress("saving the memory", None)
     driver.save(doing.command.vm, doing.timeout)
     return {}
@@ -108,7 +107,9 @@ def _snapshot_create(doing: Doing) -> JSON:
     with_memory = _param(doing, "include_memory", bool, False)
     vm = doing.command.vm
     power = doing.driver.observe(vm.id).state
-    taken = _snapshots(doing).snapshot_create(vm, snapshot_id, with_memory, doing.progress, doing.timeout)
+    taken = offered(doing.driver, Snapshots).snapshot_create(
+        vm, snapshot_id, with_memory, doing.progress, doing.timeout
+    )
     return {**asdict(taken), "vm_status": power.value}
 
 
@@ -123,20 +124,22 @@ def _snapshot_restore(doing: Doing) -> JSON:
     if doing.step and done is not None and f"restores={done}" != doing.step:
         return hardware.told(doing.driver, doing.command.vm)
     doing.mark(f"restores={done}")
-    _snapshots(doing).snapshot_restore(doing.command.vm, snapshot_id, start, doing.progress, doing.timeout)
+    offered(doing.driver, Snapshots).snapshot_restore(
+        doing.command.vm, snapshot_id, start, doing.progress, doing.timeout
+    )
     return hardware.told(doing.driver, doing.command.vm)
 
 
 def _snapshot_delete(doing: Doing) -> JSON:
     snapshot_id = _param(doing, "snapshot_id", str)
-    others = _snapshots(doing).snapshot_delete(doing.command.vm, snapshot_id, doing.progress, doing.timeout)
+    others = offered(doing.driver, Snapshots).snapshot_delete(
+        doing.command.vm, snapshot_id, doing.progress, doing.timeout
+    )
     return {"snapshots": {name: asdict(taken) for name, taken in others.items()}}
 
 
 def _resize(doing: Doing) -> JSON:
-    driver = doing.driver
-    if "resizing" not in driver.capabilities or not isinstance(driver, Resizing):
-        raise Unsupported(f"the driver '{driver.name}' can't resize a VM")
+    driver = offered(doing.driver, Resizing)
     sizes = {name: _param(doing, name, int) for name in ("vcpus", "memory_mb")}
     limits = {name: _param(doing, name, (int, type(None))) for name in ("cpu_limit_percent", "memory_limit_percent")}
     applied = driver.resize(replace(doing.command.vm, **sizes, **limits), doing.progress, doing.timeout)
@@ -144,7 +147,7 @@ def _resize(doing: Doing) -> JSON:
 
 
 def _disk_attach(doing: Doing) -> JSON:
-    driver, vm = hardware.with_disks(doing.driver), doing.command.vm
+    driver, vm = offered(doing.driver, Disks), doing.command.vm
     request = DiskRequest(
         *_place(doing),
         type=_param(doing, "type", str),
@@ -158,7 +161,7 @@ def _disk_attach(doing: Doing) -> JSON:
 
 
 def _disk_detach(doing: Doing) -> JSON:
-    driver, vm = hardware.with_disks(doing.driver), doing.command.vm
+    driver, vm = offered(doing.driver, Disks), doing.command.vm
     doing.progress("detaching the medium", None)
     driver.disk_detach(vm, *_place(doing), doing.timeout)
     return hardware.disks(driver, vm)
@@ -170,7 +173,7 @@ def _place(doing: Doing) -> tuple[str, int, int]:
 
 def _adapter_set(doing: Doing) -> JSON:
     """What is not said stays as it is; a new network is on its mode's default unless it is named."""
-    driver, vm, slot = hardware.with_adapters(doing.driver), doing.command.vm, _param(doing, "slot", int)
+    driver, vm, slot = offered(doing.driver, Adapters), doing.command.vm, _param(doing, "slot", int)
     now = next((each for each in driver.adapters(vm) if each.slot == slot), Adapter(slot))
     kinds = {"enabled": bool, "mode": str, "type": str, "cable_connected": bool, "network": (str, type(None))}
     asked = {name: _param(doing, name, kind) for name, kind in kinds.items() if name in doing.command.params}
@@ -182,19 +185,10 @@ def _adapter_set(doing: Doing) -> JSON:
 
 
 def _port_forwards(doing: Doing) -> JSON:
-    driver = doing.driver
-    if "port_forwards" not in driver.capabilities or not isinstance(driver, PortForwards):
-        raise Unsupported(f"the driver '{driver.name}' has no port forwards")
+    driver = offered(doing.driver, PortForwards)
     doing.progress("forwarding ports", None)
     driver.set_port_forwards(doing.command.vm, doing.timeout)
     return {}
-
-
-def _snapshots(doing: Doing) -> Snapshots:
-    driver = doing.driver
-    if "snapshots" not in driver.capabilities or not isinstance(driver, Snapshots):
-        raise Unsupported(f"the driver '{driver.name}' has no snapshots")
-    return driver
 
 
 _REQUIRED = object()

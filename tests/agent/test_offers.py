@@ -1,0 +1,46 @@
+"""What drivers offer, and what is said of what they don't."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+from agent.drivers import groups, offers
+from agent.drivers.base import Place
+from agent.drivers.fake import FakeDriver
+from agent.drivers.groups.files import FileReading
+from agent.drivers.groups.metrics import Metrics
+from agent.drivers.offers import offered
+from core.contract.errors import Unsupported
+
+
+def _groups() -> set[type]:
+    """Every group of verbs in the tree."""
+    modules = [
+        importlib.import_module(f"{groups.__name__}.{each.name}") for each in pkgutil.iter_modules(groups.__path__)
+    ]
+    found = [(module.__name__, each) for module in modules for each in vars(module).values() if isinstance(each, type)]
+    return {each for module, each in found if getattr(each, "_is_protocol", False) and each.__module__ == module}
+
+
+def test_every_group_is_in_the_table() -> None:
+    assert _groups() - set(offers._GROUPS) == {FileReading}
+
+
+def test_the_verbs_are_offered_only_with_the_capability(tmp_path: Path) -> None:
+    driver = FakeDriver(Place(tmp_path, tmp_path))
+    assert offered(driver, Metrics) is driver
+    driver.capabilities = FakeDriver.capabilities - {"metrics"}
+    with pytest.raises(Unsupported, match="driver 'fake' can't measure VMs"):
+        offered(driver, Metrics)
+
+
+def test_a_capability_without_the_verbs_is_not_enough() -> None:
+    class Boast:
+        name, capabilities = "boast", frozenset({"metrics"})
+
+    with pytest.raises(Unsupported, match="can't measure VMs"):
+        offered(Boast(), Metrics)  # type: ignore[arg-type]
