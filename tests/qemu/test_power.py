@@ -82,6 +82,22 @@ def test_a_guest_that_powers_itself_off_is_stopped(driver: QemuDriver, running: 
     wait_for(driver, running, Observed.STOPPED)
 
 
+def test_a_guest_that_is_not_up_yet_is_heard(driver: QemuDriver, running: VmSpec, run: Run) -> None:
+    unit = "/etc/systemd/system/dbus.service.d"
+    run(f"mkdir -p {unit} && printf '[Service]\\nExecStartPre=/bin/sleep infinity\\n' >{unit}/never.conf && sync")
+    driver.stop(running, 0.0, silent, LONG)
+    driver.start(running, silent, LONG)
+    before = driver.console(running.id).log.stat().st_size
+    assert driver.stop(running, 25.0, silent, LONG).state is Observed.STOPPED
+    assert b"Power down" in driver.console(running.id).log.read_bytes()[before:]  # by itself, and not cut off
+
+
+def test_what_is_cut_off_in_its_first_boot_starts_again(driver: QemuDriver, vm: VmSpec) -> None:
+    driver.start(vm, silent, LONG)
+    driver.stop(vm, 0.0, silent, LONG)  # its disk has just grown: the descriptors are in the journal alone, or half
+    assert driver.start(vm, silent, LONG).state is Observed.RUNNING
+
+
 def test_the_console_is_logged_and_can_be_connected_to(driver: QemuDriver, running: VmSpec, run: Run) -> None:
     where = driver.console(running.id)
     assert where.socket is not None

@@ -26,6 +26,9 @@ ASK_SECONDS, ASK_AGAIN_SECONDS = 1.0, 3.0
 CUT_SECONDS = 15.0
 POLL_SECONDS = 0.05
 QUICK_SECONDS = 10.0
+# What `systemctl poweroff` comes to, asked of systemd itself: shutdown(8) and the power button wait for D-Bus, which
+# comes up long after the guest agent. systemd(1), SIGRTMIN+4, by number, as not every shell has its name; sd_booted(3).
+_POWER_OFF = "test -d /run/systemd/system && kill -38 1"
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def _launch(folder: Folder, state: State, vm: VmSpec, host: Host, progress: Prog
 
 
 def _ask(folder: Folder, state: State) -> None:
-    """By the power button and by its agent: a guest listens to one, both or, early in its boot, to neither.
+    """By the power button and by its agent, in two ways: a guest listens to some or, early in its boot, to none.
 
     What fails is asked again later; that it has ended meanwhile, the caller sees.
     """
@@ -112,6 +115,8 @@ def _ask(folder: Folder, state: State) -> None:
         with Monitor(folder.path, ASK_SECONDS) as monitor:
             monitor.ask("system_powerdown")
     if state.image is not None and state.image.guest_agent:
+        with suppress(DriverFailure):
+            qga.tell(folder.path, "guest-exec", ASK_SECONDS, path="/bin/sh", arg=["-c", _POWER_OFF])
         with suppress(DriverFailure):
             qga.tell(folder.path, "guest-shutdown", ASK_SECONDS, mode="powerdown")
 
