@@ -92,7 +92,14 @@ def _unpack(root: Path, image: Path) -> dict[str, object]:
         modules = {name: content(f"{name}.ko") for name in recipe.MODULES}
         (image / "vmlinuz").write_bytes(content("vmlinuz"))
         init = (recipe.GUEST / "init").read_bytes()
-        initrd.build(image / "initrd", init=init, busybox=content("busybox"), release=release, modules=modules)
+        initrd.build(
+            image / "initrd",
+            init=init,
+            busybox=content("busybox"),
+            release=release,
+            modules=modules,
+            files={"sbin/e2fsck": content("e2fsck.static")},
+        )
         packages = content("installed") + content("downloaded")
         return {
             "kernel": release,
@@ -104,5 +111,5 @@ def _unpack(root: Path, image: Path) -> dict[str, object]:
 def _wanted(member: tarfile.TarInfo) -> bool:
     path = Path(member.name)
     if member.name.startswith(disk.STAGING):
-        return path.name in FILES or member.name.endswith("/bin/busybox")
+        return path.name in FILES or member.name.endswith(("/bin/busybox", "/sbin/e2fsck.static"))
     return path.suffix == ".ko" and path.stem in recipe.MODULES

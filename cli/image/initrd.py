@@ -1,4 +1,4 @@
-"""The kernel's initial ramdisk: busybox, a few drivers and our script, as an uncompressed cpio archive (newc)."""
+"""The kernel's initial ramdisk: a few programs, drivers and our script, as an uncompressed cpio archive (newc)."""
 
 from __future__ import annotations
 

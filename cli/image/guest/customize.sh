@@ -7,12 +7,13 @@ root=$1
 export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"
 cd "$root/corral"
 kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: \(linux-image-[^ ]*\)$/\1/p')
-apt-get -q -o APT::Sandbox::User=root download "$kernel" busybox-static
+apt-get -q -o APT::Sandbox::User=root download "$kernel" busybox-static e2fsck-static
 for package in *.deb; do
     dpkg-deb -f "$package" Package Version Architecture | sed 's/^[^:]*: //' | paste -sd' '
 done > downloaded
 dpkg-deb -x linux-image-*.deb kernel
 dpkg-deb -x busybox-static*.deb busybox
+dpkg-deb -x e2fsck-static*.deb e2fsck
 rm -- *.deb
 mv kernel/lib/modules "$root/usr/lib/modules"
 release=$(ls "$root/usr/lib/modules")
