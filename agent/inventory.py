@@ -101,7 +101,8 @@ class Inventories:
 
     def _look(self) -> None:
         asked = self._wanted.wait(self._pause)
-        self._wanted.clear()
+        if asked:  # else whoever asks just now would not be heard
+            self._wanted.clear()
         began = time.monotonic()
         generation = self._journal.next_generation()
         busy = self._turns.busy_vms()
