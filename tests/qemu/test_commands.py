@@ -150,6 +150,11 @@ def test_what_a_broken_exchange_left_behind_is_skipped(place: Place, running: Vm
         assert run("echo clean").stdout == b"clean\n"
 
 
+def test_the_guests_journal_is_its_users(run: Run) -> None:
+    run("sleep 0.5")
+    assert run("journalctl -q -u qemu-guest-agent | grep -c 'called'").stdout == b"0\n"
+
+
 def test_an_agent_that_is_gone_is_a_timeout_and_not_a_hang(run: Run) -> None:
     run("(sleep 0.5; systemctl stop qemu-guest-agent; sleep 8; systemctl start qemu-guest-agent) >/dev/null 2>&1 &")
     began = time.monotonic()
@@ -157,3 +162,10 @@ def test_an_agent_that_is_gone_is_a_timeout_and_not_a_hang(run: Run) -> None:
         run("sleep 30", timeout=3.0)
     assert time.monotonic() - began < 45
     assert run("echo back", timeout=60.0).stdout == b"back\n"
+
+
+def test_an_agent_that_is_killed_again_and_again_comes_back(run: Run) -> None:
+    for _ in range(7):  # more often than systemd starts a service within ten seconds, unless told to
+        with pytest.raises(DriverFailure, match="lost the command"):
+            run("systemctl kill -s KILL qemu-guest-agent; sleep 20")
+    assert run("echo back").stdout == b"back\n"
