@@ -78,19 +78,21 @@ class _Running:
         """The agent's last word on it. Whatever else comes of it, nothing of it is left alive then."""
         try:
             status = self._result(request, deadline, check)
-        except GuestTimeout:
-            self._kill()
-            text = f"the command did not end within {request.timeout_seconds:g} s and was killed"
-            raise GuestTimeout(text, timeout_seconds=request.timeout_seconds) from None
-        except Cancelled:
-            self._kill()
-            raise
-        except qga.AgentRefused as error:
-            if self.pid is None:
+        except (qga.AgentRefused, qga.AgentRestarted) as error:
+            if self.pid is None and isinstance(error, qga.AgentRefused):
                 self.is_over = True
                 raise
             self._kill()
             raise DriverFailure(f"the guest agent lost the command, which was killed: {error.message}") from None
+        except GuestTimeout as error:
+            text = f"the command did not end within {request.timeout_seconds:g} s and was killed"
+            if time.monotonic() < deadline:
+                text = f"{error.message}, so the command was killed"
+            self._kill()
+            raise GuestTimeout(text, timeout_seconds=request.timeout_seconds) from None
+        except Cancelled:
+            self._kill()
+            raise
         self.is_over = True
         return status
 
@@ -119,7 +121,7 @@ class _Running:
             return  # an agent that was started anew keeps nothing
         except GuestTimeout:
             raise GuestTimeout(
-                "the command did not end in time, and the guest does not confirm that it could be killed"
+                "the command did not end, and the guest does not confirm that it could be killed"
             ) from None
 
     def _start(self, request: ExecRequest, deadline: float) -> int:

@@ -15,6 +15,7 @@ import secrets
 import select
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,9 +25,10 @@ from core.contract.errors import DriverFailure, GuestTimeout
 IN, OUT, LOCK, TURN = "qga.in", "qga.out", "qga.lock", "qga.turn"
 SENTINEL = b"\xff"
 TICK_SECONDS = 0.25
-RESYNC_SECONDS = 3.0
+MARK_SECONDS = 2.0
 READ_BYTES = 256 * 1024
 MOST_BYTES = 64 * 1024 * 1024
+SLOWEST_BYTES = 256 * 1024  # a second; an emulated guest sends over twenty times that
 Tick = Callable[[], None]
 
 
@@ -34,6 +36,10 @@ class AgentRefused(DriverFailure):
     """The guest agent answered with an error."""
 
     code = "guest_refused"
+
+
+class AgentRestarted(GuestTimeout):
+    """It answers, but not what it was asked: that went to one before it. Nobody knows whether that one did it."""
 
 
 class AgentGone(DriverFailure):
@@ -64,15 +70,9 @@ def tell(folder: Path, command: str, timeout: float, **arguments: Any) -> None:
 
 def wait(folder: Path, timeout: float, tick: Tick) -> None:
     """Returns as soon as the agent answers; calls `tick` four times a second, which may raise."""
-    deadline = time.monotonic() + timeout
-    with _Channel(folder, timeout) as channel:
-        while time.monotonic() < deadline:
-            try:
-                channel.ask("guest-ping", {}, min(RESYNC_SECONDS, deadline - time.monotonic()), tick)
-                return
-            except GuestTimeout:
-                continue  # it may have started after our bytes were dropped: say them again
-    raise GuestTimeout(f"the guest agent did not answer within {timeout:.0f} s")
+    # Restarted: our bytes were dropped before it listened, and now it does.
+    with suppress(AgentRestarted), _Channel(folder, timeout) as channel:
+        channel.ask("guest-ping", {}, timeout, tick)
 
 
 class _Channel:
@@ -102,11 +102,11 @@ class _Channel:
         """The answer to one request; `silence` is how long the agent may say nothing, in seconds.
 
         A marker goes before the request in the same write: what an earlier, broken exchange left is skipped up to it.
+        More of them go after it while nothing is heard: an agent that answers those alone has never seen the request.
         """
-        number = secrets.randbits(31)
-        lines = [SENTINEL + _line("guest-sync-delimited", {"id": number}), _line(command, arguments)]
-        self.send(lines, time.monotonic() + silence)
-        answer = self._receive(number, silence, tick)
+        exchange = _Exchange()
+        self.send([exchange.mark(), _line(command, arguments)], time.monotonic() + silence)
+        answer = self._receive(exchange, silence, tick)
         if "error" in answer:
             said = answer["error"].get("desc", "no reason given")
             raise AgentRefused(f"the guest agent refused '{command}': {said}")
@@ -125,27 +125,21 @@ class _Channel:
             except BrokenPipeError:
                 raise AgentGone("the VM stopped while its guest agent was asked") from None
 
-    def _receive(self, number: int, silence: float, tick: Tick | None) -> dict[str, Any]:
-        """The line after the marker's own answer."""
-        got, ours, heard_at = bytearray(), False, time.monotonic()
-        while True:
-            if time.monotonic() - heard_at > silence:
-                raise GuestTimeout(f"the guest agent did not answer within {silence:.0f} s")
+    def _receive(self, exchange: _Exchange, silence: float, tick: Tick | None) -> dict[str, Any]:
+        """The answer. Bytes earn it the time that they take to send and no more: a trickle would have no end."""
+        began = marked_at = time.monotonic()
+        while (now := time.monotonic()) - began < silence + exchange.received / SLOWEST_BYTES:
             if tick is not None:
                 tick()
-            if not select.select([self._out], [], [], TICK_SECONDS)[0]:
-                continue
-            got += self._read()
-            heard_at = time.monotonic()
-            if len(got) > MOST_BYTES:
-                raise DriverFailure(f"the guest agent's answer is over {MOST_BYTES} bytes")
-            while b"\n" in got[-READ_BYTES:]:
-                line, _, rest = bytes(got).partition(b"\n")
-                got = bytearray(rest)
-                if ours:
-                    return _parsed(line)
-                _, marker, after = line.rpartition(SENTINEL)
-                ours = bool(marker) and _parsed(after).get("return") == number
+            if select.select([self._out], [], [], min(TICK_SECONDS, silence))[0]:
+                marked_at = now
+                if (answer := exchange.take(self._read())) is not None:
+                    return answer
+            elif now - marked_at > MARK_SECONDS:
+                marked_at = now
+                with suppress(GuestTimeout):  # the pipe is full of what it has not read yet
+                    self.send([exchange.mark()], now)
+        raise GuestTimeout(f"the guest agent did not answer within {silence:.0f} s")
 
     def _read(self) -> bytes:
         try:
@@ -176,6 +170,39 @@ class _Channel:
     def _close(self) -> None:
         while self._open:
             os.close(self._open.pop())
+
+
+class _Exchange:
+    """What is heard after a request. It was sent after the first of our markers, and before all others."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._markers: list[int] = []
+        self._got = bytearray()
+        self._heard_first = False
+
+    def mark(self) -> bytes:
+        """One more marker, to be sent."""
+        self._markers.append(secrets.randbits(31))
+        return SENTINEL + _line("guest-sync-delimited", {"id": self._markers[-1]})
+
+    def take(self, some: bytes) -> dict[str, Any] | None:
+        """The answer, once it is whole; `AgentRestarted` when there will be none."""
+        self.received += len(some)
+        if self.received > MOST_BYTES:
+            raise DriverFailure(f"the guest agent's answer is over {MOST_BYTES} bytes")
+        self._got += some
+        while b"\n" in self._got[-len(some) :]:
+            line, _, rest = bytes(self._got).partition(b"\n")
+            self._got = bytearray(rest)
+            _, sentinel, after = line.rpartition(SENTINEL)
+            if not sentinel and self._heard_first:
+                return _parsed(line)
+            told = _parsed(after).get("return") if sentinel else None
+            if told in self._markers[1:]:
+                raise AgentRestarted("the guest agent was started anew before it had answered: try again")
+            self._heard_first |= told == self._markers[0]
+        return None
 
 
 def _flock(descriptor: int, deadline: float) -> None:

@@ -1,0 +1,126 @@
+"""The channel to a guest agent, with one at its other end that does what a real one does once in a thousand times."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.guest import qga
+from core.contract.errors import GuestTimeout
+
+LONG = 20.0
+
+
+class Guest:
+    """The other end: QEMU's pipes, and lines as they come through them."""
+
+    def __init__(self, folder: Path) -> None:
+        qga.make_channel(folder)
+        self._in, self._out = (os.open(folder / name, os.O_RDWR) for name in (qga.IN, qga.OUT))
+        self._got = b""
+
+    def line(self) -> dict[str, Any]:
+        """The next request, marker or not."""
+        while b"\n" not in self._got:
+            if not select.select([self._in], [], [], LONG)[0]:
+                raise TimeoutError
+            self._got += os.read(self._in, 4096)
+        line, _, self._got = self._got.partition(b"\n")
+        found: dict[str, Any] = json.loads(line.removeprefix(qga.SENTINEL))
+        return found
+
+    def say(self, text: bytes) -> None:
+        os.write(self._out, text)
+
+    def answer(self, request: dict[str, Any]) -> None:
+        """As qemu-ga does, where everything but a marker is answered by "done"."""
+        if request["execute"] == "guest-sync-delimited":
+            self.say(qga.SENTINEL + json.dumps({"return": request["arguments"]["id"]}).encode() + b"\n")
+        else:
+            self.say(b'{"return": "done"}\n')
+
+    def close(self) -> None:
+        for descriptor in (self._in, self._out):
+            os.close(descriptor)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(qga, "MARK_SECONDS", 0.2)
+    return tmp_path
+
+
+@contextmanager
+def guest(folder: Path, *turns: Callable[[Guest], None]) -> Iterator[None]:
+    """One that does these, one after the other."""
+    its = Guest(folder)
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(lambda: [turn(its) for turn in turns])
+        try:
+            yield
+            done.result(LONG)
+        finally:
+            its.close()
+
+
+def answers(its: Guest) -> None:
+    its.answer(its.line())
+
+
+def loses(its: Guest) -> None:
+    its.line()
+
+
+def test_a_request_and_its_answer(folder: Path) -> None:
+    with guest(folder, answers, answers, answers, answers):
+        assert [qga.ask(folder, "guest-ping", LONG) for _ in range(2)] == ["done", "done"]
+
+
+def test_an_agent_that_was_started_anew_is_told_from_one_that_is_slow(folder: Path) -> None:
+    with guest(folder, answers, loses, answers), pytest.raises(qga.AgentRestarted):
+        qga.ask(folder, "guest-ping", LONG)
+    with guest(folder, loses, loses, answers), pytest.raises(qga.AgentRestarted):
+        qga.ask(folder, "guest-ping", LONG)
+
+
+def test_half_an_answer_and_then_another_agent(folder: Path) -> None:
+    with guest(folder, answers, loses, lambda its: its.say(b'{"retu'), answers), pytest.raises(qga.AgentRestarted):
+        qga.ask(folder, "guest-ping", LONG)
+
+
+def test_a_slow_answer_is_waited_for_and_what_comes_after_it_is_skipped(folder: Path) -> None:
+    def is_slow(its: Guest) -> None:
+        got = [its.line() for _ in range(4)]  # ours with its marker, and two markers that came of waiting
+        for request in got:
+            its.answer(request)
+
+    with guest(folder, is_slow, answers, answers):
+        assert qga.ask(folder, "guest-ping", LONG) == "done"
+        assert qga.ask(folder, "guest-ping", LONG) == "done"
+
+
+def test_who_waits_for_a_boot_hears_of_an_agent_that_missed_the_first_words(folder: Path) -> None:
+    with guest(folder, loses, loses, answers):
+        qga.wait(folder, LONG, lambda: None)
+
+
+def test_a_trickle_of_bytes_buys_no_time(folder: Path) -> None:
+    def trickle(its: Guest) -> None:
+        for _ in range(30):
+            its.say(b"x")
+            time.sleep(0.1)
+
+    began = time.monotonic()
+    with guest(folder, answers, loses, trickle):
+        with pytest.raises(GuestTimeout):
+            qga.ask(folder, "guest-ping", 1.0)
+        assert time.monotonic() - began < 2.5
