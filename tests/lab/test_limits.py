@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.qemu import balloon
+from agent.drivers.qemu.accelerators import BEYOND_MB
 from cli.lab import recipe
 from tests.lab.conftest import MEMORY_MB, Guest
 
@@ -26,7 +26,7 @@ def test_a_vm_is_held_to_its_limits(lab: Lab) -> None:
     guest.change("PUT", "/resources", {"cpu_limit_percent": 50, "memory_limit_percent": 75})
     group = f"{GROUPS}/vm-{guest.client.request('GET', '/vms/limited')['id']}"
     guest.change("POST", "/start")
-    memory = (MEMORY_MB * 3 // 4 + balloon.BEYOND_MB["kvm"]) * 2**20
+    memory = (MEMORY_MB * 3 // 4 + BEYOND_MB["kvm"]) * 2**20
     assert guest.on_host(f"cat {group}/cpu.max {group}/memory.high").split() == ["50000", "100000", str(memory)]
     # Beside it there is a thread of KVM's own.
     assert guest.on_host(f"cat /proc/$(head -n 1 {group}/cgroup.procs)/comm").startswith("qemu-system")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,11 +11,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from agent import sockets
 from agent.drivers.base import Place
 from agent.drivers.qemu import QemuDriver
+from agent.drivers.qemu.accelerators import BEYOND_MB, TRANSLATED_MB
+from agent.drivers.qemu.qmp import Monitor
 from core.contract.errors import DriverFailure, GuestTimeout
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
@@ -75,6 +79,16 @@ def test_a_killed_machine_has_crashed_and_starts_again(driver: QemuDriver, runni
     wait_for(driver, running, Observed.CRASHED)
     assert "QEMU" in (driver.observe(running.id).reason or "")
     assert driver.start(running, silent, LONG).state is Observed.RUNNING
+
+
+def test_qemu_takes_no_more_of_its_host_than_is_counted(driver: QemuDriver, place: Place, running: VmSpec) -> None:
+    acceleration = driver.probe().acceleration
+    if acceleration == "tcg":
+        with Monitor(place.vms / running.id, LONG) as monitor:
+            told = monitor.ask("x-query-jit")["human-readable-text"]
+        assert int(re.findall(r"gen code size +[0-9]+/([0-9]+)", told)[0]) <= TRANSLATED_MB << 20
+    held = psutil.Process(driver.observe(running.id).pid).memory_info().rss >> 20
+    assert held < running.memory_mb + BEYOND_MB[acceleration]
 
 
 def test_a_guest_that_powers_itself_off_is_stopped(driver: QemuDriver, running: VmSpec, run: Run) -> None:

@@ -13,7 +13,8 @@ import pytest
 from agent import cgroups, process
 from agent.drivers.base import Place
 from agent.drivers.groups.resizing import Resized
-from agent.drivers.qemu import QemuDriver, balloon
+from agent.drivers.qemu import QemuDriver
+from agent.drivers.qemu.accelerators import BEYOND_MB
 from agent.drivers.qemu.qmp import Monitor
 from core.contract.errors import Unsupported
 from core.contract.messages import VmSpec
@@ -54,7 +55,7 @@ def test_limits_hold_from_the_launch_and_over_restarts(place: Place, groups: Pat
     assert (group / "cpu.max").read_text() == "80000 100000"
     narrower = replace(limited, memory_mb=512, memory_limit_percent=50)
     assert QemuDriver(place).resize(narrower, silent, LONG) == Resized(LIVE, LATER, LIVE, LIVE)
-    beyond = balloon.BEYOND_MB["tcg"]
+    beyond = BEYOND_MB["tcg"]
     assert (group / "memory.high").read_text() == str((128 + beyond) * 2**20)  # of what it runs with
     QemuDriver(place).stop(narrower, 0.0, silent, LONG)
     QemuDriver(place).start(narrower, silent, LONG)

@@ -12,8 +12,6 @@ from agent.drivers.qemu.qmp import Monitor
 
 DEVICE = ("-device", "virtio-balloon-pci,id=balloon0,deflate-on-oom=on")
 SECONDS = 5.0
-# What QEMU's process holds beside the guest's memory, at most; most of it where it emulates is translated code.
-BEYOND_MB = {"kvm": 256, "tcg": 1024 + 256}
 
 
 def fit(folder: Folder, machine: Machine, percent: int | None) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from agent.drivers.groups.hardware import Adapter
 from agent.drivers.nics import MAC_ADDRESS, mac_address
 from agent.drivers.qemu import adapters, balloon, daemon, qmp
+from agent.drivers.qemu.accelerators import ACCELERATORS
 from agent.drivers.qemu.folder import Machine, State
 from core.contract.errors import DriverFailure
 from core.contract.images import Manifest
@@ -18,7 +19,6 @@ from core.contract.messages import VmSpec
 PROGRAM = "qemu-system-x86_64"
 CONSOLE_SOCKET, CONSOLE_LOG = "console.sock", "console.log"
 MAX_VCPUS = 16
-ACCELERATORS = {"kvm": "kvm", "tcg": "tcg,thread=multi"}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from agent import cgroups
 from agent.drivers.base import Progress
 from agent.drivers.limits import Left
 from agent.drivers.qemu import adapters, balloon, daemon, events, forwarding, media, memory, restores
+from agent.drivers.qemu.accelerators import BEYOND_MB
 from agent.drivers.qemu.command import Attached, machine_of
 from agent.drivers.qemu.folder import Folder, Machine, State
 from agent.drivers.qemu.launch import launch, wait_usable, warm_up
@@ -91,7 +92,7 @@ def _launch(folder: Folder, state: State, vm: VmSpec, host: Host, progress: Prog
         vm, adapters.of(state), host.acceleration, host.version
     )
     size = replace(vm, vcpus=machine.vcpus, memory_mb=machine.memory_mb)
-    group = cgroups.prepare(host.groups, size, balloon.BEYOND_MB[machine.acceleration])
+    group = cgroups.prepare(host.groups, size, BEYOND_MB[machine.acceleration])
     attached = media.command(state, host.media, vm)
     more = Attached(forwarding.netdevs(host.network, vm, adapters.of(state)), attached)
     state = folder.change(should_run=True, usable=False, waits=saved is not None, machine=machine, spec=vm)

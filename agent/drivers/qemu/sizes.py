@@ -11,6 +11,7 @@ from agent.drivers.base import Progress
 from agent.drivers.groups.resizing import Resized
 from agent.drivers.limits import Left
 from agent.drivers.qemu import balloon, daemon
+from agent.drivers.qemu.accelerators import BEYOND_MB
 from agent.drivers.qemu.folder import Folder, Machine, State
 from agent.drivers.qemu.observing import observe
 from agent.drivers.qemu.qmp import Monitor
@@ -40,7 +41,7 @@ def resize(folder: Folder, vm: VmSpec, groups: Path | None, progress: Progress, 
     if held and group is not None:
         # A share of what it runs with, which may not be what it is to have.
         size = replace(vm, vcpus=machine.vcpus, memory_mb=machine.memory_mb)
-        cgroups.limit(group, size, balloon.BEYOND_MB[machine.acceleration])
+        cgroups.limit(group, size, BEYOND_MB[machine.acceleration])
         balloon.fit(folder, machine, vm.memory_limit_percent)
     limits = _applied(held or not cgroups.is_limited(vm))
     return Resized(

@@ -1,0 +1,11 @@
+"""The two ways in which QEMU runs a guest: how it is asked for them, and what they take of the host."""
+
+from __future__ import annotations
+
+# Of a guest's code as the emulator has translated it. QEMU would keep a gigabyte, for each guest; with so much of it
+# a guest is no quicker, and one that restarts itself overwrites it piece by piece, for 10 s and sometimes for minutes.
+# https://www.qemu.org/docs/master/system/invocation.html, -accel
+TRANSLATED_MB = 128
+ACCELERATORS = {"kvm": "kvm", "tcg": f"tcg,thread=multi,tb-size={TRANSLATED_MB}"}
+# What QEMU's process holds beside the guest's memory, at most.
+BEYOND_MB = {"kvm": 256, "tcg": 256 + TRANSLATED_MB}
