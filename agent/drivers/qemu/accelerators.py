@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Of a guest's code as the emulator has translated it. QEMU would keep a gigabyte, for each guest; with so much of it
-# a guest is no quicker, and one that restarts itself overwrites it piece by piece, for 10 s and sometimes for minutes.
+# a guest is no quicker, and one that restarts itself overwrites it piece by piece, for 10 s and once for over 90 s.
 # https://www.qemu.org/docs/master/system/invocation.html, -accel
 TRANSLATED_MB = 128
 ACCELERATORS = {"kvm": "kvm", "tcg": f"tcg,thread=multi,tb-size={TRANSLATED_MB}"}
