@@ -20,6 +20,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from core import refusals
 from core.contract import channels
 from core.contract.errors import Unavailable
 from core.contract.messages import Call, Command, Reply, decode, encode
@@ -40,12 +41,40 @@ def _queue(name: str) -> Queue:
     return Queue(name, Exchange(""), routing_key=name, no_declare=True)  # type: ignore[no-untyped-call]
 
 
+class Way:
+    """One client's way to Redis. After a failure it does not knock again for a second: nobody waits in a row."""
+
+    def __init__(self) -> None:
+        self._down_until = 0.0
+        self.problem = ""
+        """Why Redis did not take what was sent last; empty when it did."""
+
+    def attempt(self, action: Callable[[], object], otherwise: str) -> bool:
+        """Whether `action` got through; `otherwise` is logged of one that did not: what that means."""
+        if time.monotonic() < self._down_until:
+            return False
+        try:
+            action()
+        except (redis.RedisError, OperationalError, OSError) as error:
+            self._down_until = time.monotonic() + _DOWN_FOR_SECONDS
+            self.problem = refusals.reason(error)
+            log.warning("%s: Redis %s", otherwise, self.problem)
+            return False
+        self.problem = ""
+        return True
+
+
 class Dispatch:
-    """The way out of one process. After a failure it does not knock again for a second: nobody waits in a row."""
+    """The ways out of one process, one for each client: what one can't do in its time is not held against the rest."""
 
     def __init__(self, redis_url: str) -> None:
         self._url = redis_url
-        self._down_until = 0.0
+        self._queues, self._plain, self._quick = Way(), Way(), Way()
+
+    @property
+    def problem(self) -> str:
+        """Why Redis did not take what was last sent or published; empty when it did."""
+        return self._plain.problem
 
     @cached_property
     def redis(self) -> redis.Redis:
@@ -96,7 +125,7 @@ class Dispatch:
         """Put a command on its host's queue; False when Redis did not take it."""
         name = channels.command_queue(host)
         label = f"{command.kind.replace('_', ' ')} {command.vm.name}"
-        return self.attempt(
+        return self._queues.attempt(
             lambda: self.celery.send_task(
                 COMMAND_TASK,
                 kwargs={"command": encode(command)},
@@ -108,17 +137,21 @@ class Dispatch:
                 kwargsrepr=f"{command.operation_id} attempt {command.attempt} on {host}",
                 retry=False,
                 ignore_result=True,
-            )
+            ),
+            "a command was not handed over, and will be sent again",
         )
 
     def ring(self, task: str) -> bool:
         """Wake a task of the control plane's own, which looks by itself for what there is to do."""
         queue = _queue(channels.CONTROL_QUEUE)
-        return self.attempt(lambda: self.celery.send_task(task, queue=queue, retry=False, ignore_result=True))
+        return self._queues.attempt(
+            lambda: self.celery.send_task(task, queue=queue, retry=False, ignore_result=True),
+            "a task was not woken, and looks by itself later",
+        )
 
     def publish(self, channel: str, text: str) -> bool:
         """Publish to whoever listens now."""
-        return self.attempt(lambda: self.redis.publish(channel, text))
+        return self._plain.attempt(lambda: self.redis.publish(channel, text), "a message was not published")
 
     def call(self, host: str, call: Call) -> bool:
         """Put a call on its host's list, which vanishes with the call's deadline."""
@@ -132,32 +165,26 @@ class Dispatch:
                 pipeline.expire(name, seconds, gt=True)
                 pipeline.execute()
 
-        return self.attempt(push)
+        return self._plain.attempt(push, "a call was not sent")
 
     def glance(self, look: Callable[[Redis], T]) -> T | None:
         """What `look` reads from Redis; None without it."""
         found: list[T] = []
-        return found[0] if self.attempt(lambda: found.append(look(self.quick))) else None
+        done = self._quick.attempt(lambda: found.append(look(self.quick)), "a glance at Redis failed")
+        return found[0] if done else None
 
     def unparked(self, reply: Reply) -> Reply:
         """The reply itself, where it was too long to be published; `Unavailable` when it is gone."""
         if not reply.parked:
             return reply
         found: list[Any] = []
-        if not self.attempt(lambda: found.append(self.redis.getdel(channels.parked_reply(reply.call_id)))):
-            raise Unavailable("the message broker can't be reached; try again in a few seconds")
+        key = channels.parked_reply(reply.call_id)
+        if not self._plain.attempt(lambda: found.append(self.redis.getdel(key)), "an answer was not read"):
+            raise Unavailable(f"Redis {self.problem}: the host's answer was lost; try again in a few seconds")
         if found[0] is None:
             raise Unavailable("the host's answer was lost on its way; try again")
         return decode(Reply, found[0])
 
-    def attempt(self, action: Callable[[], object]) -> bool:
-        """Whether `action` got through to Redis; it is not tried for a moment after one that did not."""
-        if time.monotonic() < self._down_until:
-            return False
-        try:
-            action()
-        except (redis.RedisError, OperationalError, OSError) as error:
-            self._down_until = time.monotonic() + _DOWN_FOR_SECONDS
-            log.warning("Redis did not take a message (it will be sent again): %s", type(error).__name__)
-            return False
-        return True
+    def attempt(self, action: Callable[[], object], otherwise: str = "a message was not sent") -> bool:
+        """Whether `action`, which uses the plain client, got through to Redis."""
+        return self._plain.attempt(action, otherwise)

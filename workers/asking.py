@@ -10,6 +10,7 @@ from collections.abc import Callable
 import redis
 from redis.client import PubSub
 
+from core import refusals
 from core.contract import channels
 from core.contract.errors import NotSent, Unavailable
 from core.contract.failures import result_of
@@ -38,10 +39,10 @@ def ask(
         with dispatch.redis.pubsub(ignore_subscribe_messages=True) as ear:  # type: ignore[no-untyped-call]
             ear.subscribe(call.reply_to)
             if not dispatch.call(host, call):
-                raise NotSent("the message broker can't be reached")
+                raise NotSent(f"Redis {dispatch.problem}: the host was not asked")
             reply = _reply(ear, call, tick)
     except redis.RedisError as error:
-        raise Unavailable(f"the message broker was lost: {type(error).__name__}") from error
+        raise Unavailable(f"Redis {refusals.reason(error)}: whether the host has answered is unknown") from error
     if reply is None:
         raise Unavailable(f"host '{host}' did not answer within {timeout:g} s", host=host)
     return result_of(dispatch.unparked(reply))

@@ -25,7 +25,7 @@ _TABLE: dict[type[CorralError], tuple[int, str]] = {
     errors.Unavailable: (503, "service_unavailable"),
     CorralError: (500, "internal_error"),
 }
-_DETAILS = ("field", "issue", "operation_id", "rejected")
+_DETAILS = ("field", "issue", "operation_id", "rejected", "vm_ids")
 
 
 def problem(error: CorralError, request_id: str) -> Problem:

@@ -12,6 +12,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from core import refusals
 from core.contract import channels
 from core.contract.errors import Unavailable
 from core.contract.failures import error_of
@@ -66,11 +67,12 @@ class _Line:
         try:
             self._pubsub.subscribe(channels.stream(stream_id, "api"))
             confirmed = self._pubsub.get_message(timeout=_SOCKET_SECONDS)
-        except RedisError:
-            confirmed = None
+            problem = "does not answer"
+        except RedisError as error:
+            confirmed, problem = None, refusals.reason(error)
         if confirmed is None:
             self._pubsub.close()
-            raise Unavailable("the message broker can't be reached; try again in a few seconds")
+            raise Unavailable(f"Redis {problem}; try again in a few seconds")
 
     def send(self, frame: bytes) -> bool:
         """Published to the agent's end."""
@@ -94,4 +96,4 @@ class _Line:
 
 
 def _lost(error: RedisError) -> Unavailable:
-    return Unavailable(f"the message broker was lost meanwhile: {type(error).__name__}")
+    return Unavailable(f"the transfer was cut off: Redis {refusals.reason(error)}")

@@ -9,6 +9,8 @@ from marshmallow import RAISE, Schema, fields
 from api.rest.fields import Choice, Moment, Number
 from core.contract.states import Kind, OperationState
 
+MOST_OF_ALL = 1000  # more in one answer would keep a process from all its other requests and sockets
+
 
 class Strict(Schema):
     """A body: what it does not know is an error."""
@@ -37,9 +39,11 @@ class Sorting(Paging):
 
 
 class SortingAll(Sorting):
-    """The same for a list that its document gives whole: without a limit it is."""
+    """The same for a list that its document gives whole: without a limit it is, up to a bound; `total` tells."""
 
-    limit = Number(1, 100, strict=False, load_default=None, metadata={"description": "maximum number of results"})
+    limit = Number(
+        1, 100, strict=False, load_default=MOST_OF_ALL, metadata={"description": "maximum number of results"}
+    )
 
 
 def named(name: str, members: dict[str, Any]) -> type[Schema]:

@@ -112,10 +112,10 @@ def status(
         return under_way
     if wanted == Wanted.DELETED:
         return Status.DELETING
-    if observed is None or observed == Observed.ABSENT:
-        return Status.FAILED
     if host_silent:
         return Status.UNKNOWN
+    if observed is None or observed == Observed.ABSENT:
+        return Status.FAILED
     if observed == Observed.STOPPED:
         return Status.STOPPED if ever_started else Status.CREATED
     return Status(observed)

@@ -53,7 +53,7 @@ class Page(Slice):
 
 def view(session: Session, actor: Actor, ref: str) -> VmView:
     """One VM by name or id, with what it uses; `NotFound` as `lookup.vm` says."""
-    found = _view(lookup.pick(session.execute(_NAMED, lookup.asked(actor, ref)).all(), actor, ref))
+    found = _view(lookup.one(session, _NAMED, actor, ref))
     return replace(found, usage=usage.of_vm(session, found.vm))
 
 
@@ -91,4 +91,4 @@ def _view(row: Any) -> VmView:
     return VmView(vm, Status(word), host, live)
 
 
-_NAMED = _query().where(*lookup.NAMED).order_by(Vm.created_at)
+_NAMED = lookup.Lookup(_query())

@@ -12,7 +12,7 @@ from core import compliance
 from core.contract.errors import Conflict, CorralError, NotFound, Unsupported
 from core.database import after_commit
 from core.dispatch import SCAN_TASK
-from core.models import Host, Scan, ScannedVm, ScanState, Vm
+from core.models import Host, Scan, ScannedVm, ScanState, User, Vm
 from core.models.base import now
 from core.services import lookup, rules
 from core.services.context import Actor, dispatch_of
@@ -103,6 +103,8 @@ def _chosen(scan_type: str, frameworks: list[str]) -> list[str]:
 
 
 def _bound(session: Session, actor: Actor) -> None:
+    """Each user's scans are counted and begun one after the other: the user's row is held until the commit."""
+    session.execute(select(User.id).where(User.id == actor.user_id).with_for_update(key_share=True))
     query = select(func.count()).select_from(Scan).where(Scan.owner_id == actor.user_id, Scan.completed_at.is_(None))
     if (session.scalar(query) or 0) >= MOST_AT_ONCE:
         raise Conflict(f"{MOST_AT_ONCE} scans of yours are under way; wait for one of them", code="invalid_state")

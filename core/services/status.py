@@ -29,8 +29,8 @@ def status_column() -> ColumnElement[str]:
         value=Operation.kind,
         else_=case(
             (Vm.wanted == Wanted.DELETED, Status.DELETING.value),
-            (or_(Vm.observed.is_(None), Vm.observed == Observed.ABSENT), Status.FAILED.value),
             (Host.silent_since.is_not(None), Status.UNKNOWN.value),
+            (or_(Vm.observed.is_(None), Vm.observed == Observed.ABSENT), Status.FAILED.value),
             (
                 Vm.observed == Observed.STOPPED,
                 case((Vm.started_at.is_not(None), Status.STOPPED.value), else_=Status.CREATED.value),
