@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from core.contract.errors import DriverFailure, Invalid
-from core.contract.messages import VmSpec, build
+from core.contract.messages import VmSpec, decode
 
 CLAIMS = ".owners"
 LONGEST = 1000
@@ -91,8 +91,8 @@ class Media:
 
 def _read(file: Path) -> Claim:
     try:
-        return build(Claim, json.loads(file.read_text()))
-    except (ValueError, OSError, Invalid):
+        return decode(Claim, file.read_bytes())
+    except (OSError, Invalid):
         return Claim("", "")  # damaged, so that nobody knows whose it is
 
 

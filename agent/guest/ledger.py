@@ -14,7 +14,7 @@ from typing import Any
 
 from agent.drivers.groups.execs import Exec
 from core.contract.errors import DriverFailure, Invalid
-from core.contract.messages import build
+from core.contract.messages import decode
 
 FOLDER = "execs"
 LOCK = ".lock"
@@ -98,10 +98,10 @@ class Ledger:
 
     def _read(self, path: Path) -> Entry | None:
         try:
-            return build(Entry, json.loads(path.read_text()))
+            return decode(Entry, path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (ValueError, Invalid) as error:
+        except Invalid as error:
             raise DriverFailure(f"{path} can't be read: {error}", code="state_damaged") from None
 
     def _path(self, exec_id: str) -> Path:

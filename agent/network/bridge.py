@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from core.contract.errors import DriverFailure, Invalid
-from core.contract.messages import JSON, Forward, VmSpec, build
+from core.contract.messages import JSON, Forward, VmSpec, decode
 from core.contract.networks import BRIDGE, tap_of
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,14}")
@@ -83,8 +83,8 @@ class Seats:
     def get(self, vm_id: str) -> Seat | None:
         """That VM's."""
         try:
-            return build(Seat, json.loads((self._folder / f"{vm_id}.json").read_text()))
-        except (FileNotFoundError, ValueError, Invalid):
+            return decode(Seat, (self._folder / f"{vm_id}.json").read_bytes())
+        except (FileNotFoundError, Invalid):
             return None
 
     def put(self, seat: Seat) -> None:

@@ -28,6 +28,7 @@ AGENT_NEEDS = (
     "celery",
     "cryptography",
     "kombu",
+    "msgspec",
     "packaging",
     "prometheus-client",
     "psutil",

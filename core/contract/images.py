@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from core.contract.errors import Invalid, NotFound
-from core.contract.messages import build
+from core.contract.messages import decode
 
 MANIFEST = "manifest.json"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -62,13 +62,13 @@ def read(store: Path, name: str) -> Manifest:
     if not NAME.fullmatch(name):
         raise Invalid(f"'{name}' is not an image name: lower-case letters, digits, '.', '_' and '-', at most 63")
     try:
-        text = (store / name / MANIFEST).read_text()
+        text = (store / name / MANIFEST).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise NotFound(f"image '{name}' not found", code="image_not_found") from None
     try:
-        return build(Manifest, json.loads(text))
-    except ValueError:
-        raise Invalid(f"the manifest of image '{name}' is not JSON") from None
+        return decode(Manifest, text)
+    except Invalid as error:
+        raise Invalid(f"the manifest of image '{name}' can't be read: {error.message}") from None
 
 
 def needing_kernels(store: Path, among: Iterable[str]) -> list[str]:

@@ -1,19 +1,19 @@
-"""Every message between control plane and agent, as frozen dataclasses of plain JSON data.
+"""Every message between control plane and agent, as frozen values, and the only way in and out of JSON.
 
-`encode` and `decode` are the only way in and out of JSON; `decode` checks names and types, so that a malformed
-message is one `Invalid` at the door and never a surprise inside. Times are seconds since the epoch (float, UTC).
+`decode` checks names, types and bounds, so that a malformed or absurd message is one `Invalid` at the door and never a
+surprise inside. A field that is not known here is of a newer release and passed over: what a release adds is optional.
+Times are seconds since the epoch (float, UTC).
 """
 
 from __future__ import annotations
 
-import functools
-import json
-import types
-import typing
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field, is_dataclass
-from enum import StrEnum
+import re
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeVar, cast
+
+import msgspec
 
 from core.contract.errors import Invalid
 from core.contract.states import Kind, Observed
@@ -235,81 +235,52 @@ class Reply:
     parked: bool = False
 
 
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
 def encode(message: Any) -> str:
-    """One message as compact JSON."""
-    return json.dumps(message, default=vars, separators=(",", ":"))
+    """One message as compact JSON, which `decode` takes: characters that no message may have become "?"."""
+    try:
+        text = msgspec.json.encode(message)
+    except UnicodeEncodeError:  # half of a surrogate pair, as in the name of a file that is not UTF-8
+        text = b""
+    if not text or _has_nul(text):
+        text = msgspec.json.encode(_plain(msgspec.to_builtins(message)))
+    return text.decode()
 
 
 def decode(kind: type[T], text: str | bytes) -> T:
-    """The message of that kind in `text`; `Invalid` when it is not exactly one."""
+    """The message of that kind in `text`; `Invalid` when it is not exactly one, whatever else it is."""
     try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise Invalid(f"not JSON: {error}") from None
-    return build(kind, data)
-
-
-def build(kind: type[T], data: Any) -> T:
-    """A dataclass of that kind from plain data, every field checked; `Invalid` names the first that is wrong."""
-    if not isinstance(data, dict):
-        raise Invalid(f"{kind.__name__}: not an object")
-    checks = _checks(cast(Hashable, kind))
-    unknown = data.keys() - checks.keys()
-    if unknown:
-        raise Invalid(f"{kind.__name__}: unknown field {min(unknown)}")
-    values = {name: checks[name](value) for name, value in data.items()}
-    try:
-        return kind(**values)
-    except TypeError as error:
+        raw = text.encode() if isinstance(text, str) else text
+        if _has_nul(raw):
+            raise Invalid(f"{kind.__name__}: a NUL character is not allowed")
+        return cast(T, _decoder(cast(Hashable, kind)).decode(raw))
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, nested too deeply, or not of that shape
         raise Invalid(f"{kind.__name__}: {error}") from None
 
 
-Check = Callable[[Any], Any]
-
-
-@functools.cache
-def _checks(kind: Hashable) -> dict[str, Check]:
-    """What makes of each field's value what its type wants, or raises `Invalid`: found out once for each kind."""
-    name = cast(type, kind).__name__
-    return {field: _check(f"{name}.{field}", hint) for field, hint in typing.get_type_hints(kind).items()}
-
-
-def _check(where: str, hint: Any) -> Check:
-    """For the few shapes that messages use."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        of_value = _check(where, next(a for a in args if a is not type(None)))
-        return lambda value: None if value is None else of_value(value)
-    if origin is list:
-        of_item = _check(where, args[0])
-        return lambda value: [of_item(item) for item in _exactly(list, where, value)]
-    if is_dataclass(hint) and isinstance(hint, type):
-        return functools.partial(build, hint)
-    if isinstance(hint, type) and issubclass(hint, StrEnum):
-        return functools.partial(_word, hint, where)
-    if hint is float:
-        return functools.partial(_number, where)
-    return functools.partial(_exactly, origin or hint, where)
-
-
-def _exactly(kind: type, where: str, value: Any) -> Any:
-    if type(value) is not kind:
-        raise _not_allowed(where, value)
-    return value
-
-
-def _number(where: str, value: Any) -> float:
-    if type(value) not in (int, float):
-        raise _not_allowed(where, value)
-    return float(value)
-
-
-def _word(words: type[StrEnum], where: str, value: Any) -> StrEnum:
+def build(kind: type[T], data: Any) -> T:
+    """A value of that kind from plain data, every field checked; `Invalid` names the first that is wrong."""
     try:
-        return words(value)
-    except ValueError:
-        raise _not_allowed(where, value) from None
+        return msgspec.convert(data, kind)
+    except (ValueError, RecursionError) as error:
+        raise Invalid(f"{kind.__name__}: {error}") from None
 
 
-def _not_allowed(where: str, value: Any) -> Invalid:
-    return Invalid(f"{where}: {type(value).__name__} is not allowed here")
+@cache
+def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+def _has_nul(text: bytes) -> bool:
+    """PostgreSQL keeps none, and no tool takes one as an argument."""
+    return b"\\u0000" in text and _NUL.search(text) is not None
+
+
+def _plain(data: Any) -> Any:
+    if isinstance(data, str):
+        return data.replace("\0", "?").encode(errors="replace").decode()
+    if isinstance(data, dict):
+        return {_plain(name): _plain(value) for name, value in data.items()}
+    return [_plain(each) for each in data] if isinstance(data, list | tuple) else data

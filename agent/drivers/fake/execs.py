@@ -15,7 +15,7 @@ from agent.drivers.fake.state import State
 from agent.drivers.fake.tree import Tree
 from agent.drivers.groups.execs import KEPT_BYTES, MOST_RUNNING, SIGNALS, Detached, Exec, Output
 from core.contract.errors import DriverFailure
-from core.contract.messages import JSON, VmSpec, build
+from core.contract.messages import JSON, VmSpec, decode
 
 NUMBERS = {"HUP": 1, "INT": 2, "QUIT": 3, "KILL": 9, "USR1": 10, "USR2": 12, "TERM": 15}
 DEAF = ("USR1", "USR2")
@@ -120,7 +120,7 @@ def _planned(machine: State, wanted: Detached, files: Tree) -> Plan:
 
 def _read(vms: Path, vm: VmSpec, exec_id: str) -> Plan:
     try:
-        return build(Plan, json.loads(_path(vms, vm, exec_id).read_text()))
+        return decode(Plan, _path(vms, vm, exec_id).read_bytes())
     except FileNotFoundError:
         raise DriverFailure(f"there is no execution '{exec_id}'", code="exec_not_found") from None
 

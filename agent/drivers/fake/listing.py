@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.drivers.fake.state import STATE, State
 from core.contract.errors import Invalid
-from core.contract.messages import Observation, build
+from core.contract.messages import Observation, decode
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,8 @@ class Listing:
             known = self._seen.get(vm_id)
             if known is not None and known.version == version:
                 return known
-            with open(path) as file:
-                state = build(State, json.load(file))
+            with open(path, "rb") as file:
+                state = decode(State, file.read())
             return Seen(version, state, state.observation(vm_id))
-        except (FileNotFoundError, NotADirectoryError, ValueError, Invalid):
+        except (FileNotFoundError, NotADirectoryError, Invalid):
             return None

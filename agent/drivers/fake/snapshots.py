@@ -12,7 +12,7 @@ from agent.drivers.fake.state import State, write_whole
 from agent.drivers.fake.tree import Tree
 from agent.drivers.groups.snapshots import SnapshotTaken
 from core.contract.errors import DriverFailure, Invalid
-from core.contract.messages import build
+from core.contract.messages import decode
 
 
 def take(vms: Path, vm_id: str, snapshot_id: str, state: State, include_memory: bool) -> SnapshotTaken:
@@ -41,7 +41,7 @@ def read(vms: Path, vm_id: str, snapshot_id: str) -> tuple[State, bool]:
         raise DriverFailure(f"snapshot '{snapshot_id}' is not on this host", code="snapshot_not_found")
     if _checksum(record["content"], _files(vms, vm_id, snapshot_id)) != record["checksum"]:
         raise DriverFailure(f"snapshot '{snapshot_id}' is damaged", code="snapshot_damaged")
-    return build(State, json.loads(record["content"])), bool(record["include_memory"])
+    return decode(State, record["content"]), bool(record["include_memory"])
 
 
 def put_back_files(vms: Path, vm_id: str, snapshot_id: str) -> None:

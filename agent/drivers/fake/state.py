@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections import Counter
@@ -13,7 +12,7 @@ from agent.drivers.groups.hardware import Adapter
 from agent.drivers.groups.saving import SAVED
 from agent.drivers.places import Medium
 from core.contract.errors import DriverFailure, Invalid
-from core.contract.messages import Forward, Observation, VmSpec, build, encode
+from core.contract.messages import Forward, Observation, VmSpec, decode, encode
 from core.contract.states import Observed
 
 STATE = "fake-state.json"
@@ -56,10 +55,10 @@ class State:
 def read(vms: Path, vm_id: str) -> State | None:
     """A VM's state; None when there is no such VM."""
     try:
-        return build(State, json.loads((vms / vm_id / STATE).read_text()))
+        return decode(State, (vms / vm_id / STATE).read_bytes())
     except FileNotFoundError:
         return None
-    except (ValueError, Invalid):
+    except Invalid:
         raise DriverFailure(f"the state of VM '{vm_id}' can't be read", code="state_damaged") from None
 
 

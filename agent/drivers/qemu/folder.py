@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
 import time
@@ -18,7 +17,7 @@ from agent.drivers.groups.hardware import Adapter
 from agent.drivers.places import Medium
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.images import Manifest
-from core.contract.messages import VmSpec, build
+from core.contract.messages import VmSpec, decode
 
 STATE = "vm.json"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")  # of a VM, and of a snapshot: its id
@@ -96,10 +95,10 @@ class Folder:
     def read(self) -> State | None:
         """None when there is no such VM, or only the remains of one."""
         try:
-            return build(State, json.loads((self.path / STATE).read_text()))
+            return decode(State, (self.path / STATE).read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (ValueError, Invalid) as error:
+        except Invalid as error:
             raise DriverFailure(f"{self.path / STATE} can't be read: {error}", code="state_damaged") from None
 
     def state(self) -> State:

@@ -7,7 +7,6 @@ off is either forgotten or ended. A running QEMU goes on with the files that it 
 
 from __future__ import annotations
 
-import json
 import os
 from collections import defaultdict
 from dataclasses import asdict, dataclass
@@ -20,7 +19,7 @@ from agent.drivers.durable import sync_folder, write_json
 from agent.drivers.limits import Left
 from agent.drivers.qemu import disks, records
 from agent.drivers.qemu.folder import Folder, State
-from core.contract.messages import build
+from core.contract.messages import decode
 
 SPARE_LAYERS = 8  # more than so many are merged: each merge copies, and so it is worth its while
 DECIDED, DRAFT = "merge.json", ".merged"
@@ -52,7 +51,7 @@ def recover(folder: Folder) -> None:
     """Ends a merge that was decided, if there is one."""
     path = folder.path / DECIDED
     try:
-        decided = build(Decided, json.loads(path.read_text()))
+        decided = decode(Decided, path.read_bytes())
     except FileNotFoundError:
         return
     draft = _draft(folder, decided.layer)

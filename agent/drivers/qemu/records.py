@@ -15,7 +15,7 @@ from agent.drivers.groups.snapshots import SnapshotTaken
 from agent.drivers.qemu import disks
 from agent.drivers.qemu.folder import NAME, Folder, Machine, State
 from core.contract.errors import DriverFailure, Invalid
-from core.contract.messages import build
+from core.contract.messages import decode
 
 RECORD, MEMORY = "snapshot.json", "memory"
 BLOCK_BYTES = 4 * 1024 * 1024
@@ -59,10 +59,10 @@ def home(folder: Folder, snapshot_id: str) -> Path:
 def read(folder: Folder, snapshot_id: str) -> Snapshot | None:
     """None when there is none, or only the remains of one."""
     try:
-        return build(Snapshot, json.loads((home(folder, snapshot_id) / RECORD).read_text()))
+        return decode(Snapshot, (home(folder, snapshot_id) / RECORD).read_bytes())
     except FileNotFoundError:
         return None
-    except (ValueError, Invalid):
+    except Invalid:
         raise DriverFailure(f"the record of snapshot '{snapshot_id}' is damaged", code="snapshot_damaged") from None
 
 

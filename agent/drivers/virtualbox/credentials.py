@@ -12,7 +12,7 @@ from pathlib import Path
 from agent.drivers.virtualbox.folder import Folder
 from agent.vault import Vault
 from core.contract.errors import DriverFailure, Invalid, Unsupported
-from core.contract.messages import build
+from core.contract.messages import decode
 
 FILE = "guest.credentials"
 LONGEST = 256
@@ -62,6 +62,6 @@ def _read(vault: Vault, folder: Folder) -> Credentials:
             "commands: PUT /vms/<name>/guest-credentials"
         ) from None
     try:
-        return build(Credentials, json.loads(vault.open(sealed)))
+        return decode(Credentials, vault.open(sealed))
     except (ValueError, Invalid):
         raise DriverFailure(f"{folder.path / FILE} is damaged: set them anew", code="secret_unreadable") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import stat
@@ -17,7 +16,7 @@ from typing import Any
 from agent.drivers.durable import write_json
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.images import Manifest
-from core.contract.messages import VmSpec, build
+from core.contract.messages import VmSpec, decode
 
 RECORD, CONSOLE = "vm.json", "console.sock"
 GROUP = "/corral"
@@ -72,10 +71,10 @@ class Folder:
     def read(self) -> Record | None:
         """None when there is no such VM, or only the remains of one."""
         try:
-            return build(Record, json.loads((self.path / RECORD).read_text()))
+            return decode(Record, (self.path / RECORD).read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (ValueError, Invalid) as error:
+        except Invalid as error:
             raise DriverFailure(f"{self.path / RECORD} can't be read: {error}", code="state_damaged") from None
 
     def record(self) -> Record:

@@ -13,7 +13,7 @@ from agent.drivers.durable import write_json
 from agent.drivers.groups.snapshots import SnapshotTaken
 from agent.drivers.virtualbox.folder import NAME, Folder
 from core.contract.errors import DriverFailure, Invalid
-from core.contract.messages import build
+from core.contract.messages import decode
 
 BLOCK_BYTES = 4 * 1024 * 1024
 
@@ -49,10 +49,10 @@ class Saved:
 def read(folder: Folder, snapshot_id: str) -> Saved | None:
     """None when there is none, or one that was not finished."""
     try:
-        return build(Saved, json.loads(_path(folder, snapshot_id).read_text()))
+        return decode(Saved, _path(folder, snapshot_id).read_bytes())
     except FileNotFoundError:
         return None
-    except (ValueError, Invalid):
+    except Invalid:
         raise DriverFailure(f"the record of snapshot '{snapshot_id}' is damaged", code="snapshot_damaged") from None
 
 
