@@ -51,12 +51,16 @@ def caller_of_limits() -> str:
 def authenticate() -> Actor | None:
     """The caller behind the credential, None without one; `Unauthenticated` for one that does not hold.
 
-    An API key goes before a token, as it does when the dialect is chosen.
+    An API key goes before a token, as it does when the dialect is chosen. As a bearer either is taken, so that a
+    program may speak microvm with a key, which lives as long as it is wanted.
     """
-    key, bearer = request.headers.get("X-API-Key"), request.headers.get("Authorization")
-    if key is None and bearer is None:
+    key, header = request.headers.get("X-API-Key"), request.headers.get("Authorization")
+    if key is None and header is None:
         return None
-    subject = tokens.subject(bearer) if key is None and bearer is not None else ""
+    token = tokens.bearer(header) if key is None and header is not None else ""
+    if token.startswith(keys.MARK):
+        key = token
+    subject = tokens.subject(token) if key is None else ""
     with parts().reading() as session:
         found = keys.authenticate(session, key) if key is not None else users.actor(session, subject)
     return replace(found, request_id=request_id())

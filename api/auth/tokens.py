@@ -32,13 +32,18 @@ def make(user_id: str) -> str:
     return str(create_access_token(identity=user_id))
 
 
-def subject(header: str) -> str:
-    """The user id in an Authorization header; `Unauthenticated` for whatever is no token of ours."""
+def bearer(header: str) -> str:
+    """What an Authorization header bears: a token, or an API key; `Unauthenticated` for any other scheme."""
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("use Authorization: Bearer <token>, or X-API-Key")
+    return token.strip()
+
+
+def subject(token: str) -> str:
+    """The id of the user whose token it is; `Unauthenticated` for whatever is no token of ours."""
     try:
-        user_id, expires_at = _verified(token.strip(), _key())
+        user_id, expires_at = _verified(token, _key())
     except ExpiredSignatureError:
         raise _expired() from None
     except (PyJWTError, JWTExtendedException, ValueError, RecursionError):  # PyJWT lets some garbage through as these

@@ -15,7 +15,8 @@ from core.models.base import now
 from core.services.context import Actor
 from core.services.paging import Ordering, Slice, sliced
 
-_MARK = "corral_"
+MARK = "corral_"
+"""What every key begins with, and no token does."""
 ORDERING = Ordering(
     {"created_at": ApiKey.created_at, "name": ApiKey.name, "expires_at": ApiKey.expires_at},
     key=ApiKey.id,
@@ -31,11 +32,11 @@ def create(
     actor.must_write()
     if expires_at is not None and expires_at <= now():
         raise Invalid("expires_at is in the past", field="expires_at")
-    secret = _MARK + secrets.token_urlsafe(32)
+    secret = MARK + secrets.token_urlsafe(32)
     key = ApiKey(
         user_id=actor.user_id,
         name=name,
-        prefix=secret[: len(_MARK) + 6],
+        prefix=secret[: len(MARK) + 6],
         secret_sha256=_digest(secret),
         access=access,
         expires_at=expires_at,

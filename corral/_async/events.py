@@ -1,0 +1,47 @@
+"""What happens in the fleet, as it happens: through restarts of the server and broken connections."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+import websockets
+
+from corral import _wire
+from corral._async.guests import open_socket
+from corral._async.transport import AsyncTransport
+from corral._wire import segment, value
+from corral.errors import CorralError, Unavailable, Unreachable
+from corral.models import Event
+
+_PASSING = (1001, 1006, 1011, 1012, 1013, 4008)  # the server restarts, or cut a slow reader: `after` misses nothing
+
+
+async def listen(transport: AsyncTransport, vm: str | None = None, after: int | None = None) -> AsyncIterator[Event]:
+    """Events of one VM, or all that the caller may hear of, without an end but that of the VM.
+
+    `after`: begin with those that were recorded behind that number. A connection that breaks is made anew and goes on
+    behind the last event; after some tries in vain: `Unreachable`.
+    """
+    path = f"/vms/{segment(vm)}/events" if vm else "/system/events"
+    attempt = 0
+    while True:
+        try:
+            where = path if after is None else f"{path}?after={after}"
+            async with open_socket(transport, where) as socket:
+                attempt = 0
+                async for text in socket:
+                    event = value(Event, msgspec.json.decode(text))
+                    after = event.seq
+                    yield event
+            return
+        except websockets.ConnectionClosedError as error:
+            code = error.rcvd.code if error.rcvd else 1006
+            if code not in _PASSING:
+                raise CorralError(f"events were cut off: {error.rcvd.reason if error.rcvd else code}") from None
+        except (Unreachable, Unavailable):
+            attempt += 1
+            if attempt >= _wire.ATTEMPTS * 2:
+                raise
+            await asyncio.sleep(_wire.pause(attempt))

@@ -1,0 +1,200 @@
+# Made from corral/_async/guests.py by scripts/unasync.py; change that file instead.
+"""Inside guests: commands, files and the serial console."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+import websockets
+from websockets.sync.client import ClientConnection, connect
+
+from corral._sync.transport import Transport
+from corral._wire import given, segment, value
+from corral.errors import CorralError, Unreachable
+from corral.models import ExecResult, Execution, FileEntry, Output
+
+Entries = list[FileEntry]
+
+_PIECE = 1024 * 1024
+_BEYOND_SECONDS = 60.0  # what an answer may take beyond the command itself
+
+
+class Commands:
+    """Commands in guests: `run` waits for the end; `begin` lets one run on, whatever becomes of the caller."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def run(
+        self,
+        vm: str,
+        command: str,
+        *,
+        timeout: int = 30,
+        stdin: str | None = None,
+        environment: dict[str, str] | None = None,
+        working_directory: str | None = None,
+        encoding: str | None = None,
+    ) -> ExecResult:
+        """Run one in the guest's shell. Past the timeout (seconds) it is killed: `GuestTimeout`."""
+        body = given(
+            command=command,
+            timeout_seconds=timeout,
+            stdin=stdin,
+            environment=environment,
+            working_directory=working_directory,
+            encoding=encoding,
+        )
+        response = self._transport.send(
+            "POST", f"/vms/{segment(vm)}/execute", json=body, timeout=timeout + _BEYOND_SECONDS
+        )
+        return value(ExecResult, response.json())
+
+    def begin(
+        self,
+        vm: str,
+        command: str,
+        *,
+        name: str | None = None,
+        timeout: int | None = None,
+        stdin: str | None = None,
+        environment: dict[str, str] | None = None,
+        working_directory: str | None = None,
+        encoding: str | None = None,
+    ) -> Execution:
+        """Begin one; without a timeout it may run for ever."""
+        body = given(
+            command=command,
+            name=name,
+            timeout_seconds=timeout,
+            stdin=stdin,
+            environment=environment,
+            working_directory=working_directory,
+            encoding=encoding,
+        )
+        return value(Execution, self._transport.json("POST", f"/vms/{segment(vm)}/execs", body))
+
+    def list(self, vm: str, *, state: str | None = None, limit: int | None = None) -> Iterator[Execution]:
+        """Those that run, and the newest that ended."""
+        return self._transport.pages(f"/vms/{segment(vm)}/execs", "execs", Execution, limit, state=state)
+
+    def get(self, vm: str, exec_id: str) -> Execution:
+        """One of them."""
+        return value(Execution, self._transport.json("GET", _exec(vm, exec_id)))
+
+    def output(self, vm: str, exec_id: str) -> Iterator[Output]:
+        """All that it wrote and writes, as it comes, until it ends; goes on by itself when a connection breaks."""
+        offsets = {"stdout": 0, "stderr": 0}
+        while True:
+            for frame in self._frames(vm, exec_id, dict(offsets)):
+                if frame["type"] == "exit":
+                    return
+                stream, first = frame["stream"], frame.get("from", frame.get("offset", 0))
+                if frame["type"] == "output":
+                    lost, offsets[stream] = first - offsets[stream], frame["next_offset"]
+                    yield Output(stream=stream, data=base64.b64decode(frame["data"]), lost=max(0, lost))
+
+    def kill(self, vm: str, exec_id: str, signal: str = "KILL") -> Execution:
+        """Send a signal to all its processes."""
+        path = f"{_exec(vm, exec_id)}/kill"
+        return value(Execution, self._transport.json("POST", path, {"signal": signal}))
+
+    def forget(self, vm: str, exec_id: str) -> None:
+        """Kill it if it runs, and forget it with its output."""
+        self._transport.json("DELETE", _exec(vm, exec_id))
+
+    def _frames(self, vm: str, exec_id: str, offsets: dict[str, int]) -> Iterator[Any]:
+        """The frames of one connection, which may end early."""
+        query = f"encoding=base64&stdout={offsets['stdout']}&stderr={offsets['stderr']}"
+        try:
+            with open_socket(self._transport, f"{_exec(vm, exec_id)}/stream?{query}") as socket:
+                for text in socket:
+                    yield msgspec.json.decode(text)
+        except websockets.ConnectionClosedError as error:
+            if error.rcvd is not None and error.rcvd.code not in (1012, 1013):
+                raise CorralError(f"the output was cut off: {error.rcvd.reason}") from None
+
+
+class Files:
+    """Files in guests, of any size."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self, vm: str, path: str = "/", *, recursive: bool = False) -> Entries:
+        """What is in a folder, up to 10,000 entries."""
+        recursion = "true" if recursive else None
+        listing = self._transport.json("GET", f"{_files(vm)}", path=path, recursive=recursion)
+        return value(Entries, listing["files"])
+
+    def write(self, vm: str, path: str, content: bytes | IO[bytes], *, permissions: str = "644") -> int:
+        """Put a file there, whole or not at all; its size in bytes."""
+        response = self._transport.send(
+            "POST",
+            f"{_files(vm)}/upload",
+            data={"path": path, "permissions": permissions},
+            files={"file": (path.rpartition("/")[2] or "file", content)},
+            timeout=None,
+            repeat=isinstance(content, bytes),
+        )
+        return int(response.json()["size_bytes"])
+
+    def read(self, vm: str, path: str) -> bytes:
+        """All of a file."""
+        content = bytearray()
+        for piece in self.pieces(vm, path):
+            content += piece
+        return bytes(content)
+
+    def pieces(self, vm: str, path: str, first: int = 0) -> Iterator[bytes]:
+        """A file as it comes, from byte `first` on."""
+        headers = {"Range": f"bytes={first}-"} if first else None
+        with self._transport.stream(f"{_files(vm)}/download", headers, path=path) as response:
+            for piece in response.iter_bytes(_PIECE):
+                yield piece
+
+    def upload(self, vm: str, source: Path, path: str, *, permissions: str | None = None) -> int:
+        """Put a file of this machine there; its size in bytes."""
+        mode = permissions or f"{source.stat().st_mode & 0o777:o}"
+        with source.open("rb") as file:
+            return self.write(vm, path, file, permissions=mode)
+
+    def download(self, vm: str, path: str, target: Path) -> int:
+        """Fetch a file to this machine; what was there is replaced once all of it has come. Its size in bytes."""
+        part = target.with_name(f".{target.name}.part")
+        size = 0
+        try:
+            with part.open("wb") as file:
+                for piece in self.pieces(vm, path):
+                    size += file.write(piece)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+        return size
+
+
+@contextmanager
+def open_socket(transport: Transport, path: str) -> Iterator[ClientConnection]:
+    """A WebSocket of the API's; `Unreachable`, or the API's refusal."""
+    try:
+        headers = transport.authorization()
+        connection = connect(transport.socket_url(path), additional_headers=headers, max_size=None)
+    except websockets.InvalidStatus as error:
+        raise transport.refusal(error.response.status_code, bytes(error.response.body or b"")) from None
+    except (OSError, websockets.InvalidHandshake, TimeoutError) as error:
+        raise Unreachable(f"{transport.access.url} does not answer ({type(error).__name__})") from None
+    with connection:
+        yield connection
+
+
+def _exec(vm: str, exec_id: str) -> str:
+    return f"/vms/{segment(vm)}/execs/{segment(exec_id)}"
+
+
+def _files(vm: str) -> str:
+    return f"/vms/{segment(vm)}/files"

@@ -1,0 +1,158 @@
+# Made from corral/_async/resources.py by scripts/unasync.py; change that file instead.
+"""The nouns of a fleet, beside its VMs: operations, hosts, images, keys, accounts, the audit log and scans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from corral._sync.transport import Tell, Transport
+from corral._wire import Json, given, segment, succeeded, value
+from corral.models import Image, Key, Operation
+
+
+class _Resource:
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+
+class Operations(_Resource):
+    """Changes that were accepted."""
+
+    def list(
+        self, *, vm: str | None = None, state: str | None = None, kind: str | None = None, limit: int | None = None
+    ) -> Iterator[Operation]:
+        """Newest first."""
+        return self._transport.pages("/operations", "operations", Operation, limit, vm=vm, state=state, kind=kind)
+
+    def get(self, operation_id: str) -> Operation:
+        """One of them."""
+        return value(Operation, self._transport.json("GET", f"/operations/{segment(operation_id)}"))
+
+    def wait(self, operation_id: str, timeout: float | None = None, tell: Tell | None = None) -> Operation:
+        """The operation once it has succeeded; `OperationFailed` otherwise, `WaitTimeout` past the timeout."""
+        return succeeded(self._transport.wait(self.get(operation_id), timeout, tell))
+
+    def cancel(self, operation_id: str) -> Operation:
+        """Ask for it to be cancelled; its host decides whether that was in time."""
+        return value(Operation, self._transport.json("DELETE", f"/operations/{segment(operation_id)}"))
+
+
+class Hosts(_Resource):
+    """The machines that VMs run on, as plain JSON objects."""
+
+    def list(self, *, status: str | None = None, limit: int | None = None) -> Iterator[Json]:
+        """By name. `status`: "alive" or "silent"."""
+        return self._transport.pages("/hosts", "hosts", dict[str, Any], limit, status=status)
+
+    def get(self, name: str) -> Json:
+        """One of them."""
+        return value(dict[str, Any], self._transport.json("GET", f"/hosts/{segment(name)}"))
+
+
+class Images(_Resource):
+    """What VMs are made from."""
+
+    def list(self, *, os_type: str | None = None, limit: int | None = None) -> Iterator[Image]:
+        """By name."""
+        return self._transport.pages("/images", "images", Image, limit, os_type=os_type)
+
+    def get(self, name: str) -> Image:
+        """One of them."""
+        return value(Image, self._transport.json("GET", f"/images/{segment(name)}"))
+
+    def upload(
+        self,
+        name: str,
+        disk: Path,
+        *,
+        kernel: Path | None = None,
+        initrd: Path | None = None,
+        cmdline: str = "",
+        os_type: str = "linux",
+        guest_agent: bool = False,
+        description: str = "",
+    ) -> Image:
+        """Add one, as an administrator, from files of this machine; they may be of any size."""
+        paths = given(disk=disk, kernel=kernel, initrd=initrd)
+        files = {field: path.open("rb") for field, path in paths.items()}
+        fields = {
+            "name": name,
+            "cmdline": cmdline,
+            "os_type": os_type,
+            "guest_agent": str(guest_agent).lower(),
+            "description": description,
+        }
+        try:
+            response = self._transport.send("POST", "/images", data=fields, files=files, timeout=None, repeat=False)
+        finally:
+            for file in files.values():
+                file.close()
+        return value(Image, response.json())
+
+    def delete(self, name: str) -> None:
+        """Remove one, as an administrator; VMs that were made from it keep what they have."""
+        self._transport.json("DELETE", f"/images/{segment(name)}")
+
+
+class Keys(_Resource):
+    """The caller's API keys."""
+
+    def list(self, *, limit: int | None = None) -> Iterator[Key]:
+        """Newest first."""
+        return self._transport.pages("/keys", "keys", Key, limit)
+
+    def create(self, name: str, *, access: str = "full", expires_at: datetime | None = None) -> Key:
+        """A new key; its secret is in `key`, this once. `access`: "read" or "full"."""
+        body = given(name=name, access=access, expires_at=expires_at.isoformat() if expires_at else None)
+        return value(Key, self._transport.json("POST", "/keys", body))
+
+    def revoke(self, key_id: str) -> None:
+        """End one for good."""
+        self._transport.json("DELETE", f"/keys/{segment(key_id)}")
+
+
+class Audit(_Resource):
+    """What was changed and refused, for administrators, as plain JSON objects."""
+
+    def list(
+        self,
+        *,
+        action_type: str | None = None,
+        resource_type: str | None = None,
+        user_id: str | None = None,
+        start_time: datetime | None = None,
+        end_time: datetime | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Json]:
+        """Newest first."""
+        return self._transport.pages(
+            "/security/audit-logs",
+            "logs",
+            dict[str, Any],
+            limit,
+            action_type=action_type,
+            resource_type=resource_type,
+            user_id=user_id,
+            start_time=start_time.isoformat() if start_time else None,
+            end_time=end_time.isoformat() if end_time else None,
+        )
+
+
+class Scans(_Resource):
+    """Searches for weaknesses inside guests, as plain JSON objects."""
+
+    def list(self, *, limit: int | None = None) -> Iterator[Json]:
+        """Newest first."""
+        return self._transport.pages("/security/scans", "scans", dict[str, Any], limit)
+
+    def begin(self, target: str, scan_type: str = "configuration", frameworks: tuple[str, ...] = ()) -> Json:
+        """Scan a VM, or "all". `scan_type`: "configuration", "vulnerability" or "compliance" with `frameworks`."""
+        body = {"scan_type": scan_type, "target": target, "frameworks": list(frameworks) or None}
+        return value(dict[str, Any], self._transport.json("POST", "/security/scan", given(**body)))
+
+    def get(self, scan_id: str) -> Json:
+        """One of them, with what was found so far."""
+        return value(dict[str, Any], self._transport.json("GET", f"/security/scans/{segment(scan_id)}"))

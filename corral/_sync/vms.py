@@ -1,0 +1,292 @@
+# Made from corral/_async/vms.py by scripts/unasync.py; change that file instead.
+"""Virtual machines: their life, and what is attached to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from corral._sync.transport import Tell, Transport
+from corral._wire import Json, given, segment, value
+from corral.models import Adapter, Disk, Forward, Operation, Snapshot, Vm
+
+
+class Vms:
+    """All VMs of the caller. Verbs take a name or an id.
+
+    A verb that changes something returns when it is done; with `wait=False` as soon as it was accepted. `timeout`: how
+    many seconds to wait (`WaitTimeout`; the operation goes on). `tell` hears of the operation's progress.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(
+        self,
+        *,
+        status: str | None = None,
+        os_type: str | None = None,
+        sort: str | None = None,
+        order: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Vm]:
+        """All of them, or those with a status."""
+        query = {"status": status, "os_type": os_type, "sort": sort, "order": order}
+        return self._transport.pages("/vms", "vms", Vm, limit, **query)
+
+    def get(self, vm: str) -> Vm:
+        """One of them, with all that is known."""
+        return value(Vm, self._transport.json("GET", _path(vm)))
+
+    def create(
+        self,
+        name: str,
+        *,
+        image: str | None = None,
+        vcpus: int | None = None,
+        memory_mb: int | None = None,
+        disk_gb: int | None = None,
+        os_type: str | None = None,
+        hypervisor: str | None = None,
+        host: str | None = None,
+        bridge: str | None = None,
+        ip: str | None = None,
+        wait: bool = True,
+        timeout: float | None = None,
+        tell: Tell | None = None,
+    ) -> Operation:
+        """Make one, which does not run yet. What is left out, the API chooses."""
+        storage, network = given(disk_size_gb=disk_gb), given(bridge=bridge, ip=ip)
+        body = given(
+            name=name,
+            template=image,
+            vcpus=vcpus,
+            memory_mb=memory_mb,
+            os_type=os_type,
+            hypervisor=hypervisor,
+            host=host,
+            storage_config=storage or None,
+            network_config=network or None,
+        )
+        return self._transport.change("POST", "/vms", body, wait=wait, timeout=timeout, tell=tell)
+
+    def start(self, vm: str, *, wait: bool = True, timeout: float | None = None, tell: Tell | None = None) -> Operation:
+        """Running, and usable: where its image has a guest agent, it has answered."""
+        return self._change(vm, "start", None, wait, timeout, tell)
+
+    def stop(
+        self,
+        vm: str,
+        *,
+        force: bool = False,
+        grace_seconds: int = 30,
+        wait: bool = True,
+        timeout: float | None = None,
+        tell: Tell | None = None,
+    ) -> Operation:
+        """Ask the guest, and cut the power once the grace is over; at once with `force`."""
+        body = {"force": force, "timeout_seconds": grace_seconds}
+        return self._change(vm, "stop", body, wait, timeout, tell)
+
+    def restart(
+        self,
+        vm: str,
+        *,
+        force: bool = False,
+        grace_seconds: int = 30,
+        wait: bool = True,
+        timeout: float | None = None,
+        tell: Tell | None = None,
+    ) -> Operation:
+        """Stop as `stop` does, and start."""
+        body = {"force": force, "timeout_seconds": grace_seconds}
+        return self._change(vm, "restart", body, wait, timeout, tell)
+
+    def pause(self, vm: str, *, wait: bool = True, timeout: float | None = None, tell: Tell | None = None) -> Operation:
+        """Its processors stand still, and its memory stays."""
+        return self._change(vm, "pause", None, wait, timeout, tell)
+
+    def resume(
+        self, vm: str, *, wait: bool = True, timeout: float | None = None, tell: Tell | None = None
+    ) -> Operation:
+        """Let a paused one go on."""
+        return self._change(vm, "resume", None, wait, timeout, tell)
+
+    def save(self, vm: str, *, wait: bool = True, timeout: float | None = None, tell: Tell | None = None) -> Operation:
+        """Put its memory on the host's disk and stop it (VirtualBox); its next start goes on from there."""
+        return self._change(vm, "save", None, wait, timeout, tell)
+
+    def delete(
+        self, vm: str, *, wait: bool = True, timeout: float | None = None, tell: Tell | None = None
+    ) -> Operation:
+        """Remove it for good, whatever it is doing."""
+        return self._transport.change("DELETE", _path(vm), wait=wait, timeout=timeout, tell=tell)
+
+    def resize(
+        self,
+        vm: str,
+        *,
+        vcpus: int | None = None,
+        memory_mb: int | None = None,
+        cpu_limit_percent: int | None = None,
+        memory_limit_percent: int | None = None,
+        wait: bool = True,
+        timeout: float | None = None,
+        tell: Tell | None = None,
+    ) -> Operation:
+        """Change its size or limits; the operation's `result` says which value is live and which waits for a start."""
+        body = given(
+            vcpus=vcpus,
+            memory_mb=memory_mb,
+            cpu_limit_percent=cpu_limit_percent,
+            memory_limit_percent=memory_limit_percent,
+        )
+        path = f"{_path(vm)}/resources"
+        return self._transport.change("PUT", path, body, wait=wait, timeout=timeout, tell=tell)
+
+    def metrics(self, vm: str) -> Json:
+        """What it uses, measured now, as a plain JSON object."""
+        return value(dict[str, Any], self._transport.json("GET", f"{_path(vm)}/metrics"))
+
+    def network(self, vm: str) -> Json:
+        """Where it is in its network, as a plain JSON object; its guest is asked."""
+        return value(dict[str, Any], self._transport.json("GET", f"{_path(vm)}/network"))
+
+    def set_guest_credentials(self, vm: str, username: str, password: str) -> None:
+        """The account by which commands are run in a VirtualBox guest; its host keeps it encrypted."""
+        body = {"username": username, "password": password}
+        self._transport.json("PUT", f"{_path(vm)}/guest-credentials", body)
+
+    def _change(
+        self, vm: str, verb: str, body: Json | None, wait: bool, timeout: float | None, tell: Tell | None
+    ) -> Operation:
+        path = f"{_path(vm)}/{verb}"
+        return self._transport.change("POST", path, body, wait=wait, timeout=timeout, tell=tell)
+
+
+class Snapshots:
+    """A VM's snapshots, by name."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self, vm: str, *, limit: int | None = None) -> Iterator[Snapshot]:
+        """All of them."""
+        return self._transport.pages(f"{_path(vm)}/snapshots", "snapshots", Snapshot, limit)
+
+    def create(
+        self,
+        vm: str,
+        name: str,
+        *,
+        description: str = "",
+        include_memory: bool = False,
+        wait: bool = True,
+        timeout: float | None = None,
+        tell: Tell | None = None,
+    ) -> Operation:
+        """Take one; with `include_memory` a running VM's memory is kept too."""
+        body = {"name": name, "description": description, "include_memory": include_memory}
+        path = f"{_path(vm)}/snapshots"
+        return self._transport.change("POST", path, body, wait=wait, timeout=timeout, tell=tell)
+
+    def restore(
+        self,
+        vm: str,
+        name: str,
+        *,
+        start: bool | None = None,
+        wait: bool = True,
+        timeout: float | None = None,
+        tell: Tell | None = None,
+    ) -> Operation:
+        """Go back to one. `start`: whether the VM runs afterwards; None: as it did when the snapshot was taken."""
+        path = f"{_path(vm)}/snapshots/{segment(name)}/restore"
+        body = given(start_vm=start)
+        return self._transport.change("POST", path, body, wait=wait, timeout=timeout, tell=tell)
+
+    def delete(
+        self, vm: str, name: str, *, wait: bool = True, timeout: float | None = None, tell: Tell | None = None
+    ) -> Operation:
+        """Remove one, in any order."""
+        path = f"{_path(vm)}/snapshots/{segment(name)}"
+        return self._transport.change("DELETE", path, wait=wait, timeout=timeout, tell=tell)
+
+
+class Devices:
+    """A VM's disks, network adapters and port forwards."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def disks(self, vm: str) -> Iterator[Disk]:
+        """Its own disk first."""
+        return self._transport.pages(f"{_path(vm)}/disks", "disks", Disk)
+
+    def attach_disk(
+        self,
+        vm: str,
+        medium: str,
+        *,
+        controller: str = "SCSI",
+        port: int,
+        device: int = 0,
+        kind: str = "hdd",
+        size_gb: int | None = None,
+        wait: bool = True,
+    ) -> Operation:
+        """Attach a medium of the VM's host. With a `size_gb`, a disk that is not there is made."""
+        body = given(
+            controller=controller,
+            port=port,
+            device=device,
+            type=kind,
+            medium=medium,
+            size_gb=size_gb,
+            create_if_missing=True if size_gb else None,
+        )
+        return self._transport.change("POST", f"{_path(vm)}/disks", body, wait=wait, timeout=None, tell=None)
+
+    def detach_disk(self, vm: str, controller: str, port: int, device: int = 0, *, wait: bool = True) -> Operation:
+        """Detach one; its file stays."""
+        path = f"{_path(vm)}/disks/{segment(controller)}/{port}/{device}"
+        return self._transport.change("DELETE", path, wait=wait, timeout=None, tell=None)
+
+    def adapters(self, vm: str) -> Iterator[Adapter]:
+        """By slot."""
+        return self._transport.pages(f"{_path(vm)}/network-adapters", "network_adapters", Adapter)
+
+    def set_adapter(self, vm: str, slot: int, *, wait: bool = True, **changes: Any) -> Operation:
+        """Change one: `enabled`, `type`, `mode`, `cable_connected`, `bridge_adapter`."""
+        path = f"{_path(vm)}/network-adapters/{slot}"
+        return self._transport.change("PUT", path, changes, wait=wait, timeout=None, tell=None)
+
+    def forwards(self, vm: str) -> Iterator[Forward]:
+        """Its port forwards."""
+        return self._transport.pages(f"{_path(vm)}/network/port-forwards", "port_forwards", Forward)
+
+    def forward(
+        self,
+        vm: str,
+        guest_port: int,
+        *,
+        host_port: int = 0,
+        protocol: str = "tcp",
+        description: str = "",
+        wait: bool = True,
+    ) -> Operation:
+        """Let a port of the host lead to one of the guest's; `host_port` 0: any free one."""
+        body = {"guest_port": guest_port, "host_port": host_port, "protocol": protocol, "description": description}
+        path = f"{_path(vm)}/network/port-forward"
+        return self._transport.change("POST", path, body, wait=wait, timeout=None, tell=None)
+
+    def remove_forward(
+        self, vm: str, forward: int | str, *, protocol: str | None = None, wait: bool = True
+    ) -> Operation:
+        """Remove one, by the host's port or by its id."""
+        path = f"{_path(vm)}/network/port-forwards/{segment(forward)}"
+        return self._transport.change("DELETE", path, wait=wait, timeout=None, tell=None, protocol=protocol)
+
+
+def _path(vm: str) -> str:
+    return f"/vms/{segment(vm)}"

@@ -1,0 +1,87 @@
+"""What both clients share and that does no I/O: addresses, retries, and how answers become values or errors."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Mapping
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from corral import errors
+from corral.errors import ApiError, CorralError, OperationFailed
+from corral.models import Operation
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+PREFIX = "/api/v1"
+ATTEMPTS = 5
+"""How often a request is sent at most, when no answer comes or the fleet is busy."""
+LONGEST_PAUSE = 20.0
+HELD_SECONDS = 30
+"""For how long one request waits for an operation; the next one goes on waiting."""
+PAGE = 100
+
+
+def segment(text: str | int) -> str:
+    """One part of a path, whatever is in it."""
+    return quote(str(text), safe="")
+
+
+def new_key() -> str:
+    """An `Idempotency-Key`: the same request sent again does its work once."""
+    return uuid.uuid4().hex
+
+
+def given(**values: Any) -> Json:
+    """Those that are not None."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def pause(attempt: int, retry_after: str | None = None) -> float:
+    """Seconds before the next attempt: what the server asked for, else twice the last pause, with some chance in it."""
+    if retry_after is not None and retry_after.strip().isdigit():
+        return min(float(retry_after), LONGEST_PAUSE)
+    longest: float = min(0.25 * 2**attempt, LONGEST_PAUSE)
+    return longest * random.uniform(0.5, 1.0)
+
+
+def may_repeat(status: int, method: str, *, keyed: bool) -> bool:
+    """Whether a request with that answer may be sent again without its work being done twice."""
+    return status == 429 or (status == 503 and (keyed or method == "GET"))
+
+
+def failure(status: int, content: bytes, reason: str, headers: Mapping[str, str]) -> ApiError:
+    """The error of a refusal."""
+    try:
+        body: Any = msgspec.json.decode(content)
+    except (ValueError, RecursionError):
+        body = None
+    return errors.from_answer(status, body, reason, headers.get("x-request-id", ""))
+
+
+def value(kind: type[T], data: Any) -> T:
+    """A model from an answer's data."""
+    try:
+        return msgspec.convert(data, kind)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise CorralError(
+            f"the server's answer is not understood ({kind.__name__}: {error}); is it a Corral API?"
+        ) from None
+
+
+def succeeded(operation: Operation) -> Operation:
+    """The operation, if it did; else `OperationFailed` with its reason."""
+    if operation.state == "succeeded":
+        return operation
+    reason = operation.error
+    message = reason.message if reason else "no reason was given"
+    raise OperationFailed(
+        operation.id,
+        f"{operation.kind} of VM '{operation.vm_name}' {operation.state}: {message}",
+        reason.code if reason else "",
+        retryable=bool(reason and reason.retryable),
+    )
