@@ -85,7 +85,11 @@ class Daemon:
 
     def ended(self) -> bool:
         """Whether the process is gone: only then has nobody the other end of the pipe."""
-        return bool(select.select([self._alive], [], [], 0)[0])
+        return self.wait(0)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it is gone within that time."""
+        return bool(select.select([self._alive], [], [], seconds)[0])
 
     def __enter__(self) -> Daemon:
         return self

@@ -29,6 +29,16 @@ def _int(name: str, default: int) -> int:
         raise SystemExit(f"{name}={text!r} is not a whole number") from None
 
 
+def _range(name: str, default: tuple[int, int]) -> tuple[int, int]:
+    text = os.environ.get(name, "")
+    first, _, last = text.partition("-")
+    if not text:
+        return default
+    if not (first.isdecimal() and last.isdecimal()) or not 0 < int(first) <= int(last):
+        raise SystemExit(f"{name}={text!r} is not a range like {default[0]}-{default[1]}")
+    return int(first), int(last)
+
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -57,6 +67,10 @@ class Settings:
     flower_port: int = field(default_factory=lambda: _int("CORRAL_FLOWER_PORT", 5555))
     # Addresses or networks of reverse proxies whose X-Forwarded-For is believed.
     trusted_proxies: tuple[Network, ...] = field(default_factory=lambda: _networks("CORRAL_TRUSTED_PROXIES"))
+    # What of private networks guests may reach after all, and what of the world they may not.
+    egress_allow: tuple[Network, ...] = field(default_factory=lambda: _networks("CORRAL_EGRESS_ALLOW"))
+    egress_deny: tuple[Network, ...] = field(default_factory=lambda: _networks("CORRAL_EGRESS_DENY"))
+    vm_uids: tuple[int, int] = field(default_factory=lambda: _range("CORRAL_VM_UIDS", (2_000_000, 2_999_999)))
     database_url: str = field(default_factory=lambda: os.environ.get("DATABASE_URL", ""))
     redis_url: str = field(default_factory=lambda: os.environ.get("REDIS_URL", ""))
     rate_burst: int = field(default_factory=lambda: _int("RATE_LIMIT_BURST", 100))  # a minute and user

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.network import ports
 from agent.network.bridge import no_bridge
+from agent.network.user_mode import UserMode
 from core.contract.errors import DriverFailure
 from core.contract.messages import JSON, Forward, VmSpec
 from core.contract.networks import BRIDGE, USER_NETWORK
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Network:
-    """Where forwards listen, from which ports one is chosen for who does not care, and the bridge if there is one."""
+    """Where forwards listen, from which ports one is chosen for who does not care, and the bridge if there is one.
+
+    `user_mode` are the networks that VMs have for themselves.
+    """
 
     forward_address: str = ports.LOOPBACK
     forward_ports: tuple[int, int] = (20000, 29999)
     bridged: Bridged | None = None
+    user_mode: UserMode = field(default_factory=UserMode)
 
     def facts(self) -> JSON:
         """What the control plane is told of it."""

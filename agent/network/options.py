@@ -8,7 +8,11 @@ from pathlib import Path
 
 from agent.network import ports
 from agent.network.bridge import NAME, Bridge
+from agent.network.egress import Egress
 from agent.network.network import Network
+from agent.network.user_mode import UserMode
+from agent.users import Users, as_root
+from core import settings
 
 FIRST_PORT, LAST_PORT = 1024, 65535
 RUNTIME = Path(
@@ -61,12 +65,18 @@ def of(options: argparse.Namespace, home: Path) -> Network:
     if options.bridge is None:
         if options.remove_network:
             raise SystemExit("--remove-network needs to know which: add --bridge NAME")
-        return Network(options.forward_address, options.forward_ports)
+        return Network(options.forward_address, options.forward_ports, user_mode=_user_mode())
     from agent.network.bridged import Bridged  # Linux's alone
 
     bridge = _described(options.bridge, options.subnet, options.dhcp_range)
     bridged = Bridged(bridge, options.forward_address, kept=home / "network", runtime=RUNTIME / bridge.name)
-    return Network(options.forward_address, options.forward_ports, bridged)
+    return Network(options.forward_address, options.forward_ports, bridged, _user_mode())
+
+
+def _user_mode() -> UserMode:
+    environment = settings.load()
+    users = Users(*environment.vm_uids) if as_root() else None
+    return UserMode(Egress(environment.egress_allow, environment.egress_deny), users)
 
 
 def _described(name: str, subnet: IPv4Network, dhcp_range: tuple[IPv4Address, IPv4Address] | None) -> Bridge:
