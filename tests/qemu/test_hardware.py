@@ -15,8 +15,8 @@ from agent import process
 from agent.drivers.base import Place
 from agent.drivers.groups.guest import ExecRequest
 from agent.drivers.groups.hardware import Adapter, DiskRequest
+from agent.drivers.local.folder import folder_of
 from agent.drivers.qemu import QemuDriver
-from agent.drivers.qemu.folder import folder_of
 from agent.drivers.qemu.qmp import Monitor
 from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import VmSpec

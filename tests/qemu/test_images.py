@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from agent.drivers.base import Place
+from agent.drivers.local import images as vm_images
 from agent.drivers.qemu import QemuDriver
-from agent.drivers.qemu import images as vm_images
 from core.contract import images as store
 from core.contract.errors import DriverFailure
 from core.contract.images import MANIFEST

@@ -13,8 +13,8 @@ import pytest
 
 from agent.drivers.base import Place
 from agent.drivers.groups.guest import ExecRequest
+from agent.drivers.local.merging import DECIDED, SPARE_LAYERS
 from agent.drivers.qemu import QemuDriver
-from agent.drivers.qemu.merging import DECIDED, SPARE_LAYERS
 from core.contract.messages import VmSpec
 from tests.qemu.conftest import LONG, silent, spec
 
@@ -56,7 +56,8 @@ def test_an_agent_killed_while_it_merges(driver: QemuDriver, place: Place, blank
 import os, signal
 from pathlib import Path
 from agent.drivers.base import Place
-from agent.drivers.qemu import QemuDriver, records
+from agent.drivers.local import records
+from agent.drivers.qemu import QemuDriver
 from core.contract.messages import ImageRef, VmSpec
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)

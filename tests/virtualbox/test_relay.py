@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent import sockets
-from agent.drivers.virtualbox import consoles, relay
+from agent.drivers import consoles, relay
 from agent.drivers.virtualbox.folder import Folder
 
 SECONDS = 20.0
@@ -32,13 +32,13 @@ def port(folder: Folder) -> Iterator[socket.socket]:
         server.bind(str(folder.console))
         server.listen(1)
         server.settimeout(SECONDS)
-        consoles.attend(folder)
+        consoles.attend(folder.path, folder.console)
         guest, _ = server.accept()
         guest.settimeout(SECONDS)
         with guest:
             yield guest
         folder.console.unlink()
-    wait_for(lambda: not consoles._attended(folder))
+    wait_for(lambda: not consoles.attended(folder.path))
 
 
 def wait_for(done: Callable[[], bool]) -> None:
@@ -54,7 +54,7 @@ def test_both_name_the_same_files() -> None:
 
 
 def test_output_is_kept_and_what_is_typed_arrives(folder: Folder, port: socket.socket) -> None:
-    console = consoles.console(folder)  # finds the relay that is there
+    console = consoles.console(folder.path, folder.console)  # finds the relay that is there
     everything = bytes(range(256)) * 300
     port.sendall(everything)
     wait_for(lambda: console.log.exists() and console.log.read_bytes() == everything)

@@ -7,7 +7,7 @@ to kill for want of memory takes it back. https://docs.oasis-open.org/virtio/vir
 
 from __future__ import annotations
 
-from agent.drivers.qemu.folder import Folder, Machine
+from agent.drivers.local.folder import Folder, Machine
 from agent.drivers.qemu.qmp import Monitor
 
 DEVICE = ("-device", "virtio-balloon-pci,id=balloon0,deflate-on-oom=on")

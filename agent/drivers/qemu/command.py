@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agent.drivers.groups.hardware import Adapter
+from agent.drivers.local import daemon
+from agent.drivers.local.folder import Machine, State
 from agent.drivers.nics import MAC_ADDRESS, mac_address
-from agent.drivers.qemu import adapters, balloon, daemon, qmp
+from agent.drivers.qemu import adapters, balloon, qmp
 from agent.drivers.qemu.accelerators import ACCELERATORS
-from agent.drivers.qemu.folder import Machine, State
 from core.contract.errors import DriverFailure
 from core.contract.images import Manifest
 from core.contract.messages import VmSpec
@@ -57,7 +58,7 @@ def command(vm_id: str, state: State, machine: Machine, more: Attached, *, incom
         *_identity(vm_id),
         *["-nodefaults", "-no-user-config", "-display", "none", "-msg", "timestamp=on"],
         *["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
-        *["-pidfile", daemon.PID_FILE],
+        *["-pidfile", daemon.PID_FILES["qemu"]],
         *["-machine", machine.type, "-accel", ACCELERATORS[machine.acceleration], "-cpu", "max"],
         *["-smp", _processors(machine), "-m", str(machine.memory_mb)],
         *_disk(state.disk, machine),

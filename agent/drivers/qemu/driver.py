@@ -16,26 +16,26 @@ from agent.drivers.groups.resizing import Resized
 from agent.drivers.groups.snapshots import SnapshotTaken
 from agent.drivers.images import find
 from agent.drivers.limits import countdown, only_driver_failures
+from agent.drivers.local import adapters as local_adapters
+from agent.drivers.local import daemon, disks, images, merging, records, restores
+from agent.drivers.local import measuring as local_measuring
+from agent.drivers.local import media as local_media
+from agent.drivers.local.folder import STATE, Folder, State, folder_of, locked
+from agent.drivers.local.guests import Guests
+from agent.drivers.local.snapshots import PAUSED, STOPPED
 from agent.drivers.qemu import (
     acceleration,
     adapters,
     command,
-    daemon,
-    disks,
+    events,
     forwarding,
-    images,
     launch,
     measuring,
     media,
-    merging,
     power,
-    records,
-    restores,
     sizes,
     snapshots,
 )
-from agent.drivers.qemu.folder import STATE, Folder, State, folder_of, locked
-from agent.drivers.qemu.guests import Guests
 from agent.drivers.qemu.observing import observe
 from agent.drivers.qemu.qmp import Monitor
 from agent.media import Media
@@ -95,7 +95,7 @@ class QemuDriver(Guests):
                 shutil.rmtree(folder.path, ignore_errors=True)
                 folder.path.mkdir(mode=0o700, parents=True)
                 image = images.take(self._place.images, vm, folder.image, self._place.vms)
-                having = adapters.asked(vm, image)
+                having = adapters.KINDS.asked(vm, image)
                 layer = disks.first_layer(folder, image, vm.disk_gb, lock)
                 folder.write(State(vm, image, layer, adapters=having))
                 sync_folder(self._place.vms)
@@ -195,10 +195,10 @@ class QemuDriver(Guests):
             folder.state()
             merging.recover(folder)
             snapshot = restores.check(folder, snapshot_id, None if start is False else host.acceleration, progress)
-            running = snapshot.power != snapshots.STOPPED if start is None else start
-            state = restores.put_back(folder, snapshot, running=running, lock=lock)
+            running = snapshot.power != STOPPED if start is None else start
+            state = restores.put_back(folder, snapshot, events.OUT, running=running, lock=lock)
             if running:
-                paused = start is None and snapshot.power == snapshots.PAUSED and state.resume is not None
+                paused = start is None and snapshot.power == PAUSED and state.resume is not None
                 power.switch_on(folder, vm, host, progress, left, paused=paused)
             else:
                 self._place.network.leave(vm.id)
@@ -250,7 +250,7 @@ class QemuDriver(Guests):
     @only_driver_failures
     def disks(self, vm: VmSpec) -> list[Disk]:
         """From the VM's files; asks QEMU nothing."""
-        return media.listed(self._folder(vm.id))
+        return local_media.listed(self._folder(vm.id))
 
     @only_driver_failures
     def disk_attach(self, vm: VmSpec, request: DiskRequest, timeout: float) -> Disk:
@@ -271,7 +271,7 @@ class QemuDriver(Guests):
     @only_driver_failures
     def adapters(self, vm: VmSpec) -> list[Adapter]:
         """From the VM's files."""
-        return adapters.of(self._folder(vm.id).state())
+        return local_adapters.of(self._folder(vm.id).state())
 
     @only_driver_failures
     def adapter_set(self, vm: VmSpec, adapter: Adapter, timeout: float) -> Adapter:
@@ -283,7 +283,7 @@ class QemuDriver(Guests):
     @only_driver_failures
     def sample_all(self) -> list[Sample]:
         """From `/proc` and the VMs' files."""
-        found = (measuring.sample(folder) for folder in self._folders())
+        found = (local_measuring.sample(folder) for folder in self._folders())
         return [each for each in found if each is not None]
 
     @only_driver_failures
@@ -304,6 +304,10 @@ class QemuDriver(Guests):
                     f"VM '{vm.name}' is {seen.state}, and would have to be {before}", code="invalid_state"
                 )
             return seen
+
+    def seen(self, folder: Folder) -> Observation:
+        """From its files."""
+        return observe(folder)
 
     def _host(self) -> power.Host:
         version = acceleration.version()

@@ -9,9 +9,10 @@ import re
 
 from agent.drivers.groups.hardware import Adapter
 from agent.drivers.limits import Left
-from agent.drivers.qemu import daemon
-from agent.drivers.qemu.adapters import mode_of_first, netdev_of
-from agent.drivers.qemu.folder import Folder
+from agent.drivers.local import daemon
+from agent.drivers.local.adapters import mode_of_first
+from agent.drivers.local.folder import Folder
+from agent.drivers.qemu.adapters import netdev_of
 from agent.drivers.qemu.qmp import Monitor
 from agent.network import ports
 from agent.network.network import Network

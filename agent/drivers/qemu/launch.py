@@ -11,15 +11,15 @@ from pathlib import Path
 from agent import process
 from agent.drivers.base import Progress
 from agent.drivers.limits import Left
-from agent.drivers.qemu import command, daemon, events, qmp
-from agent.drivers.qemu.folder import Folder, Machine, State
-from agent.guest import commands, qga
-from core.contract.errors import DriverFailure, GuestTimeout
+from agent.drivers.local import daemon, usable
+from agent.drivers.local.folder import Folder, Machine, State
+from agent.drivers.qemu import command, events, qmp
+from agent.guest import qga
+from core.contract.errors import DriverFailure
 
 MONITOR_SECONDS = 30.0
 LOG = "qemu.log"
 CONSOLE_KEPT = 4 * 1024 * 1024
-SHOWN = 600
 
 
 def launch(
@@ -60,35 +60,14 @@ def trim_console(folder: Folder) -> None:
 
 def wait_usable(folder: Folder, state: State, progress: Progress, left: Left) -> None:
     """Returns once the guest agent answers, if the image has one; `GuestTimeout` tells what was last seen."""
-    if state.image is None or not state.image.guest_agent:
-        return
-    try:
-        qga.wait(folder.path, left(), lambda: _check(folder, progress))
-    except qga.AgentGone:
-        raise _died(folder) from None
-    except GuestTimeout as error:
-        raise GuestTimeout(f"{error.message}; its console ends with: {console_tail(folder)}") from None
-
-
-def warm_up(folder: Folder, state: State) -> None:
-    """Prepares the guest for commands; without it the first one is slower."""
-    if state.image is not None and state.image.guest_agent:
-        try:
-            commands.warm_up(folder.path, 2.0)
-        except DriverFailure:
-            pass  # an agent that may not run commands is still an agent
-
-
-def console_tail(folder: Folder) -> str:
-    """The last of the serial console, printable."""
-    return _tail(folder, command.CONSOLE_LOG) or "(nothing)"
+    usable.wait(folder.path, state, lambda: _check(folder, progress), lambda: _died(folder), left)
 
 
 def _wait_for_monitor(folder: Folder, qemu: process.Daemon) -> None:
     deadline = time.monotonic() + MONITOR_SECONDS
     while time.monotonic() < deadline:
         if qemu.ended():
-            raise DriverFailure(f"QEMU did not start: {_tail(folder, LOG) or 'it said nothing'}")
+            raise DriverFailure(f"QEMU did not start: {usable.tail(folder.path / LOG) or 'it said nothing'}")
         if (folder.path / qmp.SOCKET).exists():
             try:
                 with qmp.Monitor(folder.path, 5.0) as monitor:
@@ -108,14 +87,8 @@ def _check(folder: Folder, progress: Progress) -> None:
 
 def _died(folder: Folder) -> DriverFailure:
     if events.seen(folder.path).guest_powered_off:
-        return DriverFailure(f"the guest powered itself off while it started: {console_tail(folder)}")
-    said = _tail(folder, LOG) or "it said nothing"
-    return DriverFailure(f"QEMU ended while the guest started: {said}; the console ends with: {console_tail(folder)}")
-
-
-def _tail(folder: Folder, name: str) -> str:
-    try:
-        text = (folder.path / name).read_bytes()[-SHOWN:].decode(errors="replace")
-    except FileNotFoundError:
-        return ""
-    return "".join(letter for letter in text if letter.isprintable() or letter == "\n").strip()
+        return DriverFailure(f"the guest powered itself off while it started: {usable.console_tail(folder.path)}")
+    said = usable.tail(folder.path / LOG) or "it said nothing"
+    return DriverFailure(
+        f"QEMU ended while the guest started: {said}; the console ends with: {usable.console_tail(folder.path)}"
+    )

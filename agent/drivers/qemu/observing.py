@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from agent.drivers.qemu import daemon, events
-from agent.drivers.qemu.folder import Folder
+from agent.drivers.local import daemon
+from agent.drivers.local.folder import Folder
+from agent.drivers.qemu import events
 from core.contract.errors import DriverFailure
 from core.contract.messages import JSON, Observation
 from core.contract.states import Observed

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent import cgroups
 from agent.drivers.base import Progress
 from agent.drivers.limits import Left
-from agent.drivers.qemu import adapters, balloon, daemon, events, forwarding, media, memory, restores
+from agent.drivers.local import adapters as local_adapters
+from agent.drivers.local import daemon, restores, shutdown, usable
+from agent.drivers.local.folder import Folder, Machine, State
+from agent.drivers.qemu import adapters, balloon, events, forwarding, media, memory
 from agent.drivers.qemu.accelerators import BEYOND_MB
 from agent.drivers.qemu.command import Attached, machine_of
-from agent.drivers.qemu.folder import Folder, Machine, State
-from agent.drivers.qemu.launch import launch, wait_usable, warm_up
+from agent.drivers.qemu.launch import launch, wait_usable
 from agent.drivers.qemu.qmp import Monitor
-from agent.guest import qga
 from agent.media import Media
 from agent.network.network import Network
-from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 
-ASK_SECONDS, ASK_AGAIN_SECONDS = 1.0, 3.0
-CUT_SECONDS = 15.0
-POLL_SECONDS = 0.05
+ASK_SECONDS = 1.0
 QUICK_SECONDS = 10.0
-# What `systemctl poweroff` comes to, asked of systemd itself: shutdown(8) and the power button wait for D-Bus, which
-# comes up long after the guest agent. systemd(1), SIGRTMIN+4, by number, as not every shell has its name; sd_booted(3).
-_POWER_OFF = "test -d /run/systemd/system && kill -38 1"
 
 
 @dataclass(frozen=True)
@@ -58,21 +52,14 @@ def switch_on(folder: Folder, vm: VmSpec, host: Host, progress: Progress, left: 
         wait_usable(folder, state, progress, left)
         if state.resume is not None:
             restores.set_clock(folder)
-        warm_up(folder, state)
+        usable.warm_up(folder.path, state)
         folder.change(usable=True, resume=None)
 
 
 def switch_off(folder: Folder, grace_seconds: float, progress: Progress, left: Left) -> None:
     """Asks the guest for as long as the grace lasts, then cuts."""
     state = folder.change(should_run=False, usable=False)
-    deadline = time.monotonic() + min(grace_seconds, max(0.0, left() - CUT_SECONDS))
-    ask_at = 0.0
-    while daemon.alive(folder.path) is not None and (now := time.monotonic()) < deadline:
-        progress("waiting for the guest to shut down", None)
-        if now >= ask_at:
-            _ask(folder, state)
-            ask_at = time.monotonic() + ASK_AGAIN_SECONDS
-        time.sleep(POLL_SECONDS)
+    shutdown.wait(folder.path, state, grace_seconds, lambda: _press(folder), progress, left)
     daemon.cut(folder.path)
 
 
@@ -89,12 +76,12 @@ def _launch(folder: Folder, state: State, vm: VmSpec, host: Host, progress: Prog
         state = folder.change(resume=None)  # it did go on from there, and has ended since
     saved = restores.memory_of(folder, state)
     machine: Machine = (saved[0].machine if saved else None) or machine_of(
-        vm, adapters.of(state), host.acceleration, host.version
+        vm, local_adapters.of(state), host.acceleration, host.version
     )
     size = replace(vm, vcpus=machine.vcpus, memory_mb=machine.memory_mb)
     group = cgroups.prepare(host.groups, size, BEYOND_MB[machine.acceleration])
     attached = media.command(state, host.media, vm)
-    more = Attached(forwarding.netdevs(host.network, vm, adapters.of(state)), attached)
+    more = Attached(forwarding.netdevs(host.network, vm, local_adapters.of(state)), attached)
     state = folder.change(should_run=True, usable=False, waits=saved is not None, machine=machine, spec=vm)
     progress("booting" if saved is None else "resuming", None)
     launch(folder, state, machine, group, more, incoming=saved is not None)
@@ -106,20 +93,11 @@ def _launch(folder: Folder, state: State, vm: VmSpec, host: Host, progress: Prog
     return state
 
 
-def _ask(folder: Folder, state: State) -> None:
-    """By the power button and by its agent, in two ways: a guest listens to some or, early in its boot, to none.
-
-    What fails is asked again later; that it has ended meanwhile, the caller sees.
-    """
-    with suppress(DriverFailure):
-        go_on(folder)
-        with Monitor(folder.path, ASK_SECONDS) as monitor:
-            monitor.ask("system_powerdown")
-    if state.image is not None and state.image.guest_agent:
-        with suppress(DriverFailure):
-            qga.tell(folder.path, "guest-exec", ASK_SECONDS, path="/bin/sh", arg=["-c", _POWER_OFF])
-        with suppress(DriverFailure):
-            qga.tell(folder.path, "guest-shutdown", ASK_SECONDS, mode="powerdown")
+def _press(folder: Folder) -> None:
+    """The power button, of a machine that runs."""
+    go_on(folder)
+    with Monitor(folder.path, ASK_SECONDS) as monitor:
+        monitor.ask("system_powerdown")
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,18 +9,15 @@ from agent import cgroups
 from agent.drivers.base import Progress
 from agent.drivers.groups.resizing import Resized
 from agent.drivers.limits import Left
-from agent.drivers.qemu import balloon, daemon
+from agent.drivers.local import daemon
+from agent.drivers.local.folder import Folder, Machine
+from agent.drivers.local.sizes import applied, bring_online
+from agent.drivers.qemu import balloon
 from agent.drivers.qemu.accelerators import BEYOND_MB
-from agent.drivers.qemu.folder import Folder, Machine, State
 from agent.drivers.qemu.observing import observe
 from agent.drivers.qemu.qmp import Monitor
-from agent.guest import qga
-from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 from core.contract.states import Applied, Observed
-
-ONLINE_SECONDS, ASK_SECONDS = 10.0, 5.0
-POLL_SECONDS = 0.1
 
 
 def resize(folder: Folder, vm: VmSpec, groups: Path | None, progress: Progress, left: Left) -> Resized:
@@ -36,17 +32,17 @@ def resize(folder: Folder, vm: VmSpec, groups: Path | None, progress: Progress, 
     if machine.vcpus < vm.vcpus <= machine.max_vcpus and observe(folder).state is Observed.RUNNING:
         progress("plugging in vCPUs", None)
         machine = plug(folder, machine, vm.vcpus, left)
-        used = _bring_online(folder, state, vm.vcpus, left)
+        used = bring_online(folder.path, state, vm.vcpus, left)
     held = group is not None and cgroups.holds(group, pid)
     if held and group is not None:
         # A share of what it runs with, which may not be what it is to have.
         size = replace(vm, vcpus=machine.vcpus, memory_mb=machine.memory_mb)
         cgroups.limit(group, size, BEYOND_MB[machine.acceleration])
         balloon.fit(folder, machine, vm.memory_limit_percent)
-    limits = _applied(held or not cgroups.is_limited(vm))
+    limits = applied(held or not cgroups.is_limited(vm))
     return Resized(
-        vcpus=_applied(used),
-        memory_mb=_applied(vm.memory_mb == machine.memory_mb),
+        vcpus=applied(used),
+        memory_mb=applied(vm.memory_mb == machine.memory_mb),
         cpu_limit_percent=limits,
         memory_limit_percent=limits,
     )
@@ -67,27 +63,3 @@ def plug(folder: Folder, machine: Machine, vcpus: int, left: Left) -> Machine:
 
 def _position(slot: dict[str, dict[str, int]]) -> tuple[int, ...]:
     return tuple(slot["props"].get(name, 0) for name in ("socket-id", "die-id", "core-id", "thread-id"))
-
-
-def _bring_online(folder: Folder, state: State, vcpus: int, left: Left) -> bool:
-    """Whether the guest uses that many by now. Linux is told to; others do it by themselves."""
-    if state.image is None or not state.image.guest_agent:
-        return False
-    deadline = time.monotonic() + min(ONLINE_SECONDS, left())
-    while time.monotonic() < deadline:
-        try:
-            seen = qga.ask(folder.path, "guest-get-vcpus", ASK_SECONDS)
-            resting = [{"logical-id": each["logical-id"], "online": True} for each in seen if not each["online"]]
-            if len(seen) - len(resting) >= vcpus:
-                return True
-            if resting:
-                qga.ask(folder.path, "guest-set-vcpus", ASK_SECONDS, vcpus=resting)
-                continue
-        except DriverFailure:
-            return False  # an agent that can't say; the machine has them all the same
-        time.sleep(POLL_SECONDS)
-    return False
-
-
-def _applied(holds: bool) -> Applied:
-    return Applied.LIVE if holds else Applied.AT_NEXT_START

@@ -6,7 +6,6 @@ new one is named before a running QEMU is told to write to it, and not after.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,15 +13,13 @@ from pathlib import Path
 
 from agent.drivers.base import Progress
 from agent.drivers.limits import Left
-from agent.drivers.qemu import command, daemon, disks, media, memory, records
-from agent.drivers.qemu.folder import Folder, Machine, State
+from agent.drivers.local import daemon, disks, records
+from agent.drivers.local.folder import Folder, Machine, State
+from agent.drivers.local.media import check_memory
+from agent.drivers.local.snapshots import PAUSED, RUNNING, STOPPED, THAW_SECONDS, kept_if_whole, quiet_guest, thaw
+from agent.drivers.qemu import command, memory
 from agent.drivers.qemu.qmp import Monitor
-from agent.guest import qga
 from core.contract.errors import DriverFailure
-
-FREEZE_SECONDS, THAW_SECONDS = 5.0, 10.0
-SPARE_BYTES = 1024 * 1024
-RUNNING, PAUSED, STOPPED = "running", "paused", "stopped"
 
 
 def take(
@@ -30,18 +27,11 @@ def take(
 ) -> records.Snapshot:
     """Takes one of the VM as it is, running or not; of one that fails nothing stays."""
     state = folder.state()
-    home = records.begin(folder, snapshot_id)
-    try:
-        return _take(folder, state, snapshot_id, home, include_memory, progress, left, lock)
-    except BaseException as error:
-        full = shutil.disk_usage(home).free < SPARE_BYTES
-        shutil.rmtree(home, ignore_errors=True)
-        if full and isinstance(error, DriverFailure):
-            raise DriverFailure(
-                f"no space is left on the host's disk for snapshot '{snapshot_id}': delete others, or make room",
-                code="insufficient_resources",
-            ) from error
-        raise
+    return kept_if_whole(
+        folder,
+        snapshot_id,
+        lambda home: _take(folder, state, snapshot_id, home, include_memory, progress, left, lock),
+    )
 
 
 def _take(
@@ -59,11 +49,11 @@ def _take(
         folder.change(disk=disks.layer_over(folder, layer, lock))
     else:
         if include_memory:
-            media.check_memory(state)
+            check_memory(state)
         with Monitor(folder.path, left()) as monitor:
             power = _power(monitor)
             machine = _as_it_is(state, monitor)
-            with _held(folder, monitor, power) if include_memory else _quiet_guest(folder, state, power):
+            with _held(folder, monitor, power) if include_memory else quiet_guest(folder, state, power):
                 layer = _freeze_layer(folder, monitor, lock)
                 if include_memory:
                     memory.save(monitor, home / records.MEMORY, progress)
@@ -82,7 +72,7 @@ def settle(folder: Folder) -> State:
                 memory.abandon(monitor)
                 monitor.ask("cont")
         if state.frozen:
-            _thaw(folder)
+            thaw(folder)
     return folder.change(held=False, frozen=False)
 
 
@@ -129,24 +119,6 @@ def _held(folder: Folder, monitor: Monitor, power: str) -> Iterator[None]:
         folder.change(held=False)
 
 
-@contextmanager
-def _quiet_guest(folder: Folder, state: State, power: str) -> Iterator[None]:
-    """The guest's file systems frozen, if its agent can; without that the snapshot is as after a power cut."""
-    if state.image is None or not state.image.guest_agent or power == PAUSED:
-        yield
-        return
-    folder.change(frozen=True)
-    try:
-        try:
-            qga.ask(folder.path, "guest-fsfreeze-freeze", FREEZE_SECONDS)
-        except DriverFailure:
-            pass  # not frozen, or late: it is thawed below in any case
-        yield
-    finally:
-        _thaw(folder)
-        folder.change(frozen=False)
-
-
 def _as_it_is(state: State, monitor: Monitor) -> Machine | None:
     """After a crash of ours the machine may have more vCPUs than was kept."""
     return state.machine and replace(state.machine, vcpus=len(monitor.ask("query-cpus-fast")))
@@ -155,10 +127,3 @@ def _as_it_is(state: State, monitor: Monitor) -> Machine | None:
 def _power(monitor: Monitor) -> str:
     """From QEMU itself: a disk frozen under a machine that runs on would not fit the memory saved after it."""
     return RUNNING if monitor.ask("query-status")["running"] else PAUSED
-
-
-def _thaw(folder: Folder) -> None:
-    try:
-        qga.ask(folder.path, "guest-fsfreeze-thaw", THAW_SECONDS)
-    except qga.AgentRefused:
-        pass  # an agent that can't thaw can't have frozen

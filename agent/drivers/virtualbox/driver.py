@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent import process
+from agent.drivers import consoles
 from agent.drivers.base import Console, Place, Progress
 from agent.drivers.groups.hardware import Adapter, Disk, DiskRequest
 from agent.drivers.groups.metrics import Measured, Sample
@@ -12,7 +13,6 @@ from agent.drivers.limits import countdown, only_driver_failures
 from agent.drivers.virtualbox import (
     adapters,
     attachments,
-    consoles,
     forwards,
     machines,
     measuring,
@@ -146,7 +146,8 @@ class VirtualBoxDriver(Guests):
     @only_driver_failures
     def console(self, vm_id: str) -> Console:
         """The first serial port."""
-        return consoles.console(self._folder(vm_id))
+        folder = self._folder(vm_id)
+        return consoles.console(folder.path, folder.console)
 
     @only_driver_failures
     def snapshot_create(

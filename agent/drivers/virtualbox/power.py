@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from agent.drivers import consoles
 from agent.drivers.base import Progress
 from agent.drivers.limits import Left
-from agent.drivers.virtualbox import consoles, forwards, sizes, states
+from agent.drivers.virtualbox import forwards, sizes, states
 from agent.drivers.virtualbox.folder import Folder
 from agent.drivers.virtualbox.observing import UNREGISTERED
 from agent.drivers.virtualbox.vboxmanage import Refused, VBoxManage
@@ -63,7 +64,7 @@ def switch_on(manage: VBoxManage, folder: Folder, address: str, vm: VmSpec, prog
         sizes.fit(manage, folder, vm, left)
         forwards.fit(manage, folder, address, vm, manage.info(folder.uuid) or {}, left)
         folder.change(spec=vm)
-        consoles.attend(folder)
+        consoles.attend(folder.path, folder.console)
         front = "gui" if vm.hardware.get("gui") else "headless"
         try:
             manage.unlocked("startvm", folder.uuid, "--type", front, timeout=left())

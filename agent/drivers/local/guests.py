@@ -1,4 +1,4 @@
-"""The QEMU driver's verbs that act in the guest."""
+"""The verbs that act in the guest, by its agent."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from agent.drivers.groups.execs import Detached, Exec, Output
 from agent.drivers.groups.files import FileList, FileReading, FileTarget
 from agent.drivers.groups.guest import ExecRequest, ExecResult, GuestInterface
 from agent.drivers.limits import only_driver_failures
-from agent.drivers.qemu.folder import Folder, folder_of
-from agent.drivers.qemu.observing import observe
+from agent.drivers.local.folder import Folder, folder_of
 from agent.guest import claims, commands, execs, files, interfaces, killing, ledger
 from agent.guest.ledger import Entry, Ledger
 from core.contract.errors import DriverFailure, GuestTimeout, Unsupported
-from core.contract.messages import VmSpec
+from core.contract.messages import Observation, VmSpec
 from core.contract.states import Observed
 
 log = logging.getLogger(__name__)
@@ -26,8 +25,14 @@ log = logging.getLogger(__name__)
 class Guests:
     """Guest, GuestNetwork, Execs and Files, through the guest agent; several at once take turns on its channel."""
 
+    name: str
+
     def __init__(self, place: Place) -> None:
         self._vms = place.vms
+
+    def seen(self, folder: Folder) -> Observation:
+        """What is true of the VM in that folder now."""
+        raise NotImplementedError
 
     @only_driver_failures
     def execute(self, vm: VmSpec, request: ExecRequest, check: Check = wanted) -> ExecResult:
@@ -38,7 +43,7 @@ class Guests:
     def sweep_guests(self) -> None:
         """Of VMs that are paused, later."""
         for folder in self._with(claims.FOLDER):
-            seen = observe(folder).state
+            seen = self.seen(folder).state
             if seen is not Observed.PAUSED:
                 killing.sweep(folder.path, is_on=seen is Observed.RUNNING)
 
@@ -55,7 +60,7 @@ class Guests:
         for entry in Ledger(folder.path).all():
             if answers:
                 try:
-                    found.append(_look(folder, entry).exec)
+                    found.append(self._look(folder, entry).exec)
                     continue
                 except GuestTimeout:
                     answers = False
@@ -66,7 +71,7 @@ class Guests:
     def exec_get(self, vm: VmSpec, exec_id: str) -> Exec:
         """As it is now."""
         folder = folder_of(self._vms, vm.id)
-        return _look(folder, Ledger(folder.path).get(exec_id)).exec
+        return self._look(folder, Ledger(folder.path).get(exec_id)).exec
 
     @only_driver_failures
     def exec_output(self, vm: VmSpec, exec_id: str, stream: str, offset: int, limit: int) -> Output:
@@ -78,22 +83,22 @@ class Guests:
     def exec_signal(self, vm: VmSpec, exec_id: str, signal: str) -> Exec:
         """To its cgroup, or where there is none to all that have its mark."""
         folder = folder_of(self._vms, vm.id)
-        entry = _look(folder, Ledger(folder.path).get(exec_id))
+        entry = self._look(folder, Ledger(folder.path).get(exec_id))
         return execs.signal(self._guest_of(vm), entry, signal) if entry.is_running else entry.exec
 
     @only_driver_failures
     def exec_delete(self, vm: VmSpec, exec_id: str) -> None:
         """Its files stay in a guest that is off."""
         folder = folder_of(self._vms, vm.id)
-        entry = _look(folder, Ledger(folder.path).get(exec_id))
-        execs.forget(folder.path, entry, is_on=observe(folder).state is Observed.RUNNING)
+        entry = self._look(folder, Ledger(folder.path).get(exec_id))
+        execs.forget(folder.path, entry, is_on=self.seen(folder).state is Observed.RUNNING)
 
     @only_driver_failures
     def exec_sweep(self) -> float | None:
         """Of VMs that are paused, later."""
         due = list[float]()
         for folder in self._with(ledger.FOLDER):
-            due += _end_late(folder)
+            due += self._end_late(folder)
         return min(due, default=None)
 
     @only_driver_failures
@@ -120,37 +125,35 @@ class Guests:
     def _guest_of(self, vm: VmSpec) -> Path:
         """The folder with the channel to its guest's agent, which is up."""
         folder = folder_of(self._vms, vm.id)
-        seen = observe(folder)
+        seen = self.seen(folder)
         if seen.state is not Observed.RUNNING:
             raise DriverFailure(f"VM '{vm.name}' is {seen.state}, not running: start it first", code="vm_not_running")
         image = folder.state().image
         if image is None or not image.guest_agent:
-            raise Unsupported(f"VM '{vm.name}' has no guest agent, which the driver 'qemu' needs for this")
+            raise Unsupported(f"VM '{vm.name}' has no guest agent, which the driver '{self.name}' needs for this")
         return folder.path
 
     def _with(self, name: str) -> Iterator[Folder]:
         """The folders of VMs that have such a folder in them."""
         return (Folder(path.parent) for path in sorted(self._vms.glob(f"[!.]*/{name}")))
 
+    def _look(self, folder: Folder, entry: Entry) -> Entry:
+        """One of a paused guest stands still; one of a guest that is off is lost."""
+        match self.seen(folder).state:
+            case Observed.RUNNING:
+                return execs.look(folder.path, entry)
+            case Observed.PAUSED:
+                return entry
+            case _:
+                return execs.lose(folder.path, entry) if entry.is_running else entry
 
-def _look(folder: Folder, entry: Entry) -> Entry:
-    """One of a paused guest stands still; one of a guest that is off is lost."""
-    match observe(folder).state:
-        case Observed.RUNNING:
-            return execs.look(folder.path, entry)
-        case Observed.PAUSED:
-            return entry
-        case _:
-            return execs.lose(folder.path, entry) if entry.is_running else entry
-
-
-def _end_late(folder: Folder) -> list[float]:
-    """When its commands are due that are not yet; those that are past that are ended."""
-    entries = [entry for entry in Ledger(folder.path).all() if entry.deadline_at is not None]
-    for entry in entries:
-        if entry.is_due and observe(folder).state is Observed.RUNNING:
-            try:
-                execs.end_late(folder.path, entry)
-            except DriverFailure as error:
-                log.warning("execution %s in VM %s: %s", entry.exec.id, folder.path.name, error.message)
-    return [entry.deadline_at for entry in entries if entry.deadline_at is not None and not entry.is_due]
+    def _end_late(self, folder: Folder) -> list[float]:
+        """When its commands are due that are not yet; those that are past that are ended."""
+        entries = [entry for entry in Ledger(folder.path).all() if entry.deadline_at is not None]
+        for entry in entries:
+            if entry.is_due and self.seen(folder).state is Observed.RUNNING:
+                try:
+                    execs.end_late(folder.path, entry)
+                except DriverFailure as error:
+                    log.warning("execution %s in VM %s: %s", entry.exec.id, folder.path.name, error.message)
+        return [entry.deadline_at for entry in entries if entry.deadline_at is not None and not entry.is_due]

@@ -1,4 +1,4 @@
-"""A VM's disk: layers of qcow2, each a copy-on-write file over another, the lowest over the image's disk."""
+"""A VM's disk: layers of qcow2, each a copy-on-write file over another, the lowest over the image's or a raw one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 from agent import process
 from agent.drivers.durable import sync_folder
-from agent.drivers.qemu.folder import Folder, State
+from agent.drivers.local.folder import Folder, State
 from core.contract.errors import DriverFailure
 from core.contract.images import Manifest
 
 SECONDS = 60.0
-IMAGE_FOLDER = "../image/"
+IMAGE_FOLDER, RAW, QCOW2 = "../image/", ".raw", ".qcow2"
 SECTOR = 512  # the unit of st_blocks, whatever the file system's own is
 # https://qemu.readthedocs.io/en/v7.2.0/interop/qcow2.html: magic, version, where the name below is, its length,
 # cluster bits, the disk's size
@@ -38,7 +38,12 @@ def first_layer(folder: Folder, image: Manifest | None, disk_gb: int, lock: int)
 
 def layer_over(folder: Folder, below: str, lock: int) -> str:
     """An empty layer over another; returns its name."""
-    return _make(folder, ["-b", below, "-F", "qcow2"], _read(folder.layers / below).size_bytes, lock)
+    return _make(folder, ["-b", below, "-F", format_of(below, None)], _read(folder.layers / below).size_bytes, lock)
+
+
+def new_name(ending: str) -> str:
+    """For a layer's file, one that no layer has had; QEMU's names of nodes have no room for more."""
+    return secrets.token_hex(10) + ending
 
 
 def chain(folder: Folder, top: str) -> list[str]:
@@ -64,7 +69,9 @@ def size_and_use(folder: Folder, top: str) -> tuple[int, int]:
 
 def format_of(name: str, image: Manifest | None) -> str:
     """The format of a layer, or of the image's disk, by such a name."""
-    return image.format if image is not None and name.startswith(IMAGE_FOLDER) else "qcow2"
+    if image is not None and name.startswith(IMAGE_FOLDER):
+        return image.format
+    return "raw" if name.endswith(RAW) else "qcow2"
 
 
 def remove_unused(folder: Folder, state: State, tops: list[str]) -> None:
@@ -80,7 +87,7 @@ def remove_unused(folder: Folder, state: State, tops: list[str]) -> None:
 
 def _make(folder: Folder, base: list[str], size_bytes: int, lock: int) -> str:
     """The names in a chain are relative, so that the folder can be moved."""
-    name = f"{secrets.token_hex(10)}.qcow2"
+    name = new_name(QCOW2)
     folder.layers.mkdir(exist_ok=True)
     # -u: the layer below may be in use, and qemu-img need not look into it.
     create = ["qemu-img", "create", "-q", "-u", "-f", "qcow2", *base, str(folder.layers / name), str(size_bytes)]
@@ -93,6 +100,8 @@ def _make(folder: Folder, base: list[str], size_bytes: int, lock: int) -> str:
 
 def _read(layer: Path) -> Layer:
     try:
+        if layer.suffix == RAW:
+            return Layer(None, layer.stat().st_size)
         with layer.open("rb") as file:
             magic, _, offset, length, _, size_bytes = _HEADER.unpack(file.read(_HEADER.size))
             file.seek(offset)

@@ -1,30 +1,33 @@
-"""The QEMU process of a VM: alive exactly while it holds the lock on its pid file, so no number is mistaken for it."""
+"""The process of a VM: alive exactly while it holds the lock on its pid file, so no number is mistaken for it."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from core.contract import pidfiles
 from core.contract.errors import DriverFailure
 
-PID_FILE = "qemu.pid"
+# By the drivers' names: a folder has the file of the one that made the VM.
+PID_FILES = {"qemu": "qemu.pid", "cloud-hypervisor": "cloud-hypervisor.pid"}
 TERM_SECONDS, KILL_SECONDS = 5.0, 10.0
 
 
 def alive(folder: Path) -> int | None:
     """The process's id, or None."""
-    return pidfiles.holder(folder / PID_FILE)
+    found = (pidfiles.holder(folder / name) for name in PID_FILES.values())
+    return next((pid for pid in found if pid is not None), None)
 
 
 def started_at(folder: Path) -> float | None:
     """When it wrote its pid file, in seconds since the epoch."""
-    try:
-        return (folder / PID_FILE).stat().st_mtime
-    except FileNotFoundError:
-        return None
+    for name in PID_FILES.values():
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return (folder / name).stat().st_mtime
+    return None
 
 
 def cut(folder: Path) -> None:
@@ -33,7 +36,7 @@ def cut(folder: Path) -> None:
         _signal(folder, number)
         if wait_gone(folder, seconds):
             return
-    raise DriverFailure(f"the QEMU process {alive(folder)} can't be ended")
+    raise DriverFailure(f"the VM's process {alive(folder)} can't be ended")
 
 
 def wait_gone(folder: Path, seconds: float) -> bool:

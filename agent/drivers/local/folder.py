@@ -53,7 +53,8 @@ class State:
     launch left it paused, until it is told to go on. `held` and `frozen`:
     a snapshot that is being taken has paused the machine, or frozen the guest's file systems. `resume`: the snapshot
     whose memory the next launch goes on from. `restores` counts the restores that have ended well. `media` are attached
-    beside its own disk. `adapters` are None of a VM of an older release.
+    beside its own disk. `adapters` are None of a VM of an older release. `copied_by`: how its disk came from the image,
+    where that differs: "reflink", "layer" or "copy".
     """
 
     spec: VmSpec
@@ -69,6 +70,7 @@ class State:
     restores: int = 0
     media: list[Medium] = field(default_factory=list)
     adapters: list[Adapter] | None = None
+    copied_by: str | None = None
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 from agent.drivers.base import Progress
 from agent.drivers.durable import write_json
 from agent.drivers.groups.snapshots import SnapshotTaken
-from agent.drivers.qemu import disks
-from agent.drivers.qemu.folder import NAME, Folder, Machine, State
+from agent.drivers.local import disks
+from agent.drivers.local.folder import NAME, Folder, Machine, State
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.messages import decode
 

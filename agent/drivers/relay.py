@@ -1,7 +1,8 @@
 """Stands between a VM's serial port and the agent: keeps its log, and hands on what is typed. A program of its own.
 
-VirtualBox serves the port to one client on a unix socket and throws away what nobody reads, so that somebody must read
-all the time, agent or none. Run in the VM's folder with that socket's path; ends with the VM. Standard library only.
+VirtualBox and Cloud Hypervisor serve the port to one client on a unix socket and keep little or nothing of what nobody
+reads, so that somebody must read all the time, agent or none. A guest's restart may make the socket anew. Run in the
+VM's folder with that socket's path; ends with the VM. Standard library only.
 """
 
 from __future__ import annotations
@@ -17,20 +18,28 @@ from pathlib import Path
 LOCK, LOG, KEYBOARD = "console.lock", "console.log", "keyboard.sock"
 KEPT_BYTES = 4 * 1024 * 1024
 CONNECT_SECONDS, AGAIN_SECONDS, TYPE_SECONDS = 90.0, 0.05, 5.0
+ANEW_SECONDS = 2.0  # within which a port that was closed is served again, if it is
 
 
 class Relay:
     """One serial port, and at most one who types."""
 
-    def __init__(self, port: socket.socket, keyboard: socket.socket) -> None:
-        self._port, self._keyboard = port, keyboard
+    def __init__(self, keyboard: socket.socket) -> None:
+        self._keyboard = keyboard
         self._typist: socket.socket | None = None
         self._selector = selectors.DefaultSelector()
-        self._selector.register(port, selectors.EVENT_READ)
         self._selector.register(keyboard, selectors.EVENT_READ)
 
-    def run(self) -> None:
-        """Until the VM's process closes the port."""
+    def run(self, port: socket.socket) -> None:
+        """Until the VM's process closes the port; may be called again with the next one."""
+        self._port = port
+        self._selector.register(port, selectors.EVENT_READ)
+        try:
+            self._serve()
+        finally:
+            self._selector.unregister(port)
+
+    def _serve(self) -> None:
         while True:
             for key, _ in self._selector.select():
                 if key.fileobj is self._keyboard:
@@ -83,17 +92,25 @@ def main(path: str) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return
-        with _connected(path) as port, socket.socket(socket.AF_UNIX) as keyboard:
+        port: socket.socket | None = _connected(path, CONNECT_SECONDS)
+        with socket.socket(socket.AF_UNIX) as keyboard:
             Path(KEYBOARD).unlink(missing_ok=True)
             keyboard.bind(KEYBOARD)
             keyboard.listen(1)
-            port.settimeout(TYPE_SECONDS)
-            Relay(port, keyboard).run()
+            relay = Relay(keyboard)
+            while port is not None:
+                port.settimeout(TYPE_SECONDS)
+                with port:
+                    relay.run(port)
+                with suppress(SystemExit):
+                    port = _connected(path, ANEW_SECONDS)
+                    continue
+                port = None
         Path(KEYBOARD).unlink(missing_ok=True)
 
 
-def _connected(path: str) -> socket.socket:
-    deadline = time.monotonic() + CONNECT_SECONDS
+def _connected(path: str, seconds: float) -> socket.socket:
+    deadline = time.monotonic() + seconds
     while True:
         port = socket.socket(socket.AF_UNIX)
         try:

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from agent.drivers.base import Progress
-from agent.drivers.qemu import daemon, disks, events, media, records
-from agent.drivers.qemu.folder import Folder, State
+from agent.drivers.local import daemon, disks, media, records, usable
+from agent.drivers.local.folder import Folder, State
 from agent.guest import qga
 from core.contract.errors import DriverFailure
 
@@ -31,12 +31,15 @@ def check(folder: Folder, snapshot_id: str, acceleration: str | None, progress: 
     return snapshot
 
 
-def put_back(folder: Folder, snapshot: records.Snapshot, *, running: bool, lock: int) -> State:
-    """Cuts the machine and makes the snapshot its disk; with `running`, the next launch goes on from its memory."""
+def put_back(folder: Folder, snapshot: records.Snapshot, events: str, *, running: bool, lock: int) -> State:
+    """Cuts the machine and makes the snapshot its disk; with `running`, the next launch goes on from its memory.
+
+    `events` is the file with what happened to the machine that is cut.
+    """
     layer = disks.layer_over(folder, snapshot.layer, lock)
     folder.change(should_run=False, usable=False, held=False, frozen=False)
     daemon.cut(folder.path)
-    (folder.path / events.OUT).unlink(missing_ok=True)
+    (folder.path / events).unlink(missing_ok=True)
     resume = snapshot.id if running and snapshot.machine is not None else None
     state = folder.state()
     adapters = snapshot.machine.adapters if resume and snapshot.machine else state.adapters
@@ -44,7 +47,7 @@ def put_back(folder: Folder, snapshot: records.Snapshot, *, running: bool, lock:
 
 
 def memory_of(folder: Folder, state: State) -> tuple[records.Snapshot, Path] | None:
-    """The snapshot whose memory the next launch goes on from, and the file; None for a boot."""
+    """The snapshot whose memory the next launch goes on from, and where that is; None for a boot."""
     if state.resume is None:
         return None
     snapshot = records.read(folder, state.resume)
@@ -55,8 +58,7 @@ def memory_of(folder: Folder, state: State) -> tuple[records.Snapshot, Path] | N
 
 def set_clock(folder: Folder) -> None:
     """Tells a guest that was away what time it is."""
-    image = folder.state().image
-    if image is None or not image.guest_agent:
+    if not usable.has_agent(folder.state()):
         return
     try:
         qga.ask(folder.path, "guest-set-time", CLOCK_SECONDS, time=time.time_ns())

@@ -17,8 +17,8 @@ from agent import process
 from agent.drivers.base import Progress
 from agent.drivers.durable import sync_folder, write_json
 from agent.drivers.limits import Left
-from agent.drivers.qemu import disks, records
-from agent.drivers.qemu.folder import Folder, State
+from agent.drivers.local import disks, records
+from agent.drivers.local.folder import Folder, State
 from core.contract.messages import decode
 
 SPARE_LAYERS = 8  # more than so many are merged: each merge copies, and so it is worth its while

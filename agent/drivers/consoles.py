@@ -7,7 +7,6 @@ from pathlib import Path
 
 from agent import process
 from agent.drivers.base import Console
-from agent.drivers.virtualbox.folder import Folder
 
 PROGRAM = Path(__file__).with_name("relay.py")
 # As in relay.py, which is a program and imports what Linux has alone.
@@ -15,29 +14,33 @@ LOCK, LOG, KEYBOARD = "console.lock", "console.log", "keyboard.sock"
 SAID = "relay.log"
 
 
-def console(folder: Folder) -> Console:
-    """Where the console is; a VM that someone else has started gets its relay now."""
+def console(folder: Path, port: Path) -> Console:
+    """Where the console is of the VM in that folder, whose serial port is that socket.
+
+    A VM that runs without a relay, as one that someone else has started, gets its own now.
+    """
     if sys.platform != "linux":
-        return Console(folder.path / LOG, None)
-    if folder.console.exists():
-        attend(folder)
-    return Console(folder.path / LOG, folder.path / KEYBOARD)
+        return Console(folder / LOG, None)
+    if port.exists():
+        attend(folder, port)
+    return Console(folder / LOG, folder / KEYBOARD)
 
 
-def attend(folder: Folder) -> None:
+def attend(folder: Path, port: Path) -> None:
     """Begins a relay unless there is one. It waits for the VM's port for a while, and ends with the VM."""
-    if sys.platform != "linux" or _attended(folder):
+    if sys.platform != "linux" or attended(folder):
         return
     # -I and -S: a relay for each VM is to be small, and needs nothing but Python.
-    command = [sys.executable, "-I", "-S", str(PROGRAM), str(folder.console)]
-    with process.spawn(command, folder=folder.path, log=folder.path / SAID):
+    command = [sys.executable, "-I", "-S", str(PROGRAM), str(port)]
+    with process.spawn(command, folder=folder, log=folder / SAID):
         return
 
 
-def _attended(folder: Folder) -> bool:
+def attended(folder: Path) -> bool:
+    """Whether there is one."""
     import fcntl
 
-    with (folder.path / LOCK).open("a") as lock:
+    with (folder / LOCK).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,0 +1,63 @@
+"""What is the same for every snapshot of a VM, whichever process runs it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.drivers.local import records, usable
+from agent.drivers.local.folder import Folder, State
+from agent.guest import qga
+from core.contract.errors import DriverFailure
+
+FREEZE_SECONDS, THAW_SECONDS = 5.0, 10.0
+SPARE_BYTES = 1024 * 1024
+RUNNING, PAUSED, STOPPED = "running", "paused", "stopped"
+
+
+def kept_if_whole(folder: Folder, snapshot_id: str, take: Callable[[Path], records.Snapshot]) -> records.Snapshot:
+    """What `take` makes in the snapshot's folder; of one that fails nothing stays."""
+    home = records.begin(folder, snapshot_id)
+    try:
+        return take(home)
+    except BaseException as error:
+        full = shutil.disk_usage(home).free < SPARE_BYTES
+        shutil.rmtree(home, ignore_errors=True)
+        if full and isinstance(error, DriverFailure):
+            raise DriverFailure(
+                f"no space is left on the host's disk for snapshot '{snapshot_id}': delete others, or make room",
+                code="insufficient_resources",
+            ) from error
+        raise
+
+
+@contextmanager
+def quiet_guest(folder: Folder, state: State, power: str) -> Iterator[bool]:
+    """The guest's file systems frozen, if its agent can; without that the snapshot is as after a power cut.
+
+    Yields whether they are: then all that the guest has written is on its disk.
+    """
+    if not usable.has_agent(state) or power == PAUSED:
+        yield False
+        return
+    folder.change(frozen=True)
+    try:
+        frozen = False
+        try:
+            frozen = qga.ask(folder.path, "guest-fsfreeze-freeze", FREEZE_SECONDS) > 0
+        except DriverFailure:
+            pass  # not frozen, or late: it is thawed below in any case
+        yield frozen
+    finally:
+        thaw(folder)
+        folder.change(frozen=False)
+
+
+def thaw(folder: Folder) -> None:
+    """Lets a guest's file systems go on that were frozen."""
+    try:
+        qga.ask(folder.path, "guest-fsfreeze-thaw", THAW_SECONDS)
+    except qga.AgentRefused:
+        pass  # an agent that can't thaw can't have frozen

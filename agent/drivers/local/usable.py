@@ -1,0 +1,58 @@
+"""From a machine that was switched on to a guest that answers, and what to say of one that does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.drivers.limits import Left
+from agent.drivers.local.folder import State
+from agent.guest import commands, qga
+from core.contract.errors import DriverFailure, GuestTimeout
+
+SHOWN = 600
+WARM_UP_SECONDS = 2.0
+CONSOLE_LOG = "console.log"
+
+
+def wait(folder: Path, state: State, check: Callable[[], None], died: Callable[[], DriverFailure], left: Left) -> None:
+    """Returns once the guest agent answers, if the image has one; `GuestTimeout` tells what was last seen.
+
+    `check` is called meanwhile, and raises when there is no use in waiting; `died` says why there is no VM any more.
+    """
+    if not has_agent(state):
+        return
+    try:
+        qga.wait(folder, left(), check)
+    except qga.AgentGone:
+        raise died() from None
+    except GuestTimeout as error:
+        raise GuestTimeout(f"{error.message}; its console ends with: {console_tail(folder)}") from None
+
+
+def warm_up(folder: Path, state: State) -> None:
+    """Prepares the guest for commands; without it the first one is slower."""
+    if has_agent(state):
+        try:
+            commands.warm_up(folder, WARM_UP_SECONDS)
+        except DriverFailure:
+            pass  # an agent that may not run commands is still an agent
+
+
+def has_agent(state: State) -> bool:
+    """Whether the guest has an agent to talk to."""
+    return state.image is not None and state.image.guest_agent
+
+
+def console_tail(folder: Path) -> str:
+    """The last of the serial console, printable."""
+    return tail(folder / CONSOLE_LOG) or "(nothing)"
+
+
+def tail(log: Path) -> str:
+    """The end of a log, printable; nothing of one that is not there."""
+    try:
+        text = log.read_bytes()[-SHOWN:].decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    return "".join(letter for letter in text if letter.isprintable() or letter == "\n").strip()
