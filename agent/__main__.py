@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from pathlib import Path
 
@@ -12,8 +11,7 @@ from agent import capacity, runtime
 from agent.drivers.registry import CLASSES
 from agent.network import options as network
 from core import log, settings
-
-NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
+from core.contract import channels
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -95,7 +93,7 @@ def _positive(text: str) -> int:
 
 
 def _host_name(text: str) -> str:
-    if not NAME.fullmatch(text):
+    if not channels.HOST_NAME.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{text!r}: use lower-case letters, digits, '.' and '-', at most 63")
     return text
 

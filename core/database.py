@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TypeVar
 
 import psycopg2
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import Connection, Engine, make_url
-from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from core import prepared
-from core.contract.errors import Unavailable
+from core.contract.errors import Busy, Unavailable
 
 # A statement that hangs must not hold a request for ever; lock waits are short because transactions are.
-_OPTIONS = "-c statement_timeout=15000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=30000"
+_STATEMENT_SECONDS, _LOCK_SECONDS, _IDLE_SECONDS = 15, 10, 30
 _RESTED_SECONDS = 1.0
+# Deadlock, serialization failure, lock timeout, statement timeout: the database is there, and others are in the way.
+_IN_THE_WAY = frozenset({"40P01", "40001", "55P03", "57014"})
+_TRIES = 4
+_LAST_TRY_SECONDS = 12.0  # a lock that was waited for in vain is waited for once more, a slow statement is not repeated
+T = TypeVar("T")
 
 
-def connect(url: str, *, pool_size: int = 20) -> Engine:
+def connect(
+    url: str,
+    *,
+    pool_size: int = 20,
+    statement_seconds: float = _STATEMENT_SECONDS,
+    lock_seconds: float = _LOCK_SECONDS,
+) -> Engine:
     """An engine whose every wait has a bound. Any form of a PostgreSQL address will do."""
+    limits = {
+        "statement_timeout": statement_seconds,
+        "lock_timeout": lock_seconds,
+        "idle_in_transaction_session_timeout": _IDLE_SECONDS,
+    }
+    options = " ".join(f"-c {name}={int(seconds * 1000)}" for name, seconds in limits.items())
     engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg2"),
         pool_size=pool_size,
@@ -32,7 +50,7 @@ def connect(url: str, *, pool_size: int = 20) -> Engine:
         pool_use_lifo=True,  # the busiest stay warm, and the rest rest
         pool_timeout=10,
         executemany_mode="values_plus_batch",  # the same change of many rows is one round trip
-        connect_args={"connect_timeout": 5, "options": _OPTIONS, "application_name": "corral"},
+        connect_args={"connect_timeout": 5, "options": options, "application_name": "corral"},
     )
     prepared.install(engine)
     event.listen(engine, "checkin", _put_back)
@@ -94,7 +112,7 @@ def _driver(connection: Connection) -> Any:
 def transaction(engine: Engine) -> Iterator[Session]:
     """One transaction: committed at the end, rolled back by any exception; then the after-commit actions.
 
-    Raises `Unavailable` when the database can't be reached.
+    Raises `Unavailable` when the database can't be reached, `Busy` when others are in the way: see `transact`.
     """
     with _reachable(), Session(engine, expire_on_commit=False) as session:
         yield session
@@ -106,12 +124,59 @@ def transaction(engine: Engine) -> Iterator[Session]:
         action()
 
 
+def transact(
+    begin: Callable[[], AbstractContextManager[Session]],
+    work: Callable[[Session], T],
+    *,
+    within: float = _LAST_TRY_SECONDS,
+) -> T:
+    """What `work(session)` returns, in a transaction that `begin` makes, begun anew while others are in the way.
+
+    A few times, and none later than `within` seconds after the first; `Busy` then. `work` may run more than once, so
+    it changes nothing but the database.
+    """
+    began, tries = time.monotonic(), 0
+    while True:
+        try:
+            with begin() as session:
+                done = work(session)
+        except Busy:
+            tries += 1
+            if tries == _TRIES or time.monotonic() - began > within:
+                raise
+            time.sleep(random.uniform(0.02, 0.1) * tries)  # so that two don't meet again
+        else:
+            return done
+
+
+@contextmanager
+def exclusively(engine: Engine, key: int) -> Iterator[bool]:
+    """Whether nobody else in the fleet is inside this with that key; False at once when somebody is.
+
+    The lock is a session's, on a connection of its own, and so outlives any number of transactions; it goes with the
+    connection when that breaks.
+    """
+    with _reachable(), engine.connect() as connection:
+        _driver(connection).autocommit = True
+        mine = bool(connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}))
+        try:
+            yield mine
+        finally:
+            if mine:
+                try:
+                    connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+                except SQLAlchemyError:
+                    connection.invalidate()  # closed, and the lock with it: not back into the pool
+
+
 @contextmanager
 def _reachable() -> Iterator[None]:
-    """Say `Unavailable` for what means that the database is away."""
+    """Say `Unavailable` for what means that the database is away, `Busy` for what may be tried again at once."""
     try:
         yield
     except (OperationalError, PoolTimeout) as error:
+        if getattr(getattr(error, "orig", None), "pgcode", None) in _IN_THE_WAY:
+            raise Busy("other changes are in the way of this one; try again in a few seconds") from error
         raise Unavailable("the database can't be reached; try again in a few seconds") from error
     except DBAPIError as error:
         if error.connection_invalidated:

@@ -14,6 +14,7 @@ from core import log, settings
 from core.contract import channels
 from workers import plane, prometheus
 from workers.receiver import Receiver
+from workers.transport import SWEEP_TASK
 
 configured = settings.load()
 # The queue is only its list in Redis: no binding is kept there that a FLUSHALL could take away.
@@ -22,6 +23,7 @@ _NAME = f"{socket.gethostname()}:{os.getpid()}"
 
 app = Celery("workers", broker=configured.redis_url, include=["workers.tasks"])
 app.conf.update(
+    broker_transport="workers.transport:Transport",
     task_ignore_result=True,
     task_serializer="json",
     accept_content=["json"],
@@ -30,6 +32,7 @@ app.conf.update(
     task_default_exchange="",
     task_default_routing_key=channels.CONTROL_QUEUE,
     task_create_missing_queues=False,
+    worker_enable_remote_control=False,
     worker_send_task_events=True,
     worker_hijack_root_logger=False,
     worker_cancel_long_running_tasks_on_connection_loss=False,
@@ -37,11 +40,7 @@ app.conf.update(
     broker_connection_max_retries=None,
     broker_transport_options={
         "priority_steps": [0],
-        # Sweeps are short and idempotent; a lost one is made up for by the next.
-        "visibility_timeout": 600,
-        "unacked_key": "unacked.control",
-        "unacked_index_key": "unacked.control.index",
-        "unacked_mutex_key": "unacked.control.mutex",
+        "ack_emulation": False,  # a lost sweep is made up for by the next, and so is the bell of a scan
         "socket_timeout": 5,
         "socket_connect_timeout": 5,
         "socket_keepalive": True,
@@ -59,21 +58,22 @@ class Schedule(bootsteps.StartStopStep):  # type: ignore[misc]
         """Begin to ring, and to receive reports."""
         log.setup(f"control@{socket.gethostname()}", configured.log_level)
         prometheus.serve(configured.metrics_bind, configured.metrics_port)
-        self.receiver = Receiver(plane.get())
+        self.receiver = Receiver(plane.get(), _NAME)
         self.receiver.start()
-        self.rings = parent.timer.call_repeatedly(configured.sweep_seconds, _ring)
+        self.rings = parent.timer.call_repeatedly(configured.sweep_seconds, self.ring)
+
+    def ring(self) -> None:
+        """Ring for a sweep, and see that the receiver lives."""
+        dispatch = plane.get().dispatch
+        self.receiver.watch()
+        dispatch.attempt(lambda: app.send_task(SWEEP_TASK, retry=False))
+        dispatch.attempt(lambda: dispatch.redis.zadd(channels.WORKERS, {_NAME: time.time()}))
 
     def stop(self, parent: Any) -> None:
         """End with the worker."""
         del parent
         self.rings.cancel()
         self.receiver.stop()
-
-
-def _ring() -> None:
-    dispatch = plane.get().dispatch
-    dispatch.attempt(lambda: app.send_task("corral.sweep", expires=configured.sweep_seconds * 2, retry=False))
-    dispatch.attempt(lambda: dispatch.redis.zadd(channels.WORKERS, {_NAME: time.time()}))
 
 
 app.steps["worker"].add(Schedule)

@@ -23,12 +23,33 @@ class Plane:
     settings: Settings
     engine: Engine
     dispatch: Dispatch
+    intake: Engine
+    """The receiver's own connections, which wait for locks and slow statements less long: other hosts wait behind."""
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """A transaction whose messages leave by this process's way out."""
         with database.transaction(self.engine) as session:
             yield context.use(session, self.dispatch)
+
+    @contextmanager
+    def receiving(self) -> Iterator[Session]:
+        """The same for the receiver."""
+        with database.transaction(self.intake) as session:
+            yield context.use(session, self.dispatch)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self.engine.dispose()
+        self.intake.dispose()
+        self.dispatch.close()
+
+
+def make(configured: Settings) -> Plane:
+    """What a process with these settings needs."""
+    engine = database.connect(configured.database_url, pool_size=8)
+    intake = database.connect(configured.database_url, pool_size=1, statement_seconds=5, lock_seconds=2)
+    return Plane(configured, engine, Dispatch(configured.redis_url), intake)
 
 
 @cache
@@ -37,5 +58,4 @@ def get() -> Plane:
     configured = settings.load()
     if not configured.database_url or not configured.redis_url:
         raise SystemExit("set DATABASE_URL and REDIS_URL, or start everything with 'make up'")
-    engine = database.connect(configured.database_url, pool_size=8)
-    return Plane(configured, engine, Dispatch(configured.redis_url))
+    return make(configured)

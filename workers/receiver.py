@@ -1,7 +1,7 @@
-"""Receives what agents report: a thread per process, rung by a pub/sub bell, reading each host's own list.
+"""Receives what agents report: a thread per process, rung by a pub/sub bell, reading each host's own list in turn.
 
-An entry leaves its list only after the commit that recorded it, so nothing is lost; recording is idempotent, so an
-entry read twice does no harm. This is no Celery consumer: one malformed message must not end the process.
+This is no Celery consumer: one malformed message must not end the process. Nothing that one host sends comes between
+the others and their turns: a host has one batch recorded at a time, and rests for a while when that fails.
 """
 
 from __future__ import annotations
@@ -9,125 +9,148 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import dataclass
 
 import redis
 from redis.client import PubSub
-from sqlalchemy import text
-from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError, StatementError
 
 from core.contract import channels
-from core.contract.errors import CorralError, Invalid
-from core.prepared import PREPARED
-from core.services import inbox
+from core.contract.errors import Busy, Unavailable
+from core.contract.messages import ReceiverState, encode
 from workers import prometheus
+from workers.intake import Intake, worlds_fault
 from workers.plane import Plane
 
 log = logging.getLogger(__name__)
 
-_BATCH = 50
 _BELLS = 1000  # that are listened to before their reports are recorded
-_DEAD_KEPT = 1000
 # A bell may be lost: every list is looked at this often all the same.
 _ROUND_SECONDS = 2.0
 _PAUSE_SECONDS = 1.0
-_TURN = text("SELECT pg_advisory_xact_lock(hashtext(:key))").execution_options(**PREPARED)
-# What a message itself can be guilty of; anything else is the world's fault and tried again.
-_UNREADABLE = (Invalid, DataError, IntegrityError, StatementError, ValueError, OverflowError, KeyError)
+_LONGEST_REST_SECONDS = 5.0
+_NOBODYS = (Unavailable, redis.ConnectionError, redis.TimeoutError)  # no fault of this host: a server is away
+
+
+@dataclass
+class _Rest:
+    """A host whose messages could not be recorded, for a reason that they have no part in."""
+
+    failures: int = 0
+    until: float = 0.0
 
 
 class Receiver:
-    """Start it once a process; `stop` lets the batch at hand finish."""
+    """Start it once a process; `watch` it now and then; `stop` lets the batch at hand finish."""
 
-    def __init__(self, plane: Plane) -> None:
-        self._plane = plane
+    def __init__(self, plane: Plane, name: str) -> None:
+        self._plane, self._name = plane, name
         self._redis = plane.dispatch.redis
+        self._intake = Intake(plane)
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="receiver", daemon=True)
+        self._resting: dict[str, _Rest] = {}
+        self._waiting: dict[str, None] = {}
+        self._looked_at = 0.0
+        self._round_at = time.monotonic()
+        self._thread = self._made()
 
     def start(self) -> None:
         """Begin to receive."""
+        prometheus.RECEIVER_AGE.set_function(self.age)
+        prometheus.RECEIVER_WAITING.set_function(lambda: len(self._resting))
         self._thread.start()
 
     def stop(self) -> None:
         """Finish the batch at hand and leave."""
         self._ended.set()
+        self._plane.dispatch.publish(channels.REPORTS_BELL, "")  # it may be listening
         self._thread.join(timeout=10)
+
+    def watch(self) -> None:
+        """Start the thread again if it has died."""
+        if not self._ended.is_set() and not self._thread.is_alive():
+            log.error("the receiver's thread has died; it is started again")
+            prometheus.RECEIVER_RESTARTS.inc()
+            self._thread = self._made()
+            self._thread.start()
+
+    def age(self) -> float:
+        """Seconds since it last came round."""
+        return time.monotonic() - self._round_at
+
+    def _made(self) -> threading.Thread:
+        return threading.Thread(target=self._run, name="receiver", daemon=True)
 
     def _run(self) -> None:
         while not self._ended.is_set():
             try:
                 self._listen()
-            except (redis.RedisError, SQLAlchemyError, CorralError, OSError) as error:
+            except (redis.RedisError, Unavailable, OSError) as error:
                 log.warning("receiving reports will go on in a moment: %s", type(error).__name__)
+                self._ended.wait(_PAUSE_SECONDS)
+            except Exception:  # the outermost handler of this thread: without it the fleet would go unheard
+                log.exception("receiving reports will go on in a moment")
                 self._ended.wait(_PAUSE_SECONDS)
 
     def _listen(self) -> None:
         with self._redis.pubsub(ignore_subscribe_messages=True) as bell:  # type: ignore[no-untyped-call]
             bell.subscribe(channels.REPORTS_BELL)
-            next_round = 0.0
             while not self._ended.is_set():
-                if time.monotonic() >= next_round:
+                if time.monotonic() - self._looked_at >= _ROUND_SECONDS:
                     self._look_at_all()
-                    next_round = time.monotonic() + _ROUND_SECONDS
-                for host in _rung(bell):
-                    self._drain(host)
+                self._waiting |= dict.fromkeys(_rung(bell, 0.0 if self._waiting else 1.0))
+                self._serve()
+                self._round_at = time.monotonic()
 
     def _look_at_all(self) -> None:
+        """Every host with a list has a turn soon; and the others hear that this receiver is well."""
         mark = channels.reports("")
-        for key in self._redis.scan_iter(match=f"{mark}*", count=1000, _type="list"):
-            name = key.decode(errors="replace").removeprefix(mark)
-            if not name.endswith(channels.DEAD):
-                self._drain(name)
+        keys = self._redis.scan_iter(match=f"{mark}*", count=1000, _type="list")
+        names = [key.decode(errors="replace").removeprefix(mark) for key in keys]
+        listed = dict.fromkeys(name for name in names if channels.HOST_NAME.fullmatch(name))
+        self._waiting |= listed
+        self._resting = {host: rest for host, rest in self._resting.items() if host in listed}
+        state = ReceiverState(time.time(), len(self._resting))
+        self._redis.hset(channels.RECEIVERS, self._name, encode(state))
+        self._looked_at = time.monotonic()
 
-    def _drain(self, host: str) -> None:
-        """Record all that a host's list holds, a batch a transaction."""
-        while not self._ended.is_set():
+    def _serve(self) -> None:
+        """One turn for each host that waits; those with more to come keep waiting, behind the others."""
+        now, hosts = time.monotonic(), self._waiting
+        self._waiting = {}
+        for host in hosts:
+            rest = self._resting.get(host)
+            if self._ended.is_set() or (rest is not None and rest.until > now):
+                continue
             try:
-                count = self._record(host, _BATCH)
-            except _UNREADABLE:
-                count = self._record_one(host)
-            if count < _BATCH:
-                return
+                if self._intake.turn(host):
+                    self._waiting[host] = None
+            except Exception as error:
+                if not worlds_fault(error):
+                    log.exception("the reports of host %s are left for a while", host)
+                self._rest(host, error)
+                if isinstance(error, _NOBODYS) and not isinstance(error, Busy):
+                    raise  # nobody's can be recorded: no need to try them all
+            else:
+                self._resting.pop(host, None)
 
-    def _record(self, host: str, limit: int) -> int:
-        """Record up to `limit` entries in one transaction; how many there were."""
-        key = channels.reports(host)
-        with prometheus.RECORD_SECONDS.time(), self._plane.transaction() as session:
-            # One receiver a host at a time: its reports are applied in the order that it made them.
-            session.execute(_TURN, {"key": key})
-            entries: list[bytes] = self._redis.lrange(key, 0, limit - 1)  # type: ignore[assignment]
-            if entries:
-                inbox.record(session, host, entries)
-        self._forget(key, entries)
-        prometheus.REPORTS.inc(len(entries))
-        return len(entries)
-
-    def _record_one(self, host: str) -> int:
-        """A batch had something unreadable in it: take the first entry alone, and move it aside if it is the one."""
-        key = channels.reports(host)
-        try:
-            self._record(host, 1)
-        except _UNREADABLE as error:
-            log.warning("a message from host %s can't be read and was moved aside: %s", host, error)
-            dead = channels.dead_reports(host)
-            self._redis.lmove(key, dead, "LEFT", "RIGHT")
-            prometheus.UNREADABLE.inc()
-            self._redis.ltrim(dead, -_DEAD_KEPT, -1)
-        return _BATCH
-
-    def _forget(self, key: str, entries: list[bytes]) -> None:
-        with self._redis.pipeline(transaction=False) as pipeline:
-            for entry in entries:
-                pipeline.lrem(key, 1, entry)  # type: ignore[arg-type]
-            pipeline.execute()
+    def _rest(self, host: str, error: Exception) -> None:
+        rest = self._resting.setdefault(host, _Rest())
+        rest.failures += 1
+        rest.until = time.monotonic() + min(0.25 * 2**rest.failures, _LONGEST_REST_SECONDS)
+        if rest.failures == 1:
+            log.warning("the reports of host %s can't be recorded now: %s", host, _words(error))
 
 
-def _rung(bell: PubSub) -> list[str]:
-    """The hosts that have rung by now, each once however often it did; none after a second of silence."""
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {getattr(error, 'orig', error)}"[:300]
+
+
+def _rung(bell: PubSub, seconds: float) -> list[str]:
+    """The hosts that have rung by now, each once however often it did; none after so many seconds of silence."""
     hosts: dict[str, None] = {}
     for number in range(_BELLS):
-        message = bell.get_message(timeout=0.0 if number else 1.0)
+        message = bell.get_message(timeout=0.0 if number else seconds)
         if message is None:
             break
         hosts[message["data"].decode(errors="replace")] = None
-    return list(hosts)
+    return [host for host in hosts if channels.HOST_NAME.fullmatch(host)]

@@ -27,6 +27,7 @@ class Components(Schema):
     database = Choice(*WORDS, required=True)
     redis = Choice(*WORDS, required=True)
     workers = Choice(*WORDS, required=True)
+    receiver = Choice(*WORDS, required=True)
     hosts = Choice(*WORDS, required=True)
     cloud_hypervisor = Choice(*WORDS, required=True)
     qemu = Choice(*WORDS, required=True)
@@ -35,7 +36,7 @@ class Components(Schema):
 
 
 class Health(Schema):
-    """Unhealthy without the database, Redis, a worker or a host; degraded while any other part is not well."""
+    """Unhealthy without the database, Redis, a worker, its receiver or a host; degraded while another part is ill."""
 
     status = Choice(HEALTHY, DEGRADED, UNHEALTHY, required=True)
     timestamp = Moment(required=True)
@@ -44,9 +45,9 @@ class Health(Schema):
     uptime_seconds = fields.Integer(required=True)
 
 
-_VITAL = ("database", "redis", "workers", "network")
+_VITAL = ("database", "redis", "workers", "receiver", "network")
 _IN_TABLES = ("database", "hosts", "cloud_hypervisor", "qemu", "virtualbox", "network")
-_IN_REDIS = ("redis", "workers")
+_IN_REDIS = ("redis", "workers", "receiver")
 
 
 def blueprint(shape: Shape) -> Blueprint:
@@ -99,4 +100,6 @@ def _fleet(those: Parts) -> dict[str, str]:
 
 
 def _redis(those: Parts) -> dict[str, str]:
-    return {"redis": HEALTHY, "workers": health.of_workers(those.dispatch.redis, those.settings.sweep_seconds)}
+    redis = those.dispatch.redis
+    workers = health.of_workers(redis, those.settings.sweep_seconds)
+    return {"redis": HEALTHY, "workers": workers, "receiver": health.of_receiver(redis)}

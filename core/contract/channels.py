@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
+HOST_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 CONTROL_QUEUE = "control"  # Celery: the control plane's own tasks
 HEARTBEATS = "heartbeats"  # hash: host -> Heartbeat
 USAGE = "usage"  # hash: host -> HostUsage
 WORKERS = "workers"  # sorted set: a control worker's name, when it was last alive
-SWEPT = "swept"  # when the last round of sweeps was done
+RECEIVERS = "receivers"  # hash: a control worker's name -> ReceiverState
+SWEPT = "swept"  # when the last round of sweeps was done, with nothing failing
 REPORTS_BELL = "reports"  # pub/sub: a host's name, after it has appended to its list
-DEAD = ":dead"  # ends the name of a list of unreadable reports
+DEAD = ":dead"  # ends the name of a list of messages that were moved aside, each with its reason
 EVENTS = "events"  # pub/sub: events as JSON, after their commit
 
 
@@ -43,7 +47,7 @@ def reports(host: str) -> str:
 
 
 def dead_reports(host: str) -> str:
-    """Where the receiver moves what it can't read, bounded."""
+    """Where the receiver moves what can't be applied: JSON with "at", "reason" and "entry", bounded."""
     return reports(host) + DEAD
 
 

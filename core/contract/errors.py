@@ -81,6 +81,10 @@ class Unavailable(CorralError):
     retryable = True
 
 
+class Busy(Unavailable):
+    """Other changes are in the way of this one, which was tried several times."""
+
+
 class NotSent(Unavailable):
     """Nobody was even asked, so that trying again can't do it twice."""
 

@@ -176,6 +176,14 @@ class Heartbeat:
 
 
 @dataclass(frozen=True)
+class ReceiverState:
+    """How a control worker's receiver is. `waiting`: hosts whose reports could not be recorded, and are tried again."""
+
+    at: float
+    waiting: int
+
+
+@dataclass(frozen=True)
 class HostUsage:
     """What a host's machine uses now. Agents that share a kernel tell the same `machine`, and `disk` a file system."""
 

@@ -10,6 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.contract import channels
+from core.contract.errors import Invalid
+from core.contract.messages import ReceiverState, decode
 from core.models import Host
 
 HEALTHY, DEGRADED, UNHEALTHY, ABSENT = WORDS = ("healthy", "degraded", "unhealthy", "absent")
@@ -59,3 +61,25 @@ def of_workers(redis: Redis, sweep_seconds: int) -> str:
     if not alive:
         return UNHEALTHY
     return HEALTHY if swept is not None and float(swept) >= since else DEGRADED
+
+
+def of_receiver(redis: Redis) -> str:
+    """Healthy while what hosts report is recorded; degraded while that of some host is not, unhealthy while none is."""
+    entries: dict[bytes, bytes] = redis.hgetall(channels.RECEIVERS)  # type: ignore[assignment]
+    fresh = []
+    for name, entry in entries.items():
+        state = _receiver_state(entry)
+        if state is None or state.at < time.time() - _FORGOTTEN_SECONDS:
+            redis.hdel(channels.RECEIVERS, name)  # type: ignore[arg-type]
+        elif state.at >= time.time() - _LEAST_SECONDS:
+            fresh.append(state)
+    if not fresh:
+        return UNHEALTHY
+    return DEGRADED if any(state.waiting for state in fresh) else HEALTHY
+
+
+def _receiver_state(entry: bytes) -> ReceiverState | None:
+    try:
+        return decode(ReceiverState, entry)
+    except Invalid:
+        return None

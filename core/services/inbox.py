@@ -14,36 +14,46 @@ from core.services import inventories, reports
 
 _STEPS = ("begun", "progress")
 _KINDS: dict[str, type[Report] | type[Inventory]] = {"report": Report, "inventory": Inventory}
+Step = Inventory | Sequence[Report]
+"""What is applied in a transaction of its own."""
 
 
-def record(session: Session, host: str, entries: Sequence[bytes]) -> None:
-    """Apply the entries; `Invalid` for one that is malformed or speaks for another host.
+def steps(host: str, entries: Sequence[bytes]) -> list[Step]:
+    """The entries as what is to be applied, in their order; `Invalid` for one that is malformed or not this host's.
 
     What a later entry says better is passed over: steps of an operation that has ended, all inventories but the last.
     """
     messages = [_read(host, entry) for entry in entries]
     ended = {m.operation_id for m in messages if isinstance(m, Report) and m.phase not in _STEPS}
     last = max((i for i, m in enumerate(messages) if isinstance(m, Inventory)), default=None)
+    found: list[Step] = []
     told: list[Report] = []
     for index, message in enumerate(messages):
         if isinstance(message, Report):
             if message.operation_id not in ended or message.phase not in _STEPS:
                 told.append(message)
         elif index == last:
-            reports.record(session, host, told)
-            inventories.record(session, message)
+            found += [told, message] if told else [message]
             told = []
-    reports.record(session, host, told)
+    return [*found, told] if told else found
+
+
+def record(session: Session, host: str, step: Step) -> None:
+    """Apply one step. Twice does no harm."""
+    if isinstance(step, Inventory):
+        inventories.record(session, step)
+    else:
+        reports.record(session, host, step)
 
 
 def _read(host: str, entry: bytes) -> Report | Inventory:
     try:
         envelope: Any = json.loads(entry)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Invalid("not JSON") from None
-    if not isinstance(envelope, dict) or envelope.get("kind") not in _KINDS:
+    if not isinstance(envelope, dict) or envelope.get("kind") not in ("report", "inventory"):
         raise Invalid("neither a report nor an inventory")
     message = build(_KINDS[envelope["kind"]], envelope.get("body"))
     if message.host != host:
-        raise Invalid(f"speaks for host '{message.host}'")
+        raise Invalid(f"speaks for host '{message.host:.80}'")
     return message

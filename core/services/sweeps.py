@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select, update
@@ -17,6 +18,8 @@ from core.services import events, hosts, operations, reports, vms
 from core.services.context import dispatch_of
 from core.services.status import status_of
 
+log = logging.getLogger(__name__)
+
 _BATCH = 200
 _LONGEST_PAUSE_SECONDS = 60
 # The agent ends what runs past its deadline by itself; this is for agents that can't say so any more.
@@ -25,15 +28,28 @@ _DEADLINE_MARGIN = timedelta(seconds=15)
 
 def heartbeats(session: Session, silent_after: timedelta) -> None:
     """Note when each host was last heard of, and tell when one falls silent or is back."""
-    beats = dispatch_of(session).redis.hgetall(channels.HEARTBEATS)
-    for name, text in dict(beats).items():  # type: ignore[arg-type]
+    redis = dispatch_of(session).redis
+    beats: dict[bytes, bytes] = redis.hgetall(channels.HEARTBEATS)  # type: ignore[assignment]
+    for name, entry in sorted(beats.items()):
         try:
-            at = datetime.fromtimestamp(decode(Heartbeat, text).at, UTC)
-        except (Invalid, OverflowError, ValueError):
+            beat = _beat(name, entry)
+        except (Invalid, ValueError, OverflowError, OSError) as error:
+            log.warning("a heartbeat can't be read and is removed: %.80r: %s", name, error)
+            redis.hdel(channels.HEARTBEATS, name)  # type: ignore[arg-type]
             continue
-        heard = update(Host).where(Host.name == name.decode(), Host.last_seen_at < min(at, now()))
-        session.execute(heard.values(last_seen_at=min(at, now())).execution_options(synchronize_session=False))
+        at = min(datetime.fromtimestamp(beat.at, UTC), now())
+        heard = update(Host).where(Host.name == beat.host, Host.last_seen_at < at)
+        session.execute(heard.values(last_seen_at=at).execution_options(synchronize_session=False))
     _silence(session, now() - silent_after)
+
+
+def _beat(name: bytes, entry: bytes) -> Heartbeat:
+    """The heartbeat; `Invalid` or `ValueError` for what is none, or another host's."""
+    beat = decode(Heartbeat, entry)
+    datetime.fromtimestamp(beat.at, UTC)
+    if not channels.HOST_NAME.fullmatch(beat.host) or beat.host.encode() != name:
+        raise Invalid(f"speaks for host {beat.host!r:.80}")
+    return beat
 
 
 def _silence(session: Session, since: datetime) -> None:
@@ -72,18 +88,20 @@ def resend(session: Session, pause: timedelta) -> int:
     return len(rows)
 
 
-def deadlines(session: Session) -> int:
-    """End what has run past its deadline without a word from its host; how many."""
-    query = select(Operation.id, Operation.vm_id).where(
+def late(session: Session) -> list[tuple[str, str]]:
+    """The operations that have run past their deadline without a word from their host, each after its VM, in order."""
+    query = select(Operation.vm_id, Operation.id).where(
         Operation.state.in_(LIVE), Operation.deadline_at < now() - _DEADLINE_MARGIN
     )
-    late = list(session.execute(query.limit(_BATCH)))
-    for operation_id, vm_id in late:
-        vm = session.get_one(Vm, vm_id, with_for_update=True, populate_existing=True)
-        operation = session.get_one(Operation, operation_id, with_for_update=True, populate_existing=True)
-        if operation.state in LIVE:
-            _expire(session, vm, operation)
-    return len(late)
+    return [(vm_id, operation_id) for vm_id, operation_id in session.execute(query.order_by(Operation.vm_id))]
+
+
+def expire(session: Session, vm_id: str, operation_id: str) -> None:
+    """End a late operation, unless it has ended meanwhile. For a transaction of its own."""
+    vm = session.get_one(Vm, vm_id, with_for_update=True, populate_existing=True)
+    operation = session.get_one(Operation, operation_id, with_for_update=True, populate_existing=True)
+    if operation.state in LIVE:
+        _expire(session, vm, operation)
 
 
 def _expire(session: Session, vm: Vm, operation: Operation) -> None:
@@ -94,4 +112,5 @@ def _expire(session: Session, vm: Vm, operation: Operation) -> None:
     reports.not_succeeded(session, vm, operation)
     hosts.settle(session, vm)
     operations.tell(session, vm, operation)
+    operations.send_cancel(session, operation)  # its host may be at it all the same
     vms.status_changed(session, vm, before, status_of(vm, None), operation)

@@ -42,6 +42,24 @@ def test_workers_that_are_gone_or_get_nothing_done(world: World) -> None:
     assert told() == ("unhealthy", "unhealthy")
 
 
+def test_a_receiver_that_is_gone_or_can_record_nothing(world: World) -> None:
+    world.beat()
+    world.parts.dispatch.redis.delete(channels.RECEIVERS)
+
+    def told() -> tuple[str, str]:
+        body = world.get("/health").json
+        return body["components"]["receiver"], body["status"]
+
+    assert told() == ("unhealthy", "unhealthy")
+    world.beat(waiting=1)
+    assert told() == ("degraded", "degraded")
+    world.parts.dispatch.redis.hset(channels.RECEIVERS, "odd", "[" * 100_000)
+    world.beat()
+    assert told() == ("healthy", "healthy")
+    world.beat(seconds_ago=60)
+    assert told() == ("unhealthy", "unhealthy")
+
+
 def test_hosts_that_are_silent_or_broken_are_told(world: World) -> None:
     world.beat()
     broken = {"name": "cloud-hypervisor", "healthy": False, "problem": "no KVM", "capabilities": []}

@@ -13,6 +13,7 @@ from agent.drivers.fake import FakeDriver
 from api.app import create_app
 from api.parts import Parts
 from core.contract import channels
+from core.contract.messages import ReceiverState, encode
 from core.models import Host, Vm
 from core.models.base import now
 from core.services import keys, users
@@ -105,11 +106,12 @@ class World:
         with self.parts.transaction() as session:
             session.add(Host(name=name, **(values | changes)))
 
-    def beat(self, seconds_ago: float = 0.0, swept_ago: float | None = None) -> None:
+    def beat(self, seconds_ago: float = 0.0, swept_ago: float | None = None, waiting: int = 0) -> None:
         """As if a worker had been alive then, and its sweeps had been done."""
         at, redis = time.time(), self.parts.dispatch.redis
         redis.zadd(channels.WORKERS, {"worker": at - seconds_ago})
         redis.set(channels.SWEPT, at - (seconds_ago if swept_ago is None else swept_ago))
+        redis.hset(channels.RECEIVERS, "worker", encode(ReceiverState(at - seconds_ago, waiting)))
 
     def add_vm(self, owner: Caller, name: str = "", **changes: Any) -> str:
         """A stopped VM, as if it had been created and reported; its id."""

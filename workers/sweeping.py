@@ -1,0 +1,119 @@
+"""One round of all sweeps, done by one worker of the fleet at a time: each part by itself, whatever the others do."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from core import database
+from core.contract import channels
+from core.contract.errors import CorralError
+from core.database import transact
+from core.dispatch import SCAN_TASK
+from core.services import audit_chain, idempotency, scan_work, sweeps
+from workers import prometheus, scanning
+from workers.plane import Plane
+
+log = logging.getLogger(__name__)
+
+LOCK = 0x53574550
+_here = threading.Lock()  # of this process's threads one at most: the rings of a long round are answered at once
+_LINK_BATCHES = 20
+
+
+class SweepFailed(Exception):
+    """Parts of the round failed; the next one does them again."""
+
+
+def sweep(here: Plane) -> str:
+    """Do a round; what was done. `SweepFailed` names the parts that did not go well, once all were tried."""
+    if not _here.acquire(blocking=False):
+        return "this worker is sweeping"
+    try:
+        return _sweep(here)
+    finally:
+        _here.release()
+
+
+def _sweep(here: Plane) -> str:
+    with database.exclusively(here.engine, LOCK) as mine, prometheus.SWEEP_SECONDS.time():
+        if not mine:
+            prometheus.SWEEPS.labels("left").inc()
+            return "another worker is sweeping"
+        done = {name: _try(name, part, here) for name, part in _PARTS.items()}
+    failed = [name for name, count in done.items() if count is None]
+    prometheus.SWEEPS.labels("failed" if failed else "done").inc()
+    if failed:
+        raise SweepFailed(f"failed: {', '.join(failed)}")
+    here.dispatch.attempt(lambda: here.dispatch.redis.set(channels.SWEPT, time.time()))
+    return ", ".join(f"{name}: {count}" for name, count in done.items() if count) or "nothing to do"
+
+
+def _try(name: str, part: Callable[[Plane], int], here: Plane) -> int | None:
+    """How much a part did, None when it failed."""
+    try:
+        return part(here)
+    except CorralError as error:
+        log.warning("sweep of %s: %s", name, error.message)
+    except Exception:  # each part for itself: a fault in one must not keep the others from their work
+        log.exception("sweep of %s broke", name)
+    prometheus.SWEEP_FAILURES.labels(name).inc()
+    return None
+
+
+def _heartbeats(here: Plane) -> int:
+    silent_after = timedelta(seconds=here.settings.silent_after_seconds)
+    transact(here.transaction, lambda session: sweeps.heartbeats(session, silent_after))
+    return 0
+
+
+def _deadlines(here: Plane) -> int:
+    """Each VM in a transaction of its own: a worker that holds one never waits for another."""
+    late = transact(here.transaction, sweeps.late)
+    for vm_id, operation_id in late:
+        transact(here.transaction, lambda session: sweeps.expire(session, vm_id, operation_id))  # noqa: B023  # at once
+    prometheus.LATE.inc(len(late))
+    return len(late)
+
+
+def _resend(here: Plane) -> int:
+    pause = timedelta(seconds=here.settings.resend_seconds)
+    sent = transact(here.transaction, lambda session: sweeps.resend(session, pause))
+    prometheus.RESENT.inc(sent)
+    if sent:
+        log.info("sent %d operations again", sent)
+    return sent
+
+
+def _idempotency(here: Plane) -> int:
+    transact(here.transaction, idempotency.sweep)
+    return 0
+
+
+def _link(here: Plane) -> int:
+    """Link what the audit log has got meanwhile, a batch a transaction; the next round goes on with the rest."""
+    for _ in range(_LINK_BATCHES):
+        if not transact(here.transaction, audit_chain.link):
+            break
+    return 0
+
+
+def _scans(here: Plane) -> int:
+    """The bell of a scan may be lost, and a worker that was at it may have died."""
+    waiting = transact(here.transaction, scan_work.due)
+    for _ in range(min(waiting, scanning.AT_ONCE)):
+        here.dispatch.ring(SCAN_TASK)
+    return 0
+
+
+_PARTS: dict[str, Callable[[Plane], int]] = {
+    "heartbeats": _heartbeats,
+    "late operations": _deadlines,
+    "operations sent again": _resend,
+    "idempotency keys": _idempotency,
+    "audit links": _link,
+    "scans": _scans,
+}

@@ -1,0 +1,27 @@
+"""The queue of the control plane's own tasks, from which nothing else is read."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from core import transport
+from core.dispatch import SCAN_TASK
+from core.transport import Accepts
+
+SWEEP_TASK = "corral.sweep"
+
+
+def _nothing(arguments: dict[str, Any]) -> bool:
+    return not arguments
+
+
+class Channel(transport.ReadingChannel):
+    """Reads the tasks, none of which takes an argument."""
+
+    accepts: ClassVar[Accepts] = {SWEEP_TASK: _nothing, SCAN_TASK: _nothing}
+
+
+class Transport(transport.Transport):
+    """Named in the workers' `broker_transport`."""
+
+    Channel = Channel
