@@ -6,6 +6,7 @@ import shlex
 
 import click
 
+from cli.lazy import LazyGroup, Place
 from core import database, settings
 from core.contract.errors import Invalid
 from core.services import audit_chain
@@ -13,7 +14,11 @@ from core.services.audit_chain import Head
 from core.settings import Settings
 
 
-@click.group()
+class _AuditGroup(LazyGroup):
+    places = {"list": Place("cli.remote.audits:list_", "List changes and refusals, newest first.")}
+
+
+@click.group(cls=_AuditGroup)
 def audit() -> None:
     """The audit log."""
 

@@ -1,36 +1,41 @@
-"""`corral`: the command line. A sub-command is imported when it is asked for, so that help is quick."""
+"""`corral`: the command line."""
 
 from __future__ import annotations
 
-import importlib
-from typing import ClassVar, cast
-
 import click
 
+from cli.lazy import LazyGroup, Place
 from core.contract.errors import CorralError
 
 
-class _Lazy(click.Group):
-    """Knows its sub-commands by name, and where each of them lives."""
-
-    places: ClassVar[dict[str, str]] = {
-        "audit": "cli.audit:audit",
-        "demo": "cli.demo:demo",
-        "down": "cli.fleet.down:down",
-        "image": "cli.image.commands:image",
-        "lab": "cli.lab.commands:lab",
-        "up": "cli.fleet.up:up",
-        "virtualbox": "cli.virtualbox.commands:virtualbox",
+class _Main(LazyGroup):
+    places = {
+        "api": Place("cli.remote.api:api", "Send any request to the API, for scripts."),
+        "audit": Place("cli.audit:audit", "The audit log."),
+        "completion": Place(
+            "cli.remote.completion:completion", "Print what makes a shell complete commands and names."
+        ),
+        "context": Place("cli.remote.contexts:context", "The fleets that you are logged in to."),
+        "demo": Place("cli.demo:demo", "Show a VM's life on a fleet that is gone afterwards."),
+        "down": Place("cli.fleet.down:down", "Stop the VMs that a former `up` left running."),
+        "events": Place("cli.remote.fleet:events", "Show what happens, as it happens."),
+        "health": Place("cli.remote.fleet:health", "Show each part of the control plane in a word."),
+        "host": Place("cli.remote.fleet:host", "The machines that VMs run on."),
+        "image": Place("cli.image.commands:image", "Images that VMs are made from."),
+        "key": Place("cli.remote.keys:key", "Your API keys."),
+        "lab": Place("cli.lab.commands:lab", "Emulated hosts with the real VirtualBox and KVM."),
+        "login": Place("cli.remote.contexts:login", "Log in to a fleet, and make it the current one."),
+        "logout": Place("cli.remote.contexts:logout", "Revoke the current context's key, and forget it."),
+        "network": Place("cli.remote.fleet:network", "List the networks that hosts offer."),
+        "op": Place("cli.remote.operations:op", "Operations: changes that were accepted."),
+        "scan": Place("cli.remote.scans:scan", "Security scans."),
+        "store": Place("cli.image.commands:store", "The image store of this machine, without a fleet."),
+        "status": Place("cli.remote.fleet:status", "Show versions and counts."),
+        "up": Place("cli.fleet.up:up", "Run a whole fleet on this machine; Ctrl-C stops it."),
+        "user": Place("cli.remote.keys:user", "Accounts."),
+        "virtualbox": Place("cli.virtualbox.commands:virtualbox", "A Debian root with the real VirtualBox, for tests."),
+        "vm": Place("cli.remote.vms:vm", "Virtual machines."),
     }
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(self.places)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.places:
-            return None
-        module, _, name = self.places[cmd_name].partition(":")
-        return cast(click.Command, getattr(importlib.import_module(module), name))
 
     def invoke(self, ctx: click.Context) -> object:
         """An expected failure is a sentence and exit code 1, not a traceback."""
@@ -40,9 +45,12 @@ class _Lazy(click.Group):
             raise click.ClickException(error.message) from error
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Corral: one API over a fleet of hypervisor hosts."""
+    """Corral: one API over a fleet of hypervisor hosts.
+
+    `corral up` runs a fleet on this machine, and `corral login` makes the others speak to one.
+    """
 
 
 if __name__ == "__main__":

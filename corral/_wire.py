@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import IO, Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -24,6 +24,22 @@ LONGEST_PAUSE = 20.0
 HELD_SECONDS = 30
 """For how long one request waits for an operation; the next one goes on waiting."""
 PAGE = 100
+
+
+class Counted:
+    """A file that tells how many bytes were read of it, each time."""
+
+    def __init__(self, file: IO[bytes], tell: Callable[[int], object]) -> None:
+        self._file, self._tell = file, tell
+
+    def read(self, size: int = -1) -> bytes:
+        """As the file's own."""
+        piece = self._file.read(size)
+        self._tell(len(piece))
+        return piece
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 def segment(text: str | int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 
 from cli.fleet import credentials
@@ -21,7 +22,13 @@ Corral is ready: {agents} at your service. Ctrl-C stops it.
   credentials  {credentials}
   logs         {logs}
 
-Paste into another terminal, first of all:
+In another terminal:
+
+  {corral} login --local
+  {corral} vm create web{option} --start
+  {corral} vm exec web uname -a
+
+Or with curl. Paste into another terminal, first of all:
 
   field() {{ sed -n "s/.*\\"$1\\": *\\"\\([^\\"]*\\)\\".*/\\1/p"; }}
   API={url}/api/v1 KEYS={credentials}
@@ -58,6 +65,8 @@ def text(fleet: Fleet) -> str:
         credentials=shlex.quote(str(_short(credentials.path(fleet.home)))),
         logs=_short(fleet.home / "logs"),
         username=fleet.credentials.username,
+        corral=_short(Path(sys.prefix) / "bin" / "corral"),
+        option="" if first == "qemu" else f" --hypervisor {first}",
         hypervisor="" if first == "qemu" else f', "hypervisor": "{first}"',
     )
 

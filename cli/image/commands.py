@@ -1,4 +1,4 @@
-"""`corral image`: the image store of this machine, by hand."""
+"""`corral image build` and `corral store`: the image store of this machine, by hand."""
 
 from __future__ import annotations
 
@@ -9,15 +9,30 @@ from types import FrameType
 import click
 
 from cli.image import build as building
+from cli.lazy import LazyGroup, Place
 from core import images, settings
 from core.contract.images import Manifest
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.group()
+class _ImageGroup(LazyGroup):
+    places = {
+        "delete": Place("cli.remote.images:delete", "Remove an image from the fleet."),
+        "list": Place("cli.remote.images:list_", "List the fleet's images."),
+        "show": Place("cli.remote.images:show", "Show an image of the fleet."),
+        "upload": Place("cli.remote.images:upload", "Send an image to the fleet."),
+    }
+
+
+@click.group(cls=_ImageGroup)
 def image() -> None:
     """Images that VMs are made from."""
+
+
+@click.group()
+def store() -> None:
+    """The image store of this machine, without a fleet."""
 
 
 @image.command()
@@ -28,7 +43,7 @@ def build(force: bool) -> None:
     building.build(settings.load().images, click.echo, force=force)
 
 
-@image.command()
+@store.command()
 @click.argument("name")
 @click.option("--disk", type=FILE, required=True, help="A qcow2 or raw disk; it is copied.")
 @click.option("--kernel", type=FILE, help="A Linux kernel to boot directly, instead of by the disk's own loader.")
@@ -62,14 +77,14 @@ def add(
     click.echo(_line(added))
 
 
-@image.command(name="list")
+@store.command(name="list")
 def list_() -> None:
     """Show what is in the store."""
     for found in images.list_all(settings.load().images):
         click.echo(_line(found))
 
 
-@image.command()
+@store.command()
 @click.argument("name")
 def remove(name: str) -> None:
     """Remove an image; VMs made from it stay."""

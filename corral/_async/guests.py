@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -13,8 +15,8 @@ import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
 from corral._async.transport import AsyncTransport
-from corral._wire import given, segment, value
-from corral.errors import CorralError, Unreachable
+from corral._wire import ATTEMPTS, HELD_SECONDS, Counted, given, pause, segment, value
+from corral.errors import CorralError, Unreachable, WaitTimeout
 from corral.models import ExecResult, Execution, FileEntry, Output
 
 Entries = list[FileEntry]
@@ -86,9 +88,12 @@ class AsyncCommands:
         """One of them."""
         return value(Execution, await self._transport.json("GET", _exec(vm, exec_id)))
 
-    async def output(self, vm: str, exec_id: str) -> AsyncIterator[Output]:
-        """All that it wrote and writes, as it comes, until it ends; goes on by itself when a connection breaks."""
-        offsets = {"stdout": 0, "stderr": 0}
+    async def output(self, vm: str, exec_id: str, *, offsets: dict[str, int] | None = None) -> AsyncIterator[Output]:
+        """All that it wrote and writes, as it comes, until it ends; goes on by itself when a connection breaks.
+
+        `offsets` says from which byte of "stdout" and "stderr" on, and is kept up to date.
+        """
+        offsets = {"stdout": 0, "stderr": 0} if offsets is None else offsets
         while True:
             async for frame in self._frames(vm, exec_id, dict(offsets)):
                 if frame["type"] == "exit":
@@ -97,6 +102,18 @@ class AsyncCommands:
                 if frame["type"] == "output":
                     lost, offsets[stream] = first - offsets[stream], frame["next_offset"]
                     yield Output(stream=stream, data=base64.b64decode(frame["data"]), lost=max(0, lost))
+
+    async def wait(self, vm: str, exec_id: str, timeout: float | None = None) -> Execution:
+        """The execution once it has ended; `WaitTimeout` past the timeout (seconds)."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = HELD_SECONDS if deadline is None else min(HELD_SECONDS, deadline - time.monotonic())
+            path = f"{_exec(vm, exec_id)}/wait"
+            found = value(Execution, await self._transport.json("GET", path, timeout=max(0, round(left))))
+            if found.state != "running":
+                return found
+            if left <= 0:
+                raise WaitTimeout(f"execution {exec_id} in VM '{vm}' goes on")
 
     async def kill(self, vm: str, exec_id: str, signal: str = "KILL") -> Execution:
         """Send a signal to all its processes."""
@@ -131,13 +148,22 @@ class AsyncFiles:
         listing = await self._transport.json("GET", f"{_files(vm)}", path=path, recursive=recursion)
         return value(Entries, listing["files"])
 
-    async def write(self, vm: str, path: str, content: bytes | IO[bytes], *, permissions: str = "644") -> int:
-        """Put a file there, whole or not at all; its size in bytes."""
+    async def write(
+        self,
+        vm: str,
+        path: str,
+        content: bytes | IO[bytes],
+        *,
+        permissions: str = "644",
+        tell: Callable[[int], object] | None = None,
+    ) -> int:
+        """Put a file there, whole or not at all; its size in bytes. `tell` hears of each piece of a file's size."""
+        sent: Any = Counted(content, tell) if tell and not isinstance(content, bytes) else content
         response = await self._transport.send(
             "POST",
             f"{_files(vm)}/upload",
             data={"path": path, "permissions": permissions},
-            files={"file": (path.rpartition("/")[2] or "file", content)},
+            files={"file": (path.rpartition("/")[2] or "file", sent)},
             timeout=None,
             repeat=isinstance(content, bytes),
         )
@@ -157,20 +183,42 @@ class AsyncFiles:
             async for piece in response.aiter_bytes(_PIECE):
                 yield piece
 
-    async def upload(self, vm: str, source: Path, path: str, *, permissions: str | None = None) -> int:
+    async def upload(
+        self,
+        vm: str,
+        source: Path,
+        path: str,
+        *,
+        permissions: str | None = None,
+        tell: Callable[[int], object] | None = None,
+    ) -> int:
         """Put a file of this machine there; its size in bytes."""
         mode = permissions or f"{source.stat().st_mode & 0o777:o}"
         with source.open("rb") as file:
-            return await self.write(vm, path, file, permissions=mode)
+            return await self.write(vm, path, file, permissions=mode, tell=tell)
 
-    async def download(self, vm: str, path: str, target: Path) -> int:
-        """Fetch a file to this machine; what was there is replaced once all of it has come. Its size in bytes."""
+    async def download(self, vm: str, path: str, target: Path, *, tell: Callable[[int], object] | None = None) -> int:
+        """Fetch a file to this machine; what was there is replaced once all of it has come. Its size in bytes.
+
+        A connection that breaks is made anew, and goes on behind what has come.
+        """
         part = target.with_name(f".{target.name}.part")
-        size = 0
+        size, attempt = 0, 0
         try:
             with part.open("wb") as file:
-                async for piece in self.pieces(vm, path):
-                    size += file.write(piece)
+                while True:
+                    try:
+                        async for piece in self.pieces(vm, path, size):
+                            size += file.write(piece)
+                            attempt = 0
+                            if tell:
+                                tell(len(piece))
+                        break
+                    except Unreachable:
+                        attempt += 1
+                        if attempt >= ATTEMPTS:
+                            raise
+                        await asyncio.sleep(pause(attempt))
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)

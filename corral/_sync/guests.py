@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -14,8 +15,8 @@ import websockets
 from websockets.sync.client import ClientConnection, connect
 
 from corral._sync.transport import Transport
-from corral._wire import given, segment, value
-from corral.errors import CorralError, Unreachable
+from corral._wire import ATTEMPTS, HELD_SECONDS, Counted, given, pause, segment, value
+from corral.errors import CorralError, Unreachable, WaitTimeout
 from corral.models import ExecResult, Execution, FileEntry, Output
 
 Entries = list[FileEntry]
@@ -87,9 +88,12 @@ class Commands:
         """One of them."""
         return value(Execution, self._transport.json("GET", _exec(vm, exec_id)))
 
-    def output(self, vm: str, exec_id: str) -> Iterator[Output]:
-        """All that it wrote and writes, as it comes, until it ends; goes on by itself when a connection breaks."""
-        offsets = {"stdout": 0, "stderr": 0}
+    def output(self, vm: str, exec_id: str, *, offsets: dict[str, int] | None = None) -> Iterator[Output]:
+        """All that it wrote and writes, as it comes, until it ends; goes on by itself when a connection breaks.
+
+        `offsets` says from which byte of "stdout" and "stderr" on, and is kept up to date.
+        """
+        offsets = {"stdout": 0, "stderr": 0} if offsets is None else offsets
         while True:
             for frame in self._frames(vm, exec_id, dict(offsets)):
                 if frame["type"] == "exit":
@@ -98,6 +102,18 @@ class Commands:
                 if frame["type"] == "output":
                     lost, offsets[stream] = first - offsets[stream], frame["next_offset"]
                     yield Output(stream=stream, data=base64.b64decode(frame["data"]), lost=max(0, lost))
+
+    def wait(self, vm: str, exec_id: str, timeout: float | None = None) -> Execution:
+        """The execution once it has ended; `WaitTimeout` past the timeout (seconds)."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = HELD_SECONDS if deadline is None else min(HELD_SECONDS, deadline - time.monotonic())
+            path = f"{_exec(vm, exec_id)}/wait"
+            found = value(Execution, self._transport.json("GET", path, timeout=max(0, round(left))))
+            if found.state != "running":
+                return found
+            if left <= 0:
+                raise WaitTimeout(f"execution {exec_id} in VM '{vm}' goes on")
 
     def kill(self, vm: str, exec_id: str, signal: str = "KILL") -> Execution:
         """Send a signal to all its processes."""
@@ -132,13 +148,22 @@ class Files:
         listing = self._transport.json("GET", f"{_files(vm)}", path=path, recursive=recursion)
         return value(Entries, listing["files"])
 
-    def write(self, vm: str, path: str, content: bytes | IO[bytes], *, permissions: str = "644") -> int:
-        """Put a file there, whole or not at all; its size in bytes."""
+    def write(
+        self,
+        vm: str,
+        path: str,
+        content: bytes | IO[bytes],
+        *,
+        permissions: str = "644",
+        tell: Callable[[int], object] | None = None,
+    ) -> int:
+        """Put a file there, whole or not at all; its size in bytes. `tell` hears of each piece of a file's size."""
+        sent: Any = Counted(content, tell) if tell and not isinstance(content, bytes) else content
         response = self._transport.send(
             "POST",
             f"{_files(vm)}/upload",
             data={"path": path, "permissions": permissions},
-            files={"file": (path.rpartition("/")[2] or "file", content)},
+            files={"file": (path.rpartition("/")[2] or "file", sent)},
             timeout=None,
             repeat=isinstance(content, bytes),
         )
@@ -158,20 +183,42 @@ class Files:
             for piece in response.iter_bytes(_PIECE):
                 yield piece
 
-    def upload(self, vm: str, source: Path, path: str, *, permissions: str | None = None) -> int:
+    def upload(
+        self,
+        vm: str,
+        source: Path,
+        path: str,
+        *,
+        permissions: str | None = None,
+        tell: Callable[[int], object] | None = None,
+    ) -> int:
         """Put a file of this machine there; its size in bytes."""
         mode = permissions or f"{source.stat().st_mode & 0o777:o}"
         with source.open("rb") as file:
-            return self.write(vm, path, file, permissions=mode)
+            return self.write(vm, path, file, permissions=mode, tell=tell)
 
-    def download(self, vm: str, path: str, target: Path) -> int:
-        """Fetch a file to this machine; what was there is replaced once all of it has come. Its size in bytes."""
+    def download(self, vm: str, path: str, target: Path, *, tell: Callable[[int], object] | None = None) -> int:
+        """Fetch a file to this machine; what was there is replaced once all of it has come. Its size in bytes.
+
+        A connection that breaks is made anew, and goes on behind what has come.
+        """
         part = target.with_name(f".{target.name}.part")
-        size = 0
+        size, attempt = 0, 0
         try:
             with part.open("wb") as file:
-                for piece in self.pieces(vm, path):
-                    size += file.write(piece)
+                while True:
+                    try:
+                        for piece in self.pieces(vm, path, size):
+                            size += file.write(piece)
+                            attempt = 0
+                            if tell:
+                                tell(len(piece))
+                        break
+                    except Unreachable:
+                        attempt += 1
+                        if attempt >= ATTEMPTS:
+                            raise
+                        time.sleep(pause(attempt))
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)

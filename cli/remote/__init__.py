@@ -1,0 +1,1 @@
+"""Commands that are clients of the public API, on the Python library alone."""

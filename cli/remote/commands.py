@@ -1,0 +1,177 @@
+"""`corral vm exec` and `execs`: commands in guests."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.remote.output import show_many, show_one
+from cli.remote.session import Session, exit_code, fleet_command
+from cli.remote.vms import VM
+
+if TYPE_CHECKING:
+    from corral.models import Execution
+
+NO_EXIT_CODE = 125
+_COLUMNS = {
+    "ID": "id",
+    "NAME": "name",
+    "STATE": "state",
+    "EXIT": "exit_code",
+    "STARTED": "started_at",
+    "COMMAND": "command",
+}
+
+
+@click.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("--timeout", type=click.IntRange(1), metavar="SECONDS", help="Kill it after that long.")
+@click.option("--workdir", "-w", metavar="DIR", help="Where it runs.")
+@click.option("--env", "-e", metavar="NAME=VALUE", multiple=True, help="A variable of its environment.")
+@click.option("--stdin", "-i", is_flag=True, help="Give it our standard input (128 KiB at most).")
+@click.option("--detach", "-d", is_flag=True, help="Let it run on by itself, and print its id.")
+@VM
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@fleet_command
+def exec_(
+    session: Session,
+    vm: str,
+    command: tuple[str, ...],
+    timeout: int | None,
+    workdir: str | None,
+    env: tuple[str, ...],
+    stdin: bool,
+    detach: bool,
+) -> None:
+    """Run COMMAND in a VM, with its output as it comes, and end with its exit code.
+
+    One word is a line for the guest's shell; several are a program and its arguments. Ctrl-C interrupts it there, and a
+    second one kills it. Where no exit code comes from the guest, that of this command is 125.
+    """
+    from corral.errors import CorralError
+
+    command = command[1:] if command[0] == "--" and len(command) > 1 else command
+    line = command[0] if len(command) == 1 else shlex.join(command)
+    given = base64.b64encode(sys.stdin.buffer.read()).decode() if stdin else None
+    try:
+        begun = session.client.commands.begin(
+            vm,
+            line,
+            timeout=timeout,
+            stdin=given,
+            environment=_environment(env) or None,
+            working_directory=workdir,
+            encoding="base64" if stdin else None,
+        )
+        if detach:
+            click.echo(begun.id)
+            return
+        ended = _followed(session, vm, begun)
+        session.client.commands.forget(vm, begun.id)
+    except CorralError as error:
+        if exit_code(error) in (3, 4):
+            raise
+        session.tell(f"Error: {error.message}")
+        sys.exit(NO_EXIT_CODE)
+    if ended.state in ("timed_out", "lost"):
+        why = (
+            f"did not end within {timeout} s and was killed"
+            if ended.state == "timed_out"
+            else "was lost: its guest was restarted"
+        )
+        session.tell(f"Error: the command {why}")
+        sys.exit(NO_EXIT_CODE)
+    sys.exit(ended.exit_code if ended.exit_code is not None else NO_EXIT_CODE)
+
+
+@click.group()
+def execs() -> None:
+    """Commands that run on in VMs by themselves (`exec --detach` begins them)."""
+
+
+@execs.command(name="list")
+@VM
+@click.option("--state", type=click.Choice(["running", "exited", "killed", "timed_out", "lost"]))
+@fleet_command
+def list_(session: Session, vm: str, state: str | None) -> None:
+    """List them, newest first."""
+    show_many(session, session.client.commands.list(vm, state=state), _COLUMNS, name="id")
+
+
+@execs.command()
+@VM
+@click.argument("exec_id")
+@fleet_command
+def show(session: Session, vm: str, exec_id: str) -> None:
+    """Show one."""
+    show_one(session, session.client.commands.get(vm, exec_id), name="id")
+
+
+@execs.command()
+@VM
+@click.argument("exec_id")
+@fleet_command
+def follow(session: Session, vm: str, exec_id: str) -> None:
+    """Show the output of one, from what is kept on, until it ends; and end with its exit code."""
+    ended = _followed(session, vm, session.client.commands.get(vm, exec_id))
+    sys.exit(ended.exit_code if ended.exit_code is not None else NO_EXIT_CODE)
+
+
+@execs.command()
+@VM
+@click.argument("exec_id")
+@fleet_command
+def wait(session: Session, vm: str, exec_id: str) -> None:
+    """Wait until one has ended."""
+    session.client.commands.wait(vm, exec_id)
+    show_one(session, session.client.commands.get(vm, exec_id), name="id")
+
+
+@execs.command()
+@VM
+@click.argument("exec_id")
+@click.option("--signal", type=click.Choice(["TERM", "KILL", "INT", "HUP", "QUIT", "USR1", "USR2"]), default="KILL")
+@fleet_command
+def kill(session: Session, vm: str, exec_id: str, signal: str) -> None:
+    """Send a signal to all processes of one."""
+    show_one(session, session.client.commands.kill(vm, exec_id, signal), name="id")
+
+
+@execs.command()
+@VM
+@click.argument("exec_id")
+@fleet_command
+def forget(session: Session, vm: str, exec_id: str) -> None:
+    """Kill one if it runs, and forget it with its output."""
+    session.client.commands.forget(vm, exec_id)
+
+
+def _followed(session: Session, vm: str, execution: Execution) -> Execution:
+    """Its output on ours, until it ends; Ctrl-C goes to the guest."""
+    signal = "INT"
+    written = {"stdout": 0, "stderr": 0}
+    while True:
+        try:
+            for part in session.client.commands.output(vm, execution.id, offsets=written):
+                out = sys.stdout.buffer if part.stream == "stdout" else sys.stderr.buffer
+                if part.lost:
+                    session.tell(f"(… {part.lost} bytes of {part.stream} are not kept any more)")
+                out.write(part.data)
+                out.flush()
+            return session.client.commands.get(vm, execution.id)
+        except KeyboardInterrupt:
+            session.client.commands.kill(vm, execution.id, signal)
+            signal = "KILL"
+
+
+def _environment(pairs: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"{pair!r} is not NAME=VALUE")
+        found[name] = value
+    return found

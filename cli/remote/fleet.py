@@ -1,0 +1,109 @@
+"""`corral host`, `network`, `health`, `status` and `events`: the fleet as a whole."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from cli.remote import completion
+from cli.remote.output import plain, show_many, show_one
+from cli.remote.session import Session, fleet_command
+
+_HOSTS = {
+    "NAME": "name",
+    "STATUS": "status",
+    "FREE VCPUS": "free.vcpus",
+    "FREE MB": "free.memory_mb",
+    "FREE GB": "free.disk_gb",
+    "DRIVERS": "driver_names",
+    "LAST SEEN": "last_seen_at",
+}
+_NETWORKS = {"NAME": "name", "TYPE": "type", "HOST": "host", "SUBNET": "subnet", "VMS": "vms_connected"}
+
+
+@click.group()
+def host() -> None:
+    """The machines that VMs run on."""
+
+
+@host.command(name="list")
+@click.option("--status", help="Only those with that status.")
+@fleet_command
+def list_(session: Session, status: str | None) -> None:
+    """List hosts."""
+    found = [plain(each) for each in session.client.hosts.list(status=status)]
+    for each in found:
+        each["driver_names"] = [driver["name"] for driver in each.get("drivers", []) if driver.get("healthy")]
+    show_many(session, found, _HOSTS)
+
+
+@host.command()
+@click.argument("name", shell_complete=completion.hosts)
+@fleet_command
+def show(session: Session, name: str) -> None:
+    """Show a host: what it has, what is free, and what its drivers say."""
+    show_one(session, session.client.hosts.get(name))
+
+
+@host.command()
+@click.option("--host", "name", shell_complete=completion.hosts, help="One host (default: the fleet).")
+@fleet_command
+def info(session: Session, name: str | None) -> None:
+    """Show what the fleet, or one host, is made of."""
+    show_one(session, session.client.request("GET", "/system/info", host=name))
+
+
+@host.command()
+@click.option("--host", "name", shell_complete=completion.hosts, help="One host (default: the fleet).")
+@fleet_command
+def metrics(session: Session, name: str | None) -> None:
+    """Show what the fleet, or one host, has and uses."""
+    show_one(session, session.client.request("GET", "/system/metrics", host=name))
+
+
+@click.command()
+@click.option("--host", "name", shell_complete=completion.hosts, help="Those of one host.")
+@fleet_command
+def network(session: Session, name: str | None) -> None:
+    """List the networks that hosts offer."""
+    show_many(session, session.client.request("GET", "/networks", host=name)["networks"], _NETWORKS)
+
+
+@click.command()
+@fleet_command
+def health(session: Session) -> None:
+    """Show each part of the control plane in a word; ends with 1 if any is not healthy."""
+    found = session.client.health()
+    show_one(session, found, name="status")
+    if found["status"] != "healthy":
+        raise SystemExit(1)
+
+
+@click.command()
+@fleet_command
+def status(session: Session) -> None:
+    """Show versions and counts."""
+    show_one(session, session.client.status(), name="api_version")
+
+
+@click.command()
+@click.argument("vm", required=False, shell_complete=completion.vms)
+@click.option("--after", type=int, metavar="SEQ", help="Begin behind the event with that number (0: all kept).")
+@fleet_command
+def events(session: Session, vm: str | None, after: int | None) -> None:
+    """Show what happens, to a VM or to all, as it happens; Ctrl-C ends it."""
+    try:
+        for event in session.client.events(vm, after):
+            row = plain(event)
+            if session.output == "table":
+                told = " ".join(
+                    f"{field}={value}" for field, value in event.data.items() if not isinstance(value, dict)
+                )
+                click.echo(
+                    f"{row['timestamp']}  {event.seq:>8}  {event.event_type:20} {event.vm_name or ''} {told}".rstrip()
+                )
+            else:
+                click.echo(json.dumps(row, ensure_ascii=False))
+    except KeyboardInterrupt:
+        return

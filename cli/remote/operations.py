@@ -1,0 +1,66 @@
+"""`corral op`: changes that were accepted."""
+
+from __future__ import annotations
+
+import click
+
+from cli.remote import completion
+from cli.remote.output import show_many, show_one
+from cli.remote.progress import operation_line
+from cli.remote.session import Session, fleet_command
+
+_COLUMNS = {
+    "ID": "id",
+    "KIND": "kind",
+    "STATE": "state",
+    "VM": "vm_name",
+    "HOST": "host",
+    "STEP": "progress.step",
+    "ACCEPTED": "accepted_at",
+    "ERROR": "error.message",
+}
+_ID = click.argument("operation_id", metavar="ID", shell_complete=completion.operations)
+
+
+@click.group()
+def op() -> None:
+    """Operations: changes that were accepted, and how they ended."""
+
+
+@op.command(name="list")
+@click.option("--vm", shell_complete=completion.vms, help="Of one VM.")
+@click.option("--state", type=click.Choice(["queued", "running", "succeeded", "failed", "cancelled"]))
+@click.option("--kind", help="Such as start or snapshot_create.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@fleet_command
+def list_(session: Session, vm: str | None, state: str | None, kind: str | None, limit: int) -> None:
+    """List operations, newest first."""
+    found = session.client.operations.list(vm=vm, state=state, kind=kind, limit=limit)
+    show_many(session, found, _COLUMNS, name="id")
+
+
+@op.command()
+@_ID
+@fleet_command
+def show(session: Session, operation_id: str) -> None:
+    """Show one."""
+    show_one(session, session.client.operations.get(operation_id), name="id")
+
+
+@op.command()
+@_ID
+@click.option("--timeout", type=float, metavar="SECONDS", help="Wait this long at most.")
+@fleet_command
+def wait(session: Session, operation_id: str, timeout: float | None) -> None:
+    """Wait for one, showing how far it is; ends with 1 if it fails."""
+    with operation_line(session) as tell:
+        done = session.client.operations.wait(operation_id, timeout, tell)
+    show_one(session, done, name="id")
+
+
+@op.command()
+@_ID
+@fleet_command
+def cancel(session: Session, operation_id: str) -> None:
+    """Ask for one to be cancelled; its host decides whether that was in time."""
+    show_one(session, session.client.operations.cancel(operation_id), name="id")

@@ -1,0 +1,201 @@
+"""`corral vm`: virtual machines and their life."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cli.lazy import LazyGroup, Place
+from cli.remote import completion
+from cli.remote.output import show_many, show_one
+from cli.remote.progress import change, waits
+from cli.remote.session import Session, fleet_command
+
+COLUMNS = {
+    "NAME": "name",
+    "STATUS": "status",
+    "VCPUS": "vcpus",
+    "MEMORY": "memory_mb",
+    "HOST": "host",
+    "HYPERVISOR": "hypervisor",
+    "IP": "network_config.ip",
+    "CREATED": "created_at",
+}
+STATUSES = ("created", "running", "stopped", "paused", "failed", "unknown")
+VM = click.argument("vm", metavar="VM", shell_complete=completion.vms)
+
+
+class _VmGroup(LazyGroup):
+    places = {
+        "console": Place("cli.remote.consoles:console", "Sit at a VM's serial console."),
+        "cp": Place("cli.remote.copying:cp", "Copy a file or a folder to or from a VM."),
+        "disk": Place("cli.remote.devices:disk", "Disks and DVDs of a VM."),
+        "exec": Place("cli.remote.commands:exec_", "Run a command in a VM, and end with its exit code."),
+        "execs": Place("cli.remote.commands:execs", "Commands that run on in VMs by themselves."),
+        "files": Place("cli.remote.copying:files", "List a folder of a VM."),
+        "forward": Place("cli.remote.devices:forward", "Ports of a VM's host that lead into the VM."),
+        "logs": Place("cli.remote.consoles:logs", "Show what a VM put out on its serial console."),
+        "nic": Place("cli.remote.devices:nic", "Network adapters of a VM."),
+        "snapshot": Place("cli.remote.snapshots:snapshot", "Snapshots of a VM."),
+    }
+
+
+@click.group(cls=_VmGroup)
+def vm() -> None:
+    """Virtual machines."""
+
+
+@vm.command(name="list")
+@click.option("--status", metavar="STATUS", help="Only those with that status.")
+@click.option("--sort", type=click.Choice(["created_at", "name", "memory_mb", "vcpus", "status"]), help="By what.")
+@click.option("--reverse", is_flag=True, help="The other way round.")
+@click.option("--limit", type=click.IntRange(1), help="That many at most.")
+@click.option("--watch", is_flag=True, help="Show them again whenever something happens; Ctrl-C ends it.")
+@fleet_command
+def list_(
+    session: Session, status: str | None, sort: str | None, reverse: bool, limit: int | None, watch: bool
+) -> None:
+    """List VMs."""
+
+    def found() -> Any:
+        order = "desc" if reverse else None
+        return session.client.vms.list(status=status, sort=sort, order=order, limit=limit)
+
+    show_many(session, found(), COLUMNS)
+    if watch:
+        for _ in session.client.events():
+            click.clear()
+            show_many(session, found(), COLUMNS)
+
+
+@vm.command()
+@VM
+@fleet_command
+def show(session: Session, vm: str) -> None:
+    """Show all that is known of a VM."""
+    show_one(session, session.client.vms.get(vm))
+
+
+@vm.command()
+@click.argument("name")
+@click.option("--image", shell_complete=completion.images, help="What it is made from (default: that of its OS).")
+@click.option("--vcpus", type=int, help="How many processors.")
+@click.option("--memory", "memory_mb", type=int, metavar="MB", help="How much memory.")
+@click.option("--disk", "disk_gb", type=int, metavar="GB", help="How large a disk.")
+@click.option("--os-type", type=click.Choice(["linux", "windows"]))
+@click.option("--hypervisor", help="qemu, cloud-hypervisor or virtualbox; without it the fleet chooses.")
+@click.option("--host", shell_complete=completion.hosts, help="On which host; without it the fleet chooses.")
+@click.option("--bridge", help="A bridge of the host to be on.")
+@click.option("--ip", help="Its address on that bridge.")
+@click.option("--start", is_flag=True, help="Start it too.")
+@waits
+@fleet_command
+def create(session: Session, name: str, start: bool, wait: bool, timeout: float | None, **options: Any) -> None:
+    """Create a VM."""
+    what = f"VM '{name}' is created."
+    if start and not wait:
+        raise click.UsageError("--start needs --wait: a VM can be started once it is there")
+    change(session, what, session.client.vms.create, name, wait=wait, timeout=timeout, **options)
+    if start:
+        change(session, f"VM '{name}' is running.", session.client.vms.start, name, wait=True, timeout=timeout)
+
+
+def _verb(name: str, done: str, help_text: str) -> None:
+    """A verb without options of its own."""
+
+    @vm.command(name=name, help=help_text)
+    @click.argument("vms", metavar="VM...", nargs=-1, required=True, shell_complete=completion.vms)
+    @waits
+    @fleet_command
+    def command(session: Session, vms: tuple[str, ...], wait: bool, timeout: float | None) -> None:
+        for each in vms:
+            change(session, f"VM '{each}' {done}.", getattr(session.client.vms, name), each, wait=wait, timeout=timeout)
+
+
+_verb("start", "is running", "Start VMs, until their guests can be used.")
+_verb("pause", "is paused", "Pause running VMs.")
+_verb("resume", "goes on", "Let paused VMs go on.")
+_verb("save", "is saved", "Put VMs' memory on disk and stop them (VirtualBox); their next start goes on from there.")
+
+
+def _ending_verb(name: str, done: str, help_text: str) -> None:
+    """A verb that asks the guest to end."""
+
+    @vm.command(name=name, help=help_text)
+    @click.argument("vms", metavar="VM...", nargs=-1, required=True, shell_complete=completion.vms)
+    @click.option("--force", is_flag=True, help="Do not ask the guest: cut the power.")
+    @click.option("--grace", type=click.IntRange(0, 3600), default=30, show_default=True, help="Seconds for the guest.")
+    @waits
+    @fleet_command
+    def command(
+        session: Session, vms: tuple[str, ...], force: bool, grace: int, wait: bool, timeout: float | None
+    ) -> None:
+        options: dict[str, Any] = {"force": force, "grace_seconds": grace, "wait": wait, "timeout": timeout}
+        for each in vms:
+            change(session, f"VM '{each}' {done}.", getattr(session.client.vms, name), each, **options)
+
+
+_ending_verb("stop", "is stopped", "Stop VMs: ask their guests, and cut the power when the grace is over.")
+_ending_verb("restart", "is running again", "Stop VMs and start them.")
+
+
+@vm.command()
+@click.argument("vms", metavar="VM...", nargs=-1, required=True, shell_complete=completion.vms)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@waits
+@fleet_command
+def delete(session: Session, vms: tuple[str, ...], yes: bool, wait: bool, timeout: float | None) -> None:
+    """Delete VMs for good, with their disks and snapshots."""
+    if not yes and session.is_terminal:
+        click.confirm(f"Delete {', '.join(vms)} for good?", abort=True, err=True)
+    for each in vms:
+        change(session, f"VM '{each}' is deleted.", session.client.vms.delete, each, wait=wait, timeout=timeout)
+
+
+@vm.command()
+@VM
+@click.option("--vcpus", type=int)
+@click.option("--memory", "memory_mb", type=int, metavar="MB")
+@click.option("--cpu-limit", "cpu_limit_percent", type=int, metavar="PERCENT", help="Of what its vCPUs could take.")
+@click.option(
+    "--memory-limit", "memory_limit_percent", type=int, metavar="PERCENT", help="Of what its memory could take."
+)
+@waits
+@fleet_command
+def resize(session: Session, vm: str, wait: bool, timeout: float | None, **sizes: int | None) -> None:
+    """Change a VM's size or limits."""
+    if not any(value is not None for value in sizes.values()):
+        raise click.UsageError("say what to change: --vcpus, --memory, --cpu-limit or --memory-limit")
+    what = f"VM '{vm}' is resized."
+    done = change(session, what, session.client.vms.resize, vm, wait=wait, timeout=timeout, **sizes)
+    if wait and session.output == "table":
+        for field, when in ((done.result or {}).get("applied") or {}).items():
+            session.tell(f"  {field}: {'now' if when == 'live' else 'at its next start'}")
+
+
+@vm.command()
+@VM
+@fleet_command
+def metrics(session: Session, vm: str) -> None:
+    """Show what a VM uses, measured now."""
+    show_one(session, session.client.vms.metrics(vm), name="vm_name")
+
+
+@vm.command()
+@VM
+@fleet_command
+def network(session: Session, vm: str) -> None:
+    """Show where a VM is in its network."""
+    show_one(session, session.client.vms.network(vm), name="vm_name")
+
+
+@vm.command(name="guest-credentials")
+@VM
+@click.option("--username", "-u", required=True)
+@fleet_command
+def guest_credentials(session: Session, vm: str, username: str) -> None:
+    """Set the account by which commands are run in a VirtualBox guest; the password is asked for."""
+    password = click.prompt("Password", hide_input=True, err=True)
+    session.client.vms.set_guest_credentials(vm, username, password)
+    session.tell(f"The account of VM '{vm}' is '{username}'.")

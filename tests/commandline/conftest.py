@@ -1,0 +1,75 @@
+"""The command line, as a person's shell runs it, against a whole fleet with the fake driver."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click.testing
+import pytest
+
+from cli.fleet.fleet import Fleet
+from cli.fleet.plan import Plan
+from cli.fleet.share import Share
+from cli.main import main
+from corral.access import Access, Contexts
+
+Run = Callable[..., click.testing.Result]
+
+
+@pytest.fixture(scope="session")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Real processes, and an image that the fake driver is content with."""
+    images = tmp_path_factory.mktemp("cli-images")
+    (images / "linux-default").mkdir()
+    (images / "linux-default" / "manifest.json").write_text("{}")
+    plan = Plan(
+        home=tmp_path_factory.mktemp("cli-fleet") / "home",
+        images=images,
+        hypervisors=("fake",),
+        flower=False,
+        durable=False,
+        image=False,
+        share=Share(vcpus=64, memory_mb=64 * 1024, disk_gb=1000),
+        environment={"RATE_LIMIT_BURST": "1000000", "RATE_LIMIT_HOURLY": "1000000"},
+    )
+    with Fleet(plan) as running:
+        yield running
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of contexts of its own, and nothing in the environment."""
+    for name in ("CORRAL_URL", "CORRAL_TOKEN", "CORRAL_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CORRAL_CONFIG", str(tmp_path / "config.json"))
+    return tmp_path / "config.json"
+
+
+@pytest.fixture
+def logged_in(fleet: Fleet, config: Path) -> Path:
+    """The same, with the fleet as its one context."""
+    Contexts("test", {"test": Access(fleet.url, fleet.credentials.api_key)}).save()
+    return config
+
+
+@pytest.fixture
+def corral(logged_in: Path) -> Run:
+    """Runs one command line, given as words; it has to end with `code`."""
+
+    def run(*words: str, code: int = 0, given: str | bytes | None = None) -> click.testing.Result:
+        result = click.testing.CliRunner().invoke(main, words, input=given, prog_name="corral")
+        assert result.exit_code == code, result.output
+        return result
+
+    return run
+
+
+@pytest.fixture
+def vm(corral: Run) -> Iterator[str]:
+    """A VM that runs."""
+    name = f"vm-{uuid.uuid4().hex[:8]}"
+    corral("vm", "create", name, "--hypervisor", "fake", "--start")
+    yield name
+    click.testing.CliRunner().invoke(main, ("vm", "delete", "--yes", name))
