@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.drivers.groups.hardware import Disk, DiskRequest
-from agent.media import Media
-from core.contract.errors import DriverFailure
+from agent.media import Found, Media
+from core.contract.errors import DriverFailure, Invalid
 from core.contract.messages import JSON, VmSpec
 
 TYPES = ("hdd", "dvd")
 DEFAULT = {"name": "SATA Controller", "type": "sata", "port_count": 4}
-FORMATS = {".qcow2": "qcow2", ".raw": "raw", ".img": "raw", ".iso": "raw", ".vdi": "vdi", ".vmdk": "vmdk"}
-OWN_FORMAT = "qcow2"  # of what has no such ending
 MOST_PORTS = 31
 SECTOR = 512  # the unit of st_blocks, whatever the file system's own is
 
-Make = Callable[[Path, str, int], None]
-"""Makes an empty disk: its path, format and size in bytes."""
-Measure = Callable[[Path, str], int]
-"""The size in bytes of a medium of that format; `DriverFailure` when it is another one."""
+
+@dataclass(frozen=True)
+class Engine:
+    """What a hypervisor does with disks. `formats`: those it has.
+
+    `make`: an empty disk, by its path, format and size in bytes. `measure`: the size in bytes of a medium of that
+    format; `Invalid` when it is no whole one.
+    """
+
+    formats: Collection[str]
+    make: Callable[[Path, str, int], None]
+    measure: Callable[[Path, str], int]
 
 
 @dataclass(frozen=True)
 class Medium:
-    """What is attached in a place: `path` is real, and `format` is what it was when it was attached."""
+    """What is attached in a place: `path` is real, and `format` is that of the medium's record.
+
+    `name` is what its owner calls it; empty in what older releases have kept.
+    """
 
     controller: str
     port: int
@@ -35,6 +44,7 @@ class Medium:
     path: str
     format: str
     size_bytes: int
+    name: str = ""
 
     @property
     def place(self) -> tuple[str, int, int]:
@@ -43,9 +53,13 @@ class Medium:
 
     def disk(self) -> Disk:
         """As drivers tell it."""
-        return Disk(
-            *self.place, self.type, self.path, self.size_bytes, used_bytes(Path(self.path)), self.format, own=False
-        )
+        used = used_bytes(Path(self.path))
+        return Disk(*self.place, self.type, self.called, self.size_bytes, used, self.format, own=False)
+
+    @property
+    def called(self) -> str:
+        """Its name, which is no path of the host's."""
+        return self.name or Path(self.path).name
 
 
 def controllers_of(vm: VmSpec) -> list[JSON]:
@@ -78,8 +92,7 @@ def take(
     elsewhere: Iterable[str],
     vm: VmSpec,
     request: DiskRequest,
-    make: Make,
-    measure: Measure,
+    engine: Engine,
 ) -> Medium:
     """The medium that a request means, now its owner's if it is a disk, and made if it was to be.
 
@@ -89,24 +102,54 @@ def take(
         raise invalid(f"'{request.type}' is not a disk's type: {', '.join(TYPES)}")
     place = (request.controller, request.port, request.device)
     number_of(vm, *place)
-    real = media.place_for(request.medium) if request.create_if_missing else media.find(request.medium)
+    if place == own_place(vm) or any(_is_another(there, place, request) for there in attached):
+        _must_be_empty(vm, attached, place)
+    makes = request.type == "hdd" and request.create_if_missing and not media.is_there(request.medium, vm)
+    if makes:
+        _must_be_empty(vm, attached, place)
+        found = make(media, vm, request, engine)
+    else:
+        found = media.dvd(request.medium) if request.type == "dvd" else media.disk(request.medium, vm)
     for there in attached:
-        if there.place == place and (there.path, there.type) == (str(real), request.type):
+        if there.place == place and (there.path, there.type) == (str(found.path), request.type):
             return there
     _must_be_empty(vm, attached, place)
-    if request.type == "dvd":
-        return Medium(*place, "dvd", str(real), "raw", measure(media.find(request.medium), "raw"))
-    if str(real) in {*elsewhere, *(there.path for there in attached)}:
-        raise DriverFailure(f"'{real.name}' is attached to a VM already: detach it there first", code="disk_in_use")
-    kind = FORMATS.get(real.suffix.lower(), OWN_FORMAT)
-    media.claim(real, vm)
+    if request.type == "hdd" and str(found.path) in {*elsewhere, *(there.path for there in attached)}:
+        raise DriverFailure(f"'{found.name}' is attached to a VM already: detach it there first", code="disk_in_use")
+    return Medium(*place, request.type, str(found.path), found.format, measured(found, engine), found.name)
+
+
+def make(media: Media, vm: VmSpec, request: DiskRequest, engine: Engine) -> Found:
+    """A new, empty disk of the VM's owner; nothing of it stays when it can't be made."""
+    if request.size_gb is None or request.size_gb < 1:
+        raise invalid(f"medium '{request.medium}' can't be made without a size_gb of at least 1")
+    found = media.reserve(request.medium, vm)
     try:
-        if not media.exists(real):
-            make(real, kind, _size_bytes(real, request))
-    finally:
-        if not media.exists(real):
-            media.disclaim(real)
-    return Medium(*place, "hdd", str(real), kind, measure(real, kind))
+        must_have(engine, found)
+        engine.make(found.path, found.format, request.size_gb << 30)
+        found.path.chmod(0o600)
+    except BaseException:
+        media.disclaim(found)
+        raise
+    return found
+
+
+def measured(found: Found, engine: Engine) -> int:
+    """The size in bytes of a medium, of a format that the hypervisor has."""
+    must_have(engine, found)
+    try:
+        return engine.measure(found.path, found.format)
+    except Invalid as error:
+        raise invalid(f"medium '{found.name}' can't be used: {error.message}") from None
+
+
+def must_have(engine: Engine, found: Found) -> None:
+    """That the hypervisor has disks of that format."""
+    if found.format not in engine.formats:
+        raise invalid(
+            f"medium '{found.name}' is of format {found.format}, and this VM's hypervisor opens "
+            f"{', '.join(sorted(engine.formats))}: a new disk has the format that its name ends in"
+        )
 
 
 def without(vm: VmSpec, attached: list[Medium], place: tuple[str, int, int]) -> list[Medium]:
@@ -130,8 +173,13 @@ def invalid(message: str) -> DriverFailure:
     return DriverFailure(message, code="invalid_request")
 
 
+def _is_another(there: Medium, place: tuple[str, int, int], request: DiskRequest) -> bool:
+    """Whether there is another medium in that place than the one of the request, by its name alone."""
+    return there.place == place and Path(there.called).name != Path(request.medium).name
+
+
 def _must_be_empty(vm: VmSpec, attached: list[Medium], place: tuple[str, int, int]) -> None:
-    there = next((each.path for each in attached if each.place == place), None)
+    there = next((f"'{each.called}'" for each in attached if each.place == place), None)
     if place == own_place(vm):
         there = "the VM's own disk"
     if there is not None:
@@ -139,9 +187,3 @@ def _must_be_empty(vm: VmSpec, attached: list[Medium], place: tuple[str, int, in
         raise DriverFailure(
             f"place {port}:{device} of '{controller}' has {there} already: detach it first", code="disk_slot_taken"
         )
-
-
-def _size_bytes(real: Path, request: DiskRequest) -> int:
-    if request.size_gb is None or request.size_gb < 1:
-        raise invalid(f"'{real.name}' can't be made without a size_gb of at least 1")
-    return request.size_gb << 30

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.media import DISKS
 from core.contract.states import Kind, Observed
 from tests.agent.hosts import Host, until
 
@@ -19,11 +19,11 @@ def test_disks_come_and_go_and_are_told(running: Host) -> None:
     attached = running.do(Kind.DISK_ATTACH, vm, **DISK)
     assert attached.phase == "succeeded"
     own, data = attached.result["disks"]
-    assert (own["own"], data["medium"]) == (True, str((running.folder / "media" / "data.qcow2").resolve()))
+    assert (own["own"], data["medium"]) == (True, "data.qcow2")
     assert (data["size_bytes"], data["format"]) == (1 << 30, "qcow2")
     assert running.call("disks", vm).result == attached.result
     assert running.do(Kind.DISK_DETACH, vm, **PLACE).result == {"disks": [own]}
-    assert Path(data["medium"]).exists()
+    assert (running.folder / "media" / DISKS / vm.id / "data.qcow2").exists()
     refused = running.do(Kind.DISK_ATTACH, vm, **DISK | {"medium": "../x.qcow2"})
     assert (refused.phase, refused.failure.code) == ("failed", "invalid_request")
 

@@ -14,10 +14,11 @@ import pytest
 from agent import process
 from agent.drivers.base import Place
 from agent.drivers.groups.guest import ExecRequest
-from agent.drivers.groups.hardware import Adapter, DiskRequest
+from agent.drivers.groups.hardware import Adapter, Disk, DiskRequest
 from agent.drivers.local.folder import folder_of
 from agent.drivers.qemu import QemuDriver
 from agent.drivers.qemu.qmp import Monitor
+from agent.media import DISKS
 from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
@@ -48,7 +49,7 @@ def driver(here: Place) -> QemuDriver:
 @pytest.fixture
 def empty(here: Place) -> Iterator[VmSpec]:
     """A VM without an image, whose firmware looks for one for ever."""
-    made = spec(image=None, disk_gb=1)
+    made = replace(spec(image=None, disk_gb=1), owner="alice")
     QemuDriver(here).create(made, silent, LONG)
     yield made
     QemuDriver(here).delete(made, LONG)
@@ -122,21 +123,18 @@ def test_a_verb_that_was_cut_off_is_done_once_more(driver: QemuDriver, here: Pla
 def test_a_disk_of_another_vm_is_refused_and_a_failed_plug_forgotten(
     driver: QemuDriver, here: Place, empty: VmSpec
 ) -> None:
-    other = spec(image=None, disk_gb=1)
+    other = replace(spec(image=None, disk_gb=1), owner="alice")
     driver.create(other, silent, LONG)
     try:
-        for each in (empty, other):  # of one owner
-            owned = replace(each, owner="alice")
-            if each is empty:
-                driver.disk_attach(owned, replace(DATA, medium="one.qcow2"), LONG)
-            else:
-                with pytest.raises(DriverFailure) as failure:
-                    driver.disk_attach(owned, replace(DATA, medium="one.qcow2"), LONG)
-                assert failure.value.code == "disk_in_use"
+        driver.disk_attach(empty, replace(DATA, medium="one.qcow2"), LONG)
+        with pytest.raises(DriverFailure) as failure:
+            driver.disk_attach(other, replace(DATA, medium="one.qcow2"), LONG)
+        assert failure.value.code == "disk_in_use"
         driver.start(other, silent, LONG)
         shared = replace(DATA, medium="locked.raw")
-        with (here.media[0] / "locked.raw").open("wb") as file:
-            file.truncate(1 << 20)
+        disk = driver.disk_attach(other, shared, LONG)
+        driver.disk_detach(other, SATA, 1, 0, LONG)
+        with path_of(here, disk).open("r+b") as file:
             fcntl.lockf(file, fcntl.LOCK_EX)
             with pytest.raises(DriverFailure, match="lock"):
                 driver.disk_attach(other, shared, LONG)
@@ -205,7 +203,7 @@ def test_a_header_written_later_leads_nowhere(driver: QemuDriver, here: Place, e
     """As a guest can do to a raw disk."""
     disk = driver.disk_attach(empty, replace(DATA, medium="raw.img"), LONG)
     _backed(here.media[0], "header.qcow2")
-    with Path(disk.medium).open("r+b") as file:
+    with path_of(here, disk).open("r+b") as file:
         file.write((here.media[0] / "header.qcow2").read_bytes())
     driver.start(empty, silent, LONG)
     with Monitor(folder_of(here.vms, empty.id).path, 10.0) as monitor:
@@ -216,7 +214,7 @@ def test_a_header_written_later_leads_nowhere(driver: QemuDriver, here: Place, e
 def test_a_medium_that_is_gone_or_elsewhere_by_now_stops_a_start(
     driver: QemuDriver, here: Place, empty: VmSpec
 ) -> None:
-    disk = Path(driver.disk_attach(empty, replace(DATA, medium="gone.qcow2"), LONG).medium)
+    disk = path_of(here, driver.disk_attach(empty, replace(DATA, medium="gone.qcow2"), LONG))
     moved = disk.rename(disk.parent.parent / f"{disk.parent.name}-moved.qcow2")
     for links in (False, True):
         if links:
@@ -307,6 +305,11 @@ def test_vms_and_memories_of_an_older_release_have_what_they_had(
     with pytest.raises(DriverFailure, match="older release") as failure:
         driver.disk_attach(empty, DATA, LONG)
     assert failure.value.code == "invalid_state"
+
+
+def path_of(place: Place, disk: Disk) -> Path:
+    """Where a disk of alice's is."""
+    return place.media[0] / DISKS / "alice" / disk.medium
 
 
 def plugged(place: Place, vm: VmSpec) -> set[str]:

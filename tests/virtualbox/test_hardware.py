@@ -13,6 +13,7 @@ from agent.drivers.groups.hardware import Adapter, DiskRequest
 from agent.drivers.virtualbox import VirtualBoxDriver
 from agent.drivers.virtualbox.folder import folder_of
 from agent.drivers.virtualbox.output import parse
+from agent.media import DISKS
 from core import images
 from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import ImageRef, VmSpec
@@ -62,7 +63,7 @@ def test_a_small_raw_image_becomes_a_disk_of_the_size_that_was_asked_for(place: 
     driver.create(vm, silent, LONG)
     (disk,) = driver.disks(vm)
     assert (disk.size_bytes, disk.format) == (4 * GB, "vdi")
-    assert b"bootboot" in Path(disk.medium).read_bytes()
+    assert b"bootboot" in (place.vms / vm.id / disk.medium).read_bytes()
     driver.delete(vm, LONG)
 
 
@@ -120,12 +121,12 @@ def test_a_disk_is_made_attached_listed_and_detached(driver: VirtualBoxDriver, v
     request = DiskRequest(SATA, 1, 0, "hdd", "data disk ü.vdi", create_if_missing=True, size_gb=1)
     disk = driver.disk_attach(vm, request, LONG)
     assert driver.disk_attach(vm, request, LONG) == disk
-    assert (disk.medium, disk.size_bytes, disk.own) == (str((media / request.medium).resolve()), GB, False)
+    assert (disk.medium, disk.size_bytes, disk.own) == (request.medium, GB, False)
     assert driver.disks(vm)[1:] == [disk]
     for _ in range(2):
         driver.disk_detach(vm, SATA, 1, 0, LONG)
     assert len(driver.disks(vm)) == 1
-    assert Path(disk.medium).exists()
+    assert (media / DISKS / "alice" / request.medium).exists()
 
 
 def test_a_dvd_is_attached_to_two_vms(driver: VirtualBoxDriver, vm: VmSpec, make: Make, media: Path) -> None:
@@ -142,9 +143,9 @@ def test_a_disk_stays_its_owners_and_survives_its_vm(
     request = DiskRequest(SATA, 1, 0, "hdd", "mine.vdi", create_if_missing=True, size_gb=1)
     disk = driver.disk_attach(vm, request, LONG)
     driver.delete(vm, LONG)
-    assert Path(disk.medium).exists()
-    with pytest.raises(DriverFailure, match="someone else's"):
-        driver.disk_attach(make(owner="bob"), request, LONG)
+    assert (media / DISKS / "alice" / request.medium).exists()
+    with pytest.raises(DriverFailure, match="no such file"):
+        driver.disk_attach(make(owner="bob"), replace(request, create_if_missing=False), LONG)
     assert driver.disk_attach(make(), replace(request, create_if_missing=False), LONG).medium == disk.medium
 
 
@@ -161,7 +162,7 @@ def test_a_disk_stays_its_owners_and_survives_its_vm(
         ({"medium": "none"}, "invalid_request"),
         ({"medium": "new.vdi", "create_if_missing": True}, "invalid_request"),
         ({"medium": "new.txt", "create_if_missing": True, "size_gb": 1}, "invalid_request"),
-        ({"medium": "text.vdi"}, "operation_failed"),
+        ({"medium": "text.vdi"}, "invalid_request"),
     ],
 )
 def test_what_can_not_be_attached_is_refused(

@@ -206,14 +206,14 @@ class FakeDriver(Guests):
 
     def disks(self, vm: VmSpec) -> list[Disk]:
         """Its state's file stands for its own disk."""
-        return hardware.disks(self._vms, vm, self._state(vm))
+        return hardware.disks(vm, self._state(vm))
 
     def disk_attach(self, vm: VmSpec, request: DiskRequest, timeout: float) -> Disk:
         """At once, running or not; a disk that is made is as long as it says, and empty."""
         now = self._state(vm)
         self._misbehave(vm, "disk_attach", silent, timeout)
         others = hardware.elsewhere(self._vms, vm)
-        taken = places.take(self._media, now.media, others, vm, request, hardware.make, hardware.measure)
+        taken = places.take(self._media, now.media, others, vm, request, hardware.ENGINE)
         if taken not in now.media:
             self._change(vm, "disk_attach", replace(self._state(vm), media=[*now.media, taken]))
         return taken.disk()

@@ -10,14 +10,15 @@ from agent.drivers.fake import state
 from agent.drivers.fake.measuring import DISK_BYTES
 from agent.drivers.fake.state import State
 from agent.drivers.groups.hardware import Disk
+from agent.drivers.places import Engine
+from agent.media import FORMATS
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 
 
-def disks(vms: Path, vm: VmSpec, now: State) -> list[Disk]:
+def disks(vm: VmSpec, now: State) -> list[Disk]:
     """The VM's own, and what is attached."""
-    medium = str(vms / vm.id / state.STATE)
-    own = Disk(*places.own_place(vm), "hdd", medium, vm.disk_gb << 30, DISK_BYTES, "fake", own=True)
+    own = Disk(*places.own_place(vm), "hdd", state.STATE, vm.disk_gb << 30, DISK_BYTES, "fake", own=True)
     return [own, *(medium.disk() for medium in now.media)]
 
 
@@ -28,15 +29,18 @@ def elsewhere(vms: Path, vm: VmSpec) -> Iterator[str]:
         yield from (each.path for each in (other.media if other else []) if each.type == "hdd")
 
 
-def make(path: Path, _kind: str, size_bytes: int) -> None:
+def _make(path: Path, _kind: str, size_bytes: int) -> None:
     """An empty file of that length."""
     with path.open("xb") as file:
         file.truncate(size_bytes)
 
 
-def measure(path: Path, _kind: str) -> int:
+def _measure(path: Path, _kind: str) -> int:
     """Its length."""
     return path.stat().st_size
+
+
+ENGINE = Engine(frozenset(FORMATS.values()), _make, _measure)
 
 
 def check_memory(now: State, include_memory: bool) -> None:

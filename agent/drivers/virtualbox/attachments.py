@@ -6,22 +6,26 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from agent.drivers import places
 from agent.drivers.groups.hardware import Disk, DiskRequest
+from agent.drivers.places import Engine
 from agent.drivers.virtualbox import disks, output
 from agent.drivers.virtualbox.disks import Place
 from agent.drivers.virtualbox.folder import Folder
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
-from agent.media import Media
+from agent.media import Found, Media
+from core.contract import diskformats
+from core.contract.diskformats import VDI, VHD, VMDK
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 
-FORMATS = {".vdi": "VDI", ".vmdk": "VMDK", ".vhd": "VHD"}
+FORMATS = (VDI, VMDK, VHD)
 _SIZE = re.compile(r"(\d+) MBytes")
 
 
-def listed(manage: VBoxManage, folder: Folder, info: Mapping[str, str]) -> list[Disk]:
+def listed(manage: VBoxManage, media: Media, folder: Folder, info: Mapping[str, str]) -> list[Disk]:
     """What is attached, the VM's own disk first."""
-    found = [_disk(manage, folder, info, place) for place in disks.places(info) if place.medium]
+    found = [_disk(manage, media, folder, info, place) for place in disks.places(info) if place.medium]
     return sorted(found, key=lambda disk: not disk.own)
 
 
@@ -30,16 +34,35 @@ def attach(manage: VBoxManage, media: Media, folder: Folder, vm: VmSpec, request
     if request.type not in disks.TYPES:
         raise _invalid(f"'{request.type}' is not a disk's type: {', '.join(disks.TYPES)}")
     place = find(info_of(manage, folder), request.controller, request.port, request.device)
-    real = media.place_for(request.medium) if request.create_if_missing else media.find(request.medium)
-    if place.medium and Path(place.medium) != real:
-        raise DriverFailure(f"{_name(place)} has {place.medium} already: detach it first", code="disk_slot_taken")
+    if place.medium and Path(place.medium).name != Path(request.medium).name:
+        raise _taken(place)
+    found = _medium(manage, media, vm, request, place, timeout)
+    if place.medium and Path(place.medium) != found.path:
+        raise _taken(place)
     if not place.medium:
-        if request.type == "hdd":
-            media.claim(real, vm)
-            _make_missing(manage, media, real, request, timeout)
-        disks.fasten(manage, folder.uuid, place, request.type, str(real))
+        disks.fasten(manage, folder.uuid, place, request.type, str(found.path))
     info = info_of(manage, folder)
-    return _disk(manage, folder, info, find(info, place.controller, place.port, place.device))
+    return _disk(manage, media, folder, info, find(info, place.controller, place.port, place.device))
+
+
+def _medium(manage: VBoxManage, media: Media, vm: VmSpec, request: DiskRequest, place: Place, timeout: float) -> Found:
+    """What the request means; its format is what its record says, and VirtualBox is shown none of another."""
+
+    def make(path: Path, kind: str, size_bytes: int) -> None:
+        size = str(size_bytes)
+        what = ("--filename", str(path), "--sizebyte", size, "--format", kind.upper())
+        manage.run("createmedium", "disk", *what, timeout=timeout)
+
+    engine = Engine(FORMATS, make, diskformats.size_of)
+    if request.type == "dvd":
+        return media.dvd(request.medium)
+    if request.create_if_missing and not media.is_there(request.medium, vm):
+        if place.medium:
+            raise _taken(place)
+        return places.make(media, vm, request, engine)
+    found = media.disk(request.medium, vm)
+    places.measured(found, engine)
+    return found
 
 
 def detach(manage: VBoxManage, folder: Folder, controller: str, port: int, device: int) -> None:
@@ -80,7 +103,7 @@ def is_own(folder: Folder, place: Place) -> bool:
     return folder.path in Path(place.medium).parents
 
 
-def _disk(manage: VBoxManage, folder: Folder, info: Mapping[str, str], place: Place) -> Disk:
+def _disk(manage: VBoxManage, media: Media, folder: Folder, info: Mapping[str, str], place: Place) -> Disk:
     kind = disks.kind_of(info, place)
     facts = output.parse_item(manage.run("showmediuminfo", "disk" if kind == "hdd" else "dvd", place.medium))
     return Disk(
@@ -88,7 +111,7 @@ def _disk(manage: VBoxManage, folder: Folder, info: Mapping[str, str], place: Pl
         place.port,
         place.device,
         kind,
-        place.medium,
+        media.name_of(Path(place.medium)),
         size_bytes=_bytes(facts.get("Capacity")) or 0,
         used_bytes=_bytes(facts.get("Size on disk")),
         format=facts.get("Storage format", "").lower(),
@@ -96,26 +119,13 @@ def _disk(manage: VBoxManage, folder: Folder, info: Mapping[str, str], place: Pl
     )
 
 
-def _make_missing(manage: VBoxManage, media: Media, real: Path, request: DiskRequest, timeout: float) -> None:
-    if media.exists(real):
-        return
-    kind, size_gb = FORMATS.get(real.suffix.lower()), request.size_gb
-    try:
-        if kind is None:
-            raise _invalid(f"'{real.name}' can't be made: its name must end in {', '.join(FORMATS)}")
-        if size_gb is None or size_gb < 1:
-            raise _invalid(f"'{real.name}' can't be made without a size_gb of at least 1")
-        size = str(size_gb * disks.MB_PER_GB)
-        manage.run("createmedium", "disk", "--filename", str(real), "--size", size, "--format", kind, timeout=timeout)
-    except DriverFailure:
-        if not media.exists(real):
-            media.disclaim(real)
-        raise
-
-
 def _bytes(text: str | None) -> int | None:
     size = _SIZE.match(text or "")
     return int(size[1]) << 20 if size else None
+
+
+def _taken(place: Place) -> DriverFailure:
+    return DriverFailure(f"{_name(place)} has a medium already: detach it first", code="disk_slot_taken")
 
 
 def _name(place: Place) -> str:

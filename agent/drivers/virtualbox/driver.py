@@ -205,7 +205,7 @@ class VirtualBoxDriver(Guests):
     def disks(self, vm: VmSpec) -> list[Disk]:
         """The VM's own and what was attached, one call for each and one more."""
         folder = self._folder(vm.id)
-        return attachments.listed(self.manage, folder, attachments.info_of(self.manage, folder))
+        return attachments.listed(self.manage, self._media, folder, attachments.info_of(self.manage, folder))
 
     @only_driver_failures
     def disk_attach(self, vm: VmSpec, request: DiskRequest, timeout: float) -> Disk:
