@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from api.realtime import waits
-from core import settings
+from core import images, settings
 
 _settings = settings.load()
 _host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
@@ -39,7 +39,8 @@ _counted = Path(os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(_settings.
 
 
 def on_starting(_server: Any) -> None:
-    """What workers counted before the last start is history."""
+    """What workers counted before the last start is history, and so is what killed ones were uploading."""
+    images.sweep(_settings.images)
     _counted.mkdir(parents=True, exist_ok=True)
     for file in _counted.glob("*.db"):
         file.unlink(missing_ok=True)

@@ -5,24 +5,37 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
-import struct
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.contract import diskformats, kernels
+from core.contract.diskformats import BOOT_BYTES, MOST_BYTES, SECTOR
 from core.contract.errors import Invalid, Unavailable
+from core.contract.limits import Limits, within
 
 CHUNK = 1 << 20
 ZEROS = bytes(CHUNK)
-SECTOR = 512
 LEAST_BYTES = 1 << 20
-INSPECT_SECONDS = 30
-INSPECT_BYTES = 2 << 30
-QCOW2_MAGIC = b"QFI\xfb"
-EXTERNAL_DATA = 1 << 2  # an incompatible feature of version 3: the data lies in another file
+TOOL_SECONDS = 120
+_TEXT = bytes([*range(32, 127), *b"\t\n\r\f"])
+_LEAKS = 3  # how `qemu-img check` ends when clusters are lost, which does no harm
+_NAMES = {
+    diskformats.VMDK: "a VMDK disk",
+    diskformats.VDI: "a VDI disk",
+    diskformats.VHD: "a VHD disk",
+    "vhdx": "a VHDX disk",
+    "qed": "a QED disk",
+    diskformats.ISO: "a DVD image",
+}
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,59 +63,138 @@ def take(source: Path, target: Path, *, move: bool = False) -> str:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise Unavailable(f"no room left for {source} at {target.parent}", code="insufficient_storage") from None
+        raise no_room() from None
 
 
-def inspect(path: Path, shown: Path) -> Disk:
-    """What the file at `path` is; `shown` names it in errors.
+def no_room() -> Unavailable:
+    """The store's disk is full."""
+    return Unavailable(
+        "the store of images has no room left for this: remove images, or make room there", code="insufficient_storage"
+    )
 
-    `Invalid` when it is no qcow2 or raw disk, or one that leads to other files: such a file could show its owner
-    whatever the hypervisor may read.
+
+def inspect(path: Path, *, boots: bool = True) -> Disk:
+    """What the disk file at `path` is, told by its content; `boots`: a VM is to start from it, without a kernel.
+
+    `Invalid` (its field is "disk") when it is no whole qcow2 or raw disk, leads to other files, or can't boot.
     """
-    with path.open("rb") as file:
-        head = file.read(104)
-    if head[:4] == QCOW2_MAGIC:
-        _refuse_references(head, shown)
-    found = _qemu_img_info(path, shown)
-    if found.get("encrypted"):
-        raise Invalid(f"{shown} is encrypted: a disk that can't be read can't be an image")
-    length = path.stat().st_size
-    if found["format"] == "raw" and (length < LEAST_BYTES or length % SECTOR):
-        raise Invalid(f"{shown} is no disk: not qcow2, and for raw not whole {SECTOR}-byte sectors, at least 1 MiB")
-    if found["format"] not in ("qcow2", "raw"):
-        raise Invalid(f"{shown} is {found['format']}: turn it into qcow2 with qemu-img convert -O qcow2")
-    return Disk(found["format"], found["virtual-size"])
-
-
-def _refuse_references(head: bytes, shown: Path) -> None:
-    """By the header alone (QEMU's docs/interop/qcow2.txt), so that nothing follows the reference to find it."""
-    if len(head) < 72:
-        raise Invalid(f"{shown} is cut short")
-    version, backing_offset = struct.unpack_from(">IQ", head, 4)
-    features = struct.unpack_from(">Q", head, 72)[0] if version >= 3 and len(head) >= 80 else 0
-    if backing_offset:
-        raise Invalid(f"{shown} has a backing file: make it whole with qemu-img convert -O qcow2")
-    if features & EXTERNAL_DATA:
-        raise Invalid(f"{shown} has its data in another file: make it whole with qemu-img convert -O qcow2")
-
-
-def _qemu_img_info(path: Path, shown: Path) -> dict[str, Any]:
-    # A crafted header can ask for any amount of memory and time.
-    limits = [f"--as={INSPECT_BYTES}", f"--cpu={INSPECT_SECONDS}"]
-    command = ["prlimit", *limits, "--", "qemu-img", "info", "--output=json", str(path.absolute())]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=INSPECT_SECONDS, check=False)
+        found = _look(path)
+        if boots:
+            _must_boot(_first_bytes(path, found.format))
+    except Invalid as error:
+        raise Invalid(f"the disk can't become an image: {error.message}", field="disk") from None
+    return found
+
+
+def check_kernel(path: Path) -> None:
+    """`Invalid` (its field is "kernel") unless a VM can be started with it."""
+    try:
+        kernels.check(path)
+    except Invalid as error:
+        raise Invalid(f"the kernel can't be used: {error.message}", field="kernel") from None
+
+
+def _look(path: Path) -> Disk:
+    length = path.stat().st_size
+    if not length:
+        raise Invalid("it is empty")
+    head = diskformats.head_of(path)
+    kind = diskformats.kind_of(head)
+    if kind == diskformats.RAW and _last_sector(path, length).startswith(b"conectix"):
+        kind = diskformats.VHD
+    if kind not in (diskformats.QCOW2, diskformats.RAW):
+        raise Invalid(f"it is {_NAMES.get(kind, kind)}: {_advice(kind)}")
+    if kind == diskformats.QCOW2:
+        return Disk(kind, _qcow2_size(path, head))
+    if not head.rstrip(b"\0").translate(None, _TEXT):
+        raise Invalid("it is text, or nothing but zeros")
+    if length < LEAST_BYTES or length % SECTOR:
+        raise Invalid(f"it is not qcow2, and for raw not whole {SECTOR}-byte sectors, at least 1 MiB: is it cut short?")
+    return Disk(kind, length)
+
+
+def _advice(kind: str) -> str:
+    if kind.startswith("compressed"):
+        return "decompress it first"
+    if kind.startswith("encrypted"):
+        return "a disk that can't be read can't be an image"
+    if kind.endswith("archive"):
+        return "unpack it, and turn the disk that is inside into qcow2 with qemu-img convert -O qcow2"
+    if kind == diskformats.ISO:
+        return "an image is a disk; a DVD is put into a host's media folder by its operator, and attached from there"
+    return "turn it into qcow2 with qemu-img convert -O qcow2"
+
+
+def _qcow2_size(path: Path, head: bytes) -> int:
+    """By the header alone, so that nothing follows what it names; then by `qemu-img check`, which reads all tables."""
+    header = diskformats.qcow2(head)
+    if header.has_backing_file:
+        raise Invalid("it has a backing file: make it whole with qemu-img convert -O qcow2")
+    if header.has_data_elsewhere:
+        raise Invalid("it has its data in another file: make it whole with qemu-img convert -O qcow2")
+    if header.is_encrypted:
+        raise Invalid("it is encrypted: a disk that can't be read can't be an image")
+    if header.is_corrupt:
+        raise Invalid("it is marked as corrupt: mend it with qemu-img check -r all, or take it anew")
+    if header.is_dirty:
+        raise Invalid("it was not closed: use qemu-img check -r all on it, or copy it while its VM is off")
+    if not SECTOR <= header.size_bytes <= MOST_BYTES or header.size_bytes % SECTOR:
+        raise Invalid(f"it says that it is a disk of {header.size_bytes} bytes, and may have 512 to {MOST_BYTES}")
+    checked = _qemu_img("check", "--output=json", str(path), kind=diskformats.QCOW2)
+    try:
+        found: dict[str, Any] = json.loads(checked.stdout)
+    except ValueError:
+        raise Invalid("it is damaged: its tables can't be read") from None
+    cluster = 1 << header.cluster_bits  # the last one need not be whole
+    if found.get("image-end-offset", 0) >= path.stat().st_size + cluster:
+        raise Invalid("it is cut short: its tables name data beyond the end of the file")
+    if found.get("corruptions") or found.get("check-errors") or checked.returncode not in (0, _LEAKS):
+        raise Invalid("it is damaged: qemu-img check finds errors in it")
+    return header.size_bytes
+
+
+def _must_boot(first: bytes) -> None:
+    sector = diskformats.boot_sector(first)
+    if sector.is_efi and not sector.has_code:
+        raise Invalid("it needs UEFI firmware, which no host offers: give one that boots by BIOS, or a kernel with it")
+    if not sector.has_signature or not sector.has_code:
+        raise Invalid("its first sector is not one that boots: give a disk with a boot loader, or a kernel with it")
+
+
+def _first_bytes(path: Path, kind: str) -> bytes:
+    if kind == diskformats.RAW:
+        with path.open("rb") as file:
+            return file.read(BOOT_BYTES)
+    with tempfile.NamedTemporaryFile(dir=path.parent) as out:
+        copy = ["-O", "raw", f"bs={BOOT_BYTES}", "count=1", f"if={path}", f"of={out.name}"]
+        if _qemu_img("dd", *copy, kind=kind).returncode:
+            if shutil.disk_usage(path.parent).free < BOOT_BYTES:
+                raise no_room()
+            raise Invalid("its first sectors can't be read")
+        return Path(out.name).read_bytes()
+
+
+def _last_sector(path: Path, length: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, length - SECTOR))
+        return file.read(SECTOR)
+
+
+def _qemu_img(verb: str, *arguments: str, kind: str) -> subprocess.CompletedProcess[bytes]:
+    """Runs it within limits, and with the format that was found; what it says goes to the log and to no one else."""
+    command = within(Limits(cpu_seconds=TOOL_SECONDS), ["qemu-img", verb, "-f", kind, *arguments])
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=TOOL_SECONDS, check=False)
     except FileNotFoundError:
         raise Unavailable("prlimit is not installed: apt-get install util-linux") from None
     except subprocess.TimeoutExpired:
-        raise Invalid(f"{shown} can't be read as a disk within {INSPECT_SECONDS} seconds") from None
+        raise Invalid(f"it can't be read as a disk within {TOOL_SECONDS} seconds") from None
     if done.returncode == 127:
         raise Unavailable("qemu-img is not installed on this machine: apt-get install qemu-utils")
     if done.returncode:
-        reason = done.stderr.decode(errors="replace").strip().replace(str(path.absolute()), str(shown))
-        raise Invalid(f"{shown} can't be read as a disk: {reason}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+        log.info("qemu-img %s ended with %s: %r", verb, done.returncode, done.stderr[:2000])
+    return done
 
 
 def _renamed(source: Path, target: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -22,7 +23,7 @@ GB = 1 << 30
 OS_TYPES = ("linux", "windows")
 MAX_TEXT = 2000
 STORE = "store"
-STAGING = ".new-"
+STAGING, UPLOAD = ".new-", ".upload-"
 
 logger = logging.getLogger(__name__)
 
@@ -48,13 +49,13 @@ def add(  # noqa: PLR0913 - what an image is made of, each by name
     _check(name, kernel, initrd, cmdline, os_type, description)
     store.mkdir(parents=True, exist_ok=True)
     _refuse_taken(store, name)
-    with staging(store) as work:
+    with _room(), staging(store) as work:
         folder = work / "image"
         folder.mkdir()
         copy = folder / "disk"
         # What is looked at is our own copy: nobody can change it between the look and the use.
         disk_sha256 = diskfiles.take(disk, copy, move=move)
-        found = diskfiles.inspect(copy, disk)
+        found = diskfiles.inspect(copy, boots=kernel is None)
         copy = copy.rename(folder / f"disk.{found.format}")
         manifest = Manifest(
             name=name,
@@ -62,7 +63,7 @@ def add(  # noqa: PLR0913 - what an image is made of, each by name
             format=found.format,
             disk=ImageFile(copy.name, disk_sha256, copy.stat().st_size),
             disk_size_gb=-(-found.size_bytes // GB),
-            kernel=_taken(kernel, folder / "vmlinuz"),
+            kernel=_kernel(kernel, folder / "vmlinuz"),
             initrd=_taken(initrd, folder / "initrd"),
             cmdline=cmdline,
             guest_agent=guest_agent,
@@ -136,10 +137,9 @@ def locked(store: Path, what: str, say: Callable[[str], None] = lambda _: None) 
 def staging(store: Path) -> Iterator[Path]:
     """A folder in the store that is gone afterwards; what killed processes have left there goes too."""
     with locked(store, "staging"):
-        for path in store.glob(f"{STAGING}*"):
-            _remove_if_left(path)
+        _sweep(store)
         work = Path(tempfile.mkdtemp(prefix=STAGING, dir=store))
-        mine = _flocked(work)
+        mine = flocked(work, os.O_DIRECTORY)
     try:
         yield work
     finally:
@@ -147,24 +147,44 @@ def staging(store: Path) -> Iterator[Path]:
         os.close(mine)
 
 
-def _remove_if_left(path: Path) -> None:
-    try:
-        descriptor = _flocked(path)
-    except (BlockingIOError, FileNotFoundError):
-        return
-    shutil.rmtree(path, ignore_errors=True)
-    os.close(descriptor)
+@contextmanager
+def uploading(store: Path) -> Iterator[None]:
+    """While a file of an upload is made and locked, with `flocked`; what killed processes have left there goes."""
+    store.mkdir(parents=True, exist_ok=True)
+    with locked(store, "staging"):
+        _sweep(store)
+        yield
 
 
-def _flocked(folder: Path) -> int:
-    """A descriptor of the folder that holds its lock for as long as the process lives."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def sweep(store: Path) -> None:
+    """Removes what processes have left in a store that were killed while they uploaded or added an image."""
+    if store.is_dir():
+        with locked(store, "staging"):
+            _sweep(store)
+
+
+def flocked(path: Path, flags: int = os.O_RDONLY) -> int:
+    """A descriptor of a file or folder that holds its lock for as long as it is open."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _sweep(store: Path) -> None:
+    for path in (*store.glob(f"{STAGING}*"), *store.glob(f"{UPLOAD}*")):
+        try:
+            descriptor = flocked(path)
+        except (BlockingIOError, FileNotFoundError):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def _check(name: str, kernel: Path | None, initrd: Path | None, cmdline: str, os_type: str, description: str) -> None:
@@ -182,6 +202,23 @@ def _check(name: str, kernel: Path | None, initrd: Path | None, cmdline: str, os
 def _refuse_taken(store: Path, name: str) -> None:
     if (store / name).exists():
         raise Conflict(f"image '{name}' is there already: remove it first, or choose another name", code="image_exists")
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise diskfiles.no_room() from None
+
+
+def _kernel(source: Path | None, target: Path) -> ImageFile | None:
+    taken = _taken(source, target)
+    if taken is not None:
+        diskfiles.check_kernel(target)
+    return taken
 
 
 def _taken(source: Path | None, target: Path) -> ImageFile | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import IO, Any
@@ -13,7 +14,7 @@ from flask import Request, request
 
 from api.parts import parts
 from api.rest.views import marked
-from core.contract.errors import Unavailable
+from core import diskfiles, images
 
 
 class UploadRequest(Request):
@@ -33,8 +34,9 @@ class Upload:
     """A file that vanishes unless it is linked elsewhere, and the SHA-256 of what was written to it."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = tempfile.NamedTemporaryFile(prefix=".upload-", dir=folder)  # noqa: SIM115  # werkzeug closes it
+        with images.uploading(folder):
+            self._file = tempfile.NamedTemporaryFile(prefix=images.UPLOAD, dir=folder)  # noqa: SIM115  # werkzeug closes it
+            self._lock: int | None = images.flocked(self.path)
         self._hash = hashlib.sha256()
 
     @property
@@ -55,7 +57,7 @@ class Upload:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            raise Unavailable("there is no room for this upload in the store of images") from None
+            raise diskfiles.no_room() from None
 
     def close(self) -> None:
         """Remove it, unless it has become part of an image."""
@@ -63,6 +65,9 @@ class Upload:
             self._file.close()
         except FileNotFoundError:
             pass
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)

@@ -156,3 +156,29 @@ def _vhd_size(head: bytes) -> int:
 
 
 _SIZES = {QCOW2: _qcow2_size, VMDK: _vmdk_size, VDI: _vdi_size, VHD: _vhd_size}
+
+
+BOOT_BYTES = 34 * SECTOR  # a master boot record, and a GPT of the usual size
+_EFI_SYSTEM = bytes.fromhex("28732ac11ff8d211ba4b00a0c93ec93b")  # C12A7328-F81F-11D2-BA4B-00A0C93EC93B as on disk
+
+
+@dataclass(frozen=True)
+class BootSector:
+    """What the first sectors of a disk say of how it starts."""
+
+    has_signature: bool
+    has_code: bool
+    is_gpt: bool
+    is_efi: bool
+
+
+def boot_sector(first: bytes) -> BootSector:
+    """By the first `BOOT_BYTES` of a disk: whether a BIOS finds something there, or UEFI firmware alone does."""
+    is_gpt = first[SECTOR : SECTOR + 8] == b"EFI PART"
+    kinds = {first[446 + 16 * number + 4] for number in range(4)} if len(first) >= SECTOR else set()
+    return BootSector(
+        has_signature=first[510:512] == b"\x55\xaa",
+        has_code=any(first[:440]),
+        is_gpt=is_gpt,
+        is_efi=(is_gpt and _EFI_SYSTEM in first[2 * SECTOR :]) or 0xEF in kinds,
+    )

@@ -11,6 +11,7 @@ from agent.drivers.fake import FakeDriver
 from agent.drivers.fake.state import crash
 from core import images
 from core.contract.states import Kind, Observed
+from tests import disks
 from tests.agent.hosts import Host, until
 
 
@@ -27,8 +28,8 @@ def test_it_says_which_images_boot_by_their_kernel_alone(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, disk, kernel = tmp_path / "images", tmp_path / "disk", tmp_path / "kernel"
-    disk.write_bytes(bytes(1 << 20))
-    kernel.write_bytes(b"kernel")
+    disk.write_bytes(disks.bootable())
+    kernel.write_bytes(disks.kernel())
     monkeypatch.setenv("CORRAL_IMAGES", str(store))
     images.add(store, "by-kernel", disk, kernel=kernel)
     images.add(store, "by-disk", disk)

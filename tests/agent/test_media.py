@@ -86,7 +86,7 @@ def test_everything_else_is_refused(media: Media, home: Path, path: str) -> None
         with pytest.raises(DriverFailure) as failure:
             ask(path.format(home=home))
         assert failure.value.code == "invalid_request"
-        assert str(home) not in failure.value.message.replace(path.format(home=home), "")
+        assert str(home) not in failure.value.message.replace(path.format(home=home)[:80], "")
 
 
 @pytest.mark.parametrize("name", ["none/new.vdi", "../new.vdi", "/var/new.vdi", "x.iso", "x.ISO", "y" * 256, "é" * 200])

@@ -11,8 +11,9 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
 from tests.api.world import Caller, World, problem
+from tests.disks import bootable, kernel
 
-DISK = bytes(2 << 20)
+DISK = bootable()
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +41,12 @@ def _leftovers(world: World) -> list[str]:
 @pytest.mark.parametrize("dialect", ["microvm", "vboxmcp"])
 def test_an_image_is_added_shown_and_removed(world: World, admin: Caller, dialect: str) -> None:
     headers = admin.headers(dialect)
-    form = _form(f"own-{dialect}", os_type="linux", kernel=_file(b"kernel"), cmdline="quiet", guest_agent="true")
+    form = _form(f"own-{dialect}", os_type="linux", kernel=_file(kernel()), cmdline="quiet", guest_agent="true")
     made = _send(world, headers, form)
     assert made.status_code == 201, made.text
     shown = made.json if dialect == "microvm" else made.json["data"]
     assert (shown["format"], shown["has_kernel"], shown["guest_agent"]) == ("raw", True, True)
-    assert shown["size_bytes"] == len(DISK) + len(b"kernel")
+    assert shown["size_bytes"] == len(DISK) + len(kernel())
     assert shown["digest"].startswith("sha256:")
     one = world.get(f"/images/own-{dialect}", world.caller().headers(dialect)).json
     assert (one if dialect == "microvm" else one["data"]) == shown

@@ -16,6 +16,7 @@ from cli.fleet.plan import Plan
 from cli.fleet.share import Share
 from core import database, images
 from core.models import Host
+from tests.disks import bootable
 
 SOON_SECONDS = 8.0  # a look every two, and what VBoxManage takes on a busy machine
 LONG_SECONDS = 60.0
@@ -25,7 +26,7 @@ LONG_SECONDS = 60.0
 def fleet(vboxmanage: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """One host, with VirtualBox alone, and an image that boots by itself."""
     home = tmp_path_factory.mktemp("by-hand")
-    (home / "disk").write_bytes(bytes(1 << 20))
+    (home / "disk").write_bytes(bootable())
     images.add(home / "images", "empty", home / "disk")
     share = Share(vcpus=4, memory_mb=4096, disk_gb=100)
     plan = Plan(

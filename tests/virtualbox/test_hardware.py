@@ -18,6 +18,7 @@ from core import images
 from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import ImageRef, VmSpec
 from core.contract.states import Applied, Observed
+from tests.disks import BOOT_SECTOR
 
 if TYPE_CHECKING:
     from tests.virtualbox.conftest import Make
@@ -54,7 +55,7 @@ def test_the_document_s_vm_is_made_as_it_says(driver: VirtualBoxDriver, make: Ma
 
 
 def test_a_small_raw_image_becomes_a_disk_of_the_size_that_was_asked_for(place: Place, tmp_path: Path) -> None:
-    (tmp_path / "disk").write_bytes((b"boot" * 1000).ljust(1 << 20, b"\0"))
+    (tmp_path / "disk").write_bytes(BOOT_SECTOR + b"boot" * 1000 + bytes((1 << 20) - 4512))
     images.add(tmp_path / "images", "raw", tmp_path / "disk")
     driver, vm = (
         VirtualBoxDriver(replace(place, images=tmp_path / "images")),

@@ -1,0 +1,21 @@
+"""Bounds for programs that are run on what strangers have made: a crafted file can ask for any memory and time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What such a program may take: memory, seconds of a processor, and the largest file that it may write."""
+
+    memory_bytes: int = 2 << 30
+    cpu_seconds: int = 30
+    file_bytes: int = 16 << 20
+
+
+def within(limits: Limits, command: Sequence[str]) -> list[str]:
+    """The command, as it is run within them; `prlimit` is one of util-linux."""
+    bounds = [f"--as={limits.memory_bytes}", f"--cpu={limits.cpu_seconds}", f"--fsize={limits.file_bytes}"]
+    return ["prlimit", *bounds, "--core=0", "--", *command]
