@@ -16,7 +16,7 @@ from agent.turns import Turns, Work
 from agent.verbs import Doing, perform
 from core.contract.errors import CorralError, DriverFailure, NotFound
 from core.contract.messages import JSON, Command, Failure, Report
-from core.contract.states import Kind
+from core.contract.states import Kind, Phase
 
 log = logging.getLogger(__name__)
 PROGRESS_SECONDS = 0.25
@@ -90,23 +90,23 @@ class Commands:
         prometheus.COMMANDS.labels(command.kind.value, report.phase).inc()
         prometheus.COMMAND_SECONDS.labels(command.kind.value).observe(seconds)
         log.info("%s of %s %s in %.3f s%s", command.kind, command.vm.name, report.phase, seconds, problem)
-        if report.phase != "succeeded":
+        if report.phase is not Phase.SUCCEEDED:
             raise CommandFailed(f"{report.phase}{problem}")
 
     def _attempt(self, command: Command, work: Work, entry: Entry) -> Report:
         try:
             result = self._perform(command, work, entry)
         except Cancelled:
-            return self._outcomes.ended(command, work, "cancelled")
+            return self._outcomes.ended(command, work, Phase.CANCELLED)
         except CorralError as error:
-            return self._outcomes.ended(command, work, "failed", failure=failure_of(error))
+            return self._outcomes.ended(command, work, Phase.FAILED, failure=failure_of(error))
         except Exception:  # the outermost handler of a command: the operation must end, and tell nothing it shouldn't
             log.exception("%s: %s of %s broke", command.operation_id, command.kind, command.vm.name)
             failure = Failure("internal_error", "the agent failed unexpectedly; its log says why")
-            return self._outcomes.ended(command, work, "failed", failure=failure)
+            return self._outcomes.ended(command, work, Phase.FAILED, failure=failure)
         if work.overtaken:
-            return self._outcomes.ended(command, work, "cancelled")
-        return self._outcomes.ended(command, work, "succeeded", result=result)
+            return self._outcomes.ended(command, work, Phase.CANCELLED)
+        return self._outcomes.ended(command, work, Phase.SUCCEEDED, result=result)
 
     def _perform(self, command: Command, work: Work, entry: Entry) -> JSON:
         _refuse_late(command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.capacity import Capacity
@@ -15,7 +15,8 @@ from agent.loops import Loop
 from agent.reports import Reports
 from agent.turns import Turns
 from core.contract import images
-from core.contract.messages import JSON, Inventory, Observation, encode
+from core.contract.hosts import HostFacts
+from core.contract.messages import Inventory, Observation, encode
 from core.contract.states import Observed
 
 LOOK_SECONDS, SLOW_LOOK_SECONDS = 2.0, 15.0
@@ -34,7 +35,7 @@ class Host:
     boot_id: str
     capacity: Capacity
     images: Path
-    facts: JSON
+    facts: HostFacts
 
 
 class Known:
@@ -126,7 +127,7 @@ class Inventories:
             drivers=self._health.all(),
             images=self._stored,
             vms=vms,
-            facts=self._host.facts | {"kernel_images": images.needing_kernels(self._host.images, self._stored)},
+            facts=replace(self._host.facts, kernel_images=images.needing_kernels(self._host.images, self._stored)),
         )
         self._reports.inventory(encode(inventory))
         self._known.replace(vms)

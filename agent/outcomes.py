@@ -11,9 +11,11 @@ from agent.inventory import Known
 from agent.journal import Entry, Journal
 from agent.reports import Reports
 from agent.turns import Work
+from core.contract.bounds import NAME, shortened
 from core.contract.errors import CorralError
 from core.contract.messages import JSON, Command, Failure, Observation, Report, decode, encode
-from core.contract.states import Kind, Observed
+from core.contract.states import Kind, Observed, Phase
+from core.contract.vms import Progress
 
 log = logging.getLogger(__name__)
 
@@ -27,22 +29,22 @@ class Outcomes:
 
     def begun(self, work: Work) -> None:
         """Tells that an operation is under way."""
-        report = self._report(work.operation_id, work.attempt, "begun")
+        report = self._report(work.operation_id, work.attempt, Phase.BEGUN)
         self._reports.live(work.operation_id, report.phase, encode(report))
 
     def progress(self, work: Work, step: str, percent: int | None) -> None:
         """Tells how far it is."""
-        report = self._report(work.operation_id, work.attempt, "progress")
-        report = replace(report, progress={"step": step, "percent": percent})
+        report = self._report(work.operation_id, work.attempt, Phase.PROGRESS)
+        report = replace(report, progress=Progress(shortened(step, NAME), percent))
         self._reports.live(work.operation_id, report.phase, encode(report))
 
     def ended(
-        self, command: Command, work: Work, phase: str, *, result: JSON | None = None, failure: Failure | None = None
+        self, command: Command, work: Work, phase: Phase, *, result: JSON | None = None, failure: Failure | None = None
     ) -> Report:
         """Journals and sends the last report of a command, with the VM as it is now."""
         report = self._report(command.operation_id, work.attempt, phase)
         report = replace(report, observation=self._observe(command), result=result or {}, failure=failure)
-        deleted = command.vm.id if command.kind is Kind.DELETE and phase == "succeeded" else None
+        deleted = command.vm.id if command.kind is Kind.DELETE and phase is Phase.SUCCEEDED else None
         text = encode(report)
         self._journal.finish(command.operation_id, text, deleted_vm=deleted)
         self._reports.last(command.operation_id, text)
@@ -58,13 +60,13 @@ class Outcomes:
 
     def never_ran(self, operation_id: str) -> bool:
         """Journals and sends that a command not seen yet was cancelled; False if it has been seen."""
-        report = encode(self._report(operation_id, 0, "cancelled"))
+        report = encode(self._report(operation_id, 0, Phase.CANCELLED))
         fresh = self._journal.refuse(operation_id, report)
         if fresh:
             self._reports.last(operation_id, report)
         return fresh
 
-    def _report(self, operation_id: str, attempt: int, phase: str) -> Report:
+    def _report(self, operation_id: str, attempt: int, phase: Phase) -> Report:
         # The generation is drawn before the VM is looked at: a larger one never stands for an older look.
         return Report(self._host, self._journal.next_generation(), operation_id, attempt, phase, time.time())
 
@@ -82,4 +84,4 @@ class Outcomes:
 
 def failure_of(error: CorralError) -> Failure:
     """An expected error as it travels."""
-    return Failure(error.code, error.message, error.retryable, error.details)
+    return Failure(error.code, shortened(error.message), error.retryable, error.details)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import signal
 import sys
 import threading
@@ -107,8 +106,7 @@ class Agent:
         streams = Streams(self._client)
         consoles, files = Consoles(drivers, streams), Files(drivers, streams)
         self._calls = Calls(config.host, self._client, drivers, self._commands, consoles, files)
-        facts = {"os": platform.system(), **config.network.facts()}
-        host = Host(config.host, uuid.uuid4().hex, config.capacity, config.images, facts)
+        host = Host(config.host, uuid.uuid4().hex, config.capacity, config.images, config.network.facts())
         health = Health(drivers)
         inventories = Inventories(host, drivers, health, self._journal, self._reports, known, self._turns)
         beat = heartbeat.beat(host.name, host.boot_id, self._client, inventories.soon)

@@ -10,7 +10,7 @@ from typing import Any
 from agent import hardware
 from agent.drivers.base import Driver, Progress
 from agent.drivers.groups.forwards import PortForwards
-from agent.drivers.groups.hardware import Adapter, Adapters, DiskRequest, Disks
+from agent.drivers.groups.hardware import Adapters, DiskRequest, Disks
 from agent.drivers.groups.resizing import Resizing
 from agent.drivers.groups.saving import SavedStates
 from agent.drivers.groups.snapshots import Snapshots
@@ -18,6 +18,7 @@ from agent.drivers.offers import offered
 from core.contract.errors import DriverFailure, Invalid, Unsupported
 from core.contract.messages import JSON, Command, VmSpec
 from core.contract.states import Kind
+from core.contract.vms import Adapter
 
 GRACE_SECONDS = 30.0
 STOPPED = "stopped"
@@ -55,7 +56,7 @@ def _create(doing: Doing) -> JSON:
 def _start(doing: Doing) -> JSON:
     vm = doing.command.vm
     if _param(doing, "gui", bool, False):
-        vm = replace(vm, hardware={**vm.hardware, "gui": True})
+        vm = replace(vm, hardware=replace(vm.hardware, gui=True))
     doing.driver.start(vm, doing.progress, doing.timeout)
     return {}
 
@@ -120,7 +121,7 @@ def _snapshot_restore(doing: Doing) -> JSON:
     """
     snapshot_id = _param(doing, "snapshot_id", str)
     start = _param(doing, "start", (bool, type(None)), None)
-    done = doing.driver.observe(doing.command.vm.id).facts.get("restores")
+    done = doing.driver.observe(doing.command.vm.id).facts.restores
     if doing.step and done is not None and f"restores={done}" != doing.step:
         return hardware.told(doing.driver, doing.command.vm)
     doing.mark(f"restores={done}")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
-from agent.drivers.groups.hardware import Adapter
 from agent.network.network import on_bridge
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
+from core.contract.vms import Adapter
 
 COUNT = 8
 MODES = ("none", "null", "nat", "natnetwork", "bridged", "intnet", "hostonly", "generic")
@@ -26,18 +24,18 @@ def first(vm: VmSpec) -> Adapter:
 
 def asked(vm: VmSpec) -> list[Adapter]:
     """Those that a new VM is to have, by slot."""
-    wanted: Mapping[str, Any] = vm.hardware.get("network") or {}
+    wanted = vm.hardware.network
     if not wanted:
         return changed(vm, [], first(vm), on=False)
     found: list[Adapter] = []
     for name, adapter in sorted(wanted.items()):
         each = Adapter(
             slot=_slot(name),
-            enabled=adapter.get("enabled", True),
-            mode=adapter.get("type", "nat"),
-            type=adapter.get("adapter_type", "82540EM"),
-            cable_connected=adapter.get("cable_connected", True),
-            network=adapter.get("bridge_adapter"),
+            enabled=adapter.enabled,
+            mode=adapter.type,
+            type=adapter.adapter_type,
+            cable_connected=adapter.cable_connected,
+            network=adapter.bridge_adapter,
         )
         found = changed(vm, found, _placed(vm, each), on=False)
     return found
@@ -79,9 +77,8 @@ def check(adapter: Adapter) -> None:
 
 def mac_address(vm: VmSpec, slot: int) -> str:
     """The address that the control plane gave the VM, or one that it has in that slot at each start."""
-    given = vm.network.get("mac_address")
-    if slot == 0 and given:
-        return str(given)
+    if slot == 0 and vm.network.mac_address:
+        return vm.network.mac_address
     # In QEMU's own range.
     digest = hashlib.sha256(f"{vm.id} {slot}".encode() if slot else vm.id.encode()).digest()
     return "52:54:00:" + ":".join(f"{byte:02x}" for byte in digest[:3])
@@ -90,7 +87,7 @@ def mac_address(vm: VmSpec, slot: int) -> str:
 def _placed(vm: VmSpec, adapter: Adapter) -> Adapter:
     """Behind a new VM's first adapter is the network that the control plane chose for the VM."""
     if adapter.slot == 0 and adapter.mode == "nat" and on_bridge(vm):
-        return replace(adapter, mode="bridged", network=str(vm.network["bridge"]))
+        return replace(adapter, mode="bridged", network=vm.network.bridge)
     return adapter
 
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.drivers.groups.hardware import Disk, DiskRequest
+from agent.drivers.groups.hardware import DiskRequest
 from agent.media import Found, Media
 from core.contract.errors import DriverFailure, Invalid
-from core.contract.messages import JSON, VmSpec
+from core.contract.messages import VmSpec
+from core.contract.vms import Controller, Disk
 
 TYPES = ("hdd", "dvd")
-DEFAULT = {"name": "SATA Controller", "type": "sata", "port_count": 4}
+DEFAULT = Controller("SATA Controller", "sata", 4)
 MOST_PORTS = 31
 SECTOR = 512  # the unit of st_blocks, whatever the file system's own is
 
@@ -62,27 +63,27 @@ class Medium:
         return self.name or Path(self.path).name
 
 
-def controllers_of(vm: VmSpec) -> list[JSON]:
+def controllers_of(vm: VmSpec) -> list[Controller]:
     """Those asked for, the first that takes a hard disk before the others; one if none was."""
-    asked: list[JSON] = vm.hardware.get("storage_controllers") or [DEFAULT]
-    if all(each.get("type") == "floppy" for each in asked):
+    asked = vm.hardware.storage_controllers or [DEFAULT]
+    if all(each.type == "floppy" for each in asked):
         asked = [*asked, DEFAULT]
-    return sorted(asked, key=lambda each: bool(each.get("type") == "floppy"))
+    return sorted(asked, key=lambda each: each.type == "floppy")
 
 
 def own_place(vm: VmSpec) -> tuple[str, int, int]:
     """Where the VM's own disk is."""
-    return str(controllers_of(vm)[0]["name"]), 0, 0
+    return controllers_of(vm)[0].name, 0, 0
 
 
 def number_of(vm: VmSpec, controller: str, port: int, device: int) -> int:
     """A number for each place of a VM; `DriverFailure` names the controllers there are."""
     known = controllers_of(vm)
     for position, each in enumerate(known):
-        devices = 2 if each.get("type") == "ide" else 1
-        if each["name"] == controller and 0 <= port < int(each.get("port_count", 4)) and 0 <= device < devices:
+        devices = 2 if each.type == "ide" else 1
+        if each.name == controller and 0 <= port < each.port_count and 0 <= device < devices:
             return (position * MOST_PORTS + port) * 2 + device
-    there = ", ".join(f"'{each['name']}' with ports 0 to {int(each.get('port_count', 4)) - 1}" for each in known)
+    there = ", ".join(f"'{each.name}' with ports 0 to {each.port_count - 1}" for each in known)
     raise invalid(f"the VM has no place {port}:{device} on a controller '{controller}'; there is {there}")
 
 

@@ -10,7 +10,8 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from core.contract.errors import DriverFailure, Invalid
-from core.contract.messages import JSON, Forward, VmSpec, decode
+from core.contract.hosts import HostNetwork
+from core.contract.messages import Forward, VmSpec, decode
 from core.contract.networks import BRIDGE, tap_of
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,14}")
@@ -27,16 +28,15 @@ class Bridge:
     first: IPv4Address
     last: IPv4Address
 
-    def facts(self) -> JSON:
+    def told(self) -> HostNetwork:
         """As the control plane is told of it."""
-        return {
-            "name": self.name,
-            "type": BRIDGE,
-            "subnet": str(self.subnet),
-            "gateway": str(self.gateway),
-            "dhcp_enabled": True,
-            "dhcp_range": [str(self.first), str(self.last)],
-        }
+        return HostNetwork(
+            name=self.name,
+            type=BRIDGE,
+            subnet=str(self.subnet),
+            gateway=str(self.gateway),
+            dhcp_range=(str(self.first), str(self.last)),
+        )
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Seat:
 
 def seat_of(vm: VmSpec, bridge: Bridge) -> Seat:
     """Where a VM is to be; `DriverFailure` for addresses that can't be on that bridge."""
-    mac, text = str(vm.network.get("mac_address", "")).lower(), str(vm.network.get("ip", ""))
+    mac, text = (vm.network.mac_address or "").lower(), vm.network.ip or ""
     try:
         address = IPv4Address(text)
     except ValueError:

@@ -54,8 +54,8 @@ class Bridged:
 
     def join(self, vm: VmSpec) -> str:
         """The VM's tap, ready for its process, and its forwards in effect."""
-        if vm.network["bridge"] != self.bridge.name:
-            raise no_bridge(str(vm.network["bridge"]))
+        if vm.network.bridge != self.bridge.name:
+            raise no_bridge(str(vm.network.bridge))
         seat = seat_of(vm, self.bridge)
         with self._alone():
             self._seats.put(seat)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -11,8 +12,8 @@ from agent.network import ports
 from agent.network.bridge import no_bridge
 from agent.network.user_mode import UserMode
 from core.contract.errors import DriverFailure
-from core.contract.messages import JSON, Forward, VmSpec
-from core.contract.networks import BRIDGE, USER_NETWORK
+from core.contract.hosts import USER_NETWORK, HostFacts
+from core.contract.messages import Forward, VmSpec
 
 if TYPE_CHECKING:
     from agent.network.bridged import Bridged  # Linux's alone
@@ -30,14 +31,15 @@ class Network:
     bridged: Bridged | None = None
     user_mode: UserMode = field(default_factory=UserMode)
 
-    def facts(self) -> JSON:
-        """What the control plane is told of it."""
-        bridges = [self.bridged.bridge.facts()] if self.bridged else []
-        return {
-            "forward_address": self.forward_address,
-            "forward_ports": list(self.forward_ports),
-            "networks": [*bridges, USER_NETWORK],
-        }
+    def facts(self) -> HostFacts:
+        """What the control plane is told of the host, as far as it is known here."""
+        bridges = [self.bridged.bridge.told()] if self.bridged else []
+        return HostFacts(
+            os=platform.system(),
+            forward_address=self.forward_address,
+            forward_ports=self.forward_ports,
+            networks=[*bridges, USER_NETWORK],
+        )
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -61,7 +63,7 @@ class Network:
     def join(self, vm: VmSpec) -> str:
         """The tap of a VM that is to be on a bridge, with its forwards in effect."""
         if self.bridged is None:
-            raise no_bridge(str(vm.network["bridge"]))
+            raise no_bridge(str(vm.network.bridge))
         return self.bridged.join(vm)
 
     def leave(self, vm_id: str) -> None:
@@ -77,4 +79,4 @@ class Network:
 
 def on_bridge(vm: VmSpec) -> bool:
     """Whether it was placed there."""
-    return vm.network.get("type") == BRIDGE
+    return vm.network.on_bridge

@@ -23,6 +23,7 @@ from api.rest.blueprint import Blueprint
 from api.rest.shapes import Listed
 from api.shared.views import nothing, outcome, vm_of
 from core.contract.messages import JSON
+from core.contract.vms import Hardware, VmNetwork
 from core.models import Operation
 from core.services import listing, vms
 from core.services.context import Actor
@@ -125,6 +126,6 @@ def _wanted(body: JSON) -> VmRequest:
         image=body.get("template") or f"{body['os_type']}-default",
         hypervisors=(hypervisor,) if hypervisor else PREFERRED,
         host=body.get("host"),
-        network=body["network_config"],
-        hardware={"disk_type": body["storage_config"]["disk_type"]},
+        network=VmNetwork(**body["network_config"]),
+        hardware=Hardware(disk_type=body["storage_config"]["disk_type"]),
     )

@@ -14,7 +14,8 @@ from api.rest.schemas import Paging, Strict, constant
 from api.rest.shapes import Listed, Shape
 from api.shared.views import nothing
 from core.contract.errors import NotFound
-from core.contract.messages import JSON
+from core.contract.messages import JSON, build
+from core.contract.vms import Adapter
 from core.models import Operation
 from core.services import calls, hardware
 from core.services.context import Actor
@@ -163,14 +164,13 @@ def blueprint(shape: Shape) -> Blueprint:
     return blp
 
 
-def adapter_told(adapter: JSON) -> JSON:
+def adapter_told(adapter: Adapter) -> JSON:
     """An adapter, as its host has told it, in the words of the document."""
-    mac: str | None = adapter["mac_address"]
     return {
-        **adapter,
-        "mac_address": mac.replace(":", "").upper() if mac else None,
-        "speed_mbps": 100 if adapter["type"].startswith("Am79") else 1000,
-        "bridge_adapter": adapter["network"],
+        **vars(adapter),
+        "mac_address": adapter.mac_address.replace(":", "").upper() if adapter.mac_address else None,
+        "speed_mbps": 100 if adapter.type.startswith("Am79") else 1000,
+        "bridge_adapter": adapter.network,
     }
 
 
@@ -185,7 +185,7 @@ def _question(session: Session, actor: Actor, ref: str, verb: str, query: JSON) 
 def _listed(question: Question, reply: JSON) -> Listed:
     found: list[JSON] = reply[question.verb]
     if question.verb == "adapters":
-        found = [adapter_told(adapter) for adapter in found]
+        found = [adapter_told(build(Adapter, adapter)) for adapter in found]
     first, limit = question.said["offset"], question.said["limit"]
     return Listed(found[first : None if limit is None else first + limit], len(found), limit, first)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask.views import MethodView
 from marshmallow import Schema, fields
+from msgspec import to_builtins
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
@@ -104,5 +105,5 @@ def described(host: Host, actor: Actor) -> JSON:
         "hypervisors": host.drivers,
         "images": host.images,
         "orphans": host.orphans if actor.is_admin else [],
-        "facts": host.facts,
+        "facts": to_builtins(host.facts),
     }

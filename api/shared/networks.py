@@ -18,7 +18,7 @@ from api.shared.forwards import Forward, ForwardView
 from api.shared.words import HOST_NAME
 from core.contract.errors import CorralError
 from core.contract.messages import JSON
-from core.contract.networks import BRIDGE, USER, true_network
+from core.contract.networks import BRIDGE, USER
 from core.services import networks
 from core.services.context import Actor
 from core.services.networks import Place
@@ -107,7 +107,7 @@ def _told(place: Place) -> list[JSON] | None:
 
 
 def _described(place: Place, told: list[JSON] | None) -> JSON:
-    mac: str | None = place.vm.network.get("mac_address")
+    mac = place.vm.network.mac_address
     ours: list[Any] = [a for each in told or [] if each["mac_address"] == mac for a in each["addresses"]]
     return {
         "place": place,
@@ -115,7 +115,7 @@ def _described(place: Place, told: list[JSON] | None) -> JSON:
         "mac_address": mac,
         "connectivity_status": _connectivity(place, told, ours),
         "port_forwards": [ForwardView(each, place.vm, place.host) for each in place.forwards],
-        "type": true_network(place.vm.network)["type"],
+        "type": place.vm.network.type,
         "source": "guest" if ours else "recorded",
     }
 

@@ -70,7 +70,7 @@ def _described(found: Fleet) -> JSON:
         "version": VERSION,
         "api_version": API_VERSION,
         "host": {
-            "os": ", ".join(sorted({str(host.facts.get("os", "Linux")) for host in known})) or "none",
+            "os": ", ".join(sorted({host.facts.os for host in known})) or "none",
             "cpus": machines.cpu_cores if machines else sum(host.vcpus for host in known),
             "memory_mb": machines.memory_total_mb if machines else sum(host.memory_mb for host in known),
             "virtualbox_version": hypervisors.get("virtualbox", _ABSENT),

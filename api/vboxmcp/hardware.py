@@ -2,61 +2,55 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from api.shared.hardware import adapter_told
 from core.contract.messages import JSON
+from core.contract.vms import Adapter, AdapterWish, Controller, Disk
 from core.services.listing import VmView
 
-_CONTROLLER = {"name": "SATA Controller", "type": "sata", "port_count": 4}
-_ADAPTER = {"enabled": True, "type": "nat", "adapter_type": "virtio", "cable_connected": True}
+_CONTROLLER = Controller("SATA Controller", "sata", 4)
+_ADAPTER = AdapterWish(adapter_type="virtio")
 _GIGABYTE = 2**30
 
 
 def controllers_of(view: VmView) -> list[JSON]:
     """The storage controllers with what is attached to each."""
-    wanted: list[JSON] = view.vm.hardware.get("storage_controllers") or [_CONTROLLER]
-    disks: list[JSON] = view.vm.hardware.get("disks") or [_own(view, wanted)]
+    wanted = view.vm.hardware.storage_controllers or [_CONTROLLER]
+    disks = view.vm.hardware.disks or [_own(view, wanted)]
     if view.usage is not None:
         used = int(view.usage.disk_gb * _GIGABYTE)
-        disks = [disk | {"used_bytes": used} if disk["own"] else disk for disk in disks]
+        disks = [replace(disk, used_bytes=used) if disk.own else disk for disk in disks]
     return [
-        {**controller, "attachments": [disk for disk in disks if disk["controller"] == controller["name"]]}
+        {**vars(controller), "attachments": [disk for disk in disks if disk.controller == controller.name]}
         for controller in wanted
     ]
 
 
 def adapters_of(view: VmView) -> list[JSON]:
     """The network adapters by slot; the VM's address is the first one's."""
-    told: list[JSON] | None = view.vm.hardware.get("adapters")
+    told = view.vm.hardware.adapters
     return [adapter_told(adapter) for adapter in (_asked(view) if told is None else told)]
 
 
-def _own(view: VmView, controllers: list[JSON]) -> JSON:
+def _own(view: VmView, controllers: list[Controller]) -> Disk:
     """The VM's own disk, where drivers put it: on the first controller that takes one."""
-    fit = next((each for each in controllers if each["type"] != "floppy"), controllers[0])
-    return {
-        "controller": fit["name"],
-        "port": 0,
-        "device": 0,
-        "type": "hdd",
-        "medium": f"{view.vm.id}/disk",
-        "size_bytes": view.vm.disk_gb * _GIGABYTE,
-        "used_bytes": None,
-        "own": True,
-    }
+    fit = next((each for each in controllers if each.type != "floppy"), controllers[0])
+    medium, size_bytes = f"{view.vm.id}/disk", view.vm.disk_gb * _GIGABYTE
+    return Disk(fit.name, 0, 0, "hdd", medium, size_bytes, used_bytes=None, format="", own=True)
 
 
-def _asked(view: VmView) -> list[JSON]:
-    wanted: JSON = view.vm.hardware.get("network") or {"adapter1": _ADAPTER}
-    mac: str | None = view.vm.network.get("mac_address")
+def _asked(view: VmView) -> list[Adapter]:
+    wanted = view.vm.hardware.network or {"adapter1": _ADAPTER}
     return [
-        {
-            "slot": int(name.removeprefix("adapter")) - 1,
-            "enabled": adapter["enabled"],
-            "type": adapter["adapter_type"],
-            "mac_address": mac if position == 0 else None,
-            "cable_connected": adapter["cable_connected"],
-            "mode": adapter["type"],
-            "network": adapter.get("bridge_adapter"),
-        }
+        Adapter(
+            slot=int(name.removeprefix("adapter")) - 1,
+            enabled=adapter.enabled,
+            mode=adapter.type,
+            type=adapter.adapter_type,
+            cable_connected=adapter.cable_connected,
+            mac_address=view.vm.network.mac_address if position == 0 else None,
+            network=adapter.bridge_adapter,
+        )
         for position, (name, adapter) in enumerate(sorted(wanted.items()))
     ]

@@ -11,7 +11,8 @@ from api.shared.views import outcome
 from api.vboxmcp.schemas.vms import StartRequest, StopRequest, VmBrief, VmChanged, VmCreation, VmDetail, VmQuery
 from api.vboxmcp.shape import SHAPE
 from api.vboxmcp.states import statuses_of
-from core.contract.messages import JSON
+from core.contract.messages import JSON, build
+from core.contract.vms import Hardware, VmNetwork
 from core.models import Operation
 from core.services import listing, vms
 from core.services.context import Actor
@@ -116,6 +117,6 @@ def _wanted(body: JSON) -> VmRequest:
         image=body.get("template") or f"{family}-default",
         hypervisors=(hypervisor,) if hypervisor else PREFERRED,
         host=body.get("host"),
-        network=body["network_config"],
-        hardware={name: body[name] for name in ("os_type", "network", "storage_controllers")},
+        network=VmNetwork(**body["network_config"]),
+        hardware=build(Hardware, {name: body[name] for name in ("os_type", "network", "storage_controllers")}),
     )

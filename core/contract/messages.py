@@ -14,9 +14,13 @@ from functools import cache
 from typing import Any, TypeVar, cast
 
 import msgspec
+from msgspec import Struct
 
+from core.contract.bounds import Count, Line, Moment, Name, Port, Serial
 from core.contract.errors import Invalid
-from core.contract.states import Kind, Observed
+from core.contract.hosts import HostFacts
+from core.contract.states import Kind, Observed, Phase
+from core.contract.vms import Hardware, Progress, Running, VmNetwork
 
 JSON = dict[str, Any]
 T = TypeVar("T")
@@ -26,17 +30,17 @@ T = TypeVar("T")
 class ImageRef:
     """An image as a VM needs it: its name, and the digest of its manifest where one version of it is meant."""
 
-    name: str
-    digest: str = ""
+    name: Name
+    digest: Name = ""
 
 
 @dataclass(frozen=True)
 class Forward:
     """A port of the host that leads to one of the guest's. `protocol`: "tcp" or "udp"."""
 
-    protocol: str
-    host_port: int
-    guest_port: int
+    protocol: Name
+    host_port: Port
+    guest_port: Port
 
 
 @dataclass(frozen=True)
@@ -44,24 +48,22 @@ class VmSpec:
     """All a driver needs to make and start a VM. `id` names its folder and its process; `owner` is the owner's id.
 
     `cpu_limit_percent` of what its vCPUs, and `memory_limit_percent` of what its memory could take of the host; None:
-    all of it.
-
-    `network`: {"mac_address"}, and on a bridge {"type": "bridge", "bridge", "ip"}. `forwards`: all it is to have.
+    all of it. `forwards`: all it is to have.
     """
 
-    id: str
-    name: str
-    hypervisor: str
-    os_type: str
-    vcpus: int
-    memory_mb: int
-    disk_gb: int
+    id: Name
+    name: Name
+    hypervisor: Name
+    os_type: Name
+    vcpus: Count
+    memory_mb: Count
+    disk_gb: Count
     image: ImageRef | None = None
-    network: JSON = field(default_factory=dict)
-    hardware: JSON = field(default_factory=dict)
-    owner: str = ""
-    cpu_limit_percent: int | None = None
-    memory_limit_percent: int | None = None
+    network: VmNetwork = field(default_factory=VmNetwork)
+    hardware: Hardware = field(default_factory=Hardware)
+    owner: Name = ""
+    cpu_limit_percent: Count | None = None
+    memory_limit_percent: Count | None = None
     forwards: list[Forward] = field(default_factory=list)
 
 
@@ -90,49 +92,46 @@ class Command:
 
 @dataclass(frozen=True)
 class Observation:
-    """What a driver sees of one VM.
+    """What a driver sees of one VM."""
 
-    `facts`: "vcpus" and "memory_mb" are what a running VM runs with, which need not be what it is to have.
-    """
-
-    vm_id: str
+    vm_id: Name
     state: Observed
-    started_at: float | None = None
-    pid: int | None = None
-    reason: str | None = None
-    facts: JSON = field(default_factory=dict)
+    started_at: Moment | None = None
+    pid: Serial | None = None
+    reason: Line | None = None
+    facts: Running = field(default_factory=Running)
 
 
 @dataclass(frozen=True)
 class Failure:
     """Why an operation failed: `code` for programs, `message` for people, `retryable` for whoever decides."""
 
-    code: str
-    message: str
+    code: Name
+    message: Line
     retryable: bool = False
     details: JSON = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Report:
-    """What an agent saw of one command. `phase`: begun, progress, succeeded, failed, cancelled.
+    """What an agent saw of one command.
 
     `generation` grows with every report and inventory of a host; only a newer observation is applied.
-    `progress`: {"percent": int | None, "step": str}. `result` by kind: snapshot_create
+    `result` by kind: snapshot_create
     {"size_bytes", "checksum", "include_memory", "vm_status"}; snapshot_delete
     {"snapshots": the others by id, each with size_bytes and checksum}; resize {"applied": since when, for each of its
     parameters}; disk_attach and disk_detach {"disks"}, adapter_set {"adapters"}, create and snapshot_restore
     both where the driver can tell: all that the VM has by then (agent/drivers/base.py: Disk, Adapter).
     """
 
-    host: str
-    generation: int
-    operation_id: str
-    attempt: int
-    phase: str
-    at: float
+    host: Name
+    generation: Serial
+    operation_id: Name
+    attempt: Count
+    phase: Phase
+    at: Moment
     observation: Observation | None = None
-    progress: JSON | None = None
+    progress: Progress | None = None
     result: JSON = field(default_factory=dict)
     failure: Failure | None = None
 
@@ -141,38 +140,56 @@ class Report:
 class DriverHealth:
     """One driver of a host, as probed by use: `healthy`, or `problem` says what is wrong and what to do."""
 
-    name: str
+    name: Name
     healthy: bool
-    version: str = ""
-    acceleration: str = ""
-    capabilities: list[str] = field(default_factory=list)
-    problem: str = ""
+    version: Name = ""
+    acceleration: Name = ""
+    capabilities: list[Name] = field(default_factory=list)
+    problem: Line = ""
 
 
 @dataclass(frozen=True)
 class Inventory:
     """All a host is and has. `boot_id` changes with every start of the agent."""
 
-    host: str
-    boot_id: str
-    generation: int
-    at: float
-    vcpus: int
-    memory_mb: int
-    disk_gb: int
+    host: Name
+    boot_id: Name
+    generation: Serial
+    at: Moment
+    vcpus: Count
+    memory_mb: Count
+    disk_gb: Count
     drivers: list[DriverHealth]
-    images: list[str]
+    images: list[Name]
     vms: list[Observation]
-    facts: JSON = field(default_factory=dict)
+    facts: HostFacts = field(default_factory=HostFacts)
+
+
+class Entry(Struct, frozen=True, tag_field="kind"):
+    """What a host's list has: one of the two below."""
+
+    body: Report | Inventory
+
+
+class ReportEntry(Entry, frozen=True, tag="report"):
+    """What became of a command."""
+
+    body: Report
+
+
+class InventoryEntry(Entry, frozen=True, tag="inventory"):
+    """The host as it is."""
+
+    body: Inventory
 
 
 @dataclass(frozen=True)
 class Heartbeat:
     """An agent is alive."""
 
-    host: str
-    boot_id: str
-    at: float
+    host: Name
+    boot_id: Name
+    at: Moment
 
 
 @dataclass(frozen=True)
@@ -187,25 +204,25 @@ class ReceiverState:
 class HostUsage:
     """What a host's machine uses now. Agents that share a kernel tell the same `machine`, and `disk` a file system."""
 
-    host: str
-    at: float
-    machine: str
-    disk: str
+    host: Name
+    at: Moment
+    machine: Name
+    disk: Name
     cpu_percent: float
-    cpu_cores: int
-    memory_total_mb: int
-    memory_used_mb: int
-    disk_total_mb: int
-    disk_used_mb: int
+    cpu_cores: Count
+    memory_total_mb: Serial
+    memory_used_mb: Serial
+    disk_total_mb: Serial
+    disk_used_mb: Serial
 
 
 @dataclass(frozen=True)
 class VmUsage:
     """What a VM takes of its host now. `cpu_percent`: of all its vCPUs, since the look before or its start."""
 
-    at: float
+    at: Moment
     cpu_percent: float
-    memory_mb: int
+    memory_mb: Serial
     disk_gb: float
 
 
@@ -276,9 +293,13 @@ def build(kind: type[T], data: Any) -> T:
         raise Invalid(f"{kind.__name__}: {error}") from None
 
 
+_UNIONS: dict[Hashable, Any] = {Entry: ReportEntry | InventoryEntry}
+"""What comes in kinds, and is told apart by its tag."""
+
+
 @cache
 def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind)
+    return msgspec.json.Decoder(_UNIONS.get(kind, kind))
 
 
 def _has_nul(text: bytes) -> bool:

@@ -63,6 +63,16 @@ class Kind(StrEnum):
     PORT_FORWARD_DELETE = "port_forward_delete"
 
 
+class Phase(StrEnum):
+    """How far a command is by its host's report; the last three end it."""
+
+    BEGUN = "begun"
+    PROGRESS = "progress"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 class Applied(StrEnum):
     """Since when a new size of a VM holds."""
 

@@ -7,7 +7,9 @@ from datetime import datetime
 from sqlalchemy import BigInteger, CheckConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from core.contract.hosts import HostFacts
 from core.models.base import JSON, Base, now
+from core.models.typed import Typed
 
 
 class Host(Base):
@@ -33,7 +35,7 @@ class Host(Base):
     reserved_disk_gb: Mapped[int] = mapped_column(default=0, server_default="0")
     drivers: Mapped[list[JSON]]
     images: Mapped[list[str]]
-    facts: Mapped[JSON]
+    facts: Mapped[HostFacts] = mapped_column(Typed(HostFacts))
     orphans: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
     first_seen_at: Mapped[datetime] = mapped_column(default=now)
     last_seen_at: Mapped[datetime]

@@ -7,8 +7,10 @@ from datetime import datetime
 from sqlalchemy import BigInteger, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from core.models.base import JSON, Base, new_id, now
+from core.contract.vms import Hardware, VmNetwork
+from core.models.base import Base, new_id, now
 from core.models.forwards import PortForward
+from core.models.typed import Typed
 
 
 class Vm(Base):
@@ -51,8 +53,8 @@ class Vm(Base):
     running_memory_mb: Mapped[int | None]
     held_vcpus: Mapped[int | None]
     held_memory_mb: Mapped[int | None]
-    network: Mapped[JSON]
-    hardware: Mapped[JSON]
+    network: Mapped[VmNetwork] = mapped_column(Typed(VmNetwork))
+    hardware: Mapped[Hardware] = mapped_column(Typed(Hardware))
     forwards: Mapped[list[PortForward]] = relationship(order_by="PortForward.id", viewonly=True)
     wanted: Mapped[str]
     reserved: Mapped[bool]

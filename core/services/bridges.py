@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
@@ -12,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from core.contract.errors import Conflict, Unfit
 from core.contract.networks import BRIDGE, USER
+from core.contract.vms import VmNetwork
 from core.models import Host, Vm
-from core.models.base import JSON
 
 
 @dataclass(frozen=True)
@@ -50,46 +51,45 @@ class Wish:
     unfit: dict[str, str] = field(default_factory=dict)
 
 
-def wish(session: Session, network: JSON) -> Wish:
-    """What `network` ("bridge", "ip", both optional) means among the hosts there are.
+def wish(session: Session, network: VmNetwork) -> Wish:
+    """What `network` means by its `bridge` and `ip` among the hosts there are.
 
     Where no host has any bridge it means the user-mode network, so that what names one runs on a laptop too. Else
     `Unfit` for a bridge or an address that no host has, `Conflict` for an address that is taken on each.
     """
-    if not network.get("bridge") and not network.get("ip"):
+    if not network.bridge and not network.ip:
         return Wish()
     hosts = list(session.scalars(select(Host)))
     all_bridges = [bridge for host in hosts for bridge in bridges_of(host)]
     if not all_bridges:
         return Wish()
-    fit = _of_that_name(all_bridges, network.get("bridge"))
-    if network.get("ip"):
-        fit = _with_address(session, fit, IPv4Address(network["ip"]))
+    fit = _of_that_name(all_bridges, network.bridge)
+    if network.ip:
+        fit = _with_address(session, fit, IPv4Address(network.ip))
     chosen = {bridge.host: bridge for bridge in reversed(fit)}
     return Wish(chosen, {host.name: "has no such bridge or address" for host in hosts if host.name not in chosen})
 
 
-def joined(session: Session, host: str, wanted: Wish, network: JSON) -> JSON:
+def joined(session: Session, host: str, wanted: Wish, network: VmNetwork) -> VmNetwork:
     """The VM's `network` on the host that was chosen, whose row is locked: so nobody else takes an address there."""
     bridge = wanted.bridges.get(host)
     if bridge is None:
-        return {**network, "type": USER}
-    address = network.get("ip") or _free_address(session, bridge)
-    return {"type": BRIDGE, "bridge": bridge.name, "ip": str(address), "mac_address": _mac_of(IPv4Address(address))}
+        return replace(network, type=USER, mac_address=_new_mac())
+    address = IPv4Address(network.ip) if network.ip else _free_address(session, bridge)
+    return VmNetwork(BRIDGE, bridge.name, str(address), _mac_of(address))
 
 
-def taken(network: JSON) -> Conflict:
+def taken(network: VmNetwork) -> Conflict:
     """The error for an address that another VM has."""
-    return Conflict(f"address {network['ip']} on bridge '{network['bridge']}' is taken by another VM")
+    return Conflict(f"address {network.ip} on bridge '{network.bridge}' is taken by another VM")
 
 
 def bridges_of(host: Host) -> Iterator[Bridge]:
     """Those that its agent tells of."""
-    for each in host.facts.get("networks", []):
-        if each["type"] == BRIDGE:
-            first, last = (IPv4Address(end) for end in each["dhcp_range"])
-            subnet, gateway = IPv4Network(each["subnet"]), IPv4Address(each["gateway"])
-            yield Bridge(host.name, each["name"], subnet, gateway, first, last)
+    for each in host.facts.networks:
+        if each.type == BRIDGE and each.dhcp_range is not None:
+            first, last = map(IPv4Address, each.dhcp_range)
+            yield Bridge(host.name, each.name, IPv4Network(each.subnet), IPv4Address(each.gateway), first, last)
 
 
 def _of_that_name(bridges: list[Bridge], name: str | None) -> list[Bridge]:
@@ -107,7 +107,7 @@ def _with_address(session: Session, bridges: list[Bridge], address: IPv4Address)
         raise Unfit.of("network_config.ip", next(iter(problems.values())))
     free = [bridge for bridge in possible if address not in _addresses(session, bridge)]
     if not free:
-        raise taken({"ip": str(address), "bridge": possible[0].name})
+        raise taken(VmNetwork(BRIDGE, possible[0].name, str(address)))
     return free
 
 
@@ -129,6 +129,11 @@ def _free_address(session: Session, bridge: Bridge) -> IPv4Address:
         if address not in having and not bridge.why_not(address):
             return address
     raise Conflict(f"bridge '{bridge.name}' of host '{bridge.host}' has no free address")
+
+
+def _new_mac() -> str:
+    """A random address under QEMU's and KVM's prefix 52:54:00."""
+    return "52:54:00:" + ":".join(f"{byte:02x}" for byte in secrets.token_bytes(3))
 
 
 def _mac_of(address: IPv4Address) -> str:

@@ -18,8 +18,6 @@ from core.services.context import Actor
 
 PROTOCOLS = ("tcp", "udp")
 FIRST_PORT, LAST_PORT = 1024, 65535
-# Of a host that does not say. Below 32768, where Linux begins to hand out ports for outgoing connections.
-_CHOSEN_FROM = (20000, 29999)
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def delete(session: Session, actor: Actor, ref: str, forward_ref: str, protocol:
 
 def address_of(host: Host) -> str:
     """Where the forwards of a host listen."""
-    return str(host.facts.get("forward_address", "127.0.0.1"))
+    return host.facts.forward_address
 
 
 def _check(request: ForwardRequest) -> None:
@@ -109,7 +107,7 @@ def _check(request: ForwardRequest) -> None:
 
 def _choose(session: Session, host: Host, protocol: str) -> int:
     """At random: agents of one machine, as on a laptop, then hardly ever choose the same."""
-    first, last = host.facts.get("forward_ports", _CHOSEN_FROM)
+    first, last = host.facts.forward_ports
     having = select(PortForward.host_port).where(PortForward.host_name == host.name, PortForward.protocol == protocol)
     free = sorted(set(range(first, last + 1)) - set(session.scalars(having)))
     if not free:

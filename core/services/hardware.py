@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import to_builtins
 from sqlalchemy.orm import Session
 
+from core.contract.messages import build
 from core.contract.states import Kind
+from core.contract.vms import Hardware
 from core.models import Operation, Vm
 from core.models.base import JSON
 from core.services import operations, rules, vms
@@ -40,7 +43,7 @@ def told(vm: Vm, result: JSON) -> None:
     """Take over what the host says that the VM has."""
     news: dict[str, Any] = {name: result[name] for name in _TOLD if isinstance(result.get(name), list)}
     if news:
-        vm.hardware = {**vm.hardware, **news}
+        vm.hardware = build(Hardware, to_builtins(vm.hardware) | news)
 
 
 def _begin(session: Session, actor: Actor, ref: str, capability: str, kind: Kind, params: JSON) -> Operation:

@@ -202,6 +202,6 @@ def _problem(host: Host, driver: JSON, wish: Wish, image: str) -> str:
     if wish.bridges and "bridges" not in driver["capabilities"]:
         return "can't join a VM to a bridge"
     # An older agent tells neither of such images nor of who boots them.
-    if image in host.facts.get("kernel_images", []) and "kernels" not in driver["capabilities"]:
+    if image in host.facts.kernel_images and "kernels" not in driver["capabilities"]:
         return f"boots from disks alone, and image '{image}' has a kernel beside its disk and no boot loader on it"
     return ""

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy.orm import Session
 
 from core.contract.errors import Invalid
-from core.contract.messages import Inventory, Report, build
+from core.contract.messages import Entry, Inventory, Report, decode
+from core.contract.states import Phase
 from core.services import inventories, reports
 
-_STEPS = ("begun", "progress")
-_KINDS: dict[str, type[Report] | type[Inventory]] = {"report": Report, "inventory": Inventory}
+_STEPS = (Phase.BEGUN, Phase.PROGRESS)
 Step = Inventory | Sequence[Report]
 """What is applied in a transaction of its own."""
 
@@ -47,13 +45,7 @@ def record(session: Session, host: str, step: Step) -> None:
 
 
 def _read(host: str, entry: bytes) -> Report | Inventory:
-    try:
-        envelope: Any = json.loads(entry)
-    except (ValueError, RecursionError):
-        raise Invalid("not JSON") from None
-    if not isinstance(envelope, dict) or envelope.get("kind") not in ("report", "inventory"):
-        raise Invalid("neither a report nor an inventory")
-    message = build(_KINDS[envelope["kind"]], envelope.get("body"))
+    message = decode(Entry, entry).body
     if message.host != host:
         raise Invalid(f"speaks for host '{message.host:.80}'")
     return message

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.contract.messages import VmSpec
-from core.contract.networks import BRIDGE, USER, USER_NETWORK, tap_of, true_network
+from core.contract.networks import BRIDGE, USER, tap_of
 from core.contract.states import Observed
 from core.models import Host, PortForward, Vm
 from core.models.base import JSON
@@ -28,9 +28,9 @@ def list_of(session: Session, actor: Actor, host: str | None = None) -> list[JSO
         connected[key] = connected.get(key, 0) + number
     hosts = select(Host).order_by(Host.name).where(*([] if host is None else [Host.name == host]))
     return [
-        {"dhcp_range": None, **each, "host": found.name, "vms_connected": connected.get((found.name, each["name"]), 0)}
+        {**vars(each), "host": found.name, "vms_connected": connected.get((found.name, each.name), 0)}
         for found in session.scalars(hosts)
-        for each in sorted(found.facts.get("networks", [USER_NETWORK]), key=lambda each: str(each["name"]))
+        for each in sorted(found.facts.networks, key=lambda each: each.name)
     ]
 
 
@@ -55,14 +55,14 @@ class Place:
 def place_of(session: Session, actor: Actor, ref: str) -> Place:
     """Where a VM is."""
     vm, host = lookup.placed(session, actor, ref)
-    network = true_network(vm.network)
-    on_bridge = network["type"] == BRIDGE
+    network = vm.network.true
+    on_bridge = network.on_bridge
     askable = vm.observed == Observed.RUNNING and host.silent_since is None and _offers(host, vm, "guest_network")
     return Place(
         vm=vm,
         host=host,
-        address=network["ip"],
-        bridge=network["bridge"],
+        address=network.ip,
+        bridge=network.bridge,
         interface=USER if not on_bridge else tap_of(vm.id) if vm.observed in _ON else None,
         forwards=[each for each in vm.forwards if each.ready_at is not None],
         ask=operations.spec_of(vm) if askable else None,

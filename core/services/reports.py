@@ -11,7 +11,7 @@ from sqlalchemy import ARRAY, String, any_, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from core.contract.messages import Observation, Report
-from core.contract.states import LIVE, Kind, Observed, OperationState, Wanted
+from core.contract.states import LIVE, Kind, Observed, OperationState, Phase, Wanted
 from core.models import Operation, PortForward, Snapshot, Vm
 from core.models.base import now
 from core.prepared import PREPARED
@@ -21,9 +21,9 @@ from core.services.status import status_of
 log = logging.getLogger(__name__)
 
 _ENDINGS = {
-    "succeeded": OperationState.SUCCEEDED,
-    "failed": OperationState.FAILED,
-    "cancelled": OperationState.CANCELLED,
+    Phase.SUCCEEDED: OperationState.SUCCEEDED,
+    Phase.FAILED: OperationState.FAILED,
+    Phase.CANCELLED: OperationState.CANCELLED,
 }
 # Operations of a host and their VMs, all locked; made once, as this runs for every report.
 _LOCKED = (
@@ -77,15 +77,10 @@ def observe(vm: Vm, seen: Observation, generation: int) -> None:
     if seen.started_at is not None:
         vm.started_at = datetime.fromtimestamp(seen.started_at, UTC)
     runs = seen.state in (Observed.RUNNING, Observed.PAUSED)
-    vm.running_vcpus = _number(seen, "vcpus") or vm.running_vcpus if runs else None
-    vm.running_memory_mb = _number(seen, "memory_mb") or vm.running_memory_mb if runs else None
+    vm.running_vcpus = seen.facts.vcpus or vm.running_vcpus if runs else None
+    vm.running_memory_mb = seen.facts.memory_mb or vm.running_memory_mb if runs else None
     if was in (Observed.RUNNING, Observed.PAUSED) and seen.state in (Observed.STOPPED, Observed.CRASHED):
         vm.stopped_at = now()
-
-
-def _number(seen: Observation, name: str) -> int | None:
-    value = seen.facts.get(name)
-    return value if type(value) is int and value > 0 else None
 
 
 def _advance(session: Session, vm: Vm, operation: Operation, report: Report) -> None:
@@ -94,7 +89,7 @@ def _advance(session: Session, vm: Vm, operation: Operation, report: Report) -> 
     ending = _ENDINGS.get(report.phase)
     if ending is None:
         operation.state = OperationState.RUNNING
-        operation.progress = report.progress or operation.progress
+        operation.progress = vars(report.progress) if report.progress else operation.progress
     else:
         operations.settle(operation, ending, result=report.result, failure=report.failure)
         if ending == OperationState.SUCCEEDED:

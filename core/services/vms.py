@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from dataclasses import dataclass, field
 
 from sqlalchemy import select
@@ -13,6 +12,7 @@ from sqlalchemy.orm import Session
 from core.contract.errors import Conflict, Invalid
 from core.contract.messages import Failure
 from core.contract.states import Kind, Observed, OperationState, Status, Wanted
+from core.contract.vms import Hardware, VmNetwork
 from core.database import violates
 from core.models import Host, Operation, Vm
 from core.models.base import JSON, now
@@ -35,8 +35,8 @@ class VmRequest:
     image: str
     hypervisors: tuple[str, ...]
     host: str | None = None
-    network: JSON = field(default_factory=dict)
-    hardware: JSON = field(default_factory=dict)
+    network: VmNetwork = field(default_factory=VmNetwork)
+    hardware: Hardware = field(default_factory=Hardware)
 
 
 def create(session: Session, actor: Actor, request: VmRequest) -> Operation:
@@ -49,7 +49,7 @@ def create(session: Session, actor: Actor, request: VmRequest) -> Operation:
     _free_name(session, actor, request.name)
     wish = bridges.wish(session, request.network)
     choice = hosts.reserve(session, request, wish)
-    network = {"mac_address": _new_mac(), **bridges.joined(session, choice.host, wish, request.network)}
+    network = bridges.joined(session, choice.host, wish, request.network)
     vm = Vm(
         name=request.name,
         owner_id=actor.user_id,
@@ -188,8 +188,3 @@ def _free_name(session: Session, actor: Actor, name: str) -> None:
 
 def _taken(name: str) -> Conflict:
     return Conflict(f"VM '{name}' already exists", vm=name)
-
-
-def _new_mac() -> str:
-    """A random address under QEMU's and KVM's prefix 52:54:00."""
-    return "52:54:00:" + ":".join(f"{byte:02x}" for byte in secrets.token_bytes(3))

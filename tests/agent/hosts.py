@@ -25,6 +25,7 @@ from agent.drivers.fake.state import effects
 from core.contract import channels
 from core.contract.messages import Call, Command, Inventory, Reply, Report, VmSpec, build, decode, encode
 from core.contract.states import Kind
+from core.contract.vms import Hardware
 from core.dispatch import Dispatch
 
 WAIT_SECONDS = 20.0
@@ -115,7 +116,7 @@ class Host:
     # the control plane: reports and replies are returned as Any, as each test knows which of their parts are there
 
     def vm(self, **hardware: Any) -> VmSpec:
-        return VmSpec(str(uuid.uuid4()), "web", "fake", "linux", 1, 256, 1, hardware=hardware)
+        return VmSpec(str(uuid.uuid4()), "web", "fake", "linux", 1, 256, 1, hardware=build(Hardware, hardware))
 
     def command(self, kind: Kind, vm: VmSpec, *, seconds: float = 60.0, **params: Any) -> Command:
         return Command(str(uuid.uuid4()), 1, kind, vm, params, time.time() + seconds)

@@ -37,7 +37,7 @@ def test_it_says_which_images_boot_by_their_kernel_alone(
     (store / "damaged" / "manifest.json").write_text("{")
     host.start()
     told = until(host.inventory)
-    assert (told.images, told.facts["kernel_images"]) == (["by-disk", "by-kernel", "damaged"], ["by-kernel"])
+    assert (told.images, told.facts.kernel_images) == (["by-disk", "by-kernel", "damaged"], ["by-kernel"])
 
 
 def test_a_restarted_agent_tells_of_the_vms_it_finds(host: Host) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete
 
+from core.contract.hosts import HostFacts, HostNetwork
 from core.models import Host, Operation, Vm
 from tests.api.test_lives import Client, client
 from tests.api.world import Caller, World, problem
@@ -166,8 +167,8 @@ def test_wrong_queries(world: World, owner: Caller) -> None:
 def test_an_address_that_no_bridge_has_is_a_validation_error_of_its_field(
     world: World, owner: Caller, passing_host: Any
 ) -> None:
-    bridge = {"name": "br7", "type": "bridge", "subnet": "10.7.0.0/24", "gateway": "10.7.0.1", "dhcp_enabled": True}
-    passing_host("host-br7", facts={"networks": [{**bridge, "dhcp_range": ["10.7.0.10", "10.7.0.20"]}]})
+    bridge = HostNetwork("br7", "bridge", "10.7.0.0/24", "10.7.0.1", True, ("10.7.0.10", "10.7.0.20"))
+    passing_host("host-br7", facts=HostFacts(networks=[bridge]))
     wanted = {"name": "wrong", "network_config": {"bridge": "br7", "ip": "10.8.0.1"}}
     answer = world.post("/vms", owner.bearer, json=wanted)
     assert problem(answer) == (422, "validation_error")

@@ -13,7 +13,9 @@ from agent.drivers.fake import FakeDriver
 from api.app import create_app
 from api.parts import Parts
 from core.contract import channels
+from core.contract.hosts import HostFacts
 from core.contract.messages import ReceiverState, encode
+from core.contract.vms import Hardware, VmNetwork
 from core.models import Host, Vm
 from core.models.base import now
 from core.services import keys, users
@@ -100,7 +102,7 @@ class World:
             "disk_gb": 10_000_000,
             "drivers": [fake],
             "images": ["linux-default", "windows-default"],
-            "facts": {},
+            "facts": HostFacts(),
             "last_seen_at": now(),
         }
         with self.parts.transaction() as session:
@@ -123,8 +125,8 @@ class World:
             "vcpus": 1,
             "memory_mb": 512,
             "disk_gb": 10,
-            "network": {"mac_address": "52:54:00:00:00:01"},
-            "hardware": {},
+            "network": VmNetwork(mac_address="52:54:00:00:00:01"),
+            "hardware": Hardware(),
             "wanted": "stopped",
             "observed": "stopped",
             "reserved": False,

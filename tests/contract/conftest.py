@@ -25,6 +25,7 @@ from agent.drivers.virtualbox.power import missing_kernel_driver
 from core import settings
 from core.contract.images import MANIFEST
 from core.contract.messages import ImageRef, Observation, VmSpec
+from core.contract.vms import Hardware, Misbehaviour
 
 IMAGE = "linux-default"
 DRIVERS = ("fake", "qemu", "virtualbox")
@@ -79,7 +80,7 @@ class Bench:
             memory_mb=256,
             disk_gb=4,
             image=ImageRef(self.image) if self.image else None,
-            hardware={"fake": {"slow": {"create": 0.1, "start": 0.1}}},
+            hardware=Hardware(fake=Misbehaviour(slow={"create": 0.1, "start": 0.1})),
         )
 
     def need(self, capability: str) -> None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.drivers.groups.hardware import Adapter
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
+from core.contract.vms import Adapter, AdapterWish, Hardware
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Bench, EveryVerb
@@ -36,8 +36,12 @@ def test_a_vm_has_one_adapter_unless_others_are_asked_for(bench: Bench, driver: 
         True,
     )
     assert first.mac_address
-    asked = {"adapter2": {"type": "null", "cable_connected": False}, "adapter3": {"enabled": False}}
-    more = replace(bench.spec(), hardware={"network": {"adapter1": {"adapter_type": "virtio"}, **asked}})
+    asked = {
+        "adapter1": AdapterWish(adapter_type="virtio"),
+        "adapter2": AdapterWish(type="null", cable_connected=False),
+        "adapter3": AdapterWish(enabled=False),
+    }
+    more = replace(bench.spec(), hardware=Hardware(network=asked))
     driver.create(more, silent, bench.quick)
     assert [(each.slot, each.mode, each.cable_connected) for each in driver.adapters(more)] == [
         (0, "nat", True),

@@ -36,10 +36,10 @@ def test_a_stopped_vm_has_its_new_size_when_it_starts(bench: Bench, driver: Ever
     assert driver.resize(large, silent, bench.quick) == Resized(LATER, LATER, LATER, LATER)
     assert driver.resize(large, silent, bench.quick) == Resized(LATER, LATER, LATER, LATER)
     seen = driver.start(large, silent, bench.quick)
-    assert (seen.facts["vcpus"], seen.facts["memory_mb"]) == (2, 320)
+    assert (seen.facts.vcpus, seen.facts.memory_mb) == (2, 320)
     assert driver.resize(large, silent, bench.quick) == Resized(LIVE, LIVE, LIVE, LIVE)
     stopped = driver.stop(large, 0.0, silent, bench.quick)
-    assert "vcpus" not in stopped.facts
+    assert stopped.facts.vcpus is None
 
 
 def test_a_running_vm_takes_more_vcpus_at_once_and_goes_back_with_its_memory(
@@ -95,7 +95,9 @@ def test_a_vm_that_is_not_there_can_not_be_resized(bench: Bench, driver: EveryVe
 def facts(driver: EveryVerb, vm: VmSpec) -> tuple[int, int]:
     """What it runs with."""
     seen = driver.observe(vm.id).facts
-    return seen["vcpus"], seen["memory_mb"]
+    assert seen.vcpus
+    assert seen.memory_mb
+    return seen.vcpus, seen.memory_mb
 
 
 def _has_groups() -> bool:

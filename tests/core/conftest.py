@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from agent.drivers.fake import FakeDriver
 from core import database
 from core.contract.messages import DriverHealth, Inventory, Observation, Report
-from core.contract.states import Observed
+from core.contract.states import Observed, Phase
 from core.dispatch import Dispatch
 from core.models import Base, Operation
 from core.services import context, inventories, listing, reports, users
@@ -102,7 +102,7 @@ def report(operation: Operation, phase: str, state: Observed | None = None, **fi
         generation=next(_generation),
         operation_id=operation.id,
         attempt=operation.attempt,
-        phase=phase,
+        phase=Phase(phase),
         at=1.0,
         observation=seen,
         **fields,  # type: ignore[arg-type]

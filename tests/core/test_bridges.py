@@ -9,32 +9,33 @@ from typing import Any
 import pytest
 
 from core.contract.errors import Conflict, NoCapacity, Unfit
+from core.contract.hosts import HostFacts, HostNetwork
 from core.contract.states import Observed
+from core.contract.vms import VmNetwork
 from core.models.base import JSON
 from core.services import inventories, lookup, networks, vms
 from core.services.context import Actor
 
 
-def bridge(name: str = "chbr0", subnet: str = "192.168.200", last: int = 102) -> JSON:
-    return {
-        "name": name,
-        "type": "bridge",
-        "subnet": f"{subnet}.0/24",
-        "gateway": f"{subnet}.1",
-        "dhcp_enabled": True,
-        "dhcp_range": [f"{subnet}.100", f"{subnet}.{last}"],
-    }
+def bridge(name: str = "chbr0", subnet: str = "192.168.200", last: int = 102) -> HostNetwork:
+    return HostNetwork(
+        name,
+        "bridge",
+        subnet=f"{subnet}.0/24",
+        gateway=f"{subnet}.1",
+        dhcp_range=(f"{subnet}.100", f"{subnet}.{last}"),
+    )
 
 
 @pytest.fixture
 def fleet(transaction: Any, actor: Actor, helpers: Any) -> Any:
     """Adds hosts with those bridges; host-a has none."""
 
-    def add(**bridges: list[JSON]) -> None:
+    def add(**bridges: list[HostNetwork]) -> None:
         with transaction() as session:
             inventories.record(session, helpers.inventory("host-a"))
             for name, each in bridges.items():
-                told = replace(helpers.inventory(name.replace("_", "-")), facts={"networks": each})
+                told = replace(helpers.inventory(name.replace("_", "-")), facts=HostFacts(networks=each))
                 inventories.record(session, told)
 
     return add
@@ -44,9 +45,9 @@ def fleet(transaction: Any, actor: Actor, helpers: Any) -> Any:
 def made(transaction: Any, actor: Actor, helpers: Any) -> Any:
     """Creates a VM with that `network`; its host and its network."""
 
-    def create(name: str, host: str | None = None, **network: str) -> tuple[str, JSON]:
+    def create(name: str, host: str | None = None, **network: str) -> tuple[str, VmNetwork]:
         with transaction() as session:
-            wanted = replace(helpers.request(name, host), network=network)
+            wanted = replace(helpers.request(name, host), network=VmNetwork(**network))
             operation = vms.create(session, actor, wanted)
             vm = lookup.vm(session, actor, operation.vm_id)
             return vm.host_name, vm.network
@@ -57,17 +58,17 @@ def made(transaction: Any, actor: Actor, helpers: Any) -> Any:
 def test_without_any_bridge_the_documents_example_runs_in_user_mode(fleet: Any, made: Any) -> None:
     fleet()
     _, network = made("web", bridge="chbr0", ip="192.168.200.100")
-    assert (network["type"], network["bridge"], network["ip"]) == ("user", "chbr0", "192.168.200.100")
+    assert (network.type, network.bridge, network.ip) == ("user", "chbr0", "192.168.200.100")
     made("twin", bridge="chbr0", ip="192.168.200.100")  # each is alone in its network
 
 
 def test_a_vm_goes_where_the_bridge_is_and_gets_an_address(fleet: Any, made: Any) -> None:
     fleet(host_b=[bridge()])
-    assert made("plain")[1]["type"] == "user"
+    assert made("plain")[1].type == "user"
     host, network = made("web", bridge="chbr0")
-    assert (host, network["ip"], network["mac_address"]) == ("host-b", "192.168.200.100", "52:54:c0:a8:c8:64")
-    assert made("fixed", ip="192.168.200.7")[1]["ip"] == "192.168.200.7"
-    assert made("next", bridge="chbr0")[1]["ip"] == "192.168.200.101"
+    assert (host, network.ip, network.mac_address) == ("host-b", "192.168.200.100", "52:54:c0:a8:c8:64")
+    assert made("fixed", ip="192.168.200.7")[1].ip == "192.168.200.7"
+    assert made("next", bridge="chbr0")[1].ip == "192.168.200.101"
 
 
 def test_an_address_is_one_vms_on_a_bridge_of_a_host(fleet: Any, made: Any) -> None:
@@ -91,7 +92,7 @@ def test_of_many_at_once_each_has_its_own_until_none_is_left(fleet: Any, made: A
 
     def create(number: int) -> str:
         try:
-            return str(made(f"vm-{number}", bridge="chbr0")[1]["ip"])
+            return str(made(f"vm-{number}", bridge="chbr0")[1].ip)
         except Conflict as error:
             return error.code
 
@@ -105,7 +106,7 @@ def test_of_many_who_want_one_address_one_gets_it(fleet: Any, made: Any) -> None
 
     def create(number: int) -> str:
         try:
-            return str(made(f"vm-{number}", bridge="chbr0", ip="192.168.200.9")[1]["type"])
+            return str(made(f"vm-{number}", bridge="chbr0", ip="192.168.200.9")[1].type)
         except Conflict as error:
             return error.code
 

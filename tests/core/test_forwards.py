@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from core.contract.errors import Conflict, Invalid, NotFound
+from core.contract.hosts import HostFacts
 from core.contract.messages import Failure, Forward
 from core.contract.states import Observed
 from core.models import Host, Operation, PortForward, Vm
@@ -104,7 +105,7 @@ def test_of_two_requests_for_a_port_at_once_one_is_refused(
 
 def test_zero_chooses_until_none_is_left(transaction: Any, actor: Actor, vm: str, helpers: Any, host: str) -> None:
     with transaction() as session:
-        session.get_one(Host, host).facts = {"forward_ports": [20000, 20002]}
+        session.get_one(Host, host).facts = HostFacts(forward_ports=(20000, 20002))
     anything = ForwardRequest(0, 22)
     for _ in range(3):
         helpers.do(lambda s: forwards.create(s, actor, vm, anything), Observed.STOPPED)

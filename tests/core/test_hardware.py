@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import to_builtins
 from sqlalchemy import update
 
 from core.contract.errors import Conflict, NotFound, Unsupported
 from core.contract.messages import Failure
 from core.contract.states import Observed
+from core.contract.vms import Adapter, Disk, Hardware
 from core.models import Host, Operation
-from core.models.base import JSON
 from core.services import hardware, lookup, operations, vms
 from core.services.context import Actor
 from tests.core.conftest import make_user
 
-DISK = {"controller": "SATA Controller", "port": 1, "device": 0, "type": "hdd", "medium": "/m/a.vdi", "own": False}
-ADAPTER = {"slot": 0, "mode": "nat", "cable_connected": False}
+DISK = Disk("SATA Controller", 1, 0, "hdd", "/m/a.vdi", 1 << 30, None, "vdi", own=False)
+ADAPTER = Adapter(0, cable_connected=False)
 REQUEST = {"controller": "SATA Controller", "port": 1, "device": 0, "type": "hdd", "medium": "a.vdi"}
 
 
@@ -28,10 +29,10 @@ def web(transaction: Any, actor: Actor, host: str, helpers: Any) -> str:
     return "web"
 
 
-def kept(transaction: Any, actor: Actor) -> JSON:
+def kept(transaction: Any, actor: Actor) -> Hardware:
     """The VM's hardware as its record has it."""
     with transaction() as session:
-        return dict(lookup.vm(session, actor, "web").hardware)
+        return lookup.vm(session, actor, "web").hardware
 
 
 def begin(transaction: Any, actor: Actor, what: Any, *args: Any) -> Operation:
@@ -43,26 +44,26 @@ def begin(transaction: Any, actor: Actor, what: Any, *args: Any) -> Operation:
 def test_a_success_is_taken_over_and_a_failure_is_not(transaction: Any, actor: Actor, web: str, helpers: Any) -> None:
     attach = begin(transaction, actor, hardware.attach, REQUEST)
     assert (attach.kind, attach.params) == ("disk_attach", REQUEST)
-    told = helpers.report(attach, "succeeded", Observed.STOPPED, result={"disks": [DISK]})
+    told = helpers.report(attach, "succeeded", Observed.STOPPED, result={"disks": [to_builtins(DISK)]})
     for _ in range(2):
         helpers.apply(told)
-    assert kept(transaction, actor) == {"disks": [DISK]}
+    assert kept(transaction, actor) == Hardware(disks=[DISK])
     setting = begin(transaction, actor, hardware.set_adapter, 0, {"cable_connected": False})
     assert setting.params == {"slot": 0, "cable_connected": False}
-    helpers.apply(helpers.report(setting, "succeeded", Observed.STOPPED, result={"adapters": [ADAPTER]}))
+    helpers.apply(helpers.report(setting, "succeeded", Observed.STOPPED, result={"adapters": [to_builtins(ADAPTER)]}))
     detach = begin(transaction, actor, hardware.detach, "SATA Controller", 1, 0)
     refused = Failure("invalid_state", "no")
     helpers.apply(helpers.report(detach, "failed", Observed.STOPPED, failure=refused, result={"disks": []}))
-    assert kept(transaction, actor) == {"disks": [DISK], "adapters": [ADAPTER]}
+    assert kept(transaction, actor) == Hardware(disks=[DISK], adapters=[ADAPTER])
     again = begin(transaction, actor, hardware.detach, "SATA Controller", 1, 0)
     helpers.apply(helpers.report(again, "succeeded", Observed.STOPPED, result={"disks": []}))
-    assert kept(transaction, actor) == {"disks": [], "adapters": [ADAPTER]}
+    assert kept(transaction, actor) == Hardware(disks=[], adapters=[ADAPTER])
 
 
 def test_a_host_that_can_not_tell_changes_nothing(transaction: Any, actor: Actor, web: str, helpers: Any) -> None:
     attach = begin(transaction, actor, hardware.attach, REQUEST)
     helpers.apply(helpers.report(attach, "succeeded", Observed.STOPPED, result={"disks": "?"}))
-    assert kept(transaction, actor) == {}
+    assert kept(transaction, actor) == Hardware()
 
 
 def test_two_changes_at_once_are_a_conflict(transaction: Any, actor: Actor, web: str) -> None:

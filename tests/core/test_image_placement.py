@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from core.contract.errors import NoCapacity
+from core.contract.hosts import HostFacts
 from core.contract.messages import DriverHealth
 from core.models import Operation, Vm
 from core.services import inventories, vms
@@ -20,16 +21,16 @@ PREFERRED = ("virtualbox", "qemu")
 VIRTUALBOX = DriverHealth("virtualbox", healthy=True)
 QEMU = DriverHealth("qemu", healthy=True, capabilities=["kernels"])
 OLD_QEMU = DriverHealth("qemu", healthy=True)
-KERNEL = {"kernel_images": ["linux-default"]}
+KERNEL = HostFacts(kernel_images=["linux-default"])
 
 
 @pytest.mark.parametrize(
     ("drivers", "facts", "chosen"),
     [
         ([VIRTUALBOX, QEMU], KERNEL, "qemu"),
-        ([VIRTUALBOX, QEMU], {"kernel_images": ["another"]}, "virtualbox"),
-        ([VIRTUALBOX, OLD_QEMU], {}, "virtualbox"),  # an older agent tells nothing
-        ([OLD_QEMU], {}, "qemu"),
+        ([VIRTUALBOX, QEMU], HostFacts(kernel_images=["another"]), "virtualbox"),
+        ([VIRTUALBOX, OLD_QEMU], HostFacts(), "virtualbox"),  # an older agent tells nothing
+        ([OLD_QEMU], HostFacts(), "qemu"),
     ],
 )
 def test_the_next_preferred_hypervisor_is_taken(
@@ -37,7 +38,7 @@ def test_the_next_preferred_hypervisor_is_taken(
     actor: Actor,
     helpers: Helpers,
     drivers: list[DriverHealth],
-    facts: dict[str, Any],
+    facts: HostFacts,
     chosen: str,
 ) -> None:
     with transaction() as session:

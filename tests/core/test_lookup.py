@@ -9,6 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core.contract.errors import Conflict, NotFound
+from core.contract.hosts import HostFacts
+from core.contract.vms import Hardware, VmNetwork
 from core.models import Host, Vm
 from core.models.base import now
 from core.services import listing, lookup, users, vms
@@ -37,7 +39,7 @@ def _add(session: Session, owner: Actor, name: str) -> str:
             disk_gb=9999,
             drivers=[],
             images=[],
-            facts={},
+            facts=HostFacts(),
             last_seen_at=now(),
         )
     )
@@ -51,8 +53,8 @@ def _add(session: Session, owner: Actor, name: str) -> str:
         vcpus=1,
         memory_mb=128,
         disk_gb=1,
-        network={},
-        hardware={},
+        network=VmNetwork(),
+        hardware=Hardware(),
         wanted="stopped",
         observed="stopped",
         reserved=False,

@@ -13,6 +13,7 @@ from sqlalchemy import update
 from core.contract.errors import Conflict, NoCapacity, Unsupported
 from core.contract.messages import Failure, Observation
 from core.contract.states import Observed
+from core.contract.vms import Running
 from core.models import Host, Operation, Vm
 from core.models.base import JSON, now
 from core.services import inventories, lookup, sizes, snapshots, sweeps, vms
@@ -36,7 +37,7 @@ class Resizer:
             return sizes.resize(session, self.actor, name, changes)
 
     def runs(self, vcpus: int, memory_mb: int) -> JSON:
-        return {"state": Observed.RUNNING, "facts": {"vcpus": vcpus, "memory_mb": memory_mb}}
+        return {"state": Observed.RUNNING, "facts": Running(vcpus=vcpus, memory_mb=memory_mb)}
 
     def end(self, operation: Operation, seen: JSON | None = None, phase: str = "succeeded", **fields: Any) -> None:
         seen = seen or {"state": Observed.STOPPED}

@@ -21,6 +21,7 @@ from agent.network.bridge import Bridge
 from agent.network.bridged import Bridged
 from core.contract.messages import Forward, VmSpec
 from core.contract.networks import tap_of
+from core.contract.vms import VmNetwork
 
 BRIDGE = Bridge(
     "chbr0",
@@ -35,7 +36,7 @@ HOST, WORLD = "203.0.113.1", "203.0.113.2"
 
 def spec(*forwards: Forward, vm_id: str = "vm-1", address: str = ADDRESS, mac: str = MAC) -> VmSpec:
     """A VM on the bridge."""
-    network = {"type": "bridge", "bridge": BRIDGE.name, "ip": address, "mac_address": mac}
+    network = VmNetwork("bridge", BRIDGE.name, address, mac)
     return VmSpec(vm_id, "web", "qemu", "linux", 1, 256, 4, network=network, forwards=list(forwards))
 
 
@@ -70,7 +71,7 @@ class Machine:
             kernel.link("add", ifname=tap, kind="veth", peer={"ifname": "eth0", "net_ns_fd": self.guest})
         with inside(self.guest), IPRoute() as kernel:
             (index,) = kernel.link_lookup(ifname="eth0")
-            kernel.link("set", index=index, address=vm.network["mac_address"], state="up")
+            kernel.link("set", index=index, address=vm.network.mac_address, state="up")
 
     def configure(self, address: str) -> None:
         """The guest takes that address by itself."""

@@ -77,10 +77,10 @@ def test_it_has_its_address_is_reached_and_reaches_and_leaves_nothing(
 
 
 def test_a_start_that_fails_leaves_the_bridge_as_it_was(machine: Machine, driver: QemuDriver, vm: VmSpec) -> None:
-    stranger = replace(vm, network={**vm.network, "bridge": "br9"})
+    stranger = replace(vm, network=replace(vm.network, bridge="br9"))
     with pytest.raises(DriverFailure, match="no bridge 'br9'"):
         driver.start(stranger, silent, LONG)
-    outside = replace(vm, network={**vm.network, "ip": "10.0.0.1"})
+    outside = replace(vm, network=replace(vm.network, ip="10.0.0.1"))
     with pytest.raises(DriverFailure, match=r"10\.0\.0\.1"):
         driver.start(outside, silent, LONG)
     with socket.create_server((HOST, 2222)), pytest.raises(DriverFailure) as taken:

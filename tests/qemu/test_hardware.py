@@ -14,7 +14,7 @@ import pytest
 from agent import process
 from agent.drivers.base import Place
 from agent.drivers.groups.guest import ExecRequest
-from agent.drivers.groups.hardware import Adapter, Disk, DiskRequest
+from agent.drivers.groups.hardware import DiskRequest
 from agent.drivers.local.folder import folder_of
 from agent.drivers.qemu import QemuDriver
 from agent.drivers.qemu.qmp import Monitor
@@ -22,13 +22,14 @@ from agent.media import DISKS
 from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
+from core.contract.vms import Adapter, AdapterWish, Disk, Hardware
 from tests.qemu.conftest import LONG, silent, spec
 
 SATA = "SATA Controller"
 DATA = DiskRequest(SATA, 1, 0, "hdd", "data", create_if_missing=True, size_gb=1)
 ISO = DiskRequest(SATA, 2, 0, "dvd", "empty.iso")
 EMPTY_ISO = bytes(32768) + b"\1CD001\1" + bytes(2041) + b"\xffCD001\1" + bytes(2041)
-ADAPTERS = {"adapter1": {"adapter_type": "82540EM"}, "adapter2": {"adapter_type": "Am79C973", "type": "null"}}
+ADAPTERS = {"adapter1": AdapterWish(), "adapter2": AdapterWish(type="null", adapter_type="Am79C973")}
 
 
 @pytest.fixture
@@ -250,7 +251,7 @@ def test_a_memory_is_not_gone_back_to_with_media_attached(driver: QemuDriver, he
 
 
 def test_adapters_are_as_asked_and_a_memory_brings_its_own_back(driver: QemuDriver, here: Place) -> None:
-    vm = replace(spec(image=None, disk_gb=1), hardware={"network": ADAPTERS})
+    vm = replace(spec(image=None, disk_gb=1), hardware=Hardware(network=ADAPTERS))
     driver.create(vm, silent, LONG)
     try:
         driver.start(vm, silent, LONG)

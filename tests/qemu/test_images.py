@@ -17,6 +17,7 @@ from core.contract.errors import DriverFailure
 from core.contract.images import MANIFEST
 from core.contract.messages import ImageRef, VmSpec
 from core.contract.states import Observed
+from core.contract.vms import VmNetwork
 
 IMAGE = "linux-default"
 BASE = VmSpec("vm-1", "web", "qemu", "linux", 1, 256, 4, ImageRef(IMAGE, ""))
@@ -113,7 +114,7 @@ def test_a_damaged_state_hides_no_other_vm_and_can_be_deleted(own: Place) -> Non
 
 def test_an_address_that_is_none_reaches_no_command_line(own: Place) -> None:
     driver = QemuDriver(own)
-    vm = replace(BASE, network={"mac_address": "52:54:00:12:34:56,id=net0"})
+    vm = replace(BASE, network=VmNetwork(mac_address="52:54:00:12:34:56,id=net0"))
     with pytest.raises(DriverFailure, match="MAC") as failure:
         driver.create(vm, silent, 30.0)
     assert failure.value.code == "invalid_request"

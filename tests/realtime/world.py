@@ -12,6 +12,8 @@ from sqlalchemy import text
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
+from core.contract.hosts import HostFacts
+from core.contract.vms import Hardware, VmNetwork
 from core.database import transaction
 from core.dispatch import Dispatch
 from core.models import ApiKey, Host, User, Vm
@@ -62,8 +64,8 @@ class World:
                 vcpus=1,
                 memory_mb=128,
                 disk_gb=1,
-                network={},
-                hardware={},
+                network=VmNetwork(),
+                hardware=Hardware(),
                 wanted="stopped",
                 reserved=False,
             )
@@ -136,6 +138,6 @@ def _host() -> Host:
         disk_gb=1000,
         drivers=[],
         images=[],
-        facts={},
+        facts=HostFacts(),
         last_seen_at=now(),
     )

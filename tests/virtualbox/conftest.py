@@ -13,7 +13,8 @@ import pytest
 from agent.drivers.base import Place
 from agent.drivers.virtualbox import VirtualBoxDriver
 from core import settings
-from core.contract.messages import ImageRef, VmSpec
+from core.contract.messages import ImageRef, VmSpec, build
+from core.contract.vms import Hardware
 
 LONG = 100.0
 # Not as root: what goes around a command would else make control groups of this machine's own.
@@ -65,8 +66,8 @@ def make(driver: VirtualBoxDriver) -> Iterator[Make]:
     """Makes VMs that are deleted afterwards."""
     made: list[VmSpec] = []
 
-    def one(image: str | None = None, **more: Any) -> VmSpec:
-        made.append(spec(image, **more))
+    def one(image: str | None = None, hardware: Any = None, **more: Any) -> VmSpec:
+        made.append(spec(image, hardware=build(Hardware, hardware or {}), **more))
         driver.create(made[-1], silent, LONG)
         return made[-1]
 

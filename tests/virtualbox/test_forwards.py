@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.drivers.base import Place
-from agent.drivers.groups.hardware import Adapter
 from agent.drivers.virtualbox import VirtualBoxDriver, forwards, power
 from agent.drivers.virtualbox.folder import folder_of
 from agent.network.network import Network
 from core.contract.errors import DriverFailure
 from core.contract.messages import Forward, VmSpec
+from core.contract.vms import Adapter
 
 if TYPE_CHECKING:
     from tests.virtualbox.conftest import Make

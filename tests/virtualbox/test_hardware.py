@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.drivers.base import Place
-from agent.drivers.groups.hardware import Adapter, DiskRequest
+from agent.drivers.groups.hardware import DiskRequest
 from agent.drivers.virtualbox import VirtualBoxDriver
 from agent.drivers.virtualbox.folder import folder_of
 from agent.drivers.virtualbox.output import parse
 from agent.media import DISKS
 from core import images
 from core.contract.errors import DriverFailure, Unsupported
-from core.contract.messages import ImageRef, VmSpec
+from core.contract.messages import ImageRef, VmSpec, build
 from core.contract.states import Applied, Observed
+from core.contract.vms import Adapter, Hardware, VmNetwork
 from tests.disks import BOOT_SECTOR
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def test_the_document_s_vm_is_made_as_it_says(driver: VirtualBoxDriver, make: Ma
     vm = make(
         "linux-default",
         vcpus=2,
-        network={"mac_address": "52:54:00:12:34:56"},
+        network=VmNetwork(mac_address="52:54:00:12:34:56"),
         hardware={
             "os_type": "Ubuntu_64",
             "network": {"adapter1": {"enabled": True, "type": "nat", "adapter_type": "82540EM"}},
@@ -86,7 +87,7 @@ def test_a_small_raw_image_becomes_a_disk_of_the_size_that_was_asked_for(place: 
 def test_what_can_not_be_made_is_refused_and_leaves_nothing(
     driver: VirtualBoxDriver, place: Place, hardware: dict[str, Any]
 ) -> None:
-    vm = VmSpec("vm-refused", "web", "virtualbox", "linux", 1, 256, 4, hardware=hardware)
+    vm = VmSpec("vm-refused", "web", "virtualbox", "linux", 1, 256, 4, hardware=build(Hardware, hardware))
     with pytest.raises(DriverFailure) as failure:
         driver.create(vm, silent, LONG)
     assert failure.value.code == "invalid_request", failure.value.message

@@ -110,7 +110,7 @@ def test_a_damaged_snapshot_is_refused_before_the_vm_is_touched(
     with pytest.raises(DriverFailure) as failure:
         driver.snapshot_restore(vm, "snap-1", False, silent, LONG)
     assert failure.value.code == "snapshot_damaged"
-    assert driver.observe(vm.id).facts["restores"] == 0
+    assert driver.observe(vm.id).facts.restores == 0
 
 
 def test_an_image_that_needs_a_loader_is_refused_at_the_start(driver: VirtualBoxDriver, make: Make) -> None:

@@ -18,7 +18,7 @@ from cli.fleet.postgres import Postgres
 from core import migrate
 from core.contract import channels
 from core.contract.messages import DriverHealth, Inventory, Observation, Report, encode
-from core.contract.states import Observed
+from core.contract.states import Observed, Phase
 from core.models import Base, Operation
 from core.services import users, vms
 from core.services.context import Actor
@@ -108,7 +108,7 @@ class Workers:
             generation=next(_generation),
             operation_id=operation.id,
             attempt=operation.attempt,
-            phase=phase,
+            phase=Phase(phase),
             at=1.0,
             observation=seen,
         )

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from core.contract import channels
 from core.contract.messages import Observation, Report
-from core.contract.states import Observed
+from core.contract.states import Observed, Phase
 from core.services import health
 from tests.workers.conftest import Workers, envelope, until
 from workers.receiver import Receiver
@@ -224,7 +224,7 @@ def test_a_broken_recording_ends_neither_thread_nor_host(workers: Workers) -> No
     until(lambda: workers.joined("host-a"))
     created = workers.create("web", "host-a")
     seen = Observation(created.vm_id, Observed.RUNNING, started_at=1e18)
-    odd = Report("host-a", 2**40, created.id, 1, "succeeded", 1.0, observation=seen)
+    odd = Report("host-a", 2**40, created.id, 1, Phase.SUCCEEDED, 1.0, observation=seen)
     workers.send("host-a", envelope("report", odd), workers.report(created, "succeeded", Observed.STOPPED))
     until(lambda: workers.state(created) == "succeeded")
     assert len(workers.dead("host-a")) == 1

@@ -1,6 +1,6 @@
 """How the fake driver misbehaves when told to.
 
-Told by `fake.json` beside the folder of VMs, for all of them, or by `hardware["fake"]` of one VM's spec. Both have
+Told by `fake.json` beside the folder of VMs, for all of them, or by `hardware.fake` of one VM's spec. Both have
 this form, every key optional, verbs as in `Driver`, `Snapshots`, `Guest` and `Files`:
 
     {"slow": {"start": 2.5},            seconds that a verb takes
@@ -46,7 +46,8 @@ def behaviour(vms: Path, vm: VmSpec) -> Behaviour:
     except (FileNotFoundError, ValueError):
         told = {}
     try:
-        return build(Behaviour, {**told, **vm.hardware.get("fake", {})})
+        own = vars(vm.hardware.fake) if vm.hardware.fake else {}
+        return build(Behaviour, {**told, **{name: value for name, value in own.items() if value is not None}})
     except (Invalid, TypeError) as error:
         raise DriverFailure(f"the fake driver can't read what it is told: {error}", code="invalid_request") from None
 

@@ -13,7 +13,7 @@ from agent.drivers.fake.behaviour import Behaviour, behaviour, misbehave, silent
 from agent.drivers.fake.guests import Guests
 from agent.drivers.fake.listing import Listing
 from agent.drivers.fake.state import State
-from agent.drivers.groups.hardware import Adapter, Disk, DiskRequest
+from agent.drivers.groups.hardware import DiskRequest
 from agent.drivers.groups.metrics import Measured, Sample
 from agent.drivers.groups.resizing import Resized
 from agent.drivers.groups.snapshots import SnapshotTaken
@@ -22,6 +22,7 @@ from agent.network import ports
 from core.contract.errors import DriverFailure
 from core.contract.messages import DriverHealth, Forward, Observation, VmSpec
 from core.contract.states import Applied, Observed
+from core.contract.vms import Adapter, Disk
 
 
 class FakeDriver(Guests):

@@ -15,7 +15,6 @@ from agent.drivers.groups.files import FileList, FileReading, FileTarget
 from agent.drivers.groups.guest import ExecRequest, ExecResult, GuestInterface
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
-from core.contract.networks import BRIDGE, USER_ADDRESS
 from core.contract.states import Observed
 
 SECONDS = 15.0
@@ -93,8 +92,8 @@ class Guests:
         """One, with the address that the VM is meant to have."""
         misbehave(behaviour(self._place.vms, vm), "guest_interfaces", silent, timeout)
         self._must_run(vm)
-        address = vm.network["ip"] if vm.network.get("type") == BRIDGE else USER_ADDRESS
-        return [GuestInterface("eth0", str(vm.network.get("mac_address", "")), [address])]
+        address = vm.network.true.ip or ""
+        return [GuestInterface("eth0", vm.network.mac_address or "", [address])]
 
     def _files(self, vm: VmSpec, verb: str) -> Tree:
         misbehave(behaviour(self._place.vms, vm), verb, silent, FILE_SECONDS)

@@ -9,11 +9,11 @@ from agent.drivers import places
 from agent.drivers.fake import state
 from agent.drivers.fake.measuring import DISK_BYTES
 from agent.drivers.fake.state import State
-from agent.drivers.groups.hardware import Disk
 from agent.drivers.places import Engine
 from agent.media import FORMATS
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
+from core.contract.vms import Disk
 
 
 def disks(vm: VmSpec, now: State) -> list[Disk]:

@@ -8,12 +8,12 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from agent.drivers.groups.hardware import Adapter
 from agent.drivers.groups.saving import SAVED
 from agent.drivers.places import Medium
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.messages import Forward, Observation, VmSpec, decode, encode
 from core.contract.states import Observed
+from core.contract.vms import Adapter, Running
 
 STATE = "fake-state.json"
 EFFECTS = "fake-effects.log"
@@ -42,13 +42,14 @@ class State:
     def observation(self, vm_id: str) -> Observation:
         """As `observe` tells it."""
         crashed = self.power == "running" and self.crash_at is not None and time.time() >= self.crash_at
-        size = {} if self.power == "stopped" or crashed else {"vcpus": self.vcpus, "memory_mb": self.memory_mb}
+        runs = self.power != "stopped" and not crashed
+        size = Running(self.restores, self.vcpus, self.memory_mb) if runs else Running(self.restores)
         return Observation(
             vm_id,
             Observed.CRASHED if crashed else Observed(self.power),
             started_at=None if crashed else self.started_at,
             reason="the fake VM was told to crash" if crashed else SAVED if self.saved else None,
-            facts={"restores": self.restores, **size},
+            facts=size,
         )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from core.contract.messages import VmSpec
+from core.contract.vms import Adapter, Disk
 
 
 @dataclass(frozen=True)
@@ -22,41 +23,6 @@ class DiskRequest:
     medium: str
     create_if_missing: bool = False
     size_gb: int | None = None
-
-
-@dataclass(frozen=True)
-class Disk:
-    """A medium as it is attached: `medium` the host's own path, `format` in lower case, such as "vdi".
-
-    `own`: it is the VM's own disk and goes with it. `used_bytes`: what it takes on the host, where that can be told.
-    """
-
-    controller: str
-    port: int
-    device: int
-    type: str
-    medium: str
-    size_bytes: int
-    used_bytes: int | None
-    format: str
-    own: bool
-
-
-@dataclass(frozen=True)
-class Adapter:
-    """A network adapter, asked for or as it is. `slot` counts from 0.
-
-    `mode`: "none", "null", "nat", "natnetwork", "bridged", "intnet", "hostonly", "generic"; `network`: which interface
-    or network that is, None for the mode's own default. `mac_address`: None leaves it as it is.
-    """
-
-    slot: int
-    enabled: bool = True
-    mode: str = "nat"
-    type: str = "82540EM"
-    cable_connected: bool = True
-    mac_address: str | None = None
-    network: str | None = None
 
 
 @runtime_checkable

@@ -22,7 +22,7 @@ class Resized:
 
 @runtime_checkable
 class Resizing(Protocol):
-    """Has "resizing" among its capabilities; `observe` shows facts["vcpus"] and facts["memory_mb"] of what runs."""
+    """Has "resizing" among its capabilities; `observe` shows facts.vcpus and facts.memory_mb of what runs."""
 
     def resize(self, vm: VmSpec, progress: Progress, timeout: float) -> Resized:
         """Gives a VM the sizes and limits in `vm`: at once what a running one can take, the rest when it starts.

@@ -33,7 +33,7 @@ class Snapshots(Protocol):
         """Back to it, then running or not as `start` says; None: as it was when the snapshot was taken.
 
         With memory the guest resumes where it was. Checks that the snapshot is whole before it touches the VM.
-        As its last act it adds one to a count that `observe` shows as `facts["restores"]`: a restore that was done
+        As its last act it adds one to a count that `observe` shows as `facts.restores`: a restore that was done
         can't be told from its effect, and doing it again would lose what the guest wrote since.
         """
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from agent.drivers import nics
-from agent.drivers.groups.hardware import Adapter
 from agent.drivers.local import daemon, media
 from agent.drivers.local.folder import Folder, State
 from agent.network.network import on_bridge
 from core.contract.errors import Unsupported
 from core.contract.images import Manifest
 from core.contract.messages import VmSpec
+from core.contract.vms import Adapter
 
 Plug = Callable[[list[Adapter], Adapter], None]
 """Makes a running machine have that adapter instead of what is in its slot: first all adapters as they were."""
@@ -39,8 +39,8 @@ class Kinds:
                 f"only one of {', '.join(modes)}: a VM's first adapter is on a bridge if its network_config says so "
                 "when it is made"
             )
-        if placed and adapter.mode == "bridged" and adapter.network not in (None, vm.network["bridge"]):
-            raise Unsupported(f"VM '{vm.name}' has its address on bridge '{vm.network['bridge']}', and on no other")
+        if placed and adapter.mode == "bridged" and adapter.network not in (None, vm.network.bridge):
+            raise Unsupported(f"VM '{vm.name}' has its address on bridge '{vm.network.bridge}', and on no other")
         mac = adapter.mac_address
         if adapter.slot == 0 and mac is not None and mac.lower() != nics.mac_address(vm, 0).lower():
             raise Unsupported(f"the MAC address of VM '{vm.name}' is {nics.mac_address(vm, 0)} and can't be changed")

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from agent.drivers.durable import write_json
-from agent.drivers.groups.hardware import Adapter
 from agent.drivers.places import Medium
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.images import Manifest
 from core.contract.messages import VmSpec, decode
+from core.contract.vms import Adapter
 
 STATE = "vm.json"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")  # of a VM, and of a snapshot: its id

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agent import process
 from agent.drivers import places
-from agent.drivers.groups.hardware import Disk, DiskRequest
+from agent.drivers.groups.hardware import DiskRequest
 from agent.drivers.limits import Left
 from agent.drivers.local import disks
 from agent.drivers.local.folder import STATE, Folder, State
@@ -21,6 +21,7 @@ from agent.media import Media
 from core.contract import diskformats
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
+from core.contract.vms import Disk
 
 SECONDS = 60.0
 

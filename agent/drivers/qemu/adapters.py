@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agent.drivers.groups.hardware import Adapter
 from agent.drivers.limits import Left
 from agent.drivers.local.adapters import Kinds
 from agent.drivers.local.folder import Folder, Machine
 from agent.drivers.qemu.qmp import Monitor
 from core.contract.messages import VmSpec
+from core.contract.vms import Adapter
 
 DEVICES = {
     "82540EM": "e1000",

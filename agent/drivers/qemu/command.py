@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agent.drivers.groups.hardware import Adapter
 from agent.drivers.local import daemon
 from agent.drivers.local.folder import Machine, State
 from agent.drivers.nics import MAC_ADDRESS, mac_address
@@ -16,6 +15,7 @@ from agent.drivers.qemu.accelerators import ACCELERATORS
 from core.contract.errors import DriverFailure
 from core.contract.images import Manifest
 from core.contract.messages import VmSpec
+from core.contract.vms import Adapter
 
 PROGRAM = "qemu-system-x86_64"
 CONSOLE_SOCKET, CONSOLE_LOG = "console.sock", "console.log"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from agent import cgroups, process
 from agent.drivers.base import Console, Place, Progress
 from agent.drivers.durable import sync_folder
-from agent.drivers.groups.hardware import Adapter, Disk, DiskRequest
+from agent.drivers.groups.hardware import DiskRequest
 from agent.drivers.groups.metrics import Measured, Sample
 from agent.drivers.groups.resizing import Resized
 from agent.drivers.groups.snapshots import SnapshotTaken
@@ -42,6 +42,7 @@ from agent.media import Media
 from core.contract.errors import DriverFailure
 from core.contract.messages import DriverHealth, Forward, Observation, VmSpec
 from core.contract.states import Observed
+from core.contract.vms import Adapter, Disk
 
 CAPABILITIES = frozenset(
     {

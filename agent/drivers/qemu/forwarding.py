@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 
-from agent.drivers.groups.hardware import Adapter
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon
 from agent.drivers.local.adapters import mode_of_first
@@ -18,6 +17,7 @@ from agent.network import ports
 from agent.network.network import Network
 from core.contract.errors import DriverFailure
 from core.contract.messages import Forward, VmSpec
+from core.contract.vms import Adapter
 
 LIST_SECONDS = 5.0
 NETDEV = netdev_of(0)

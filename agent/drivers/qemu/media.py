@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from agent.drivers import places
-from agent.drivers.groups.hardware import Disk, DiskRequest
+from agent.drivers.groups.hardware import DiskRequest
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon
 from agent.drivers.local import media as local
@@ -16,6 +16,7 @@ from agent.drivers.qemu.qmp import Monitor, Refused
 from agent.media import Media
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
+from core.contract.vms import Disk
 
 CONTROLLER = "scsi0"
 FORMATS = ("raw", "qcow2", "vdi", "vmdk")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agent.drivers.local import daemon
 from agent.drivers.local.folder import Folder
 from agent.drivers.qemu import events
 from core.contract.errors import DriverFailure
-from core.contract.messages import JSON, Observation
+from core.contract.messages import Observation
 from core.contract.states import Observed
+from core.contract.vms import Running
 
 
 def observe(folder: Folder) -> Observation:
@@ -20,13 +23,13 @@ def observe(folder: Folder) -> Observation:
         return Observation(folder.path.name, Observed.ABSENT)
     pid = daemon.alive(folder.path)
     seen = events.seen(folder.path)
-    facts: JSON = {"restores": state.restores, "acceleration": state.machine.acceleration if state.machine else None}
+    facts = Running(state.restores, acceleration=state.machine.acceleration if state.machine else None)
     if pid is not None:
         # A snapshot holds the machine for a moment; that is no state of the VM.
         paused = not state.held and (seen.paused or (state.waits and not seen.resumed))
         power = Observed.PAUSED if paused else Observed.RUNNING
         if state.machine is not None:
-            facts |= {"vcpus": state.machine.vcpus, "memory_mb": state.machine.memory_mb}
+            facts = replace(facts, vcpus=state.machine.vcpus, memory_mb=state.machine.memory_mb)
         return Observation(folder.path.name, power, daemon.started_at(folder.path), pid, facts=facts)
     if state.should_run and not seen.guest_powered_off:
         reason = f"QEMU ended: {seen.ended}" if seen.ended else "QEMU ended without a word"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
-from agent.drivers.groups.hardware import Adapter
 from agent.drivers.virtualbox import states
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
+from core.contract.vms import Adapter, AdapterWish
 
 COUNT = 8  # of a machine with the PIIX3 chipset
 MODES = ("none", "null", "nat", "natnetwork", "bridged", "intnet", "hostonly", "generic")
@@ -32,17 +31,17 @@ _MAC = re.compile(r"[0-9A-Fa-f][02468ACEace][0-9A-Fa-f]{10}")
 
 def wanted(vm: VmSpec) -> list[Adapter]:
     """The adapters that a new VM is to have; the VM's own address is the first one's."""
-    asked: Mapping[str, Any] = vm.hardware.get("network") or {"adapter1": {"adapter_type": "virtio"}}
-    mac = vm.network.get("mac_address")
+    asked = vm.hardware.network or {"adapter1": AdapterWish(adapter_type="virtio")}
+    mac = vm.network.mac_address
     return [
         Adapter(
             slot=_slot(name),
-            enabled=adapter.get("enabled", True),
-            mode=adapter.get("type", "nat"),
-            type=adapter.get("adapter_type", "82540EM"),
-            cable_connected=adapter.get("cable_connected", True),
-            mac_address=str(mac) if mac and position == 0 else None,
-            network=adapter.get("bridge_adapter"),
+            enabled=adapter.enabled,
+            mode=adapter.type,
+            type=adapter.adapter_type,
+            cable_connected=adapter.cable_connected,
+            mac_address=mac if mac and position == 0 else None,
+            network=adapter.bridge_adapter,
         )
         for position, (name, adapter) in enumerate(sorted(asked.items()))
     ]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent.drivers import places
-from agent.drivers.groups.hardware import Disk, DiskRequest
+from agent.drivers.groups.hardware import DiskRequest
 from agent.drivers.places import Engine
 from agent.drivers.virtualbox import disks, output
 from agent.drivers.virtualbox.disks import Place
@@ -18,6 +18,7 @@ from core.contract import diskformats
 from core.contract.diskformats import VDI, VHD, VMDK
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
+from core.contract.vms import Disk
 
 FORMATS = (VDI, VMDK, VHD)
 _SIZE = re.compile(r"(\d+) MBytes")

@@ -13,9 +13,10 @@ from agent.drivers.virtualbox.folder import Folder
 from agent.drivers.virtualbox.vboxmanage import FILE_ERROR, IN_USE, LOCKED, NOT_FOUND, Refused, VBoxManage
 from core.contract.errors import DriverFailure
 from core.contract.images import Manifest
-from core.contract.messages import JSON, VmSpec
+from core.contract.messages import VmSpec
+from core.contract.vms import Controller
 
-DEFAULT = {"name": "SATA Controller", "type": "sata", "port_count": 4}
+DEFAULT = Controller("SATA Controller", "sata", 4)
 CONTROLLERS = ("ide", "sata", "scsi", "sas", "usb", "floppy", "pcie", "virtio")
 WITH_PORTS = ("sata", "sas", "pcie", "virtio")  # the others have as many as they have
 TYPES = {"hdd": "hdd", "dvd": "dvddrive"}
@@ -34,24 +35,24 @@ class Place:
     medium: str = ""
 
 
-def controllers_of(vm: VmSpec) -> list[JSON]:
+def controllers_of(vm: VmSpec) -> list[Controller]:
     """The storage controllers that a new VM is to have: at least one that takes a hard disk, and that one first."""
-    asked: list[JSON] = vm.hardware.get("storage_controllers") or [DEFAULT]
+    asked = vm.hardware.storage_controllers or [DEFAULT]
     for each in asked:
-        if not _NAME.fullmatch(str(each.get("name"))):
-            raise _invalid(f"{each.get('name')!r} can't be a controller's name: letters, digits, blanks, '.' and '_'")
-        if each.get("type") not in CONTROLLERS:
-            raise _invalid(f"'{each.get('type')}' is not a controller's type: {', '.join(CONTROLLERS)}")
-    if all(each["type"] == "floppy" for each in asked):
+        if not _NAME.fullmatch(each.name):
+            raise _invalid(f"{each.name!r} can't be a controller's name: letters, digits, blanks, '.' and '_'")
+        if each.type not in CONTROLLERS:
+            raise _invalid(f"'{each.type}' is not a controller's type: {', '.join(CONTROLLERS)}")
+    if all(each.type == "floppy" for each in asked):
         asked = [*asked, DEFAULT]
-    return sorted(asked, key=lambda each: bool(each["type"] == "floppy"))
+    return sorted(asked, key=lambda each: bool(each.type == "floppy"))
 
 
 def add_controllers(manage: VBoxManage, uuid: str, vm: VmSpec) -> None:
     """Makes them."""
     for each in controllers_of(vm):
-        ports = ["--portcount", str(each.get("port_count", 4))] if each["type"] in WITH_PORTS else []
-        manage.change(uuid, "storagectl", "--name", each["name"], "--add", each["type"], *ports, "--hostiocache", "on")
+        ports = ["--portcount", str(each.port_count)] if each.type in WITH_PORTS else []
+        manage.change(uuid, "storagectl", "--name", each.name, "--add", each.type, *ports, "--hostiocache", "on")
 
 
 def make_own(manage: VBoxManage, store: Path, folder: Folder, vm: VmSpec, left: Left) -> Manifest | None:
@@ -68,7 +69,7 @@ def make_own(manage: VBoxManage, store: Path, folder: Folder, vm: VmSpec, left: 
         manage.run("modifymedium", "disk", str(folder.disk), "--resizebyte", size_bytes, timeout=left())
     if find(store, vm) != image:
         raise DriverFailure(f"the image of VM '{vm.name}' was replaced meanwhile: try again", code="image_changed")
-    fasten(manage, folder.uuid, Place(controllers_of(vm)[0]["name"], 0, 0), "hdd", str(folder.disk))
+    fasten(manage, folder.uuid, Place(controllers_of(vm)[0].name, 0, 0), "hdd", str(folder.disk))
     return image
 
 

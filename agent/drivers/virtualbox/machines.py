@@ -61,7 +61,7 @@ def remove(manage: VBoxManage, folder: Folder, info: Mapping[str, str] | None, l
 
 
 def _register(manage: VBoxManage, folder: Folder, vm: VmSpec) -> None:
-    os_type = str(vm.hardware.get("os_type") or OS_TYPES.get(vm.os_type, "Other_64"))
+    os_type = vm.hardware.os_type or OS_TYPES.get(vm.os_type, "Other_64")
     if not _OS_TYPE.fullmatch(os_type):
         raise _unknown(os_type)
     where = ["--basefolder", str(folder.path), "--groups", GROUP]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from agent.drivers.virtualbox import output, states
 from agent.drivers.virtualbox.folder import NAME, RECORD, Folder, Record
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from core.contract.errors import DriverFailure
-from core.contract.messages import JSON, Observation
+from core.contract.messages import Observation
 from core.contract.states import Observed
+from core.contract.vms import Running
 
 HEAD_BYTES = 8192
 _OPENED = re.compile(rb"Log opened (\S+?)Z")
@@ -41,8 +42,8 @@ def observe(manage: VBoxManage, folder: Folder) -> Observation:
         return Observation(folder.path.name, Observed.ABSENT)
     info = manage.info(folder.uuid)
     if info is None:
-        return _told(folder, record, None, UNREGISTERED, {})
-    size = {"vcpus": int(info.get("cpus") or 0), "memory_mb": int(info.get("memory") or 0)}
+        return _told(folder, record, None, UNREGISTERED, Running())
+    size = Running(vcpus=int(info.get("cpus") or 0), memory_mb=int(info.get("memory") or 0))
     return _told(folder, record, info.get("VMState"), UNREADABLE, size)
 
 
@@ -82,7 +83,7 @@ class Watch:
         for uuid, folder in folders.items():
             why = UNREADABLE if uuid in registered else UNREGISTERED
             now = running.get(uuid)
-            size = {"vcpus": now.vcpus, "memory_mb": now.memory_mb} if now else {}
+            size = Running(vcpus=now.vcpus, memory_mb=now.memory_mb) if now else Running()
             found.append(_seen(folder, now.state if now else known.get(uuid), why, size))
         return [each for each in found if each.state is not Observed.ABSENT]
 
@@ -95,7 +96,7 @@ class Watch:
         return {uuid: state for uuid, (_, state) in self._off.items() if uuid in mine}
 
 
-def _seen(folder: Folder, word: str | None, why: str, size: JSON) -> Observation:
+def _seen(folder: Folder, word: str | None, why: str, size: Running) -> Observation:
     try:
         record = folder.read()
     except DriverFailure as error:
@@ -105,16 +106,16 @@ def _seen(folder: Folder, word: str | None, why: str, size: JSON) -> Observation
     return _told(folder, record, word, why, size)
 
 
-def _told(folder: Folder, record: Record, word: str | None, why: str, size: JSON) -> Observation:
+def _told(folder: Folder, record: Record, word: str | None, why: str, size: Running) -> Observation:
     """`size`: what a running VM runs with."""
-    facts: JSON = {"restores": record.restores}
+    facts = Running(record.restores)
     if word is None:
         return Observation(folder.path.name, Observed.CRASHED, reason=why, facts=facts)
     state = states.observed(word)
     if state not in (Observed.RUNNING, Observed.PAUSED):
         return Observation(folder.path.name, state, reason=states.REASONS.get(word), facts=facts)
     started_at, pid = _process(folder)
-    return Observation(folder.path.name, state, started_at, pid, facts=facts | size)
+    return Observation(folder.path.name, state, started_at, pid, facts=replace(size, restores=record.restores))
 
 
 def _process(folder: Folder) -> tuple[float | None, int | None]:

@@ -65,7 +65,7 @@ def switch_on(manage: VBoxManage, folder: Folder, address: str, vm: VmSpec, prog
         forwards.fit(manage, folder, address, vm, manage.info(folder.uuid) or {}, left)
         folder.change(spec=vm)
         consoles.attend(folder.path, folder.console)
-        front = "gui" if vm.hardware.get("gui") else "headless"
+        front = "gui" if vm.hardware.gui else "headless"
         try:
             manage.unlocked("startvm", folder.uuid, "--type", front, timeout=left())
         except Refused as refused:

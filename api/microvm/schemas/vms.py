@@ -10,9 +10,9 @@ from api.shared.networks import NetworkRequest
 from api.shared.sizing import Sizes
 from api.shared.views import last_seen_at, operation_id, uptime_seconds
 from api.shared.words import HOST_NAME, HYPERVISORS, IMAGE_NAME, OS_TYPES, VM_NAME
-from core.contract.messages import JSON
-from core.contract.networks import BRIDGE, USER, true_network
+from core.contract.networks import BRIDGE, USER
 from core.contract.states import Status
+from core.contract.vms import VmNetwork as Where
 from core.services import listing, sizes
 from core.services.listing import VmView
 
@@ -46,8 +46,8 @@ class VmCreation(Strict):
     host = Text(longest=63, validate=HOST_NAME)
 
 
-def _network(view: VmView) -> JSON:
-    return true_network(view.vm.network)
+def _network(view: VmView) -> Where:
+    return view.vm.network.true
 
 
 class VmNetwork(Schema):

@@ -86,7 +86,7 @@ class VmBrief(Schema):
     id = fields.String(required=True, attribute="vm.id")
     name = fields.String(required=True, attribute="vm.name")
     state = computed(fields.String, lambda view: state_of(view.status), validate=validate.OneOf(STATES))
-    os_type = computed(fields.String, lambda view: view.vm.hardware.get("os_type", view.vm.os_type))
+    os_type = computed(fields.String, lambda view: view.vm.hardware.os_type or view.vm.os_type)
     memory_mb = fields.Integer(required=True, attribute="vm.current_memory_mb")
     cpus = fields.Integer(required=True, attribute="vm.current_vcpus")
     uptime_seconds = computed(fields.Integer, uptime_seconds)

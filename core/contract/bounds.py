@@ -1,0 +1,27 @@
+"""Bounds of what a message may say: whatever passes fits into the column that it ends in, and into an answer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+"""PostgreSQL's integer."""
+Serial = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+"""PostgreSQL's bigint."""
+Moment = Annotated[float, Meta(ge=0, le=253_402_300_799)]
+"""Seconds since the epoch, up to the year 9999."""
+Percent = Annotated[int, Meta(ge=0, le=100)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+
+NAME, LINE = 256, 4096
+Name = Annotated[str, Meta(max_length=NAME)]
+"""An id, a name, a word."""
+Line = Annotated[str, Meta(max_length=LINE)]
+"""A sentence for people, a path."""
+
+
+def shortened(text: str, most: int = LINE) -> str:
+    """What a tool has said may be of any length."""
+    return text if len(text) <= most else f"{text[: most - 4]} ..."

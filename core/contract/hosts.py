@@ -1,0 +1,61 @@
+"""What a host is: its facts, as it tells them in each inventory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from typing import Annotated
+
+from msgspec import Meta
+
+from core.contract.bounds import Line, Name, Port
+from core.contract.networks import BRIDGE, USER
+
+_WIDEST = 16  # bits of a bridge's prefix: addresses there are looked through one by one
+
+
+@dataclass(frozen=True)
+class HostNetwork:
+    """A network that VMs of a host may be in. `dhcp_range`: the first and last address for VMs that ask for none."""
+
+    name: Name
+    type: Name
+    subnet: Name
+    gateway: Name
+    dhcp_enabled: bool = True
+    dhcp_range: tuple[Name, Name] | None = None
+
+    def __post_init__(self) -> None:
+        """`ValueError` for addresses that can't be."""
+        subnet, gateway = IPv4Network(self.subnet), IPv4Address(self.gateway)
+        first, last = map(IPv4Address, self.dhcp_range or (gateway, gateway))
+        if not all(address in subnet for address in (gateway, first, last)) or first > last:
+            raise ValueError(f"network '{self.name[:80]}' has addresses outside of its subnet {subnet}")
+        if self.type == BRIDGE and (self.dhcp_range is None or subnet.prefixlen < _WIDEST):
+            raise ValueError(f"bridge '{self.name[:80]}' has no dhcp_range, or a subnet wider than /{_WIDEST}")
+
+
+USER_NETWORK = HostNetwork(name=USER, type=USER, subnet="10.0.2.0/24", gateway="10.0.2.2")
+"""QEMU's user-mode network, which each VM has for itself: in it every guest has the same address."""
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """What an agent knows of its host beside its size; what an older one does not tell is as it was then.
+
+    `forward_ports`: the first and the last that one is chosen from, below 32768, where Linux begins to hand out ports
+    for outgoing connections. `kernel_images`: those that need their kernel
+    beside them.
+    """
+
+    os: Name = "Linux"
+    forward_address: Name = "127.0.0.1"
+    forward_ports: tuple[Port, Port] = (20000, 29999)
+    networks: Annotated[list[HostNetwork], Meta(max_length=64)] = field(default_factory=lambda: [USER_NETWORK])
+    kernel_images: list[Line] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """`ValueError` for ports in the wrong order."""
+        first, last = self.forward_ports
+        if first > last:
+            raise ValueError(f"there are no forward_ports from {first} to {last}")
