@@ -7,14 +7,15 @@ from flask_sock import Sock
 from api import microvm, vboxmcp
 from api.auth import identity
 from api.dialect import Dialects
-from api.docs import pages
+from api.docs import front, pages
 from api.microvm import console, exec_socket, sockets
 from api.microvm.shape import SHAPE as MICROVM
 from api.monitoring import exposition
 from api.monitoring.tally import Tally
 from api.parts import Parts
 from api.realtime.hub import Hub
-from api.rest import app, audit, limits
+from api.rest import app, audit
+from api.rest.limits import Limits
 from api.vboxmcp import socket
 from api.vboxmcp.shape import SHAPE as VBOXMCP
 from core import database
@@ -28,10 +29,10 @@ def create_app(settings: Settings) -> Dialects:
     """The whole API. It connects to PostgreSQL and Redis when it first needs them, so they may be away."""
     engine, dispatch = database.connect(settings.database_url), Dispatch(settings.redis_url)
     hub = Hub(settings.redis_url, engine, dispatch)
-    those = Parts(settings, engine, dispatch, hub, Tally(dispatch))
-    limiter, flood = limits.make(settings), audit.make(those)
-    first = app.make(MICROVM, those, limiter, flood, microvm.blueprints())
-    second = app.make(VBOXMCP, those, limiter, flood, vboxmcp.blueprints())
+    those = Parts(settings, engine, dispatch, hub, Tally(dispatch), Limits(settings))
+    flood = audit.make(those)
+    first = app.make(MICROVM, those, flood, microvm.blueprints())
+    second = app.make(VBOXMCP, those, flood, vboxmcp.blueprints())
 
     def by_key(secret: str) -> Actor:
         with those.transaction() as session:
@@ -43,4 +44,5 @@ def create_app(settings: Settings) -> Dialects:
     socket.register(Sock(second), hub, engine, by_key)
     for dialect, shape in ((first, MICROVM), (second, VBOXMCP)):
         pages.install(dialect, shape)
+        dialect.register_blueprint(front.blueprint(shape))
     return Dialects(first, second, hub)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 from pathlib import Path
 from typing import Any
 
+from api.monitoring import shared
 from api.realtime import waits
 from core import images, settings
 
@@ -25,7 +27,7 @@ worker_connections = 2000
 timeout = 30  # a worker whose event loop stands still for so long is replaced
 graceful_timeout = 30
 keepalive = 5
-limit_request_line = 8190  # the longest that gunicorn takes; beyond it the refusal is its own, and HTML
+limit_request_line = 8190  # the longest that gunicorn takes
 accesslog = None  # the API logs its requests itself, with their ids
 loglevel = _settings.log_level.lower()
 control_socket_disable = True  # it would be one file for all instances of a user
@@ -34,16 +36,19 @@ if os.access("/dev/shm", os.W_OK):  # noqa: S108  # a worker's sign of life must
     worker_tmp_dir = str(Path("/dev/shm"))  # noqa: S108
 
 
-# Where the workers share what they count for Prometheus; set before anything imports its client.
-_counted = Path(os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(_settings.home / f"metrics-{_settings.port}")))
+# Set before anything imports Prometheus' client.
+_counted = Path(os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(shared.folder(_settings.home, _settings.port))))
 
 
 def on_starting(_server: Any) -> None:
     """What workers counted before the last start is history, and so is what killed ones were uploading."""
     images.sweep(_settings.images)
-    _counted.mkdir(parents=True, exist_ok=True)
-    for file in _counted.glob("*.db"):
-        file.unlink(missing_ok=True)
+    shared.clear(_counted)
+
+
+def on_exit(_server: Any) -> None:
+    """Nothing is left in memory."""
+    shutil.rmtree(_counted, ignore_errors=True)
 
 
 def child_exit(_server: Any, worker: Any) -> None:
@@ -61,6 +66,8 @@ def when_ready(_server: Any) -> None:
 
 def post_fork(_server: Any, _worker: Any) -> None:
     """Before anything of the API is imported, and so before the first connection."""
+    if not shared.take_room(_counted):
+        del os.environ["PROMETHEUS_MULTIPROC_DIR"]
     waits.install()
 
 

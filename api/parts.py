@@ -9,16 +9,22 @@ from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 from flask import current_app
+from limits import RateLimitItem, WindowStats
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from api.monitoring.tally import Tally
+from api.places import Places
+from api.rest.promptly import Once
 from core import database
 from core.contract.messages import JSON, VmSpec
 from core.contract.streams import Stream
 from core.dispatch import Dispatch
 from core.services import context, secrets
 from core.settings import Settings
+
+MOST_WAITS = 100  # of one user
+MOST_STRANGERS = 200  # from one address, each for some seconds
 
 
 class Hub(Protocol):
@@ -48,6 +54,16 @@ class Hub(Protocol):
         """A stream that the host's agent has opened at that call."""
 
 
+class Limits(Protocol):
+    """Counts requests (api/rest/limits.py)."""
+
+    def count(self, who: str, what: str = "requests") -> RateLimitItem:
+        """Count one; `TooMany` beyond a rate."""
+
+    def left(self, rate: RateLimitItem, who: str, what: str) -> WindowStats:
+        """What is left of a rate."""
+
+
 @dataclass(frozen=True)
 class Parts:
     """The ways out of one process, shared by both dialects."""
@@ -57,6 +73,10 @@ class Parts:
     dispatch: Dispatch
     hub: Hub
     tally: Tally
+    limits: Limits
+    waits: Places = field(default_factory=lambda: Places(MOST_WAITS, "waits"))
+    strangers: Places = field(default_factory=lambda: Places(MOST_STRANGERS, "sockets that have not said who calls"))
+    examinations: Once = field(default_factory=Once)
     started_at: float = field(default_factory=time.time)
     _secrets: dict[str, str] = field(default_factory=dict)
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import psycopg2
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import Connection, Engine, make_url
-from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -27,6 +27,16 @@ _IN_THE_WAY = frozenset({"40P01", "40001", "55P03", "57014"})
 _TRIES = 4
 _LAST_TRY_SECONDS = 12.0  # a lock that was waited for in vain is waited for once more, a slow statement is not repeated
 T = TypeVar("T")
+# By the beginnings of SQLSTATE.
+_UNAVAILABLE = {
+    "53100": "the database's disk is full",
+    "53200": "the database is out of memory",
+    "53": "the database has too many connections",
+    "57P": "the database is being shut down or started",
+    "58": "the database can't use its disk",
+    "25006": "the database is a read-only replica",
+    "XX": "the database has an internal problem",
+}
 
 
 def connect(
@@ -169,19 +179,34 @@ def exclusively(engine: Engine, key: int) -> Iterator[bool]:
                     connection.invalidate()  # closed, and the lock with it: not back into the pool
 
 
+def unavailable(error: BaseException) -> Unavailable | None:
+    """What to say of an error that means that the database is away, frozen, full or only to be read; else None."""
+    if isinstance(error, PoolTimeout):
+        return Unavailable("the database is too slow for all who ask it; try again in a few seconds")
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    code = str(getattr(cause, "pgcode", None) or "")
+    if code in _IN_THE_WAY:
+        return Busy("other changes are in the way of this one; try again in a few seconds")
+    for beginning, what in _UNAVAILABLE.items():
+        if code.startswith(beginning):
+            return Unavailable(f"{what}; try again in a few seconds")
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return Unavailable("the database connection was lost; try again in a few seconds")
+    if isinstance(cause, psycopg2.OperationalError | psycopg2.InterfaceError):
+        return Unavailable("the database can't be reached; try again in a few seconds")
+    return None
+
+
 @contextmanager
 def _reachable() -> Iterator[None]:
     """Say `Unavailable` for what means that the database is away, `Busy` for what may be tried again at once."""
     try:
         yield
-    except (OperationalError, PoolTimeout) as error:
-        if getattr(getattr(error, "orig", None), "pgcode", None) in _IN_THE_WAY:
-            raise Busy("other changes are in the way of this one; try again in a few seconds") from error
-        raise Unavailable("the database can't be reached; try again in a few seconds") from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise Unavailable("the database connection was lost; try again in a few seconds") from error
-        raise
+    except (DBAPIError, PoolTimeout) as error:
+        known = unavailable(error)
+        if known is None:
+            raise
+        raise known from error
 
 
 def violates(error: DBAPIError, constraint: str) -> bool:

@@ -84,6 +84,7 @@ class Dispatch:
             socket_timeout=_TIMEOUT_SECONDS,
             socket_connect_timeout=_TIMEOUT_SECONDS,
             health_check_interval=10,
+            retry=Retry(NoBackoff(), 1),  # at once: a connection that has rested may be dead
             protocol=2,
         )
 

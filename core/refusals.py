@@ -5,7 +5,7 @@ from __future__ import annotations
 import redis
 from redis.exceptions import AuthenticationError, BusyLoadingError, OutOfMemoryError, ReadOnlyError, ResponseError
 
-UNREACHABLE = "can't be reached"
+UNREACHABLE, MUTE = AWAY = ("can't be reached", "does not answer")
 
 
 def reason(error: BaseException | None) -> str:
@@ -22,7 +22,7 @@ def reason(error: BaseException | None) -> str:
         case AuthenticationError():
             return "refuses our password"
         case redis.TimeoutError():
-            return "does not answer"
+            return MUTE
         case ResponseError():
             return _refused(str(error))
         case _:

@@ -74,6 +74,20 @@ def by_header(_request: Request) -> Actor:
     return found
 
 
+def found() -> Actor | Unauthenticated:
+    """Who is calling, or why that is not known."""
+    try:
+        return authenticate() or Unauthenticated("Authentication required")
+    except Unauthenticated as error:
+        return error
+
+
+def note(caller: Actor | Unauthenticated) -> None:
+    """From now on, the caller of the present request is known, or is known to be none."""
+    known = isinstance(caller, Actor)
+    g.actor, g.unknown = (caller, None) if known else (None, caller)
+
+
 def _note() -> None:
     if not marked("public") and not marked("prompt"):
         _note_anyway()

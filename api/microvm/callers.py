@@ -15,6 +15,7 @@ from typing import Any
 from flask import Flask, Request, g, request
 
 from api.realtime.conversation import Conversation
+from api.realtime.upgrade import admitted
 from core.contract.errors import Unauthenticated
 from core.services.context import Actor
 
@@ -39,7 +40,7 @@ def admit(app: Flask, authenticate: Authenticate, enter: Enter) -> None:
     """Before the handshake: who shows a credential in a header is `g.caller`, and `enter`s."""
     if "Authorization" in request.headers or "X-API-Key" in request.headers:
         g.caller = Caller(app, dict(request.environ), authenticate)
-        enter(g.caller())
+        enter(admitted(g.caller))
 
 
 def ask(talk: Conversation, app: Flask, authenticate: Authenticate, enter: Enter) -> None:
@@ -47,7 +48,7 @@ def ask(talk: Conversation, app: Flask, authenticate: Authenticate, enter: Enter
     if "caller" not in g:
         environ = _with_token(talk.first_message())
         g.caller = Caller(app, environ, authenticate)
-        enter(g.caller())
+        enter(admitted(g.caller))
         talk.send('{"type":"authenticated"}')
 
 

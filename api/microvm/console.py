@@ -55,7 +55,7 @@ def register(sock: Sock, realtime: Hub, engine: Engine, authenticate: Authentica
                 talk.serve(lambda _: None, partial(_type, talk, shown), g.caller)
 
     blueprint.before_request(admit)
-    sock.route("/api/v1/vms/<vm_name>/console", bp=blueprint)(mark("public")(console))
+    sock.route("/api/v1/vms/<vm_name>/console", bp=blueprint)(mark("public", "uncounted")(console))
     sock.app.register_blueprint(blueprint)
 
 

@@ -59,7 +59,7 @@ def register(sock: Sock, realtime: Hub, engine: Engine, authenticate: Authentica
             talk.go_on(Stream(talk, g.execution, g.offsets, g.encoding).step, g.caller)
 
     blueprint.before_request(admit)
-    sock.route(PATH, bp=blueprint, endpoint="stream")(mark("public")(stream))
+    sock.route(PATH, bp=blueprint, endpoint="stream")(mark("public", "uncounted")(stream))
     sock.app.register_blueprint(blueprint)
 
 

@@ -47,7 +47,7 @@ def register(sock: Sock, realtime: Hub, engine: Engine, authenticate: Authentica
 
     blueprint.before_request(admit)
     for path in ("/api/v1/vms/<vm_name>/events", "/api/v1/system/events"):
-        sock.route(path, bp=blueprint, endpoint=path.split("/")[3])(mark("public")(events))
+        sock.route(path, bp=blueprint, endpoint=path.split("/")[3])(mark("public", "uncounted")(events))
     sock.app.register_blueprint(blueprint)
 
 

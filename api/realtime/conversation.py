@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from flask import g
 from simple_websocket import ConnectionClosed, Server
 
+from api.parts import parts
 from api.realtime.hub import Hub
 from api.realtime.listener import Listener
 from api.realtime.wire import Wire
-from core.contract.errors import CorralError, Forbidden, NotFound, Unauthenticated, Unavailable
+from api.rest.requests import source_ip
+from core.contract.errors import CorralError, Forbidden, NotFound, TooMany, Unauthenticated, Unavailable
 from core.services.context import Actor
 from core.services.events import Note
 
@@ -50,7 +52,7 @@ def ended_by(error: CorralError) -> Ended:
             return Ended(NOT_ALLOWED, error.message)
         case NotFound():
             return Ended(NOT_THERE, error.message)
-        case Unavailable():
+        case Unavailable() | TooMany():
             return Ended(TRY_LATER, error.message)
         case _:
             return Ended(FLOODED, error.message)
@@ -78,9 +80,10 @@ class Conversation:
     def first_message(self) -> str | bytes:
         """The message that says who calls; `Ended` when it does not come in time."""
         deadline = time.monotonic() + FIRST_MESSAGE_SECONDS
-        while (left := deadline - time.monotonic()) > 0:
-            for message in self._pause(left):
-                return message
+        with parts().strangers.one(source_ip()):
+            while (left := deadline - time.monotonic()) > 0:
+                for message in self._pause(left):
+                    return message
         raise Ended(UNKNOWN_CALLER, f"no auth message within {FIRST_MESSAGE_SECONDS:g} s")
 
     def end(self, why: Ended) -> None:
@@ -160,7 +163,7 @@ class Conversation:
         """Whether it must end now."""
         if not self._ws.connected:
             raise ConnectionClosed(self._ws.close_reason, self._ws.close_message)
-        after = f"; go on with after={self._seq}" if self._seq else ""
+        after = f"; resume with after={self._seq}" if self._seq else ""
         if self._hub.draining:
             raise Ended(RESTARTING, "the server is being restarted; connect again" + after)
         if self._end is not None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 
 from flask import Blueprint, g, request
 from flask_sock import Sock
 
+from api.parts import parts
 from api.realtime.hub import Hub
 from api.realtime.listener import Listener
 from api.realtime.wire import Wire
-from core.contract.errors import Invalid
+from api.rest.limits import HANDSHAKES
+from api.rest.requests import source_ip
+from core.contract.errors import Invalid, Unauthenticated
+from core.services.context import Actor
 
 # simple-websocket's own options; pings also find out who has gone without a word.
 OPTIONS = {"ping_interval": 25, "max_message_size": 16 * 1024}
@@ -35,6 +40,21 @@ def door(sock: Sock, name: str, hub: Hub) -> Blueprint:
     blueprint.before_request(prepare)
     blueprint.teardown_request(release)
     return blueprint
+
+
+def admitted(authenticate: Callable[[], Actor]) -> Actor:
+    """Who opens a socket, counted: their user by itself, and whoever shows no good credential by their address.
+
+    Not the address alone: after a restart thousands of sockets behind one of them come back at once.
+    """
+    limits, stranger = parts().limits, f"address:{source_ip()}"
+    try:
+        caller = authenticate()
+    except Unauthenticated:
+        limits.count(stranger, HANDSHAKES)
+        raise
+    limits.count(caller.user_id, HANDSHAKES)
+    return caller
 
 
 def _check_handshake() -> None:

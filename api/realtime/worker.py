@@ -29,6 +29,37 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         self._servers.append(server)
         return server
 
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        """As gunicorn's, with a body that is asked for only when it is read (api/realtime/bodies.py)."""
+        from api.realtime.bodies import Body  # now, when gevent has patched what it imports
+
+        body = Body(req, sock)
+        try:
+            super().handle_request(listener_name, req, sock, addr)
+        except StopIteration:
+            body.linger()
+            raise
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """gunicorn's own answers are HTML. What it refuses, or what broke outside the application, is told as ours."""
+        from api.realtime.bodies import linger
+        from api.rest.failures import error_of, is_ours
+
+        error = error_of(exc)
+        if is_ours(error):
+            self.log.error("a request broke in the server", exc_info=exc)
+        else:
+            self.log.info("a request was refused: %s", error.message)
+        read = getattr(req or getattr(exc, "req", None), "headers", ())
+        api_key = any(name == "X-API-KEY" for name, _ in read)
+        status, headers, body = self.wsgi.refusal(error, api_key=api_key)
+        lines = [f"HTTP/1.1 {status}", "Connection: close", *(f"{name}: {value}" for name, value in headers), "", ""]
+        try:
+            client.sendall("\r\n".join(lines).encode("latin-1") + body)
+            linger(client)
+        except OSError:  # it is gone
+            pass
+
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM. A signal handler may not wait, so a greenlet does it."""
         super().handle_exit(sig, frame)

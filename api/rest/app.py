@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import flask_smorest
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
-from flask_limiter import Limiter
 
 from api.auth import identity, tokens
 from api.monitoring import requests as counting
@@ -33,10 +32,17 @@ class Api(flask_smorest.Api):  # type: ignore[misc]  # flask-smorest has no type
         pass
 
 
-def make(shape: Shape, those: Parts, limiter: Limiter, flood: Flood, blueprints: Sequence[Blueprint]) -> Flask:
+class Application(Flask):
+    """A dialect's application."""
+
+    def log_exception(self, exc_info: object) -> None:
+        """Nothing: whoever answers an error also logs it, if it is a fault of ours (api/rest/errors.py)."""
+
+
+def make(shape: Shape, those: Parts, flood: Flood, blueprints: Sequence[Blueprint]) -> Flask:
     """The application of a dialect. The order of the first lines is that in which a request meets them."""
-    app = Flask(f"corral.{shape.name}", static_folder=None)
-    app.extensions["corral"] = those
+    app = Application(f"corral.{shape.name}", static_folder=None)
+    app.extensions["corral"], app.extensions["shape"] = those, shape
     app.request_class = uploads.UploadRequest
     app.config["PROPAGATE_EXCEPTIONS"] = False
     _set_json(app)
@@ -44,7 +50,7 @@ def make(shape: Shape, those: Parts, limiter: Limiter, flood: Flood, blueprints:
     counting.install(app, shape.name, those)
     audit.install(app, flood)
     identity.install_first(app)
-    limits.install(app, limiter)
+    limits.install(app)
     identity.install_last(app)
     app.before_request(requests.check_path)
     app.before_request(lambda: uploads.limit_body(those.settings.max_body_mb))

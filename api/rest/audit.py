@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from api.parts import Parts, parts
 from api.rest import actions, details
 from api.rest.flood import Flood
-from api.rest.requests import request_id, source_ip
+from api.rest.requests import client_request_id, request_id, source_ip
 from core.contract.errors import CorralError
 from core.contract.messages import JSON, VmSpec
 from core.database import after_commit
@@ -79,7 +79,7 @@ def console_opened(session: Session, actor: Actor, vm: VmSpec) -> None:
         username=actor.username,
         key_id=actor.key_id,
         source_ip=source_ip() or None,
-        details={"vm_id": vm.id},
+        details={"vm_id": vm.id} | _theirs(),
     )
     audit.record(session, fact)
 
@@ -134,8 +134,14 @@ def _fact(status: int, more: JSON) -> Fact:
         source_ip=source_ip() or None,
         status_code=status,
         error_code=_error_code() if status >= 400 else None,
-        details=path | ({word: shown} if shown else {}) | more,
+        details=path | ({word: shown} if shown else {}) | more | _theirs(),
     )
+
+
+def _theirs() -> JSON:
+    """The caller's own id of the request; anyone can forge it, so it stands beside ours."""
+    given = client_request_id()
+    return {"client_request_id": given} if given else {}
 
 
 def _named(shown: JSON) -> str:

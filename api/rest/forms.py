@@ -5,21 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import IO
 
 from flask import Request
 from marshmallow import Schema, ValidationError
-from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
+from werkzeug.sansio.multipart import Field, File
 
+from api.rest import multipart
 from api.rest.parser import failed
 from api.rest.problems import Refused
-from core.contract.errors import Invalid
 from core.contract.messages import JSON
-
-_READ_BYTES = 256 * 1024
-_BUFFER_BYTES = 1024 * 1024
-_FIELD_BYTES = 64 * 1024
-_MOST_PARTS = 20
 
 
 class Form:
@@ -31,7 +25,7 @@ class Form:
         boundary = request.mimetype_params.get("boundary", "")
         if not boundary:
             raise failed({"form": {"_schema": "the Content-Type names no boundary"}})
-        self._events = _events(request.stream, boundary.encode(errors="replace"))
+        self._events = multipart.events(request.stream, boundary.encode(errors="replace"))
         self._schema, self._file = schema, file
         self._sum = hashlib.sha256()
         self._fields: dict[str, str] = {}
@@ -47,12 +41,12 @@ class Form:
                 at_file = self._found = True
                 break
             if isinstance(event, Field):
-                self._add(event.name, self._text(event.name))
+                self._add(event.name, multipart.text_of(self._events, event.name))
         return self._loaded(partial=at_file)
 
     def pieces(self) -> Iterator[bytes]:
         """The bytes of the file."""
-        for piece in self._data():
+        for piece in multipart.data_of(self._events):
             self.size_bytes += len(piece)
             self._sum.update(piece)
             yield piece
@@ -75,41 +69,11 @@ class Form:
         if name != self._file:
             raise failed({"form": {name: "is not a file of this form"}})
         if self._found:
-            raise failed({"form": {name: "must be there once"}})
+            raise failed({"form": {name: "is required exactly once"}})
 
     def _add(self, name: str, text: str) -> None:
         if name == self._file:
             raise failed({"form": {name: "must be a file"}})
         if name in self._fields:
-            raise failed({"form": {name: "must be there once"}})
+            raise failed({"form": {name: "is required exactly once"}})
         self._fields[name] = text
-
-    def _text(self, name: str) -> str:
-        data = bytearray()
-        for piece in self._data():
-            data += piece
-            if len(data) > _FIELD_BYTES:
-                raise failed({"form": {name: f"must have at most {_FIELD_BYTES} bytes"}})
-        return data.decode(errors="replace")
-
-    def _data(self) -> Iterator[bytes]:
-        """Of the part that the last event began."""
-        for event in self._events:
-            if isinstance(event, Data):
-                if event.data:
-                    yield event.data
-                if not event.more_data:
-                    return
-
-
-def _events(stream: IO[bytes], boundary: bytes) -> Iterator[Event]:
-    decoder = MultipartDecoder(boundary, _BUFFER_BYTES, max_parts=_MOST_PARTS)
-    try:
-        while True:
-            decoder.receive_data(stream.read(_READ_BYTES) or None)
-            while not isinstance(event := decoder.next_event(), NeedData):
-                yield event
-                if isinstance(event, Epilogue):
-                    return
-    except ValueError:
-        raise Invalid("the body is not a whole multipart form", issue="malformed form") from None

@@ -1,65 +1,97 @@
-"""Rate limits: so many requests a minute and an hour for each user, counted in Redis for both dialects together."""
+"""Rate limits: so many requests a minute and an hour for each user, counted in Redis for both dialects together.
+
+Without Redis each process counts by itself (docs/decisions: counting without Redis): nobody is refused for its absence.
+"""
 
 from __future__ import annotations
 
 import math
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import TypeVar
 
-from flask import Flask, Response, current_app, g, request
-from flask_limiter import Limiter, RequestLimit
+from flask import Flask, Response, g, request
+from limits import RateLimitItem, WindowStats, parse_many
+from limits.storage import MemoryStorage, RedisStorage
+from limits.strategies import RateLimiter, SlidingWindowCounterRateLimiter
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from api.auth.identity import caller_of_limits
+from api.parts import parts
 from api.rest.views import marked
 from core.contract.errors import TooMany
+from core.dispatch import Way
 from core.settings import Settings
 
-# Handed to redis-py as they are; a request waits this long for a mute Redis, once.
-_REDIS_OPTIONS: dict[str, Any] = {
-    "socket_timeout": 0.25,
-    "socket_connect_timeout": 0.25,
-    "retry": Retry(NoBackoff(), 0),
-}
+T = TypeVar("T")
+REQUESTS, HANDSHAKES = "requests", "handshakes"
+_PATIENCE_SECONDS = 0.25  # a request waits so long for a mute Redis, once
 
 
-def make(settings: Settings) -> Limiter:
-    """The limiter that both apps share. Without Redis each process counts for itself, until Redis is back."""
-    rates = f"{settings.rate_burst}/minute;{settings.rate_hourly}/hour"
-    limiter = Limiter(
-        caller_of_limits,
-        application_limits=[rates],
-        in_memory_fallback=[rates],
-        storage_uri=settings.redis_url,
-        storage_options=_REDIS_OPTIONS,
-        strategy="sliding-window-counter",
-        headers_enabled=True,
-        retry_after="delta-seconds",
-        # Requests for no view of ours are counted too: guessing paths is not free.
-        request_identifier=lambda: request.endpoint or "nowhere",
-    )
-    limiter.request_filter(lambda: request.method == "OPTIONS" or marked("uncounted"))
-    return limiter
+class Limits:
+    """The counters of one process, shared by both apps."""
+
+    def __init__(self, settings: Settings) -> None:
+        rates = parse_many(f"{settings.rate_burst}/minute;{settings.rate_hourly}/hour")
+        self._rates: list[RateLimitItem] = sorted(rates)
+        together = RedisStorage(
+            settings.redis_url,
+            socket_timeout=_PATIENCE_SECONDS,
+            socket_connect_timeout=_PATIENCE_SECONDS,
+            retry=Retry(NoBackoff(), 0),  # type: ignore[arg-type]  # handed on to redis-py as it is
+        )
+        self._together, self._alone = (
+            SlidingWindowCounterRateLimiter(together),
+            SlidingWindowCounterRateLimiter(MemoryStorage()),
+        )
+        self._way = Way()
+
+    def count(self, who: str, what: str = REQUESTS) -> RateLimitItem:
+        """Count one more of `what`; the rate that its caller is nearest to in time. `TooMany` beyond one."""
+        for rate in self._rates:
+            if not self._ask(lambda limiter, rate=rate: limiter.hit(rate, who, what)):  # type: ignore[misc]
+                g.counted = (rate, who, what)
+                raise _too_many(self.left(rate, who, what))
+        return self._rates[0]
+
+    def left(self, rate: RateLimitItem, who: str, what: str) -> WindowStats:
+        """How many are left, and when the count begins anew."""
+        return self._ask(lambda limiter: limiter.get_window_stats(rate, who, what))
+
+    def _ask(self, question: Callable[[RateLimiter], T]) -> T:
+        found: list[T] = []
+        if self._way.attempt(lambda: found.append(question(self._together)), "requests are counted by each process"):
+            return found[0]
+        return question(self._alone)
 
 
-def install(app: Flask, limiter: Limiter) -> None:
-    """Count the requests of an app."""
-    app.after_request(_own_retry_after)  # runs after the limiter's own, which is registered later
-    limiter.init_app(app)
+def install(app: Flask) -> None:
+    """Count the requests of an app, and tell each caller what is left."""
+    app.before_request(_count)
+    app.after_request(_tell)
 
 
-def too_many() -> TooMany:
-    """The error for the present request, which is one too many."""
-    (limiter,) = current_app.extensions["limiter"]
-    broken: RequestLimit | None = limiter.current_limit
-    seconds = math.ceil(broken.reset_at - time.time()) if broken else 60
-    return TooMany("Too many requests", retry_after_seconds=max(1, seconds))
+def count_request() -> None:
+    """Count the present request for its caller; a view that is `uncounted` may do so once it knows who calls."""
+    who = caller_of_limits()
+    g.counted = (parts().limits.count(who), who, REQUESTS)
 
 
-def _own_retry_after(response: Response) -> Response:
-    """The limiter tells everyone when to retry; only who was refused needs to know, and from whoever refused."""
-    response.headers.pop("Retry-After", None)
-    if "retry_after" in g:
-        response.headers["Retry-After"] = str(g.retry_after)
+def _count() -> None:
+    if request.method != "OPTIONS" and not marked("uncounted"):
+        count_request()
+
+
+def _tell(response: Response) -> Response:
+    if "counted" in g:
+        rate, who, what = g.counted
+        left = parts().limits.left(rate, who, what)
+        response.headers["X-RateLimit-Limit"] = str(rate.amount)
+        response.headers["X-RateLimit-Remaining"] = str(left.remaining)
+        response.headers["X-RateLimit-Reset"] = str(math.ceil(left.reset_time))
     return response
+
+
+def _too_many(left: WindowStats) -> TooMany:
+    return TooMany("Too many requests", retry_after_seconds=max(1, math.ceil(left.reset_time - time.time())))

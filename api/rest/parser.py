@@ -14,6 +14,7 @@ from werkzeug.datastructures import CombinedMultiDict
 
 from api.rest import audit
 from api.rest.problems import Refused, ValidationFailed
+from api.rest.uploads import whole_body
 from core.contract.errors import Invalid
 
 
@@ -34,7 +35,7 @@ class Parser(FlaskParser):
         """The body's JSON; nothing for an empty body."""
         if not (req.content_length or req.headers.get("Transfer-Encoding")):
             return missing
-        data = req.get_data()
+        data = whole_body(req)
         if not data:
             return missing
         if not req.is_json:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 import redis
 
-from core.contract.errors import Unavailable
+from core.contract.errors import CorralError, Unavailable
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -17,6 +18,31 @@ PATIENCE_SECONDS = 0.6
 # has threads of its own, so that one which hangs does not make the other look ill.
 _database = ThreadPoolExecutor(4, thread_name_prefix="promptly-database")
 _broker = ThreadPoolExecutor(4, thread_name_prefix="promptly-redis")
+_disks = ThreadPoolExecutor(1, thread_name_prefix="promptly-disks")
+
+
+class Once:
+    """Many may ask for the same at once: one looks, and all have its answer."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._looking: Future[Any] | None = None
+
+    def ask(self, look: Callable[[], T]) -> T:
+        """What `look`, or whoever is looking already, finds."""
+        with self._lock:
+            begun = self._looking
+            looking: Future[T] = begun or Future()
+            self._looking = looking
+        if begun is None:
+            try:
+                looking.set_result(look())
+            except BaseException as error:
+                looking.set_exception(error)
+                raise
+            finally:
+                self._looking = None
+        return looking.result()
 
 
 def ask_database(question: Callable[[], T]) -> Future[T]:
@@ -27,6 +53,11 @@ def ask_database(question: Callable[[], T]) -> Future[T]:
 def ask_redis(question: Callable[[], T]) -> Future[T]:
     """Begin to ask."""
     return _broker.submit(question)
+
+
+def ask_disks(question: Callable[[], T]) -> Future[T]:
+    """Begin to ask."""
+    return _disks.submit(question)
 
 
 def answered(*questions: Future[Any]) -> None:
@@ -49,3 +80,11 @@ def answer_or(question: Future[T], otherwise: U) -> T | U:
         return otherwise
     failed = isinstance(question.exception(), Unavailable | redis.RedisError)
     return otherwise if failed else question.result()
+
+
+def problem_of(question: Future[Any]) -> str:
+    """Why there is no answer, as far as that is known; empty where there is one."""
+    if not question.done() or question.cancelled():
+        return "does not answer"
+    error = question.exception()
+    return error.message if isinstance(error, CorralError) else ""

@@ -31,11 +31,26 @@ def install(app: Flask) -> None:
 
 
 def request_id() -> str:
-    """The present request's: the caller's own if it is sane, else a new one."""
+    """Our own id of the present request, which the audit log and operations keep: no caller can choose it."""
     if "request_id" not in g:
-        given = request.headers.get("X-Request-ID", "")
-        g.request_id = given if _SANE.fullmatch(given) else f"req_{secrets.token_hex(8)}"
+        g.request_id = new_id()
     return str(g.request_id)
+
+
+def new_id() -> str:
+    """An id for a request."""
+    return f"req_{secrets.token_hex(8)}"
+
+
+def client_request_id() -> str | None:
+    """The id that the caller gave the present request, if it is sane."""
+    given = request.headers.get("X-Request-ID", "")
+    return given if _SANE.fullmatch(given) else None
+
+
+def shown_id() -> str:
+    """The id that answers tell: the caller's, else ours. The log has both."""
+    return client_request_id() or request_id()
 
 
 def source_ip() -> str:
@@ -95,7 +110,9 @@ def _begin() -> None:
 
 
 def _end(response: Response) -> Response:
-    response.headers["X-Request-ID"] = request_id()
+    response.headers["X-Request-ID"] = shown_id()
+    response.headers["X-Corral-Request-ID"] = request_id()
     milliseconds = (time.perf_counter() - g.get("begun", time.perf_counter())) * 1000
-    log.info("%s %r %d %.1f ms %s", request.method, request.path, response.status_code, milliseconds, request_id())
+    ids = " ".join(dict.fromkeys((request_id(), shown_id())))
+    log.info("%s %r %d %.1f ms %s", request.method, request.path, response.status_code, milliseconds, ids)
     return response

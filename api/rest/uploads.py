@@ -13,12 +13,16 @@ from typing import IO, Any
 from flask import Request, request
 
 from api.parts import parts
+from api.rest import multipart
+from api.rest.problems import too_large
 from api.rest.views import marked
 from core import diskfiles, images
 
 
 class UploadRequest(Request):
     """A request whose uploaded files are written where `settings.images` is, and hashed on their way."""
+
+    form_data_parser_class = multipart.Forms
 
     def _get_file_stream(
         self,
@@ -71,6 +75,16 @@ class Upload:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
+
+
+def whole_body(req: Request) -> bytes:
+    """A body of which werkzeug would take a part for the whole, were it too long and sent without a length."""
+    data = req.get_data()
+    limit = req.max_content_length
+    cut = limit is not None and req.content_length is None and len(data) >= limit
+    if cut and req.environ["wsgi.input"].read(1):
+        raise too_large()
+    return data
 
 
 def limit_body(max_body_mb: int) -> None:

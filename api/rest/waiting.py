@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from flask import g, request
 
 from api.auth.identity import actor
 from api.parts import parts
+from api.rest import limits
 from core.contract.states import ENDED
 from core.models import Operation
 from core.services import operations
 
+_SHORTEST_SECONDS = 1
 _WAIT = re.compile(r"wait=(\d{1,9})")
 
 
@@ -36,6 +40,20 @@ def preference(*, holds: bool) -> Preference:
     if "respond-async" in wishes:
         return Preference(0, applied="respond-async")
     return Preference(limit if holds else 0, begun=not holds)
+
+
+@contextmanager
+def held(timeout: float | None) -> Iterator[float]:
+    """A place among the waits that the caller may hold at once, and for how many seconds that may be.
+
+    Waits are free of rate limits, as they take the place of many requests; one that hardly waits is a request.
+    """
+    limit = parts().settings.wait_seconds
+    seconds = min(limit if timeout is None else timeout, limit)
+    if seconds < _SHORTEST_SECONDS:
+        limits.count_request()
+    with parts().waits.one(actor().user_id):
+        yield seconds
 
 
 def wait(operation_id: str, seconds: float, *, just_begun: bool = False) -> bool:

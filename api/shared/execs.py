@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from api.auth import identity
 from api.parts import parts
 from api.realtime.executions import Execution, wait
+from api.rest import waiting
 from api.rest.blueprint import Blueprint, Question
 from api.rest.fields import Choice, Moment, Number, computed
 from api.rest.requests import client_gone
@@ -201,8 +202,8 @@ def blueprint(shape: Shape) -> Blueprint:
             with parts().reading() as session:
                 host, vm = calls.to_execs(session, identity.actor(), vm_name)
             execution = Execution(parts().hub, host, vm, calls.exec_id(exec_id))
-            limit = parts().settings.wait_seconds
-            found = wait(execution, min(query.get("timeout", limit), limit), client_gone())
+            with waiting.held(query.get("timeout")) as seconds:
+                found = wait(execution, seconds, client_gone())
             return blp.made(202, ExecSchema(), found) if found["state"] == "running" else found
 
     return blp

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 from flask.views import MethodView
 from marshmallow import Schema, fields
@@ -13,10 +16,12 @@ from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Moment
 from api.rest.shapes import Shape
 from api.rest.views import mark
+from core import refusals
 from core.contract.messages import JSON
 from core.models.base import now
 from core.services import health
 from core.services.health import ABSENT, DEGRADED, HEALTHY, UNHEALTHY, WORDS
+from core.settings import Settings
 from core.version import VERSION
 
 
@@ -42,9 +47,16 @@ class Health(Schema):
     timestamp = Moment(required=True)
     version = fields.String(required=True)
     components = fields.Nested(Components, required=True)
+    problems = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        required=True,
+        metadata={"description": "what refuses or is full, by part, where it is known"},
+    )
     uptime_seconds = fields.Integer(required=True)
 
 
+_FULL_BYTES = 16 * 1024 * 1024
 _VITAL = ("database", "redis", "workers", "receiver", "network")
 _IN_TABLES = ("database", "hosts", "cloud_hypervisor", "qemu", "virtualbox", "network")
 _IN_REDIS = ("redis", "workers", "receiver")
@@ -60,24 +72,39 @@ def blueprint(shape: Shape) -> Blueprint:
         @mark("public", "uncounted")
         def get(self) -> JSON:
             """Check the health of the parts; answers within a second."""
-            components = examine(parts())
+            found = parts().examinations.ask(lambda: examine(parts()))
             return {
-                "status": overall(components),
+                "status": overall(found.components),
                 "timestamp": now(),
                 "version": VERSION,
-                "components": components,
+                "components": found.components,
+                "problems": found.problems,
                 "uptime_seconds": int(time.time() - parts().started_at),
             }
 
     return blp
 
 
-def examine(those: Parts) -> dict[str, str]:
-    """A word for each part; what does not answer in time is unhealthy."""
+@dataclass(frozen=True)
+class Found:
+    """A word for each part, and why it is not healthy, of those that say."""
+
+    components: dict[str, str]
+    problems: dict[str, str]
+
+
+def examine(those: Parts) -> Found:
+    """What does not answer in time is unhealthy."""
     fleet, broker = promptly.ask_database(lambda: _fleet(those)), promptly.ask_redis(lambda: _redis(those))
-    promptly.answered(fleet, broker)
-    in_redis = promptly.answer_or(broker, dict.fromkeys(_IN_REDIS, UNHEALTHY))
-    return {"api": HEALTHY} | in_redis | promptly.answer_or(fleet, dict.fromkeys(_IN_TABLES, UNHEALTHY))
+    disks = promptly.ask_disks(lambda: _disks(those.settings))
+    promptly.answered(fleet, broker, disks)
+    redis = promptly.answer_or(broker, Found(dict.fromkeys(_IN_REDIS, UNHEALTHY), {"redis": "does not answer"}))
+    tables = promptly.answer_or(fleet, dict.fromkeys(_IN_TABLES, UNHEALTHY))
+    problems = redis.problems | {"database": promptly.problem_of(fleet), "api": promptly.answer_or(disks, "")}
+    api = DEGRADED if problems["api"] else HEALTHY
+    return Found(
+        {"api": api} | redis.components | tables, {part: problem for part, problem in problems.items() if problem}
+    )
 
 
 def overall(components: dict[str, str]) -> str:
@@ -99,7 +126,25 @@ def _fleet(those: Parts) -> dict[str, str]:
         }
 
 
-def _redis(those: Parts) -> dict[str, str]:
-    redis = those.dispatch.redis
-    workers = health.of_workers(redis, those.settings.sweep_seconds)
-    return {"redis": HEALTHY, "workers": workers, "receiver": health.of_receiver(redis)}
+def _redis(those: Parts) -> Found:
+    client = those.dispatch.redis
+    problem = health.of_redis(client)
+    if problem:
+        others = dict.fromkeys(("workers", "receiver"), UNHEALTHY if problem in refusals.AWAY else DEGRADED)
+        return Found({"redis": UNHEALTHY, **others}, {"redis": problem})
+    workers = health.of_workers(client, those.settings.sweep_seconds)
+    return Found({"redis": HEALTHY, "workers": workers, "receiver": health.of_receiver(client)}, {})
+
+
+def _disks(settings: Settings) -> str:
+    """Which of this server's disks are full, by the setting that names them."""
+    full = [name for name, path in (("CORRAL_HOME", settings.home), ("CORRAL_IMAGES", settings.images)) if _full(path)]
+    return f"the disk of {' and of '.join(full)} is full" if full else ""
+
+
+def _full(path: Path) -> bool:
+    try:
+        room = os.statvfs(path)
+    except OSError:  # it is made when it is first used
+        return False
+    return room.f_bavail * room.f_frsize < _FULL_BYTES

@@ -69,8 +69,8 @@ def blueprint(shape: Shape) -> Blueprint:
         @mark("uncounted")
         def get(self, query: JSON, operation_id: str) -> Response:
             """Wait for an operation's end: 200 with it once it has ended, 202 if it goes on."""
-            limit = parts().settings.wait_seconds
-            waiting.wait(operation_id, min(query.get("timeout", limit), limit))
+            with waiting.held(query.get("timeout")) as seconds:
+                waiting.wait(operation_id, seconds)
             with parts().transaction() as session:
                 operation = operations.get(session, identity.actor(), operation_id)
             return blp.operation(operation, 202 if operation.state in LIVE else 200)

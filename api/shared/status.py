@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from api.auth import identity
 from api.parts import parts
-from api.rest import promptly
+from api.rest import limits, promptly
 from api.rest.blueprint import Blueprint
 from api.rest.fields import Moment
 from api.rest.shapes import Shape
@@ -22,6 +22,7 @@ from core.contract.errors import Unauthenticated
 from core.contract.messages import JSON
 from core.models.base import now
 from core.services import fleet, hosts, snapshots, traffic
+from core.services.context import Actor
 from core.version import VERSION
 
 
@@ -70,7 +71,10 @@ def blueprint(shape: Shape) -> Blueprint:
             """Get the status of the system; answers within a second."""
             requests, tables = _requests(), promptly.ask_database(copy_current_request_context(_from_tables))
             promptly.answered(requests, tables)
-            found = promptly.answer(tables)
+            caller, found = promptly.answer(tables)
+            identity.note(caller)
+            limits.count_request()
+            identity.actor()
             today, milliseconds = promptly.answer_or(requests, (None, None))
             counted = {"api_requests_today": today, "average_response_time_ms": milliseconds}
             return {
@@ -88,12 +92,13 @@ def _requests() -> Future[tuple[int | None, float | None]]:
     return promptly.ask_redis(lambda: traffic.today(client))
 
 
-def _from_tables() -> JSON:
+def _from_tables() -> tuple[Actor | Unauthenticated, JSON]:
     """Who is calling is found out here too: it is the database that knows."""
-    if identity.authenticate() is None:
-        raise Unauthenticated("Authentication required")
+    caller = identity.found()
+    if isinstance(caller, Unauthenticated):
+        return caller, {}
     with parts().reading() as session:
-        return _figures(session)
+        return caller, _figures(session)
 
 
 def _figures(session: Session) -> JSON:

@@ -22,13 +22,13 @@ from api.realtime.console import Which
 from api.realtime.conversation import Conversation, conversation, ended_by
 from api.realtime.hub import Hub
 from api.realtime.listener import Interest
-from api.realtime.upgrade import door
+from api.realtime.upgrade import admitted, door
 from api.rest import audit
 from api.rest.requests import is_clean
 from api.rest.views import mark
 from api.vboxmcp import socket_events as words
 from api.vboxmcp.socket_consoles import AT_ONCE, Consoles, encoding_of
-from core.contract.errors import CorralError, Invalid, Unauthenticated, Unavailable
+from core.contract.errors import CorralError, Invalid, TooMany, Unauthenticated, Unavailable
 from core.database import transaction
 from core.services import calls, lookup
 from core.services.context import Actor
@@ -43,13 +43,13 @@ def register(sock: Sock, realtime: Hub, engine: Engine, authenticate_key: Callab
     """Add the route to `sock.app`."""
     blueprint = door(sock, "vboxmcp_socket", realtime)
 
-    @mark("public")
+    @mark("public", "uncounted")
     def ws(ws: Server) -> None:
         with conversation(ws, realtime) as talk:
             authenticate = partial(authenticate_key, _key(talk))
             try:
-                talk.listener.actor = authenticate()
-            except Unauthenticated as error:
+                talk.listener.actor = admitted(authenticate)
+            except (Unauthenticated, TooMany) as error:
                 _send(talk, _error(error))
                 raise ended_by(error) from None
             _send(talk, {"type": "authenticated", "username": talk.listener.actor.username})

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from redis import Redis
+from redis import Redis, RedisError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from core import refusals
 from core.contract import channels
 from core.contract.errors import Invalid
 from core.contract.messages import ReceiverState, decode
@@ -49,15 +50,27 @@ def of_hosts(session: Session) -> str:
     return HEALTHY if all(able) else DEGRADED
 
 
+def of_redis(redis: Redis) -> str:
+    """Why it can't be used, found out by use; empty when it can. Whoever answers a ping may still take nothing."""
+    try:
+        redis.set(channels.PROBE, time.time(), ex=_FORGOTTEN_SECONDS)
+    except RedisError as error:
+        return refusals.reason(error)
+    return ""
+
+
 def of_workers(redis: Redis, sweep_seconds: int) -> str:
     """Healthy while one is alive and its sweeps get done; degraded while they don't, as without a database."""
     since = time.time() - max(_LEAST_SECONDS, _ROUNDS * sweep_seconds)
     with redis.pipeline(transaction=False) as together:
-        together.zremrangebyscore(channels.WORKERS, "-inf", since - _FORGOTTEN_SECONDS)
         together.zcount(channels.WORKERS, since, "+inf")
         together.get(channels.SWEPT)
-        answers: list[Any] = together.execute()
-    _, alive, swept = answers
+        together.zremrangebyscore(channels.WORKERS, "-inf", since - _FORGOTTEN_SECONDS)
+        answers: list[Any] = together.execute(raise_on_error=False)
+    alive, swept, _ = answers
+    for answer in (alive, swept):
+        if isinstance(answer, Exception):
+            raise answer
     if not alive:
         return UNHEALTHY
     return HEALTHY if swept is not None and float(swept) >= since else DEGRADED

@@ -48,9 +48,10 @@ def _mark() -> dict[str, str]:
     return {"X-Request-ID": secrets.token_hex(8)}
 
 
-def _entries(world: World, request_id: str) -> list[AuditEntry]:
+def _entries(world: World, given: str) -> list[AuditEntry]:
+    """Those of the requests that were given that id: it stands beside our own, which nobody can choose."""
     with world.parts.transaction() as session:
-        query = select(AuditEntry).where(AuditEntry.request_id == request_id)
+        query = select(AuditEntry).where(AuditEntry.details["client_request_id"].astext == given)
         return list(session.scalars(query.order_by(AuditEntry.seq)))
 
 
@@ -135,6 +136,13 @@ def test_logins_are_told_good_and_bad(world: World, caller: Caller) -> None:
     _, bad = _said(world, "POST", "/auth/login", {}, json={"username": name, "password": "wrong horse"})
     assert (bad.action_type, bad.resource_id, bad.user_id) == ("login_failed", name, None)
     assert (bad.result, bad.status_code, bad.error_code) == ("refused", 401, "unauthorized")
+
+
+def test_nobody_can_choose_the_id_of_an_entry(world: World, caller: Caller) -> None:
+    answer, entry = _said(world, "POST", "/keys", caller.bearer, json={"name": "k"})
+    assert entry.request_id == answer.headers["X-Corral-Request-ID"]
+    assert entry.request_id.startswith("req_")
+    assert entry.details["client_request_id"] == answer.headers["X-Request-ID"] != entry.request_id
 
 
 def test_reading_is_told_only_where_it_was_denied(world: World, caller: Caller) -> None:

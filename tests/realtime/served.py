@@ -10,10 +10,13 @@ from flask import Flask, Request, Response, jsonify, request
 from flask_sock import Sock
 
 from api.microvm import sockets
+from api.monitoring.tally import Tally
+from api.parts import Parts
 from api.realtime import conversation, waits
 from api.realtime.hub import Hub
+from api.rest.limits import Limits
 from api.vboxmcp import socket
-from core import database, log
+from core import database, log, settings
 from core.contract.errors import CorralError, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
 from core.database import transaction
 from core.dispatch import Dispatch
@@ -36,6 +39,9 @@ dispatch = Dispatch(os.environ["REDIS_URL"])
 hub = Hub(os.environ["REDIS_URL"], engine, dispatch)
 
 
+those = Parts(settings.load(), engine, dispatch, hub, Tally(dispatch), Limits(settings.load()))
+
+
 def by_key(secret: str) -> Actor:
     """The owner of an API key."""
     with transaction(engine) as session:
@@ -55,6 +61,7 @@ def _refuse(error: CorralError) -> tuple[Response, int]:
 def _app(name: str) -> Flask:
     app = Flask(name)
     app.register_error_handler(CorralError, _refuse)
+    app.extensions["corral"] = those
     interval = float(os.environ.get("PING_INTERVAL", "25"))
     app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": interval, "max_message_size": 16 * 1024}
     return app

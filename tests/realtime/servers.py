@@ -31,6 +31,8 @@ class Served:
             "CORRAL_API_WORKERS": "1",
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
+            "RATE_LIMIT_BURST": "1000000",
+            "RATE_LIMIT_HOURLY": "1000000",
             "PYTHONPATH": str(_ROOT),
         }
         command = [sys.executable, "-m", "gunicorn", "-c", "python:api.gunicorn", "tests.realtime.served:application"]

@@ -1,0 +1,41 @@
+"""/ and /docs: where somebody who knows only the address goes on, as JSON, or as a page for a browser."""
+
+from __future__ import annotations
+
+from html import escape
+
+from flask import Blueprint, Response, jsonify, request
+
+from api.rest.requests import PREFIX
+from api.rest.shapes import Shape
+from api.rest.views import mark
+from core.version import VERSION
+
+LINKS = {
+    "api": PREFIX,
+    "health": f"{PREFIX}/health",
+    "microvm_document": "/docs/microvm/",
+    "vboxmcp_document": "/docs/vboxmcp/",
+}
+
+
+def blueprint(shape: Shape) -> Blueprint:
+    """Both views, in a dialect's shape."""
+    blp = Blueprint("front", __name__)
+
+    @blp.get("/")
+    @blp.get("/docs", strict_slashes=False)
+    @mark("public", "uncounted")
+    def front() -> Response:
+        if request.accept_mimetypes.best_match(("application/json", "text/html")) == "text/html":
+            return Response(_page(), content_type="text/html; charset=utf-8")
+        return jsonify(shape.one({"name": "Corral", "version": VERSION, **LINKS}))
+
+    return blp
+
+
+def _page() -> str:
+    links = (f'<a href="{escape(link)}">{escape(name.replace("_", " "))}</a>' for name, link in LINKS.items())
+    items = "".join(f"<li>{link}</li>" for link in links)
+    title = f"<title>Corral</title><h1>Corral {escape(VERSION)}</h1>"
+    return f'<!doctype html><html lang="en">{title}<ul>{items}</ul></html>\n'
