@@ -181,7 +181,7 @@ class Dispatch:
         found: list[Any] = []
         key = channels.parked_reply(reply.call_id)
         if not self._plain.attempt(lambda: found.append(self.redis.getdel(key)), "an answer was not read"):
-            raise Unavailable(f"Redis {self.problem}: the host's answer was lost; try again in a few seconds")
+            raise Unavailable(f"the message broker {self.problem}: the host's answer was lost; try again soon")
         if found[0] is None:
             raise Unavailable("the host's answer was lost on its way; try again")
         return decode(Reply, found[0])

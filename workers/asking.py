@@ -39,10 +39,12 @@ def ask(
         with dispatch.redis.pubsub(ignore_subscribe_messages=True) as ear:  # type: ignore[no-untyped-call]
             ear.subscribe(call.reply_to)
             if not dispatch.call(host, call):
-                raise NotSent(f"Redis {dispatch.problem}: the host was not asked")
+                raise NotSent(f"the message broker {dispatch.problem}: the host was not asked")
             reply = _reply(ear, call, tick)
     except redis.RedisError as error:
-        raise Unavailable(f"Redis {refusals.reason(error)}: whether the host has answered is unknown") from error
+        raise Unavailable(
+            f"the message broker {refusals.reason(error)}: whether the host has answered is unknown"
+        ) from error
     if reply is None:
         raise Unavailable(f"host '{host}' did not answer within {timeout:g} s", host=host)
     return result_of(dispatch.unparked(reply))

@@ -9,6 +9,7 @@ from core.services import traffic
 from core.services.traffic import Counted
 
 _SECONDS = 1.0
+_CLOSE_SECONDS = 10.0  # longer than a client waits for a mute Redis
 
 
 class Tally:
@@ -34,7 +35,7 @@ class Tally:
         self._closing.set()
         self._bell.set()
         if self._thread is not None:
-            self._thread.join(2 * _SECONDS)
+            self._thread.join(_CLOSE_SECONDS)
 
     def _run(self) -> None:
         while not self._closing.is_set():

@@ -130,7 +130,7 @@ class Hub:
         subscription = self.start()
         until = time.monotonic() + timeout
         if not subscription.wait_up(min(timeout, _SUBSCRIBE_SECONDS)):
-            raise NotSent("Redis can't be reached: the host was not asked; try again in a few seconds")
+            raise NotSent("the message broker can't be reached: the host was not asked; try again in a few seconds")
         call = Call(
             id=uuid.uuid4().hex,
             verb=verb,
@@ -141,7 +141,9 @@ class Hub:
         )
         with self._replies.expect(call.id) as slot:
             if not self._dispatch.call(host, call):
-                raise NotSent(f"Redis {self._dispatch.problem}: the host was not asked; try again in a few seconds")
+                raise NotSent(
+                    f"the message broker {self._dispatch.problem}: the host was not asked; try again in a few seconds"
+                )
             while slot.value is None and (left := self._left(until)) > 0 and not (gone and gone()):
                 slot.changed.wait(min(left, _LOOK_UP_SECONDS) if gone else left)
                 slot.changed.clear()

@@ -72,7 +72,7 @@ class _Line:
             confirmed, problem = None, refusals.reason(error)
         if confirmed is None:
             self._pubsub.close()
-            raise Unavailable(f"Redis {problem}; try again in a few seconds")
+            raise Unavailable(f"the message broker {problem}; try again in a few seconds")
 
     def send(self, frame: bytes) -> bool:
         """Published to the agent's end."""
@@ -96,4 +96,4 @@ class _Line:
 
 
 def _lost(error: RedisError) -> Unavailable:
-    return Unavailable(f"the transfer was cut off: Redis {refusals.reason(error)}")
+    return Unavailable(f"the transfer was cut off: the message broker {refusals.reason(error)}")

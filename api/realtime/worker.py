@@ -19,6 +19,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._servers: list[StreamServer] = []
+        self.wsgi: Any = None  # until it is loaded: SIGTERM may come before
 
     def server_class(self, listener: Any, *, spawn: Any, ssl_context: Any = None, **_: Any) -> StreamServer:
         """The server that gunicorn would make without a class for it, but known to us."""
@@ -68,4 +69,5 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def _let_go(self) -> None:
         for server in self._servers:
             server.stop_accepting()
-        self.wsgi.realtime.drain()
+        if self.wsgi is not None:
+            self.wsgi.realtime.drain()

@@ -66,7 +66,7 @@ def _known(error: BaseException) -> CorralError | None:
         case HTTPException():
             return from_http(error)
         case redis.RedisError():
-            return Unavailable(f"Redis {refusals.reason(error)}; try again in a few seconds")
+            return Unavailable(f"the message broker {refusals.reason(error)}; try again in a few seconds")
         case DBAPIError() | PoolTimeout() | psycopg2.Error():
             return database.unavailable(error)
         case OSError() if error.errno in _FULL:

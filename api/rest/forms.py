@@ -13,6 +13,7 @@ from werkzeug.sansio.multipart import Field, File
 from api.rest import multipart
 from api.rest.parser import failed
 from api.rest.problems import Refused
+from core.contract.errors import CorralError
 from core.contract.messages import JSON
 
 
@@ -41,7 +42,7 @@ class Form:
                 at_file = self._found = True
                 break
             if isinstance(event, Field):
-                self._add(event.name, multipart.text_of(self._events, event.name))
+                self._add(event.name, multipart.text_of(self._events, event.name, _too_long))
         return self._loaded(partial=at_file)
 
     def pieces(self) -> Iterator[bytes]:
@@ -77,3 +78,7 @@ class Form:
         if name in self._fields:
             raise failed({"form": {name: "is required exactly once"}})
         self._fields[name] = text
+
+
+def _too_long(name: str, most: int) -> CorralError:
+    return failed({"form": {name: f"must have at most {most} bytes"}})

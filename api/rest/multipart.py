@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from werkzeug.datastructures import FileStorage, MultiDict
@@ -10,7 +10,7 @@ from werkzeug.formparser import FormDataParser
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
 from api.rest.problems import too_large
-from core.contract.errors import Invalid
+from core.contract.errors import CorralError, Invalid
 
 FIELD_BYTES = 64 * 1024
 _READ_BYTES = 256 * 1024
@@ -42,13 +42,13 @@ def data_of(parts: Iterator[Event]) -> Iterator[bytes]:
                 return
 
 
-def text_of(parts: Iterator[Event], name: str) -> str:
-    """The value of the field that the last event began; a 413 that names it when it is too long."""
+def text_of(parts: Iterator[Event], name: str, too_long: Callable[[str, int], CorralError] = too_large) -> str:
+    """The value of the field that the last event began; an error that names field and limit when it is too long."""
     data = bytearray()
     for piece in data_of(parts):
         data += piece
         if len(data) > FIELD_BYTES:
-            raise too_large(name, FIELD_BYTES)
+            raise too_long(name, FIELD_BYTES)
     return data.decode(errors="replace")
 
 

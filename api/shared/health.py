@@ -50,8 +50,7 @@ class Health(Schema):
     problems = fields.Dict(
         keys=fields.String(),
         values=fields.String(),
-        required=True,
-        metadata={"description": "what refuses or is full, by part, where it is known"},
+        metadata={"description": "what refuses or is full, by part, where anything is"},
     )
     uptime_seconds = fields.Integer(required=True)
 
@@ -78,8 +77,8 @@ def blueprint(shape: Shape) -> Blueprint:
                 "timestamp": now(),
                 "version": VERSION,
                 "components": found.components,
-                "problems": found.problems,
                 "uptime_seconds": int(time.time() - parts().started_at),
+                **({"problems": found.problems} if found.problems else {}),
             }
 
     return blp

@@ -69,6 +69,7 @@ DATABASE_READ_ONLY: Foreseen = {kind: {OK} for kind in ENDPOINTS} | {
     "operation": {AWAY},
     "held operation": {AWAY},
     "login": {AWAY, 401},
+    "status": {OK, AWAY},
     "socket": {UPGRADED},
     "download": {OK, 404},
 }
@@ -229,7 +230,7 @@ def _ask(rig: Any, prepared: dict[str, str], kind: str, dialect: str) -> tuple[i
 
 
 def _says(rig: Any, prepared: dict[str, str], said: dict[str, str]) -> bool:
-    problems = _ask(rig, prepared, "health", "microvm")[2]["problems"]
+    problems = _ask(rig, prepared, "health", "microvm")[2].get("problems", {})
     return all(text in problems.get(part, "") for part, text in said.items())
 
 
