@@ -1,6 +1,6 @@
 """Rate limits: so many requests a minute and an hour for each user, counted in Redis for both dialects together.
 
-Without Redis each process counts by itself (docs/decisions: counting without Redis): nobody is refused for its absence.
+Without Redis each process counts by itself (docs/decisions/0019): nobody is refused for its absence.
 """
 
 from __future__ import annotations
