@@ -116,6 +116,7 @@ class Inventories:
             self._tell(generation, vms)
 
     def _tell(self, generation: int, vms: list[Observation]) -> None:
+        kernels, sizes = images.told(self._host.images, self._stored)
         inventory = Inventory(
             host=self._host.name,
             boot_id=self._host.boot_id,
@@ -127,7 +128,7 @@ class Inventories:
             drivers=self._health.all(),
             images=self._stored,
             vms=vms,
-            facts=replace(self._host.facts, kernel_images=images.needing_kernels(self._host.images, self._stored)),
+            facts=replace(self._host.facts, kernel_images=kernels, image_sizes_gb=sizes),
         )
         self._reports.inventory(encode(inventory))
         self._known.replace(vms)

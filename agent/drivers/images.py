@@ -25,7 +25,7 @@ def find(store: Path, vm: VmSpec) -> Manifest | None:
         )
     if vm.disk_gb < manifest.disk_size_gb:
         raise DriverFailure(
-            f"disk_gb is {vm.disk_gb}, and image '{manifest.name}' needs at least {manifest.disk_size_gb}",
+            f"a disk of {vm.disk_gb} GB is too small for image '{manifest.name}': it needs {manifest.disk_size_gb} GB",
             code="invalid_request",
         )
     return manifest

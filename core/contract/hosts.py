@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from core.contract.bounds import Line, Name, Port
+from core.contract.bounds import Count, Line, Name, Port
 from core.contract.networks import BRIDGE, USER
 
 _WIDEST = 16  # bits of a bridge's prefix: addresses there are looked through one by one
@@ -44,8 +44,8 @@ class HostFacts:
     """What an agent knows of its host beside its size; what an older one does not tell is as it was then.
 
     `forward_ports`: the first and the last that one is chosen from, below 32768, where Linux begins to hand out ports
-    for outgoing connections. `kernel_images`: those that need their kernel
-    beside them.
+    for outgoing connections. `kernel_images`: those that need their kernel beside them. `image_sizes_gb`: the least
+    size of a VM's disk by image.
     """
 
     os: Name = "Linux"
@@ -53,6 +53,7 @@ class HostFacts:
     forward_ports: tuple[Port, Port] = (20000, 29999)
     networks: Annotated[list[HostNetwork], Meta(max_length=64)] = field(default_factory=lambda: [USER_NETWORK])
     kernel_images: list[Line] = field(default_factory=list)
+    image_sizes_gb: dict[Line, Count] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """`ValueError` for ports in the wrong order."""

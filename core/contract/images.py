@@ -71,13 +71,17 @@ def read(store: Path, name: str) -> Manifest:
         raise Invalid(f"the manifest of image '{name}' can't be read: {error.message}") from None
 
 
-def needing_kernels(store: Path, among: Iterable[str]) -> list[str]:
-    """Those of these images that boot by their kernel alone; one that can't be read is none of them."""
-    found = []
+def told(store: Path, among: Iterable[str]) -> tuple[list[str], dict[str, int]]:
+    """Which of these images boot by their kernel alone, and the least size in GB of a VM's disk for each.
+
+    One that can't be read is in neither.
+    """
+    manifests = []
     for name in among:
         with suppress(NotFound, Invalid):
-            found += [name] if read(store, name).kernel is not None else []
-    return found
+            manifests.append(read(store, name))
+    kernels = [each.name for each in manifests if each.kernel is not None]
+    return kernels, {each.name: each.disk_size_gb for each in manifests}
 
 
 def names(store: Path) -> list[str]:

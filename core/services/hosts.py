@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, type_coerce, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from core.contract.errors import Invalid, NoCapacity, NotFound
@@ -14,10 +13,6 @@ from core.placement import Choice, Demand, Offer, rank
 from core.services.bridges import Wish
 from core.services.context import Actor
 from core.services.paging import Ordering, Slice, sliced
-
-if TYPE_CHECKING:
-    from core.services.vms import VmRequest
-
 
 STATUSES = ("alive", "silent")
 ORDERING = Ordering(
@@ -58,25 +53,31 @@ def get(session: Session, actor: Actor, name: str) -> Host:
     return host
 
 
-def reserve(session: Session, request: VmRequest, wish: Wish) -> Choice:
+def reserve(session: Session, demand: Demand, wish: Wish) -> Choice:
     """Choose a host and count the VM on it, at once or not at all.
 
     The choice is made without a lock; the conditional UPDATE decides. When another request took the room meanwhile,
     the next choice is tried. `NoCapacity` lists every host and why not; `Invalid` for a host or hypervisor unknown.
     """
     hosts = session.scalars(select(Host).execution_options(populate_existing=True))
-    offers = [_offer(host, wish, request.image) for host in hosts]
-    _check_known(offers, request)
-    demand = Demand(request.hypervisors, request.image, request.vcpus, request.memory_mb, request.disk_gb, request.host)
+    offers = [_offer(host, wish, demand) for host in hosts]
+    _check_known(offers, demand)
     choices, rejected = rank(offers, demand)
     for choice in choices:
-        if _take(session, choice.host, request):
+        if _take(session, choice.host, demand):
             return choice
         rejected[choice.host] = "was filled by another request at this moment"
     raise NoCapacity(
-        f"no host takes a VM with {request.vcpus} vCPUs, {request.memory_mb} MB memory and {request.disk_gb} GB disk",
+        f"no host takes a VM with {demand.vcpus} vCPUs, {demand.memory_mb} MB memory and {demand.disk_gb} GB disk",
         rejected=[{"host": name, "reason": reason} for name, reason in sorted(rejected.items())],
     )
+
+
+def image_size_gb(session: Session, image: str, host: str | None) -> int:
+    """The least size of a disk for a VM of that image on that host, or on any; 0 if none tells."""
+    size = type_coerce(Host.facts, JSONB)["image_sizes_gb"][image].as_integer()
+    least = select(func.min(size))
+    return session.scalar(least.where(Host.name == host) if host is not None else least) or 0
 
 
 def take_more(session: Session, vm: Vm, *, vcpus: int, memory_mb: int) -> None:
@@ -154,19 +155,19 @@ def _held_memory_mb(vm: Vm) -> int:
     return vm.memory_mb if vm.held_memory_mb is None else vm.held_memory_mb
 
 
-def _take(session: Session, name: str, request: VmRequest) -> bool:
+def _take(session: Session, name: str, demand: Demand) -> bool:
     taken = session.scalar(
         update(Host)
         .where(
             Host.name == name,
-            Host.reserved_vcpus + request.vcpus <= Host.vcpus,
-            Host.reserved_memory_mb + request.memory_mb <= Host.memory_mb,
-            Host.reserved_disk_gb + request.disk_gb <= Host.disk_gb,
+            Host.reserved_vcpus + demand.vcpus <= Host.vcpus,
+            Host.reserved_memory_mb + demand.memory_mb <= Host.memory_mb,
+            Host.reserved_disk_gb + demand.disk_gb <= Host.disk_gb,
         )
         .values(
-            reserved_vcpus=Host.reserved_vcpus + request.vcpus,
-            reserved_memory_mb=Host.reserved_memory_mb + request.memory_mb,
-            reserved_disk_gb=Host.reserved_disk_gb + request.disk_gb,
+            reserved_vcpus=Host.reserved_vcpus + demand.vcpus,
+            reserved_memory_mb=Host.reserved_memory_mb + demand.memory_mb,
+            reserved_disk_gb=Host.reserved_disk_gb + demand.disk_gb,
         )
         .returning(Host.name)
         .execution_options(synchronize_session=False)
@@ -174,26 +175,33 @@ def _take(session: Session, name: str, request: VmRequest) -> bool:
     return taken is not None
 
 
-def _check_known(offers: list[Offer], request: VmRequest) -> None:
-    if request.host is not None and request.host not in {offer.name for offer in offers}:
-        raise Invalid(f"there is no host '{request.host}'", field="host")
-    if not request.image:
+def _check_known(offers: list[Offer], demand: Demand) -> None:
+    if demand.host is not None and demand.host not in {offer.name for offer in offers}:
+        raise Invalid(f"there is no host '{demand.host}'", field="host")
+    if not demand.image:
         return
-    if offers and not any(request.image in offer.images for offer in offers):
-        raise Invalid(f"there is no image '{request.image}' on any host", field="template", code="image_not_found")
+    if offers and not any(demand.image in offer.images for offer in offers):
+        raise Invalid(f"there is no image '{demand.image}' on any host", field="template", code="image_not_found")
 
 
-def _offer(host: Host, wish: Wish, image: str) -> Offer:
+def _offer(host: Host, wish: Wish, demand: Demand) -> Offer:
     return Offer(
         name=host.name,
         silent=host.silent_since is not None,
-        hypervisors={driver["name"]: _problem(host, driver, wish, image) for driver in host.drivers},
-        unfit=wish.unfit.get(host.name, ""),
+        hypervisors={driver["name"]: _problem(host, driver, wish, demand.image) for driver in host.drivers},
+        unfit=wish.unfit.get(host.name, "") or _too_small(host, demand),
         images=frozenset(host.images),
         free_vcpus=host.vcpus - host.reserved_vcpus,
         free_memory_mb=host.memory_mb - host.reserved_memory_mb,
         free_disk_gb=host.disk_gb - host.reserved_disk_gb,
     )
+
+
+def _too_small(host: Host, demand: Demand) -> str:
+    least = host.facts.image_sizes_gb.get(demand.image, 0)
+    if least <= demand.disk_gb:
+        return ""
+    return f"has an image '{demand.image}' that needs a disk of {least} GB"
 
 
 def _problem(host: Host, driver: JSON, wish: Wish, image: str) -> str:

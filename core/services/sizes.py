@@ -14,6 +14,8 @@ from core.services.context import Actor
 
 VCPUS, MEMORY_MB, DISK_GB, PERCENT = (1, 16), (128, 65536), (1, 2048), (1, 100)
 
+DISK_DEFAULT = f"{vms.DEFAULT_DISK_GB}, or what the image needs if that is more"
+
 
 @dataclass(frozen=True)
 class Size:

@@ -16,25 +16,31 @@ from core.contract.vms import Hardware, VmNetwork
 from core.database import violates
 from core.models import Host, Operation, Vm
 from core.models.base import JSON, now
+from core.placement import Demand
 from core.services import bridges, events, hosts, lookup, operations, rules
 from core.services.context import Actor
 from core.services.status import status_of
 
+DEFAULT_DISK_GB = 10
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 @dataclass(frozen=True)
 class VmRequest:
-    """What a caller wants of a new VM. `hypervisors` in order of preference; `host` pins one."""
+    """What a caller wants of a new VM. `hypervisors` in order of preference; `host` pins one.
+
+    `disk_gb` None: as large as its image, if that is larger than the default; `disk_field`: what the caller calls it.
+    """
 
     name: str
     os_type: str
     vcpus: int
     memory_mb: int
-    disk_gb: int
+    disk_gb: int | None
     image: str
     hypervisors: tuple[str, ...]
     host: str | None = None
+    disk_field: str = "disk_gb"
     network: VmNetwork = field(default_factory=VmNetwork)
     hardware: Hardware = field(default_factory=Hardware)
 
@@ -47,8 +53,10 @@ def create(session: Session, actor: Actor, request: VmRequest) -> Operation:
             "a VM's name has 1 to 63 letters, digits, '.', '_' or '-', and begins with a letter or digit", field="name"
         )
     _free_name(session, actor, request.name)
+    disk_gb = _disk_gb(session, request)
+    demand = Demand(request.hypervisors, request.image, request.vcpus, request.memory_mb, disk_gb, request.host)
     wish = bridges.wish(session, request.network)
-    choice = hosts.reserve(session, request, wish)
+    choice = hosts.reserve(session, demand, wish)
     network = bridges.joined(session, choice.host, wish, request.network)
     vm = Vm(
         name=request.name,
@@ -59,7 +67,7 @@ def create(session: Session, actor: Actor, request: VmRequest) -> Operation:
         image=request.image,
         vcpus=request.vcpus,
         memory_mb=request.memory_mb,
-        disk_gb=request.disk_gb,
+        disk_gb=disk_gb,
         network=network,
         hardware=request.hardware,
         wanted=Wanted.STOPPED,
@@ -184,6 +192,19 @@ def _free_name(session: Session, actor: Actor, name: str) -> None:
         raise _taken(name)
     holder.deleted_at = now()
     session.flush()
+
+
+def _disk_gb(session: Session, request: VmRequest) -> int:
+    """The size of the disk: what was asked for if the image fits into it, else what it needs."""
+    least = hosts.image_size_gb(session, request.image, request.host)
+    if request.disk_gb is None:
+        return max(DEFAULT_DISK_GB, least)
+    if request.disk_gb < least:
+        raise Invalid(
+            f"{request.disk_field} is {request.disk_gb}, and image '{request.image}' needs at least {least}",
+            field=request.disk_field,
+        )
+    return request.disk_gb
 
 
 def _taken(name: str) -> Conflict:

@@ -28,7 +28,7 @@ class VmQuery(Sorting):
 class StorageRequest(Strict):
     """The disk of a VM."""
 
-    disk_size_gb = Number(*sizes.DISK_GB, load_default=10)
+    disk_size_gb = Number(*sizes.DISK_GB, metadata={"description": sizes.DISK_DEFAULT})
     disk_type = Choice("ssd", "hdd", "nvme", load_default="ssd")
 
 

@@ -55,7 +55,7 @@ class VmCreation(Strict):
     os_type = Text(longest=64, validate=_OS_TYPE, load_default="Ubuntu_64")
     memory_mb = Number(*sizes.MEMORY_MB, load_default=1024)
     cpus = Number(*sizes.VCPUS, load_default=1)
-    storage_gb = Number(*sizes.DISK_GB, load_default=10)
+    storage_gb = Number(*sizes.DISK_GB, metadata={"description": sizes.DISK_DEFAULT})
     network = fields.Dict(keys=Text(validate=_ADAPTER), values=fields.Nested(AdapterRequest), load_default=dict)
     storage_controllers = fields.List(
         fields.Nested(ControllerRequest), load_default=list, validate=validate.Length(max=8)
