@@ -24,7 +24,7 @@ def first_administrator(session: Session) -> tuple[str, str, str]:
     if user is None:
         user = users.add(session, ADMINISTRATOR, password, "admin")
     else:
-        users.set_password(session, ADMINISTRATOR, password)
+        users.set_password(session, ADMINISTRATOR, users.hashed(password)).disabled_at = None
     actor = Actor(user.id, user.username, user.role)
     _, key = keys.create(session, actor, "first administrator")
     return user.username, password, key

@@ -60,9 +60,9 @@ def authenticate() -> Actor | None:
     token = tokens.bearer(header) if key is None and header is not None else ""
     if token.startswith(keys.MARK):
         key = token
-    subject = tokens.subject(token) if key is None else ""
+    subject = tokens.subject(token) if key is None else ("", 0)
     with parts().reading() as session:
-        found = keys.authenticate(session, key) if key is not None else users.actor(session, subject)
+        found = keys.authenticate(session, key) if key is not None else users.actor(session, *subject)
     return replace(found, request_id=request_id())
 
 

@@ -14,9 +14,11 @@ from jwt import ExpiredSignatureError, PyJWTError
 
 from api.parts import parts
 from core.contract.errors import Unauthenticated
+from core.models import User
 
 LIFETIME_SECONDS = 3600
 _REMEMBERED = 1024
+_VERSION = "ver"
 
 
 def install(app: Flask) -> None:
@@ -27,9 +29,9 @@ def install(app: Flask) -> None:
     manager.decode_key_loader(lambda _header, _payload: _key())
 
 
-def make(user_id: str) -> str:
-    """A token for that user."""
-    return str(create_access_token(identity=user_id))
+def make(user: User) -> str:
+    """A token for that user, which holds until their `token_version` is another."""
+    return str(create_access_token(identity=user.id, additional_claims={_VERSION: user.token_version}))
 
 
 def bearer(header: str) -> str:
@@ -40,24 +42,24 @@ def bearer(header: str) -> str:
     return token.strip()
 
 
-def subject(token: str) -> str:
-    """The id of the user whose token it is; `Unauthenticated` for whatever is no token of ours."""
+def subject(token: str) -> tuple[str, int]:
+    """The id of the user whose token it is, and its version; `Unauthenticated` for whatever is no token of ours."""
     try:
-        user_id, expires_at = _verified(token, _key())
+        user_id, version, expires_at = _verified(token, _key())
     except ExpiredSignatureError:
         raise _expired() from None
     except (PyJWTError, JWTExtendedException, ValueError, RecursionError):  # PyJWT lets some garbage through as these
         raise Unauthenticated("the token is not valid; log in again") from None
     if expires_at <= time.time():
         raise _expired()
-    return user_id
+    return user_id, version
 
 
 @lru_cache(_REMEMBERED)
-def _verified(token: str, _secret: str) -> tuple[str, float]:
-    """Whose token it is and when it expires: that a signature holds is found out once, not in each request."""
+def _verified(token: str, _secret: str) -> tuple[str, int, float]:
+    """Whose token it is, of which version, and when it expires: a signature is checked once, not in each request."""
     payload: dict[str, Any] = decode_token(token)
-    return str(payload["sub"]), float(payload["exp"])
+    return str(payload["sub"]), int(payload.get(_VERSION, 0)), float(payload["exp"])
 
 
 def _expired() -> Unauthenticated:

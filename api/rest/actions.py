@@ -28,6 +28,7 @@ class Action:
 _OWN = {
     "POST /auth/login": Action("login", "user"),
     "POST /auth/register": Action("user_register", "user"),
+    "POST /auth/password": Action("password_change", "user"),
     "DELETE /keys/<key_id>": Action("key_revoke", "key", "key_id"),
     "DELETE /operations/<operation_id>": Action("operation_cancel", "operation", "operation_id"),
     "POST /vms/<vm_id_or_name>/disks": Action("disk_attach", "vm", "vm_id_or_name"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from api.rest.blueprint import Blueprint
 from api.rest.shapes import Shape
 from api.shared import (
+    accounts,
     audit_logs,
     execs,
     execution,
@@ -33,6 +34,7 @@ _OF_THE_FLEET = (
     hosts,
     images,
     keys,
+    accounts,
     system_info,
     system_metrics,
     audit_logs,

@@ -10,7 +10,7 @@ from core.models.operations import Operation
 from core.models.scans import Scan, ScannedVm, ScanState
 from core.models.secrets import Secret
 from core.models.snapshots import Snapshot
-from core.models.users import ApiKey, User
+from core.models.users import ApiKey, LoginFailure, User
 from core.models.vms import Vm
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Event",
     "Host",
     "Idempotency",
+    "LoginFailure",
     "Operation",
     "PortForward",
     "Scan",

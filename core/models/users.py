@@ -11,7 +11,7 @@ from core.models.base import Base, new_id, now
 
 
 class User(Base):
-    """A person or a program with a password. `next_try_at` holds back whoever guesses it."""
+    """A person or a program with a password. A token of another `token_version` does not hold any more."""
 
     __tablename__ = "users"
     __table_args__ = (CheckConstraint("role IN ('user', 'admin')", name="role"),)
@@ -21,7 +21,19 @@ class User(Base):
     password_hash: Mapped[str]
     role: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(default=now)
-    failed_logins: Mapped[int] = mapped_column(default=0, server_default="0")
+    token_version: Mapped[int] = mapped_column(default=0, server_default="0")
+    disabled_at: Mapped[datetime | None]
+
+
+class LoginFailure(Base):
+    """Wrong passwords for a name, which may be nobody's, from one address; `next_try_at` holds back who guesses."""
+
+    __tablename__ = "login_failures"
+
+    username: Mapped[str] = mapped_column(primary_key=True)
+    address: Mapped[str] = mapped_column(primary_key=True)
+    count: Mapped[int]
+    last_at: Mapped[datetime] = mapped_column(index=True)
     next_try_at: Mapped[datetime | None]
 
 

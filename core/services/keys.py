@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from core.contract.errors import Invalid, NotFound, Unauthenticated
 from core.models import ApiKey, User
 from core.models.base import now
+from core.services import users
 from core.services.context import Actor
 from core.services.paging import Ordering, Slice, sliced
 
@@ -75,6 +76,7 @@ def authenticate(session: Session, secret: str) -> Actor:
         raise Unauthenticated("this API key was revoked")
     if key.expires_at is not None and key.expires_at <= now():
         raise Unauthenticated("this API key has expired")
+    users.must_be_enabled(user)
     return Actor(user.id, user.username, user.role, read_only=key.access == "read", key_id=key.id)
 
 

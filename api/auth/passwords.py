@@ -1,0 +1,48 @@
+"""Passwords are hashed beside the event loop, which would else stand still for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import gevent
+from gevent import monkey
+
+from api.parts import parts
+from api.rest.requests import source_ip
+from core.contract.errors import Unauthenticated
+from core.models import User
+from core.services import logins, users
+
+T = TypeVar("T")
+
+
+def login(username: str, password: str) -> User:
+    """The user; `Unauthenticated` for a wrong name or password, `TooMany` after several."""
+    with parts().transaction() as session:
+        attempt = logins.begin(session, username, source_ip())
+    if not _beside(lambda: attempt.matches(password)):
+        raise Unauthenticated("wrong username or password")
+    with parts().transaction() as session:
+        return logins.succeeded(session, attempt)
+
+
+def change(username: str, current: str, new: str) -> User:
+    """The user with their new password; the present one is asked for as at a login."""
+    login(username, current)
+    password_hash = hashed(new)
+    with parts().transaction() as session:
+        return users.set_password(session, username, password_hash)
+
+
+def hashed(password: str) -> str:
+    """What is kept of a password; `Invalid` for one that is too short or long."""
+    return _beside(lambda: users.hashed(password))
+
+
+def _beside(work: Callable[[], T]) -> T:
+    """In a real thread, where threads are gevent's own and share one."""
+    if not monkey.is_module_patched("threading"):
+        return work()
+    done: T = gevent.get_hub().threadpool.apply(work)
+    return done

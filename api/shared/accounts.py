@@ -1,0 +1,83 @@
+"""/auth/password and /users: passwords changed, accounts disabled and tokens revoked, in both dialects."""
+
+from __future__ import annotations
+
+from flask.views import MethodView
+from marshmallow import Schema, fields
+from sqlalchemy.orm import Session
+
+from api.auth import passwords, tokens
+from api.auth.identity import actor as calling
+from api.rest.blueprint import Blueprint
+from api.rest.fields import Moment, Text
+from api.rest.schemas import Strict
+from api.rest.shapes import Shape
+from core.contract.messages import JSON
+from core.models import User
+from core.services import users
+from core.services.context import Actor
+
+_SHORTEST, _LONGEST = users.PASSWORD_LENGTHS
+
+
+class PasswordChange(Strict):
+    """A new password, by who knows the present one."""
+
+    current_password = Text(required=True, longest=1024)
+    new_password = Text(required=True, shortest=_SHORTEST, longest=_LONGEST)
+
+
+class PasswordChanged(Schema):
+    """The account, and a token that holds; those made before do not any more. API keys are as they were."""
+
+    username = fields.String(required=True)
+    access_token = fields.String(required=True)
+
+
+class UserSchema(Schema):
+    """An account. A disabled one has no credential that holds."""
+
+    user_id = fields.String(required=True, attribute="id")
+    username = fields.String(required=True)
+    role = fields.String(required=True)
+    created_at = Moment(required=True)
+    disabled_at = Moment(required=True, allow_none=True)
+
+
+def blueprint(shape: Shape) -> Blueprint:
+    """The resources, in a dialect."""
+    blp = Blueprint("accounts", shape, "Passwords and accounts")
+
+    @blp.route("/auth/password")
+    class Password(MethodView):
+        @blp.body(PasswordChange)
+        @blp.answers(200, PasswordChanged)
+        def post(self, body: JSON) -> JSON:
+            """Change your password; all your tokens are revoked."""
+            caller = calling()
+            caller.must_write()
+            user = passwords.change(caller.username, body["current_password"], body["new_password"])
+            return {"username": user.username, "access_token": tokens.make(user)}
+
+    @blp.route("/users/<username>/disable")
+    class Disable(MethodView):
+        @blp.changes(200, UserSchema)
+        def post(self, session: Session, actor: Actor, username: str) -> User:
+            """Let none of a user's credentials in any more, for administrators; their VMs go on."""
+            return users.enable(session, actor, username, enabled=False)
+
+    @blp.route("/users/<username>/enable")
+    class Enable(MethodView):
+        @blp.changes(200, UserSchema)
+        def post(self, session: Session, actor: Actor, username: str) -> User:
+            """Let a disabled user in again, for administrators."""
+            return users.enable(session, actor, username, enabled=True)
+
+    @blp.route("/users/<username>/revoke-tokens")
+    class RevokeTokens(MethodView):
+        @blp.changes(200, UserSchema)
+        def post(self, session: Session, actor: Actor, username: str) -> User:
+            """Revoke all tokens of a user, for themselves and for administrators; their API keys are as they were."""
+            return users.revoke_tokens(session, actor, username)
+
+    return blp
