@@ -1,6 +1,10 @@
 # Every target sets up what it needs first: Debian packages (or says which), and .venv. The second time that is instant.
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# Tests that share servers or a guest run in one of several processes: tests/support/tiers.py.
+PYTEST := .venv/bin/python -m pytest -n auto
+SEED ?= 1
+TIERS ?= not lab
 COMPILE := .venv/bin/pip-compile --quiet --strip-extras --no-header --no-emit-find-links --no-emit-index-url
 
 .PHONY: help
@@ -27,7 +31,15 @@ image: setup-run ## Build the default guest image, unless it is there
 test: setup-dev ## Run the tests, on real servers that they start themselves
 	@.venv/bin/corral image build
 	@.venv/bin/corral virtualbox build --if-possible
-	@.venv/bin/python -m pytest
+	@$(PYTEST)
+
+.PHONY: test-fast
+test-fast: lint ## Lint, and run the tests that need neither a guest nor VirtualBox
+	@$(PYTEST) -m "unit or server"
+
+.PHONY: test-random
+test-random: setup-dev ## As test, in a random order: make test-random SEED=7 TIERS="unit or server"
+	@$(PYTEST) -m "$(TIERS)" --shuffle $(SEED)
 
 .PHONY: lab
 lab: setup-run ## Boot hosts with the real VirtualBox and the real KVM, emulated; Ctrl-C ends them

@@ -63,6 +63,9 @@ class Settings:
     media: tuple[Path, ...] = field(default_factory=lambda: _paths("CORRAL_MEDIA"))  # as PATH is written
     host: str = field(default_factory=lambda: os.environ.get("CORRAL_BIND", "127.0.0.1"))
     port: int = field(default_factory=lambda: _int("CORRAL_PORT", 8000))
+    # What a fleet of one machine takes its other ports from. Below Linux's own range for outgoing connections, so that
+    # none of those holds a port when its server comes back to it.
+    ports: tuple[int, int] = field(default_factory=lambda: _range("CORRAL_PORTS", (20000, 31999)))
     api_workers: int = field(default_factory=lambda: _int("CORRAL_API_WORKERS", 2))
     flower_port: int = field(default_factory=lambda: _int("CORRAL_FLOWER_PORT", 5555))
     # Addresses or networks of reverse proxies whose X-Forwarded-For is believed.

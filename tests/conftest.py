@@ -1,4 +1,4 @@
-"""The real servers, started once for the whole run: private, quick, gone afterwards."""
+"""The real servers, started once in each process that runs tests: private, quick, gone afterwards."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from cli.image.log import BuildFailed
 from cli.virtualbox import root
 from cli.virtualbox.sandbox import Sandbox
 from core import migrate, settings
+
+pytest_plugins = [f"tests.support.{name}" for name in ("tiers", "lanes", "order", "ports", "skips")]
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cli.fleet.share import Share
+from core import settings
 from core.settings import Settings
-
-_FORWARD_PORTS = range(20000, 30000)
 
 
 @dataclass(frozen=True)
@@ -21,6 +20,7 @@ class Plan:
     images: Path
     host: str = "127.0.0.1"
     port: int = 0
+    ports: tuple[int, int] = field(default_factory=lambda: settings.load().ports)  # to forward from, to guests
     flower_port: int = 0
     metrics_port: int = 0  # the worker's; the agents' follow it, one each; 0: none has one
     database_url: str = ""
@@ -42,6 +42,7 @@ class Plan:
             images=settings.images,
             host=settings.host,
             port=settings.port,
+            ports=settings.ports,
             api_workers=settings.api_workers,
             flower_port=settings.flower_port,
             metrics_port=settings.metrics_port,
@@ -52,8 +53,9 @@ class Plan:
     @property
     def forward_ports(self) -> list[range]:
         """Each agent's own part of the ports that are chosen from: all of them are this machine's."""
-        each = len(_FORWARD_PORTS) // max(1, self.agents)
-        return [_FORWARD_PORTS[n * each : (n + 1) * each] for n in range(self.agents)]
+        first, last = self.ports
+        each = (last - first + 1) // max(1, self.agents)
+        return [range(first + n * each, first + (n + 1) * each) for n in range(self.agents)]
 
     @property
     def host_names(self) -> list[str]:

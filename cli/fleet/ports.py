@@ -8,9 +8,7 @@ import time
 from pathlib import Path
 
 from cli.fleet.processes import StartFailed
-
-# Below Linux's range for outgoing connections, so that none of those holds our port when we come back to it.
-_FIRST, _LAST = 20_000, 32_000
+from core import settings
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
@@ -26,11 +24,12 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 def choose() -> int:
     """A port that is free now."""
+    first, last = settings.load().ports
     for _ in range(200):
-        port = random.randint(_FIRST, _LAST)
+        port = random.randint(first, last)
         if is_free(port):
             return port
-    raise RuntimeError(f"no free TCP port between {_FIRST} and {_LAST}")
+    raise StartFailed(f"no free TCP port between {first} and {last}: set CORRAL_PORTS to another range")
 
 
 def remembered(path: Path) -> int:

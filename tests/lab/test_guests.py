@@ -15,7 +15,7 @@ from tests.lab.conftest import MEMORY_MB
 if TYPE_CHECKING:
     from tests.lab.conftest import Guest
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 BOOT_SECONDS = 200.0
 PASSWORD, WRONG = "lab-guest", "lab-ghost"
 CONTROLLER = "SATA Controller"

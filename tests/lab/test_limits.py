@@ -14,7 +14,7 @@ from tests.lab.conftest import MEMORY_MB, Guest
 if TYPE_CHECKING:
     from cli.lab.lab import Lab
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 GROUPS = "/sys/fs/cgroup/corral"
 BUSY = "timeout 5 sh -c 'while :; do :; done'; true"
 

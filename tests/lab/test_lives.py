@@ -12,7 +12,7 @@ from cli.lab import recipe
 if TYPE_CHECKING:
     from tests.lab.conftest import Guest
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.mark.parametrize("host", list(recipe.HOSTS))

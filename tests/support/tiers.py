@@ -1,0 +1,86 @@
+"""What a test needs, by the folder it is in: its marker, and the group of tests that it shares servers or a guest with.
+
+`unit`: nothing but this process. `server`: PostgreSQL, Redis or processes of ours. `guest`: boots a guest, or has
+VBoxManage at work. `lab`: the lab's hosts. A folder that isn't named below is told by the fixtures that its tests use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+MARKERS = {
+    "unit": "needs nothing but the test's own process",
+    "server": "needs PostgreSQL, Redis or processes of ours",
+    "guest": "boots a guest, or has VBoxManage at work",
+    "lab": "boots the lab's hosts",
+}
+# The longest path that a test's own begins with.
+FOLDERS = {
+    "agent": "server",
+    "console": "guest",
+    "contract": "guest",
+    "documents": "guest",
+    "faults": "server",
+    "faults/test_guests.py": "guest",
+    "fleet": "server",
+    "image": "guest",
+    "lab": "lab",
+    "network": "server",
+    "network/test_guest.py": "guest",
+    "qemu": "guest",
+    "virtualbox": "guest",
+}
+# Fixtures that start a server; `vboxmanage` starts VirtualBox's.
+_SERVERS = {"postgres", "redis", "own_redis", "fleet"}
+# Folders in which all tests that use a fleet use the same one.
+_ONE_FLEET = {"api"}
+_TESTS = Path(__file__).parents[1]
+
+
+def tier(item: pytest.Item) -> str:
+    """One of the markers."""
+    path = item.path.relative_to(_TESTS).as_posix()
+    driver = _driver(item)
+    if driver:
+        return "unit" if driver == "fake" else "guest"
+    fitting = [folder for folder in FOLDERS if path == folder or path.startswith(f"{folder}/")]
+    if fitting:
+        return FOLDERS[max(fitting, key=len)]
+    fixtures = set(getattr(item, "fixturenames", ()))
+    return "guest" if "vboxmanage" in fixtures else "server" if fixtures & _SERVERS else "unit"
+
+
+def group(item: pytest.Item) -> str:
+    """Tests of one group run in one process, one after the other: they share what is dear to make."""
+    path = item.path.relative_to(_TESTS)
+    driver, folder = _driver(item), path.parts[0]
+    if tier(item) == "lab":
+        return "lab"
+    if folder in _ONE_FLEET and "fleet" in getattr(item, "fixturenames", ()):
+        return f"{tier(item)}:{folder}/fleet"
+    name = f"{tier(item)}:{path.with_suffix('').as_posix().replace('/test_', '/')}"
+    return f"{name}/{driver}" if driver else name
+
+
+def _driver(item: pytest.Item) -> str:
+    """The driver that a test of the drivers' contract is about."""
+    callspec = getattr(item, "callspec", None)
+    return str(callspec.params.get("bench", "")) if callspec else ""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """The markers exist here alone."""
+    for name, meaning in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
+    """Before `-m` chooses among them."""
+    for item in items:
+        item.add_marker(tier(item))
+    return (yield)
