@@ -48,6 +48,7 @@ class Vm:
     uptime_seconds: int | None = None
     resource_usage: Usage | None = None
     reason: str | None = None
+    expires_at: datetime | None = None
     last_seen_at: datetime | None = None
     operation_id: str | None = None
 

@@ -13,7 +13,7 @@ from core.contract import channels
 from core.contract.errors import CorralError
 from core.database import transact
 from core.dispatch import SCAN_TASK
-from core.services import audit_chain, idempotency, scan_work, sweeps
+from core.services import audit_chain, expiry, idempotency, scan_work, sweeps
 from workers import prometheus, scanning
 from workers.plane import Plane
 
@@ -79,6 +79,14 @@ def _deadlines(here: Plane) -> int:
     return len(late)
 
 
+def _expiries(here: Plane) -> int:
+    """Each VM in a transaction of its own, as above."""
+    due = transact(here.transaction, expiry.due)
+    for vm_id in due:
+        transact(here.transaction, lambda session: expiry.expire(session, vm_id))  # noqa: B023  # at once
+    return len(due)
+
+
 def _resend(here: Plane) -> int:
     pause = timedelta(seconds=here.settings.resend_seconds)
     sent = transact(here.transaction, lambda session: sweeps.resend(session, pause))
@@ -112,6 +120,7 @@ def _scans(here: Plane) -> int:
 _PARTS: dict[str, Callable[[Plane], int]] = {
     "heartbeats": _heartbeats,
     "late operations": _deadlines,
+    "expired VMs": _expiries,
     "operations sent again": _resend,
     "idempotency keys": _idempotency,
     "audit links": _link,

@@ -25,7 +25,7 @@ from api.shared.views import nothing, outcome, vm_of
 from core.contract.messages import JSON
 from core.contract.vms import Hardware, VmNetwork
 from core.models import Operation
-from core.services import listing, vms
+from core.services import expiry, listing, vms
 from core.services.context import Actor
 from core.services.listing import VmView
 from core.services.vms import VmRequest
@@ -129,4 +129,5 @@ def _wanted(body: JSON) -> VmRequest:
         host=body.get("host"),
         network=VmNetwork(**body["network_config"]),
         hardware=Hardware(disk_type=body["storage_config"]["disk_type"]),
+        expires_at=expiry.after(body.get("ttl_seconds")),
     )

@@ -9,6 +9,7 @@ from api.shared import (
     audit_logs,
     execs,
     execution,
+    expiry,
     files,
     forwards,
     guest_credentials,
@@ -27,7 +28,7 @@ from api.shared import (
     system_metrics,
 )
 
-_OF_VMS = (execution, execs, files, forwards, guest_credentials, sizing, hardware, metrics)
+_OF_VMS = (execution, execs, expiry, files, forwards, guest_credentials, sizing, hardware, metrics)
 _OF_THE_FLEET = (
     networks,
     operations,

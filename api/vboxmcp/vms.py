@@ -14,7 +14,7 @@ from api.vboxmcp.states import statuses_of
 from core.contract.messages import JSON, build
 from core.contract.vms import Hardware, VmNetwork
 from core.models import Operation
-from core.services import listing, vms
+from core.services import expiry, listing, vms
 from core.services.context import Actor
 from core.services.listing import VmView
 from core.services.vms import VmRequest
@@ -120,4 +120,5 @@ def _wanted(body: JSON) -> VmRequest:
         host=body.get("host"),
         network=VmNetwork(**body["network_config"]),
         hardware=build(Hardware, {name: body[name] for name in ("os_type", "network", "storage_controllers")}),
+        expires_at=expiry.after(body.get("ttl_seconds")),
     )

@@ -88,12 +88,16 @@ def show(session: Session, vm: str) -> None:
 @click.option("--host", shell_complete=completion.hosts, help="On which host; without it the fleet chooses.")
 @click.option("--bridge", help="A bridge of the host to be on.")
 @click.option("--ip", help="Its address on that bridge.")
+@click.option("--ttl", metavar="TIME", help="Delete it by itself after that time, such as 90s, 30m, 8h or 7d.")
 @click.option("--start", is_flag=True, help="Start it too.")
 @waits
 @fleet_command
-def create(session: Session, name: str, start: bool, wait: bool, timeout: float | None, **options: Any) -> None:
+def create(
+    session: Session, name: str, start: bool, ttl: str | None, wait: bool, timeout: float | None, **options: Any
+) -> None:
     """Create a VM."""
     what = f"VM '{name}' is created."
+    options["ttl_seconds"] = _seconds(ttl) if ttl else None
     if start and not wait:
         raise click.UsageError("--start needs --wait: a VM can be started once it is there")
     change(session, what, session.client.vms.create, name, wait=wait, timeout=timeout, **options)
@@ -172,6 +176,27 @@ def resize(session: Session, vm: str, wait: bool, timeout: float | None, **sizes
     if wait and session.output == "table":
         for field, when in ((done.result or {}).get("applied") or {}).items():
             session.tell(f"  {field}: {'now' if when == 'live' else 'at its next start'}")
+
+
+@vm.command()
+@VM
+@click.argument("time")
+@fleet_command
+def ttl(session: Session, vm: str, time: str) -> None:
+    """Let a VM live for TIME from now on (such as 90s, 30m, 8h or 7d), or `forever`."""
+    found = session.client.vms.set_ttl(vm, None if time == "forever" else _seconds(time))
+    session.tell(
+        f"VM '{vm}' is deleted by itself at {found.expires_at:%F %T} UTC." if found.expires_at else f"VM '{vm}' stays."
+    )
+
+
+def _seconds(text: str) -> int:
+    """A time as people write it; a usage error for what is none."""
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    number, unit = text[:-1], text[-1:]
+    if not number.isascii() or not number.isdigit() or unit not in units:
+        raise click.UsageError(f"{text!r} is no time: write a number and s, m, h or d, such as 30m")
+    return int(number) * units[unit]
 
 
 @vm.command()

@@ -26,6 +26,11 @@ class Vm(Base):
     __table_args__ = (
         Index("uq_vms_owner_id_name", "owner_id", "name", unique=True, postgresql_where=text("deleted_at IS NULL")),
         Index("ix_vms_host_name_present", "host_name", postgresql_where=text("deleted_at IS NULL")),
+        Index(
+            "ix_vms_expires_at_present",
+            "expires_at",
+            postgresql_where=text("deleted_at IS NULL AND expires_at IS NOT NULL"),
+        ),
         Index("ix_vms_created_at_id_present", "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
         Index(
             "uq_vms_host_name_address",
@@ -66,6 +71,7 @@ class Vm(Base):
     started_at: Mapped[datetime | None]
     stopped_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
 
     @property
     def current_vcpus(self) -> int:

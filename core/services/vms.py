@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -43,6 +44,7 @@ class VmRequest:
     disk_field: str = "disk_gb"
     network: VmNetwork = field(default_factory=VmNetwork)
     hardware: Hardware = field(default_factory=Hardware)
+    expires_at: datetime | None = None
 
 
 def create(session: Session, actor: Actor, request: VmRequest) -> Operation:
@@ -74,6 +76,7 @@ def create(session: Session, actor: Actor, request: VmRequest) -> Operation:
         reserved=True,
         held_vcpus=request.vcpus,
         held_memory_mb=request.memory_mb,
+        expires_at=request.expires_at,
     )
     session.add(vm)
     try:

@@ -92,12 +92,19 @@ class AsyncClient:
 
     @asynccontextmanager
     async def sandbox(
-        self, image: str | None = None, *, name: str | None = None, timeout: float | None = None, **options: Any
+        self,
+        image: str | None = None,
+        *,
+        name: str | None = None,
+        ttl_seconds: int | None = 3600,
+        timeout: float | None = None,
+        **options: Any,
     ) -> AsyncIterator[AsyncSandbox]:
-        """A VM of one's own that runs, and is gone afterwards. `options` as for `vms.create`."""
+        """A VM of one's own that runs, and is gone afterwards: at the end of the block, and after `ttl_seconds` even if
+        this program is killed. `options` as for `vms.create`."""
         chosen = name or f"sandbox-{uuid.uuid4().hex[:12]}"
         try:
-            await self.vms.create(chosen, image=image, timeout=timeout, **options)
+            await self.vms.create(chosen, image=image, ttl_seconds=ttl_seconds, timeout=timeout, **options)
             await self.vms.start(chosen, timeout=timeout)
             yield AsyncSandbox(self, chosen)
         finally:

@@ -51,11 +51,15 @@ class Vms:
         host: str | None = None,
         bridge: str | None = None,
         ip: str | None = None,
+        ttl_seconds: int | None = None,
         wait: bool = True,
         timeout: float | None = None,
         tell: Tell | None = None,
     ) -> Operation:
-        """Make one, which does not run yet. What is left out, the API chooses."""
+        """Make one, which does not run yet. What is left out, the API chooses.
+
+        With `ttl_seconds` it is deleted by itself after that time, whatever becomes of the program.
+        """
         storage, network = given(disk_size_gb=disk_gb), given(bridge=bridge, ip=ip)
         body = given(
             name=name,
@@ -65,6 +69,7 @@ class Vms:
             os_type=os_type,
             hypervisor=hypervisor,
             host=host,
+            ttl_seconds=ttl_seconds,
             storage_config=storage or None,
             network_config=network or None,
         )
@@ -143,6 +148,11 @@ class Vms:
         )
         path = f"{_path(vm)}/resources"
         return self._transport.change("PUT", path, body, wait=wait, timeout=timeout, tell=tell)
+
+    def set_ttl(self, vm: str, ttl_seconds: int | None) -> Vm:
+        """Let one live that long from now on, or (None) until somebody deletes it."""
+        self._transport.json("PUT", f"{_path(vm)}/expiry", {"ttl_seconds": ttl_seconds})
+        return self.get(vm)
 
     def metrics(self, vm: str) -> Json:
         """What it uses, measured now, as a plain JSON object."""

@@ -60,6 +60,7 @@ COMMANDS = {
     "GET /vms/{}/execs/{}/output": "vm execs follow",
     "GET /vms/{}/execs/{}/wait": "vm execs wait",
     "POST /vms/{}/execute": "vm exec",
+    "PUT /vms/{}/expiry": "vm ttl",
     "GET /vms/{}/files": "vm files",
     "GET /vms/{}/files/download": "vm cp",
     "POST /vms/{}/files/upload": "vm cp",

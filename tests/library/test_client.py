@@ -140,6 +140,16 @@ def test_the_same_with_await(fleet: Fleet) -> None:
     assert asyncio.run(life()) == ("hello\n", [])
 
 
+def test_a_time_to_live_ends_a_vm(client: Client, vm: str) -> None:
+    assert client.vms.get(vm).expires_at is None
+    given = client.vms.set_ttl(vm, 60).expires_at
+    assert given is not None
+    with pytest.raises(InvalidRequest, match="ttl_seconds"):
+        client.vms.set_ttl(vm, 1)
+    assert client.vms.get(vm).expires_at == given
+    assert client.vms.set_ttl(vm, None).expires_at is None
+
+
 def test_a_sandbox_is_gone_when_its_user_fails(client: Client) -> None:
     with pytest.raises(ZeroDivisionError), client.sandbox(hypervisor="fake") as box:
         raise ZeroDivisionError

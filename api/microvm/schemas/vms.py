@@ -6,6 +6,7 @@ from marshmallow import Schema, fields
 
 from api.rest.fields import Choice, Flag, Moment, Number, Text, Within, computed
 from api.rest.schemas import Sorting, Strict, constant
+from api.shared.expiry import DESCRIPTION
 from api.shared.networks import NetworkRequest
 from api.shared.sizing import Sizes
 from api.shared.views import last_seen_at, operation_id, uptime_seconds
@@ -13,7 +14,7 @@ from api.shared.words import HOST_NAME, HYPERVISORS, IMAGE_NAME, OS_TYPES, VM_NA
 from core.contract.networks import BRIDGE, USER
 from core.contract.states import Status
 from core.contract.vms import VmNetwork as Where
-from core.services import listing, sizes
+from core.services import expiry, listing, sizes
 from core.services.listing import VmView
 
 
@@ -44,6 +45,7 @@ class VmCreation(Strict):
     storage_config = fields.Nested(StorageRequest, load_default=lambda: StorageRequest().load({}))
     hypervisor = Choice(*HYPERVISORS)
     host = Text(longest=63, validate=HOST_NAME)
+    ttl_seconds = Number(*expiry.TTL_SECONDS, metadata={"description": DESCRIPTION})
 
 
 def _network(view: VmView) -> Where:
@@ -100,6 +102,7 @@ class VmDetail(VmBrief):
     template = fields.String(required=True, attribute="vm.image")
     disk_size_gb = fields.Integer(required=True, attribute="vm.disk_gb")
     reason = fields.String(required=True, allow_none=True, attribute="vm.observed_reason")
+    expires_at = Moment(required=True, allow_none=True, attribute="vm.expires_at")
     last_seen_at = computed(Moment, last_seen_at, allow_none=True)
     at_next_start = fields.Nested(Sizes, required=True, attribute="vm")
     operation_id = computed(fields.String, operation_id, allow_none=True)

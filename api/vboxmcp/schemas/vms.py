@@ -6,8 +6,9 @@ import re
 
 from marshmallow import Schema, fields, validate
 
-from api.rest.fields import Choice, Flag, Number, Pattern, Text, computed
+from api.rest.fields import Choice, Flag, Moment, Number, Pattern, Text, computed
 from api.rest.schemas import SortingAll, Strict
+from api.shared.expiry import DESCRIPTION
 from api.shared.hardware import Gigabytes, NetworkAdapter
 from api.shared.networks import NetworkRequest
 from api.shared.sizing import Sizes
@@ -15,7 +16,7 @@ from api.shared.views import uptime_seconds
 from api.shared.words import HOST_NAME, HYPERVISORS, IMAGE_NAME, OS_TYPES, VM_NAME
 from api.vboxmcp.hardware import adapters_of, controllers_of
 from api.vboxmcp.states import STATES, message_of, state_after, state_of
-from core.services import hardware, listing, sizes
+from core.services import expiry, hardware, listing, sizes
 
 CONTROLLERS = ("ide", "sata", "scsi", "sas", "usb", "floppy", "pcie", "virtio")
 _OS_TYPE = Pattern(re.compile(r"[A-Za-z0-9_]{1,64}"), "must have 1 to 64 letters, digits or '_'")
@@ -64,6 +65,7 @@ class VmCreation(Strict):
     network_config = fields.Nested(NetworkRequest, load_default=dict)
     hypervisor = Choice(*HYPERVISORS)
     host = Text(longest=63, validate=HOST_NAME)
+    ttl_seconds = Number(*expiry.TTL_SECONDS, metadata={"description": DESCRIPTION})
 
 
 class StartRequest(Strict):
@@ -118,6 +120,7 @@ class VmDetail(VmBrief):
     """All about a VM. `at_next_start`: the size and the limits that it will have then, at the latest."""
 
     at_next_start = fields.Nested(Sizes, required=True, attribute="vm")
+    expires_at = Moment(required=True, allow_none=True, attribute="vm.expires_at")
     storage_controllers = computed(fields.List, controllers_of, cls_or_instance=fields.Nested(Controller))
     network_adapters = computed(fields.List, adapters_of, cls_or_instance=fields.Nested(NetworkAdapter))
 

@@ -1,0 +1,45 @@
+"""/vms/{vm}/expiry: when a virtual machine is deleted by itself."""
+
+from __future__ import annotations
+
+from flask.views import MethodView
+from marshmallow import Schema, fields
+from sqlalchemy.orm import Session
+
+from api.rest.blueprint import Blueprint
+from api.rest.fields import Moment, Number
+from api.rest.schemas import Strict
+from api.rest.shapes import Shape
+from core.contract.messages import JSON
+from core.services import expiry
+from core.services.context import Actor
+
+DESCRIPTION = "seconds until the VM is deleted by itself; without it, it stays until somebody deletes it"
+
+
+class Expiring(Strict):
+    """How long a VM lives from now on; null: until somebody deletes it."""
+
+    ttl_seconds = Number(*expiry.TTL_SECONDS, required=True, allow_none=True, metadata={"description": DESCRIPTION})
+
+
+class Expiry(Schema):
+    """When a VM is deleted by itself; null: never."""
+
+    vm_name = fields.String(required=True, attribute="name")
+    expires_at = Moment(required=True, allow_none=True)
+
+
+def blueprint(shape: Shape) -> Blueprint:
+    """The resource, in a dialect."""
+    blp = Blueprint("expiry", shape, "Times to live of virtual machines")
+
+    @blp.route("/vms/<vm_name>/expiry")
+    class OneExpiry(MethodView):
+        @blp.body(Expiring)
+        @blp.changes(200, Expiry)
+        def put(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> object:
+            """Set how long a virtual machine lives from now on."""
+            return expiry.set_ttl(session, actor, vm_name, body["ttl_seconds"])
+
+    return blp
