@@ -14,8 +14,9 @@ from agent.journal import Entry, Journal
 from agent.outcomes import Outcomes, failure_of
 from agent.turns import Turns, Work
 from agent.verbs import Doing, perform
-from core.contract.errors import CorralError, DriverFailure, NotFound
-from core.contract.messages import JSON, Command, Failure, Report
+from core.contract.bounds import shortened
+from core.contract.errors import CorralError, DriverFailure, Invalid, NotFound
+from core.contract.messages import JSON, Command, Failure, Numbered, Report
 from core.contract.states import Kind, Phase
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,14 @@ class Commands:
         if entry is not None and entry.report is not None:
             self._outcomes.again(entry)
         return "finished"
+
+    def refuse(self, unread: Numbered, why: Invalid) -> None:
+        """Reports a command as failed that this agent can't read, unless an attempt that it could read came before."""
+        refusal = Failure(
+            "invalid_request", shortened(f"the agent of the VM's host can't read the command: {why.message}")
+        )
+        log.warning("%s: refused: %s", unread.operation_id, refusal.message)
+        self._outcomes.never_ran(unread.operation_id, Phase.FAILED, attempt=unread.attempt, failure=refusal)
 
     def _refuse_older_attempt(self, command: Command) -> None:
         known = self._journal.known(command.operation_id)

@@ -10,8 +10,10 @@ import sqlite3
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import structs
 
 from core.contract.errors import CorralError
 from core.contract.messages import Command, decode, encode
@@ -128,7 +130,7 @@ class Journal:
         commands = []
         for text, attempt in rows:
             with suppress(CorralError):  # of an older release, in a form that is no longer read: left to its deadline
-                commands.append(replace(decode(Command, text), attempt=attempt))
+                commands.append(structs.replace(decode(Command, text), attempt=attempt))
         return commands
 
     def unsent(self) -> list[tuple[str, str]]:

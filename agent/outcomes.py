@@ -58,9 +58,11 @@ class Outcomes:
         self._reports.last(entry.operation_id, encode(report))
         return report
 
-    def never_ran(self, operation_id: str) -> bool:
-        """Journals and sends that a command not seen yet was cancelled; False if it has been seen."""
-        report = encode(self._report(operation_id, 0, Phase.CANCELLED))
+    def never_ran(
+        self, operation_id: str, phase: Phase = Phase.CANCELLED, *, attempt: int = 0, failure: Failure | None = None
+    ) -> bool:
+        """Journals and sends that a command not seen yet was cancelled, or refused; False if it has been seen."""
+        report = encode(replace(self._report(operation_id, attempt, phase), failure=failure))
         fresh = self._journal.refuse(operation_id, report)
         if fresh:
             self._reports.last(operation_id, report)

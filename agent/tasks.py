@@ -7,7 +7,7 @@ from celery import Celery
 from agent.commands import CommandFailed, Commands
 from agent.transport import TASK
 from core.contract.errors import Invalid
-from core.contract.messages import Command, decode
+from core.contract.messages import Command, Numbered, decode
 
 
 def register(app: Celery, commands: Commands) -> None:
@@ -15,4 +15,9 @@ def register(app: Celery, commands: Commands) -> None:
 
     @app.task(name=TASK, throws=(CommandFailed, Invalid))  # type: ignore[untyped-decorator]  # celery has no types
     def command(command: str) -> None:
-        commands.run(decode(Command, command))
+        try:
+            read = decode(Command, command)
+        except Invalid as error:
+            commands.refuse(decode(Numbered, command), error)
+            raise
+        commands.run(read)

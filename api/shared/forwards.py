@@ -14,10 +14,11 @@ from api.rest.fields import Between, Choice, Moment, Number, Text
 from api.rest.schemas import Paging, Strict, constant
 from api.rest.shapes import Listed, Shape
 from api.shared.views import nothing
+from core.contract.commands import OfForward
 from core.contract.errors import NotFound
 from core.contract.messages import JSON
 from core.models import Host, Operation, PortForward, Vm
-from core.services import forwards
+from core.services import forwards, operations
 from core.services.context import Actor
 from core.services.forwards import FIRST_PORT, LAST_PORT, ForwardRequest
 
@@ -85,10 +86,10 @@ class ForwardView:
 
 def forward_of(session: Session, operation: Operation) -> ForwardView:
     """The forward of an operation; `NotFound` when it was removed since."""
-    forward = session.get(PortForward, operation.params["forward_id"])
+    asked = operations.asked(operation, OfForward)
+    forward = session.get(PortForward, asked.forward_id)
     if forward is None:
-        port = operation.params["host_port"]
-        raise NotFound(f"port forward {port} of VM '{operation.vm_name}' is there no more")
+        raise NotFound(f"port forward {asked.host_port} of VM '{operation.vm_name}' is there no more")
     return ForwardView(forward, session.get_one(Vm, forward.vm_id), session.get_one(Host, forward.host_name))
 
 

@@ -13,6 +13,7 @@ from api.rest.fields import Choice, Flag, Number, Text
 from api.rest.schemas import Paging, Strict, constant
 from api.rest.shapes import Listed, Shape
 from api.shared.views import nothing
+from core.contract.commands import AdapterSet, DiskAttach
 from core.contract.errors import NotFound
 from core.contract.messages import JSON, build
 from core.contract.vms import Adapter
@@ -131,7 +132,7 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.begins(200, DiskAttached, _params)
         def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Operation:
             """Attach a disk to a virtual machine."""
-            return hardware.attach(session, actor, vm_id_or_name, body)
+            return hardware.attach(session, actor, vm_id_or_name, DiskAttach(**body))
 
     @blp.route("/vms/<vm_id_or_name>/disks/<controller>/<int:port>/<int:device>")
     class OneDisk(MethodView):
@@ -159,7 +160,7 @@ def blueprint(shape: Shape) -> Blueprint:
             """Change a network adapter of a virtual machine."""
             _must_be_there("network adapter", slot <= hardware.SLOTS[1])
             changes = {_NAMES.get(name, name): value for name, value in body.items()}
-            return hardware.set_adapter(session, actor, vm_id_or_name, slot, changes)
+            return hardware.set_adapter(session, actor, vm_id_or_name, AdapterSet(slot, **changes))
 
     return blp
 

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from core.contract.commands import SnapshotCreate
 from core.contract.errors import NotFound
 from core.contract.states import LIVE, Status
 from core.models import Host, Operation, Snapshot, Vm
@@ -49,9 +50,10 @@ def outcome(_session: Session, operation: Operation) -> Outcome:
 
 def snapshot_of(session: Session, operation: Operation) -> SnapshotView:
     """The snapshot of an operation; `NotFound` when it was deleted since."""
-    snapshot = session.get(Snapshot, operation.params["snapshot_id"])
+    asked = operations.asked(operation, SnapshotCreate)
+    snapshot = session.get(Snapshot, asked.snapshot_id)
     if snapshot is None:
-        name = operation.params.get("name", operation.params["snapshot_id"])
+        name = asked.name or asked.snapshot_id
         raise NotFound(f"snapshot '{name}' of VM '{operation.vm_name}' not found", code="snapshot_not_found")
     return SnapshotView(operation.vm, snapshot, operation)
 

@@ -13,10 +13,16 @@ from core.contract.bounds import Count, Line, Name, Percent, Port
 from core.contract.states import Kind
 
 Seconds = Annotated[float, Meta(ge=0, le=86400)]
+Positive = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
 
 class Params(Struct, frozen=True):
     """Of any kind."""
+
+    @property
+    def kind(self) -> Kind:
+        """What they are for."""
+        return _KINDS[type(self)]
 
     def stored(self) -> dict[str, Any]:
         """As plain data."""
@@ -34,14 +40,18 @@ class Start(Params, frozen=True):
     gui: bool = False
 
 
-class Stop(Params, frozen=True):
+class Stopping(Params, frozen=True):
     """Ask the guest, and cut the power once the grace is over; at once with `force`."""
 
     grace_seconds: Seconds = 30.0
     force: bool = False
 
 
-class Restart(Stop, frozen=True):
+class Stop(Stopping, frozen=True):
+    """Be off."""
+
+
+class Restart(Stopping, frozen=True):
     """Stop, then start."""
 
 
@@ -64,13 +74,13 @@ class Save(Params, frozen=True):
 class Resize(Params, frozen=True):
     """All of a VM's size, which its spec has only afterwards. A limit of None: all of it."""
 
-    vcpus: Annotated[Count, Meta(ge=1)]
-    memory_mb: Annotated[Count, Meta(ge=1)]
+    vcpus: Positive
+    memory_mb: Positive
     cpu_limit_percent: Percent | None = None
     memory_limit_percent: Percent | None = None
 
 
-class DiskDetach(Params, frozen=True):
+class InPlace(Params, frozen=True):
     """A place on a controller."""
 
     controller: Name
@@ -78,7 +88,11 @@ class DiskDetach(Params, frozen=True):
     device: Count
 
 
-class DiskAttach(DiskDetach, frozen=True):
+class DiskDetach(InPlace, frozen=True):
+    """Empty it."""
+
+
+class DiskAttach(InPlace, frozen=True):
     """A medium for a place. `type`: "hdd" or "dvd"; `medium`: a path below one of the host's media folders.
 
     `create_if_missing`: an empty disk of `size_gb` GiB is made there if nothing is, of the format its name ends in.
@@ -106,28 +120,32 @@ class AdapterSet(Params, frozen=True):
         return {name: value for name, value in self.stored().items() if name != "slot"}
 
 
-class SnapshotDelete(Params, frozen=True):
+class OfSnapshot(Params, frozen=True):
     """A snapshot by its id, unique everywhere."""
 
     snapshot_id: Name
 
 
-class SnapshotCreate(SnapshotDelete, frozen=True):
-    """The same, and the name that its owner gave it."""
+class SnapshotCreate(OfSnapshot, frozen=True):
+    """Take it; with its name, as its owner knows it."""
 
     name: Name = ""
     include_memory: bool = False
 
 
-class SnapshotRestore(SnapshotDelete, frozen=True):
+class SnapshotRestore(OfSnapshot, frozen=True):
     """`start`: whether the VM runs afterwards; None: as it did when the snapshot was taken."""
 
     start: bool | None = None
     previous_state: Name = ""
 
 
-class PortForwardDelete(Params, frozen=True):
-    """A forward that the VM's spec has not, or no longer."""
+class SnapshotDelete(OfSnapshot, frozen=True):
+    """Remove it."""
+
+
+class OfForward(Params, frozen=True):
+    """A forward. What counts are those of the VM's spec, which are all that it has afterwards."""
 
     forward_id: Name
     protocol: Name = "tcp"
@@ -135,8 +153,12 @@ class PortForwardDelete(Params, frozen=True):
     guest_port: Port | None = None
 
 
-class PortForwardCreate(PortForwardDelete, frozen=True):
-    """A forward that the VM's spec has."""
+class PortForwardCreate(OfForward, frozen=True):
+    """It is one of the spec's."""
+
+
+class PortForwardDelete(OfForward, frozen=True):
+    """It is none of them."""
 
 
 PARAMS: dict[Kind, type[Params]] = {
@@ -158,4 +180,4 @@ PARAMS: dict[Kind, type[Params]] = {
     Kind.PORT_FORWARD_CREATE: PortForwardCreate,
     Kind.PORT_FORWARD_DELETE: PortForwardDelete,
 }
-KINDS = {params: kind for kind, params in PARAMS.items()}
+_KINDS = {params: kind for kind, params in PARAMS.items()}

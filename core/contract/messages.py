@@ -11,12 +11,13 @@ import re
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, Union, cast
 
 import msgspec
 from msgspec import Struct
 
 from core.contract.bounds import Count, Line, Moment, Name, Port, Serial
+from core.contract.commands import PARAMS, Params
 from core.contract.errors import Invalid
 from core.contract.hosts import HostFacts
 from core.contract.states import Kind, Observed, Phase
@@ -67,27 +68,44 @@ class VmSpec:
     forwards: list[Forward] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(Struct, frozen=True, kw_only=True, tag_field="kind"):
     """Do one thing to one VM, once. `attempt` fences: an agent refuses an older one than it has seen.
 
-    `params` by kind: start {"gui": bool}, with a window where the hypervisor has any; stop {"grace_seconds": float,
-    "force": bool}; restart the same;
-    snapshot_create {"snapshot_id", "name", "include_memory"}; snapshot_restore {"snapshot_id", "start": bool | None}
-    where None means the power state the snapshot was taken in; snapshot_delete {"snapshot_id"}; resize all four of
-    {"vcpus", "memory_mb", "cpu_limit_percent", "memory_limit_percent"}, which `vm` has only afterwards;
-    port_forward_create and port_forward_delete {"forward_id"}, the VM's `forwards` being those it has afterwards;
-    disk_attach {"controller", "port", "device", "type", "medium", "create_if_missing", "size_gb"}; disk_detach the
-    first three of them; adapter_set {"slot"} and what is to change of {"enabled", "mode", "type", "cable_connected",
-    "network"}; pause, resume and save {}.
+    Each kind of params has a subclass, which `command` makes one of: the kind is its tag.
     """
 
-    operation_id: str
-    attempt: int
-    kind: Kind
+    operation_id: Name
+    attempt: Count
     vm: VmSpec
-    params: JSON
-    deadline_at: float
+    params: Params
+    deadline_at: Moment
+
+    @property
+    def kind(self) -> Kind:
+        """What it does."""
+        return self.params.kind
+
+
+_COMMANDS: dict[type[Params], type[Command]] = {
+    params: msgspec.defstruct(  # type: ignore[misc]  # it does not see what the bases make of it
+        f"{params.__name__}Command", [("params", params)], bases=(Command,), frozen=True, kw_only=True, tag=kind.value
+    )
+    for kind, params in PARAMS.items()
+}
+
+
+def command(operation_id: str, attempt: int, vm: VmSpec, params: Params, deadline_at: float) -> Command:
+    """The command of that kind."""
+    return _COMMANDS[type(params)](
+        operation_id=operation_id, attempt=attempt, vm=vm, params=params, deadline_at=deadline_at
+    )
+
+
+class Numbered(Struct, frozen=True):
+    """What can be read of a command that can't be read."""
+
+    operation_id: Name
+    attempt: Count
 
 
 @dataclass(frozen=True)
@@ -293,7 +311,7 @@ def build(kind: type[T], data: Any) -> T:
         raise Invalid(f"{kind.__name__}: {error}") from None
 
 
-_UNIONS: dict[Hashable, Any] = {Entry: ReportEntry | InventoryEntry}
+_UNIONS: dict[Hashable, Any] = {Entry: ReportEntry | InventoryEntry, Command: Union[tuple(_COMMANDS.values())]}  # noqa: UP007
 """What comes in kinds, and is told apart by its tag."""
 
 

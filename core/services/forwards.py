@@ -9,8 +9,8 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from core.contract.commands import OfForward, PortForwardCreate, PortForwardDelete
 from core.contract.errors import Conflict, Invalid, NotFound
-from core.contract.states import Kind
 from core.database import violates
 from core.models import Host, Operation, PortForward, Vm
 from core.services import lookup, operations, rules, vms
@@ -80,7 +80,7 @@ def create(session: Session, actor: Actor, ref: str, request: ForwardRequest) ->
             raise taken from None
         raise
     session.expire(vm, ["forwards"])  # they came with the VM, before this one was there
-    return operations.begin(session, actor, vm, Kind.PORT_FORWARD_CREATE, _params(forward))
+    return operations.begin(session, actor, vm, _params(PortForwardCreate, forward))
 
 
 def delete(session: Session, actor: Actor, ref: str, forward_ref: str, protocol: str | None = None) -> Operation:
@@ -88,7 +88,7 @@ def delete(session: Session, actor: Actor, ref: str, forward_ref: str, protocol:
     vm, host = vms.to_change(session, actor, ref)
     rules.must_support(vm, host, "port_forwards")
     forward = get(session, vm, forward_ref, protocol)
-    return operations.begin(session, actor, vm, Kind.PORT_FORWARD_DELETE, _params(forward))
+    return operations.begin(session, actor, vm, _params(PortForwardDelete, forward))
 
 
 def address_of(host: Host) -> str:
@@ -115,10 +115,5 @@ def _choose(session: Session, host: Host, protocol: str) -> int:
     return random.choice(free)  # no secret
 
 
-def _params(forward: PortForward) -> dict[str, object]:
-    return {
-        "forward_id": forward.id,
-        "protocol": forward.protocol,
-        "host_port": forward.host_port,
-        "guest_port": forward.guest_port,
-    }
+def _params(kind: type[OfForward], forward: PortForward) -> OfForward:
+    return kind(forward.id, forward.protocol, forward.host_port, forward.guest_port)

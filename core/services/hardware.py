@@ -7,8 +7,8 @@ from typing import Any
 from msgspec import to_builtins
 from sqlalchemy.orm import Session
 
+from core.contract.commands import AdapterSet, DiskAttach, DiskDetach, Params
 from core.contract.messages import build
-from core.contract.states import Kind
 from core.contract.vms import Hardware
 from core.models import Operation, Vm
 from core.models.base import JSON
@@ -23,20 +23,19 @@ DISK_TYPES = ("hdd", "dvd")
 _TOLD = ("disks", "adapters")
 
 
-def attach(session: Session, actor: Actor, ref: str, request: JSON) -> Operation:
-    """Attach a medium, as the parameters of a `disk_attach` command say."""
-    return _begin(session, actor, ref, "disks", Kind.DISK_ATTACH, request)
+def attach(session: Session, actor: Actor, ref: str, request: DiskAttach) -> Operation:
+    """Attach a medium."""
+    return _begin(session, actor, ref, "disks", request)
 
 
 def detach(session: Session, actor: Actor, ref: str, controller: str, port: int, device: int) -> Operation:
     """Empty a place, unless it is empty."""
-    place = {"controller": controller, "port": port, "device": device}
-    return _begin(session, actor, ref, "disks", Kind.DISK_DETACH, place)
+    return _begin(session, actor, ref, "disks", DiskDetach(controller, port, device))
 
 
-def set_adapter(session: Session, actor: Actor, ref: str, slot: int, changes: JSON) -> Operation:
-    """Change what is named of an adapter, as the parameters of an `adapter_set` command say."""
-    return _begin(session, actor, ref, "adapters", Kind.ADAPTER_SET, {"slot": slot, **changes})
+def set_adapter(session: Session, actor: Actor, ref: str, changes: AdapterSet) -> Operation:
+    """Change what is named of an adapter."""
+    return _begin(session, actor, ref, "adapters", changes)
 
 
 def told(vm: Vm, result: JSON) -> None:
@@ -46,8 +45,8 @@ def told(vm: Vm, result: JSON) -> None:
         vm.hardware = build(Hardware, to_builtins(vm.hardware) | news)
 
 
-def _begin(session: Session, actor: Actor, ref: str, capability: str, kind: Kind, params: JSON) -> Operation:
+def _begin(session: Session, actor: Actor, ref: str, capability: str, params: Params) -> Operation:
     vm, host = vms.to_change(session, actor, ref)
     rules.must_exist(vm)
     rules.must_support(vm, host, capability)
-    return operations.begin(session, actor, vm, kind, params)
+    return operations.begin(session, actor, vm, params)

@@ -6,15 +6,16 @@ import time
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, bindparam, func, inspect, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload, make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
 
+from core.contract.commands import PARAMS, Params, PortForwardDelete, Stopping
 from core.contract.errors import Conflict, Invalid, NotFound
-from core.contract.messages import Call, Command, Failure, Forward, ImageRef, VmSpec
+from core.contract.messages import Call, Command, Failure, Forward, ImageRef, VmSpec, build, command
 from core.contract.states import ENDED, LIVE, Kind, OperationState
 from core.database import after_commit, violates
 from core.models import Operation, Vm
@@ -24,6 +25,8 @@ from core.rows import dumped, inserted
 from core.services import audit, events
 from core.services.context import Actor, dispatch_of
 from core.services.paging import Ordering, Slice, sliced
+
+P = TypeVar("P", bound=Params)
 
 # How long each kind may take, in seconds. Slow emulation and big disks fit; a stop adds its grace.
 _SECONDS = {
@@ -64,15 +67,13 @@ def live_of(session: Session, vm: Vm) -> Operation | None:
     return session.scalar(select(Operation).where(Operation.vm_id == vm.id, Operation.state.in_(LIVE)))
 
 
-def begin(
-    session: Session, actor: Actor, vm: Vm, kind: Kind, params: JSON | None = None, *, wanted: str | None = None
-) -> Operation:
+def begin(session: Session, actor: Actor, vm: Vm, params: Params, *, wanted: str | None = None) -> Operation:
     """Accept an operation: its row and event now, its command after the commit. `wanted`: what it moves the VM towards.
 
     `Conflict` when another is under way on that VM: the index decides, whatever the caller has looked at before.
     """
-    params, moment = params or {}, now()
-    seconds = _SECONDS[kind] + float(params.get("grace_seconds", 0))
+    kind, moment = params.kind, now()
+    seconds = _SECONDS[kind] + (params.grace_seconds if isinstance(params, Stopping) else 0.0)
     values = dict.fromkeys(_COLUMNS) | {
         "id": new_id("op"),
         "kind": kind,
@@ -83,7 +84,7 @@ def begin(
         "owner_id": vm.owner_id,
         "actor_id": actor.user_id,
         "request_id": actor.request_id,
-        "params": params,
+        "params": params.stored(),
         "attempt": 1,
         "accepted_at": moment,
         "send_at": moment + _FIRST_RESEND,
@@ -125,8 +126,8 @@ def busy(vm: Vm, other: Operation) -> Conflict:
 
 def send(session: Session, vm: Vm, operation: Operation) -> None:
     """Hand the command over after the commit. If that message is lost, the sweep sends it again."""
-    dispatch, host, command = dispatch_of(session), operation.host_name, command_of(vm, operation)
-    after_commit(session, lambda: dispatch.command(host, command))
+    dispatch, host, sent = dispatch_of(session), operation.host_name, command_of(vm, operation)
+    after_commit(session, lambda: dispatch.command(host, sent))
 
 
 def send_again(session: Session, host: str) -> None:
@@ -137,19 +138,19 @@ def send_again(session: Session, host: str) -> None:
 
 def command_of(vm: Vm, operation: Operation) -> Command:
     """The message that asks the host for this operation."""
-    return Command(
+    params = asked(operation, PARAMS[Kind(operation.kind)])
+    return command(
         operation_id=operation.id,
         attempt=operation.attempt,
-        kind=Kind(operation.kind),
-        vm=spec_of(vm, without_forward=_ending(operation)),
-        params=operation.params,
+        vm=spec_of(vm, without_forward=params.forward_id if isinstance(params, PortForwardDelete) else None),
+        params=params,
         deadline_at=operation.deadline_at.timestamp(),
     )
 
 
-def _ending(operation: Operation) -> str | None:
-    """The forward that is to be there no more."""
-    return operation.params["forward_id"] if operation.kind == Kind.PORT_FORWARD_DELETE else None
+def asked(operation: Operation, kind: type[P]) -> P:
+    """What was asked for, as params of that kind."""
+    return build(kind, operation.params)
 
 
 def spec_of(vm: Vm, *, without_forward: str | None = None) -> VmSpec:

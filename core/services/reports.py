@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ARRAY, String, any_, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
+from core.contract.commands import OfForward, OfSnapshot
 from core.contract.messages import Observation, Report
 from core.contract.states import LIVE, Kind, Observed, OperationState, Phase, Wanted
 from core.models import Operation, PortForward, Snapshot, Vm
@@ -118,7 +119,7 @@ def _succeeded(session: Session, vm: Vm, operation: Operation, report: Report) -
         case Kind.RESIZE:
             sizes.resized(vm, operation)
         case Kind.SNAPSHOT_DELETE:
-            session.execute(delete(Snapshot).where(Snapshot.id == operation.params["snapshot_id"]))
+            session.execute(delete(Snapshot).where(Snapshot.id == _snapshot_id(operation)))
             _stored_otherwise(session, vm, report)
         case Kind.PORT_FORWARD_CREATE:
             session.execute(_forward(operation, update(PortForward).values(ready_at=now())))
@@ -149,7 +150,7 @@ def _deleted(session: Session, vm: Vm, operation: Operation) -> None:
 def not_succeeded(session: Session, vm: Vm, operation: Operation) -> None:
     """What was wanted was not reached: what is there now is what is wanted, until someone asks anew."""
     if operation.kind == Kind.SNAPSHOT_CREATE:
-        session.execute(delete(Snapshot).where(Snapshot.id == operation.params["snapshot_id"]))
+        session.execute(delete(Snapshot).where(Snapshot.id == _snapshot_id(operation)))
     elif operation.kind == Kind.PORT_FORWARD_CREATE:
         session.execute(_forward(operation, delete(PortForward)))
     elif operation.kind == Kind.CREATE and vm.observed in (None, Observed.ABSENT):
@@ -159,8 +160,12 @@ def not_succeeded(session: Session, vm: Vm, operation: Operation) -> None:
 
 
 def _forward(operation: Operation, change: Any) -> Any:
-    return change.where(PortForward.id == operation.params["forward_id"])
+    return change.where(PortForward.id == operations.asked(operation, OfForward).forward_id)
+
+
+def _snapshot_id(operation: Operation) -> str:
+    return operations.asked(operation, OfSnapshot).snapshot_id
 
 
 def _snapshot(session: Session, operation: Operation) -> Snapshot | None:
-    return session.scalar(select(Snapshot).where(Snapshot.id == operation.params["snapshot_id"]))
+    return session.scalar(select(Snapshot).where(Snapshot.id == _snapshot_id(operation)))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-
+from msgspec.structs import replace
 from sqlalchemy.orm import Session
 
-from core.contract.states import Kind, Observed
+from core.contract.commands import Resize
+from core.contract.states import Observed
 from core.models import Operation, Vm
 from core.models.base import JSON
 from core.services import hosts, operations, rules, vms
@@ -15,16 +15,6 @@ from core.services.context import Actor
 VCPUS, MEMORY_MB, DISK_GB, PERCENT = (1, 16), (128, 65536), (1, 2048), (1, 100)
 
 DISK_DEFAULT = f"{vms.DEFAULT_DISK_GB}, or what the image needs if that is more"
-
-
-@dataclass(frozen=True)
-class Size:
-    """All of it. A limit is a share of what the vCPUs, or the memory, could take of the host; None: no limit."""
-
-    vcpus: int
-    memory_mb: int
-    cpu_limit_percent: int | None
-    memory_limit_percent: int | None
 
 
 def resize(session: Session, actor: Actor, ref: str, changes: JSON) -> Operation:
@@ -39,22 +29,22 @@ def resize(session: Session, actor: Actor, ref: str, changes: JSON) -> Operation
     if vm.observed in (Observed.RUNNING, Observed.PAUSED):
         vm.running_vcpus, vm.running_memory_mb = vm.current_vcpus, vm.current_memory_mb
     hosts.take_more(session, vm, vcpus=wanted.vcpus, memory_mb=wanted.memory_mb)
-    return operations.begin(session, actor, vm, Kind.RESIZE, asdict(wanted))
+    return operations.begin(session, actor, vm, wanted)
 
 
-def size_of(vm: Vm) -> Size:
+def size_of(vm: Vm) -> Resize:
     """What a VM is to have."""
-    return Size(vm.vcpus, vm.memory_mb, vm.cpu_limit_percent, vm.memory_limit_percent)
+    return Resize(vm.vcpus, vm.memory_mb, vm.cpu_limit_percent, vm.memory_limit_percent)
 
 
 def resized(vm: Vm, operation: Operation) -> None:
     """The host has done it, or will at the VM's next start."""
-    size = Size(**operation.params)
+    size = operations.asked(operation, Resize)
     vm.vcpus, vm.memory_mb = size.vcpus, size.memory_mb
     vm.cpu_limit_percent, vm.memory_limit_percent = size.cpu_limit_percent, size.memory_limit_percent
 
 
-def _limited(size: Size) -> Size:
+def _limited(size: Resize) -> Resize:
     whole = PERCENT[1]
     return replace(
         size,

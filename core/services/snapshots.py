@@ -8,8 +8,9 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from core.contract.commands import SnapshotCreate, SnapshotDelete, SnapshotRestore
 from core.contract.errors import Conflict, Invalid, NotFound
-from core.contract.states import Kind, Observed, Wanted
+from core.contract.states import Observed, Wanted
 from core.database import violates
 from core.models import Operation, Snapshot, Vm
 from core.services import hosts, lookup, operations, rules, vms
@@ -74,8 +75,7 @@ def create(session: Session, actor: Actor, ref: str, *, name: str, description: 
         if violates(error, "uq_snapshots_vm_id_name"):
             raise taken from None
         raise
-    params = {"snapshot_id": snapshot.id, "name": name, "include_memory": with_memory}
-    return operations.begin(session, actor, vm, Kind.SNAPSHOT_CREATE, params)
+    return operations.begin(session, actor, vm, SnapshotCreate(snapshot.id, name, with_memory))
 
 
 def restore(session: Session, actor: Actor, ref: str, snapshot_ref: str, *, start: bool | None = None) -> Operation:
@@ -89,9 +89,9 @@ def restore(session: Session, actor: Actor, ref: str, snapshot_ref: str, *, star
     runs = snapshot.vm_status == "running" if start is None else start
     if snapshot.include_memory and start is not False:
         hosts.take_more(session, vm, vcpus=snapshot.vcpus, memory_mb=snapshot.memory_mb)
-    params = {"snapshot_id": snapshot.id, "start": start, "previous_state": str(vm.observed)}
+    params = SnapshotRestore(snapshot.id, start, previous_state=str(vm.observed))
     wanted = Wanted.RUNNING if runs else Wanted.STOPPED
-    return vms.begin(session, actor, vm, Kind.SNAPSHOT_RESTORE, params, wanted=wanted)
+    return vms.begin(session, actor, vm, params, wanted=wanted)
 
 
 def delete(session: Session, actor: Actor, ref: str, snapshot_ref: str) -> Operation:
@@ -99,4 +99,4 @@ def delete(session: Session, actor: Actor, ref: str, snapshot_ref: str) -> Opera
     vm, host = vms.to_change(session, actor, ref)
     rules.must_support(vm, host, "snapshots")
     snapshot = get(session, vm, snapshot_ref)
-    return operations.begin(session, actor, vm, Kind.SNAPSHOT_DELETE, {"snapshot_id": snapshot.id})
+    return operations.begin(session, actor, vm, SnapshotDelete(snapshot.id))

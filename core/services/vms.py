@@ -10,13 +10,14 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from core.contract.commands import Create, Delete, Params, Pause, Restart, Resume, Save, Start, Stop
 from core.contract.errors import Conflict, Invalid
 from core.contract.messages import Failure
 from core.contract.states import Kind, Observed, OperationState, Status, Wanted
 from core.contract.vms import Hardware, VmNetwork
 from core.database import violates
 from core.models import Host, Operation, Vm
-from core.models.base import JSON, now
+from core.models.base import now
 from core.placement import Demand
 from core.services import bridges, events, hosts, lookup, operations, rules
 from core.services.context import Actor
@@ -87,28 +88,28 @@ def create(session: Session, actor: Actor, request: VmRequest) -> Operation:
         if violates(error, "uq_vms_host_name_address"):
             raise bridges.taken(network) from None
         raise
-    return operations.begin(session, actor, vm, Kind.CREATE)
+    return operations.begin(session, actor, vm, Create())
 
 
 def start(session: Session, actor: Actor, ref: str, *, gui: bool = False) -> Operation:
     """Run a stopped VM; the operation succeeds once the guest can be used. `gui`: with a window, if it can have one."""
     vm, _ = to_change(session, actor, ref)
     rules.may_start(vm)
-    return begin(session, actor, vm, Kind.START, {"gui": True} if gui else None, wanted=Wanted.RUNNING)
+    return begin(session, actor, vm, Start(gui=gui), wanted=Wanted.RUNNING)
 
 
 def stop(session: Session, actor: Actor, ref: str, *, grace_seconds: float, force: bool) -> Operation:
     """Ask the guest to stop, and cut the power after the grace; at once with `force`."""
     vm, _ = to_change(session, actor, ref)
     rules.may_stop(vm)
-    return begin(session, actor, vm, Kind.STOP, _stopping(grace_seconds, force), wanted=Wanted.STOPPED)
+    return begin(session, actor, vm, Stop(0.0 if force else grace_seconds, force), wanted=Wanted.STOPPED)
 
 
 def restart(session: Session, actor: Actor, ref: str, *, grace_seconds: float = 30, force: bool = False) -> Operation:
     """Stop as `stop` does, then start."""
     vm, _ = to_change(session, actor, ref)
     rules.may_stop(vm)
-    return begin(session, actor, vm, Kind.RESTART, _stopping(grace_seconds, force), wanted=Wanted.RUNNING)
+    return begin(session, actor, vm, Restart(0.0 if force else grace_seconds, force), wanted=Wanted.RUNNING)
 
 
 def pause(session: Session, actor: Actor, ref: str) -> Operation:
@@ -116,7 +117,7 @@ def pause(session: Session, actor: Actor, ref: str) -> Operation:
     vm, host = to_change(session, actor, ref)
     rules.may_pause(vm)
     rules.must_support(vm, host, "pause")
-    return begin(session, actor, vm, Kind.PAUSE, wanted=Wanted.PAUSED)
+    return begin(session, actor, vm, Pause(), wanted=Wanted.PAUSED)
 
 
 def resume(session: Session, actor: Actor, ref: str) -> Operation:
@@ -124,7 +125,7 @@ def resume(session: Session, actor: Actor, ref: str) -> Operation:
     vm, host = to_change(session, actor, ref)
     rules.may_resume(vm)
     rules.must_support(vm, host, "pause")
-    return begin(session, actor, vm, Kind.RESUME, wanted=Wanted.RUNNING)
+    return begin(session, actor, vm, Resume(), wanted=Wanted.RUNNING)
 
 
 def save(session: Session, actor: Actor, ref: str) -> Operation:
@@ -132,7 +133,7 @@ def save(session: Session, actor: Actor, ref: str) -> Operation:
     vm, host = to_change(session, actor, ref)
     rules.may_stop(vm)
     rules.must_support(vm, host, "saved_states")
-    return begin(session, actor, vm, Kind.SAVE, wanted=Wanted.STOPPED)
+    return begin(session, actor, vm, Save(), wanted=Wanted.STOPPED)
 
 
 def delete(session: Session, actor: Actor, ref: str) -> Operation:
@@ -148,7 +149,7 @@ def delete(session: Session, actor: Actor, ref: str) -> Operation:
         operations.tell(session, vm, other)
         operations.send_cancel(session, other)
         session.flush()
-    return begin(session, actor, vm, Kind.DELETE, wanted=Wanted.DELETED)
+    return begin(session, actor, vm, Delete(), wanted=Wanted.DELETED)
 
 
 def to_change(session: Session, actor: Actor, ref: str) -> tuple[Vm, Host]:
@@ -163,12 +164,10 @@ def to_change(session: Session, actor: Actor, ref: str) -> tuple[Vm, Host]:
     return vm, host
 
 
-def begin(
-    session: Session, actor: Actor, vm: Vm, kind: Kind, params: JSON | None = None, *, wanted: Wanted
-) -> Operation:
+def begin(session: Session, actor: Actor, vm: Vm, params: Params, *, wanted: Wanted) -> Operation:
     """Accept an operation that moves the VM towards `wanted`, with the change of status that users see."""
     before = status_of(vm, None)
-    operation = operations.begin(session, actor, vm, kind, params, wanted=wanted)
+    operation = operations.begin(session, actor, vm, params, wanted=wanted)
     status_changed(session, vm, before, status_of(vm, operation), operation)
     return operation
 
@@ -177,10 +176,6 @@ def status_changed(session: Session, vm: Vm, before: Status, after: Status, oper
     """The event that a VM's status has changed, if it has."""
     if before != after:
         events.of_vm(session, "status_change", vm, {"old_status": before, "new_status": after}, operation)
-
-
-def _stopping(grace_seconds: float, force: bool) -> JSON:
-    return {"grace_seconds": 0.0 if force else grace_seconds, "force": force}
 
 
 def _free_name(session: Session, actor: Actor, name: str) -> None:

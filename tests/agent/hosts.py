@@ -12,10 +12,10 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from msgspec import Struct, structs
 from redis import Redis as Client
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -41,6 +41,17 @@ def until(what: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
             return value
         time.sleep(0.02)
     raise AssertionError(f"nothing within {seconds} s")
+
+
+class Said(Struct, frozen=True):
+    """A command on its way, right or wrong."""
+
+    operation_id: str
+    attempt: int
+    kind: Kind
+    vm: VmSpec
+    params: dict[str, Any]
+    deadline_at: float
 
 
 class Host:
@@ -118,11 +129,11 @@ class Host:
     def vm(self, **hardware: Any) -> VmSpec:
         return VmSpec(str(uuid.uuid4()), "web", "fake", "linux", 1, 256, 1, hardware=build(Hardware, hardware))
 
-    def command(self, kind: Kind, vm: VmSpec, *, seconds: float = 60.0, **params: Any) -> Command:
-        return Command(str(uuid.uuid4()), 1, kind, vm, params, time.time() + seconds)
+    def command(self, kind: Kind, vm: VmSpec, *, seconds: float = 60.0, **params: Any) -> Said:
+        return Said(str(uuid.uuid4()), 1, kind, vm, params, time.time() + seconds)
 
-    def send(self, command: Command, attempt: int = 1) -> str:
-        assert until(lambda: self.dispatch.command(self.name, replace(command, attempt=attempt)))
+    def send(self, command: Said | Command, attempt: int = 1) -> str:
+        assert until(lambda: self.dispatch.command(self.name, cast(Any, structs.replace(command, attempt=attempt))))
         return command.operation_id
 
     def do(self, kind: Kind, vm: VmSpec, **params: Any) -> Any:

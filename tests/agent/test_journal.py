@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from agent.journal import Journal
-from core.contract.messages import Command, VmSpec
-from core.contract.states import Kind
+from core.contract.commands import Start
+from core.contract.messages import VmSpec, command
 
-START = Command("op", 1, Kind.START, VmSpec("vm", "web", "fake", "linux", 1, 1, 1), {}, 0.0)
+START = command("op", 1, VmSpec("vm", "web", "fake", "linux", 1, 1, 1), Start(), 0.0)
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from agent.inventory import Known
 from agent.journal import Journal
 from agent.outcomes import Outcomes
 from agent.reports import Reports
-from core.contract.messages import Command, Observation, VmSpec
+from core.contract.commands import PARAMS
+from core.contract.messages import Observation, VmSpec, command
 from core.contract.states import Kind
 
 
@@ -57,7 +58,7 @@ def test_what_a_driver_makes_after_the_delete_is_removed(
 
 def run(commands: Commands, kind: Kind, vm: VmSpec, ended: list[str]) -> None:
     try:
-        commands.run(Command(uuid.uuid4().hex, 1, kind, vm, {}, time.time() + 60))
+        commands.run(command(uuid.uuid4().hex, 1, vm, PARAMS[kind](), time.time() + 60))
         ended.append("succeeded")
     except CommandFailed as failed:
         ended.append(str(failed))

@@ -8,6 +8,7 @@ import pytest
 from msgspec import to_builtins
 from sqlalchemy import update
 
+from core.contract.commands import AdapterSet, DiskAttach
 from core.contract.errors import Conflict, NotFound, Unsupported
 from core.contract.messages import Failure
 from core.contract.states import Observed
@@ -19,7 +20,7 @@ from tests.core.conftest import make_user
 
 DISK = Disk("SATA Controller", 1, 0, "hdd", "/m/a.vdi", 1 << 30, None, "vdi", own=False)
 ADAPTER = Adapter(0, cable_connected=False)
-REQUEST = {"controller": "SATA Controller", "port": 1, "device": 0, "type": "hdd", "medium": "a.vdi"}
+REQUEST = DiskAttach("SATA Controller", 1, 0, "hdd", "a.vdi")
 
 
 @pytest.fixture
@@ -43,12 +44,12 @@ def begin(transaction: Any, actor: Actor, what: Any, *args: Any) -> Operation:
 
 def test_a_success_is_taken_over_and_a_failure_is_not(transaction: Any, actor: Actor, web: str, helpers: Any) -> None:
     attach = begin(transaction, actor, hardware.attach, REQUEST)
-    assert (attach.kind, attach.params) == ("disk_attach", REQUEST)
+    assert (attach.kind, attach.params) == ("disk_attach", REQUEST.stored())
     told = helpers.report(attach, "succeeded", Observed.STOPPED, result={"disks": [to_builtins(DISK)]})
     for _ in range(2):
         helpers.apply(told)
     assert kept(transaction, actor) == Hardware(disks=[DISK])
-    setting = begin(transaction, actor, hardware.set_adapter, 0, {"cable_connected": False})
+    setting = begin(transaction, actor, hardware.set_adapter, AdapterSet(0, cable_connected=False))
     assert setting.params == {"slot": 0, "cable_connected": False}
     helpers.apply(helpers.report(setting, "succeeded", Observed.STOPPED, result={"adapters": [to_builtins(ADAPTER)]}))
     detach = begin(transaction, actor, hardware.detach, "SATA Controller", 1, 0)
@@ -68,7 +69,11 @@ def test_a_host_that_can_not_tell_changes_nothing(transaction: Any, actor: Actor
 
 def test_two_changes_at_once_are_a_conflict(transaction: Any, actor: Actor, web: str) -> None:
     begin(transaction, actor, hardware.attach, REQUEST)
-    for what, args in ((hardware.attach, [REQUEST]), (hardware.set_adapter, [0, {"enabled": False}]), (vms.pause, [])):
+    for what, args in (
+        (hardware.attach, [REQUEST]),
+        (hardware.set_adapter, [AdapterSet(0, enabled=False)]),
+        (vms.pause, []),
+    ):
         with pytest.raises(Conflict):
             begin(transaction, actor, what, *args)
 
@@ -81,7 +86,7 @@ def test_others_and_drivers_that_can_not_are_refused(transaction: Any, actor: Ac
     for what, args, word in (
         (hardware.attach, [REQUEST], "disks"),
         (hardware.detach, ["SATA Controller", 1, 0], "disks"),
-        (hardware.set_adapter, [0, {"enabled": False}], "adapters"),
+        (hardware.set_adapter, [AdapterSet(0, enabled=False)], "adapters"),
     ):
         with pytest.raises(Unsupported, match=f"'fake' of VM 'web' does not offer {word}"):
             begin(transaction, actor, what, *args)

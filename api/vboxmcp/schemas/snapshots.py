@@ -9,7 +9,8 @@ from api.rest.schemas import SortingAll, Strict, constant
 from api.shared.views import SnapshotView
 from api.shared.words import SNAPSHOT_NAME
 from api.vboxmcp.states import observed_state
-from core.services import snapshots
+from core.contract.commands import SnapshotRestore
+from core.services import operations, snapshots
 
 
 class SnapshotQuery(SortingAll):
@@ -45,8 +46,7 @@ class SnapshotSchema(Schema):
 
 
 def _previous_state(view: SnapshotView) -> str:
-    params = view.operation.params if view.operation else {}
-    return observed_state(params["previous_state"])
+    return observed_state(operations.asked(view.operation, SnapshotRestore).previous_state if view.operation else "")
 
 
 class Restored(Schema):
