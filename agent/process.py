@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ from core.contract.errors import DriverFailure
 
 SHOWN = 2000
 LAUNCH_SECONDS = 20.0
-ENTER = 'echo $$ >"$0/cgroup.procs" && exec "$@"'
+# $0: a control group and $1: a pid file, either of which may be empty.
+BEGIN = 'set -e; [ -z "$0" ] || echo $$ >"$0/cgroup.procs"; [ -z "$1" ] || echo $$ >"$1"; shift; exec "$@"'
 
 
 class MissingProgram(DriverFailure):
@@ -41,9 +43,9 @@ class Ended:
     stderr: bytes
 
 
-def run(args: Sequence[str], timeout: float, *, holding: Sequence[int] = ()) -> str:
+def run(args: Sequence[str], timeout: float, *, holding: Sequence[int] = (), folder: Path | None = None) -> str:
     """Runs a helper to its end and returns its standard output; `ProgramFailed` when it fails, else as `output`."""
-    ended = output(args, timeout, holding=holding)
+    ended = output(args, timeout, holding=holding, folder=folder)
     if ended.returncode != 0:
         said = ended.stderr.decode(errors="replace").strip()[-SHOWN:]
         failed = ProgramFailed(f"'{args[0]} {args[1] if len(args) > 1 else ''}' failed ({ended.returncode}): {said}")
@@ -52,8 +54,8 @@ def run(args: Sequence[str], timeout: float, *, holding: Sequence[int] = ()) -> 
     return ended.stdout.decode(errors="replace")
 
 
-def output(args: Sequence[str], timeout: float, *, holding: Sequence[int] = ()) -> Ended:
-    """Runs a helper to its end, whatever that is.
+def output(args: Sequence[str], timeout: float, *, holding: Sequence[int] = (), folder: Path | None = None) -> Ended:
+    """Runs a helper to its end, whatever that is, in `folder` or where the agent is.
 
     `DriverFailure` when it has not ended after `timeout` seconds: then its process group is killed. It dies with the
     agent; while it lives it keeps the descriptors `holding` open, so that a lock lasts as long as its work.
@@ -65,6 +67,7 @@ def output(args: Sequence[str], timeout: float, *, holding: Sequence[int] = ()) 
         stderr=subprocess.PIPE,
         start_new_session=True,
         pass_fds=tuple(holding),
+        cwd=folder,
     ) as helper:
         try:
             out, err = helper.communicate(timeout=timeout)
@@ -75,6 +78,34 @@ def output(args: Sequence[str], timeout: float, *, holding: Sequence[int] = ()) 
             _kill_group(helper)
             raise
     return Ended(helper.returncode, out, err)
+
+
+def said(args: Sequence[str], words: str, timeout: float) -> bool:
+    """Whether a helper says these words within `timeout` seconds, after which it is ended."""
+    with subprocess.Popen(
+        [*_dying_with_us(), _find(args[0]), *args[1:]],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as helper:
+        try:
+            return _heard(helper, words.encode(), time.monotonic() + timeout)
+        finally:
+            _kill_group(helper)
+
+
+def _heard(helper: subprocess.Popen[bytes], words: bytes, deadline: float) -> bool:
+    heard = b""
+    stream = helper.stdout
+    while stream is not None and words not in heard:
+        if not select.select([stream], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            return False
+        some = os.read(stream.fileno(), 65536)
+        if not some:
+            return False
+        heard = heard[-SHOWN:] + some
+    return words in heard
 
 
 class Daemon:
@@ -99,18 +130,25 @@ class Daemon:
 
 
 def spawn(
-    args: Sequence[str], *, folder: Path, log: Path, holding: Sequence[int] = (), group: Path | None = None
+    args: Sequence[str],
+    *,
+    folder: Path,
+    log: Path,
+    holding: Sequence[int] = (),
+    group: Path | None = None,
+    pid_file: Path | None = None,
 ) -> Daemon:
     """Begins a process in a session of its own that outlives the agent, in `folder`; what it says goes to `log`.
 
-    It enters the control group `group` before it becomes the program, so that all it takes is counted there.
+    It enters the control group `group` before it becomes the program, so that all it takes is counted there, and writes
+    its number to `pid_file`. Its standard output and error are readable by the agent's user alone.
     """
-    enter = [] if group is None else ["sh", "-c", ENTER, str(group)]
+    begin = ["sh", "-c", BEGIN, str(group or ""), str(pid_file or "")] if group or pid_file else []
     ours, its = os.pipe()
     try:
-        with log.open("wb") as said:
+        with open(log, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as said:
             subprocess.run(
-                [_find("setsid"), "--fork", *enter, _find(args[0]), *args[1:]],
+                [_find("setsid"), "--fork", *begin, _find(args[0]), *args[1:]],
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
@@ -125,6 +163,11 @@ def spawn(
     finally:
         os.close(its)
     return Daemon(ours)
+
+
+def path_of(program: str) -> Path:
+    """Where a program is; `MissingProgram` when it is not installed."""
+    return Path(_find(program)).absolute()
 
 
 def _find(program: str) -> str:

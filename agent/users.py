@@ -66,22 +66,22 @@ class Users:
 
     def take(self, vms: Path, vm_id: str) -> User:
         """The VM's own, now and whenever asked again. Its folder is there."""
-        known = vms / vm_id / FILE
-        with suppress(OSError, ValueError):
-            return User(int(known.read_text()))
+        folder = vms / vm_id
+        if (user := known(folder)) is not None:
+            return user
         shelf = vms / SHELF
         shelf.mkdir(mode=0o700, exist_ok=True)
         user = User(next(uid for uid in self._in_turn(vm_id) if _reserved(shelf / str(uid), vm_id)))
-        draft = known.with_name(f"{FILE}.new")
+        draft = folder / f"{FILE}.new"
         draft.write_text(str(user.uid))
-        draft.replace(known)
+        draft.replace(folder / FILE)
         return user
 
     def release(self, vms: Path, vm_id: str) -> None:
         """The VM is about to be removed."""
-        with suppress(OSError):
-            uid = (vms / vm_id / FILE).read_text()
-            (vms / SHELF / uid).unlink(missing_ok=True)
+        user = known(vms / vm_id)
+        if user is not None:
+            (vms / SHELF / str(user.uid)).unlink(missing_ok=True)
 
     def _in_turn(self, vm_id: str) -> Iterator[int]:
         count = self.last - self.first + 1
@@ -93,6 +93,13 @@ class Users:
         )
 
 
+def known(folder: Path) -> User | None:
+    """The user of the VM of that folder; None for one that has none yet."""
+    with suppress(OSError, ValueError):
+        return User(int((folder / FILE).read_text()))
+    return None
+
+
 def _reserved(file: Path, vm_id: str) -> bool:
     """Whether the number is that VM's: since just now, or since a start that was cut off."""
     try:
@@ -101,6 +108,21 @@ def _reserved(file: Path, vm_id: str) -> bool:
     except FileExistsError:
         return file.read_text() == vm_id
     return True
+
+
+def group_of_device(device: Path, users: Users) -> list[int]:
+    """The groups that a user of a VM needs, so as to use a device of the host's.
+
+    One that is root's alone, as where no udev has given it to a group, is given to the first of the users' groups.
+    """
+    found = device.stat()
+    if found.st_mode & 0o006 == 0o006:
+        return []
+    if found.st_gid == 0 or found.st_mode & 0o060 != 0o060:
+        os.chown(device, -1, users.first)
+        device.chmod(0o660)
+        return [users.first]
+    return [found.st_gid]
 
 
 def as_root() -> bool:

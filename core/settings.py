@@ -59,6 +59,9 @@ class Settings:
     virtualbox: Path = field(default_factory=lambda: _path("CORRAL_VIRTUALBOX", _cached("virtualbox")))  # of the tests
     lab: Path = field(default_factory=lambda: _path("CORRAL_LAB", _cached("lab")))
     vboxmanage: str = field(default_factory=lambda: os.environ.get("CORRAL_VBOXMANAGE") or "VBoxManage")
+    # The program, and a firmware for its VMs whose image has no kernel.
+    cloud_hypervisor: str = field(default_factory=lambda: os.environ.get("CLOUD_HYPERVISOR") or "cloud-hypervisor")
+    firmware: Path | None = field(default_factory=lambda: next(iter(_paths("CORRAL_FIRMWARE")), None))
     kvm_trial_seconds: int = field(default_factory=lambda: _int("CORRAL_KVM_TRIAL_SECONDS", 8))
     media: tuple[Path, ...] = field(default_factory=lambda: _paths("CORRAL_MEDIA"))  # as PATH is written
     host: str = field(default_factory=lambda: os.environ.get("CORRAL_BIND", "127.0.0.1"))

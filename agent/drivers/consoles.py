@@ -31,7 +31,9 @@ def attend(folder: Path, port: Path) -> None:
     if sys.platform != "linux" or attended(folder):
         return
     # -I and -S: a relay for each VM is to be small, and needs nothing but Python.
-    command = [sys.executable, "-I", "-S", str(PROGRAM), str(port)]
+    # By a short name: a unix socket's address holds 107 bytes.
+    name = port.relative_to(folder) if port.is_relative_to(folder) else port
+    command = [sys.executable, "-I", "-S", str(PROGRAM), str(name)]
     with process.spawn(command, folder=folder, log=folder / SAID):
         return
 

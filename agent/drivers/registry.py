@@ -9,6 +9,7 @@ from agent.drivers.base import Driver, Place
 from core.contract.errors import Unsupported
 
 CLASSES = {
+    "cloud-hypervisor": "agent.drivers.cloud_hypervisor.CloudHypervisorDriver",
     "fake": "agent.drivers.fake.FakeDriver",
     "qemu": "agent.drivers.qemu.QemuDriver",
     "virtualbox": "agent.drivers.virtualbox.VirtualBoxDriver",

@@ -19,7 +19,7 @@ import os
 import select
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -37,7 +37,7 @@ PACKAGES = "slirp4netns nftables"
 FOLDER, SOCKET, LOG, RULES, NAMES = "net", "slirp4netns.sock", "slirp4netns.log", "rules.nft", "resolv.conf"
 TUN = Path("/dev/net/tun")
 TAP_NAME, SLIRP_NAME, BRIDGE_NAME = "guest0", "tap0", "bridge0"
-CONNECT_SECONDS, ASK_SECONDS = 20.0, 5.0
+CONNECT_SECONDS, ASK_SECONDS, GONE_SECONDS = 20.0, 5.0, 5.0
 # $1, $2: descriptors, of which one is told our number, and the other says when slirp4netns is there; $3: the folder of
 # the files; $4: the shape. What follows is the program, which is not to have any of these.
 ENTER = f"""
@@ -132,8 +132,13 @@ class Entry:
 
 
 @contextmanager
-def entering(folder: Path, shape: Shape, policy: Egress, user: User | None) -> Iterator[Entry]:
-    """For a program that is started, and connected, inside the `with`; `folder` is its VM's, `user` whom it runs as."""
+def entering(
+    folder: Path, shape: Shape, policy: Egress, user: User | None, groups: Sequence[int] = ()
+) -> Iterator[Entry]:
+    """For a program that is started, and connected, inside the `with`.
+
+    `folder` is its VM's; `user`, with `groups` beside its own, whom it runs as: None for an agent that is not root.
+    """
     if user is None and as_root():
         # In its sandbox it would take mounts away that it shares with the host.
         raise DriverFailure("slirp4netns is never started as root: a VM's user is needed")
@@ -152,7 +157,7 @@ def entering(folder: Path, shape: Shape, policy: Egress, user: User | None) -> I
         (told, tells), (hears, go), (ends, lives) = (_pipe(close) for _ in range(3))
         enter = ["unshare", "--user", "--map-root-user", "--net", "--mount", "--"]
         shell = ["bash", "-c", ENTER, "bash", str(tells), str(hears), FOLDER, shape.name]
-        command = [*(user.command() if user else []), *enter, *shell]
+        command = [*(user.command(*groups) if user else []), *enter, *shell]
         yield Entry(command, (tells, hears, lives), home, shape, user, told, go, ends, close)
 
 
@@ -208,6 +213,16 @@ class Namespace:
     def there(self) -> bool:
         """Whether the VM was started in one."""
         return (self.folder / FOLDER / SOCKET).exists()
+
+    def wait_gone(self) -> None:
+        """Returns once slirp4netns has ended and its ports are free, which is just after the program's end."""
+        deadline = time.monotonic() + GONE_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                sockets.connect(self.folder / FOLDER / SOCKET, GONE_SECONDS).close()
+            except OSError:
+                return
+            time.sleep(0.01)
 
     def forwards(self) -> dict[Forward, int]:
         """The host's ports that lead in, with slirp4netns' number for each. The guest's port is the namespace's."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from enum import StrEnum
 from pathlib import Path
@@ -59,10 +59,12 @@ class UserMode:
             self._way = self._found()
             return self._way
 
-    def entering(self, folder: Path, shape: Shape, user: User | None) -> AbstractContextManager[Entry]:
+    def entering(
+        self, folder: Path, shape: Shape, user: User | None, groups: Sequence[int] = ()
+    ) -> AbstractContextManager[Entry]:
         """The way of a VM's program into a namespace; where there are rules, they hold for slirp4netns too."""
         self.ready()
-        return namespaces.entering(folder, shape, self.policy, user)
+        return namespaces.entering(folder, shape, self.policy, user, groups)
 
     def _found(self) -> Way:
         failed: list[str] = []

@@ -121,12 +121,14 @@ class Hardware:
 @dataclass(frozen=True)
 class Running:
     """What a driver can tell of a VM beside its state: `vcpus` and `memory_mb` are what a running one runs with, which
-    need not be what it is to have. `restores` counts how often it was brought back to a snapshot."""
+    need not be what it is to have. `restores` counts how often it was brought back to a snapshot. `disk`: how its disk
+    came from the image, where the driver knows several ways: "reflink", "layer" or "copy"."""
 
     restores: Count | None = None
     vcpus: Count | None = None
     memory_mb: Count | None = None
     acceleration: Name | None = None
+    disk: Name | None = None
 
 
 @dataclass(frozen=True)

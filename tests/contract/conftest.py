@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -26,9 +28,11 @@ from core import settings
 from core.contract.images import MANIFEST
 from core.contract.messages import ImageRef, Observation, VmSpec
 from core.contract.vms import Hardware, Misbehaviour
+from tests import doubles
 
 IMAGE = "linux-default"
-DRIVERS = ("fake", "qemu", "virtualbox")
+DOUBLE = "double"  # of cloud-hypervisor
+DRIVERS = ("fake", "qemu", "virtualbox", "cloud-hypervisor", DOUBLE)
 
 
 class EveryVerb(
@@ -54,7 +58,8 @@ class Bench:
     """One driver under test. `quick` is long enough for a boot on a slow machine.
 
     `boots`: VMs can be started here, which a VirtualBox without its kernel driver says it can't; where it can, it runs
-    the same tests. `image`: what VMs are made from; None for an empty disk, and then there is no guest to talk to.
+    the same tests. `image`: what VMs are made from; None for an empty disk, and then there is no guest to talk to, nor
+    where `guest` says so. `disk_format` and `adapter_type` are some that the driver has.
     """
 
     name: str
@@ -62,6 +67,9 @@ class Bench:
     quick: float = 100.0
     boots: bool = True
     image: str | None = IMAGE
+    guest: bool = True
+    disk_format: str = "vdi"
+    adapter_type: str = "82540EM"
 
     def new_driver(self) -> EveryVerb:
         """An object that remembers nothing."""
@@ -87,11 +95,13 @@ class Bench:
         """Skips a test of what this driver does not promise."""
         if capability not in self.new_driver().capabilities:
             pytest.skip(f"the driver '{self.name}' does not promise '{capability}'")
+        if capability in ("execs", "files", "guest", "guest_network"):
+            self.need_guest()
 
     @property
     def has_guest(self) -> bool:
         """Whether a running VM has a guest that the driver talks to."""
-        return "guest" in self.new_driver().capabilities and self.image is not None
+        return self.guest and "guest" in self.new_driver().capabilities and self.image is not None
 
     def need_guest(self) -> None:
         """Skips a test that talks to one where there is none."""
@@ -132,11 +142,32 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     media = home / "media"
     media.mkdir()
     made = Bench(request.param, Place(home / "vms", images, (media,)))
+    if request.param in ("cloud-hypervisor", DOUBLE):
+        made = request.getfixturevalue("cloud_hypervisor")(made, home, double=request.param == DOUBLE)
     if request.param == "virtualbox":
         request.getfixturevalue("vboxmanage")
         made = replace(made, boots=not missing_kernel_driver(), image=None)
     yield made
     made.clear()
+
+
+@pytest.fixture(scope="session")
+def cloud_hypervisor() -> Iterator[Callable[..., Bench]]:
+    """What a bench becomes with the real program, or with its double, which has an image without a guest agent."""
+    with pytest.MonkeyPatch.context() as patched:
+
+        def become(made: Bench, home: Path, *, double: bool) -> Bench:
+            made = replace(made, name="cloud-hypervisor", disk_format="raw", adapter_type="virtio")
+            if double:
+                patched.setenv("CLOUD_HYPERVISOR", str(doubles.PROGRAM))
+                place = replace(made.place, images=doubles.store(home / "images", IMAGE))
+                return replace(made, place=place, guest=False)
+            patched.undo()
+            if shutil.which(settings.load().cloud_hypervisor) is None:
+                pytest.skip("Cloud Hypervisor is not installed here: its double is tested instead")
+            return replace(made, boots=made.new_driver().probe().healthy)
+
+        yield become
 
 
 @pytest.fixture

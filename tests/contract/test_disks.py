@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 
 SATA = "SATA Controller"
 GB = 1 << 30
-NEW = DiskRequest(SATA, 1, 0, "hdd", "new.vdi", create_if_missing=True, size_gb=1)
+NEW = DiskRequest(SATA, 1, 0, "hdd", "new", create_if_missing=True, size_gb=1)
 
 
 def silent(step: str, percent: int | None) -> None:
     """Nobody listens."""
+
+
+def named(bench: Bench, name: str) -> DiskRequest:
+    """A new disk of a format that the driver has."""
+    return replace(NEW, medium=f"{name}.{bench.disk_format}")
 
 
 @pytest.fixture(autouse=True)
@@ -49,17 +54,18 @@ def test_the_own_disk_is_there_and_stays(bench: Bench, driver: EveryVerb, vm: Vm
 def test_a_disk_is_made_attached_listed_detached_and_kept(
     bench: Bench, driver: EveryVerb, vm: VmSpec, media: Path
 ) -> None:
-    disk = driver.disk_attach(vm, NEW, bench.quick)
-    assert bench.new_driver().disk_attach(vm, NEW, bench.quick) == disk
-    assert (disk.medium, disk.size_bytes, disk.format, disk.own) == (NEW.medium, GB, "vdi", False)
+    new = named(bench, "new")
+    disk = driver.disk_attach(vm, new, bench.quick)
+    assert bench.new_driver().disk_attach(vm, new, bench.quick) == disk
+    assert (disk.medium, disk.size_bytes, disk.format, disk.own) == (new.medium, GB, bench.disk_format, False)
     assert bench.new_driver().disks(vm)[1:] == [disk]
     for _ in range(2):
         driver.disk_detach(vm, SATA, 1, 0, bench.quick)
     assert [each.own for each in driver.disks(vm)] == [True]
-    again = replace(NEW, port=2, create_if_missing=False, medium=disk.medium)
+    again = replace(new, port=2, create_if_missing=False, medium=disk.medium)
     assert driver.disk_attach(vm, again, bench.quick).port == 2
     driver.delete(vm, bench.quick)
-    assert [path.name for path in (media / DISKS / vm.id).iterdir()] == [NEW.medium]
+    assert [path.name for path in (media / DISKS / vm.id).iterdir()] == [new.medium]
 
 
 @pytest.mark.parametrize(
@@ -105,9 +111,9 @@ def test_what_can_not_be_attached_is_refused_and_leaves_nothing(
 
 
 def test_a_place_has_one_medium(bench: Bench, driver: EveryVerb, vm: VmSpec) -> None:
-    driver.disk_attach(vm, replace(NEW, medium="first.vdi"), bench.quick)
+    driver.disk_attach(vm, named(bench, "first"), bench.quick)
     with pytest.raises(DriverFailure) as failure:
-        driver.disk_attach(vm, replace(NEW, medium="second.vdi"), bench.quick)
+        driver.disk_attach(vm, named(bench, "second"), bench.quick)
     assert failure.value.code == "disk_slot_taken"
     assert len(driver.disks(vm)) == 2
 
@@ -121,7 +127,7 @@ def test_a_vm_that_is_not_there_has_no_disks(bench: Bench, driver: EveryVerb) ->
 
 def test_what_is_attached_survives_a_start(bench: Bench, driver: EveryVerb, running: VmSpec) -> None:
     driver.stop(running, 0.0, silent, bench.quick)
-    disk = driver.disk_attach(running, replace(NEW, medium="stays.vdi"), bench.quick)
+    disk = driver.disk_attach(running, named(bench, "stays"), bench.quick)
     driver.start(running, silent, bench.quick)
     assert driver.disks(running)[1:] == [disk]
     driver.stop(running, 0.0, silent, bench.quick)

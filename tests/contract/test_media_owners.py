@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SATA = "SATA Controller"
 EMPTY_ISO = bytes(32768) + b"\1CD001\1" + bytes(2041) + b"\xffCD001\1" + bytes(2041)
 NAMES = {"qemu": ("a.raw", "a.img", "a.qcow2", "a.vdi", "a.vmdk", "a"), "virtualbox": ("a.vdi", "a.vmdk", "a.vhd")}
+NAMES["cloud-hypervisor"] = ("a.raw", "a.img", "a.qcow2", "a")
 TYPES = ("hdd", "dvd", "floppy", "")
 
 
@@ -95,10 +96,13 @@ def test_anothers_disk_is_as_one_that_is_not_there(
 def test_two_owners_have_a_disk_of_one_name_each(
     bench: Bench, driver: EveryVerb, alice: VmSpec, bob: VmSpec, media: Path
 ) -> None:
-    request = DiskRequest(SATA, 1, 0, "hdd", "same.vdi", create_if_missing=True, size_gb=1)
+    request = DiskRequest(SATA, 1, 0, "hdd", f"same.{bench.disk_format}", create_if_missing=True, size_gb=1)
     told = [driver.disk_attach(each, request, bench.quick) for each in (alice, bob)]
-    assert told[0].medium == told[1].medium == "same.vdi"
-    assert all((media / DISKS / owner / "same.vdi").stat().st_mode & 0o777 == 0o600 for owner in ("alice", "bob"))
+    assert told[0].medium == told[1].medium == f"same.{bench.disk_format}"
+    assert all(
+        (media / DISKS / owner / f"same.{bench.disk_format}").stat().st_mode & 0o777 == 0o600
+        for owner in ("alice", "bob")
+    )
     for each in (alice, bob):
         driver.disk_detach(each, SATA, 1, 0, bench.quick)
 
@@ -106,17 +110,21 @@ def test_two_owners_have_a_disk_of_one_name_each(
 def test_what_the_operator_puts_there_is_theirs_who_attach_it_first(
     bench: Bench, driver: EveryVerb, alice: VmSpec, bob: VmSpec, media: Path
 ) -> None:
-    request = DiskRequest(SATA, 1, 0, "hdd", "given.vdi")
-    process.run(["qemu-img", "create", "-q", "-f", "vdi", str(media / "given.vdi"), "1G"], 30.0)
+    request = DiskRequest(SATA, 1, 0, "hdd", f"given.{bench.disk_format}")
+    process.run(
+        ["qemu-img", "create", "-q", "-f", bench.disk_format, str(media / f"given.{bench.disk_format}"), "1G"], 30.0
+    )
     driver.disk_attach(alice, request, bench.quick)
     for _ in range(2):
         for kind in TYPES:
             theirs = replace(request, type=kind)
-            assert refusal(bench, bob, theirs) == refusal(bench, bob, replace(theirs, medium="none.vdi"))
+            assert refusal(bench, bob, theirs) == refusal(
+                bench, bob, replace(theirs, medium=f"none.{bench.disk_format}")
+            )
         driver.disk_detach(alice, SATA, 1, 0, bench.quick)
     made_anew = driver.disk_attach(bob, replace(request, create_if_missing=True, size_gb=1), bench.quick)
-    assert made_anew.medium == "given.vdi"  # their own, as if the other were not there
-    assert (media / DISKS / "bob" / "given.vdi").exists()
+    assert made_anew.medium == f"given.{bench.disk_format}"  # their own, as if the other were not there
+    assert (media / DISKS / "bob" / f"given.{bench.disk_format}").exists()
     driver.disk_detach(bob, SATA, 1, 0, bench.quick)
 
 

@@ -139,7 +139,7 @@ def holds(layer: Path, count: int) -> None:
 
 
 def disk(place: Place, vm: VmSpec) -> Path:
-    state = QemuDriver(place)._folder(vm.id).state()
+    state = QemuDriver(place).folder(vm.id).state()
     return place.vms / vm.id / "layers" / state.disk
 
 

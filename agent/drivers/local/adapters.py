@@ -46,9 +46,10 @@ class Kinds:
             raise Unsupported(f"the MAC address of VM '{vm.name}' is {nics.mac_address(vm, 0)} and can't be changed")
 
     def asked(self, vm: VmSpec, image: Manifest | None) -> list[Adapter]:
-        """Those that a new VM is to have. Debian's cloud kernels drive virtio alone, so their VMs have no other."""
+        """Those that a new VM is to have. Debian's cloud kernels drive virtio alone, so their VMs have no other; nor
+        where there is no other."""
         found = nics.asked(vm)
-        if image is not None and "-cloud-" in str(image.facts.get("kernel", "")):
+        if tuple(self.types) == ("virtio",) or (image and "-cloud-" in str(image.facts.get("kernel", ""))):
             found = [replace(each, type="virtio") for each in found]
         for each in found:
             self.check(vm, each)

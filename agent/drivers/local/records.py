@@ -83,7 +83,7 @@ def finish(folder: Folder, state: State, snapshot: Snapshot, progress: Progress)
     """Adds up the files and keeps the record, after which the snapshot exists."""
     names = [f"layers/{name}" for name in disks.chain(folder, snapshot.layer)]
     if snapshot.machine is not None:
-        names.append(f"snapshots/{snapshot.id}/{MEMORY}")
+        names += _memory(folder, snapshot.id)
     known = _known(folder)
     files = [known.get(name) or added_up(folder.path / name, name, progress) for name in names]
     if state.image is not None:
@@ -92,6 +92,13 @@ def finish(folder: Folder, state: State, snapshot: Snapshot, progress: Progress)
     done = replace(snapshot, files=files)
     write_json(home(folder, snapshot.id) / RECORD, asdict(done))
     return done
+
+
+def _memory(folder: Folder, snapshot_id: str) -> list[str]:
+    """The files of a memory, which is one, or a folder of some."""
+    memory = home(folder, snapshot_id) / MEMORY
+    files = sorted(memory.iterdir()) if memory.is_dir() else [memory]
+    return [str(file.relative_to(folder.path)) for file in files]
 
 
 def verify(folder: Folder, snapshot: Snapshot, progress: Progress) -> None:
@@ -155,7 +162,7 @@ def added_up(path: Path, name: str, progress: Progress) -> File:
     """The size and the sum of a file that is to be known by that name."""
     digest, size = hashlib.sha256(), 0
     with path.open("rb") as file:
-        if name.endswith(f"/{MEMORY}"):
+        if f"/{MEMORY}" in name:
             os.fsync(file.fileno())
         while block := file.read(BLOCK_BYTES):
             digest.update(block)

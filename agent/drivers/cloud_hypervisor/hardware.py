@@ -1,0 +1,56 @@
+"""Media beside a VM's own disk, which come and go while it runs."""
+
+from __future__ import annotations
+
+from agent.drivers import places
+from agent.drivers.cloud_hypervisor import config, confinement
+from agent.drivers.cloud_hypervisor.api import Api
+from agent.drivers.groups.hardware import DiskRequest
+from agent.drivers.limits import Left
+from agent.drivers.local import adapters, daemon
+from agent.drivers.local import media as local
+from agent.drivers.local.folder import Folder
+from agent.media import Media
+from agent.network.network import Network
+from core.contract.errors import DriverFailure
+from core.contract.messages import VmSpec
+from core.contract.vms import Disk
+
+
+def attach(
+    folder: Folder, media: Media, network: Network, vm: VmSpec, request: DiskRequest, left: Left, lock: int
+) -> Disk:
+    """Remembered first, then plugged in if the VM runs; done again it finds what is there."""
+    state = folder.state()
+    on = daemon.alive(folder.path) is not None
+    if not on:
+        local.check_resuming(state, vm)
+    medium = local.take(folder, state, media, vm, request, config.IMAGE_TYPES, left, lock)
+    new = medium not in state.media
+    if new:
+        folder.change(media=[*state.media, medium])
+    if on:
+        try:
+            api = Api(folder.path, left())
+            confined = confinement.of(folder, network, adapters.of(state))
+            name = config.medium_name(places.number_of(vm, *medium.place))
+            if name not in config.names_plugged(api):
+                paths = config.lent(folder, vm, [medium], confined)
+                api.put("vm.add-disk", config.medium_disk(vm, medium, paths))
+        except DriverFailure:
+            if new:
+                folder.change(media=state.media)
+            raise
+    return medium.disk()
+
+
+def detach(folder: Folder, vm: VmSpec, place: tuple[str, int, int], left: Left) -> None:
+    """Unplugged, then forgotten; done again it finds what is left to do."""
+    state = folder.state()
+    after = places.without(vm, state.media, place)
+    if daemon.alive(folder.path) is not None:
+        api, name = Api(folder.path, left()), config.medium_name(places.number_of(vm, *place))
+        if name in config.names_plugged(api):
+            config.unplug(api, folder.path, name, left)
+    if after != state.media:
+        folder.change(media=after)

@@ -1,0 +1,113 @@
+"""From a VM at rest to a process whose machine runs, or waits to be set going."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent import process
+from agent.drivers import consoles
+from agent.drivers.base import Progress
+from agent.drivers.cloud_hypervisor import config, confinement, events, memory, networking
+from agent.drivers.cloud_hypervisor.api import SOCKET, Api, Silent
+from agent.drivers.cloud_hypervisor.confinement import LOG, Confinement
+from agent.drivers.cloud_hypervisor.program import Version
+from agent.drivers.limits import Left
+from agent.drivers.local import daemon, media, usable
+from agent.drivers.local.folder import Folder, Machine, State
+from agent.media import Media
+from agent.network.network import Network
+from core.contract.errors import DriverFailure
+from core.contract.messages import VmSpec
+
+API_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Host:
+    """What a launch needs to know of its host. `groups` is where VMs have their control groups."""
+
+    program: str
+    version: Version
+    groups: Path | None
+    network: Network
+    media: Media
+    media_folders: Sequence[Path]
+
+
+def launch(
+    folder: Folder, vm: VmSpec, state: State, machine: Machine, host: Host, group: Path | None, saved: Path | None,
+    left: Left,
+) -> None:  # fmt: skip
+    """Starts the process in its control group, and its machine: booting, or waiting with the memory in `saved`.
+
+    It is gone again when this fails.
+    """
+    media.must_be_usable(host.media, vm, state.media)
+    adapters = machine.adapters or []
+    with ExitStack() as undo:
+        undo.callback(daemon.cut, folder.path)
+        confined = confinement.of(folder, host.network, adapters)
+        _begin(folder, host, confined, group)
+        api = Api(folder.path, left())
+        with networking.tapped(folder, host.network, vm, adapters) as taps:
+            if saved is not None:
+                memory.load(api, folder, state, machine, host.version, confined, saved, taps)
+            else:
+                paths = config.lent(folder, vm, state.media, confined)
+                api.put("vm.create", config.config(vm, state, machine, host.version, paths, host.media_folders))
+                for adapter in adapters:
+                    api.put("vm.add-net", config.net(adapter), [taps[adapter.slot]])
+                api.put("vm.boot")
+        consoles.attend(folder.path, folder.path / config.SERIAL)
+        networking.forward(folder, host.network, vm, adapters)
+        networking.set_cables(folder, host.network, vm, [each for each in adapters if not each.cable_connected])
+        undo.pop_all()
+
+
+def wait_usable(folder: Folder, state: State, progress: Progress, left: Left) -> None:
+    """Returns once the guest agent answers, if the image has one; `GuestTimeout` tells what was last seen."""
+    usable.wait(folder.path, state, lambda: _check(folder, progress), lambda: _died(folder), left)
+
+
+def _begin(folder: Folder, host: Host, confined: Confinement, group: Path | None) -> None:
+    """A process that answers, and has no machine yet."""
+    confined.prepare(folder)
+    (folder.path / usable.CONSOLE_LOG).touch(0o600)
+    args = [host.program, "--api-socket", f"path={SOCKET}", "--event-monitor", f"path={events.FILE}"]
+    with confined.started(folder, args, group) as begun:
+        _wait_for_api(folder, begun)
+
+
+def _wait_for_api(folder: Folder, begun: process.Daemon) -> None:
+    deadline = time.monotonic() + API_SECONDS
+    while time.monotonic() < deadline:
+        if begun.ended():
+            said = usable.tail(folder.path / LOG) or "it said nothing"
+            raise DriverFailure(f"Cloud Hypervisor did not start: {said}")
+        if (folder.path / SOCKET).exists():
+            try:
+                Api(folder.path, 5.0).get("vmm.ping")
+            except Silent:
+                pass  # bound and not listening yet, or about to end
+            else:
+                return
+        time.sleep(0.01)
+    raise DriverFailure(f"Cloud Hypervisor did not answer within {API_SECONDS:.0f} s", code="timeout")
+
+
+def _check(folder: Folder, progress: Progress) -> None:
+    if daemon.alive(folder.path) is None:
+        raise _died(folder)
+    progress("waiting for the guest", None)
+
+
+def _died(folder: Folder) -> DriverFailure:
+    shown = usable.console_tail(folder.path)
+    if events.seen(folder.path).ended:
+        return DriverFailure(f"the guest powered itself off while it started: {shown}")
+    said = usable.tail(folder.path / LOG) or "it said nothing"
+    return DriverFailure(f"Cloud Hypervisor ended while the guest started: {said}; the console ends with: {shown}")

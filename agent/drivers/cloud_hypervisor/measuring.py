@@ -1,0 +1,29 @@
+"""What Cloud Hypervisor counts of a VM, beside what the host knows."""
+
+from __future__ import annotations
+
+from agent.drivers.cloud_hypervisor.api import Api
+from agent.drivers.cloud_hypervisor.observing import observe
+from agent.drivers.groups.metrics import Measured
+from agent.drivers.local import measuring
+from agent.drivers.local.folder import Folder
+from core.contract.messages import JSON
+
+SECONDS = 2.0
+_DISK = {"read_bytes": "read_bytes", "written_bytes": "write_bytes", "reads": "read_ops", "writes": "write_ops"}
+_NET = {"bytes_in": "rx_bytes", "bytes_out": "tx_bytes", "packets_in": "rx_frames", "packets_out": "tx_frames"}
+
+
+def measure(folder: Folder, timeout: float) -> Measured:
+    """All of it, within `timeout` seconds; what does not answer in time is told among the unknown."""
+    return measuring.measure(folder, observe(folder).state, lambda: _counted(folder), timeout)
+
+
+def _counted(folder: Folder) -> measuring.Counted:
+    counters = Api(folder.path, SECONDS).get("vm.counters")
+    disks = [each for each in counters.values() if _DISK["reads"] in each]
+    nets = [each for each in counters.values() if _NET["bytes_in"] in each]
+    network: JSON | None = {name: sum(each[theirs] for each in nets) for name, theirs in _NET.items()} if nets else None
+    if network is not None:
+        network["source"] = "hypervisor"
+    return measuring.Counted({name: sum(each[theirs] for each in disks) for name, theirs in _DISK.items()}, network)

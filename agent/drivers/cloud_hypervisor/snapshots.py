@@ -1,0 +1,135 @@
+"""Takes snapshots: of a machine that is paused for it, its memory in a folder, and its disk as it is at that moment.
+
+A disk is kept in one of three ways. Of a VM that is off, its top layer is frozen under a new, empty one. Of one that
+runs, the top layer is copied, where its file has all that the guest has written: a raw file always, one of qcow2 when
+the guest has frozen its file systems before, as Cloud Hypervisor holds back what describes such a file until the guest
+asks for it to be written. Where neither is so, the process is ended, which writes it; its top layer is frozen as of a
+VM that is off, and another process goes on from the memory that was saved.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from agent import cgroups, process
+from agent.drivers.base import Progress
+from agent.drivers.cloud_hypervisor import confinement, memory, networking, power, sizes
+from agent.drivers.cloud_hypervisor.api import Api
+from agent.drivers.cloud_hypervisor.launch import Host, launch
+from agent.drivers.durable import sync_folder
+from agent.drivers.limits import Left
+from agent.drivers.local import adapters, daemon, disks, records
+from agent.drivers.local.folder import Folder, Machine, State
+from agent.drivers.local.media import check_memory
+from agent.drivers.local.snapshots import PAUSED, RUNNING, STOPPED, kept_if_whole, quiet_guest, thaw
+from core.contract.errors import DriverFailure
+
+SETTLE_SECONDS = 10.0
+
+
+def take(
+    folder: Folder, snapshot_id: str, include_memory: bool, host: Host, progress: Progress, left: Left, lock: int
+) -> records.Snapshot:
+    """Takes one of the VM as it is, running or not; of one that fails nothing stays."""
+    state = folder.state()
+
+    def made(home: Path) -> records.Snapshot:
+        if daemon.alive(folder.path) is None:
+            power, machine, layer = STOPPED, None, state.disk
+            folder.change(disk=disks.layer_over(folder, layer, lock))
+        else:
+            if include_memory:
+                check_memory(state)
+            taking = _Taking(folder, state, host, progress, left, lock)
+            power, layer = taking.of_what_runs(home, include_memory=include_memory)
+            machine = state.machine if include_memory else None
+        snapshot = records.Snapshot(snapshot_id, layer, power, machine, [])
+        return records.finish(folder, folder.state(), snapshot, progress)
+
+    return kept_if_whole(folder, snapshot_id, made)
+
+
+def settle(folder: Folder) -> State:
+    """Lets a machine go on that a snapshot, cut off half-way, had paused or frozen."""
+    state = folder.state()
+    if not state.held and not state.frozen:
+        return state
+    if daemon.alive(folder.path) is not None:
+        if state.held:
+            power.go_on(folder)
+        if state.frozen:
+            thaw(folder)
+    return folder.change(held=False, frozen=False)
+
+
+class _Taking:
+    """One snapshot of a VM whose process is there."""
+
+    def __init__(self, folder: Folder, state: State, host: Host, progress: Progress, left: Left, lock: int) -> None:
+        self._folder, self._state, self._host = folder, state, host
+        self._progress, self._left, self._lock = progress, left, lock
+
+    def of_what_runs(self, home: Path, *, include_memory: bool) -> tuple[str, str]:
+        """What the VM's power was, and the layer that has its disk."""
+        was = PAUSED if power.state_of(self._api()) == "Paused" else RUNNING
+        with quiet_guest(self._folder, self._state, was) as frozen, self._held(was):
+            whole = frozen or self._state.disk.endswith(disks.RAW)
+            if include_memory or not whole:
+                self._progress("saving the memory", None)
+                confined = confinement.of(self._folder, self._host.network, adapters.of(self._state))
+                memory.save(self._api(), self._folder, confined, home)
+            layer = self._copied() if whole else self._frozen_under(home / records.MEMORY)
+        if not include_memory:
+            shutil.rmtree(home / records.MEMORY, ignore_errors=True)
+        return was, layer
+
+    def _copied(self) -> str:
+        self._progress("copying the disk", None)
+        top = self._state.disk
+        layer = disks.new_name(Path(top).suffix)
+        source, copy = self._folder.layers / top, self._folder.layers / layer
+        command = ["cp", "--reflink=auto", "--sparse=always", str(source), str(copy)]
+        process.run(command, self._left(), holding=(self._lock,))
+        with copy.open("rb") as file:
+            os.fsync(file.fileno())
+        sync_folder(self._folder.layers)
+        return layer
+
+    def _frozen_under(self, saved: Path) -> str:
+        machine = self._state.machine
+        if machine is None:
+            raise DriverFailure("the VM's machine is not known", code="state_damaged")
+        daemon.cut(self._folder.path)
+        layer = self._state.disk
+        state = self._folder.change(disk=disks.layer_over(self._folder, layer, self._lock))
+        self._launch(state, machine, saved)
+        return layer
+
+    def _launch(self, state: State, machine: Machine, saved: Path) -> None:
+        vm = state.spec
+        size = replace(vm, vcpus=machine.vcpus, memory_mb=machine.memory_mb)
+        networking.wait_until_gone(self._folder)
+        group = cgroups.prepare(self._host.groups, size, sizes.BEYOND_MB)
+        launch(self._folder, vm, state, machine, self._host, group, saved, self._left)
+
+    @contextmanager
+    def _held(self, was: str) -> Iterator[None]:
+        """The machine paused, and then as it was."""
+        if was == PAUSED:
+            yield
+            return
+        self._folder.change(held=True)
+        self._api().put("vm.pause")
+        try:
+            yield
+        finally:
+            power.go_on(self._folder)
+            self._folder.change(held=False)
+
+    def _api(self) -> Api:
+        return Api(self._folder.path, self._left())

@@ -1,0 +1,236 @@
+"""The verbs that are the same for every driver whose VMs are processes of this host."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+from agent import cgroups
+from agent.drivers.base import Place, Progress
+from agent.drivers.durable import sync_folder
+from agent.drivers.groups.metrics import Sample
+from agent.drivers.groups.snapshots import SnapshotTaken
+from agent.drivers.images import find
+from agent.drivers.limits import Left, countdown, only_driver_failures
+from agent.drivers.local import adapters, daemon, images, measuring, media, merging, records, restores, snapshots
+from agent.drivers.local.folder import STATE, Folder, State, folder_of, locked
+from agent.drivers.local.guests import Guests
+from agent.media import Media
+from core.contract.errors import DriverFailure
+from core.contract.images import Manifest
+from core.contract.messages import Observation, VmSpec
+from core.contract.states import Observed
+from core.contract.vms import Adapter, Disk
+
+H = TypeVar("H")
+"""What the driver knows of its host when it starts a VM."""
+SETTLE_SECONDS = 2.0
+CAPABILITIES = frozenset(
+    {
+        "adapters",
+        "bridges",
+        "disks",
+        "execs",
+        "files",
+        "guest",
+        "guest_network",
+        "kernels",
+        "metrics",
+        "pause",
+        "port_forwards",
+        "resizing",
+        "snapshots",
+        "snapshots_with_memory",
+    }
+)
+
+
+class LocalDriver(Guests, Generic[H]):
+    """Snapshots, and what needs nothing but a VM's files; a driver says what its hypervisor does."""
+
+    kinds: adapters.Kinds
+    events: str
+    """The file, in a VM's folder, with what happened to its machine since its start."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self._place, self._media = place, Media(place.media)
+
+    def host(self) -> H:
+        """As it is now."""
+        raise NotImplementedError
+
+    def acceleration(self, host: H) -> str:
+        """By what guests run there."""
+        raise NotImplementedError
+
+    def first_disk(self, folder: Folder, image: Manifest | None, disk_gb: int, lock: int) -> tuple[str, str | None]:
+        """A new VM's disk, and how it came from the image if the driver knows more than one way."""
+        raise NotImplementedError
+
+    def switch_on(
+        self, folder: Folder, vm: VmSpec, host: H, progress: Progress, left: Left, *, paused: bool = False
+    ) -> None:
+        """From any state to a guest that can be used, or a machine that stands still where it was saved."""
+        raise NotImplementedError
+
+    def settle(self, folder: Folder) -> State:
+        """Undoes what a snapshot that was cut off has left; the state after that."""
+        raise NotImplementedError
+
+    def take(
+        self, folder: Folder, snapshot_id: str, include_memory: bool, progress: Progress, left: Left, lock: int
+    ) -> records.Snapshot:
+        """A new snapshot, whole."""
+        raise NotImplementedError
+
+    @only_driver_failures
+    def create(self, vm: VmSpec, progress: Progress, timeout: float) -> Observation:
+        """Its folder, the image's files as links, and a disk that shares what it can; the state comes last."""
+        with self.busy(vm.id, timeout) as (folder, lock):
+            if folder.read() is None:
+                progress("making the disk", None)
+                find(self._place.images, vm)
+                shutil.rmtree(folder.path, ignore_errors=True)
+                folder.path.mkdir(mode=0o700, parents=True)
+                image = images.take(self._place.images, vm, folder.image, self._place.vms)
+                having = self.kinds.asked(vm, image)
+                disk, copied_by = self.first_disk(folder, image, vm.disk_gb, lock)
+                folder.write(State(vm, image, disk, adapters=having, copied_by=copied_by))
+                sync_folder(self._place.vms)
+            return self.seen(folder)
+
+    @only_driver_failures
+    def delete(self, vm: VmSpec, timeout: float) -> Observation:
+        """Cuts the power and removes the folder, its state first, so that half a VM is none."""
+        with self.busy(vm.id, timeout) as (folder, _):
+            daemon.cut(folder.path)
+            self._place.network.leave(vm.id)
+            (folder.path / STATE).unlink(missing_ok=True)
+            if users := self._place.network.user_mode.users:
+                users.release(self._place.vms, vm.id)
+            shutil.rmtree(folder.path, ignore_errors=True)
+            if folder.path.exists():
+                raise DriverFailure(f"{folder.path} could not be removed")
+            cgroups.remove(self._place.cgroup, vm.id)
+            images.tidy(self._place.vms)
+        return Observation(vm.id, Observed.ABSENT)
+
+    @only_driver_failures
+    def observe(self, vm_id: str) -> Observation:
+        """From the VM's files and its process's lock; asks the hypervisor nothing."""
+        return self.seen(self.folder(vm_id))
+
+    @only_driver_failures
+    def observe_all(self) -> list[Observation]:
+        """Every VM with a whole state."""
+        seen = [self.seen(folder) for folder in self.folders()]
+        return [each for each in seen if each.state is not Observed.ABSENT]
+
+    @only_driver_failures
+    def snapshot_create(
+        self, vm: VmSpec, snapshot_id: str, include_memory: bool, progress: Progress, timeout: float
+    ) -> SnapshotTaken:
+        """The disk as it is at one moment, and with memory all that the guest knows then."""
+        left = countdown(timeout)
+        with self.busy(vm.id, timeout) as (folder, lock):
+            self.settle(folder)
+            merging.recover(folder)
+            found = records.read(folder, snapshot_id)
+            if found is None:
+                progress("taking the snapshot", None)
+                found = self.take(folder, snapshot_id, include_memory, progress, left, lock)
+                records.remove_unused_layers(folder, folder.state())
+            return found.taken
+
+    @only_driver_failures
+    def snapshot_restore(
+        self, vm: VmSpec, snapshot_id: str, start: bool | None, progress: Progress, timeout: float
+    ) -> Observation:
+        """Checks every file, then puts it back and starts, or not."""
+        left = countdown(timeout)
+        with self.busy(vm.id, timeout) as (folder, lock):
+            host = self.host()
+            folder.state()
+            merging.recover(folder)
+            wanted = None if start is False else self.acceleration(host)
+            snapshot = restores.check(folder, snapshot_id, wanted, progress)
+            running = snapshot.power != snapshots.STOPPED if start is None else start
+            state = restores.put_back(folder, snapshot, self.events, running=running, lock=lock)
+            if running:
+                paused = start is None and snapshot.power == snapshots.PAUSED and state.resume is not None
+                self.switch_on(folder, vm, host, progress, left, paused=paused)
+            else:
+                self._place.network.leave(vm.id)
+            state = folder.change(restores=state.restores + 1)
+            records.remove_unused_layers(folder, state)
+            return self.seen(folder)
+
+    @only_driver_failures
+    def snapshot_delete(
+        self, vm: VmSpec, snapshot_id: str, progress: Progress, timeout: float
+    ) -> dict[str, SnapshotTaken]:
+        """Removes its record, its memory, and the layers that only it needed; then merges layers if they are many."""
+        left = countdown(timeout)
+        with self.busy(vm.id, timeout) as (folder, lock):
+            merging.recover(folder)
+            state = folder.read()
+            if state is not None:
+                if state.resume == snapshot_id:
+                    state = folder.change(resume=None)
+                records.remove(folder, state, snapshot_id)
+                merging.merge(folder, state, progress, left, lock)
+            return records.all_taken(folder)
+
+    @only_driver_failures
+    def snapshot_ids(self, vm_id: str) -> list[str]:
+        """The finished ones."""
+        return records.ids(self.folder(vm_id))
+
+    @only_driver_failures
+    def disks(self, vm: VmSpec) -> list[Disk]:
+        """From the VM's files."""
+        return media.listed(self.folder(vm.id))
+
+    @only_driver_failures
+    def adapters(self, vm: VmSpec) -> list[Adapter]:
+        """From the VM's files."""
+        return adapters.of(self.folder(vm.id).state())
+
+    @only_driver_failures
+    def sample_all(self) -> list[Sample]:
+        """From `/proc` and the VMs' files."""
+        found = (measuring.sample(folder) for folder in self.folders())
+        return [each for each in found if each is not None]
+
+    def folders(self) -> list[Folder]:
+        """Those of all VMs."""
+        return [Folder(path) for path in sorted(self._place.vms.glob("[!.]*")) if path.is_dir()]
+
+    def folder(self, vm_id: str) -> Folder:
+        """That of one, whether or not it is there."""
+        return folder_of(self._place.vms, vm_id)
+
+    @contextmanager
+    def busy(self, vm_id: str, timeout: float) -> Iterator[tuple[Folder, int]]:
+        """The VM for one verb at a time: its folder, and the lock."""
+        folder = self.folder(vm_id)
+        with locked(self._place.vms, vm_id, timeout) as lock:
+            yield folder, lock
+
+    def must_become(self, vm: VmSpec, folder: Folder, after: Observed, before: Observed) -> Observation:
+        """What is seen; `DriverFailure` unless it is so by now."""
+        seen = self.seen_after(folder, before)
+        if seen.state is not after:
+            raise DriverFailure(f"VM '{vm.name}' is {seen.state}, and would have to be {before}", code="invalid_state")
+        return seen
+
+    def seen_after(self, folder: Folder, before: Observed) -> Observation:
+        """What is seen, once that is over: a hypervisor writes an event just after its answer."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while (seen := self.seen(folder)).state is before and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return seen

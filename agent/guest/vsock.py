@@ -1,0 +1,48 @@
+"""The way to a guest agent that listens on a vsock, by the unix socket that its hypervisor serves for that.
+
+Who connects says which port is meant, and is told that it is there: "CONNECT 1024", "OK 1073741824". Where no one
+listens in the guest, the hypervisor hangs up. docs/vsock.md of https://github.com/cloud-hypervisor/cloud-hypervisor
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+
+from agent import sockets
+
+SOCKET = "run/vsock.sock"
+PORT = 1024  # as cli/image/guest has it
+MOST_BYTES = 64
+
+
+class NotListening(OSError):
+    """The hypervisor is there, and nobody in the guest, or not yet."""
+
+
+def connect(folder: Path, timeout: float, port: int = PORT) -> socket.socket:
+    """A stream to the guest's agent. `NotListening`, or another `OSError` when no VM is there."""
+    deadline = time.monotonic() + timeout
+    stream = sockets.connect(folder / SOCKET, max(0.01, timeout))
+    try:
+        stream.sendall(f"CONNECT {port}\n".encode())
+        said = b""
+        while not said.endswith(b"\n"):
+            stream.settimeout(max(0.01, deadline - time.monotonic()))
+            some = stream.recv(1)  # what follows the line is the guest's
+            if not some or len(said) > MOST_BYTES:
+                raise NotListening(f"nobody listens on port {port} in the guest")
+            said += some
+        if not said.startswith(b"OK"):
+            raise NotListening(f"nobody listens on port {port} in the guest")
+    except TimeoutError:
+        stream.close()
+        raise NotListening("the guest does not take the connection") from None
+    except ConnectionError as error:
+        stream.close()
+        raise NotListening(str(error)) from None
+    except BaseException:
+        stream.close()
+        raise
+    return stream
