@@ -29,9 +29,11 @@ from agent.loops import Loop
 from agent.outcomes import failure_of
 from agent.parameters import param, vm_of
 from agent.waiting import Waiting
+from core import sealing
 from core.contract import channels
 from core.contract.errors import CorralError, Invalid, Unavailable, Unsupported
-from core.contract.messages import JSON, Call, Failure, Reply, build, decode, encode
+from core.contract.messages import JSON, Call, Failure, Reply, Sealed, build, decode, encode
+from core.sealing import HostKey, Unsealable
 
 log = logging.getLogger(__name__)
 AT_ONCE = 32
@@ -44,9 +46,17 @@ class Calls:
     """The calls of one host; `loop` is the thread that takes them in."""
 
     def __init__(
-        self, host: str, client: redis.Redis, drivers: Drivers, commands: Commands, consoles: Consoles, files: Files
+        self,
+        host: str,
+        client: redis.Redis,
+        key: HostKey,
+        drivers: Drivers,
+        commands: Commands,
+        consoles: Consoles,
+        files: Files,
     ) -> None:
         self._host, self._client, self._drivers, self._commands = host, client, drivers, commands
+        self._key = key
         self._consoles = consoles
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="call")
         self._free = threading.BoundedSemaphore(AT_ONCE)
@@ -74,9 +84,9 @@ class Calls:
         if popped is None:
             return
         try:
-            call = decode(Call, popped[1])
-        except Invalid as error:
-            log.warning("dropped a malformed call: %s", error.message[:200])
+            call = self._opened(popped[1])
+        except (Invalid, Unsealable) as error:
+            log.warning("dropped a malformed call: %s", str(error)[:200])
             return
         if time.time() >= call.deadline_at:
             log.info("dropped call %s (%s): past its deadline", call.id, call.verb)
@@ -87,6 +97,12 @@ class Calls:
             self._pool.submit(self._answer_and_free, call)
         else:
             self._reply(call, failure=failure_of(Unavailable(f"host '{self._host}' answers {AT_ONCE} calls already")))
+
+    def _opened(self, text: bytes) -> Call:
+        """A call sealed for this host; or one in the clear, which is how those without secrets may come."""
+        if text.startswith(b'{"sealed"'):
+            return decode(Call, self._key.open(decode(Sealed, text).sealed))
+        return decode(Call, text)
 
     def _answer_and_free(self, call: Call) -> None:
         try:
@@ -113,6 +129,8 @@ class Calls:
 
     def _reply(self, call: Call, *, result: JSON | None = None, failure: Failure | None = None) -> None:
         text = encode(Reply(call.id, result, failure))
+        if call.reply_key:
+            text = encode(Reply(call.id, wrapped=sealing.wrap(call.reply_key, text.encode())))
         try:
             if len(text) > PARK_BYTES:
                 self._client.set(channels.parked_reply(call.id), text, ex=PARK_SECONDS)

@@ -14,10 +14,14 @@ from core.contract.messages import Heartbeat, encode
 SECONDS = 2.0
 
 
-def beat(host: str, boot_id: str, client: redis.Redis, on_forgotten: Callable[[], None]) -> Loop:
-    """The thread that does it. `on_forgotten` is called when Redis had no entry of this host, as after a loss."""
+def beat(host: str, boot_id: str, call_key: str, client: redis.Redis, on_forgotten: Callable[[], None]) -> Loop:
+    """The thread that does it, and tells the key that calls to this host are sealed with.
+
+    `on_forgotten` is called when Redis had no entry of this host, as after a loss.
+    """
 
     def once() -> None:
+        client.hset(channels.CALL_KEYS, host, call_key)
         added = client.hset(channels.HEARTBEATS, host, encode(Heartbeat(host, boot_id, time.time())))
         if added:
             on_forgotten()

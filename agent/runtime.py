@@ -33,6 +33,7 @@ from agent.reports import Reports
 from agent.streams import Streams
 from agent.turns import Turns
 from agent.usage import Usage
+from core.sealing import HostKey
 
 log = logging.getLogger(__name__)
 FLUSH_SECONDS = 2.0
@@ -105,11 +106,12 @@ class Agent:
         self._commands = Commands(drivers, self._journal, self._turns, outcomes)
         streams = Streams(self._client)
         consoles, files = Consoles(drivers, streams), Files(drivers, streams)
-        self._calls = Calls(config.host, self._client, drivers, self._commands, consoles, files)
+        key = HostKey(config.home)
+        self._calls = Calls(config.host, self._client, key, drivers, self._commands, consoles, files)
         host = Host(config.host, uuid.uuid4().hex, config.capacity, config.images, config.network.facts())
         health = Health(drivers)
         inventories = Inventories(host, drivers, health, self._journal, self._reports, known, self._turns)
-        beat = heartbeat.beat(host.name, host.boot_id, self._client, inventories.soon)
+        beat = heartbeat.beat(host.name, host.boot_id, key.public, self._client, inventories.soon)
         usage = Usage(config.host, place.vms, drivers, self._client)
         own = [self._calls.loop, self._reports.loop, inventories.loop, usage.loop, beat, self._pruner()]
         self._figures = lambda: HostFigures(self._journal, known, usage, health)

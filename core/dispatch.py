@@ -20,10 +20,10 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from core import refusals
+from core import refusals, sealing
 from core.contract import channels
-from core.contract.errors import Unavailable
-from core.contract.messages import Call, Command, Reply, decode, encode
+from core.contract.errors import Invalid, NotSent, Unavailable
+from core.contract.messages import Call, Command, Reply, Sealed, decode, encode
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ SCAN_TASK = "corral.scan"
 _DOWN_FOR_SECONDS = 1.0
 _TIMEOUT_SECONDS = 2.0
 _GLANCE_SECONDS = 0.25
+_SECRET = ("password", "environment", "stdin_b64")  # parameters of calls
 T = TypeVar("T")
 
 
@@ -155,13 +156,14 @@ class Dispatch:
         return self._plain.attempt(lambda: self.redis.publish(channel, text), "a message was not published")
 
     def call(self, host: str, call: Call) -> bool:
-        """Put a call on its host's list, which vanishes with the call's deadline."""
+        """Put a call on its host's list, sealed, which vanishes with the call's deadline."""
         name = channels.calls(host)
         seconds = max(1, int(call.deadline_at - time.time()) + 1)
 
         def push() -> None:
+            text = _sealed(call, self.redis.hget(channels.CALL_KEYS, host))
             with self.redis.pipeline(transaction=False) as pipeline:
-                pipeline.rpush(name, encode(call))
+                pipeline.rpush(name, text)
                 pipeline.expire(name, seconds, nx=True)
                 pipeline.expire(name, seconds, gt=True)
                 pipeline.execute()
@@ -174,18 +176,35 @@ class Dispatch:
         done = self._quick.attempt(lambda: found.append(look(self.quick)), "a glance at Redis failed")
         return found[0] if done else None
 
-    def unparked(self, reply: Reply) -> Reply:
-        """The reply itself, where it was too long to be published; `Unavailable` when it is gone."""
-        if not reply.parked:
+    def opened(self, reply: Reply, key: str) -> Reply:
+        """The reply itself, where it was too long to be published or is wrapped; `Unavailable` when it is gone."""
+        if reply.parked:
+            reply = decode(Reply, self._unparked(reply.call_id))
+        if not reply.wrapped:
             return reply
+        try:
+            return decode(Reply, sealing.unwrap(key, reply.wrapped))
+        except (sealing.Unsealable, Invalid):
+            raise Unavailable("the host's answer can't be read; try again") from None
+
+    def _unparked(self, call_id: str) -> Any:
         found: list[Any] = []
-        key = channels.parked_reply(reply.call_id)
+        key = channels.parked_reply(call_id)
         if not self._plain.attempt(lambda: found.append(self.redis.getdel(key)), "an answer was not read"):
             raise Unavailable(f"the message broker {self.problem}: the host's answer was lost; try again soon")
         if found[0] is None:
             raise Unavailable("the host's answer was lost on its way; try again")
-        return decode(Reply, found[0])
+        return found[0]
 
     def attempt(self, action: Callable[[], object], otherwise: str = "a message was not sent") -> bool:
         """Whether `action`, which uses the plain client, got through to Redis."""
         return self._plain.attempt(action, otherwise)
+
+
+def _sealed(call: Call, public: Any) -> str:
+    """The call as it is sent; `NotSent` for one with secrets to a host that has not told its key."""
+    if public is None:
+        if any(call.params.get(name) for name in _SECRET):
+            raise NotSent("the host has not told the key that calls to it are sealed with; try again in a few seconds")
+        return encode(call)
+    return encode(Sealed(sealing.seal(public.decode(), encode(call).encode())))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import redis
 from redis.client import PubSub
 
-from core import refusals
+from core import refusals, sealing
 from core.contract import channels
 from core.contract.errors import NotSent, Unavailable
 from core.contract.failures import result_of
@@ -34,6 +34,7 @@ def ask(
         deadline_at=time.time() + timeout,
         vm=vm,
         params=params,
+        reply_key=sealing.new_key(),
     )
     try:
         with dispatch.redis.pubsub(ignore_subscribe_messages=True) as ear:  # type: ignore[no-untyped-call]
@@ -47,7 +48,7 @@ def ask(
         ) from error
     if reply is None:
         raise Unavailable(f"host '{host}' did not answer within {timeout:g} s", host=host)
-    return result_of(dispatch.unparked(reply))
+    return result_of(dispatch.opened(reply, call.reply_key))
 
 
 def _reply(ear: PubSub, call: Call, tick: Callable[[], None]) -> Reply | None:

@@ -22,6 +22,7 @@ from api.realtime.listener import Interest, Listener
 from api.realtime.record import Record
 from api.realtime.streams import Streams
 from api.realtime.subscription import Subscription
+from core import sealing
 from core.contract import channels
 from core.contract.errors import Invalid, NotSent, Unavailable
 from core.contract.failures import result_of
@@ -138,6 +139,7 @@ class Hub:
             deadline_at=time.time() + until - time.monotonic(),
             vm=vm,
             params=params,
+            reply_key=sealing.new_key(),
         )
         with self._replies.expect(call.id) as slot:
             if not self._dispatch.call(host, call):
@@ -151,7 +153,7 @@ class Hub:
             if gone is not None:
                 self._abandon(host, call)
             raise self._unanswered(host, timeout)
-        return result_of(self._dispatch.unparked(slot.value))
+        return result_of(self._dispatch.opened(slot.value, call.reply_key))
 
     def stream(self, host: str, verb: str, vm: VmSpec | None, params: JSON, timeout: float) -> Stream:
         """A stream that the host's agent has opened at a call of that verb; `close` it in the end. Errors as `call`."""

@@ -7,6 +7,7 @@ import re
 HOST_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 CONTROL_QUEUE = "control"  # Celery: the control plane's own tasks
 HEARTBEATS = "heartbeats"  # hash: host -> Heartbeat
+CALL_KEYS = "call_keys"  # hash: host -> the key that calls to it are sealed with
 USAGE = "usage"  # hash: host -> HostUsage
 WORKERS = "workers"  # sorted set: a control worker's name, when it was last alive
 RECEIVERS = "receivers"  # hash: a control worker's name -> ReceiverState

@@ -266,16 +266,29 @@ class Call:
     deadline_at: float
     vm: VmSpec | None = None
     params: JSON = field(default_factory=dict)
+    reply_key: str = ""
+    """What its reply is wrapped with (core/sealing.py); empty: it comes in the clear."""
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A call that its host alone can open: a `Call` as text, sealed by core/sealing.py."""
+
+    sealed: str
 
 
 @dataclass(frozen=True)
 class Reply:
-    """The answer to a call: a result, or why not. `parked`: it is too long to publish; see `channels.parked_reply`."""
+    """The answer to a call: a result, or why not. `parked`: it is too long to publish; see `channels.parked_reply`.
+
+    `wrapped` holds all of that, where the call brought a key along.
+    """
 
     call_id: str
     result: JSON | None = None
     failure: Failure | None = None
     parked: bool = False
+    wrapped: str = ""
 
 
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
