@@ -96,7 +96,10 @@ class Calls:
             self.waiting.begin(call.id)
             self._pool.submit(self._answer_and_free, call)
         else:
-            self._reply(call, failure=failure_of(Unavailable(f"host '{self._host}' answers {AT_ONCE} calls already")))
+            self._reply(
+                call,
+                failure=failure_of(Unavailable(f"host '{self._host}' is at its limit of {AT_ONCE} concurrent calls")),
+            )
 
     def _opened(self, text: bytes) -> Call:
         """A call sealed for this host; or one in the clear, which is how those without secrets may come."""

@@ -99,16 +99,19 @@ def _ready(home: Path) -> Path:
         home.mkdir(exist_ok=True)
         offered = (home / "cgroup.controllers").read_text().split()
     except OSError as error:
-        raise Unsupported(f"limits need a control group of version 2 for VMs: {error}") from None
+        raise Unsupported(f"limits need a control group of version 2 for VMs: {error.strerror or error}") from None
     if missing := [name for name in CONTROLLERS if name not in offered]:
         raise Unsupported(
-            f"limits need the controllers {' and '.join(missing)} in {home}, which are not handed down to it "
+            f"limits need the controllers {' and '.join(missing)}, which are not handed down to the agent's cgroup "
             "or are used by control groups of version 1"
         )
     try:
         _hand_down(home)
     except OSError as error:
-        raise Unsupported(f"limits need to write to {home} ({error}): set CORRAL_CGROUP to a group of ours") from None
+        raise Unsupported(
+            f"limits can't be set ({error.strerror or type(error).__name__}): set CORRAL_CGROUP to a cgroup "
+            "delegated to this agent"
+        ) from None
     return home
 
 

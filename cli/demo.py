@@ -56,7 +56,7 @@ def _show(fleet: Fleet, screen: Screen) -> None:
     with Client(fleet.url, fleet.credentials.api_key) as client, _events(client, screen) as heard:
         try:
             _life(client, screen)
-            with screen.step("Every step was heard of on the WebSocket"):
+            with screen.step("Every step was told on the WebSocket"):
                 _heard_all(heard)
         except Refused as error:
             _remove(client)

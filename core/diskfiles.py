@@ -134,7 +134,7 @@ def _qcow2_size(path: Path, head: bytes) -> int:
     if header.has_data_elsewhere:
         raise Invalid("it has its data in another file: make it whole with qemu-img convert -O qcow2")
     if header.is_encrypted:
-        raise Invalid("it is encrypted: a disk that can't be read can't be an image")
+        raise Invalid("encrypted disk images are not supported")
     if header.is_corrupt:
         raise Invalid("it is marked as corrupt: mend it with qemu-img check -r all, or take it anew")
     if header.is_dirty:

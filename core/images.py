@@ -191,7 +191,7 @@ def _check(name: str, kernel: Path | None, initrd: Path | None, cmdline: str, os
     if not NAME.fullmatch(name):
         raise Invalid(f"'{name}' is not an image name: lower-case letters, digits, '.', '_' and '-', at most 63")
     if os_type not in OS_TYPES:
-        raise Invalid(f"'{os_type}' is not an operating system that is known: {', '.join(OS_TYPES)}")
+        raise Invalid(f"unknown os_type '{os_type}'; expected one of {', '.join(OS_TYPES)}")
     if kernel is None and (initrd or cmdline):
         raise Invalid("an initrd or a command line goes with a kernel, and no kernel is given")
     for what, text in (("command line", cmdline), ("description", description)):

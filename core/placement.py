@@ -64,7 +64,7 @@ def rank(offers: Iterable[Offer], demand: Demand) -> tuple[list[Choice], dict[st
 
 def _why_not(offer: Offer, demand: Demand, hypervisor: str | None) -> str:
     if offer.silent:
-        return "has not been heard of"
+        return "is offline (no heartbeat)"
     if offer.unfit:
         return offer.unfit
     if hypervisor is None:

@@ -63,7 +63,7 @@ class Settings:
     cloud_hypervisor: str = field(default_factory=lambda: os.environ.get("CLOUD_HYPERVISOR") or "cloud-hypervisor")
     firmware: Path | None = field(default_factory=lambda: next(iter(_paths("CORRAL_FIRMWARE")), None))
     kvm_trial_seconds: int = field(default_factory=lambda: _int("CORRAL_KVM_TRIAL_SECONDS", 8))
-    media: tuple[Path, ...] = field(default_factory=lambda: _paths("CORRAL_MEDIA"))  # as PATH is written
+    media: tuple[Path, ...] = field(default_factory=lambda: _paths("CORRAL_MEDIA"))  # colon-separated directories
     host: str = field(default_factory=lambda: os.environ.get("CORRAL_BIND", "127.0.0.1"))
     port: int = field(default_factory=lambda: _int("CORRAL_PORT", 8000))
     # What a fleet of one machine takes its other ports from. Below Linux's own range for outgoing connections, so that

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import logging
 import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from core.contract.errors import DriverFailure, GuestTimeout
 
+log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 Left = Callable[[], float]
@@ -23,7 +25,9 @@ def only_driver_failures(verb: Callable[P, T]) -> Callable[P, T]:
         try:
             return verb(*args, **kwargs)
         except OSError as error:
-            raise DriverFailure(f"{verb.__name__} failed on the host: {error}") from error
+            log.exception("%s failed", verb.__name__)  # the paths in it are the host's, and nobody else's business
+            why = error.strerror or type(error).__name__
+            raise DriverFailure(f"{verb.__name__} failed on the host: {why}") from error
 
     return guarded
 
@@ -34,7 +38,7 @@ def countdown(timeout: float) -> Left:
     def left() -> float:
         seconds = deadline - time.monotonic()
         if seconds <= 0:
-            raise GuestTimeout(f"not done within {timeout:.0f} s")
+            raise GuestTimeout(f"timed out after {timeout:.0f} s")
         return seconds
 
     return left

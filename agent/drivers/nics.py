@@ -49,8 +49,8 @@ def changed(vm: VmSpec, now: list[Adapter], wanted: Adapter, *, on: bool) -> lis
     recabled = replace(before, cable_connected=after.cable_connected) if before and after else before
     if on and recabled != after:
         raise DriverFailure(
-            f"adapter {wanted.slot} of VM '{vm.name}' can lose or get its cable while the VM runs, and nothing else: "
-            "stop the VM first",
+            f"only cable_connected of adapter {wanted.slot} can be changed while VM '{vm.name}' is running: "
+            "stop it first",
             code="invalid_state",
         )
     others = [each for each in now if each.slot != wanted.slot]

@@ -157,7 +157,7 @@ def check_texts(command: str, folder: str | None, environment: dict[str, str] | 
     if len(command.encode()) > COMMAND_LIMIT:
         raise DriverFailure(f"the command is over {COMMAND_LIMIT} bytes: send it by stdin", code="invalid_request")
     if any("\0" in text for text in (command, folder or "", *environment, *environment.values())):
-        raise DriverFailure("commands, paths and variables can't hold a zero byte", code="invalid_request")
+        raise DriverFailure("commands, paths and variables must not contain NUL bytes", code="invalid_request")
     for name in environment:
         if not name or "=" in name:
             raise DriverFailure(f"'{name}' can't be a variable's name", code="invalid_request")

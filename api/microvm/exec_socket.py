@@ -28,6 +28,7 @@ from api.realtime.conversation import NORMAL, TRY_LATER, Conversation, Ended, co
 from api.realtime.executions import Chunk, Execution, pause_after
 from api.realtime.hub import Hub
 from api.realtime.upgrade import door
+from api.rest import audit
 from api.rest.requests import check_path
 from api.rest.views import mark
 from api.shared.encodings import ENCODINGS, TEXT, to_text, whole
@@ -112,6 +113,7 @@ def _execution(realtime: Hub, engine: Engine, actor: Actor) -> Execution:
     exec_id = calls.exec_id(values["exec_id"])
     with transaction(engine) as session:
         host, vm = calls.to_execs(session, actor, values["vm_name"])
+        audit.console_opened(session, actor, vm, "exec_output")
     return Execution(realtime, host, vm, exec_id)
 
 

@@ -66,7 +66,7 @@ def _of_tables(tables: Tables) -> Iterator[GaugeMetricFamily]:
     for status, count in tables.vms.items():
         vms.add_metric([status], count)
     yield vms
-    hosts = _family("corral_hosts", "Hosts that are heard of, and that are not.", ["state"])
+    hosts = _family("corral_hosts", "Online hosts, and offline ones.", ["state"])
     hosts.add_metric(["alive"], len(tables.alive))
     hosts.add_metric(["silent"], len(tables.silent))
     yield hosts

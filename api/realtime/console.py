@@ -69,10 +69,11 @@ class Console:
     def type(self, data: bytes) -> None:
         """Type on it; `Conflict` when somebody else does, `Unavailable` while its host is away."""
         if self._writable is False:
+            why = "somebody else is typing on it, or it takes no input" if self.which.write else "you opened it so"
             raise Conflict(
-                f"the console of VM '{self.which.vm.name}' is read-only here: you asked for that, somebody else is "
-                "typing on it, or it takes no input",
+                f"the console of VM '{self.which.vm.name}' is read-only: {why}",
                 code="console_read_only",
+                reason="held_or_no_input" if self.which.write else "requested",
             )
         if self._stream is None:
             raise Unavailable(f"the console of VM '{self.which.vm.name}' is not connected at this moment")

@@ -9,7 +9,9 @@ from functools import cache
 from flask import Request
 
 from api.rest.requests import PREFIX
+from api.rest.views import marked
 
+DENIALS = (401, 403)
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "update", "DELETE": "delete"}
 _VARIABLE = re.compile(r"<(?:[^:>]+:)?(\w+)>")
@@ -35,6 +37,10 @@ _OWN = {
     "DELETE /vms/<vm_id_or_name>/disks/<controller>/<int:port>/<int:device>": Action(
         "disk_detach", "vm", "vm_id_or_name"
     ),
+    # What is read of a guest, of views that are marked as `audited`.
+    "GET /vms/<vm_name>/files": Action("file_list", "vm", "vm_name"),
+    "GET /vms/<vm_name>/files/download": Action("file_download", "vm", "vm_name"),
+    "GET /vms/<vm_name>/execs/<exec_id>/output": Action("exec_output", "exec", "exec_id"),
     "PUT /vms/<vm_id_or_name>/network-adapters/<int:slot>": Action("network_adapter_update", "vm", "vm_id_or_name"),
     "POST /security/scan": Action("security_scan", "scan"),
 }
@@ -42,12 +48,14 @@ _NOWHERE = Action("unknown", "path")
 _DENIED = "access_denied"
 
 
-def of(request: Request) -> Action:
-    """The action that this request asks for."""
+def of(request: Request, status: int) -> Action:
+    """The action that this request asks for, and was answered so."""
     if request.url_rule is None:
         return _NOWHERE
-    named = _of_route(request.url_rule.rule, request.method)
-    return named if request.method in CHANGING else Action(_DENIED, named.resource_type, named.id_name)
+    named = _of_route(request.url_rule.rule, "GET" if request.method == "HEAD" else request.method)
+    if request.method in CHANGING or (marked("audited") and status not in DENIALS):
+        return named
+    return Action(_DENIED, named.resource_type, named.id_name)
 
 
 @cache

@@ -19,6 +19,7 @@ from api.parts import Parts, parts
 from api.rest import actions, details
 from api.rest.flood import Flood
 from api.rest.requests import client_request_id, request_id, source_ip
+from api.rest.views import marked
 from core.contract.errors import CorralError
 from core.contract.messages import JSON, VmSpec
 from core.database import after_commit
@@ -29,7 +30,6 @@ from core.services.context import Actor
 
 log = logging.getLogger(__name__)
 
-_DENIALS = (401, 403)
 _IDS = ("id", "user_id", "scan_id")
 
 
@@ -47,7 +47,7 @@ def install(app: Flask, flood: Flood) -> None:
 
     def look(response: Response) -> Response:
         status = response.status_code
-        if "is_audited" not in g and (request.method in actions.CHANGING or status in _DENIALS):
+        if "is_audited" not in g and _is_told(status):
             fact = _fact(status, _of_answer(response))
             if status < 400 or flood.admits(fact):
                 _write(parts(), fact)
@@ -62,15 +62,25 @@ def within(session: Session, status: int, dumped: Any) -> None:
     _note(session, status, {name: made[name] for name in _IDS if name in made})
 
 
+def asking(session: Session) -> None:
+    """Write, before a host is asked, that it is going to be: what can't be written is not asked. How it ended follows.
+
+    Of what is only read of a guest nothing follows, unless it failed.
+    """
+    if request.method in actions.CHANGING or marked("audited"):
+        audit.record(session, _fact(202, {}))
+        after_commit(session, _asked)
+
+
 def begun(session: Session, operation: Operation) -> None:
     """Write that an operation was accepted; should it fail, that will be an entry of its own."""
     _note(session, 202, {"operation_id": operation.id, "vm_id": operation.vm_id})
 
 
-def console_opened(session: Session, actor: Actor, vm: VmSpec) -> None:
-    """Write that someone may type into a VM's console from now on; what they type is not told."""
+def console_opened(session: Session, actor: Actor, vm: VmSpec, action_type: str = "console_connect") -> None:
+    """Write that someone may type into a VM's console from now on, or read of it; what they type is not told."""
     fact = Fact(
-        action_type="console_connect",
+        action_type=action_type,
         resource_type="vm",
         resource_id=vm.name,
         result=SUCCESS,
@@ -99,6 +109,17 @@ def _note(session: Session, status: int, more: JSON) -> None:
     after_commit(session, _done)
 
 
+def _is_told(status: int) -> bool:
+    """Whether the answer makes an entry: changes, refusals, and what was read of a guest."""
+    if request.method in actions.CHANGING or status in actions.DENIALS:
+        return True
+    return marked("audited") and (status >= 400 or "is_asked" not in g)
+
+
+def _asked() -> None:
+    g.is_asked = True
+
+
 def _done() -> None:
     g.is_audited = True
 
@@ -115,7 +136,8 @@ def _write(those: Parts, fact: Fact) -> None:
 
 
 def _fact(status: int, more: JSON) -> Fact:
-    action, body = actions.of(request), g.get("audited_body")
+    action = actions.of(request, status)
+    body = g.get("audited_body") or (request.args.to_dict() if marked("audited") else None)
     caller: Actor | None = g.get("actor")
     path = {name: details.text(value) for name, value in (request.view_args or {}).items()}
     shown = details.shown(body)

@@ -240,6 +240,7 @@ class Blueprint(Answering):
                     if first is not None:
                         return _replayed(self._made(status, work.dumped_of(first)))
                     question: Question = view(this, session, actor(), *args, **path)
+                    audit.asking(session)
                 with work.given_back_on_failure(key):
                     reply = question.ask(parts().hub)
                 dumped = _dump(made, answer(question, reply))

@@ -32,7 +32,7 @@ class Text(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
         if not is_clean(text):
-            raise ValidationError("must not contain NUL or half characters")
+            raise ValidationError("must not contain NUL or unpaired surrogates")
         return str(text)
 
 

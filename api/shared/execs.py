@@ -179,6 +179,7 @@ def blueprint(shape: Shape) -> Blueprint:
     class ExecOutput(MethodView):
         @blp.query(OutputQuery)
         @blp.asks(OutputSchema, _shown, kind="ask")
+        @mark("audited")
         def get(self, session: Session, actor: Actor, query: JSON, vm_name: str, exec_id: str) -> Question:
             """Read an output from a byte on; the newest 8 MiB are kept at least."""
             params = {"offsets": {query["stream"]: query["offset"]}, "limit": query["limit"]}

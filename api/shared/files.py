@@ -10,6 +10,7 @@ from marshmallow import Schema, fields
 
 from api.auth.identity import actor
 from api.parts import parts
+from api.rest import audit
 from api.rest.blueprint import Blueprint
 from api.rest.fields import Moment, Number, Text, Uploaded
 from api.rest.forms import Form
@@ -98,6 +99,7 @@ def blueprint(shape: Shape) -> Blueprint:
     class Download(MethodView):
         @blp.query(FileDownload)
         @blp.sends()
+        @mark("audited")
         def get(self, query: JSON, vm_name: str) -> Response:
             """Download a file, or with `Range` a part of it, from a virtual machine."""
             return transfers.download(_of(vm_name, changes=False), query["path"])
@@ -106,6 +108,7 @@ def blueprint(shape: Shape) -> Blueprint:
     class Files(MethodView):
         @blp.query(FileQuery)
         @blp.answers(200, FileListing, kind="question")
+        @mark("audited")
         def get(self, query: JSON, vm_name: str) -> JSON:
             """List files in a directory on a virtual machine."""
             host, vm = _of(vm_name, changes=False)
@@ -116,5 +119,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
 
 def _of(vm_name: str, *, changes: bool) -> transfers.Asked:
-    with parts().reading() as session:
-        return calls.to_files(session, actor(), vm_name, changes=changes)
+    with parts().transaction() as session:
+        found = calls.to_files(session, actor(), vm_name, changes=changes)
+        audit.asking(session)
+        return found

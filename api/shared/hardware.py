@@ -69,7 +69,7 @@ class DiskAttachment(Strict):
     @validates_schema
     def _can_be_made(self, data: JSON, **_: Any) -> None:
         if data["create_if_missing"] and data["type"] == "dvd":
-            raise ValidationError("can be true for an hdd alone", "create_if_missing")
+            raise ValidationError("is only valid for type 'hdd'", "create_if_missing")
 
 
 class DiskAttached(Schema):
@@ -106,7 +106,7 @@ class AdapterChanges(Strict):
     @validates_schema
     def _asks_for_something(self, data: JSON, **_: Any) -> None:
         if not data:
-            raise ValidationError("is required, or something else that is to change", "enabled")
+            raise ValidationError(f"at least one of {', '.join(self.fields)} is required", "enabled")
 
 
 class AdapterUpdated(Schema):

@@ -19,7 +19,7 @@ from core.services.paging import Slice
 
 
 class HostQuery(Sorting):
-    """Which hosts: all, or those that are heard of, or not."""
+    """Which hosts: all, or those that are online, or offline."""
 
     status = Choice(*hosts.STATUSES)
     sort = Choice(*hosts.ORDERING.sorts)

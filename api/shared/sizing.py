@@ -30,7 +30,7 @@ class Resizing(Strict):
     @validates_schema
     def _asks_for_something(self, data: JSON, **_: Any) -> None:
         if not data:
-            raise ValidationError("is required, or another size or limit", "vcpus")
+            raise ValidationError(f"at least one of {', '.join(self.fields)} is required", "vcpus")
 
 
 class Sizes(Schema):

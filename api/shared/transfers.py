@@ -114,7 +114,7 @@ def _claimed(key: str, form: Form) -> Idempotency | None:
 def _finish(stream: Stream, wanted: JSON) -> None:
     stream.end({"path": wanted["path"], "permissions": int(wanted["permissions"], 8)})
     for _ in stream.chunks():
-        raise Unavailable("the host answered an upload with what is no answer")
+        raise Unavailable("unexpected reply from the host; try again")
 
 
 def _part(size: int | None) -> tuple[int, int, int | None, dict[str, str]]:

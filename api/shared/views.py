@@ -70,7 +70,7 @@ def uptime_seconds(view: VmView) -> int:
 
 
 def last_seen_at(view: VmView) -> datetime | None:
-    """When the VM's host was last heard of, if it is silent."""
+    """When the VM's host sent its last heartbeat, if it is offline."""
     return view.host.last_seen_at if view.host.silent_since else None
 
 

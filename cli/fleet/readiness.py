@@ -1,4 +1,4 @@
-"""Waits until a fleet that was just started serves: the API is healthy, every host is heard of."""
+"""Waits until a fleet that was just started serves: the API is healthy, every host is online."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _IMAGE_PATIENCE = 1200.0
 
 
 def wait(url: str, database_url: str, hosts: list[str], since: datetime, processes: list[Process], say: Say) -> None:
-    """Until the API answers that it is healthy, and every host was heard of since then."""
+    """Until the API answers that it is healthy, and every host has sent a heartbeat since then."""
     engine = database.connect(database_url, pool_size=2)
     try:
         _until("the API", lambda: _healthy(url), processes, say)

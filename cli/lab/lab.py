@@ -26,7 +26,7 @@ _PLENTY = "1000000"
 
 
 class Lab:
-    """Inside its `with` every host was heard of and its hypervisors work."""
+    """Inside its `with` every host is online and its hypervisors work."""
 
     def __init__(
         self, built: build.Built, home: Path, say: Callable[[str], None], hosts: Sequence[str] = tuple(recipe.HOSTS)

@@ -158,7 +158,7 @@ class Stream:
                     pinged_at = now
                     self._send(PING, 0)
                 if now - heard_at > MUTE_SECONDS and self._word is None:
-                    raise Unavailable(f"the other end of the stream has been mute for {MUTE_SECONDS:.0f} s")
+                    raise Unavailable(f"no data or ping from the other end of the stream for {MUTE_SECONDS:.0f} s")
         except CorralError as error:
             self._break(error)
         except Exception:  # the outermost handler of this thread: nobody must wait for it for ever

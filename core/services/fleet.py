@@ -84,7 +84,7 @@ def count(session: Session, host_name: str | None = None) -> Vms:
 
 
 def versions(known: Sequence[Host]) -> dict[str, str]:
-    """The versions of each hypervisor on those hosts that are heard of."""
+    """The versions of each hypervisor on those hosts that are online."""
     told: dict[str, set[str]] = {}
     for host in known:
         for driver in host.drivers if host.silent_since is None else []:

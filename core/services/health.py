@@ -21,7 +21,7 @@ _FORGOTTEN_SECONDS = 3600
 
 
 def of_hypervisor(session: Session, name: str) -> str:
-    """Healthy on a host that is heard of; unhealthy where it is offered and does not work; else absent."""
+    """Healthy on an online host; unhealthy where it is offered and does not work; else absent."""
     offers = [
         driver["healthy"]
         for host in session.scalars(select(Host).where(Host.silent_since.is_(None)))
@@ -42,7 +42,7 @@ def of_network(session: Session) -> str:
 
 
 def of_hosts(session: Session) -> str:
-    """Whether VMs can run on them: a host does that is heard of and has a hypervisor that works."""
+    """Whether VMs can run on them: an online host does whose hypervisor works."""
     hosts = list(session.scalars(select(Host)))
     able = [host.silent_since is None and any(driver["healthy"] for driver in host.drivers) for host in hosts]
     if not any(able):

@@ -1,4 +1,4 @@
-"""Hosts: what they offer, what is reserved there, and whether they are heard of."""
+"""Hosts: what they offer, what is reserved there, and whether they are online."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def reserve(session: Session, demand: Demand, wish: Wish) -> Choice:
     for choice in choices:
         if _take(session, choice.host, demand):
             return choice
-        rejected[choice.host] = "was filled by another request at this moment"
+        rejected[choice.host] = "ran out of capacity while this request was being placed"
     raise NoCapacity(
         f"no host takes a VM with {demand.vcpus} vCPUs, {demand.memory_mb} MB memory and {demand.disk_gb} GB disk",
         rejected=[{"host": name, "reason": reason} for name, reason in sorted(rejected.items())],

@@ -120,7 +120,8 @@ def busy(vm: Vm, other: Operation) -> Conflict:
     """The error that names the operation in the way."""
     what = other.kind.replace("_", " ")
     return Conflict(
-        f"a {what} of VM '{vm.name}' is under way ({other.id}); wait for it or cancel it", operation_id=other.id
+        f"operation {other.id} ({what}) is already in progress on VM '{vm.name}'; wait for it or cancel it",
+        operation_id=other.id,
     )
 
 

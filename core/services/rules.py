@@ -8,10 +8,10 @@ from core.models import Host, Vm
 
 
 def must_be_reachable(vm: Vm, host: Host) -> None:
-    """The VM's host is heard of."""
+    """The VM's host is online."""
     if host.silent_since is not None:
         since = f"{host.silent_since:%Y-%m-%d %H:%M:%S} UTC"
-        raise Unavailable(f"host '{host.name}' of VM '{vm.name}' has been silent since {since}", host=host.name)
+        raise Unavailable(f"host '{host.name}' (running VM '{vm.name}') is offline since {since}", host=host.name)
 
 
 def must_exist(vm: Vm) -> None:

@@ -12,7 +12,7 @@ from core.models import Host, Operation, Vm
 
 
 def status_of(vm: Vm, live: Operation | None, host: Host | None = None) -> Status:
-    """The status of one VM; without `host` as if it were heard of."""
+    """The status of one VM; without `host` as if it were online."""
     return status(
         wanted=vm.wanted,
         observed=vm.observed,

@@ -27,7 +27,7 @@ _DEADLINE_MARGIN = timedelta(seconds=15)
 
 
 def heartbeats(session: Session, silent_after: timedelta) -> None:
-    """Note when each host was last heard of, and tell when one falls silent or is back."""
+    """Note each host's last heartbeat, and tell when one goes offline or is back."""
     redis = dispatch_of(session).redis
     beats: dict[bytes, bytes] = redis.hgetall(channels.HEARTBEATS)  # type: ignore[assignment]
     for name, entry in sorted(beats.items()):
@@ -64,7 +64,7 @@ def _silence(session: Session, since: datetime) -> None:
 
 
 def resend(session: Session, pause: timedelta) -> int:
-    """Send live operations again whose message may be lost, to hosts that are heard of; how many.
+    """Send live operations again whose message may be lost, to online hosts; how many.
 
     Each time with a higher attempt and a longer pause. An agent that has the command already only reports again.
     """

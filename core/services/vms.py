@@ -153,7 +153,7 @@ def delete(session: Session, actor: Actor, ref: str) -> Operation:
 
 
 def to_change(session: Session, actor: Actor, ref: str) -> tuple[Vm, Host]:
-    """The VM, locked, and its host: the caller may change it, nothing else is under way, the host is heard of."""
+    """The VM, locked, and its host: the caller may change it, nothing else is under way, the host is online."""
     actor.must_write()
     vm, host, other = lookup.to_change(session, actor, ref)
     if other is not None:

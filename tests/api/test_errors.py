@@ -129,7 +129,7 @@ def test_500(broken: tuple[World, Caller]) -> None:
 
 @pytest.fixture
 def mute(world: World, caller: Caller) -> Iterator[None]:
-    """A VM on a host that has not been heard of."""
+    """A VM on an offline host."""
     world.add_host("host-mute", silent_since=now())
     vm = world.add_vm(caller, name="mute", host_name="host-mute")
     yield
@@ -144,7 +144,7 @@ def test_503(world: World, caller: Caller) -> None:
     answer = world.post("/vms/mute/start", caller.bearer)
     body = _said(answer, 503)
     assert (set(body), body["error"]) == ({"error", "message"}, "service_unavailable")
-    assert "host 'host-mute' of VM 'mute' has been silent since" in body["message"]
+    assert "host 'host-mute' (running VM 'mute') is offline since" in body["message"]
     assert int(answer.headers["Retry-After"]) > 0
     details = _vbox(world.post("/vms/mute/start", caller.key), 503, "service_unavailable")
     assert details == {"host": "host-mute"}

@@ -83,8 +83,8 @@ def _refuse_new_hardware(now: Adapter | None, adapter: Adapter) -> None:
         or adapter.mac_address not in (None, now.mac_address)
     ):
         raise DriverFailure(
-            f"adapter {adapter.slot} can get another network or cable while the VM runs, and no other hardware: stop "
-            "the VM first",
+            f"only the network and cable_connected of adapter {adapter.slot} can be changed while the VM is running; "
+            "stop it first",
             code="invalid_state",
         )
 

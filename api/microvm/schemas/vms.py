@@ -90,7 +90,7 @@ class Usage(Schema):
 
 
 class VmDetail(VmBrief):
-    """All about a VM. `last_seen_at`: when its host was last heard of, if that is too long ago to know more.
+    """All about a VM. `last_seen_at`: the last heartbeat of its host, if that is offline.
 
     `at_next_start`: the size and the limits that it will have then, at the latest.
     """
