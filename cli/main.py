@@ -21,6 +21,9 @@ class _Main(LazyGroup):
         "events": Place("cli.remote.fleet:events", "Show what happens, as it happens."),
         "health": Place("cli.remote.fleet:health", "Show each part of the control plane in a word."),
         "host": Place("cli.remote.fleet:host", "The machines that VMs run on."),
+        "hypervisor": Place(
+            "cli.hypervisor.commands:hypervisor", "Hypervisors that this machine's packages do not have."
+        ),
         "image": Place("cli.image.commands:image", "Images that VMs are made from."),
         "key": Place("cli.remote.keys:key", "Your API keys."),
         "lab": Place("cli.lab.commands:lab", "Emulated hosts with the real VirtualBox and KVM."),

@@ -1,4 +1,4 @@
-"""The QEMU guest agent's protocol: JSON lines, over a pair of named pipes `qga.in` and `qga.out`.
+"""The QEMU guest agent's protocol: JSON lines, over a pair of named pipes `qga.in` and `qga.out`, or a vsock.
 
 Pipes and no socket: an agent whose channel has nobody on the host's end sleeps 100 ms at a time (its
 `channel_event_cb`), which would cost each command that long and each idle guest ten wake-ups a second. QEMU itself
@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from agent.guest import vsock
 from core.contract.errors import DriverFailure, GuestTimeout
 
 IN, OUT, LOCK, TURN = "qga.in", "qga.out", "qga.lock", "qga.turn"
@@ -40,6 +41,10 @@ class AgentRefused(DriverFailure):
 
 class AgentRestarted(GuestTimeout):
     """It answers, but not what it was asked: that went to one before it. Nobody knows whether that one did it."""
+
+
+class AgentHungUp(AgentRestarted):
+    """It ended the connection, as it does when it is started anew, or its guest is."""
 
 
 class AgentGone(DriverFailure):
@@ -70,23 +75,38 @@ def tell(folder: Path, command: str, timeout: float, **arguments: Any) -> None:
 
 def wait(folder: Path, timeout: float, tick: Tick) -> None:
     """Returns as soon as the agent answers; calls `tick` four times a second, which may raise."""
-    # Restarted: our bytes were dropped before it listened, and now it does.
-    with suppress(AgentRestarted), _Channel(folder, timeout) as channel:
-        channel.ask("guest-ping", {}, timeout, tick)
+    deadline = time.monotonic() + timeout
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            with _Channel(folder, left, tick) as channel:
+                channel.ask("guest-ping", {}, left, tick)
+                return
+        except AgentHungUp:
+            if time.monotonic() >= deadline:
+                raise
+            tick()
+            time.sleep(TICK_SECONDS)
+        except AgentRestarted:
+            return  # our bytes were dropped before it listened, and now it does
 
 
 class _Channel:
     """The channel of one VM, for one caller at a time, whichever thread or process asks."""
 
-    def __init__(self, folder: Path, timeout: float) -> None:
-        self._folder, self._timeout = folder, timeout
+    def __init__(self, folder: Path, timeout: float, tick: Tick | None = None) -> None:
+        self._folder, self._timeout, self._tick = folder, timeout, tick
 
     def __enter__(self) -> _Channel:
         self._open: list[int] = []
         try:
             self._lock()
-            self._in = self._descriptor(IN, os.O_WRONLY | os.O_NONBLOCK)
-            self._out = self._descriptor(OUT, os.O_RDONLY | os.O_NONBLOCK)
+            self._by_vsock = (self._folder / vsock.SOCKET).exists()
+            if self._by_vsock:
+                self._in = self._out = self._connect()
+            else:
+                self._in = self._descriptor(IN, os.O_WRONLY | os.O_NONBLOCK)
+                self._out = self._descriptor(OUT, os.O_RDONLY | os.O_NONBLOCK)
         except OSError:  # ENXIO: no reader, so no QEMU; ENOENT: it was never started, or deleted
             self._close()
             raise AgentGone("the VM is not running") from None
@@ -122,8 +142,8 @@ class _Channel:
                 left = left[os.write(self._in, left) :]
             except BlockingIOError:
                 continue
-            except BrokenPipeError:
-                raise AgentGone("the VM stopped while its guest agent was asked") from None
+            except (BrokenPipeError, ConnectionResetError):
+                raise self._ended() from None
 
     def _receive(self, exchange: _Exchange, silence: float, tick: Tick | None) -> dict[str, Any]:
         """The answer. Bytes earn it the time that they take to send and no more: a trickle would have no end."""
@@ -146,9 +166,27 @@ class _Channel:
             some = os.read(self._out, READ_BYTES)
         except BlockingIOError:
             return b""
+        except ConnectionResetError:
+            some = b""
         if not some:
-            raise AgentGone("the VM stopped while its guest agent was asked")
+            raise self._ended()
         return some
+
+    def _ended(self) -> DriverFailure:
+        """A pipe ends with the VM; a vsock also with the agent, and who asks again will see."""
+        if self._by_vsock:
+            return AgentHungUp("the guest agent hung up before it had answered: try again")
+        return AgentGone("the VM stopped while its guest agent was asked")
+
+    def _connect(self) -> int:
+        """As soon as somebody listens there."""
+        try:
+            stream = vsock.reach(self._folder, self._timeout, self._tick)
+        except vsock.NotListening:
+            raise GuestTimeout(f"the guest agent did not answer within {self._timeout:.0f} s: nobody listens") from None
+        stream.setblocking(False)
+        self._open.append(stream.detach())
+        return self._open[-1]
 
     def _lock(self) -> None:
         """Ours until closed, also when this process is killed.

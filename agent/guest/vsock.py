@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from agent import sockets
@@ -15,10 +16,26 @@ from agent import sockets
 SOCKET = "run/vsock.sock"
 PORT = 1024  # as cli/image/guest has it
 MOST_BYTES = 64
+ATTEMPT_SECONDS, AGAIN_SECONDS = 2.0, 0.05
 
 
 class NotListening(OSError):
     """The hypervisor is there, and nobody in the guest, or not yet."""
+
+
+def reach(folder: Path, timeout: float, tick: Callable[[], None] | None) -> socket.socket:
+    """As `connect`, once somebody listens; `tick` is called meanwhile, and may raise."""
+    deadline = time.monotonic() + timeout
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            return connect(folder, min(ATTEMPT_SECONDS, max(0.01, left)))
+        except NotListening:
+            if left <= AGAIN_SECONDS:
+                raise
+        if tick is not None:
+            tick()
+        time.sleep(AGAIN_SECONDS)
 
 
 def connect(folder: Path, timeout: float, port: int = PORT) -> socket.socket:

@@ -98,7 +98,8 @@ def _unpack(root: Path, image: Path) -> dict[str, object]:
             busybox=content("busybox"),
             release=release,
             modules=modules,
-            files={"sbin/e2fsck": content("e2fsck.static")},
+            files={"sbin/e2fsck": content("e2fsck.static")}
+            | {f"lib/vsock/{name}.ko": content(f"{name}.ko") for name in recipe.VSOCK},
         )
         packages = content("installed") + content("downloaded")
         return {
@@ -112,4 +113,4 @@ def _wanted(member: tarfile.TarInfo) -> bool:
     path = Path(member.name)
     if member.name.startswith(disk.STAGING):
         return path.name in FILES or member.name.endswith(("/bin/busybox", "/sbin/e2fsck.static"))
-    return path.suffix == ".ko" and path.stem in recipe.MODULES
+    return path.suffix == ".ko" and path.stem in (*recipe.MODULES, *recipe.VSOCK)

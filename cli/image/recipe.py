@@ -40,6 +40,9 @@ MODULES = (
     "virtio_net",
 )
 
+# In that order too, and only in a machine that has a vsock.
+VSOCK = ("vsock", "vmw_vsock_virtio_transport_common", "vmw_vsock_virtio_transport")
+
 # The self-tests of ciphers cost an emulated processor half a second at every boot.
 CMDLINE = "root=/dev/vda rw console=ttyS0 quiet cryptomgr.notests net.ifnames=0"
 DISK_GB = 2

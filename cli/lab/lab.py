@@ -96,12 +96,13 @@ class Lab:
         self._wait()
 
     def _environment(self, host: recipe.Host) -> dict[str, str]:
-        offers = [f"--hypervisor={hypervisor}" for hypervisor in host.hypervisors]
+        offers = [f"--hypervisor={hypervisor}" for hypervisor in recipe.offered(host)]
         capacity = [f"--vcpus={VCPUS}", f"--memory-mb={host.memory_mb // 2}", f"--disk-gb={DISK_GB}"]
         return {
             "REDIS_URL": self.fleet.redis_url.replace("127.0.0.1", MACHINE),
             "CORRAL_HOME": "/var/lib/corral",
             "CORRAL_IMAGES": "/opt/images",
+            "CLOUD_HYPERVISOR": f"/opt/corral/{recipe.GIVEN}",
             "CORRAL_KVM_TRIAL_SECONDS": "240",
             "AGENT_OPTIONS": " ".join([f"--name={host.name}", *offers, *capacity]),
         }

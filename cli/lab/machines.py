@@ -73,11 +73,15 @@ class Machine(Process):
         """The agent of this checkout and its settings, as a disk."""
         payload, checkout = self._folder / "payload", recipe.REQUIREMENTS.parent
         shutil.rmtree(payload, ignore_errors=True)
-        payload.mkdir(mode=0o700)
+        payload.mkdir(mode=0o711)  # where the users of VMs find the program that is given
         for part in AGENT:
             shutil.copytree(checkout / part, payload / part, ignore=shutil.ignore_patterns("__pycache__"))
+        if recipe.GIVEN in recipe.offered(self.host) and (program := recipe.given()) is not None:
+            shutil.copyfile(program, payload / recipe.GIVEN)
+            (payload / recipe.GIVEN).chmod(0o755)
         lines = [f"{name}='{value}'\n" for name, value in self._agent_environment.items()]
         (payload / "environment").write_text("".join(lines))
+        (payload / "environment").chmod(0o600)
         log = Log(self._folder / "payload.log", lambda _: None)
         build.pack_folder(payload, self._folder / "payload.raw", "corral-agent", log)
         shutil.rmtree(payload)

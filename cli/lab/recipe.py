@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from cli.image.rootfs import Root, files_below
+from core import settings
 
 HERE = Path(__file__).parent
 HOST = HERE / "host"
@@ -81,7 +83,17 @@ KVM = Host(
     BOOKWORM,
     # The last four are for the guests: their kernel, which has more drivers than a host needs, their agent, and the
     # boot loader of those that start from a disk.
-    (*BASE, "qemu-system-x86", "qemu-utils", "linux-image-amd64", "qemu-guest-agent", "grub-common", "grub-pc-bin"),
+    (
+        *BASE,
+        "qemu-system-x86",
+        "qemu-utils",
+        "slirp4netns",
+        "nftables",
+        "linux-image-amd64",
+        "qemu-guest-agent",
+        "grub-common",
+        "grub-pc-bin",
+    ),
     HOST / "kvm.sh",
     "3.11",
     "0f7a3a52-7d0c-4f5e-8f5b-3a4a1f0b6c01",
@@ -100,6 +112,19 @@ VBOX = Host(
     ANY_DATE,
 )
 HOSTS = {host.name: host for host in (KVM, VBOX)}
+GIVEN = "cloud-hypervisor"  # which no registry has: the KVM host offers it where this machine has the program
+
+
+def given() -> Path | None:
+    """That program."""
+    found = shutil.which(settings.load().cloud_hypervisor)
+    return Path(found).absolute() if found else None
+
+
+def offered(host: Host) -> tuple[str, ...]:
+    """The hypervisors of a host."""
+    return (*host.hypervisors, *([GIVEN] if host is KVM and given() else []))
+
 
 # A guest's drivers, each after those that it needs: the power button's, virtio, and what VirtualBox's machines have.
 GUEST_MODULES = (
@@ -116,6 +141,9 @@ GUEST_MODULES = (
     "failover",
     "net_failover",
     "virtio_net",
+    "vsock",
+    "vmw_vsock_virtio_transport_common",
+    "vmw_vsock_virtio_transport",
     "vboxguest",
     "e1000",
     "scsi_common",

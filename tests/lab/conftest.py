@@ -108,21 +108,18 @@ class Console:
 
 @dataclass
 class Guest:
-    """One VM, named after its host unless it has a name."""
+    """One VM, named after its host unless it has a name, on its host's first hypervisor unless it has another."""
 
     lab: Lab
     host: str
     name: str = ""
+    hypervisor: str = ""
     client: Client = field(init=False)
 
     def __post_init__(self) -> None:
         self.name = self.name or self.host
+        self.hypervisor = self.hypervisor or recipe.HOSTS[self.host].hypervisors[0]
         self.client = self.lab.client()
-
-    @property
-    def hypervisor(self) -> str:
-        """The one that its host has."""
-        return recipe.HOSTS[self.host].hypervisors[0]
 
     def create(self) -> None:
         """Small, from the image that its hypervisor can boot."""

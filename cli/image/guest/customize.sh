@@ -24,7 +24,7 @@ chroot "$root" dpkg-query -W -f '${Package} ${Version} ${Architecture}\n' > inst
 
 cd "$root/etc/systemd/system"
 units() { chroot "$root" systemctl "$@"; }
-units -q enable qemu-guest-agent corral-grow corral-ssh-keys systemd-networkd
+units -q enable qemu-guest-agent qemu-guest-agent-vsock corral-grow corral-ssh-keys systemd-networkd
 # Debian has sysinit.target wait for the resolver, and D-Bus, logind and all services for that: five seconds when
 # emulated. Here only who asks for nss-lookup.target does.
 sed '/^Before=/s/sysinit.target network.target //; s/^WantedBy=.*/WantedBy=multi-user.target/' \

@@ -1,0 +1,1 @@
+"""Programs of hypervisors that no package registry has."""

@@ -1,0 +1,82 @@
+"""docs/drivers.md: every verb, and which drivers have it. `python -m tests.contract.test_table` writes it anew.
+
+It is made from what the drivers promise, each of which has contract tests in this folder, so that it can't be wrong.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.drivers import offers
+from agent.drivers.base import Driver
+from agent.drivers.registry import CLASSES
+
+HERE = Path(__file__).parent
+PAGE = HERE.parents[1] / "docs/drivers.md"
+# The fake one has no hypervisor.
+NAMES = {"qemu": "QEMU", "cloud-hypervisor": "Cloud Hypervisor", "virtualbox": "VirtualBox"}
+# Where the contract tests run it on the real program, with guests that run.
+REAL = {
+    "qemu": "here and in the lab: real QEMU, emulated here, under KVM there",
+    "cloud-hypervisor": "a VM's life in the lab, under KVM; its API here, and the contract tests on a double",
+    "virtualbox": "what needs no running VM here, on real VBoxManage; a VM's life in the lab",
+}
+HEAD = """# Verbs of the drivers
+
+What each driver does, verb by verb; a test writes this page and fails when it is not true any more. Every cell that
+is filled has contract tests, the same for all drivers, in the file beside it.
+
+"""
+
+
+def verbs_of(group: type) -> list[str]:
+    """What it has, by its own words."""
+    return [name for name, _ in inspect.getmembers(group, inspect.isfunction) if not name.startswith("_")]
+
+
+def files_with(verb: str) -> Iterator[str]:
+    """The files of contract tests in which a driver is asked to do that."""
+    for path in sorted(HERE.glob("test_*.py")):
+        nodes = ast.walk(ast.parse(path.read_text()))
+        if any(isinstance(node, ast.Attribute) and node.attr == verb for node in nodes):
+            yield path.name
+
+
+def page() -> str:
+    """All of it."""
+    drivers = {}
+    for name in NAMES:
+        module, _, kind = CLASSES[name].rpartition(".")
+        drivers[name] = getattr(importlib.import_module(module), kind)
+    lines = [f"| verb | {' | '.join(NAMES.values())} | tests |", "|---" * (len(NAMES) + 2) + "|"]
+    groups: dict[type, str | None] = {Driver: None}
+    groups |= {group: capability for group, (capability, _) in offers._GROUPS.items()}
+    for group, capability in groups.items():
+        for verb in verbs_of(group):
+            has = [hasattr(each, verb) and capability in (None, *each.capabilities) for each in drivers.values()]
+            cells = " | ".join("yes" if each else "" for each in has)
+            lines.append(f"| `{verb}` | {cells} | {', '.join(files_with(verb))} |")
+    real = "".join(f"- {NAMES[name]}: {where}\n" for name, where in REAL.items())
+    return f"{HEAD}{chr(10).join(lines)}\n\nOn the real thing:\n\n{real}"
+
+
+def test_the_page_is_what_the_drivers_do() -> None:
+    assert PAGE.read_text() == page(), "write it anew: python -m tests.contract.test_table"
+
+
+def test_every_verb_has_contract_tests() -> None:
+    groups = [Driver, *offers._GROUPS]
+    untested = {verb for group in groups for verb in verbs_of(group) if not list(files_with(verb))}
+    assert untested == {
+        "console",
+        "set_guest_credentials",
+        "sweep_guests",
+    }  # tests/console, tests/virtualbox, tests/qemu
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
