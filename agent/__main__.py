@@ -42,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
             finish_seconds=options.finish_seconds,
             metrics_bind=environment.metrics_bind,
             metrics_port=environment.metrics_port,
+            metrics_token=environment.metrics_token,
             cgroup=Path(environment.cgroup) if environment.cgroup else None,
             network=described,
         )
@@ -56,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
         ".corral), CORRAL_IMAGES (the image store), CORRAL_MEDIA (folders with disks and DVDs to attach), "
         "CORRAL_CGROUP (where VMs have their control groups; default: the agent's own), CORRAL_VBOXMANAGE, "
         "CORRAL_METRICS_PORT and CORRAL_METRICS_BIND (for Prometheus; default: none, and loopback), "
+        "CORRAL_METRICS_TOKEN (what Prometheus shows), CORRAL_EGRESS_ALLOW and CORRAL_EGRESS_DENY (networks that "
+        "guests may and may not reach), CORRAL_VM_UIDS (the users that VMs run as; default: 2000000-2999999), "
         "CORRAL_LOG_LEVEL. At SIGTERM running commands "
         "may finish for a while; what is left is taken up again at the next start.",
     )

@@ -5,14 +5,13 @@ Every label has few values; the VMs listed one by one are the first thousand tha
 
 from __future__ import annotations
 
-import logging
 from collections import Counter as Counted
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
-from prometheus_client import Counter, Histogram, start_http_server
+from prometheus_client import Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import REGISTRY, Collector
+from prometheus_client.registry import Collector
 
 from agent.health import Health
 from agent.inventory import Known
@@ -20,7 +19,6 @@ from agent.journal import Journal
 from agent.usage import Usage
 from core.contract import metering
 
-log = logging.getLogger(__name__)
 MOST_VMS = 1000
 _BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
@@ -75,16 +73,3 @@ class HostFigures(Collector):
             memory.add_metric([vm_id], usage.memory_mb * 2**20)
             disk.add_metric([vm_id], usage.disk_gb * 2**30)
         yield from (cpu, memory, disk)
-
-
-def serve(address: str, port: int, figures: Callable[[], HostFigures]) -> None:
-    """Answer at that port from now on, in a thread; 0: not at all. A port that is taken is no reason to stop."""
-    if not port:
-        return
-    REGISTRY.register(figures())
-    try:
-        start_http_server(port, address)
-    except OSError as error:
-        log.error("no metrics: %s:%d can't be listened on: %s", address, port, error)  # noqa: TRY400  # no traceback
-    else:
-        log.info("metrics at http://%s:%d/metrics", address, port)

@@ -8,12 +8,14 @@ import signal
 import sys
 import threading
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
+from prometheus_client.registry import REGISTRY
+
 from agent import app as celery_app
-from agent import heartbeat, prometheus, tasks
+from agent import heartbeat, tasks
 from agent.broker import connect
 from agent.calls import Calls
 from agent.capacity import Capacity
@@ -33,6 +35,7 @@ from agent.reports import Reports
 from agent.streams import Streams
 from agent.turns import Turns
 from agent.usage import Usage
+from core import exposition
 from core.sealing import HostKey
 
 log = logging.getLogger(__name__)
@@ -55,6 +58,7 @@ class Config:
     finish_seconds: float
     metrics_bind: str
     metrics_port: int
+    metrics_token: str
     network: Network
     cgroup: Path | None = None
 
@@ -108,7 +112,8 @@ class Agent:
         consoles, files = Consoles(drivers, streams), Files(drivers, streams)
         key = HostKey(config.home)
         self._calls = Calls(config.host, self._client, key, drivers, self._commands, consoles, files)
-        host = Host(config.host, uuid.uuid4().hex, config.capacity, config.images, config.network.facts())
+        facts = replace(config.network.facts(), own_ports=[config.metrics_port] if config.metrics_port else [])
+        host = Host(config.host, uuid.uuid4().hex, config.capacity, config.images, facts)
         health = Health(drivers)
         inventories = Inventories(host, drivers, health, self._journal, self._reports, known, self._turns)
         beat = heartbeat.beat(host.name, host.boot_id, key.public, self._client, inventories.soon)
@@ -125,7 +130,9 @@ class Agent:
         self._commands.resume(self._config.concurrency)
         for loop in self._loops:
             loop.start()
-        prometheus.serve(self._config.metrics_bind, self._config.metrics_port, self._figures)
+        if self._config.metrics_port:
+            REGISTRY.register(self._figures())  # type: ignore[no-untyped-call]
+        exposition.serve(self._config.metrics_bind, self._config.metrics_port, self._config.metrics_token)
 
     def serve(self) -> int:
         """Runs the Celery worker until it is told to end, then lets work finish for a while."""

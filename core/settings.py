@@ -21,6 +21,10 @@ def _paths(name: str) -> tuple[Path, ...]:
     return tuple(Path(each).expanduser().absolute() for each in os.environ.get(name, "").split(os.pathsep) if each)
 
 
+def _names(name: str) -> tuple[str, ...]:
+    return tuple(each.strip() for each in os.environ.get(name, "").split(",") if each.strip())
+
+
 def _int(name: str, default: int) -> int:
     text = os.environ.get(name, "")
     try:
@@ -73,6 +77,8 @@ class Settings:
     flower_port: int = field(default_factory=lambda: _int("CORRAL_FLOWER_PORT", 5555))
     # Addresses or networks of reverse proxies whose X-Forwarded-For is believed.
     trusted_proxies: tuple[Network, ...] = field(default_factory=lambda: _networks("CORRAL_TRUSTED_PROXIES"))
+    # What adapters of VirtualBox may join beside NAT, each as "mode:name": "bridged:eth1", "hostonly:vboxnet0".
+    vbox_networks: tuple[str, ...] = field(default_factory=lambda: _names("CORRAL_VBOX_NETWORKS"))
     # What of private networks guests may reach after all, and what of the world they may not.
     egress_allow: tuple[Network, ...] = field(default_factory=lambda: _networks("CORRAL_EGRESS_ALLOW"))
     egress_deny: tuple[Network, ...] = field(default_factory=lambda: _networks("CORRAL_EGRESS_DENY"))
@@ -87,7 +93,8 @@ class Settings:
     sweep_seconds: int = field(default_factory=lambda: _int("CORRAL_SWEEP_SECONDS", 2))
     resend_seconds: int = field(default_factory=lambda: _int("CORRAL_RESEND_SECONDS", 5))
     metrics_token: str = field(default_factory=lambda: os.environ.get("CORRAL_METRICS_TOKEN", ""))
-    # Of a worker or an agent, each its own; 0: none. The API has /metrics on its own port.
+    # Who shows it may read figures, wherever they are. A port is a worker's or an agent's own; 0: none. The API has
+    # /metrics on its own port.
     metrics_port: int = field(default_factory=lambda: _int("CORRAL_METRICS_PORT", 0))
     metrics_bind: str = field(default_factory=lambda: os.environ.get("CORRAL_METRICS_BIND", "127.0.0.1"))
     cgroup: str = field(default_factory=lambda: os.environ.get("CORRAL_CGROUP", ""))  # the agent's own without it

@@ -10,9 +10,9 @@ from typing import Any
 from celery import Celery, bootsteps
 from kombu import Exchange, Queue  # type: ignore[attr-defined]
 
-from core import log, settings
+from core import exposition, log, settings
 from core.contract import channels
-from workers import plane, prometheus
+from workers import plane
 from workers.receiver import Receiver
 from workers.transport import SWEEP_TASK
 
@@ -57,7 +57,7 @@ class Schedule(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, parent: Any) -> None:
         """Begin to ring, and to receive reports."""
         log.setup(f"control@{socket.gethostname()}", configured.log_level)
-        prometheus.serve(configured.metrics_bind, configured.metrics_port)
+        exposition.serve(configured.metrics_bind, configured.metrics_port, configured.metrics_token)
         self.receiver = Receiver(plane.get(), _NAME)
         self.receiver.start()
         self.rings = parent.timer.call_repeatedly(configured.sweep_seconds, self.ring)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import Counter, Gauge, Histogram
 
 log = logging.getLogger(__name__)
 
@@ -19,15 +19,3 @@ SWEEP_FAILURES = Counter("corral_worker_sweep_failures", "Parts of a round of sw
 SWEEP_SECONDS = Histogram("corral_worker_sweep_seconds", "How long a round of sweeps took.")
 RESENT = Counter("corral_worker_resent_operations", "Operations that were sent again.")
 LATE = Counter("corral_worker_late_operations", "Operations that were ended past their deadline.")
-
-
-def serve(address: str, port: int) -> None:
-    """Answer at that port from now on, in a thread; 0: not at all. A port that is taken is no reason to stop."""
-    if not port:
-        return
-    try:
-        start_http_server(port, address)
-    except OSError as error:
-        log.error("no metrics: %s:%d can't be listened on: %s", address, port, error)  # noqa: TRY400  # no traceback
-    else:
-        log.info("metrics at http://%s:%d/metrics", address, port)

@@ -1,12 +1,7 @@
-"""GET /metrics: everything in Prometheus' text format, for whoever may read it.
-
-With a token (CORRAL_METRICS_TOKEN) that is who shows it; without one, programs on this machine: not strangers, who
-would come through a reverse proxy on it, and not from elsewhere.
-"""
+"""GET /metrics: everything in Prometheus' text format, for who shows the metrics token."""
 
 from __future__ import annotations
 
-import hmac
 import os
 
 from flask import Blueprint, Response, request
@@ -16,10 +11,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from api.monitoring.fleet import FleetFigures
 from api.parts import Parts
 from api.rest.views import mark
+from core import exposition
 from core.contract.errors import Forbidden, Unauthenticated
-
-_LOOPBACK = ("127.0.0.1", "::1")
-_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via")
 
 
 def blueprint(those: Parts) -> Blueprint:
@@ -47,9 +40,7 @@ def _of_processes() -> CollectorRegistry:
 
 
 def _may_read(token: str) -> None:
-    if token:
-        shown = request.headers.get("Authorization", "")
-        if not hmac.compare_digest(shown.encode("utf-8", "replace"), f"Bearer {token}".encode()):
-            raise Unauthenticated("show the token of CORRAL_METRICS_TOKEN: Authorization: Bearer <token>")
-    elif request.remote_addr not in _LOOPBACK or any(name in request.headers for name in _FORWARDED):
-        raise Forbidden("set CORRAL_METRICS_TOKEN to read metrics from elsewhere than this machine")
+    if not token:
+        raise Forbidden("metrics are closed: set CORRAL_METRICS_TOKEN, which who reads them has to show")
+    if not exposition.may_read(request.headers.get("Authorization"), token):
+        raise Unauthenticated(exposition.HOW)

@@ -37,7 +37,7 @@ def agent(name: str, hypervisors: Sequence[str], share: Share, forward_ports: ra
 def flower(port: int) -> list[str]:
     """Flower; who may enter it stands in its environment, as anyone may read a command line."""
     options = ["--address=127.0.0.1", f"--port={port}", "--persistent=False"]
-    return [sys.executable, "-m", "celery", "--app=workers.app", "flower", *options]
+    return [sys.executable, "-m", "workers.flower", *options]
 
 
 def image() -> list[str]:

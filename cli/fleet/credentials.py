@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ class Credentials:
     username: str
     password: str
     api_key: str
+    metrics_token: str = ""  # files of an older release have none
 
 
 def path(home: Path) -> Path:
@@ -30,17 +32,21 @@ def path(home: Path) -> Path:
     return home / _FILE
 
 
-def obtain(home: Path, database_url: str, url: str, flower_url: str) -> Credentials:
-    """Those in the file when they still open this database; else an administrator's new ones."""
+def obtain(home: Path, database_url: str, url: str, flower_url: str, metrics_token: str = "") -> Credentials:
+    """Those in the file when they still open this database; else an administrator's new ones.
+
+    `metrics_token`: the one that is set; empty: the one that was made at the first start.
+    """
     from core import bootstrap, database
 
     engine = database.connect(database_url, pool_size=2)
     try:
         with database.transaction(engine) as session:
             kept = _read(home)
+            token = metrics_token or (kept and kept.metrics_token) or secrets.token_urlsafe(32)
             if kept is not None and _opens(session, kept):
-                return replace(kept, url=url, flower_url=flower_url)
-            return Credentials(url, flower_url, *bootstrap.first_administrator(session))
+                return replace(kept, url=url, flower_url=flower_url, metrics_token=token)
+            return Credentials(url, flower_url, *bootstrap.first_administrator(session), metrics_token=token)
     finally:
         engine.dispose()
 

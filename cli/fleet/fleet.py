@@ -69,7 +69,9 @@ class Fleet:
         began = readiness.now()
         self._settle_ports()
         self._start_servers()
-        self.credentials = credentials.obtain(self.home, self.database_url, self.url, self.flower_url)
+        self.credentials = credentials.obtain(
+            self.home, self.database_url, self.url, self.flower_url, self.plan.metrics_token
+        )
         self._start_parts()
         readiness.wait(self.url, self.database_url, self.plan.host_names, began, self._parts(), self._say)
         self._watch.begin([process for name, process in self._processes.items() if name != commands.IMAGE])
@@ -119,6 +121,7 @@ class Fleet:
             "CORRAL_BIND": self.plan.host,
             "CORRAL_PORT": str(self._port),
             "CORRAL_API_WORKERS": str(self.plan.api_workers),
+            "CORRAL_METRICS_TOKEN": self.credentials.metrics_token,
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
             **self.plan.environment,

@@ -17,7 +17,7 @@ Corral is ready: {agents} at your service. Ctrl-C stops it.
   its pages    {url}/docs/microvm
                {url}/docs/vboxmcp
   Flower       {flower}
-  Prometheus   {url}/metrics
+  Prometheus   {url}/metrics, with the metrics_token of the credentials
                {metrics}
   credentials  {credentials}
   logs         {logs}

@@ -23,6 +23,7 @@ class Plan:
     ports: tuple[int, int] = field(default_factory=lambda: settings.load().ports)  # to forward from, to guests
     flower_port: int = 0
     metrics_port: int = 0  # the worker's; the agents' follow it, one each; 0: none has one
+    metrics_token: str = ""  # empty: one that is made at the first start
     database_url: str = ""
     redis_url: str = ""
     hypervisors: tuple[str, ...] = ("qemu",)
@@ -46,6 +47,7 @@ class Plan:
             api_workers=settings.api_workers,
             flower_port=settings.flower_port,
             metrics_port=settings.metrics_port,
+            metrics_token=settings.metrics_token,
             database_url=settings.database_url,
             redis_url=settings.redis_url,
         )

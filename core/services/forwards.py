@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from core import settings
 from core.contract.commands import OfForward, PortForwardCreate, PortForwardDelete
 from core.contract.errors import Conflict, Invalid, NotFound
 from core.database import violates
@@ -60,6 +62,7 @@ def create(session: Session, actor: Actor, ref: str, request: ForwardRequest) ->
     vm, host = vms.to_change(session, actor, ref)
     rules.must_exist(vm)
     rules.must_support(vm, host, "port_forwards")
+    _must_be_open(host, request.host_port, actor)
     forward = PortForward(
         vm_id=vm.id,
         host_name=host.name,
@@ -105,11 +108,38 @@ def _check(request: ForwardRequest) -> None:
         raise Invalid(f"guest_port must be 1 to {LAST_PORT}", field="guest_port")
 
 
+def _must_be_open(host: Host, port: int, actor: Actor) -> None:
+    """A caller's ports are those that the host's operator set aside; an administrator's all but Corral's own."""
+    first, last = host.facts.forward_ports
+    if port in _own_ports(host):
+        raise Invalid(f"port {port} of host '{host.name}' is one of Corral's own: choose another", field="host_port")
+    if port and not first <= port <= last and not actor.is_admin:
+        raise Invalid(
+            f"host_port must be 0, or {first} to {last} on host '{host.name}': others are for administrators",
+            field="host_port",
+        )
+
+
+def _own_ports(host: Host) -> set[int]:
+    """Where something of Corral's listens, or is to: here, and on that host as its agent tells."""
+    ours = settings.load()
+    servers = {_port_of(ours.database_url, 5432), _port_of(ours.redis_url, 6379)}
+    return {ours.port, ours.flower_port, ours.metrics_port, *servers, *host.facts.own_ports} - {0}
+
+
+def _port_of(url: str, default: int) -> int:
+    """That of a server's address; the usual one where it says none, or nothing that can be understood."""
+    try:
+        return urlsplit(url).port or default
+    except ValueError:
+        return default
+
+
 def _choose(session: Session, host: Host, protocol: str) -> int:
     """At random: agents of one machine, as on a laptop, then hardly ever choose the same."""
     first, last = host.facts.forward_ports
     having = select(PortForward.host_port).where(PortForward.host_name == host.name, PortForward.protocol == protocol)
-    free = sorted(set(range(first, last + 1)) - set(session.scalars(having)))
+    free = sorted(set(range(first, last + 1)) - set(session.scalars(having)) - _own_ports(host))
     if not free:
         raise Conflict(f"host '{host.name}' has no free {protocol} port from {first} to {last}", code="port_taken")
     return random.choice(free)  # no secret

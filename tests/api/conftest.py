@@ -27,6 +27,7 @@ def settings(postgres: Postgres, redis: Redis, tmp_path_factory: pytest.TempPath
     url = postgres.create_database("api")
     migrate.upgrade(url)
     return Settings(
+        metrics_token="s3cret",
         home=tmp_path_factory.mktemp("home"),
         images=tmp_path_factory.mktemp("images"),
         database_url=url,

@@ -125,7 +125,9 @@ def test_a_database_that_hangs(fleet: Fleet, bearer: dict[str, str]) -> None:
             assert (body["components"]["redis"], body["components"]["api"]) == ("healthy", "healthy")
         refused = promptly(fleet, "/status", bearer)
         assert (refused.status_code, refused.json()["error"]) == (503, "service_unavailable")
-        text = requests.get(f"{fleet.url}/metrics", timeout=3).text
+        text = requests.get(
+            f"{fleet.url}/metrics", headers={"Authorization": f"Bearer {fleet.credentials.metrics_token}"}, timeout=3
+        ).text
         assert 'corral_up{server="postgresql"} 0.0' in text
         assert 'corral_up{server="redis"} 1.0' in text
     recovered(fleet)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from core.services import forwards, lookup, operations, sweeps, vms
 from core.services.context import Actor
 from core.services.forwards import ForwardRequest
 
-WEB = ForwardRequest(8080, 80)
+WEB = ForwardRequest(20080, 80)
 
 
 @pytest.fixture
@@ -45,24 +46,24 @@ def test_a_forward_is_sent_whole_and_comes_back_with_each_start(
     with transaction() as session:
         begun = forwards.create(session, actor, vm, WEB)
         assert forwards.page(session, actor, vm, 50, 0)[1:] == ([], 0)  # not before its host has it
-    assert spec_forwards(transaction, actor, begun) == [Forward("tcp", 8080, 80)]
+    assert spec_forwards(transaction, actor, begun) == [Forward("tcp", 20080, 80)]
     for _ in range(2):
         helpers.tell(begun, "succeeded", Observed.STOPPED)
     with transaction() as session:
         (listed,) = forwards.page(session, actor, vm, 50, 0)[1]
-        assert (listed.host_port, listed.guest_port, listed.protocol) == (8080, 80, "tcp")
+        assert (listed.host_port, listed.guest_port, listed.protocol) == (20080, 80, "tcp")
     start = helpers.do(lambda s: vms.start(s, actor, vm), Observed.RUNNING)
-    assert spec_forwards(transaction, actor, start) == [Forward("tcp", 8080, 80)]
+    assert spec_forwards(transaction, actor, start) == [Forward("tcp", 20080, 80)]
 
 
 def test_a_delete_is_sent_without_it_and_frees_the_port(transaction: Any, actor: Actor, vm: str, helpers: Any) -> None:
     helpers.do(lambda s: forwards.create(s, actor, vm, WEB), Observed.STOPPED)
     with transaction() as session:
-        begun = forwards.delete(session, actor, vm, "8080")
+        begun = forwards.delete(session, actor, vm, "20080")
     assert spec_forwards(transaction, actor, begun) == []
     helpers.tell(begun, "failed", Observed.STOPPED)
-    assert spec_forwards(transaction, actor) == [Forward("tcp", 8080, 80)]  # still there, as its host may still have it
-    helpers.do(lambda s: forwards.delete(s, actor, vm, "8080", "tcp"), Observed.STOPPED)
+    assert spec_forwards(transaction, actor) == [Forward("tcp", 20080, 80)]  # its host may still have it
+    helpers.do(lambda s: forwards.delete(s, actor, vm, "20080", "tcp"), Observed.STOPPED)
     assert count(transaction) == 0
     helpers.do(lambda s: forwards.create(s, actor, vm, WEB), Observed.STOPPED)
 
@@ -100,7 +101,7 @@ def test_of_two_requests_for_a_port_at_once_one_is_refused(
         assert sorted(pool.map(ask, names)) == ["port_taken", "port_taken", "queued"]
     with transaction() as session:  # the same number for another protocol is another port
         free = next(vm for vm in session.scalars(select(Vm)) if operations.live_of(session, vm) is None)
-        forwards.create(session, actor, free.name, ForwardRequest(8080, 80, "udp"))
+        forwards.create(session, actor, free.name, ForwardRequest(20080, 80, "udp"))
 
 
 def test_zero_chooses_until_none_is_left(transaction: Any, actor: Actor, vm: str, helpers: Any, host: str) -> None:
@@ -117,13 +118,13 @@ def test_zero_chooses_until_none_is_left(transaction: Any, actor: Actor, vm: str
 
 def test_a_port_of_both_protocols_must_be_said_which(transaction: Any, actor: Actor, vm: str, helpers: Any) -> None:
     for protocol in ("tcp", "udp"):
-        helpers.do(lambda s, p=protocol: forwards.create(s, actor, vm, ForwardRequest(9000, 9, p)), Observed.STOPPED)
+        helpers.do(lambda s, p=protocol: forwards.create(s, actor, vm, ForwardRequest(29000, 9, p)), Observed.STOPPED)
     with transaction() as session, pytest.raises(Invalid, match="say which"):
-        forwards.delete(session, actor, vm, "9000")
+        forwards.delete(session, actor, vm, "29000")
     for ref in ("9001", "0", "fwd-nothing", "9" * 400, "²"):
         with transaction() as session, pytest.raises(NotFound):
             forwards.delete(session, actor, vm, ref)
-    helpers.do(lambda s: forwards.delete(s, actor, vm, "9000", "udp"), Observed.STOPPED)
+    helpers.do(lambda s: forwards.delete(s, actor, vm, "29000", "udp"), Observed.STOPPED)
     with transaction() as session:
         (left,) = forwards.page(session, actor, vm, 50, 0)[1]
     helpers.do(lambda s: forwards.delete(s, actor, vm, left.id), Observed.STOPPED)
@@ -134,3 +135,26 @@ def test_a_deleted_vm_frees_its_ports(transaction: Any, actor: Actor, vm: str, h
         forwards.create(session, actor, vm, WEB)
     helpers.do(lambda s: vms.delete(s, actor, vm), Observed.ABSENT)
     assert count(transaction) == 0
+
+
+def test_a_callers_ports_are_those_of_the_host_and_nobodys_are_corrals_own(
+    transaction: Any, actor: Actor, vm: str, helpers: Any, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORRAL_PORT", "8123")
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:20001/0")
+    administrator = replace(actor, role="admin")
+    with transaction() as session:
+        session.get_one(Host, host).facts = HostFacts(forward_ports=(20000, 20003), own_ports=[9101, 20002])
+    for port in (1024, 8080, 19999, 20004, 65535):
+        with transaction() as session, pytest.raises(Invalid, match="20000 to 20003"):
+            forwards.create(session, actor, vm, ForwardRequest(port, 80))
+    for who in (actor, administrator):
+        for port in (8123, 5432, 5555, 9101, 20001, 20002):
+            with transaction() as session, pytest.raises(Invalid, match="Corral's own"):
+                forwards.create(session, who, vm, ForwardRequest(port, 80))
+    helpers.do(lambda s: forwards.create(s, administrator, vm, ForwardRequest(8080, 80)), Observed.STOPPED)
+    for _ in range(2):  # and none of those is chosen
+        helpers.do(lambda s: forwards.create(s, actor, vm, ForwardRequest(0, 80)), Observed.STOPPED)
+    with transaction() as session:
+        ports = {each.host_port for each in forwards.page(session, actor, vm, 50, 0)[1]}
+    assert ports == {8080, 20000, 20003}

@@ -113,7 +113,7 @@ def test_credentials_are_private_work_and_stay_the_same(up: Up, start: Start) ->
     first = up.credentials()
     assert (up.home / "credentials.json").stat().st_mode & 0o777 == 0o600
     assert (up.home / "environment").stat().st_mode & 0o777 == 0o600
-    assert set(first) == {"url", "flower_url", "username", "password", "api_key"}
+    assert set(first) == {"url", "flower_url", "username", "password", "api_key", "metrics_token"}
     assert hosts(first).status_code == 200
     up.end()
     again = start(up.home)

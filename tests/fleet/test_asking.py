@@ -1,0 +1,61 @@
+"""Every port that a fleet opens asks who calls: also one who comes from the machine itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from cli.fleet import ports
+from cli.fleet.fleet import Fleet
+from cli.fleet.plan import Plan
+
+SECONDS = 10
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """With Flower, and ports for a worker's and an agent's figures."""
+    plan = Plan(
+        home=tmp_path / "home",
+        images=tmp_path / "images",
+        hypervisors=("fake",),
+        agents=1,
+        api_workers=1,
+        image=False,
+        durable=False,
+        metrics_port=_two_ports(),
+    )
+    with Fleet(plan) as running:
+        yield running
+
+
+def test_figures_and_flower_ask_for_a_token_or_a_password(fleet: Fleet) -> None:
+    token = {"Authorization": f"Bearer {fleet.credentials.metrics_token}"}
+    who = (fleet.credentials.username, fleet.credentials.password)
+    _until_it_answers(fleet.flower_url)
+    figures = [f"http://127.0.0.1:{port}/metrics" for port in fleet.plan.metrics_ports.values()]
+    figures += [f"{fleet.url}/metrics", f"{fleet.flower_url}/metrics"]
+    for url in (*figures, f"{fleet.flower_url}/healthcheck"):
+        assert requests.get(url, timeout=SECONDS).status_code == 401
+        assert requests.get(url, headers={"Authorization": "Bearer wrong"}, timeout=SECONDS).status_code == 401
+        assert requests.get(url, headers=token, timeout=SECONDS).status_code == 200
+    for page in ("/", "/metrics", "/healthcheck", "/api/workers"):
+        assert requests.get(f"{fleet.flower_url}{page}", timeout=SECONDS).status_code == 401
+        assert requests.get(f"{fleet.flower_url}{page}", auth=who, timeout=SECONDS).status_code == 200
+    assert requests.get(f"{fleet.flower_url}/", headers=token, timeout=SECONDS).status_code == 401
+
+
+def _until_it_answers(url: str) -> None:
+    for _ in range(300):
+        try:
+            requests.get(url, timeout=1)
+        except requests.ConnectionError:
+            continue
+        return
+
+
+def _two_ports() -> int:
+    return next(first for _ in range(100) if ports.is_free((first := ports.choose()) + 1))
