@@ -13,17 +13,22 @@ from pathlib import Path
 
 from agent.network import dhcp, firewall, links
 from agent.network.bridge import Bridge, Seat, Seats, no_bridge, seat_of
+from agent.network.egress import Egress
 from core.contract.messages import VmSpec
 
 
 @dataclass(frozen=True)
 class Bridged:
-    """A bridge, where its forwards listen, and two folders: `kept` for who is on it, `runtime` until the next boot."""
+    """A bridge, where its forwards listen, and two folders: `kept` for who is on it, `runtime` until the next boot.
+
+    `policy`: what its guests may reach.
+    """
 
     bridge: Bridge
     listen: str
     kept: Path
     runtime: Path
+    policy: Egress = field(default_factory=Egress)
     _one: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
@@ -88,7 +93,7 @@ class Bridged:
     def _agree(self) -> None:
         """The rules come first: a tap that they don't know yet could send what it likes."""
         seats = self._seats.all()
-        firewall.apply(self.bridge, seats, self.listen, self.runtime)
+        firewall.apply(self.bridge, seats, self.listen, self.runtime, self.policy)
         links.ensure(self.bridge, [seat.tap for seat in seats], from_loopback=self.listen.startswith("127."))
         dhcp.ensure(self.bridge, seats, self.runtime)
 

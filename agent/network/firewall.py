@@ -1,26 +1,28 @@
 """nftables: a table of our own per bridge, always written whole, in one step that the kernel takes or leaves.
 
-Guests reach the world by NAT, and of the host DHCP, DNS and ping alone. Nobody reaches a guest but by a forwarded
-port, from the host itself, or in answer. A guest sends from its own addresses or not at all.
+Guests reach the world by NAT, and of private networks what `policy` opens; of the host DHCP, DNS and ping alone; of one
+another nothing, nor one another's forwards. Nobody reaches a guest but by a forwarded port, from the host itself, or in
+answer. A guest sends from its own addresses, and asks for its own lease, or is not heard.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 
 from agent import process
 from agent.network.bridge import Bridge, Seat
+from agent.network.egress import Egress
 
 SECONDS = 10.0
 RULES = "rules.nft"
 
 
-def apply(bridge: Bridge, seats: Sequence[Seat], listen: str, folder: Path) -> None:
+def apply(bridge: Bridge, seats: Sequence[Seat], listen: str, folder: Path, policy: Egress) -> None:
     """Puts the rules for these seats in the place of those there are; `listen`: the host's address of forwards."""
     file = folder / RULES
-    file.write_text(_nothing(bridge) + ruleset(bridge, seats, listen))
+    file.write_text(_nothing(bridge) + ruleset(bridge, seats, listen, policy))
     process.run(["nft", "-f", str(file)], SECONDS)
 
 
@@ -36,9 +38,12 @@ def table(bridge: Bridge) -> str:
     return f"corral_{bridge.name.replace('-', '_')}"
 
 
-def ruleset(bridge: Bridge, seats: Sequence[Seat], listen: str) -> str:
-    """All of it as text for nft. Every value in it is an address, a number or a checked name."""
-    name, forwards = bridge.name, "\n        ".join(_forwards(seats, listen))
+def ruleset(bridge: Bridge, seats: Sequence[Seat], listen: str, policy: Egress) -> str:
+    """All of it as text for nft. Every value in it is an address, a number or a checked name.
+
+    In `leases` is where a DHCP message has its client's MAC address, 28 bytes into it (RFC 2131).
+    """
+    name, forwards = bridge.name, _lines(_forwards(seats, listen))
     return f"""\
 table inet {table(bridge)} {{
     chain loopback {{
@@ -49,20 +54,26 @@ table inet {table(bridge)} {{
         type filter hook input priority filter;
         iifname != "{name}" accept
         ct state established,related accept
-        meta l4proto {{ tcp, udp }} th dport 53 accept
-        udp dport 67 accept
+        ip daddr {bridge.gateway} meta l4proto {{ tcp, udp }} th dport 53 accept
+        ip daddr {{ {bridge.gateway}, 255.255.255.255 }} udp dport 67 accept
         icmp type echo-request accept
         drop
     }}
+    chain outward {{
+        {_lines(policy.rules())}
+    }}
     chain forward {{
         type filter hook forward priority filter;
-        oifname != "{name}" accept
+        iifname != "{name}" oifname != "{name}" accept
         ct state established,related accept
+        iifname "{name}" oifname != "{name}" jump outward
+        oifname != "{name}" accept
         ct status dnat accept
         drop
     }}
     chain arriving {{
         type nat hook prerouting priority dstnat;
+        iifname "{name}" accept
         {forwards}
     }}
     chain from_here {{
@@ -72,7 +83,6 @@ table inet {table(bridge)} {{
     chain leaving {{
         type nat hook postrouting priority srcnat;
         oifname "{name}" ip saddr 127.0.0.0/8 masquerade
-        oifname "{name}" ip saddr {bridge.subnet} ct status dnat masquerade
         oifname != "{name}" ip saddr {bridge.subnet} masquerade
     }}
 }}
@@ -80,13 +90,21 @@ table bridge {table(bridge)} {{
     {_set("taps", "ifname", [f'"{seat.tap}"' for seat in seats])}
     {_set("macs", "ifname . ether_addr", [f'"{seat.tap}" . {seat.mac_address}' for seat in seats])}
     {_set("addresses", "ifname . ipv4_addr", [f'"{seat.tap}" . {seat.address}' for seat in seats])}
+    chain leases {{
+        {_lines(f'iifname "{seat.tap}" @th,288,48 != 0x{seat.mac_address.replace(":", "")} drop' for seat in seats)}
+    }}
+    chain apart {{
+        type filter hook forward priority filter;
+        iifname @taps oifname @taps drop
+    }}
     chain honest {{
         type filter hook prerouting priority -300;
         iifname != @taps accept
         iifname . ether saddr != @macs drop
+        ether type ip udp dport 67 jump leases
         ether type arp iifname . arp saddr ip != @addresses drop
         ether type arp accept
-        ether type ip udp sport 68 udp dport 67 accept
+        ether type ip ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept
         ether type ip iifname . ip saddr != @addresses drop
         ether type ip accept
         drop
@@ -108,6 +126,10 @@ def _forwards(seats: Sequence[Seat], listen: str) -> list[str]:
         for seat in seats
         for forward in seat.forwards
     ]
+
+
+def _lines(rules: Iterable[str]) -> str:
+    return "\n        ".join(rules)
 
 
 def _set(name: str, kind: str, elements: Sequence[str]) -> str:

@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 class Network:
     """Where forwards listen, from which ports one is chosen for who does not care, and the bridge if there is one.
 
-    `user_mode` are the networks that VMs have for themselves.
+    `user_mode` are the networks that VMs have for themselves; `joinable`: those of VirtualBox's that they may join,
+    each as "mode:name".
     """
 
     forward_address: str = ports.LOOPBACK
     forward_ports: tuple[int, int] = (20000, 29999)
     bridged: Bridged | None = None
     user_mode: UserMode = field(default_factory=UserMode)
+    joinable: frozenset[str] = frozenset()
 
     def facts(self) -> HostFacts:
         """What the control plane is told of the host, as far as it is known here."""

@@ -65,12 +65,17 @@ def of(options: argparse.Namespace, home: Path) -> Network:
     if options.bridge is None:
         if options.remove_network:
             raise SystemExit("--remove-network needs to know which: add --bridge NAME")
-        return Network(options.forward_address, options.forward_ports, user_mode=_user_mode())
+        return Network(options.forward_address, options.forward_ports, user_mode=_user_mode(), joinable=_joinable())
     from agent.network.bridged import Bridged  # Linux's alone
 
+    user_mode = _user_mode()
     bridge = _described(options.bridge, options.subnet, options.dhcp_range)
-    bridged = Bridged(bridge, options.forward_address, kept=home / "network", runtime=RUNTIME / bridge.name)
-    return Network(options.forward_address, options.forward_ports, bridged, _user_mode())
+    bridged = Bridged(bridge, options.forward_address, home / "network", RUNTIME / bridge.name, user_mode.policy)
+    return Network(options.forward_address, options.forward_ports, bridged, user_mode, _joinable())
+
+
+def _joinable() -> frozenset[str]:
+    return frozenset(settings.load().vbox_networks)
 
 
 def _user_mode() -> UserMode:

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,16 @@ class Machine:
     def bridged(self, listen: str = HOST) -> Bridged:
         """Its bridge, in the hands of an agent that remembers nothing."""
         return Bridged(BRIDGE, listen, self.kept, self.runtime)
+
+    @contextmanager
+    def another(self) -> Iterator[Machine]:
+        """The same with one more guest."""
+        name = f"corral-{secrets.token_hex(3)}-guest"
+        try:
+            _create(name)
+            yield replace(self, guest=name)
+        finally:
+            netns.remove(name)
 
     def plug_in(self, vm: VmSpec) -> None:
         """The guest's namespace in the place of that VM: its tap is one end of a cable."""

@@ -7,10 +7,14 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from ipaddress import ip_network
+from typing import Any
 
 import pytest
 from pyroute2 import IPRoute
 
+from agent.network.egress import Egress
 from core.contract.messages import Forward, VmSpec
 from tests.agent.hosts import until
 from tests.network.conftest import ADDRESS, BRIDGE, HOST, WORLD, Machine, inside, links, spec
@@ -20,14 +24,16 @@ SHORT = 0.7  # for what is to fail: dropped packets are told by nobody
 
 
 @contextmanager
-def listening(namespace: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> Iterator[list[str]]:
+def listening(
+    namespace: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM, seconds: float = SECONDS
+) -> Iterator[list[str]]:
     """A server there that says who has called; the addresses it was called from."""
     callers: list[str] = []
     with inside(namespace):
         server = socket.socket(socket.AF_INET, kind)
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server.bind(("", port))
-        server.settimeout(SECONDS)
+        server.settimeout(seconds)
 
     def serve() -> None:
         try:
@@ -189,3 +195,62 @@ def _know(address: str, mac: str) -> None:
 def _route(subnet: str, gateway: str) -> None:
     with IPRoute() as kernel:
         kernel.route("add", dst=subnet, gateway=gateway)
+
+
+def test_private_networks_are_closed_until_the_operator_opens_them(machine: Machine, vm: VmSpec) -> None:
+    private, management = "10.9.9.9", "203.0.113.99"
+    with inside(machine.world), IPRoute() as kernel:
+        (index,) = kernel.link_lookup(ifname="downlink")
+        for address in (private, management):
+            kernel.addr("add", index=index, address=address, prefixlen=24)
+    with IPRoute() as kernel:
+        kernel.route("add", dst="10.9.9.0/24", gateway=WORLD)
+    with listening(machine.world, 80):
+        assert welcomed(machine.guest, WORLD, 80)
+        assert welcomed(machine.host, private, 80)
+        assert not welcomed(machine.guest, private, 80, SHORT)
+        assert welcomed(machine.guest, management, 80)
+        policy = Egress((ip_network("10.9.9.0/24"),), (ip_network(f"{management}/32"),))
+        replace(machine.bridged(), policy=policy).join(vm)
+        assert welcomed(machine.guest, private, 80)
+        assert not welcomed(machine.guest, management, 80, SHORT)
+
+
+def test_who_comes_from_a_private_network_by_a_forward_is_answered(machine: Machine, vm: VmSpec) -> None:
+    with inside(machine.world), IPRoute() as kernel:
+        (index,) = kernel.link_lookup(ifname="downlink")
+        kernel.flush_addr(index=index)
+        kernel.addr("add", index=index, address="10.9.9.9", prefixlen=24)
+        kernel.route("add", dst=f"{HOST}/32", oif=index)
+    with IPRoute() as kernel:
+        (index,) = kernel.link_lookup(ifname="uplink")
+        kernel.route("add", dst="10.9.9.0/24", oif=index)
+    with listening(machine.guest, 80) as callers:
+        assert welcomed(machine.world, HOST, 8080)
+        assert callers == ["10.9.9.9"]
+
+
+def test_guests_reach_neither_one_another_nor_one_anothers_forwards(machine: Machine, vm: VmSpec) -> None:
+    other = spec(Forward("tcp", 9090, 80), vm_id="vm-2", address="192.168.200.101", mac="52:54:c0:a8:c8:65")
+    with machine.another() as neighbour:
+        neighbour.plug_in(other)
+        machine.bridged().join(other)
+        neighbour.configure("192.168.200.101")
+        with listening(neighbour.guest, 80):
+            assert welcomed(machine.host, "192.168.200.101", 80)
+            assert welcomed(machine.world, HOST, 9090)
+            assert not welcomed(machine.guest, "192.168.200.101", 80, SHORT)
+            assert not welcomed(machine.guest, HOST, 9090, SHORT)
+            assert not welcomed(machine.guest, str(BRIDGE.gateway), 9090, SHORT)
+            with inside(machine.guest):  # by the gateway, as no ARP gets through
+                _know("192.168.200.101", str(_links_of(machine)[BRIDGE.name].get("address")))
+            assert not welcomed(machine.guest, "192.168.200.101", 80, SHORT)
+            with inside(machine.guest):  # and with the right address of its card
+                _know("192.168.200.101", str(other.network.mac_address))
+            assert not welcomed(machine.guest, "192.168.200.101", 80, SHORT)
+            assert _offered(machine, str(other.network.mac_address), SHORT) is None
+
+
+def _links_of(machine: Machine) -> dict[str, Any]:
+    with inside(machine.host):
+        return links()

@@ -60,7 +60,7 @@ class Guest:
 @pytest.fixture(params=["rules", "namespace", "both"])
 def guest(request: pytest.FixtureRequest, machine: Machine, tmp_path: Path) -> Guest:
     """By each way. The world has a private network and a management network too, and names in the private one."""
-    _route_to_the_world(machine)
+    route_to_the_world(machine)
     names = tmp_path / "resolv.conf"
     names.write_text(f"nameserver {PRIVATE}\n")
     network = UserMode(Egress(denied=(ip_network(f"{MANAGEMENT}/32"),), resolv_conf=names))
@@ -166,7 +166,8 @@ def _without_rules(policy: Egress) -> UserMode:
     return network
 
 
-def _route_to_the_world(machine: Machine) -> None:
+def route_to_the_world(machine: Machine) -> None:
+    """The world has a private network and a management network too, and is the way to all that is not near."""
     with inside(machine.world), IPRoute() as kernel:
         (index,) = kernel.link_lookup(ifname="downlink")
         for address in (PRIVATE, MANAGEMENT):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
+import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -136,7 +138,8 @@ def test_a_disk_of_another_vm_is_refused_and_a_failed_plug_forgotten(
         disk = driver.disk_attach(other, shared, LONG)
         driver.disk_detach(other, SATA, 1, 0, LONG)
         with path_of(here, disk).open("r+b") as file:
-            fcntl.lockf(file, fcntl.LOCK_EX)
+            # Of the open file, as QEMU has them: one of this process would go with the next close of the file.
+            fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
             with pytest.raises(DriverFailure, match="lock"):
                 driver.disk_attach(other, shared, LONG)
         assert len(driver.disks(other)) == 1

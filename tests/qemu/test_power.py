@@ -56,6 +56,7 @@ from pathlib import Path
 from agent.drivers.base import Place
 from agent.drivers.qemu import QemuDriver
 from core.contract.messages import ImageRef, VmSpec
+from core.contract.vms import Hardware, VmNetwork
 place = Place(Path({str(place.vms)!r}), Path({str(place.images)!r}))
 def progress(step, percent):
     if step == "waiting for the guest":

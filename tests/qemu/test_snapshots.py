@@ -134,6 +134,7 @@ from pathlib import Path
 from agent.drivers.base import Place
 from agent.drivers.qemu import QemuDriver
 from core.contract.messages import ImageRef, VmSpec
+from core.contract.vms import Hardware, VmNetwork
 def progress(step, percent):
     if step == {step!r}:
         os.kill(os.getpid(), signal.SIGKILL)

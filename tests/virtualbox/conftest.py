@@ -12,6 +12,7 @@ import pytest
 
 from agent.drivers.base import Place
 from agent.drivers.virtualbox import VirtualBoxDriver
+from agent.network.network import Network
 from core import settings
 from core.contract.messages import ImageRef, VmSpec, build
 from core.contract.vms import Hardware
@@ -42,7 +43,8 @@ def place(vboxmanage: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """Nothing in it outlives the tests."""
     home = tmp_path_factory.mktemp("virtualbox") / ("deep, " * 10 + "x") / ("y" * 60)
     (home / "media").mkdir(parents=True)
-    made = Place(home / "vms", settings.load().images, (home / "media",))
+    joinable = frozenset({"intnet:intnet", "intnet:back office"})
+    made = Place(home / "vms", settings.load().images, (home / "media",), network=Network(joinable=joinable))
     yield made
     driver = VirtualBoxDriver(made)
     for path in made.vms.glob("*"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from agent.drivers.virtualbox import VirtualBoxDriver
 from agent.drivers.virtualbox.folder import folder_of
 from agent.drivers.virtualbox.output import parse
 from agent.media import DISKS
+from agent.network.network import Network
 from core import images
 from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import ImageRef, VmSpec, build
@@ -211,3 +213,33 @@ def test_an_off_vm_is_resized_and_a_share_of_memory_refused(
     assert (info["cpus"], info["memory"], info["cpuexecutioncap"]) == ("2", "512", "50")
     with pytest.raises(Unsupported, match="memory_mb"):
         driver.resize(replace(shared, memory_limit_percent=50), silent, LONG)
+
+
+@pytest.mark.parametrize(
+    ("mode", "network"),
+    [
+        ("bridged", "eth0"),
+        ("hostonly", None),
+        ("intnet", "other"),
+        ("natnetwork", None),
+        ("generic", "UDPTunnel"),
+    ],
+)
+def test_an_adapter_joins_no_network_that_the_operator_has_not_listed(
+    driver: VirtualBoxDriver, shared: VmSpec, mode: str, network: str | None
+) -> None:
+    with pytest.raises(DriverFailure, match="CORRAL_VBOX_NETWORKS") as failure:
+        driver.adapter_set(shared, Adapter(1, mode=mode, network=network), LONG)
+    assert failure.value.code == "invalid_request"
+    asked = build(Hardware, {"network": {"adapter1": {"type": mode, "bridge_adapter": network}}})
+    refused = replace(shared, id=f"vm-{uuid.uuid4().hex[:12]}", hardware=asked)
+    with pytest.raises(DriverFailure, match="CORRAL_VBOX_NETWORKS"):
+        driver.create(refused, silent, LONG)
+    assert driver.observe(refused.id).state is Observed.ABSENT
+
+
+def test_a_vm_on_a_network_that_is_closed_by_now_is_not_started(place: Place, make: Make) -> None:
+    vm = make(hardware={"network": {"adapter1": {"type": "intnet"}}})
+    closed = VirtualBoxDriver(replace(place, network=Network()))
+    with pytest.raises(DriverFailure, match="CORRAL_VBOX_NETWORKS"):
+        closed.start(vm, silent, LONG)

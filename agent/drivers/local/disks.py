@@ -92,6 +92,7 @@ def _make(folder: Folder, base: list[str], size_bytes: int, lock: int) -> str:
     # -u: the layer below may be in use, and qemu-img need not look into it.
     create = ["qemu-img", "create", "-q", "-u", "-f", "qcow2", *base, str(folder.layers / name), str(size_bytes)]
     process.run(create, SECONDS, holding=(lock,))
+    folder.give(folder.layers / name)
     with (folder.layers / name).open("rb") as file:
         os.fsync(file.fileno())
     sync_folder(folder.layers)

@@ -12,8 +12,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from agent import users
 from agent.drivers.durable import write_json
 from agent.drivers.places import Medium
+from agent.users import User
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.images import Manifest
 from core.contract.messages import VmSpec, decode
@@ -93,6 +95,19 @@ class Folder:
     def snapshots(self) -> Path:
         """A folder per snapshot."""
         return self.path / "snapshots"
+
+    @property
+    def user(self) -> User | None:
+        """Whom its process runs as; None: as the agent does, or was never started."""
+        return users.known(self.path)
+
+    def give(self, path: Path) -> None:
+        """Makes a file that is in there its user's, and nobody else's."""
+        user = self.user
+        if user is None:
+            path.chmod(0o600)
+        else:
+            user.own(path)
 
     def read(self) -> State | None:
         """None when there is no such VM, or only the remains of one."""

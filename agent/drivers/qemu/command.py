@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agent.drivers.local import daemon
-from agent.drivers.local.folder import Machine, State
+from agent.drivers.local.folder import Folder, Machine, State
+from agent.drivers.local.handing import Handing
 from agent.drivers.nics import MAC_ADDRESS, mac_address
 from agent.drivers.qemu import adapters, balloon, qmp
 from agent.drivers.qemu.accelerators import ACCELERATORS
@@ -24,10 +24,14 @@ MAX_VCPUS = 16
 
 @dataclass(frozen=True)
 class Attached:
-    """What of a VM is outside of it: the back ends of its adapters by their slots, and the options for its media."""
+    """What of a VM is outside of it: the back ends of its adapters by their slots, and the options for its media.
+
+    `handing`: the open files that they, and more, are handed over by.
+    """
 
     netdevs: Mapping[int, str]
     media: list[str]
+    handing: Handing
 
 
 def machine_of(vm: VmSpec, having: list[Adapter], acceleration: str, version: str) -> Machine:
@@ -50,15 +54,16 @@ def machine_of(vm: VmSpec, having: list[Adapter], acceleration: str, version: st
     )
 
 
-def command(vm_id: str, state: State, machine: Machine, more: Attached, *, incoming: bool) -> list[str]:
+def command(folder: Folder, state: State, machine: Machine, more: Attached, *, incoming: bool) -> list[str]:
     """All of it. `incoming`: waits for a memory snapshot instead of booting."""
+    vm_id = folder.path.name
+    console, monitor = (more.handing.listener(folder.path, name) for name in (CONSOLE_SOCKET, qmp.SOCKET))
     return [
         PROGRAM,
         *["-name", f"corral-{vm_id}"],
         *_identity(vm_id),
         *["-nodefaults", "-no-user-config", "-display", "none", "-msg", "timestamp=on"],
         *["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
-        *["-pidfile", daemon.PID_FILES["qemu"]],
         *["-machine", machine.type, "-accel", ACCELERATORS[machine.acceleration], "-cpu", "max"],
         *["-smp", _processors(machine), "-m", str(machine.memory_mb)],
         *_disk(state.disk, machine),
@@ -68,9 +73,9 @@ def command(vm_id: str, state: State, machine: Machine, more: Attached, *, incom
         *(balloon.DEVICE if machine.balloon else []),
         *["-chardev", "pipe,id=qga,path=qga", "-device", "virtio-serial-pci"],
         *["-device", "virtserialport,chardev=qga,name=org.qemu.guest_agent.0"],
-        *["-chardev", f"socket,id=console,path={CONSOLE_SOCKET},server=on,wait=off,logfile={CONSOLE_LOG},logappend=on"],
+        *["-chardev", f"socket,id=console,fd={console},server=on,wait=off,logfile={CONSOLE_LOG},logappend=on"],
         *["-serial", "chardev:console"],
-        *["-chardev", f"socket,id=qmp,path={qmp.SOCKET},server=on,wait=off", "-mon", "chardev=qmp,mode=control"],
+        *["-chardev", f"socket,id=qmp,fd={monitor},server=on,wait=off", "-mon", "chardev=qmp,mode=control"],
         *["-chardev", "pipe,id=events,path=events", "-mon", "chardev=events,mode=control"],
         *(more.media if machine.scsi else []),
         *adapters.command(machine, more.netdevs, first=False),

@@ -52,7 +52,11 @@ class QemuDriver(LocalDriver[power.Host]):
             return DriverHealth(self.name, False, problem=f"{error.message}: {INSTALL}")
         except (DriverFailure, OSError) as error:
             return DriverHealth(self.name, False, problem=f"QEMU does not run: {error}")
-        return DriverHealth(self.name, True, host.version, host.acceleration, sorted(self.capabilities))
+        user_mode = self._place.network.user_mode
+        user_mode.found_anew()
+        return DriverHealth(
+            self.name, True, host.version, host.acceleration, sorted(self.capabilities), problem=user_mode.problem
+        )
 
     @only_driver_failures
     def start(self, vm: VmSpec, progress: Progress, timeout: float) -> Observation:
@@ -156,7 +160,7 @@ class QemuDriver(LocalDriver[power.Host]):
         """QEMU's version, and what really accelerates it."""
         version = acceleration.version()
         return power.Host(
-            acceleration.choose(self._place.images),
+            acceleration.choose(self._place.images, self._place.network.user_mode.users),
             version,
             self._place.cgroup,
             self._place.network,

@@ -1,6 +1,7 @@
 """How a VM is joined to the world, and the ports of the host that lead into it.
 
-In user mode QEMU itself listens on them; on a bridge the host's firewall passes them on.
+In user mode QEMU itself listens on them, or in a namespace behind slirp4netns, which does; on a bridge the host's
+firewall passes them on.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from agent.drivers.limits import Left
 from agent.drivers.local import daemon
 from agent.drivers.local.adapters import mode_of_first
 from agent.drivers.local.folder import Folder
+from agent.drivers.local.handing import Handing
 from agent.drivers.qemu.adapters import netdev_of
 from agent.drivers.qemu.qmp import Monitor
 from agent.network import ports
+from agent.network.namespaces import SOCKETS, Namespace
 from agent.network.network import Network
+from agent.network.user_mode import Way
 from core.contract.errors import DriverFailure
 from core.contract.messages import Forward, VmSpec
 from core.contract.vms import Adapter
@@ -25,20 +29,31 @@ NETDEV = netdev_of(0)
 _LISTED = re.compile(r"^\s*(TCP|UDP)\[HOST_FORWARD\]\s+\d+\s+(\S+)\s+(\d+)\s+\S+\s+(\d+)\s", re.MULTILINE)
 
 
-def netdevs(network: Network, vm: VmSpec, adapters: list[Adapter]) -> dict[int, str]:
+def netdevs(network: Network, vm: VmSpec, adapters: list[Adapter], way: Way | None, handing: Handing) -> dict[int, str]:
     """The back ends of the VM's adapters, by slot, as QEMU's command line has them; `PortTaken` for a port that a
     stranger has. Forwards lead to the first adapter; each other one has a network to itself."""
     ports.must_be_free(network.forward_address, vm.forwards)
-    return {each.slot: _netdev(network, vm, each) for each in adapters if each.mode in ("nat", "bridged")}
+    address = SOCKETS.address if way is Way.NAMESPACE else network.forward_address
+    found: dict[int, str] = {}
+    for each in adapters:
+        if each.mode == "bridged":
+            found[each.slot] = f"tap,id={netdev_of(each.slot)},fd={handing.tap(network.join(vm))}"
+        elif each.mode == "nat":
+            found[each.slot] = _user_netdev(each.slot, address, vm, closed=way is Way.CLOSED)
+    return found
 
 
-def _netdev(network: Network, vm: VmSpec, adapter: Adapter) -> str:
-    name, address = netdev_of(adapter.slot), network.forward_address
-    if adapter.mode == "bridged":
-        return f"tap,id={name},ifname={network.join(vm)},script=no,downscript=no"
-    if adapter.slot:
-        return f"user,id={name},net=10.0.{2 + adapter.slot}.0/24"
-    return ",".join([f"user,id={name}", *(f"hostfwd={_rule(address, forward)}" for forward in vm.forwards)])
+def lead_in(folder: Folder, address: str, vm: VmSpec) -> None:
+    """Opens the ports of a VM that was just started in a namespace."""
+    for forward in vm.forwards:
+        Namespace(folder.path).forward(address, _to_namespace(forward), SOCKETS.address)
+
+
+def _user_netdev(slot: int, address: str, vm: VmSpec, *, closed: bool) -> str:
+    options = ["user", f"id={netdev_of(slot)}", *(["restrict=on"] if closed else [])]
+    if slot:
+        return ",".join([*options, f"net=10.0.{2 + slot}.0/24"])
+    return ",".join([*options, *(f"hostfwd={_rule(address, forward)}" for forward in vm.forwards)])
 
 
 def apply(folder: Folder, network: Network, vm: VmSpec, left: Left) -> None:
@@ -62,17 +77,36 @@ def seen(folder: Folder, network: Network) -> list[Forward]:
     if mode != "nat":
         return []
     with Monitor(folder.path, LIST_SECONDS) as monitor:
-        return list(_listed(monitor))
+        listed = list(_listed(monitor))
+    namespace = Namespace(folder.path)
+    leading_in = namespace.forwards() if namespace.there else None
+    return [each for each in listed if leading_in is None or _to_namespace(each) in leading_in]
 
 
 def _apply_in_qemu(folder: Folder, address: str, vm: VmSpec, left: Left) -> None:
+    wanted, namespace = set(vm.forwards), Namespace(folder.path)
+    if namespace.there:
+        leading_in = {_to_namespace(forward) for forward in wanted}
+        for forward, number in namespace.forwards().items():
+            if forward not in leading_in:
+                namespace.close(number)
+        ports.must_be_free(address, leading_in - namespace.forwards().keys())
+        _listen(folder, SOCKETS.address, vm, left)
+        for forward in leading_in - namespace.forwards().keys():
+            namespace.forward(address, forward, SOCKETS.address)
+    else:
+        _listen(folder, address, vm, left)
+
+
+def _listen(folder: Folder, address: str, vm: VmSpec, left: Left) -> None:
     wanted = set(vm.forwards)
     with Monitor(folder.path, left()) as monitor:
         there = _listed(monitor)
         for forward in there.keys() - wanted:
             # From where it listens: the agent may have had another address when the VM was started.
             _change(monitor, f"hostfwd_remove {NETDEV} {_source(there[forward], forward)}")
-        ports.must_be_free(address, wanted - there.keys())
+        if address != SOCKETS.address:
+            ports.must_be_free(address, wanted - there.keys())
         for forward in wanted - there.keys():
             _change(monitor, f"hostfwd_add {NETDEV} {_rule(address, forward)}")
         if _listed(monitor).keys() != wanted:
@@ -93,6 +127,11 @@ def _change(monitor: Monitor, line: str) -> None:
     said = monitor.ask("human-monitor-command", command_line=line).strip()
     if line.startswith("hostfwd_add") and said:
         raise DriverFailure(f"QEMU refused '{line}': {said}")
+
+
+def _to_namespace(forward: Forward) -> Forward:
+    """QEMU listens in there on the host's number."""
+    return Forward(forward.protocol, forward.host_port, forward.host_port)
 
 
 def _source(address: str, forward: Forward) -> str:

@@ -12,6 +12,7 @@ from agent import process
 from agent.drivers.base import Progress
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon, usable
+from agent.drivers.local.confinement import Confinement
 from agent.drivers.local.folder import Folder, Machine, State
 from agent.drivers.qemu import command, events, qmp
 from agent.guest import qga
@@ -23,22 +24,28 @@ CONSOLE_KEPT = 4 * 1024 * 1024
 
 
 def launch(
-    folder: Folder, state: State, machine: Machine, group: Path | None, more: command.Attached, *, incoming: bool
+    folder: Folder,
+    state: State,
+    machine: Machine,
+    group: Path | None,
+    more: command.Attached,
+    confined: Confinement,
+    *,
+    incoming: bool,
 ) -> None:
     """Starts QEMU in its control group, and returns once its monitor answers; it is gone again when this fails."""
     prepare(folder)
-    args = command.command(folder.path.name, state, machine, more, incoming=incoming)
+    args = command.command(folder, state, machine, more, incoming=incoming)
     with ExitStack() as undo, events.recording(folder.path):
+        confined.prepare(folder, command.CONSOLE_LOG, qga.IN, qga.OUT, events.IN, events.OUT)
         undo.callback(daemon.cut, folder.path)
-        with process.spawn(args, folder=folder.path, log=folder.path / LOG, group=group) as qemu:
+        with confined.started(folder, args, more.handing, group) as qemu:
             _wait_for_monitor(folder, qemu)
         undo.pop_all()
 
 
 def prepare(folder: Folder) -> None:
-    """Fresh sockets and pipes, and a console log that doesn't grow for ever."""
-    for name in (qmp.SOCKET, command.CONSOLE_SOCKET):
-        (folder.path / name).unlink(missing_ok=True)
+    """Fresh pipes, and a console log that doesn't grow for ever."""
     qga.make_channel(folder.path)
     trim_console(folder)
     (folder.path / command.CONSOLE_LOG).touch(0o600)
@@ -68,13 +75,12 @@ def _wait_for_monitor(folder: Folder, qemu: process.Daemon) -> None:
     while time.monotonic() < deadline:
         if qemu.ended():
             raise DriverFailure(f"QEMU did not start: {usable.tail(folder.path / LOG) or 'it said nothing'}")
-        if (folder.path / qmp.SOCKET).exists():
-            try:
-                with qmp.Monitor(folder.path, 5.0) as monitor:
-                    monitor.ask("query-status")
-                    return
-            except qmp.Refused:
-                pass  # bound and not listening yet, or about to end
+        try:
+            with qmp.Monitor(folder.path, 5.0) as monitor:
+                monitor.ask("query-status")
+                return
+        except qmp.Refused:
+            pass  # about to end
         time.sleep(0.01)
     raise DriverFailure(f"QEMU's monitor did not answer within {MONITOR_SECONDS:.0f} s", code="timeout")
 

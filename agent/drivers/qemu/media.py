@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 from agent.drivers import places
@@ -11,6 +13,7 @@ from agent.drivers.limits import Left
 from agent.drivers.local import daemon
 from agent.drivers.local import media as local
 from agent.drivers.local.folder import Folder, State
+from agent.drivers.local.handing import Handing
 from agent.drivers.places import Medium
 from agent.drivers.qemu.qmp import Monitor, Refused
 from agent.media import Media
@@ -53,7 +56,7 @@ def detach(folder: Folder, vm: VmSpec, place: tuple[str, int, int], left: Left) 
         folder.change(media=after)
 
 
-def command(state: State, media: Media, vm: VmSpec) -> list[str]:
+def command(state: State, media: Media, vm: VmSpec, handing: Handing) -> list[str]:
     """QEMU's options for the controller and what is attached; `DriverFailure` for what can't be used any more."""
     # One queue: left to QEMU there would be as many as processors, and a memory fits only the machine it was taken on.
     options = ["-device", f"virtio-scsi-pci,id={CONTROLLER},num_queues=1"]
@@ -62,6 +65,8 @@ def command(state: State, media: Media, vm: VmSpec) -> list[str]:
         number = places.number_of(vm, *medium.place)
         device = ",".join(f"{name}={value}" for name, value in _device(number, medium).items() if name != "driver")
         node = json.dumps(_node(number, medium))
+        for flags in _ways_to_open(medium):
+            options += ["-add-fd", f"fd={handing.file(Path(medium.path), flags)},set={_set(number)}"]
         options += ["-blockdev", node, "-device", f"{_device(number, medium)['driver']},{device}"]
     return options
 
@@ -79,7 +84,7 @@ def _node(number: int, medium: Medium) -> dict[str, Any]:
         "driver": medium.format,
         "node-name": _node_name(number),
         "read-only": medium.type == "dvd",
-        "file": {"driver": "file", "filename": medium.path},
+        "file": {"driver": "file", "filename": f"/dev/fdset/{_set(number)}"},
     }
     if medium.type == "hdd":
         node["discard"] = "unmap"
@@ -99,8 +104,10 @@ def _plug(monitor: Monitor, vm: VmSpec, medium: Medium) -> None:
     if _is_plugged(monitor, number):
         return
     _forget(monitor, number)
-    monitor.ask("blockdev-add", **_node(number, medium))
+    for flags in _ways_to_open(medium):
+        monitor.add_to_set(_set(number), Path(medium.path), flags)
     try:
+        monitor.ask("blockdev-add", **_node(number, medium))
         monitor.ask("device_add", **_device(number, medium))
     except Refused:
         _forget(monitor, number)
@@ -118,11 +125,23 @@ def _forget(monitor: Monitor, number: int) -> None:
     """What a device had, or one that could not be plugged."""
     if any(node["node-name"] == _node_name(number) for node in monitor.ask("query-named-block-nodes", flat=True)):
         monitor.ask("blockdev-del", node_name=_node_name(number))
+    if any(each["fdset-id"] == _set(number) for each in monitor.ask("query-fdsets")):
+        monitor.ask("remove-fd", fdset_id=_set(number))
 
 
 def _is_plugged(monitor: Monitor, number: int) -> bool:
     devices = monitor.ask("qom-list", path="/machine/peripheral")
     return any(device["name"] == _name(number) for device in devices)
+
+
+def _set(number: int) -> int:
+    """The set of open files by which QEMU has a medium, as the paths to it are closed to QEMU."""
+    return number + 1
+
+
+def _ways_to_open(medium: Medium) -> list[int]:
+    """QEMU takes the file of a set that is open as it would have opened it."""
+    return [os.O_RDONLY] if medium.type == "dvd" else [os.O_RDWR, os.O_RDONLY]
 
 
 def _name(number: int) -> str:

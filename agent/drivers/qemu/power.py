@@ -11,8 +11,9 @@ from agent import cgroups
 from agent.drivers.base import Progress
 from agent.drivers.limits import Left
 from agent.drivers.local import adapters as local_adapters
-from agent.drivers.local import daemon, restores, shutdown, usable
+from agent.drivers.local import confinement, daemon, restores, shutdown, trial, usable
 from agent.drivers.local.folder import Folder, Machine, State
+from agent.drivers.local.handing import Handing
 from agent.drivers.qemu import adapters, balloon, events, forwarding, media, memory
 from agent.drivers.qemu.accelerators import BEYOND_MB
 from agent.drivers.qemu.command import Attached, machine_of
@@ -20,6 +21,7 @@ from agent.drivers.qemu.launch import launch, wait_usable
 from agent.drivers.qemu.qmp import Monitor
 from agent.media import Media
 from agent.network.network import Network
+from agent.network.user_mode import Way
 from core.contract.messages import VmSpec
 
 ASK_SECONDS = 1.0
@@ -80,11 +82,21 @@ def _launch(folder: Folder, state: State, vm: VmSpec, host: Host, progress: Prog
     )
     size = replace(vm, vcpus=machine.vcpus, memory_mb=machine.memory_mb)
     group = cgroups.prepare(host.groups, size, BEYOND_MB[machine.acceleration])
-    attached = media.command(state, host.media, vm)
-    more = Attached(forwarding.netdevs(host.network, vm, local_adapters.of(state)), attached)
-    state = folder.change(should_run=True, usable=False, waits=saved is not None, machine=machine, spec=vm)
-    progress("booting" if saved is None else "resuming", None)
-    launch(folder, state, machine, group, more, incoming=saved is not None)
+    confined = confinement.of(
+        folder,
+        host.network.user_mode,
+        local_adapters.of(state),
+        devices=[trial.DEVICE] if machine.acceleration == "kvm" else [],
+    )
+    with Handing() as handing:
+        attached = media.command(state, host.media, vm, handing)
+        netdevs = forwarding.netdevs(host.network, vm, local_adapters.of(state), confined.way, handing)
+        more = Attached(netdevs, attached, handing)
+        state = folder.change(should_run=True, usable=False, waits=saved is not None, machine=machine, spec=vm)
+        progress("booting" if saved is None else "resuming", None)
+        launch(folder, state, machine, group, more, confined, incoming=saved is not None)
+    if confined.way is Way.NAMESPACE:
+        forwarding.lead_in(folder, host.network.forward_address, vm)
     if saved is not None:
         with Monitor(folder.path, left()) as monitor:
             memory.load(monitor, saved[1], progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Coroutine
 from pathlib import Path
@@ -70,6 +71,15 @@ class Monitor:
         """Gives QEMU an open file, which it knows as `name`."""
         self._client.send_fd_scm(descriptor)
         self.ask("getfd", fdname=name)
+
+    def add_to_set(self, number: int, path: Path, flags: int) -> None:
+        """Opens a file and puts it into QEMU's set of that number, from which it opens `/dev/fdset/<number>`."""
+        descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            self._client.send_fd_scm(descriptor)
+            self.ask("add-fd", fdset_id=number)
+        finally:
+            os.close(descriptor)
 
     def _run(self, what: str, doing: Coroutine[Any, Any, T]) -> T:
         async def bounded() -> T:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from agent.drivers.virtualbox import states
@@ -47,8 +47,11 @@ def wanted(vm: VmSpec) -> list[Adapter]:
     ]
 
 
-def options(manage: VBoxManage, adapter: Adapter) -> list[str]:
-    """For `modifyvm`; `DriverFailure` with code "invalid_request" for what can't be."""
+def options(manage: VBoxManage, adapter: Adapter, joinable: Collection[str]) -> list[str]:
+    """For `modifyvm`; `DriverFailure` with code "invalid_request" for what can't be.
+
+    `joinable`: the networks that an adapter may be on beside NAT, each as "mode:name".
+    """
     number = str(adapter.slot + 1)
     _check(adapter)
     if not adapter.enabled:
@@ -56,21 +59,25 @@ def options(manage: VBoxManage, adapter: Adapter) -> list[str]:
     found = [f"--nic{number}", adapter.mode, f"--nic-type{number}", adapter.type]
     found += [f"--cable-connected{number}", "on" if adapter.cable_connected else "off"]
     if adapter.mode in _NETWORKS:
-        found += [f"{_NETWORKS[adapter.mode][0]}{number}", _network(manage, adapter)]
+        found += [f"{_NETWORKS[adapter.mode][0]}{number}", _network(manage, adapter, joinable)]
+    if adapter.mode == "nat":  # which VirtualBox 7 does by itself, for VMs that it made
+        found += [f"--nat-localhostreachable{number}", "off"]
     if adapter.mac_address is not None:
         found += [f"--mac-address{number}", adapter.mac_address.replace(":", "").upper()]
     return found
 
 
-def change(manage: VBoxManage, uuid: str, info: Mapping[str, str], adapter: Adapter) -> Adapter:
+def change(
+    manage: VBoxManage, uuid: str, info: Mapping[str, str], adapter: Adapter, joinable: Collection[str]
+) -> Adapter:
     """Makes the adapter like that, and tells how it is. A running VM's can be put elsewhere, but stays what it is."""
     if states.observed(info.get("VMState", "")) in (Observed.RUNNING, Observed.PAUSED):
         now = next((each for each in parse(info) if each.slot == adapter.slot), None)
         _refuse_new_hardware(now, adapter)
-        for order in _live(manage, adapter):
+        for order in _live(manage, adapter, joinable):
             manage.change(uuid, "controlvm", *order)
     else:
-        manage.change(uuid, "modifyvm", *options(manage, adapter))
+        manage.change(uuid, "modifyvm", *options(manage, adapter, joinable))
     after = parse(manage.info(uuid) or {})
     return next((each for each in after if each.slot == adapter.slot), replace(adapter, enabled=False, mode="none"))
 
@@ -89,12 +96,19 @@ def _refuse_new_hardware(now: Adapter | None, adapter: Adapter) -> None:
         )
 
 
-def _live(manage: VBoxManage, adapter: Adapter) -> list[list[str]]:
+def _live(manage: VBoxManage, adapter: Adapter, joinable: Collection[str]) -> list[list[str]]:
     number = str(adapter.slot + 1)
     _check(adapter)
-    network = [_network(manage, adapter)] if adapter.mode in _NETWORKS else []
+    network = [_network(manage, adapter, joinable)] if adapter.mode in _NETWORKS else []
     cable = "on" if adapter.cable_connected else "off"
     return [[f"nic{number}", adapter.mode, *network], [f"setlinkstate{number}", cable]]
+
+
+def must_be_joinable(info: Mapping[str, str], joinable: Collection[str]) -> None:
+    """`DriverFailure` for a VM with an adapter on a network that it may not be on, or no longer."""
+    for each in parse(info):
+        if each.mode in _NETWORKS:
+            _refuse_unless_joinable(each.slot, each.mode, each.network or "", joinable)
 
 
 def parse(info: Mapping[str, str]) -> list[Adapter]:
@@ -130,14 +144,25 @@ def _check(adapter: Adapter) -> None:
         raise _invalid(f"'{adapter.mac_address}' is not the MAC address of one machine, such as 08:00:27:12:34:56")
 
 
-def _network(manage: VBoxManage, adapter: Adapter) -> str:
+def _network(manage: VBoxManage, adapter: Adapter, joinable: Collection[str]) -> str:
     """What it is to be on. VBoxManage only warns of an interface that isn't there, and the VM would not start."""
     name = adapter.network or _DEFAULTS.get(adapter.mode)
+    _refuse_unless_joinable(adapter.slot, adapter.mode, name or "", joinable)
     there = _interfaces(manage, adapter.mode) if adapter.mode in _LISTS else None
     if name is None or (there is not None and name not in there):
         known = ", ".join(there or []) or "none"
         raise _invalid(f"mode '{adapter.mode}' needs the name of an interface of this host; there is: {known}")
     return name
+
+
+def _refuse_unless_joinable(slot: int, mode: str, name: str, joinable: Collection[str]) -> None:
+    if f"{mode}:{name}" in joinable:
+        return
+    open_ones = ", ".join(f"'{each}'" for each in sorted(joinable)) or "none"
+    raise _invalid(
+        f"adapter {slot} may not join '{mode}:{name}': beside NAT an adapter joins what the host's operator lists in "
+        f"CORRAL_VBOX_NETWORKS, which is {open_ones}"
+    )
 
 
 def _interfaces(manage: VBoxManage, mode: str) -> list[str]:

@@ -89,14 +89,16 @@ class VirtualBoxDriver(Guests):
         folder, left = self._folder(vm.id), countdown(timeout)
         with self.manage.turn(folder.uuid):
             if folder.read() is None:
-                machines.create(self.manage, self._place.images, folder, vm, progress, left)
+                machines.create(
+                    self.manage, self._place.images, folder, vm, self._place.network.joinable, progress, left
+                )
             return observe(self.manage, folder)
 
     @only_driver_failures
     def start(self, vm: VmSpec, progress: Progress, timeout: float) -> Observation:
         """Boots, or goes on from a saved state."""
         folder = self._folder(vm.id)
-        power.switch_on(self.manage, folder, self._address, vm, progress, countdown(timeout))
+        power.switch_on(self.manage, folder, self._place.network, vm, progress, countdown(timeout))
         return observe(self.manage, folder)
 
     @only_driver_failures
@@ -175,7 +177,7 @@ class VirtualBoxDriver(Guests):
         running = snapshot.power != snapshots.STOPPED if start is None else start
         snapshots.restore(self.manage, folder, snapshot, running, progress, left)
         if running:
-            power.switch_on(self.manage, folder, self._address, vm, progress, left)
+            power.switch_on(self.manage, folder, self._place.network, vm, progress, left)
             if start is None and snapshot.power == snapshots.PAUSED and snapshot.include_memory:
                 power.hold(self.manage, folder, left)
         folder.change(restores=folder.record().restores + 1)
@@ -232,7 +234,8 @@ class VirtualBoxDriver(Guests):
         """All of it while the VM is off; network and cable while it runs."""
         folder = self._folder(vm.id)
         with self.manage.turn(folder.uuid):
-            return adapters.change(self.manage, folder.uuid, attachments.info_of(self.manage, folder), adapter)
+            info = attachments.info_of(self.manage, folder)
+            return adapters.change(self.manage, folder.uuid, info, adapter, self._place.network.joinable)
 
     @only_driver_failures
     def set_port_forwards(self, vm: VmSpec, timeout: float) -> None:

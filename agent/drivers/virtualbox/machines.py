@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from agent.drivers.base import Progress
@@ -23,11 +23,19 @@ _OS_TYPE = re.compile(r"[A-Za-z0-9_]{1,64}")
 _SERIAL = ("0x3F8", "4")  # COM1, which is ttyS0
 
 
-def create(manage: VBoxManage, store: Path, folder: Folder, vm: VmSpec, progress: Progress, left: Left) -> None:
+def create(
+    manage: VBoxManage,
+    store: Path,
+    folder: Folder,
+    vm: VmSpec,
+    joinable: Collection[str],
+    progress: Progress,
+    left: Left,
+) -> None:
     """Everything, from nothing or from the remains of an earlier try; our record comes last."""
     progress("making the machine", None)
     find(store, vm)
-    options = _options(manage, folder, vm)
+    options = _options(manage, folder, vm, joinable)
     remove(manage, folder, manage.info(folder.uuid), left)
     folder.path.mkdir(mode=0o700, parents=True)
     _register(manage, folder, vm)
@@ -73,7 +81,7 @@ def _register(manage: VBoxManage, folder: Folder, vm: VmSpec) -> None:
         raise
 
 
-def _options(manage: VBoxManage, folder: Folder, vm: VmSpec) -> list[str]:
+def _options(manage: VBoxManage, folder: Folder, vm: VmSpec, joinable: Collection[str]) -> list[str]:
     """All that `modifyvm` is to make of a new machine; checked before anything is made."""
     return [
         *["--description", f"Corral's VM {vm.name!a}; change it by Corral's API"],
@@ -81,7 +89,7 @@ def _options(manage: VBoxManage, folder: Folder, vm: VmSpec) -> list[str]:
         *["--boot1", "disk", "--boot2", "dvd", "--boot3", "none", "--boot4", "none"],
         *["--graphicscontroller", "vmsvga", "--vram", "16", "--audio-driver", "none", "--usb-ehci", "off"],
         *["--uart1", *_SERIAL, "--uart-mode1", "server", str(folder.console)],
-        *[option for adapter in adapters.wanted(vm) for option in adapters.options(manage, adapter)],
+        *[option for adapter in adapters.wanted(vm) for option in adapters.options(manage, adapter, joinable)],
     ]
 
 

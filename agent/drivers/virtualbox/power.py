@@ -11,10 +11,11 @@ from pathlib import Path
 from agent.drivers import consoles
 from agent.drivers.base import Progress
 from agent.drivers.limits import Left
-from agent.drivers.virtualbox import forwards, sizes, states
+from agent.drivers.virtualbox import adapters, forwards, sizes, states
 from agent.drivers.virtualbox.folder import Folder
 from agent.drivers.virtualbox.observing import UNREGISTERED
 from agent.drivers.virtualbox.vboxmanage import Refused, VBoxManage
+from agent.network.network import Network
 from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
@@ -48,8 +49,8 @@ def word(manage: VBoxManage, folder: Folder) -> str:
     return info["VMState"]
 
 
-def switch_on(manage: VBoxManage, folder: Folder, address: str, vm: VmSpec, progress: Progress, left: Left) -> None:
-    """Running, from any state, its forwards at that address of the host; off again when that fails."""
+def switch_on(manage: VBoxManage, folder: Folder, network: Network, vm: VmSpec, progress: Progress, left: Left) -> None:
+    """Running, from any state, its forwards in effect, on no network closed to it; off again when that fails."""
     before = word(manage, folder)
     if states.observed(before) is Observed.RUNNING:
         return
@@ -62,7 +63,9 @@ def switch_on(manage: VBoxManage, folder: Folder, address: str, vm: VmSpec, prog
     progress("starting", None)
     with _off_again(manage, folder):
         sizes.fit(manage, folder, vm, left)
-        forwards.fit(manage, folder, address, vm, manage.info(folder.uuid) or {}, left)
+        info = manage.info(folder.uuid) or {}
+        adapters.must_be_joinable(info, network.joinable)
+        forwards.fit(manage, folder, network.forward_address, vm, info, left)
         folder.change(spec=vm)
         consoles.attend(folder.path, folder.console)
         front = "gui" if vm.hardware.gui else "headless"

@@ -1,0 +1,66 @@
+"""Open files that a QEMU is started with, as it may open none of them: its sockets, taps, media, and its lock."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from core.contract import pidfiles
+
+# linux/if_tun.h
+_TUNSETIFF, _TAP, _NO_PI, _VNET_HDR = 0x400454CA, 0x0002, 0x1000, 0x4000
+TUN = Path("/dev/net/tun")
+
+
+@dataclass
+class Handing:
+    """Descriptors for a process that is started inside the `with`, and closed here afterwards."""
+
+    descriptors: list[int] = field(default_factory=list)
+    _close: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Handing:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._close.close()
+
+    def file(self, path: Path, flags: int) -> int:
+        """A file that is there."""
+        return self._given(os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW))
+
+    def tap(self, name: str) -> int:
+        """The other end of an interface."""
+        tap = self._given(os.open(TUN, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK))
+        fcntl.ioctl(tap, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _TAP | _NO_PI | _VNET_HDR))
+        return tap
+
+    def listener(self, folder: Path, name: str) -> int:
+        """A new unix socket of that name, for the agent's user alone to connect to."""
+        (folder / name).unlink(missing_ok=True)
+        stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener = self._given(stream.detach())
+        home = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with socket.socket(fileno=os.dup(listener)) as bound:
+                bound.bind(f"/proc/self/fd/{home}/{name}")  # an address holds 107 bytes
+                bound.listen()
+        finally:
+            os.close(home)
+        (folder / name).chmod(0o600)
+        return listener
+
+    def pid_file(self, path: Path) -> int:
+        """Its pid file, locked for as long as it lives."""
+        return self._given(pidfiles.take(path))
+
+    def _given(self, descriptor: int) -> int:
+        self._close.callback(os.close, descriptor)
+        self.descriptors.append(descriptor)
+        return descriptor
