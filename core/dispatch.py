@@ -77,6 +77,11 @@ class Dispatch:
         """Why Redis did not take what was last sent or published; empty when it did."""
         return self._plain.problem
 
+    @property
+    def hands_over(self) -> bool:
+        """Whether the last command or task was taken; a sweep sends again those that were not."""
+        return not self._queues.problem
+
     @cached_property
     def redis(self) -> redis.Redis:
         """The plain client; every command of it has a short deadline."""

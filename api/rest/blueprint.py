@@ -28,6 +28,7 @@ from core.services import operations
 from core.services.context import Actor
 
 Answer = Callable[[Session, Operation], Any]
+UNSENT_SECONDS = 5  # a request is held no longer for an operation that could not be handed over yet
 _BYTES = {"type": "string", "format": "binary"}
 
 
@@ -170,7 +171,8 @@ class Blueprint(Answering):
                 if prefer.begun:
                     response = self._made(status, said)
                 else:
-                    response = self._when_ended(operation, prefer.seconds, status, made, answer)
+                    seconds = prefer.seconds if parts().dispatch.hands_over else min(prefer.seconds, UNSENT_SECONDS)
+                    response = self._when_ended(operation, seconds, status, made, answer)
                 response.headers["X-Operation-Id"] = operation.id
                 if prefer.applied:
                     response.headers["Preference-Applied"] = prefer.applied

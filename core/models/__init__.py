@@ -1,5 +1,6 @@
 """The tables. Each fact lives in one column with one writer."""
 
+from core.models.addresses import MacAddress
 from core.models.audit import AuditEntry, AuditLink, AuditPending
 from core.models.base import Base
 from core.models.events import Event
@@ -23,6 +24,7 @@ __all__ = [
     "Host",
     "Idempotency",
     "LoginFailure",
+    "MacAddress",
     "Operation",
     "PortForward",
     "Scan",

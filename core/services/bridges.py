@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network
@@ -15,6 +14,7 @@ from core.contract.errors import Conflict, Unfit
 from core.contract.networks import BRIDGE, USER
 from core.contract.vms import VmNetwork
 from core.models import Host, Vm
+from core.services import addresses
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,11 @@ def wish(session: Session, network: VmNetwork) -> Wish:
     return Wish(chosen, {host.name: "has no such bridge or address" for host in hosts if host.name not in chosen})
 
 
-def joined(session: Session, host: str, wanted: Wish, network: VmNetwork) -> VmNetwork:
+def joined(session: Session, host: str, wanted: Wish, network: VmNetwork, vm_id: str) -> VmNetwork:
     """The VM's `network` on the host that was chosen, whose row is locked: so nobody else takes an address there."""
     bridge = wanted.bridges.get(host)
     if bridge is None:
-        return replace(network, type=USER, mac_address=_new_mac())
+        return replace(network, type=USER, mac_address=addresses.claim(session, vm_id))
     address = IPv4Address(network.ip) if network.ip else _free_address(session, bridge)
     return VmNetwork(BRIDGE, bridge.name, str(address), _mac_of(address))
 
@@ -129,11 +129,6 @@ def _free_address(session: Session, bridge: Bridge) -> IPv4Address:
         if address not in having and not bridge.why_not(address):
             return address
     raise Conflict(f"bridge '{bridge.name}' of host '{bridge.host}' has no free address")
-
-
-def _new_mac() -> str:
-    """A random address under QEMU's and KVM's prefix 52:54:00."""
-    return "52:54:00:" + ":".join(f"{byte:02x}" for byte in secrets.token_bytes(3))
 
 
 def _mac_of(address: IPv4Address) -> str:

@@ -17,7 +17,7 @@ from core.contract.states import Kind, Observed, OperationState, Status, Wanted
 from core.contract.vms import Hardware, VmNetwork
 from core.database import violates
 from core.models import Host, Operation, Vm
-from core.models.base import now
+from core.models.base import new_id, now
 from core.placement import Demand
 from core.services import bridges, events, hosts, lookup, operations, rules
 from core.services.context import Actor
@@ -60,8 +60,10 @@ def create(session: Session, actor: Actor, request: VmRequest) -> Operation:
     demand = Demand(request.hypervisors, request.image, request.vcpus, request.memory_mb, disk_gb, request.host)
     wish = bridges.wish(session, request.network)
     choice = hosts.reserve(session, demand, wish)
-    network = bridges.joined(session, choice.host, wish, request.network)
+    vm_id = new_id("vm")
+    network = bridges.joined(session, choice.host, wish, request.network, vm_id)
     vm = Vm(
+        id=vm_id,
         name=request.name,
         owner_id=actor.user_id,
         hypervisor=choice.hypervisor,

@@ -20,7 +20,15 @@ _ROOT = Path(__file__).parents[2]
 class Served:
     """`port`, `log`, and the process."""
 
-    def __init__(self, folder: Path, database_url: str, redis_url: str, **environment: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database_url: str,
+        redis_url: str,
+        *,
+        application: str = "tests.realtime.served:application",
+        **environment: str,
+    ) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
@@ -35,7 +43,7 @@ class Served:
             "RATE_LIMIT_HOURLY": "1000000",
             "PYTHONPATH": str(_ROOT),
         }
-        command = [sys.executable, "-m", "gunicorn", "-c", "python:api.gunicorn", "tests.realtime.served:application"]
+        command = [sys.executable, "-m", "gunicorn", "-c", "python:api.gunicorn", application]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command, cwd=_ROOT, env={**os.environ, **settings, **environment}, stdout=log, stderr=log
