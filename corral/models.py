@@ -154,6 +154,18 @@ class Output:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OutputPart:
+    """Some of what an execution wrote: go on with `next_offset`. `ended`: nothing follows."""
+
+    stream: str
+    data: str
+    offset: int
+    next_offset: int
+    ended: bool
+    encoding: str = "text"
+
+
+@dataclass(frozen=True, kw_only=True)
 class FileEntry:
     """An entry of a folder in a guest; `permissions` in octal, `type`: file, directory, symlink or other."""
 

@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from corral._async.transport import AsyncTransport
 from corral._wire import ATTEMPTS, HELD_SECONDS, Counted, given, pause, segment, value
 from corral.errors import CorralError, Unreachable, WaitTimeout
-from corral.models import ExecResult, Execution, FileEntry, Output
+from corral.models import ExecResult, Execution, FileEntry, Output, OutputPart
 
 Entries = list[FileEntry]
 
@@ -102,6 +102,14 @@ class AsyncCommands:
                 if frame["type"] == "output":
                     lost, offsets[stream] = first - offsets[stream], frame["next_offset"]
                     yield Output(stream=stream, data=base64.b64decode(frame["data"]), lost=max(0, lost))
+
+    async def part(
+        self, vm: str, exec_id: str, stream: str = "stdout", *, offset: int = 0, limit: int = 65536
+    ) -> OutputPart:
+        """Some of what it wrote to "stdout" or "stderr", from a byte on."""
+        path = f"{_exec(vm, exec_id)}/output"
+        found = await self._transport.json("GET", path, stream=stream, offset=offset, limit=limit)
+        return value(OutputPart, found)
 
     async def wait(self, vm: str, exec_id: str, timeout: float | None = None) -> Execution:
         """The execution once it has ended; `WaitTimeout` past the timeout (seconds)."""

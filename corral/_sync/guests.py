@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 from corral._sync.transport import Transport
 from corral._wire import ATTEMPTS, HELD_SECONDS, Counted, given, pause, segment, value
 from corral.errors import CorralError, Unreachable, WaitTimeout
-from corral.models import ExecResult, Execution, FileEntry, Output
+from corral.models import ExecResult, Execution, FileEntry, Output, OutputPart
 
 Entries = list[FileEntry]
 
@@ -102,6 +102,12 @@ class Commands:
                 if frame["type"] == "output":
                     lost, offsets[stream] = first - offsets[stream], frame["next_offset"]
                     yield Output(stream=stream, data=base64.b64decode(frame["data"]), lost=max(0, lost))
+
+    def part(self, vm: str, exec_id: str, stream: str = "stdout", *, offset: int = 0, limit: int = 65536) -> OutputPart:
+        """Some of what it wrote to "stdout" or "stderr", from a byte on."""
+        path = f"{_exec(vm, exec_id)}/output"
+        found = self._transport.json("GET", path, stream=stream, offset=offset, limit=limit)
+        return value(OutputPart, found)
 
     def wait(self, vm: str, exec_id: str, timeout: float | None = None) -> Execution:
         """The execution once it has ended; `WaitTimeout` past the timeout (seconds)."""
