@@ -36,7 +36,7 @@ FOLDERS = {
 # Fixtures that start a server; `vboxmanage` starts VirtualBox's.
 _SERVERS = {"postgres", "redis", "own_redis", "fleet"}
 # Folders in which all tests that use a fleet use the same one.
-_ONE_FLEET = {"api"}
+_ONE_FLEET = {"api", "clients"}
 _TESTS = Path(__file__).parents[1]
 
 

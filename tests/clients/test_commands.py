@@ -12,10 +12,12 @@ import pytest
 import yaml
 
 from cli.fleet.fleet import Fleet
-from tests.commandline.conftest import Run
+from tests.clients.conftest import Run
 
 
-def test_the_life_of_a_vm(corral: Run, vm: str) -> None:
+def test_the_life_of_a_vm(corral: Run) -> None:
+    vm = "typed"
+    corral("vm", "create", vm, "--hypervisor", "fake", "--ttl", "8h", "--start")
     listed = corral("vm", "list").stdout.splitlines()
     assert listed[0].split()[:3] == ["NAME", "STATUS", "VCPUS"]
     assert [line.split()[1] for line in listed if line.startswith(vm)] == ["running"]

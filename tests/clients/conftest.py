@@ -1,4 +1,4 @@
-"""The command line, as a person's shell runs it, against a whole fleet with the fake driver."""
+"""Clients of the public API, against a whole fleet with the fake driver: library, command line, tools for agents."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from cli.fleet.fleet import Fleet
 from cli.fleet.plan import Plan
 from cli.fleet.share import Share
 from cli.main import main
+from corral import Client, NotFound
 from corral.access import Access, Contexts
 
 Run = Callable[..., click.testing.Result]
@@ -21,11 +22,11 @@ Run = Callable[..., click.testing.Result]
 @pytest.fixture(scope="session")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Real processes, and an image that the fake driver is content with."""
-    images = tmp_path_factory.mktemp("cli-images")
+    images = tmp_path_factory.mktemp("clients-images")
     (images / "linux-default").mkdir()
     (images / "linux-default" / "manifest.json").write_text("{}")
     plan = Plan(
-        home=tmp_path_factory.mktemp("cli-fleet") / "home",
+        home=tmp_path_factory.mktemp("clients-fleet") / "home",
         images=images,
         hypervisors=("fake",),
         flower=False,
@@ -67,9 +68,20 @@ def corral(logged_in: Path) -> Run:
 
 
 @pytest.fixture
-def vm(corral: Run) -> Iterator[str]:
-    """A VM that runs."""
+def client(fleet: Fleet) -> Iterator[Client]:
+    """The blocking client, by the administrator's API key."""
+    with Client(fleet.url, fleet.credentials.api_key) as made:
+        yield made
+
+
+@pytest.fixture
+def vm(client: Client) -> Iterator[str]:
+    """A VM that runs, of the fake driver."""
     name = f"vm-{uuid.uuid4().hex[:8]}"
-    corral("vm", "create", name, "--hypervisor", "fake", "--start")
+    client.vms.create(name, hypervisor="fake")
+    client.vms.start(name)
     yield name
-    click.testing.CliRunner().invoke(main, ("vm", "delete", "--yes", name))
+    try:
+        client.vms.delete(name)
+    except NotFound:
+        pass  # the test did

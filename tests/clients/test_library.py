@@ -170,15 +170,6 @@ def test_a_wrong_credential_and_a_wrong_address(fleet: Fleet) -> None:
         client.status()
 
 
-@pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file of contexts of its own, and nothing in the environment."""
-    for name in ("CORRAL_URL", "CORRAL_TOKEN", "CORRAL_CONTEXT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("CORRAL_CONFIG", str(tmp_path / "config.json"))
-    return tmp_path / "config.json"
-
-
 def test_contexts(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotConfigured, match="corral login"):
         Client()
