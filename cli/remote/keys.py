@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import click
 
@@ -69,3 +70,29 @@ def register(session: Session, name: str, admin: bool) -> None:
     password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     body = {"username": name, "password": password, "role": "admin" if admin else "user"}
     show_one(session, session.client.request("POST", "/auth/register", body), name="username")
+
+
+@user.command()
+@fleet_command
+def password(session: Session) -> None:
+    """Change your own password; both are asked for. Tokens end, and API keys stay."""
+    current = click.prompt("Current password", hide_input=True, err=True)
+    new = click.prompt("New password", hide_input=True, confirmation_prompt=True, err=True)
+    session.client.request("POST", "/auth/password", {"current_password": current, "new_password": new})
+    session.tell("The password is changed.")
+
+
+def _verb(name: str, done: str, help_text: str) -> None:
+    """A verb of administrators', without options of its own."""
+
+    @user.command(name=name, help=help_text)
+    @click.argument("username")
+    @fleet_command
+    def command(session: Session, username: str) -> None:
+        session.client.request("POST", f"/users/{quote(username, safe='')}/{name}")
+        session.tell(f"User '{username}' {done}.")
+
+
+_verb("disable", "is disabled: no password, token or key of theirs is taken", "Disable an account.")
+_verb("enable", "is enabled again", "Enable an account again.")
+_verb("revoke-tokens", "has to log in again; API keys stay", "End all tokens of an account.")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,18 @@ def test_shells_complete_the_names_of_vms(logged_in: Path, vm: str) -> None:
         check=False,
     )
     assert f"plain,{vm}" in done.stdout.split(), done.stderr
+
+
+def test_accounts(fleet: Fleet, corral: Run, config: Path) -> None:
+    name = f"user-{uuid.uuid4().hex[:8]}"
+    corral("user", "register", name, given="a good password\na good password\n")
+    corral("user", "disable", name)
+    refused = corral("login", fleet.url, "-u", name, "--context", "x", given="a good password\n", code=4)
+    assert "a good password" not in refused.output
+    corral("user", "enable", name)
+    corral("user", "revoke-tokens", name)
+    corral("login", fleet.url, "-u", name, "--context", "x", given="a good password\n")
+    corral("user", "password", given="a good password\na better password\na better password\n")
+    corral("login", fleet.url, "-u", name, "--context", "y", given="a better password\n")
+    corral("user", "disable", name, code=4)
+    assert json.loads(config.read_text())["current"] == "y"

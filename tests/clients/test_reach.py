@@ -21,6 +21,10 @@ VERBS = ("get", "post", "put", "delete", "patch")
 COMMANDS = {
     "POST /auth/login": "login",
     "POST /auth/register": "user register",
+    "POST /auth/password": "user password",
+    "POST /users/{}/disable": "user disable",
+    "POST /users/{}/enable": "user enable",
+    "POST /users/{}/revoke-tokens": "user revoke-tokens",
     "GET /health": "health",
     "GET /hosts": "host list",
     "GET /hosts/{}": "host show",
