@@ -13,7 +13,7 @@ from typing import Any
 import redis
 from redis.exceptions import RedisError
 
-from agent import hardware, prometheus
+from agent import prometheus
 from agent.broker import BLOCK_SECONDS
 from agent.commands import Commands
 from agent.console import Consoles, Place
@@ -173,11 +173,11 @@ class Calls:
 
     def _disks(self, call: Call) -> JSON:
         vm = vm_of(call)
-        return hardware.disks(offered(self._drivers.get(vm.hypervisor), Disks), vm)
+        return {"disks": [asdict(each) for each in offered(self._drivers.get(vm.hypervisor), Disks).disks(vm)]}
 
     def _adapters(self, call: Call) -> JSON:
         vm = vm_of(call)
-        return hardware.adapters(offered(self._drivers.get(vm.hypervisor), Adapters), vm)
+        return {"adapters": [asdict(each) for each in offered(self._drivers.get(vm.hypervisor), Adapters).adapters(vm)]}
 
     def _network(self, call: Call) -> JSON:
         vm = vm_of(call)

@@ -16,7 +16,8 @@ from agent.turns import Turns, Work
 from agent.verbs import Doing, perform
 from core.contract.bounds import shortened
 from core.contract.errors import CorralError, DriverFailure, Invalid, NotFound
-from core.contract.messages import JSON, Command, Failure, Numbered, Report
+from core.contract.messages import Command, Failure, Numbered, Report
+from core.contract.results import Result
 from core.contract.states import Kind, Phase
 
 log = logging.getLogger(__name__)
@@ -117,7 +118,7 @@ class Commands:
             return self._outcomes.ended(command, work, Phase.CANCELLED)
         return self._outcomes.ended(command, work, Phase.SUCCEEDED, result=result)
 
-    def _perform(self, command: Command, work: Work, entry: Entry) -> JSON:
+    def _perform(self, command: Command, work: Work, entry: Entry) -> Result:
         _refuse_late(command)
         self._turns.take(work, command.deadline_at)
         if self._journal.is_deleted(command.vm.id):
@@ -160,7 +161,7 @@ def _refuse_late(command: Command) -> None:
         raise late
 
 
-def _of_deleted(command: Command) -> JSON:
+def _of_deleted(command: Command) -> Result:
     if command.kind is not Kind.DELETE:
         raise NotFound(f"VM '{command.vm.name}' was deleted", code="vm_not_found")
-    return {}
+    return Result()

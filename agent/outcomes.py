@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
+
+from msgspec import Raw
+from msgspec.structs import replace
 
 from agent.drivers.registry import Drivers
 from agent.inventory import Known
@@ -13,7 +15,8 @@ from agent.reports import Reports
 from agent.turns import Work
 from core.contract.bounds import NAME, shortened
 from core.contract.errors import CorralError
-from core.contract.messages import JSON, Command, Failure, Observation, Report, decode, encode
+from core.contract.messages import Command, Failure, Observation, Report, decode, encode
+from core.contract.results import Result
 from core.contract.states import Kind, Observed, Phase
 from core.contract.vms import Progress
 
@@ -39,11 +42,18 @@ class Outcomes:
         self._reports.live(work.operation_id, report.phase, encode(report))
 
     def ended(
-        self, command: Command, work: Work, phase: Phase, *, result: JSON | None = None, failure: Failure | None = None
+        self,
+        command: Command,
+        work: Work,
+        phase: Phase,
+        *,
+        result: Result | None = None,
+        failure: Failure | None = None,
     ) -> Report:
         """Journals and sends the last report of a command, with the VM as it is now."""
         report = self._report(command.operation_id, work.attempt, phase)
-        report = replace(report, observation=self._observe(command), result=result or {}, failure=failure)
+        told = Raw(encode(result or Result()).encode())
+        report = replace(report, observation=self._observe(command), result=told, failure=failure)
         deleted = command.vm.id if command.kind is Kind.DELETE and phase is Phase.SUCCEEDED else None
         text = encode(report)
         self._journal.finish(command.operation_id, text, deleted_vm=deleted)

@@ -39,7 +39,8 @@ from core.contract.commands import (
     Stopping,
 )
 from core.contract.errors import DriverFailure, Unsupported
-from core.contract.messages import JSON, Command, VmSpec
+from core.contract.messages import Command, VmSpec
+from core.contract.results import Resized, Result, SizeApplied, SnapshotDeleted, SnapshotLeft, SnapshotTaken, Told
 from core.contract.vms import Adapter
 
 STOPPED = "stopped"
@@ -64,51 +65,51 @@ class Doing:
         return left
 
 
-def perform(doing: Doing) -> JSON:
-    """Does it and returns the report's `result`; only `CorralError` and `Cancelled` are to be expected."""
+def perform(doing: Doing) -> Result:
+    """Does it and returns what is to be told of it; only `CorralError` and `Cancelled` are to be expected."""
     params = doing.command.params
     return _VERBS[type(params)](doing, params)
 
 
-def _create(doing: Doing, _: Create) -> JSON:
+def _create(doing: Doing, _: Create) -> Result:
     doing.driver.create(doing.command.vm, doing.progress, doing.timeout)
     return hardware.told(doing.driver, doing.command.vm)
 
 
-def _start(doing: Doing, asked: Start) -> JSON:
+def _start(doing: Doing, asked: Start) -> Result:
     vm = doing.command.vm
     if asked.gui:
         vm = replace(vm, hardware=replace(vm.hardware, gui=True))
     doing.driver.start(vm, doing.progress, doing.timeout)
-    return {}
+    return Result()
 
 
-def _stop(doing: Doing, asked: Stopping) -> JSON:
+def _stop(doing: Doing, asked: Stopping) -> Result:
     grace = 0.0 if asked.force else asked.grace_seconds
     doing.driver.stop(doing.command.vm, grace, doing.progress, doing.timeout)
-    return {}
+    return Result()
 
 
-def _restart(doing: Doing, asked: Restart) -> JSON:
+def _restart(doing: Doing, asked: Restart) -> Result:
     if doing.step != STOPPED:
         _stop(doing, asked)
         doing.mark(STOPPED)
     return _start(doing, Start())
 
 
-def _delete(doing: Doing, _: Delete) -> JSON:
+def _delete(doing: Doing, _: Delete) -> Result:
     doing.driver.delete(doing.command.vm, doing.timeout)
-    return {}
+    return Result()
 
 
-def _pause(doing: Doing, _: Pause) -> JSON:
+def _pause(doing: Doing, _: Pause) -> Result:
     doing.driver.pause(_pausing(doing), doing.timeout)
-    return {}
+    return Result()
 
 
-def _resume(doing: Doing, _: Resume) -> JSON:
+def _resume(doing: Doing, _: Resume) -> Result:
     doing.driver.resume(_pausing(doing), doing.timeout)
-    return {}
+    return Result()
 
 
 def _pausing(doing: Doing) -> VmSpec:
@@ -117,23 +118,23 @@ def _pausing(doing: Doing) -> VmSpec:
     return doing.command.vm
 
 
-def _save(doing: Doing, _: Save) -> JSON:
+def _save(doing: Doing, _: Save) -> Result:
     driver = offered(doing.driver, SavedStates)
     doing.progress("saving the memory", None)
     driver.save(doing.command.vm, doing.timeout)
-    return {}
+    return Result()
 
 
-def _snapshot_create(doing: Doing, asked: SnapshotCreate) -> JSON:
+def _snapshot_create(doing: Doing, asked: SnapshotCreate) -> Result:
     vm = doing.command.vm
     power = doing.driver.observe(vm.id).state
     taken = offered(doing.driver, Snapshots).snapshot_create(
         vm, asked.snapshot_id, asked.include_memory, doing.progress, doing.timeout
     )
-    return {**asdict(taken), "vm_status": power.value}
+    return SnapshotTaken(**asdict(taken), vm_status=power)
 
 
-def _snapshot_restore(doing: Doing, asked: SnapshotRestore) -> JSON:
+def _snapshot_restore(doing: Doing, asked: SnapshotRestore) -> Result:
     """Restores unless an earlier try did, which shows in the count of restores that the driver keeps.
 
     A driver without that count restores again, if the agent dies after the restore and before its report is journaled.
@@ -148,35 +149,35 @@ def _snapshot_restore(doing: Doing, asked: SnapshotRestore) -> JSON:
     return hardware.told(doing.driver, doing.command.vm)
 
 
-def _snapshot_delete(doing: Doing, asked: SnapshotDelete) -> JSON:
+def _snapshot_delete(doing: Doing, asked: SnapshotDelete) -> Result:
     others = offered(doing.driver, Snapshots).snapshot_delete(
         doing.command.vm, asked.snapshot_id, doing.progress, doing.timeout
     )
-    return {"snapshots": {name: asdict(taken) for name, taken in others.items()}}
+    return SnapshotDeleted({name: SnapshotLeft(**asdict(taken)) for name, taken in others.items()})
 
 
-def _resize(doing: Doing, asked: Resize) -> JSON:
+def _resize(doing: Doing, asked: Resize) -> Result:
     driver = offered(doing.driver, Resizing)
     applied = driver.resize(replace(doing.command.vm, **asked.stored()), doing.progress, doing.timeout)
-    return {"applied": asdict(applied)}
+    return Resized(SizeApplied(**asdict(applied)))
 
 
-def _disk_attach(doing: Doing, asked: DiskAttach) -> JSON:
+def _disk_attach(doing: Doing, asked: DiskAttach) -> Result:
     driver, vm = offered(doing.driver, Disks), doing.command.vm
     request = DiskRequest(**asked.stored())
     doing.progress("attaching the medium", None)
     driver.disk_attach(vm, request, doing.timeout)
-    return hardware.disks(driver, vm)
+    return Told(disks=driver.disks(vm))
 
 
-def _disk_detach(doing: Doing, asked: DiskDetach) -> JSON:
+def _disk_detach(doing: Doing, asked: DiskDetach) -> Result:
     driver, vm = offered(doing.driver, Disks), doing.command.vm
     doing.progress("detaching the medium", None)
     driver.disk_detach(vm, asked.controller, asked.port, asked.device, doing.timeout)
-    return hardware.disks(driver, vm)
+    return Told(disks=driver.disks(vm))
 
 
-def _adapter_set(doing: Doing, asked: AdapterSet) -> JSON:
+def _adapter_set(doing: Doing, asked: AdapterSet) -> Result:
     """What is not said stays as it is; a new network is on its mode's default unless it is named."""
     driver, vm = offered(doing.driver, Adapters), doing.command.vm
     now = next((each for each in driver.adapters(vm) if each.slot == asked.slot), Adapter(asked.slot))
@@ -184,17 +185,17 @@ def _adapter_set(doing: Doing, asked: AdapterSet) -> JSON:
         now = replace(now, network=None)
     doing.progress("setting the adapter", None)
     driver.adapter_set(vm, replace(now, **asked.changes), doing.timeout)
-    return hardware.adapters(driver, vm)
+    return Told(adapters=driver.adapters(vm))
 
 
-def _port_forwards(doing: Doing, _: Params) -> JSON:
+def _port_forwards(doing: Doing, _: Params) -> Result:
     driver = offered(doing.driver, PortForwards)
     doing.progress("forwarding ports", None)
     driver.set_port_forwards(doing.command.vm, doing.timeout)
-    return {}
+    return Result()
 
 
-_VERBS: dict[type[Params], Callable[[Doing, Any], JSON]] = {
+_VERBS: dict[type[Params], Callable[[Doing, Any], Result]] = {
     Create: _create,
     Start: _start,
     Stop: _stop,

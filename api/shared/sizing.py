@@ -12,10 +12,11 @@ from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Moment, Number, Within
 from api.rest.schemas import Strict, constant
 from api.rest.shapes import Shape
+from core.contract import results
 from core.contract.messages import JSON
 from core.contract.states import Applied
 from core.models import Operation
-from core.services import sizes
+from core.services import operations, sizes
 from core.services.context import Actor
 
 
@@ -63,7 +64,8 @@ class Resized(Schema):
 
 def resized(_session: Session, operation: Operation) -> JSON:
     """What is said of a VM that was resized."""
-    applied = (operation.result or {}).get("applied") or dict.fromkeys(operation.params)
+    told = operations.told(operation, results.Resized)
+    applied = vars(told.applied) if told else dict.fromkeys(operation.params)
     return {
         "vm_name": operation.vm_name,
         "updated_at": operation.ended_at,

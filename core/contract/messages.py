@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, TypeVar, Union, cast
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from core.contract.bounds import Count, Line, Moment, Name, Port, Serial
 from core.contract.commands import PARAMS, Params
@@ -130,16 +130,11 @@ class Failure:
     details: JSON = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(Struct, frozen=True):
     """What an agent saw of one command.
 
-    `generation` grows with every report and inventory of a host; only a newer observation is applied.
-    `result` by kind: snapshot_create
-    {"size_bytes", "checksum", "include_memory", "vm_status"}; snapshot_delete
-    {"snapshots": the others by id, each with size_bytes and checksum}; resize {"applied": since when, for each of its
-    parameters}; disk_attach and disk_detach {"disks"}, adapter_set {"adapters"}, create and snapshot_restore
-    both where the driver can tell: all that the VM has by then (agent/drivers/base.py: Disk, Adapter).
+    `generation` grows with every report and inventory of a host; only a newer observation is applied. `result`: of a
+    success, read by `told` once it is known what the operation is.
     """
 
     host: Name
@@ -150,8 +145,12 @@ class Report:
     at: Moment
     observation: Observation | None = None
     progress: Progress | None = None
-    result: JSON = field(default_factory=dict)
+    result: Raw = Raw(b"{}")
     failure: Failure | None = None
+
+    def told(self, kind: type[T]) -> T:
+        """The result, of an operation of that kind; `Invalid` when it is none."""
+        return decode(kind, bytes(self.result))
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def to_execs(session: Session, actor: Actor, ref: str, *, writes: bool = False) 
 def to_guest(session: Session, actor: Actor, ref: str, capability: str = "guest") -> tuple[str, VmSpec]:
     """The host and the VM for a call that acts in the guest, which runs and can be reached."""
     actor.must_write()
-    return _running(session, actor, ref, "guest")
+    return _running(session, actor, ref, capability)
 
 
 def to_files(session: Session, actor: Actor, ref: str, *, changes: bool) -> tuple[str, VmSpec]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
-from msgspec import to_builtins
 from sqlalchemy.orm import Session
 
 from core.contract.commands import AdapterSet, DiskAttach, DiskDetach, Params
-from core.contract.messages import build
-from core.contract.vms import Hardware
+from core.contract.results import Told
 from core.models import Operation, Vm
-from core.models.base import JSON
 from core.services import operations, rules, vms
 from core.services.context import Actor
 
@@ -20,7 +17,6 @@ DISK_GB = (1, 2048)
 ADAPTER_TYPES = ("Am79C970A", "Am79C973", "82540EM", "82543GC", "82545EM", "virtio")
 MODES = ("none", "null", "nat", "natnetwork", "bridged", "intnet", "hostonly", "generic")
 DISK_TYPES = ("hdd", "dvd")
-_TOLD = ("disks", "adapters")
 
 
 def attach(session: Session, actor: Actor, ref: str, request: DiskAttach) -> Operation:
@@ -38,11 +34,11 @@ def set_adapter(session: Session, actor: Actor, ref: str, changes: AdapterSet) -
     return _begin(session, actor, ref, "adapters", changes)
 
 
-def told(vm: Vm, result: JSON) -> None:
+def told(vm: Vm, result: Told) -> None:
     """Take over what the host says that the VM has."""
-    news: dict[str, Any] = {name: result[name] for name in _TOLD if isinstance(result.get(name), list)}
+    news = {name: found for name in ("disks", "adapters") if (found := getattr(result, name)) is not None}
     if news:
-        vm.hardware = build(Hardware, to_builtins(vm.hardware) | news)
+        vm.hardware = replace(vm.hardware, **news)
 
 
 def _begin(session: Session, actor: Actor, ref: str, capability: str, params: Params) -> Operation:

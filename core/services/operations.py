@@ -16,6 +16,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from core.contract.commands import PARAMS, Params, PortForwardDelete, Stopping
 from core.contract.errors import Conflict, Invalid, NotFound
 from core.contract.messages import Call, Command, Failure, Forward, ImageRef, VmSpec, build, command
+from core.contract.results import Result
 from core.contract.states import ENDED, LIVE, Kind, OperationState
 from core.database import after_commit, violates
 from core.models import Operation, Vm
@@ -27,6 +28,7 @@ from core.services.context import Actor, dispatch_of
 from core.services.paging import Ordering, Slice, sliced
 
 P = TypeVar("P", bound=Params)
+R = TypeVar("R", bound=Result)
 
 # How long each kind may take, in seconds. Slow emulation and big disks fit; a stop adds its grace.
 _SECONDS = {
@@ -154,6 +156,11 @@ def asked(operation: Operation, kind: type[P]) -> P:
     return build(kind, operation.params)
 
 
+def told(operation: Operation, kind: type[R]) -> R | None:
+    """What its host has told of a success, of that kind; None before."""
+    return build(kind, operation.result) if operation.state == OperationState.SUCCEEDED and operation.result else None
+
+
 def spec_of(vm: Vm, *, without_forward: str | None = None) -> VmSpec:
     """A VM as its driver needs to know it."""
     forwards = [forward for forward in vm.forwards if forward.id != without_forward]
@@ -187,12 +194,12 @@ def tell(session: Session, vm: Vm, operation: Operation) -> None:
 
 
 def settle(
-    operation: Operation, state: OperationState, *, result: JSON | None = None, failure: Failure | None = None
+    operation: Operation, state: OperationState, *, result: Result | None = None, failure: Failure | None = None
 ) -> None:
     """End a live operation."""
     operation.state = state
     operation.ended_at = now()
-    operation.result = result
+    operation.result = None if result is None else result.stored()
     if failure is not None:
         operation.error = {
             "code": failure.code,

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from core.contract.commands import OfForward, OfSnapshot
 from core.contract.messages import Observation, Report
+from core.contract.results import RESULTS, Result, SnapshotDeleted, SnapshotTaken, Told
 from core.contract.states import LIVE, Kind, Observed, OperationState, Phase, Wanted
 from core.models import Operation, PortForward, Snapshot, Vm
 from core.models.base import now
@@ -92,35 +93,31 @@ def _advance(session: Session, vm: Vm, operation: Operation, report: Report) -> 
         operation.state = OperationState.RUNNING
         operation.progress = vars(report.progress) if report.progress else operation.progress
     else:
-        operations.settle(operation, ending, result=report.result, failure=report.failure)
-        if ending == OperationState.SUCCEEDED:
-            _succeeded(session, vm, operation, report)
+        done = ending == OperationState.SUCCEEDED
+        result = report.told(RESULTS[Kind(operation.kind)]) if done else Result()
+        operations.settle(operation, ending, result=result, failure=report.failure)
+        if done:
+            _succeeded(session, vm, operation, result)
         else:
             not_succeeded(session, vm, operation)
     operations.tell(session, vm, operation)
 
 
-def _succeeded(session: Session, vm: Vm, operation: Operation, report: Report) -> None:
+def _succeeded(session: Session, vm: Vm, operation: Operation, result: Result) -> None:
+    if isinstance(result, Told):
+        hardware.told(vm, result)
+    elif isinstance(result, SnapshotDeleted):
+        session.execute(delete(Snapshot).where(Snapshot.id == _snapshot_id(operation)))
+        _stored_otherwise(session, vm, result)
+    elif isinstance(result, SnapshotTaken):
+        _taken(session, operation, result)
     match Kind(operation.kind):
         case Kind.CREATE:
-            hardware.told(vm, report.result)
             events.of_vm(session, "vm_created", vm, {"vm_name": vm.name, "user_id": vm.owner_id}, operation)
         case Kind.DELETE:
             _deleted(session, vm, operation)
-        case Kind.SNAPSHOT_CREATE:
-            snapshot = _snapshot(session, operation)
-            if snapshot is not None:
-                snapshot.size_bytes = report.result.get("size_bytes", 0)
-                snapshot.checksum = report.result.get("checksum", "")
-                snapshot.include_memory = bool(report.result.get("include_memory", snapshot.include_memory))
-                snapshot.ready_at = now()
-        case Kind.DISK_ATTACH | Kind.DISK_DETACH | Kind.ADAPTER_SET | Kind.SNAPSHOT_RESTORE:
-            hardware.told(vm, report.result)
         case Kind.RESIZE:
             sizes.resized(vm, operation)
-        case Kind.SNAPSHOT_DELETE:
-            session.execute(delete(Snapshot).where(Snapshot.id == _snapshot_id(operation)))
-            _stored_otherwise(session, vm, report)
         case Kind.PORT_FORWARD_CREATE:
             session.execute(_forward(operation, update(PortForward).values(ready_at=now())))
         case Kind.PORT_FORWARD_DELETE:
@@ -129,12 +126,19 @@ def _succeeded(session: Session, vm: Vm, operation: Operation, report: Report) -
             pass
 
 
-def _stored_otherwise(session: Session, vm: Vm, report: Report) -> None:
+def _taken(session: Session, operation: Operation, result: SnapshotTaken) -> None:
+    snapshot = session.scalar(select(Snapshot).where(Snapshot.id == _snapshot_id(operation)))
+    if snapshot is not None:
+        snapshot.size_bytes, snapshot.checksum = result.size_bytes, result.checksum
+        snapshot.include_memory = result.include_memory
+        snapshot.ready_at = now()
+
+
+def _stored_otherwise(session: Session, vm: Vm, result: SnapshotDeleted) -> None:
     """A delete may change how much the VM's other snapshots take."""
-    others = report.result.get("snapshots", {})
+    others = result.snapshots
     for snapshot in session.scalars(select(Snapshot).where(Snapshot.vm_id == vm.id, Snapshot.id.in_(others))):
-        snapshot.size_bytes = others[snapshot.id]["size_bytes"]
-        snapshot.checksum = others[snapshot.id]["checksum"]
+        snapshot.size_bytes, snapshot.checksum = others[snapshot.id].size_bytes, others[snapshot.id].checksum
 
 
 def _deleted(session: Session, vm: Vm, operation: Operation) -> None:
@@ -165,7 +169,3 @@ def _forward(operation: Operation, change: Any) -> Any:
 
 def _snapshot_id(operation: Operation) -> str:
     return operations.asked(operation, OfSnapshot).snapshot_id
-
-
-def _snapshot(session: Session, operation: Operation) -> Snapshot | None:
-    return session.scalar(select(Snapshot).where(Snapshot.id == _snapshot_id(operation)))

@@ -23,7 +23,7 @@ from redis.retry import Retry
 
 from agent.drivers.fake.state import effects
 from core.contract import channels
-from core.contract.messages import Call, Command, Inventory, Reply, Report, VmSpec, build, decode, encode
+from core.contract.messages import Call, Command, Entry, Inventory, Reply, Report, VmSpec, build, decode, encode
 from core.contract.states import Kind
 from core.contract.vms import Hardware
 from core.dispatch import Dispatch
@@ -178,11 +178,11 @@ class Host:
         except RedisError:
             return
         for text in texts or []:
-            message = json.loads(text)
-            if message["kind"] == "report":
-                self.reports.append(build(Report, message["body"]))
+            message = decode(Entry, text).body
+            if isinstance(message, Report):
+                self.reports.append(message)
             else:
-                self.inventories.append(build(Inventory, message["body"]))
+                self.inventories.append(message)
 
     def inventory(self) -> Inventory | None:
         """The newest so far."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from core.contract.results import SnapshotTaken
 from core.contract.states import Kind, Observed
 from tests.agent.hosts import Host, until
 
@@ -143,9 +144,9 @@ def test_a_snapshot_brings_back_what_was_broken(running: Host) -> None:
     running.do(Kind.START, vm)
     running.call("execute", vm, command="echo whole > /etc/motd")
     taken = running.do(Kind.SNAPSHOT_CREATE, vm, snapshot_id="s1", name="before", include_memory=True)
-    assert taken.result["include_memory"] is True
-    assert taken.result["vm_status"] == "running"
-    assert taken.result["checksum"].startswith("sha256:")
+    told = taken.told(SnapshotTaken)
+    assert (told.include_memory, told.vm_status) == (True, "running")
+    assert told.checksum.startswith("sha256:")
     running.call("execute", vm, command="echo broken > /etc/motd")
     assert running.do(Kind.SNAPSHOT_RESTORE, vm, snapshot_id="s1").observation.state is Observed.RUNNING
     assert running.call("execute", vm, command="cat /etc/motd").result["stdout_b64"] == "d2hvbGUK"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import to_builtins
 
 from agent.media import DISKS
+from core.contract.results import Told
 from core.contract.states import Kind, Observed
 from tests.agent.hosts import Host, until
 
@@ -18,11 +22,12 @@ def test_disks_come_and_go_and_are_told(running: Host) -> None:
     vm = running.made()
     attached = running.do(Kind.DISK_ATTACH, vm, **DISK)
     assert attached.phase == "succeeded"
-    own, data = attached.result["disks"]
+    told = json.loads(bytes(attached.result))
+    own, data = told["disks"]
     assert (own["own"], data["medium"]) == (True, "data.qcow2")
     assert (data["size_bytes"], data["format"]) == (1 << 30, "qcow2")
-    assert running.call("disks", vm).result == attached.result
-    assert running.do(Kind.DISK_DETACH, vm, **PLACE).result == {"disks": [own]}
+    assert running.call("disks", vm).result == told
+    assert json.loads(bytes(running.do(Kind.DISK_DETACH, vm, **PLACE).result)) == {"disks": [own]}
     assert (running.folder / "media" / DISKS / vm.id / "data.qcow2").exists()
     refused = running.do(Kind.DISK_ATTACH, vm, **DISK | {"medium": "../x.qcow2"})
     assert (refused.phase, refused.failure.code) == ("failed", "invalid_request")
@@ -30,13 +35,13 @@ def test_disks_come_and_go_and_are_told(running: Host) -> None:
 
 def test_what_is_not_said_of_an_adapter_stays(running: Host) -> None:
     vm = running.made()
-    told = running.do(Kind.ADAPTER_SET, vm, slot=2, mode="intnet", network="back", type="virtio").result["adapters"]
-    assert [(each["slot"], each["mode"], each["network"]) for each in told] == [(0, "nat", None), (2, "intnet", "back")]
-    (_, pulled) = running.do(Kind.ADAPTER_SET, vm, slot=2, cable_connected=False).result["adapters"]
-    assert pulled == told[1] | {"cable_connected": False}
-    assert running.call("adapters", vm).result == {"adapters": [told[0], pulled]}
-    (_, moved) = running.do(Kind.ADAPTER_SET, vm, slot=2, mode="hostonly").result["adapters"]
-    assert moved == pulled | {"mode": "hostonly", "network": None}
+    told = running.do(Kind.ADAPTER_SET, vm, slot=2, mode="intnet", network="back", type="virtio").told(Told).adapters
+    assert [(each.slot, each.mode, each.network) for each in told] == [(0, "nat", None), (2, "intnet", "back")]
+    (_, pulled) = running.do(Kind.ADAPTER_SET, vm, slot=2, cable_connected=False).told(Told).adapters
+    assert pulled == replace(told[1], cable_connected=False)
+    assert running.call("adapters", vm).result == {"adapters": to_builtins([told[0], pulled])}
+    (_, moved) = running.do(Kind.ADAPTER_SET, vm, slot=2, mode="hostonly").told(Told).adapters
+    assert moved == replace(pulled, mode="hostonly", network=None)
     running.do(Kind.START, vm)
     refused = running.do(Kind.ADAPTER_SET, vm, slot=2, enabled=False)
     assert (refused.phase, refused.failure.code) == ("failed", "invalid_state")
@@ -83,4 +88,4 @@ def test_killed_half_way_it_is_done_once(host: Host, verb: str, moment: str) -> 
     host.start()
     report = host.end(operation)
     assert (report.phase, host.effects(vm, verb)) == ("succeeded", 1), report
-    assert verb not in ("disk_attach", "disk_detach") or len(report.result["disks"]) == (verb == "disk_attach") + 1
+    assert verb not in ("disk_attach", "disk_detach") or len(report.told(Told).disks) == (verb == "disk_attach") + 1

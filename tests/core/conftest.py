@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 
 import pytest
+from msgspec import Raw
 from sqlalchemy import text
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
@@ -15,7 +17,7 @@ from sqlalchemy.orm import Session
 from agent.drivers.fake import FakeDriver
 from core import database
 from core.contract.messages import DriverHealth, Inventory, Observation, Report
-from core.contract.states import Observed, Phase
+from core.contract.states import Kind, Observed, Phase
 from core.dispatch import Dispatch
 from core.models import Base, Operation
 from core.services import context, inventories, listing, reports, users
@@ -95,7 +97,17 @@ def request_for(name: str, host: str | None = None) -> VmRequest:
     return VmRequest(name, "linux", 1, 512, 10, "linux-default", ("fake",), host)
 
 
+def _told(operation: Operation) -> dict[str, object]:
+    """What a success of that kind can't do without."""
+    if operation.kind == Kind.SNAPSHOT_CREATE:
+        return {"size_bytes": 5, "checksum": "sha256:0", "include_memory": operation.params["include_memory"]}
+    if operation.kind == Kind.RESIZE:
+        return {"applied": dict.fromkeys(operation.params, "at_next_start")}
+    return {}
+
+
 def report(operation: Operation, phase: str, state: Observed | None = None, **fields: object) -> Report:
+    told = fields.pop("result", _told(operation) if phase == Phase.SUCCEEDED else {})
     seen = Observation(operation.vm_id, state, started_at=1.0 if state == Observed.RUNNING else None) if state else None
     return Report(
         host=operation.host_name,
@@ -105,6 +117,7 @@ def report(operation: Operation, phase: str, state: Observed | None = None, **fi
         phase=Phase(phase),
         at=1.0,
         observation=seen,
+        result=Raw(json.dumps(told).encode()),
         **fields,  # type: ignore[arg-type]
     )
 

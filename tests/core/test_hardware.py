@@ -9,7 +9,7 @@ from msgspec import to_builtins
 from sqlalchemy import update
 
 from core.contract.commands import AdapterSet, DiskAttach
-from core.contract.errors import Conflict, NotFound, Unsupported
+from core.contract.errors import Conflict, Invalid, NotFound, Unsupported
 from core.contract.messages import Failure
 from core.contract.states import Observed
 from core.contract.vms import Adapter, Disk, Hardware
@@ -61,9 +61,11 @@ def test_a_success_is_taken_over_and_a_failure_is_not(transaction: Any, actor: A
     assert kept(transaction, actor) == Hardware(disks=[], adapters=[ADAPTER])
 
 
-def test_a_host_that_can_not_tell_changes_nothing(transaction: Any, actor: Actor, web: str, helpers: Any) -> None:
+def test_what_a_host_tells_wrongly_changes_nothing(transaction: Any, actor: Actor, web: str, helpers: Any) -> None:
     attach = begin(transaction, actor, hardware.attach, REQUEST)
-    helpers.apply(helpers.report(attach, "succeeded", Observed.STOPPED, result={"disks": "?"}))
+    told = helpers.report(attach, "succeeded", Observed.STOPPED, result={"disks": "?"})
+    with pytest.raises(Invalid, match="disks"):
+        helpers.apply(told)
     assert kept(transaction, actor) == Hardware()
 
 

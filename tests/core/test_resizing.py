@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 from sqlalchemy import update
 
 from core.contract.errors import Conflict, NoCapacity, Unsupported
@@ -42,7 +42,7 @@ class Resizer:
     def end(self, operation: Operation, seen: JSON | None = None, phase: str = "succeeded", **fields: Any) -> None:
         seen = seen or {"state": Observed.STOPPED}
         told = self.helpers.report(operation, phase, **fields)
-        self.helpers.apply(replace(told, observation=Observation(operation.vm_id, **seen)))
+        self.helpers.apply(structs.replace(told, observation=Observation(operation.vm_id, **seen)))
 
     def do(self, begin: Any, seen: JSON | None = None) -> None:
         with self.transaction() as session:

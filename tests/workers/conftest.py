@@ -11,6 +11,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+from msgspec import structs
 from sqlalchemy import text
 
 from agent.drivers.fake import FakeDriver
@@ -112,7 +113,7 @@ class Workers:
             at=1.0,
             observation=seen,
         )
-        return envelope("report", replace(made, **fields))
+        return envelope("report", structs.replace(made, **fields))
 
     # what is known
 

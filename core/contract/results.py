@@ -1,0 +1,85 @@
+"""What a host tells when a command has succeeded, for each kind.
+
+A report says no kind: its result is read as that of the operation that it is about, and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct, field, to_builtins
+
+from core.contract.bounds import Name, Serial
+from core.contract.states import Applied, Kind
+from core.contract.vms import Adapter, Disk
+
+_SOME, _MANY = Meta(max_length=256), Meta(max_length=10_000)
+
+
+class Result(Struct, frozen=True, omit_defaults=True):
+    """Of any kind; of most there is nothing to tell."""
+
+    def stored(self) -> dict[str, Any]:
+        """As plain data."""
+        plain: dict[str, Any] = to_builtins(self)
+        return plain
+
+
+class Told(Result, frozen=True, omit_defaults=True):
+    """What the VM has by then, as far as its driver can tell."""
+
+    disks: Annotated[list[Disk], _SOME] | None = None
+    adapters: Annotated[list[Adapter], _SOME] | None = None
+
+
+class SnapshotTaken(Result, frozen=True):
+    """What it takes and sums up to. `vm_status`: what the VM did when it was taken."""
+
+    size_bytes: Serial
+    checksum: Name
+    include_memory: bool
+    vm_status: Name = ""
+
+
+@dataclass(frozen=True)
+class SnapshotLeft:
+    """One that may be stored otherwise now."""
+
+    size_bytes: Serial
+    checksum: Name
+    include_memory: bool = False
+
+
+class SnapshotDeleted(Result, frozen=True):
+    """The VM's other snapshots, by their ids."""
+
+    snapshots: Annotated[dict[Name, SnapshotLeft], _MANY] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SizeApplied:
+    """Since when each of a VM's new sizes and limits holds."""
+
+    vcpus: Applied
+    memory_mb: Applied
+    cpu_limit_percent: Applied
+    memory_limit_percent: Applied
+
+
+class Resized(Result, frozen=True):
+    """A VM that has another size now, or will have it."""
+
+    applied: SizeApplied
+
+
+RESULTS: dict[Kind, type[Result]] = dict.fromkeys(Kind, Result) | {
+    Kind.CREATE: Told,
+    Kind.DISK_ATTACH: Told,
+    Kind.DISK_DETACH: Told,
+    Kind.ADAPTER_SET: Told,
+    Kind.SNAPSHOT_RESTORE: Told,
+    Kind.SNAPSHOT_CREATE: SnapshotTaken,
+    Kind.SNAPSHOT_DELETE: SnapshotDeleted,
+    Kind.RESIZE: Resized,
+}
