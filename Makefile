@@ -31,7 +31,7 @@ image: setup-run ## Build the default guest image, unless it is there
 test: setup-dev ## Run the tests, on real servers that they start themselves
 	@.venv/bin/corral image build
 	@.venv/bin/corral virtualbox build --if-possible
-	@$(PYTEST)
+	@$(PYTEST) $(if $(BESIDE),--beside '$(BESIDE)')
 
 .PHONY: test-fast
 test-fast: lint ## Lint, and run the tests that need neither a guest nor VirtualBox

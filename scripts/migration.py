@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from alembic import command
+from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from cli.fleet.postgres import Postgres
@@ -20,11 +21,15 @@ def main(message: str) -> None:
         server.start()
         try:
             migrate.upgrade(server.url)
-            config = migrate.config(server.url)
-            count = len(list(ScriptDirectory.from_config(config).walk_revisions()))
-            command.revision(config, message, autogenerate=True, rev_id=f"{count + 1:04}")
+            write(migrate.config(server.url), message)
         finally:
             server.stop()
+
+
+def write(config: Config, message: str) -> None:
+    """The next migration. Its number follows the greatest: a number that fell out of use is not taken again."""
+    numbers = [int(script.revision) for script in ScriptDirectory.from_config(config).walk_revisions()]
+    command.revision(config, message, autogenerate=True, rev_id=f"{max(numbers, default=0) + 1:04}")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from cli.virtualbox import root
 from cli.virtualbox.sandbox import Sandbox
 from core import migrate, settings
 
-pytest_plugins = [f"tests.support.{name}" for name in ("tiers", "lanes", "order", "ports", "skips")]
+_SUPPORT = ("tiers", "beside", "lanes", "order", "ports", "skips")  # the first is imported by others
+pytest_plugins = [f"tests.support.{name}" for name in _SUPPORT]
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,20 +26,9 @@ from core.contract.messages import Call, Command, Entry, Inventory, Reply, Repor
 from core.contract.states import Kind
 from core.contract.vms import Hardware
 from core.dispatch import Dispatch
+from tests.support.waiting import HANG_SECONDS, until
 
-WAIT_SECONDS = 20.0
 _names = itertools.count(1)
-
-
-def until(what: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
-    """The first true value of `what`."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = what()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"nothing within {seconds} s")
 
 
 class Said(Struct, frozen=True):
@@ -146,11 +134,11 @@ class Host:
         assert self.do(Kind.CREATE, vm).phase == "succeeded"
         return vm
 
-    def end(self, operation_id: str, seconds: float = WAIT_SECONDS) -> Any:
+    def end(self, operation_id: str, seconds: float = HANG_SECONDS) -> Any:
         """The last report of an operation."""
         return self.ends(operation_id, 1, seconds)[0]
 
-    def ends(self, operation_id: str, count: int, seconds: float = WAIT_SECONDS) -> list[Any]:
+    def ends(self, operation_id: str, count: int, seconds: float = HANG_SECONDS) -> list[Any]:
         """Its last reports, once there are that many."""
         ended = ("succeeded", "failed", "cancelled")
 

@@ -7,7 +7,6 @@ against a real kernel. That a process enters a group is shown on a real one wher
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from agent import cgroups, process
 from core.contract.errors import Unsupported
 from core.contract.messages import VmSpec
+from tests.support.waiting import until
 
 VM = VmSpec("vm-1", "web", "qemu", "linux", 2, 512, 4)
 HALF = replace(VM, cpu_limit_percent=50, memory_limit_percent=50)
@@ -82,30 +82,19 @@ def test_a_process_is_in_its_group_from_its_first_moment(real: Path, tmp_path: P
     group.mkdir()
     said = tmp_path / "said"
     with process.spawn(["cat", "/proc/self/cgroup"], folder=tmp_path, log=said, group=group) as daemon:
-        _until_gone(daemon)
+        until(daemon.ended)
     assert f"/{real.name}/vm-vm-1" in said.read_text()
     with process.spawn(["sleep", "0.3"], folder=tmp_path, log=said, group=group) as daemon:
         pid = int(_text(group / cgroups.PROCESSES))
         assert cgroups.holds(group, pid)
         assert not cgroups.holds(group, os.getpid())
-        _until_gone(daemon)
+        until(daemon.ended)
     cgroups.remove(real, "vm-1")
     assert not group.exists()
     with process.spawn(["cat", "/proc/self/cgroup"], folder=tmp_path, log=said, group=group) as daemon:
-        _until_gone(daemon)
+        until(daemon.ended)
     assert "cannot create" in said.read_text()
 
 
-def _until_gone(daemon: process.Daemon) -> None:
-    deadline = time.monotonic() + 10
-    while not daemon.ended():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def _text(file: Path) -> str:
-    deadline = time.monotonic() + 10
-    while not (text := file.read_text()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return text
+    return str(until(file.read_text))

@@ -13,7 +13,8 @@ import pytest
 
 from core.contract.results import SnapshotTaken
 from core.contract.states import Kind, Observed
-from tests.agent.hosts import Host, until
+from tests.agent.hosts import Host
+from tests.support.waiting import until
 
 
 def test_a_vm_lives_its_life(running: Host) -> None:
@@ -57,6 +58,7 @@ def test_a_command_delivered_while_it_runs_is_noted_only(running: Host) -> None:
     running.seen(start.operation_id, "begun")
     running.send(start, attempt=2)
     assert running.end(start.operation_id).attempt == 2
+    running.do(Kind.STOP, vm)  # what the agent had to say of the start, it has said before it says this
     assert len(running.ends(start.operation_id, 1)) == 1
     assert running.effects(vm, "start") == 1
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +12,8 @@ from cli.fleet.redis import Redis
 from core.contract import channels
 from core.contract.messages import Forward
 from core.contract.states import Kind, Observed
-from tests.agent.hosts import Host, until
+from tests.agent.hosts import Host
+from tests.support.waiting import until
 
 
 def test_killed_before_the_driver_call(host: Host) -> None:
@@ -141,7 +141,7 @@ def test_redis_restarts_while_a_command_runs(host: Host, redis: Redis) -> None:
     start = host.send(host.command(Kind.START, vm))
     host.seen(start, "begun")
     redis.kill()
-    time.sleep(0.5)
+    until(lambda: "trying again" in host.log())
     redis.start()
     assert host.end(start).phase == "succeeded"
     assert host.do(Kind.STOP, vm, force=True).phase == "succeeded"
@@ -169,7 +169,7 @@ def test_redis_forgets_everything_while_a_command_runs(host: Host) -> None:
 def test_an_agent_that_starts_before_redis_waits_for_it(host: Host, redis: Redis) -> None:
     redis.kill()
     host.start(wait=False)
-    time.sleep(1.5)
+    until(lambda: "edis" in host.log())
     redis.start()
     assert host.made()
     assert host.alive()

@@ -12,7 +12,8 @@ from msgspec import to_builtins
 from agent.media import DISKS
 from core.contract.results import Told
 from core.contract.states import Kind, Observed
-from tests.agent.hosts import Host, until
+from tests.agent.hosts import Host
+from tests.support.waiting import until
 
 PLACE: dict[str, Any] = {"controller": "SATA Controller", "port": 1, "device": 0}
 DISK = {**PLACE, "type": "hdd", "medium": "data.qcow2", "create_if_missing": True, "size_gb": 1}

@@ -12,7 +12,8 @@ from agent.drivers.fake.state import crash
 from core import images
 from core.contract.states import Kind, Observed
 from tests import disks
-from tests.agent.hosts import Host, until
+from tests.agent.hosts import Host
+from tests.support.waiting import until
 
 
 def test_it_says_what_the_host_is_and_has(host: Host) -> None:

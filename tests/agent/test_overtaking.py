@@ -22,13 +22,19 @@ from agent.reports import Reports
 from core.contract.commands import PARAMS
 from core.contract.messages import Observation, VmSpec, command
 from core.contract.states import Kind
+from tests.support.waiting import HANG_SECONDS
 
 
 class Deaf(FakeDriver):
     """Takes its time, and never asks whether to go on."""
 
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.begun, self.may_go_on = threading.Event(), threading.Event()
+
     def create(self, vm: VmSpec, progress: Progress, timeout: float) -> Observation:
-        time.sleep(1.0)
+        self.begun.set()
+        assert self.may_go_on.wait(HANG_SECONDS)
         return super().create(vm, lambda _step, _percent: None, timeout)
 
 
@@ -39,7 +45,8 @@ def test_what_a_driver_makes_after_the_delete_is_removed(
     place = Place(tmp_path / "vms", tmp_path)
     place.vms.mkdir()
     drivers = Drivers(["fake"], place)
-    drivers._drivers["fake"] = Deaf(place)
+    deaf = Deaf(place)
+    drivers._drivers["fake"] = deaf
     journal = Journal(tmp_path / "journal.sqlite")
     with Client.from_url(redis_url) as client:
         reports = Reports("h", client, journal)
@@ -48,9 +55,10 @@ def test_what_a_driver_makes_after_the_delete_is_removed(
         ended: list[str] = []
         creating = threading.Thread(target=run, args=(commands, Kind.CREATE, vm, ended))
         creating.start()
-        time.sleep(0.3)
+        assert deaf.begun.wait(HANG_SECONDS)
         run(commands, Kind.DELETE, vm, ended)
-        creating.join()
+        deaf.may_go_on.set()
+        creating.join(HANG_SECONDS)
     journal.close()
     assert ended == ["succeeded", "cancelled"]
     assert not (place.vms / "vm").exists()

@@ -9,6 +9,7 @@ import time
 
 from core.contract.states import Kind
 from tests.agent.hosts import Host
+from tests.support.waiting import until
 
 
 def test_sigterm_lets_a_command_finish(host: Host) -> None:
@@ -68,7 +69,7 @@ def test_sigterm_takes_in_nothing_more(host: Host) -> None:
 def test_sigterm_ends_an_agent_that_has_no_redis(host: Host) -> None:
     host.url = "redis://127.0.0.1:1/0"
     host.start("--finish-seconds", "2", wait=False)
-    time.sleep(2)
+    until(lambda: "edis" in host.log())
     assert host.terminate() == 0
 
 

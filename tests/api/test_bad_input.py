@@ -280,8 +280,7 @@ def test_names_that_nothing_has_are_404(world: World, caller: Caller, dialect: s
         ("DELETE", f"/keys/{name}"),
     ):
         status, word = problem(world.request(method, path, headers))
-        assert status in (404, 405), path
-        assert word in ("not_found", "vm_not_found", "method_not_allowed")
+        assert (status, word) in ((404, "not_found"), (404, "vm_not_found")), path
 
 
 def test_unknown_template_host_and_hypervisor(world: World, caller: Caller) -> None:
@@ -301,4 +300,5 @@ def test_unknown_template_host_and_hypervisor(world: World, caller: Caller) -> N
 def test_odd_headers_do_no_harm(world: World, caller: Caller, header: str) -> None:
     for value in ("", " ", "x" * 4000, "\xe9", "wait=-1", "wait=" + "9" * 400, "a b", "wait=x, respond-async"):
         answer = world.post("/keys", caller.bearer | {header: value}, json={"name": "k"})
-        assert answer.status_code in (201, 400), (value, answer.text)
+        refused = header == "Idempotency-Key" and value != "wait=-1"  # the one that can be a key; others are hints
+        assert answer.status_code == (400 if refused else 201), (value, answer.text)

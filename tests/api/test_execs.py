@@ -14,7 +14,7 @@ from cli.fleet.fleet import Fleet
 from tests.api.test_lives import Client
 from tests.realtime import clients
 from tests.realtime.clients import Closed, Refused
-from tests.realtime.world import until
+from tests.support.waiting import until
 
 EXECS = "/vms/apart/execs"
 

@@ -12,7 +12,7 @@ import pytest
 
 from cli.fleet.fleet import Fleet
 from tests.api.test_lives import Client
-from tests.realtime.world import until
+from tests.support.waiting import until
 
 LIMIT = 4 * 1024 * 1024
 

@@ -26,7 +26,7 @@ def test_each_wrong_field_is_refused_and_never_said_back(world: World, caller: C
     bodies.append({name: value for name, value in GOOD.items() if name != field})
     for body in bodies:
         microvm = world.request("PUT", path, caller.bearer, json=body)
-        assert microvm.status_code in (400, 422), body
+        assert microvm.status_code == 422, body
         assert problem(world.request("PUT", path, caller.key, json=body)) == (400, "invalid_request")
         assert SECRET not in microvm.text
 
@@ -35,7 +35,7 @@ def test_a_driver_that_needs_none_says_so(world: World, caller: Caller) -> None:
     path = PATH.format(vm=world.add_vm(caller))
     for headers in (caller.bearer, caller.key):
         answer = world.request("PUT", path, headers, json=GOOD)
-        assert 400 <= answer.status_code < 500
+        assert answer.status_code == 400
         assert "does not offer guest_credentials" in answer.text
 
 

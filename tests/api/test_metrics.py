@@ -16,6 +16,7 @@ from core.contract.messages import HostUsage, VmUsage, encode
 from core.models import Host
 from core.models.base import now
 from tests.api.world import World, problem
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +66,11 @@ def test_a_vm_at_rest_and_running(fleet: Fleet, session: requests.Session, vm: s
 
 
 def test_what_a_vm_uses_is_known_without_asking_its_host(session: requests.Session, vm: str) -> None:
-    deadline = time.monotonic() + 20
-    while (shown := session.get(vm, timeout=10).json())["resource_usage"]["cpu_usage_percent"] is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    def shown_once_measured() -> Any:
+        found = session.get(vm, timeout=10).json()
+        return found if found["resource_usage"]["cpu_usage_percent"] is not None else None
+
+    shown = until(shown_once_measured)
     assert shown["resource_usage"]["disk_usage_gb"] == 0.0
     assert shown["uptime_seconds"] >= 0
 
@@ -79,10 +81,7 @@ def test_the_fleet_counts_one_machine_once(fleet: Fleet, session: requests.Sessi
     def measured(query: str = "") -> Any:
         return session.get(f"{fleet.url}/api/v1/system/metrics{query}", timeout=10).json()
 
-    deadline = time.monotonic() + 20
-    while None in [host["cpu_cores"] for host in measured()["hosts"]]:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    until(lambda: None not in [host["cpu_cores"] for host in measured()["hosts"]])
     all_ = measured()
     one = measured("?host=host-a")
     assert {host["name"] for host in all_["hosts"]} == {"host-a", "host-b"}

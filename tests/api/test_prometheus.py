@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from cli.fleet.fleet import Fleet
 from core.contract import channels
 from core.settings import Settings
 from tests.api.world import World
+from tests.support.waiting import until
 
 LOOPBACK = {"REMOTE_ADDR": "127.0.0.1"}
 Figures = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -99,7 +100,7 @@ def test_the_fleet_in_figures(world: World) -> None:
         assert total(found, "corral_vms", status="crashed") >= 1
         assert total(found, "corral_hosts", state="alive") >= 2
         assert total(found, "corral_waiting_messages", queue="commands") >= 2
-        assert total(found, "corral_reports_lag_seconds") == pytest.approx(30, abs=5)
+        assert total(found, "corral_reports_lag_seconds") >= 30
         redis.lset(channels.reports(host), 0, "{")
         assert total(_fresh(world), "corral_reports_lag_seconds") < 10
     finally:
@@ -134,13 +135,6 @@ def of_fleet(url: str, fleet: Fleet) -> Figures:
     answer = requests.get(f"{url}/metrics", headers=shown, timeout=5)
     answer.raise_for_status()
     return figures(answer.text)
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.2)
 
 
 def test_all_processes_of_the_api_are_added_up(fleet: Fleet, session: requests.Session) -> None:

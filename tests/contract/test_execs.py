@@ -11,6 +11,7 @@ import pytest
 from agent.drivers.groups.execs import KEPT_BYTES, Detached, Exec
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Bench, EveryVerb
@@ -31,11 +32,8 @@ def begin(driver: EveryVerb, vm: VmSpec, command: str, **more: object) -> str:
 
 
 def ended(driver: EveryVerb, vm: VmSpec, exec_id: str, seconds: float = 60.0) -> Exec:
-    deadline = time.monotonic() + seconds
-    while (found := driver.exec_get(vm, exec_id)).state == "running":
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return found
+    until(lambda: driver.exec_get(vm, exec_id).state != "running", seconds)
+    return driver.exec_get(vm, exec_id)
 
 
 def everything(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from cli.fleet.fleet import Fleet
 from cli.fleet.plan import Plan
 from cli.fleet.share import Share
 from core import settings
+from tests.support.waiting import HANG_SECONDS, until
 
 # Failures are noticed and made up for quickly, so that a test needs seconds.
 _BRISK = {
@@ -103,16 +103,13 @@ class Rig:
     def state(self, operation: str) -> str:
         return str(self.row("SELECT state FROM operations WHERE id = :id", id=operation)[0])
 
-    def ended(self, operation: str, seconds: float = 40) -> str:
+    def ended(self, operation: str, seconds: float = HANG_SECONDS) -> str:
         """How an operation ended; it must within so many seconds."""
         self.until(lambda: self.state(operation) in ("succeeded", "failed", "cancelled"), seconds, operation)
         return self.state(operation)
 
-    def until(self, true: Callable[[], object], seconds: float = 20, what: str = "") -> None:
-        deadline = time.monotonic() + seconds
-        while not true():
-            assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-            time.sleep(0.02)
+    def until(self, true: Callable[[], object], seconds: float = HANG_SECONDS, what: str = "") -> None:
+        until(true, seconds, what)
 
     def running(self, operation: str) -> None:
         """Wait until the agent is at it."""
@@ -129,7 +126,7 @@ class Rig:
         """Every operation has ended, and the tables agree with what is on the hosts."""
         live = "SELECT count(*) FROM operations WHERE state IN ('queued', 'running')"
         self.until(lambda: self.row(live)[0] == 0, 60, "operations still live")
-        self.until(lambda: self._recorded() == self._on_hosts(), 20, "tables and hosts differ")
+        self.until(lambda: self._recorded() == self._on_hosts(), what="tables and hosts differ")
 
     def _recorded(self) -> dict[str, str]:
         with self.engine.connect() as connection:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -16,13 +16,7 @@ import pytest
 from cli.fleet import files
 from cli.fleet.processes import Process
 from cli.fleet.watch import Watch
-
-
-def eventually(holds: Callable[[], object], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+from tests.support.waiting import until
 
 
 def numbers_in(path: Path) -> list[int]:
@@ -47,7 +41,7 @@ def watch() -> Iterator[Watch]:
 def test_a_stubborn_process_is_killed_after_its_grace(tmp_path: Path) -> None:
     stubborn = Process("stubborn", ["sh", "-c", "trap '' TERM; echo on; sleep 60"], log=tmp_path / "log")
     stubborn.start()
-    eventually(lambda: "on" in stubborn.log.read_text())
+    until(lambda: "on" in stubborn.log.read_text())
     began = time.monotonic()
     stubborn.stop(grace=0.3)
     assert stubborn.exit_code == -signal.SIGKILL
@@ -58,10 +52,10 @@ def test_kill_takes_the_children_along(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     parent = Process("parent", ["sh", "-c", f"sleep 60 & echo $! > {pids}; wait"], log=tmp_path / "log")
     parent.start()
-    eventually(lambda: numbers_in(pids))
+    until(lambda: numbers_in(pids))
     parent.kill()
     (child,) = numbers_in(pids)
-    eventually(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE)
+    until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE)
 
 
 _START_AND_DIE = """
@@ -88,14 +82,14 @@ def test_a_process_ends_with_its_supervisor_but_not_with_the_thread_that_started
     )
     pid, alive = died.stdout.split()
     assert alive == "True"
-    eventually(lambda: not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE)
+    until(lambda: not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE)
 
 
 def test_the_watch_starts_again_what_was_killed(sleeper: Process, watch: Watch) -> None:
     watch.begin([sleeper])
     first = sleeper.pid
     sleeper.kill()
-    eventually(lambda: sleeper.alive and sleeper.pid != first)
+    until(lambda: sleeper.alive and sleeper.pid != first)
 
 
 def test_the_watch_leaves_alone_what_is_on_hold_until_it_is_released(sleeper: Process, watch: Watch) -> None:
@@ -107,7 +101,7 @@ def test_the_watch_leaves_alone_what_is_on_hold_until_it_is_released(sleeper: Pr
     sleeper.start()
     watch.release("sleeper")
     sleeper.kill()
-    eventually(lambda: sleeper.alive)
+    until(lambda: sleeper.alive)
 
 
 def test_the_pause_before_a_restart_doubles_and_every_restart_is_said(tmp_path: Path) -> None:
@@ -116,7 +110,7 @@ def test_the_pause_before_a_restart_doubles_and_every_restart_is_said(tmp_path: 
     failing = Process("failing", ["sh", "-c", "exit 3"], log=tmp_path / "log")
     failing.start()
     watch.begin([failing])
-    eventually(lambda: len(said) >= 5)
+    until(lambda: len(said) >= 5)
     watch.end()
     announced = [line for line in said if "ended" in line]
     assert announced[0] == "failing ended (exit code 3); starting it again in 1 s"

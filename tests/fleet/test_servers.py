@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from redis.retry import Retry
 from cli.fleet.postgres import Postgres
 from cli.fleet.processes import StartFailed, occupants
 from cli.fleet.redis import Redis
+from tests.support.waiting import until
 
 
 def query(server: Postgres, statement: str) -> list[tuple[object, ...]]:
@@ -138,11 +138,8 @@ def test_servers_leave_with_a_killed_supervisor_and_the_next_one_starts_well(tmp
 
 def test_servers_end_by_themselves_when_their_supervisor_is_killed(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", _START_AND_DIE, str(tmp_path)], timeout=60, check=False)
-    deadline = time.monotonic() + 10
     folders = {"postgres": tmp_path / "postgres" / "data", "redis-server": tmp_path / "redis"}
-    while any(occupants(folder, program) for program, folder in folders.items()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: not any(occupants(folder, program) for program, folder in folders.items()))
 
 
 def test_a_lock_file_from_before_a_reboot_does_not_stop_postgres(own_postgres: Postgres) -> None:

@@ -21,6 +21,7 @@ import requests
 from cli.fleet import ports
 from cli.fleet.fleet import Fleet
 from cli.fleet.plan import Plan
+from tests.support.waiting import until
 
 READY = "Corral is ready"
 
@@ -198,14 +199,14 @@ def test_a_fleet_brings_back_what_dies(fleet: Fleet, start: Start) -> None:
     with pytest.raises(requests.ConnectionError):
         requests.get(f"{fleet.url}/api/v1/health", timeout=5)
     fleet.restart("api")
-    deadline = time.monotonic() + 20
-    while True:
+
+    def healthy() -> bool:
         try:
-            assert requests.get(f"{fleet.url}/api/v1/health", timeout=5).status_code == 200
-            break
+            return requests.get(f"{fleet.url}/api/v1/health", timeout=5).status_code == 200
         except requests.ConnectionError:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+            return False
+
+    until(healthy)
     assert fleet.process("api").pid != former
 
 

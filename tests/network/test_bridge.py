@@ -17,8 +17,8 @@ from agent.network import dhcp, firewall
 from agent.network import options as network
 from core.contract.messages import Forward
 from core.contract.networks import tap_of
-from tests.agent.hosts import until
 from tests.network.conftest import BRIDGE, Machine, inside, links, spec
+from tests.support.waiting import until
 
 
 def rules() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,9 +20,9 @@ from core.contract.images import MANIFEST
 from core.contract.messages import Forward, ImageRef, VmSpec
 from core.contract.networks import tap_of
 from core.contract.states import Observed
-from tests.agent.hosts import until
 from tests.network.conftest import ADDRESS, HOST, WORLD, Machine, inside, links, spec
 from tests.qemu.test_port_forwards import TCP_GREETER
+from tests.support.waiting import until
 
 IMAGE = "linux-default"
 LONG = 100.0
@@ -93,13 +92,11 @@ def test_a_start_that_fails_leaves_the_bridge_as_it_was(machine: Machine, driver
 
 def _address(driver: QemuDriver, vm: VmSpec) -> str:
     """The guest's, once it has one."""
-    end = time.monotonic() + 300  # a boot under emulation may answer minutes before it has come to its network
-    while time.monotonic() < end:
-        for each in driver.guest_interfaces(vm, 5.0):
-            if each.addresses:
-                return each.addresses[0]
-        time.sleep(0.2)
-    raise AssertionError("the guest got no address")
+
+    def first() -> str | None:
+        return next((each.addresses[0] for each in driver.guest_interfaces(vm, 5.0) if each.addresses), None)
+
+    return str(until(first, 300, "a boot under emulation may answer minutes before it has come to its network"))
 
 
 def _greeting(machine: Machine, port: int) -> bytes:

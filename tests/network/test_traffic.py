@@ -16,8 +16,8 @@ from pyroute2 import IPRoute
 
 from agent.network.egress import Egress
 from core.contract.messages import Forward, VmSpec
-from tests.agent.hosts import until
 from tests.network.conftest import ADDRESS, BRIDGE, HOST, WORLD, Machine, inside, links, spec
+from tests.support.waiting import until
 
 SECONDS = 5.0
 SHORT = 0.7  # for what is to fail: dropped packets are told by nobody

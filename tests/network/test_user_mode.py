@@ -18,9 +18,9 @@ from agent.network.user_mode import UserMode, Way
 from agent.users import User, Users
 from core.contract.errors import DriverFailure
 from core.contract.messages import Forward
-from tests.agent.hosts import until
 from tests.network.conftest import HOST, WORLD, Machine, inside
 from tests.network.test_traffic import listening, welcomed
+from tests.support.waiting import until
 
 PRIVATE, MANAGEMENT = "10.9.9.9", "203.0.113.99"
 USER = User(Users().first)

@@ -20,9 +20,9 @@ from core.contract import pidfiles
 from core.contract.errors import DriverFailure
 from core.contract.messages import Forward, VmSpec
 from core.contract.states import Observed
-from tests.agent.hosts import until
 from tests.contract.test_port_forwards import free_port
 from tests.qemu.conftest import LONG, silent, spec
+from tests.support.waiting import until
 
 SATA = "SATA Controller"
 FIRST = Users().first

@@ -12,6 +12,7 @@ from agent.drivers.groups.execs import Detached, Exec
 from agent.drivers.qemu import QemuDriver
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.qemu.conftest import Run
@@ -30,17 +31,11 @@ class Begun:
 
     def wrote(self, text: bytes, stream: str = "stdout") -> None:
         """Waits until it has."""
-        deadline = time.monotonic() + 60
-        while text not in self._driver.exec_output(self._vm, self.id, stream, 0, 65536).data:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: text in self._driver.exec_output(self._vm, self.id, stream, 0, 65536).data)
 
     def ended(self) -> Exec:
-        deadline = time.monotonic() + 60
-        while (found := self.seen()).state == "running":
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        return found
+        until(lambda: self.seen().state != "running")
+        return self.seen()
 
 
 def test_a_trap_is_the_commands_own_and_its_end_too(driver: QemuDriver, running: VmSpec) -> None:

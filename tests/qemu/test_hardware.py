@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import struct
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from core.contract.messages import VmSpec
 from core.contract.states import Observed
 from core.contract.vms import Adapter, AdapterWish, Disk, Hardware
 from tests.qemu.conftest import LONG, silent, spec
+from tests.support.waiting import until
 
 SATA = "SATA Controller"
 DATA = DiskRequest(SATA, 1, 0, "hdd", "data", create_if_missing=True, size_gb=1)
@@ -62,17 +62,14 @@ def test_a_guest_sees_media_come_and_go_and_its_cable_pulled(driver: QemuDriver,
     def guest(command: str) -> str:
         return driver.execute(running, ExecRequest(command, 60.0)).stdout.decode().strip()
 
-    def until(command: str, wanted: str) -> None:
-        deadline = time.monotonic() + 30
-        while (said := guest(command)) != wanted:
-            assert time.monotonic() < deadline, said
-            time.sleep(0.2)
+    def says(command: str, wanted: str) -> None:
+        until(lambda: guest(command) == wanted, why=command)
 
     kinds = "lsblk -dnro TYPE,SIZE | grep -v '^disk 4G' | sort | tr '\\n' ' '"
     guest("modprobe -a virtio_scsi sd_mod sr_mod")  # as udev does, seconds after the guest agent answers
     driver.disk_attach(running, DATA, LONG)
     driver.disk_attach(running, ISO, LONG)
-    until(kinds, "disk 1G rom 36K")
+    says(kinds, "disk 1G rom 36K")
     written = guest("echo kept >/dev/shm/x && dd if=/dev/shm/x of=/dev/sda conv=fsync,notrunc 2>&1; head -c 5 /dev/sda")
     assert written.endswith("kept"), written
     with pytest.raises(DriverFailure, match="data") as failure:
@@ -83,14 +80,14 @@ def test_a_guest_sees_media_come_and_go_and_its_cable_pulled(driver: QemuDriver,
     assert guest("head -c 5 /dev/sda") == "kept"
     for request in (DATA, ISO):
         QemuDriver(here).disk_detach(running, SATA, request.port, 0, LONG)
-    until(kinds, "")
+    says(kinds, "")
     assert len(driver.disks(running)) == 1
     (first,) = driver.adapters(running)
     carrier = "cat /sys/class/net/e[nt]*/carrier"
     driver.adapter_set(running, replace(first, cable_connected=False), LONG)
-    until(carrier, "0")
+    says(carrier, "0")
     driver.adapter_set(running, first, LONG)
-    until(carrier, "1")
+    says(carrier, "1")
 
 
 def test_what_is_attached_is_there_at_each_start(driver: QemuDriver, here: Place, empty: VmSpec) -> None:

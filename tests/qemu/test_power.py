@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from agent.drivers.qemu.qmp import Monitor
 from core.contract.errors import DriverFailure, GuestTimeout
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.qemu.conftest import Run
@@ -139,7 +139,4 @@ def test_a_guest_that_is_too_slow_is_switched_off_again(driver: QemuDriver, vm: 
 
 def wait_for(driver: QemuDriver, vm: VmSpec, state: Observed) -> None:
     """Within a few seconds."""
-    deadline = time.monotonic() + 15
-    while (seen := driver.observe(vm.id)).state is not state:
-        assert time.monotonic() < deadline, seen
-        time.sleep(0.05)
+    until(lambda: driver.observe(vm.id).state is state)

@@ -13,6 +13,7 @@ import pytest
 
 from agent import process
 from core.contract.errors import DriverFailure
+from tests.support.waiting import until
 
 
 def test_a_helper_gives_its_output_or_says_why_not() -> None:
@@ -50,19 +51,12 @@ process.run(["sh", "-c", "echo $$ > {tmp_path}/helper; exec sleep 500"], 500)
 def test_a_daemon_s_end_is_seen_without_being_its_parent(tmp_path: Path) -> None:
     with process.spawn(["sleep", "0.3"], folder=tmp_path, log=tmp_path / "log") as daemon:
         assert not daemon.ended()
-        deadline = time.monotonic() + 10
-        while not daemon.ended():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(daemon.ended)
 
 
 def read_pid(path: Path) -> int:
     """The number in a file that is about to be written."""
-    deadline = time.monotonic() + 10
-    while not path.exists() or not path.read_text().strip():
-        assert time.monotonic() < deadline, f"{path} was not written"
-        time.sleep(0.02)
-    return int(path.read_text())
+    return int(until(lambda: path.exists() and path.read_text().strip(), why=path))
 
 
 def ended(pid: int, within: float = 10.0) -> bool:

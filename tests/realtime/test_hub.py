@@ -24,7 +24,8 @@ from core.contract.errors import (
 )
 from core.contract.messages import Call, Failure, Reply, decode, encode
 from core.dispatch import Dispatch
-from tests.realtime.world import World, until
+from tests.realtime.world import World
+from tests.support.waiting import until
 
 
 def later(action: Callable[[], object], seconds: float = 0.2) -> threading.Thread:

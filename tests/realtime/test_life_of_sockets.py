@@ -13,7 +13,8 @@ import requests
 
 from cli.fleet.redis import Redis
 from tests.realtime.servers import Served
-from tests.realtime.world import Caller, World, until
+from tests.realtime.world import Caller, World
+from tests.support.waiting import until
 
 SYSTEM = "/api/v1/system/events"
 

@@ -9,7 +9,8 @@ import pytest
 
 from tests.realtime.clients import Client, Refused
 from tests.realtime.servers import Served
-from tests.realtime.world import Caller, World, until
+from tests.realtime.world import Caller, World
+from tests.support.waiting import until
 
 SYSTEM = "/api/v1/system/events"
 

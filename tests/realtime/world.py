@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,14 +116,6 @@ class _Using:
 
     def __exit__(self, *error: Any) -> bool | None:
         return self._inner.__exit__(*error)
-
-
-def until(holds: Callable[[], object], seconds: float = 10) -> None:
-    """Wait for something to hold."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def _host() -> Host:

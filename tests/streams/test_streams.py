@@ -17,6 +17,7 @@ from cli.fleet.redis import Redis
 from core.contract import channels, streams
 from core.contract.errors import Conflict, CorralError, DriverFailure, Unavailable
 from core.contract.streams import CHUNK_BYTES, WINDOW, Stream
+from tests.support.waiting import until
 
 MB = 1 << 20
 Open = Callable[[Callable[[Stream], None]], Stream]
@@ -38,17 +39,10 @@ def opened(redis_url: str) -> Iterator[Open]:
     yield one
     for stream in made:
         stream.close()
-        _until(lambda line=stream._line: line._pubsub.connection is None)  # type: ignore[misc]
-    _until(lambda: there._free._value == AT_ONCE)
+        until(lambda line=stream._line: line._pubsub.connection is None)  # type: ignore[misc]
+    until(lambda: there._free._value == AT_ONCE)
     here.close()
     client.close()
-
-
-def _until(true: Callable[[], object], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_bytes_go_both_ways_at_once(opened: Open) -> None:
@@ -178,7 +172,7 @@ def test_nothing_is_left_in_redis(opened: Open, redis_url: str) -> None:
     assert stream.read() is None
     stream.close()
     client = connect(redis_url, "look")
-    _until(lambda: not client.pubsub_channels(channels.stream("*", "*")))
+    until(lambda: not client.pubsub_channels(channels.stream("*", "*")))
     assert client.keys("stream:*") == []
     client.close()
 

@@ -20,6 +20,8 @@ MARKERS = {
 # The longest path that a test's own begins with.
 FOLDERS = {
     "agent": "server",
+    "clients": "server",
+    "cloud_hypervisor": "guest",
     "console": "guest",
     "contract": "guest",
     "documents": "guest",
@@ -32,6 +34,8 @@ FOLDERS = {
     "network/test_guest.py": "guest",
     "qemu": "guest",
     "virtualbox": "guest",
+    "suite": "server",
+    "workers": "server",
 }
 # Fixtures that start a server; `vboxmanage` starts VirtualBox's.
 _SERVERS = {"postgres", "redis", "own_redis", "fleet"}
@@ -42,7 +46,7 @@ _TESTS = Path(__file__).parents[1]
 
 def tier(item: pytest.Item) -> str:
     """One of the markers."""
-    path = item.path.relative_to(_TESTS).as_posix()
+    path = _place(item).as_posix()
     driver = _driver(item)
     if driver:
         return "unit" if driver == "fake" else "guest"
@@ -55,7 +59,7 @@ def tier(item: pytest.Item) -> str:
 
 def group(item: pytest.Item) -> str:
     """Tests of one group run in one process, one after the other: they share what is dear to make."""
-    path = item.path.relative_to(_TESTS)
+    path = _place(item)
     driver, folder = _driver(item), path.parts[0]
     if tier(item) == "lab":
         return "lab"
@@ -63,6 +67,11 @@ def group(item: pytest.Item) -> str:
         return f"{tier(item)}:{folder}/fleet"
     name = f"{tier(item)}:{path.with_suffix('').as_posix().replace('/test_', '/')}"
     return f"{name}/{driver}" if driver else name
+
+
+def _place(item: pytest.Item) -> Path:
+    """Below the folder of all tests, where it is there."""
+    return item.path.relative_to(_TESTS) if item.path.is_relative_to(_TESTS) else Path(item.path.name)
 
 
 def _driver(item: pytest.Item) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import socket
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from agent import sockets
 from agent.drivers import consoles, relay
 from agent.drivers.virtualbox.folder import Folder
+from tests.support.waiting import until
 
 SECONDS = 20.0
 
@@ -38,15 +38,7 @@ def port(folder: Folder) -> Iterator[socket.socket]:
         with guest:
             yield guest
         folder.console.unlink()
-    wait_for(lambda: not consoles.attended(folder.path))
-
-
-def wait_for(done: Callable[[], bool]) -> None:
-    """Until it is so, for a while."""
-    deadline = time.monotonic() + SECONDS
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: not consoles.attended(folder.path))
 
 
 def test_both_name_the_same_files() -> None:
@@ -57,7 +49,7 @@ def test_output_is_kept_and_what_is_typed_arrives(folder: Folder, port: socket.s
     console = consoles.console(folder.path, folder.console)  # finds the relay that is there
     everything = bytes(range(256)) * 300
     port.sendall(everything)
-    wait_for(lambda: console.log.exists() and console.log.read_bytes() == everything)
+    until(lambda: console.log.exists() and console.log.read_bytes() == everything)
     assert console.socket is not None
     for words in (b"root\n", b"\x00\xff\x03"):
         with sockets.connect(console.socket, SECONDS) as typist:
@@ -71,4 +63,4 @@ def test_a_long_log_is_kept_in_two_parts(folder: Folder, port: socket.socket) ->
     block = b"x" * 65536
     for _ in range(relay.KEPT_BYTES // len(block) + 2):
         port.sendall(block)
-    wait_for((folder.path / f"{consoles.LOG}.1").exists)
+    until((folder.path / f"{consoles.LOG}.1").exists)

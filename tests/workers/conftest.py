@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import count
@@ -29,17 +29,7 @@ from workers import plane
 from workers.plane import Plane
 from workers.receiver import Receiver
 
-WAIT_SECONDS = 20.0
 _generation = count(1)
-
-
-def until(what: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
-    """The first true value of `what`."""
-    end = time.monotonic() + seconds
-    while not (value := what()):
-        assert time.monotonic() < end, f"not within {seconds} s"
-        time.sleep(0.02)
-    return value
 
 
 class Workers:

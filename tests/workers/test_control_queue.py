@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from core.contract import channels
-from tests.workers.conftest import Workers, until
+from tests.support.waiting import until
+from tests.workers.conftest import Workers
 from workers.transport import SWEEP_TASK
 
 

@@ -15,7 +15,8 @@ from core.contract import channels
 from core.contract.messages import Observation, Report
 from core.contract.states import Observed, Phase
 from core.services import health
-from tests.workers.conftest import Workers, envelope, until
+from tests.support.waiting import until
+from tests.workers.conftest import Workers, envelope
 from workers.receiver import Receiver
 
 

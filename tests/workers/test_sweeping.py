@@ -16,7 +16,8 @@ from core.contract.errors import Busy
 from core.contract.messages import Heartbeat, encode
 from core.database import transact
 from core.models.base import now
-from tests.workers.conftest import Workers, until
+from tests.support.waiting import until
+from tests.workers.conftest import Workers
 from workers import sweeping
 from workers.sweeping import SweepFailed
 
