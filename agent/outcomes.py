@@ -9,6 +9,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from agent.drivers.registry import Drivers
+from agent.hiding import hidden, hidden_in
 from agent.inventory import Known
 from agent.journal import Entry, Journal
 from agent.reports import Reports
@@ -95,5 +96,5 @@ class Outcomes:
 
 
 def failure_of(error: CorralError) -> Failure:
-    """An expected error as it travels."""
-    return Failure(error.code, shortened(error.message), error.retryable, error.details)
+    """An expected error as it travels, without the paths of this host."""
+    return Failure(error.code, shortened(hidden(error.message)), error.retryable, hidden_in(error.details))

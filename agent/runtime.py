@@ -15,7 +15,7 @@ from typing import IO
 from prometheus_client.registry import REGISTRY
 
 from agent import app as celery_app
-from agent import heartbeat, tasks
+from agent import heartbeat, hiding, tasks
 from agent.broker import connect
 from agent.calls import Calls
 from agent.capacity import Capacity
@@ -100,6 +100,7 @@ class Agent:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        hiding.keep(config.home, config.images)
         place = Place(config.home / "vms", config.images, config.media, config.cgroup, config.network)
         self._client = connect(config.redis_url, f"agent-{config.host}")
         self._journal = Journal(config.home / "journal.sqlite")

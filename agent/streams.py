@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from agent.broker import SOCKET_SECONDS
 from agent.outcomes import failure_of
+from core import refusals
 from core.contract import channels
 from core.contract.errors import CorralError, DriverFailure, Unavailable
 from core.contract.messages import Failure
@@ -66,21 +67,21 @@ class _Line:
                 raise Unavailable("Redis did not confirm the stream")
         except RedisError as error:
             self.close()
-            raise Unavailable(f"Redis: {error}") from None
+            raise Unavailable(f"the transfer was cut off: the message broker {refusals.reason(error)}") from None
 
     def send(self, frame: bytes) -> bool:
         """Published to the API's end."""
         try:
             return bool(self._client.publish(self._to, frame))
         except RedisError as error:
-            raise Unavailable(f"Redis: {error}") from None
+            raise Unavailable(f"the transfer was cut off: the message broker {refusals.reason(error)}") from None
 
     def receive(self, seconds: float) -> bytes | None:
         """What the API's end has published."""
         try:
             message: Any = self._pubsub.get_message(ignore_subscribe_messages=True, timeout=seconds)
         except RedisError as error:
-            raise Unavailable(f"Redis: {error}") from None
+            raise Unavailable(f"the transfer was cut off: the message broker {refusals.reason(error)}") from None
         return message["data"] if message else None
 
     def close(self) -> None:
