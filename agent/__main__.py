@@ -55,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Serves one hypervisor host: takes commands from the fleet's Redis, carries them out, reports.",
         epilog="Environment: REDIS_URL (required), CORRAL_HOME (state lives in hosts/<name>/ under it; default "
         ".corral), CORRAL_IMAGES (the image store), CORRAL_MEDIA (folders with disks and DVDs to attach), "
-        "CORRAL_CGROUP (where VMs have their control groups; default: the agent's own), CORRAL_VBOXMANAGE, "
+        "CORRAL_CGROUP (where VMs have their control groups; default: the agent's own), CLOUD_HYPERVISOR, "
+        "CORRAL_FIRMWARE (for its VMs without a kernel), CORRAL_VBOXMANAGE, "
         "CORRAL_METRICS_PORT and CORRAL_METRICS_BIND (for Prometheus; default: none, and loopback), "
         "CORRAL_METRICS_TOKEN (what Prometheus shows), CORRAL_EGRESS_ALLOW and CORRAL_EGRESS_DENY (networks that "
         "guests may and may not reach), CORRAL_VM_UIDS (the users that VMs run as; default: 2000000-2999999), "

@@ -19,7 +19,7 @@ from core.services.context import Actor
 from core.services.listing import VmView
 from core.services.vms import VmRequest
 
-PREFERRED = ("virtualbox", "qemu", "fake")
+PREFERRED = ("virtualbox", "qemu", "cloud-hypervisor", "fake")
 
 blp = Blueprint("vms", SHAPE, "Virtual machines")
 

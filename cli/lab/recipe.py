@@ -78,7 +78,7 @@ class Host:
 KVM = Host(
     "lab-kvm",
     ("qemu",),
-    "kvm_amd",
+    "kvm_amd,tun",
     "bookworm",
     BOOKWORM,
     # The last four are for the guests: their kernel, which has more drivers than a host needs, their agent, and the

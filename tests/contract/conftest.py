@@ -138,7 +138,7 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     images = settings.load().images
     if request.param == "qemu" and not (images / IMAGE / MANIFEST).exists():
         pytest.fail(f"there is no image '{IMAGE}' in {images}: run `make image` first")
-    home = tmp_path_factory.mktemp(request.param)
+    home = tmp_path_factory.mktemp("bench")
     media = home / "media"
     media.mkdir()
     made = Bench(request.param, Place(home / "vms", images, (media,)))
