@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agent.drivers import places
-from agent.drivers.cloud_hypervisor import events
+from agent.drivers.cloud_hypervisor import confinement, events
 from agent.drivers.cloud_hypervisor.api import Api, Refused
-from agent.drivers.cloud_hypervisor.confinement import Confinement
 from agent.drivers.cloud_hypervisor.program import Version
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon, disks
@@ -87,10 +86,10 @@ def own_disk(state: State, machine: Machine) -> JSON:
     }
 
 
-def lent(folder: Folder, vm: VmSpec, media: Sequence[Medium], confined: Confinement) -> dict[str, str]:
+def lent(folder: Folder, vm: VmSpec, media: Sequence[Medium]) -> dict[str, str]:
     """Where a process finds them, by their names in there."""
     names = {medium_name(places.number_of(vm, *each.place)): each for each in media}
-    return {name: confined.lend(folder, each, name) for name, each in names.items()}
+    return {name: confinement.lend(folder, each, name) for name, each in names.items()}
 
 
 def medium_disk(vm: VmSpec, medium: Medium, paths: Mapping[str, str]) -> JSON:

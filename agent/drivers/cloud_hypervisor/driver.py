@@ -118,7 +118,7 @@ class CloudHypervisorDriver(LocalDriver[Host]):
         left = countdown(timeout)
         with self.busy(vm.id, timeout) as (folder, lock):
             self.settle(folder)
-            return hardware.attach(folder, self._media, self._place.network, vm, request, left, lock)
+            return hardware.attach(folder, self._media, vm, request, left, lock)
 
     @only_driver_failures
     def disk_detach(self, vm: VmSpec, controller: str, port: int, device: int, timeout: float) -> None:

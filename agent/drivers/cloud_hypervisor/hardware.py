@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from agent.drivers import places
-from agent.drivers.cloud_hypervisor import config, confinement
+from agent.drivers.cloud_hypervisor import config
 from agent.drivers.cloud_hypervisor.api import Api
 from agent.drivers.groups.hardware import DiskRequest
 from agent.drivers.limits import Left
-from agent.drivers.local import adapters, daemon
+from agent.drivers.local import daemon
 from agent.drivers.local import media as local
 from agent.drivers.local.folder import Folder
 from agent.media import Media
-from agent.network.network import Network
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 from core.contract.vms import Disk
 
 
-def attach(
-    folder: Folder, media: Media, network: Network, vm: VmSpec, request: DiskRequest, left: Left, lock: int
-) -> Disk:
+def attach(folder: Folder, media: Media, vm: VmSpec, request: DiskRequest, left: Left, lock: int) -> Disk:
     """Remembered first, then plugged in if the VM runs; done again it finds what is there."""
     state = folder.state()
     on = daemon.alive(folder.path) is not None
@@ -32,10 +29,9 @@ def attach(
     if on:
         try:
             api = Api(folder.path, left())
-            confined = confinement.of(folder, network, adapters.of(state))
             name = config.medium_name(places.number_of(vm, *medium.place))
             if name not in config.names_plugged(api):
-                paths = config.lent(folder, vm, [medium], confined)
+                paths = config.lent(folder, vm, [medium])
                 api.put("vm.add-disk", config.medium_disk(vm, medium, paths))
         except DriverFailure:
             if new:

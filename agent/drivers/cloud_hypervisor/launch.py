@@ -13,7 +13,7 @@ from agent.drivers import consoles
 from agent.drivers.base import Progress
 from agent.drivers.cloud_hypervisor import config, confinement, events, memory, networking
 from agent.drivers.cloud_hypervisor.api import SOCKET, Api, Silent
-from agent.drivers.cloud_hypervisor.confinement import LOG, Confinement
+from agent.drivers.cloud_hypervisor.confinement import LOG
 from agent.drivers.cloud_hypervisor.program import Version
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon, media, usable
@@ -22,6 +22,7 @@ from agent.media import Media
 from agent.network.network import Network
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
+from core.contract.vms import Adapter
 
 API_SECONDS = 30.0
 
@@ -50,14 +51,13 @@ def launch(
     adapters = machine.adapters or []
     with ExitStack() as undo:
         undo.callback(daemon.cut, folder.path)
-        confined = confinement.of(folder, host.network, adapters)
-        _begin(folder, host, confined, group)
+        _begin(folder, host, adapters, group)
         api = Api(folder.path, left())
         with networking.tapped(folder, host.network, vm, adapters) as taps:
             if saved is not None:
-                memory.load(api, folder, state, machine, host.version, confined, saved, taps)
+                memory.load(api, folder, state, machine, host.version, saved, taps)
             else:
-                paths = config.lent(folder, vm, state.media, confined)
+                paths = config.lent(folder, vm, state.media)
                 api.put("vm.create", config.config(vm, state, machine, host.version, paths, host.media_folders))
                 for adapter in adapters:
                     api.put("vm.add-net", config.net(adapter), [taps[adapter.slot]])
@@ -73,12 +73,11 @@ def wait_usable(folder: Folder, state: State, progress: Progress, left: Left) ->
     usable.wait(folder.path, state, lambda: _check(folder, progress), lambda: _died(folder), left)
 
 
-def _begin(folder: Folder, host: Host, confined: Confinement, group: Path | None) -> None:
+def _begin(folder: Folder, host: Host, adapters: Sequence[Adapter], group: Path | None) -> None:
     """A process that answers, and has no machine yet."""
-    confined.prepare(folder)
     (folder.path / usable.CONSOLE_LOG).touch(0o600)
     args = [host.program, "--api-socket", f"path={SOCKET}", "--event-monitor", f"path={events.FILE}"]
-    with confined.started(folder, args, group) as begun:
+    with confinement.started(folder, host.network, adapters, args, group) as begun:
         _wait_for_api(folder, begun)
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from agent.drivers.cloud_hypervisor import config
 from agent.drivers.cloud_hypervisor.api import Api, Refused
-from agent.drivers.cloud_hypervisor.confinement import Confinement
 from agent.drivers.cloud_hypervisor.program import Version
 from agent.drivers.local import records
 from agent.drivers.local.folder import Folder, Machine, State
@@ -22,13 +21,13 @@ CONFIG = "config.json"
 SAVING, RESUMING = "run/saving", "run/resuming"
 
 
-def save(api: Api, folder: Folder, confined: Confinement, home: Path) -> None:
+def save(api: Api, folder: Folder, home: Path) -> None:
     """Writes a paused machine to a folder below `home`."""
     saving = folder.path / SAVING
     shutil.rmtree(saving, ignore_errors=True)
     saving.mkdir(mode=0o700)
-    if confined.user is not None:
-        confined.user.own(saving, 0o700)
+    if folder.user is not None:
+        folder.user.own(saving, 0o700)
     # Where its user may not come by the whole path; it is in the VM's folder.
     api.put("vm.snapshot", {"destination_url": f"file://{SAVING}"})
     for path in saving.iterdir():
@@ -43,7 +42,6 @@ def load(
     state: State,
     machine: Machine,
     version: Version,
-    confined: Confinement,
     saved: Path,
     taps: Mapping[int, int],
 ) -> None:
@@ -56,9 +54,9 @@ def load(
             if path.name != CONFIG:
                 (into / path.name).hardlink_to(path)
         (into / CONFIG).write_text(json.dumps(_on_disk_of(saved, state, machine)))
-        if confined.user is not None:
-            confined.user.own(into, 0o700)
-            confined.user.own(into / CONFIG)
+        if folder.user is not None:
+            folder.user.own(into, 0o700)
+        folder.give(into / CONFIG)
         _restore(api, version, taps)
     finally:
         shutil.rmtree(into, ignore_errors=True)

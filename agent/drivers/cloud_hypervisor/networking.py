@@ -7,7 +7,6 @@ started; slirp4netns ends with it. Ports of the host are opened there, or by the
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,7 +24,6 @@ from core.contract.errors import DriverFailure
 from core.contract.messages import Forward, VmSpec
 from core.contract.vms import Adapter
 
-GONE_SECONDS = 5.0
 KINDS = Kinds("Cloud Hypervisor", ("virtio",), plugs=True)
 
 
@@ -77,17 +75,6 @@ def change(folder: Folder, network: Network, vm: VmSpec, adapter: Adapter, left:
             set_cables(folder, network, vm, [after])
 
     return KINDS.change(folder, vm, adapter, plug)
-
-
-def wait_until_gone(folder: Folder) -> None:
-    """slirp4netns ends just after the VM's process that it was for, and its ports are free only then."""
-    inside, deadline = Namespace(folder.path), time.monotonic() + GONE_SECONDS
-    while inside.there and time.monotonic() < deadline:
-        try:
-            inside.forwards()
-        except DriverFailure:
-            return
-        time.sleep(0.01)
 
 
 def forward(folder: Folder, network: Network, vm: VmSpec, adapters: list[Adapter]) -> None:

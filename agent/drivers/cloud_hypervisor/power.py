@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from agent import cgroups
 from agent.drivers.base import Progress
-from agent.drivers.cloud_hypervisor import config, events, networking, sizes
+from agent.drivers.cloud_hypervisor import config, events, sizes
 from agent.drivers.cloud_hypervisor.api import Api
 from agent.drivers.cloud_hypervisor.launch import Host, launch, wait_usable
 from agent.drivers.limits import Left
@@ -16,6 +16,7 @@ from agent.drivers.local import adapters, daemon, restores, shutdown, usable
 from agent.drivers.local.folder import Folder, Machine, State
 from agent.drivers.local.snapshots import thaw
 from agent.network import ports
+from agent.network.namespaces import Namespace
 from agent.network.network import Network
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
@@ -48,7 +49,7 @@ def switch_off(folder: Folder, grace_seconds: float, progress: Progress, left: L
     state = folder.change(should_run=False, usable=False)
     shutdown.wait(folder.path, state, grace_seconds, lambda: _press(folder), progress, left)
     daemon.cut(folder.path)
-    networking.wait_until_gone(folder)
+    Namespace(folder.path).wait_gone()
 
 
 def go_on(folder: Folder) -> None:
@@ -82,7 +83,7 @@ def _launch(folder: Folder, state: State, vm: VmSpec, host: Host, progress: Prog
     machine: Machine = (saved[0].machine if saved else None) or fresh
     size = replace(vm, vcpus=machine.vcpus, memory_mb=machine.memory_mb)
     group = cgroups.prepare(host.groups, size, sizes.BEYOND_MB)
-    networking.wait_until_gone(folder)
+    Namespace(folder.path).wait_gone()
     ports.must_be_free(host.network.forward_address, vm.forwards)
     state = folder.change(should_run=True, usable=False, waits=saved is not None, machine=machine, spec=vm)
     progress("booting" if saved is None else "resuming", None)

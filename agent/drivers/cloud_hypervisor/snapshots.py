@@ -18,15 +18,16 @@ from pathlib import Path
 
 from agent import cgroups, process
 from agent.drivers.base import Progress
-from agent.drivers.cloud_hypervisor import confinement, memory, networking, power, sizes
+from agent.drivers.cloud_hypervisor import memory, power, sizes
 from agent.drivers.cloud_hypervisor.api import Api
 from agent.drivers.cloud_hypervisor.launch import Host, launch
 from agent.drivers.durable import sync_folder
 from agent.drivers.limits import Left
-from agent.drivers.local import adapters, daemon, disks, records
+from agent.drivers.local import daemon, disks, records
 from agent.drivers.local.folder import Folder, Machine, State
 from agent.drivers.local.media import check_memory
 from agent.drivers.local.snapshots import PAUSED, RUNNING, STOPPED, kept_if_whole, quiet_guest, thaw
+from agent.network.namespaces import Namespace
 from core.contract.errors import DriverFailure
 
 SETTLE_SECONDS = 10.0
@@ -81,8 +82,7 @@ class _Taking:
             whole = frozen or self._state.disk.endswith(disks.RAW)
             if include_memory or not whole:
                 self._progress("saving the memory", None)
-                confined = confinement.of(self._folder, self._host.network, adapters.of(self._state))
-                memory.save(self._api(), self._folder, confined, home)
+                memory.save(self._api(), self._folder, home)
             layer = self._copied() if whole else self._frozen_under(home / records.MEMORY)
         if not include_memory:
             shutil.rmtree(home / records.MEMORY, ignore_errors=True)
@@ -113,7 +113,7 @@ class _Taking:
     def _launch(self, state: State, machine: Machine, saved: Path) -> None:
         vm = state.spec
         size = replace(vm, vcpus=machine.vcpus, memory_mb=machine.memory_mb)
-        networking.wait_until_gone(self._folder)
+        Namespace(self._folder.path).wait_gone()
         group = cgroups.prepare(self._host.groups, size, sizes.BEYOND_MB)
         launch(self._folder, vm, state, machine, self._host, group, saved, self._left)
 

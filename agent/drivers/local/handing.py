@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
-import struct
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from agent.network import opening
 from core.contract import pidfiles
-
-# linux/if_tun.h
-_TUNSETIFF, _TAP, _NO_PI, _VNET_HDR = 0x400454CA, 0x0002, 0x1000, 0x4000
-TUN = Path("/dev/net/tun")
 
 
 @dataclass
@@ -37,9 +32,7 @@ class Handing:
 
     def tap(self, name: str) -> int:
         """The other end of an interface."""
-        tap = self._given(os.open(TUN, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK))
-        fcntl.ioctl(tap, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _TAP | _NO_PI | _VNET_HDR))
-        return tap
+        return self._given(opening.opened(name))
 
     def listener(self, folder: Path, name: str) -> int:
         """A new unix socket of that name, for the agent's user alone to connect to."""
