@@ -74,8 +74,8 @@ class UserMode:
         for way, attempt in ways.items():
             try:
                 attempt()
-            except DriverFailure as error:
-                failed.append(error.message)
+            except (DriverFailure, OSError) as error:
+                failed.append(str(error))
             else:
                 self.problem = ""
                 return way
