@@ -10,7 +10,7 @@ from pathlib import Path
 from agent import capacity, runtime
 from agent.drivers.registry import CLASSES
 from agent.network import options as network
-from core import log, settings
+from core import allocation, log, settings
 from core.contract import channels
 
 
@@ -19,6 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     environment = settings.load()
     log.setup(f"agent@{options.name}", environment.log_level)
+    allocation.give_back()
     if not environment.redis_url and not options.remove_network:
         raise SystemExit("REDIS_URL is not set: the agent needs the fleet's Redis, e.g. redis://127.0.0.1:6379/0")
     home = environment.home / "hosts" / options.name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from agent.drivers.offers import offered
 from agent.drivers.registry import Drivers
 from agent.execs import GuestCommands
 from agent.files import Files
+from agent.guest import patience
 from agent.loops import Loop
 from agent.outcomes import failure_of
 from agent.parameters import param, vm_of
@@ -33,10 +33,15 @@ from core import sealing
 from core.contract import channels
 from core.contract.errors import CorralError, Invalid, Unavailable, Unsupported
 from core.contract.messages import JSON, Call, Failure, Reply, Sealed, build, decode, encode
+from core.contract.shares import Shares
 from core.sealing import HostKey, Unsealable
 
 log = logging.getLogger(__name__)
-AT_ONCE = 32
+# Commands last as long as their callers like, and so have places of their own: questions never wait behind them. No
+# owner has all places, whatever their VMs and their guests do.
+QUESTIONS, QUESTIONS_EACH = 48, 32
+EXECUTES, EXECUTES_EACH = 64, 32
+ANSWER_SECONDS = 1.0  # of a call's time, for the way back
 AT_THE_DOOR = ("cancel", "abandon")  # answered at once, and never behind others: they may be what frees them
 PARK_BYTES = 64 * 1024
 PARK_SECONDS = 60
@@ -58,8 +63,10 @@ class Calls:
         self._host, self._client, self._drivers, self._commands = host, client, drivers, commands
         self._key = key
         self._consoles = consoles
-        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="call")
-        self._free = threading.BoundedSemaphore(AT_ONCE)
+        questions = Shares(f"questions to host '{host}'", QUESTIONS, QUESTIONS_EACH)
+        executes = Shares(f"commands by calls to host '{host}'", EXECUTES, EXECUTES_EACH)
+        self._questions = questions, ThreadPoolExecutor(QUESTIONS, thread_name_prefix="call")
+        self._executes = executes, ThreadPoolExecutor(EXECUTES, thread_name_prefix="execute")
         self.waiting, self.guests = Waiting(), GuestCommands(drivers)
         self._verbs: dict[str, Callable[[Call], JSON]] = {
             "execute": self._execute,
@@ -92,14 +99,8 @@ class Calls:
             log.info("dropped call %s (%s): past its deadline", call.id, call.verb)
         elif call.verb in AT_THE_DOOR:
             self._answer(call)
-        elif self._free.acquire(blocking=False):
-            self.waiting.begin(call.id)
-            self._pool.submit(self._answer_and_free, call)
         else:
-            self._reply(
-                call,
-                failure=failure_of(Unavailable(f"host '{self._host}' is at its limit of {AT_ONCE} concurrent calls")),
-            )
+            self._begin(call)
 
     def _opened(self, text: bytes) -> Call:
         """A call sealed for this host; or one in the clear, which is how those without secrets may come."""
@@ -107,19 +108,30 @@ class Calls:
             return decode(Call, self._key.open(decode(Sealed, text).sealed))
         return decode(Call, text)
 
-    def _answer_and_free(self, call: Call) -> None:
+    def _begin(self, call: Call) -> None:
+        shares, pool = self._executes if call.verb == "execute" else self._questions
+        try:
+            shares.take(call.vm.owner if call.vm else "")
+        except Unavailable as error:
+            self._reply(call, failure=failure_of(error))
+            return
+        self.waiting.begin(call.id)
+        pool.submit(self._answer_and_free, call, shares)
+
+    def _answer_and_free(self, call: Call, shares: Shares) -> None:
         try:
             self._answer(call)
         finally:
             self.waiting.end(call.id)
-            self._free.release()
+            shares.leave(call.vm.owner if call.vm else "")
 
     def _answer(self, call: Call) -> None:
         try:
             verb = self._verbs.get(call.verb)
             if verb is None:
                 raise Unsupported(f"the agent knows no call '{call.verb[:80]}'")
-            with prometheus.metered(call.verb):
+            seconds = call.deadline_at - time.time() - ANSWER_SECONDS
+            with prometheus.metered(call.verb), patience.ends_in(seconds):
                 result = verb(call)
             self._reply(call, result=result)
         except CorralError as error:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from agent import prometheus
 from agent.drivers.base import Cancelled
 from agent.drivers.registry import Drivers
+from agent.guest import patience
 from agent.journal import Entry, Journal
 from agent.outcomes import Outcomes, failure_of
 from agent.turns import Turns, Work
@@ -126,7 +127,8 @@ class Commands:
         self._outcomes.begun(work)
         driver = self._drivers.get(command.vm.hypervisor)
         mark = self._marker(command)
-        return perform(Doing(driver, command, self._progress_of(work), entry.step, mark))
+        with patience.ends_in(command.deadline_at - time.time()):
+            return perform(Doing(driver, command, self._progress_of(work), entry.step, mark))
 
     def _marker(self, command: Command) -> Callable[[str], None]:
         return lambda step: self._journal.mark(command.operation_id, step)

@@ -57,7 +57,7 @@ class Consoles:
         writable = write and console.socket is not None and self._take(vm.id, stream_id)
         work = partial(self._serve, vm.id, console, _Follower(console.log, after, replay), stream_id, writable)
         try:
-            self._streams.serve(stream_id, work)
+            self._streams.serve(stream_id, vm.owner, work)
         except BaseException:
             self._leave(vm.id, stream_id)
             raise

@@ -22,6 +22,8 @@ from core.contract.errors import Invalid
 from core.contract.messages import JSON, Call, VmSpec, build
 from core.contract.streams import Stream
 
+IDLE_SECONDS = 300.0  # an upload of which nothing has come for so long is given up
+
 
 class Files:
     """Answers the calls about files of one host."""
@@ -35,7 +37,9 @@ class Files:
         driver = self._driver(vm)
 
         def work(stream: Stream) -> None:
-            written = driver.file_write(vm, near, stream.chunks(), lambda: build(FileTarget, stream.last_word))
+            written = driver.file_write(
+                vm, near, stream.chunks(IDLE_SECONDS), lambda: build(FileTarget, stream.last_word)
+            )
             stream.end({"path": written.path})
 
         return self._serve(call, work)
@@ -70,7 +74,7 @@ class Files:
         return offered(self._drivers.get(vm.hypervisor), files.Files)
 
     def _serve(self, call: Call, work: Any) -> JSON:
-        self._streams.serve(param(call, "stream", str), work)
+        self._streams.serve(param(call, "stream", str), vm_of(call).owner, work)
         return {}
 
 

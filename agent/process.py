@@ -31,6 +31,7 @@ class MissingProgram(DriverFailure):
 class ProgramFailed(DriverFailure):
     """A helper that ended with another exit code than 0; `said` is the end of its standard error."""
 
+    code = "tool_failed"
     said = ""
 
 

@@ -16,31 +16,32 @@ from core import refusals
 from core.contract import channels
 from core.contract.errors import CorralError, DriverFailure, Unavailable
 from core.contract.messages import Failure
+from core.contract.shares import Shares
 from core.contract.streams import Stream
 
 log = logging.getLogger(__name__)
-AT_ONCE = 32
+AT_ONCE, EACH = 64, 32
 
 
 class Streams:
-    """The streams of one host, of which so many may be open at once."""
+    """The streams of one host, of which so many may be open at once, of all and of one owner."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
-        self._free = threading.BoundedSemaphore(AT_ONCE)
+        self._shares = Shares("streams of this host", AT_ONCE, EACH)
 
-    def serve(self, stream_id: str, work: Callable[[Stream], None]) -> None:
+    def serve(self, stream_id: str, owner: str, work: Callable[[Stream], None]) -> None:
         """Opens the stream of that id and has `work` done on it; returns as soon as it is open."""
-        if not self._free.acquire(blocking=False):
-            raise Unavailable(f"this host serves {AT_ONCE} streams already; try again when one has ended")
+        self._shares.take(owner)
         try:
             stream = Stream(_Line(self._client, stream_id), _error_of)
         except BaseException:
-            self._free.release()
+            self._shares.leave(owner)
             raise
-        threading.Thread(target=self._work, args=[stream_id, stream, work], name="stream-work", daemon=True).start()
+        done = [stream_id, owner, stream, work]
+        threading.Thread(target=self._work, args=done, name="stream-work", daemon=True).start()
 
-    def _work(self, stream_id: str, stream: Stream, work: Callable[[Stream], None]) -> None:
+    def _work(self, stream_id: str, owner: str, stream: Stream, work: Callable[[Stream], None]) -> None:
         try:
             stream.greet()
             work(stream)
@@ -52,7 +53,7 @@ class Streams:
             stream.fail(Failure("internal_error", "the agent failed unexpectedly; its log says why"))
         finally:
             stream.close()
-            self._free.release()
+            self._shares.leave(owner)
 
 
 class _Line:

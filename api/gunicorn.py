@@ -13,7 +13,7 @@ from typing import Any
 
 from api.monitoring import shared
 from api.realtime import waits
-from core import images, settings
+from core import allocation, images, settings
 
 _settings = settings.load()
 _host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
@@ -66,6 +66,7 @@ def when_ready(_server: Any) -> None:
 
 def post_fork(_server: Any, _worker: Any) -> None:
     """Before anything of the API is imported, and so before the first connection."""
+    allocation.give_back()
     if not shared.take_room(_counted):
         del os.environ["PROMETHEUS_MULTIPROC_DIR"]
     waits.install()

@@ -10,7 +10,7 @@ from typing import Any
 from celery import Celery, bootsteps
 from kombu import Exchange, Queue  # type: ignore[attr-defined]
 
-from core import exposition, log, settings
+from core import allocation, exposition, log, settings
 from core.contract import channels
 from workers import plane
 from workers.receiver import Receiver
@@ -57,6 +57,7 @@ class Schedule(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, parent: Any) -> None:
         """Begin to ring, and to receive reports."""
         log.setup(f"control@{socket.gethostname()}", configured.log_level)
+        allocation.give_back()
         exposition.serve(configured.metrics_bind, configured.metrics_port, configured.metrics_token)
         self.receiver = Receiver(plane.get(), _NAME)
         self.receiver.start()

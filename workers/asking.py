@@ -18,6 +18,7 @@ from core.contract.messages import JSON, Call, Reply, VmSpec, decode
 from core.dispatch import Dispatch
 
 _TICK_SECONDS = 1.0
+_ABANDON_SECONDS = 30.0
 
 
 def ask(
@@ -25,7 +26,8 @@ def ask(
 ) -> JSON:
     """What the host answers within `timeout` seconds; `tick` is called about every second meanwhile and may raise.
 
-    `Unavailable` when it does not answer; otherwise the error that its reply tells of.
+    `Unavailable` when it does not answer; otherwise the error that its reply tells of. A host whose answer nobody waits
+    for any more is told so.
     """
     call = Call(
         id=uuid.uuid4().hex,
@@ -41,14 +43,24 @@ def ask(
             ear.subscribe(call.reply_to)
             if not dispatch.call(host, call):
                 raise NotSent(f"the message broker {dispatch.problem}: the host was not asked")
-            reply = _reply(ear, call, tick)
+            try:
+                reply = _reply(ear, call, tick)
+            except BaseException:
+                _abandon(dispatch, host, call)
+                raise
     except redis.RedisError as error:
         raise Unavailable(
             f"the message broker {refusals.reason(error)}: whether the host has answered is unknown"
         ) from error
     if reply is None:
+        _abandon(dispatch, host, call)
         raise Unavailable(f"host '{host}' did not answer within {timeout:g} s", host=host)
     return result_of(dispatch.opened(reply, call.reply_key))
+
+
+def _abandon(dispatch: Dispatch, host: str, call: Call) -> None:
+    deadline_at = time.time() + _ABANDON_SECONDS
+    dispatch.call(host, Call(uuid.uuid4().hex, "abandon", call.reply_to, deadline_at, params={"call_id": call.id}))
 
 
 def _reply(ear: PubSub, call: Call, tick: Callable[[], None]) -> Reply | None:

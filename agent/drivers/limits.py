@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
 import time
@@ -11,6 +12,8 @@ from typing import ParamSpec, TypeVar
 from core.contract.errors import DriverFailure, GuestTimeout
 
 log = logging.getLogger(__name__)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+_CODES = dict.fromkeys(_FULL, "insufficient_resources")
 P = ParamSpec("P")
 T = TypeVar("T")
 Left = Callable[[], float]
@@ -25,11 +28,16 @@ def only_driver_failures(verb: Callable[P, T]) -> Callable[P, T]:
         try:
             return verb(*args, **kwargs)
         except OSError as error:
-            log.exception("%s failed", verb.__name__)  # the paths in it are the host's, and nobody else's business
-            why = error.strerror or type(error).__name__
-            raise DriverFailure(f"{verb.__name__} failed on the host: {why}") from error
+            raise _refused_by_host(verb.__name__, error) from error
 
     return guarded
+
+
+def _refused_by_host(verb: str, error: OSError) -> DriverFailure:
+    """What the host's files did not allow; their names are nobody's business but the operator's."""
+    log.warning("%s failed on the host: %s", verb, error)
+    code = _CODES.get(error.errno or 0, "host_refused")
+    return DriverFailure(f"{verb} failed on the host: {error.strerror or type(error).__name__}", code=code)
 
 
 def countdown(timeout: float) -> Left:

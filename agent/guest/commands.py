@@ -1,10 +1,15 @@
-"""Runs a command line in a guest by its agent: to its end, or to its timeout and then nothing of it is left."""
+"""Runs a command line in a guest by its agent: to its end, or to its timeout and then nothing of it is left.
+
+Its end is that of its shell. Children that hold its outputs open are ended then, as nobody would hear of the rest;
+those that write elsewhere go on.
+"""
 
 from __future__ import annotations
 
 import base64
 import secrets
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,13 +17,16 @@ from typing import Any
 from agent.drivers.base import Cancelled, Check, wanted
 from agent.drivers.groups.guest import OUTPUT_LIMIT, ExecRequest, ExecResult
 from agent.guest import claims, killing, qga, script
+from agent.guest.holders import Holders
+from agent.guest.qga import Tick
 from core.contract.errors import DriverFailure, GuestTimeout
+from core.contract.texts import COMMAND_BYTES, PATH_BYTES, VALUE_BYTES, too_long, unsendable
 
-COMMAND_LIMIT = 100_000  # Linux takes 128 KiB in one argument
 # A look costs the guest some milliseconds where it is emulated: a command is looked at less often as it ages.
 POLL_SHARE, FIRST_POLL_SECONDS, LAST_POLL_SECONDS = 0.25, 0.003, 0.1
 CROWD_SECONDS = 0.02  # for each other command under way, so that looking never takes the guest's time from working
 SILENCE_SECONDS = 15.0
+LATE_SECONDS = 5.0  # much output takes a busy guest so long before its first byte is there
 MAKING_SECONDS = 2.0
 ENVIRONMENT = {
     "HOME": "/root",
@@ -30,17 +38,19 @@ ENVIRONMENT = {
 SHELLS = ("/bin/bash", "/bin/sh")
 
 
-def execute(channel: Path, request: ExecRequest, check: Check = wanted) -> ExecResult:
+def execute(channel: Path, request: ExecRequest, check: Check = wanted, watch: Tick | None = None) -> ExecResult:
     """Runs it in the guest whose agent is at the end of the channel in that folder.
 
     `GuestTimeout` once it and its children are dead, wherever they went, and so for the `Cancelled` of `check`;
-    `DriverFailure` with code "invalid_request" for what can't be run at all, like a working directory that isn't there.
+    `AgentSilent` when the agent falls silent, and then the next sweep sees to that. `watch` is called all the while and
+    raises `GuestWent` when there is nothing left to wait for. `DriverFailure` with code "invalid_request" for what
+    can't be run at all, like a working directory that isn't there.
     """
     check_texts(request.command, request.working_directory, request.environment)
     began = time.monotonic()
     number, token = claims.next_number(channel), secrets.token_hex(16)
     with claims.claim(channel, number, token) as claim:
-        running = _Running(channel, number, token)
+        running = _Running(channel, number, token, watch)
         try:
             status = running.to_its_end(request, began + request.timeout_seconds, check)
         finally:
@@ -66,11 +76,17 @@ def _make_groups(channel: Path, first: int, count: int, timeout: float) -> None:
     qga.ask(channel, "guest-exec", timeout, path="/bin/sh", arg=["-c", script.making(first, count)])
 
 
+class GuestWent(DriverFailure):
+    """The guest restarted or stopped while it was at work: nothing of what ran in it is alive."""
+
+    code = "guest_restarted"
+
+
 class _Running:
     """One command in the guest; `is_over` once nothing of it can be alive."""
 
-    def __init__(self, channel: Path, number: int, token: str) -> None:
-        self.channel, self.number, self.token = channel, number, token
+    def __init__(self, channel: Path, number: int, token: str, watch: Tick | None) -> None:
+        self.channel, self.number, self.token, self._watch = channel, number, token, watch
         self.pid: int | None = None
         self.is_over = False
 
@@ -78,17 +94,21 @@ class _Running:
         """The agent's last word on it. Whatever else comes of it, nothing of it is left alive then."""
         try:
             status = self._result(request, deadline, check)
+        except (GuestWent, qga.AgentForbids):
+            self.is_over = True
+            raise
         except (qga.AgentRefused, qga.AgentRestarted) as error:
             if self.pid is None and isinstance(error, qga.AgentRefused):
                 self.is_over = True
                 raise
             self._kill()
-            raise DriverFailure(f"the guest agent lost the command, which was killed: {error.message}") from None
-        except GuestTimeout as error:
-            text = f"the command did not end within {request.timeout_seconds:g} s and was killed"
-            if time.monotonic() < deadline:
-                text = f"{error.message}, so the command was killed"
+            raise qga.AgentRefused(f"the guest agent lost the command, which was killed: {error.message}") from None
+        except qga.AgentSilent as error:  # which can't kill it either: the sweep does once it is heard again
+            text = f"{error.message}; what it may still run of the command is killed as soon as it answers"
+            raise qga.AgentSilent(text, timeout_seconds=request.timeout_seconds) from None
+        except GuestTimeout:
             self._kill()
+            text = f"the command did not end within {request.timeout_seconds:g} s and was killed"
             raise GuestTimeout(text, timeout_seconds=request.timeout_seconds) from None
         except Cancelled:
             self._kill()
@@ -100,14 +120,16 @@ class _Running:
         """Starts it and waits; `GuestTimeout` at the deadline."""
         began = time.monotonic()
         self.pid = self._start(request, deadline)
+        holders = Holders(self.channel, self.number, self.token, self.pid)
         while (left := deadline - time.monotonic()) > 0:
             age, others = time.monotonic() - began, len(claims.paths(self.channel)) - 1
             pause = min(LAST_POLL_SECONDS, max(FIRST_POLL_SECONDS, POLL_SHARE * age))
             time.sleep(min(left, max(pause, CROWD_SECONDS * others)))
-            status = self._status()
+            status = self._status(max(LATE_SECONDS, deadline - time.monotonic()))
             if status["exited"]:
                 return status
             check()
+            holders.look()
         raise GuestTimeout("the command did not end in time")
 
     def _kill(self) -> None:
@@ -116,13 +138,12 @@ class _Running:
             killing.kill(self.channel, self.number, self.token)
             self.is_over = True
             if self.pid is not None:
-                self._status()  # so that the agent drops what it keeps of it
+                self._status(LATE_SECONDS)  # so that the agent drops what it keeps of it
         except qga.AgentRefused:
             return  # an agent that was started anew keeps nothing
         except GuestTimeout:
-            raise GuestTimeout(
-                "the command did not end, and the guest does not confirm that it could be killed"
-            ) from None
+            text = "the command did not end, and the guest does not confirm that it could be killed"
+            raise qga.AgentSilent(text) from None
 
     def _start(self, request: ExecRequest, deadline: float) -> int:
         environment = {**ENVIRONMENT, **(request.environment or {}), script.MARK: self.token}
@@ -140,27 +161,39 @@ class _Running:
             arguments["env"] = [f"{name}={value}" for name, value in environment.items()]
         if stdin is not None:
             arguments["input-data"] = qga.data(stdin)
-        return int(self._ask("guest-exec", deadline, **arguments)["pid"])
+        seconds = min(killing.left(deadline), SILENCE_SECONDS)
+        with qga.understood():
+            return int(qga.ask(self.channel, "guest-exec", seconds, self._watch, **arguments)["pid"])
 
-    def _status(self) -> dict[str, Any]:
+    def _status(self, seconds: float) -> dict[str, Any]:
         # A command that has ended is told once, and much output takes its time: that is not cut by the deadline.
-        found: dict[str, Any] = qga.ask(self.channel, "guest-exec-status", SILENCE_SECONDS, pid=self.pid)
-        return found
-
-    def _ask(self, command: str, deadline: float, **arguments: Any) -> Any:
-        return qga.ask(self.channel, command, min(killing.left(deadline), SILENCE_SECONDS), **arguments)
+        silence = min(seconds, SILENCE_SECONDS)
+        with qga.understood():
+            found: Any = qga.ask(self.channel, "guest-exec-status", silence, self._watch, pid=self.pid)
+            return {**found, "exited": bool(found["exited"])}
 
 
 def check_texts(command: str, folder: str | None, environment: dict[str, str] | None) -> None:
     """`DriverFailure` with code "invalid_request" for what no process can be given."""
-    environment = environment or {}
-    if len(command.encode()) > COMMAND_LIMIT:
-        raise DriverFailure(f"the command is over {COMMAND_LIMIT} bytes: send it by stdin", code="invalid_request")
-    if any("\0" in text for text in (command, folder or "", *environment, *environment.values())):
-        raise DriverFailure("commands, paths and variables must not contain NUL bytes", code="invalid_request")
-    for name in environment:
-        if not name or "=" in name:
-            raise DriverFailure(f"'{name}' can't be a variable's name", code="invalid_request")
+    for what, text, most_bytes in _texts(command, folder, environment or {}):
+        if too_long(text, most_bytes):
+            raise _unfit(f"{what} is over {most_bytes} bytes: send what is long by stdin")
+        if (bad := unsendable(text)) is not None:
+            raise _unfit(f"{what} has the character {bad}, which no guest can be sent: send it by stdin, in base64")
+    for name in environment or {}:
+        if not name or "=" in name or unsendable(name):
+            raise _unfit(f"'{name}' can't be a variable's name")
+
+
+def _texts(command: str, folder: str | None, environment: dict[str, str]) -> Iterator[tuple[str, str, int]]:
+    yield "the command", command, COMMAND_BYTES
+    yield "the working directory", folder or "", PATH_BYTES
+    for name, value in environment.items():
+        yield f"the variable '{name[:80]}'", value, VALUE_BYTES
+
+
+def _unfit(why: str) -> DriverFailure:
+    return DriverFailure(why, code="invalid_request")
 
 
 def no_folder(path: str) -> DriverFailure:
@@ -170,8 +203,9 @@ def no_folder(path: str) -> DriverFailure:
 
 
 def _result(token: str, request: ExecRequest, status: dict[str, Any], seconds: float) -> ExecResult:
-    out, err = (base64.b64decode(status.get(key, "")) for key in ("out-data", "err-data"))
-    code = 128 + status["signal"] if "signal" in status else status.get("exitcode", 0)
+    with qga.understood():
+        out, err = (base64.b64decode(status.get(key, "")) for key in ("out-data", "err-data"))
+        code = int(128 + status["signal"] if "signal" in status else status.get("exitcode", 0))
     if script.missed_folder(token, code, err):
         raise no_folder(request.working_directory or "")
     cut = max(len(out), len(err)) > OUTPUT_LIMIT

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import secrets
 import time
 from pathlib import Path
+from typing import Any
 
 from agent.drivers.groups.execs import KEPT_BYTES, MOST_KEPT, MOST_RUNNING, Detached, Exec, Output
 from agent.guest import claims, commands, keeper, killing, qga, reading, script
@@ -37,8 +39,13 @@ def begin(channel: Path, wanted: Detached) -> Exec:
     ledger.add(entry)
     try:
         _start(channel, entry, wanted)
-    except qga.AgentRefused:
+    except (qga.AgentRefused, qga.AgentForbids):
         ledger.remove(wanted.id)
+        raise
+    except GuestTimeout:
+        # It may still begin, once the agent goes on: nobody knows its id, so the next sweep ends it (killing.sweep).
+        with claims.claim(channel, entry.number, entry.token):
+            ledger.remove(wanted.id)
         raise
     commands.make_ahead(channel, entry.number, 2)
     return entry.exec
@@ -76,9 +83,10 @@ def output(channel: Path, entry: Entry, stream: str, offset: int, limit: int) ->
         return Output(b"", offset, ended=not entry.is_running)
     if found.size > KEPT_BYTES:
         # Where the kept part begins is noted before the older part is cut off, and read after what was read of that.
-        begins_at = int(reading.small(channel, f"{path}.from") or b"0")
+        with qga.understood():
+            begins_at = int(reading.small(channel, f"{path}.from") or b"0")
         if offset < begins_at:
-            return output(channel, entry, stream, begins_at, limit)
+            offset, found = begins_at, reading.part(channel, path, begins_at, limit) or reading.Part(b"", 0)
     return Output(found.data, offset, ended=not entry.is_running and offset + len(found.data) >= found.size)
 
 
@@ -123,7 +131,7 @@ def _new(wanted: Detached) -> Exec:
 
 def _start(channel: Path, entry: Entry, wanted: Detached) -> None:
     environment = {**commands.ENVIRONMENT, **(wanted.environment or {}), keeper.MARK: entry.token}
-    more = {} if wanted.stdin is None else {"input-data": qga.data(wanted.stdin)}
+    more: dict[str, Any] = {} if wanted.stdin is None else {"input-data": qga.data(wanted.stdin)}
     for shell in commands.SHELLS:
         text = keeper.text(wanted.id, shell, entry.number, entry.token, wanted.working_directory)
         try:
@@ -167,9 +175,11 @@ def _is_kept(channel: Path, entry: Entry) -> bool:
 
 def _ended(channel: Path, entry: Entry, told: list[str]) -> Entry:
     """Notes how it ended: the exit code, and where the shell knows them when it began and ended."""
-    code = int(told[0]) if told[0].isdigit() else None
-    seconds = float(told[2].replace(",", ".")) - float(told[1].replace(",", ".")) if len(told) == 3 else None
-    ended_at = time.time() if seconds is None else entry.exec.started_at + max(0.0, seconds)
+    with qga.understood():
+        code = int(told[0]) if told and told[0].isdecimal() else None
+        seconds = float(told[2].replace(",", ".")) - float(told[1].replace(",", ".")) if len(told) == 3 else math.nan
+    # A guest's clock may be set meanwhile, to anything.
+    ended_at = entry.exec.started_at + max(0.0, seconds) if math.isfinite(seconds) else time.time()
     sent = entry.exec.signal
     if entry.is_late and code == 128 + SIGNALS["KILL"]:
         state = "timed_out"

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from agent.drivers.groups.files import FileList, FileReading, FileTarget
 from agent.drivers.groups.guest import ExecRequest
@@ -54,54 +55,94 @@ def _fill(channel: Path, transfer: Transfer, draft: str, chunks: Iterator[bytes]
         for chunk in chunks:
             for start in range(0, len(chunk), CHUNK_BYTES):
                 data = qga.data(chunk[start : start + CHUNK_BYTES])
-                qga.ask(channel, "guest-file-write", SILENCE_SECONDS, handle=handle, **{"buf-b64": data})
+                qga.ask(channel, "guest-file-write", SILENCE_SECONDS, handle=handle, **_named("buf-b64", data))
         qga.ask(channel, "guest-file-flush", SILENCE_SECONDS, handle=handle)
+
+
+def _named(name: str, value: Any) -> dict[str, Any]:
+    return {name: value}
 
 
 @contextmanager
 def read(channel: Path, path: str) -> Iterator[FileReading]:
     """As `Files.file_read`."""
     with _transfer(channel) as transfer:
-        size, _, modified = _run(channel, filescript.looking(path), SCRIPT_SECONDS).partition(" ")
-        with transfer.opened(path, "rb") as handle:
-            # Files of the kernel's say 0 and hold something all the same: only reading tells.
-            yield _Reading(channel, handle, int(size) or None, float(modified))
+        size, modified = filescript.looked(_run(channel, filescript.looking(path), SCRIPT_SECONDS))
+        try:
+            with transfer.opened(path, "rb") as handle:
+                yield _Reading(channel, handle, size, modified)
+        except qga.AgentRefused as error:
+            raise filescript.Refused(error.message) from None
 
 
 def listing(channel: Path, path: str, recursive: bool, most: int) -> FileList:
     """As `Files.file_list`."""
-    done = commands.execute(channel, ExecRequest(filescript.listing(path, recursive, most + 1), SCRIPT_SECONDS))
+    token = secrets.token_hex(8)
+    done = commands.execute(channel, ExecRequest(filescript.listing(path, recursive, most, token), SCRIPT_SECONDS))
     filescript.check(done.exit_code, done.stderr, path)
     if not done.stdout and done.stderr:
         filescript.check(filescript.REFUSED, done.stderr, path)
-    return filescript.listed(path, done.stdout, most, truncated=done.truncated)
+    return filescript.listed(done.stdout, most, token, truncated=done.truncated)
 
 
 class _Reading:
-    """A `FileReading` by a handle of the guest agent."""
+    """A `FileReading` by a handle of the guest agent. A file whose size can't be believed is read ahead a little:
+
+    most of these are short, and then their size is known."""
 
     def __init__(self, channel: Path, handle: int, size_bytes: int | None, modified_at: float) -> None:
         self._channel, self._handle = channel, handle
         self.size_bytes, self.modified_at = size_bytes, modified_at
+        self._ahead: bytes | None = None
+        if size_bytes is None:
+            self._ahead = self._read_ahead()
 
     def chunks(self, first: int, length: int | None) -> Iterator[bytes]:
-        if first:
-            self._ask("guest-file-seek", offset=first, whence="set")
         left = length
-        while left is None or left > 0:
-            found = self._ask("guest-file-read", count=CHUNK_BYTES if left is None else min(left, CHUNK_BYTES))
-            data = base64.b64decode(found["buf-b64"])
-            if data:
-                yield data
-            left = None if left is None else left - len(data)
-            if found["eof"] and not data:
-                break
+        for data in self._pieces(first, left):
+            piece = data if left is None else data[:left]
+            if piece:
+                yield piece
+            left = None if left is None else left - len(piece)
+            if left == 0:
+                return
         if left:
             raise DriverFailure("the file became shorter while it was read", code="file_refused")
 
-    def _ask(self, command: str, **arguments: object) -> dict[str, str]:
-        found: dict[str, str] = qga.ask(self._channel, command, SILENCE_SECONDS, handle=self._handle, **arguments)
-        return found
+    def _pieces(self, first: int, length: int | None) -> Iterator[bytes]:
+        """Of about the asked length, to the file's end."""
+        if self._ahead is not None:
+            yield self._ahead[first:]
+            if self.size_bytes is not None:
+                return
+        elif first:
+            self._ask("guest-file-seek", offset=first, whence="set")
+        left = length
+        while left is None or left > 0:
+            data, ended = self._read(CHUNK_BYTES if left is None else min(left, CHUNK_BYTES))
+            yield data
+            left = None if left is None else left - len(data)
+            if ended and not data:
+                return
+
+    def _read_ahead(self) -> bytes:
+        """The file, if it ends within a chunk, whose size is known then; else its beginning."""
+        got = bytearray()
+        while len(got) < CHUNK_BYTES:
+            data, ended = self._read(CHUNK_BYTES)
+            got += data
+            if ended and not data:
+                self.size_bytes = len(got)
+                break
+        return bytes(got)
+
+    def _read(self, count: int) -> tuple[bytes, bool]:
+        with qga.understood():
+            found = self._ask("guest-file-read", count=count)
+            return base64.b64decode(found["buf-b64"]), bool(found["eof"])
+
+    def _ask(self, command: str, **arguments: Any) -> Any:
+        return qga.ask(self._channel, command, SILENCE_SECONDS, handle=self._handle, **arguments)
 
 
 @contextmanager
@@ -109,18 +150,25 @@ def _transfer(channel: Path) -> Iterator[Transfer]:
     """Cleans up after transfers whose agent died, and after this one whatever happens to it."""
     try:
         for old in Transfer.abandoned(channel):
-            _clean(channel, old)
+            if not _clean(channel, old):
+                break
         transfer = Transfer(channel, secrets.token_hex(8))
         try:
             yield transfer
-        finally:
+        except qga.AgentSilent:  # what it left is for the next transfer to clean
+            raise
+        except BaseException:
             _clean(channel, transfer)
+            raise
+        else:
+            _clean(channel, transfer)
+        finally:
             transfer.leave()
     except OSError as error:
         raise DriverFailure(f"the transfer failed on the host: {error}") from error
 
 
-def _clean(channel: Path, transfer: Transfer) -> None:
+def _clean(channel: Path, transfer: Transfer) -> bool:
     """Nothing of it is left open or behind in the guest; what can't be removed now is by the next transfer."""
     try:
         transfer.close_handle()
@@ -128,8 +176,9 @@ def _clean(channel: Path, transfer: Transfer) -> None:
             _run(channel, filescript.removing(transfer.paths), SCRIPT_SECONDS)
     except DriverFailure as error:
         log.info("a transfer has left %s in a guest: %s", transfer.paths, error.message)
-    else:
-        transfer.forget()
+        return False
+    transfer.forget()
+    return True
 
 
 def _run(channel: Path, script: str, seconds: float) -> str:

@@ -1,7 +1,12 @@
-"""The shell texts for files in a guest, and what their exit codes mean."""
+"""The shell texts for files in a guest, and what their exit codes mean.
+
+They use what coreutils, findutils and BusyBox have alike; `stat -c` is in all three and in no standard.
+"""
 
 from __future__ import annotations
 
+import re
+import stat
 from shlex import quote
 
 from agent.drivers.groups.files import FileEntry, FileList
@@ -9,18 +14,22 @@ from core.contract.errors import DriverFailure
 
 MISSING, A_FOLDER, NO_FOLDER, NO_FILE, REFUSED = 80, 81, 82, 83, 84
 SHOWN = 300
+DEFAULT_MODE = 0o644
 _WITHOUT_A_PATH = "/var/tmp"  # noqa: S108  # in the guest; a disk, where /tmp may be memory
 _CODES = {
     MISSING: ("file_not_found", "there is no such file or folder in the guest"),
     A_FOLDER: ("is_a_directory", "this is a folder in the guest, and no file"),
     NO_FOLDER: ("not_a_directory", "this is no folder in the guest"),
-    NO_FILE: ("not_a_file", "this is no regular file in the guest"),
+    NO_FILE: ("not_a_file", "this is no regular file in the guest, but a device, a socket or a pipe"),
 }
-_KINDS = {"f": "file", "d": "directory", "l": "symlink"}
-# The place of a file: `path` with links followed, `dir` made if need be (empty for the root).
+_KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
+_RECORD = re.compile(rb"([0-9a-f]+) ([0-9]+) (-?[0-9]+) (.*)\n", re.DOTALL)
+# The place of a file: `path` with links followed, `dir` made if need be (empty for the root). A link stays, and what it
+# leads to is replaced, which must be a regular file or nothing, as without a link.
 _PLACE = f"""
 [ ! -L "$path" ] || path=$(readlink -f -- "$path") || exit {REFUSED}
 [ ! -d "$path" ] || exit {A_FOLDER}
+[ ! -e "$path" ] || [ -f "$path" ] || exit {NO_FILE}
 dir=${{path%/*}}
 [ -d "$dir/" ] || mkdir -p -- "$dir" || exit {REFUSED}
 """
@@ -51,16 +60,22 @@ printf %s "$dir"
 """
 
 
-def finishing(token: str, draft: str, path: str, permissions: int) -> str:
+def finishing(token: str, draft: str, path: str, permissions: int | None) -> str:
     """Puts a written draft at its place, once its bytes are on the disk; prints where that is once it will last.
 
     From another file system it is moved beside its place first, so that the last step is one that can't be halved.
+    A file that is replaced leaves its owner and group, and its mode unless another is asked for.
     """
     return f"""umask 022; path={quote(path)}{_PLACE}
-new="$dir/.corral-{token}"
-[ {quote(draft)} = "$new" ] || mv -T -- {quote(draft)} "$new" || exit {REFUSED}
-chmod {permissions:04o} -- "$new" && sync -- "$new" && mv -fT -- "$new" "$path" && sync -- "$dir/" || exit {REFUSED}
-printf %s "$path"
+new="$dir/.corral-{token}" mode={"" if permissions is None else f"{permissions:04o}"}
+[ {quote(draft)} = "$new" ] || mv -f -- {quote(draft)} "$new" || exit {REFUSED}
+if [ -e "$path" ]; then
+  was=$(stat -c '%a %u:%g' -- "$path") && chown -- "${{was#* }}" "$new" || exit {REFUSED}
+  mode=${{mode:-${{was%% *}}}}
+fi
+lasting() {{ sync -- "$1" 2>/dev/null || sync; }}
+chmod -- "${{mode:-{DEFAULT_MODE:04o}}}" "$new" && lasting "$new" && mv -f -- "$new" "$path" || exit {REFUSED}
+lasting "$dir/" && printf %s "$path"
 """
 
 
@@ -70,35 +85,50 @@ def removing(paths: list[str]) -> str:
 
 
 def looking(path: str) -> str:
-    """Prints the size and the time of a regular file."""
+    """Prints the size of a regular file, the blocks that it takes, and its time."""
     place = quote(path)
     return f"""[ -e {place} ] || exit {MISSING}
 [ ! -d {place} ] || exit {A_FOLDER}
 [ -f {place} ] || exit {NO_FILE}
-stat -L -c '%s %Y' -- {place} || exit {REFUSED}
+stat -L -c '%s %b %Y' -- {place} || exit {REFUSED}
 """
+
+
+def looked(text: str) -> tuple[int | None, float]:
+    """The size that `looking` printed, and the time. Files of the kernel's own take no blocks, and their size is a lie.
+
+    So it is of those that are one hole: for them, too, reading tells.
+    """
+    try:
+        size, blocks, modified = map(int, text.split())
+    except ValueError:
+        raise Refused("the guest's answer can't be understood") from None
+    return size if size and blocks else None, float(modified)
 
 
 def piece(path: str, first: int, length: int) -> str:
     """Prints so many bytes of a file from there on, or fewer when it has no more."""
-    flags = "skip_bytes,count_bytes,fullblock"
-    return f"dd if={quote(path)} bs=64K iflag={flags} skip={first} count={length} status=none || exit {REFUSED}"
+    return f"tail -c +{first + 1} -- {quote(path)} | head -c {length} || exit {REFUSED}"
 
 
-def listing(path: str, recursive: bool, most: int) -> str:
-    """Prints "kind size mode time path" of so many entries, each ended by a zero byte, paths below the folder."""
+def listing(path: str, recursive: bool, most: int, token: str) -> str:
+    """Prints "token mode size time path" of some more entries than that. `token` is in none of their names."""
     depth = "" if recursive else "-maxdepth 1"
+    folder = quote(path.rstrip("/") or "/")
     return f"""[ -e {quote(path)} ] || exit {MISSING}
 [ -d {quote(path)} ] || exit {NO_FOLDER}
-find -H {quote(path)} -mindepth 1 {depth} -printf '%y %s %m %T@ %P\\0' | head -z -n {most}
+find -H {folder} -mindepth 1 {depth} -exec stat -c '{token} %f %s %Y %n' -- {{}} + | head -n {most + 2}
 """
 
 
-def listed(path: str, out: bytes, most: int, *, truncated: bool) -> FileList:
-    """What a listing printed of the folder at `path`; a record that was cut off has no end."""
-    records = out.split(b"\0")[:-1]
-    entries = sorted((_entry(path, record) for record in records[:most]), key=lambda entry: entry.path)
-    return FileList(entries, truncated or len(records) > most)
+def listed(out: bytes, most: int, token: str, *, truncated: bool) -> FileList:
+    """What a listing printed. A name may have lines; the last may have been cut off."""
+    records = out.split(token.encode() + b" ")[1:]
+    if truncated or out.count(b"\n") >= most + 2:
+        records.pop()
+        truncated = True
+    found = [entry for record in records[:most] if (entry := _entry(record)) is not None]
+    return FileList(sorted(found, key=lambda entry: entry.path), truncated or len(records) > most)
 
 
 def measuring(folder: str) -> str:
@@ -117,13 +147,16 @@ def check(exit_code: int, said: bytes, path: str = "") -> None:
     raise Refused(f"the guest refused: {words or f'exit code {exit_code}'}")
 
 
-def _entry(folder: str, record: bytes) -> FileEntry:
-    """From `listing`: kind, size, mode, time and the path below the folder. Names need not be UTF-8."""
-    kind, size, mode, modified, path = record.split(b" ", 4)
+def _entry(record: bytes) -> FileEntry | None:
+    """From `listing`: mode, size, time and path, which need not be UTF-8; None for what a guest made up."""
+    found = _RECORD.fullmatch(record)
+    if found is None:
+        return None
+    mode = int(found[1], 16)
     return FileEntry(
-        path=f"{folder.rstrip('/')}/{path.decode(errors='replace')}",
-        kind=_KINDS.get(kind.decode(), "other"),
-        size_bytes=int(size),
-        permissions=int(mode, 8),
-        modified_at=float(modified),
+        path=found[4].decode(errors="replace").replace("//", "/", 1),
+        kind=_KINDS.get(stat.S_IFMT(mode), "other"),
+        size_bytes=int(found[2]),
+        permissions=stat.S_IMODE(mode),
+        modified_at=float(found[3]),
     )

@@ -12,11 +12,12 @@ from agent.guest import qga
 def of_guest(channel: Path, timeout: float) -> list[GuestInterface]:
     """All but the loopback and those without hardware; IPv4 addresses alone."""
     listed = qga.ask(channel, "guest-network-get-interfaces", timeout)
-    return [_interface(each) for each in listed if each.get("hardware-address") and each["name"] != "lo"]
+    with qga.understood():
+        return [_interface(each) for each in listed if each.get("hardware-address") and each["name"] != "lo"]
 
 
 def _interface(each: dict[str, Any]) -> GuestInterface:
     addresses = [
-        address["ip-address"] for address in each.get("ip-addresses", []) if address["ip-address-type"] == "ipv4"
+        str(address["ip-address"]) for address in each.get("ip-addresses", []) if address["ip-address-type"] == "ipv4"
     ]
-    return GuestInterface(each["name"], each["hardware-address"].lower(), addresses)
+    return GuestInterface(str(each["name"]), str(each["hardware-address"]).lower(), addresses)

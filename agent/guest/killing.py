@@ -6,15 +6,16 @@ import logging
 import time
 from pathlib import Path
 
-from agent.guest import claims, qga, script
+from agent.guest import claims, patience, qga, script
 from core.contract.errors import DriverFailure, GuestTimeout
 
 log = logging.getLogger(__name__)
-KILL_SECONDS = 15.0
+KILL_SECONDS = 13.0
+SWEEP_SECONDS = 5.0  # a guest that hangs must not hold up those that are swept after it
 
 
 def kill(channel: Path, number: int, token: str) -> None:
-    """Returns once nothing of it is left; `GuestTimeout` if the guest does not confirm that within 15 s."""
+    """Returns once nothing of it is left; `GuestTimeout` if the guest does not confirm that within 13 s."""
     deadline = time.monotonic() + KILL_SECONDS
     if run(channel, script.killing(number, token), deadline) != 0:
         raise GuestTimeout("processes of the command are left that can't be killed")
@@ -22,10 +23,11 @@ def kill(channel: Path, number: int, token: str) -> None:
 
 def run(channel: Path, text: str, deadline: float) -> int:
     """Runs a short script of ours to its end; its exit code."""
-    pid = qga.ask(channel, "guest-exec", left(deadline), path="/bin/sh", arg=["-c", text])["pid"]
-    while not (status := qga.ask(channel, "guest-exec-status", left(deadline), pid=pid))["exited"]:
-        time.sleep(0.02)
-    return int(status.get("exitcode", 1))
+    with qga.understood():
+        pid = qga.ask(channel, "guest-exec", left(deadline), path="/bin/sh", arg=["-c", text])["pid"]
+        while not (status := qga.ask(channel, "guest-exec-status", left(deadline), pid=pid))["exited"]:
+            time.sleep(0.02)
+        return int(status.get("exitcode", 1))
 
 
 def left(deadline: float) -> float:
@@ -47,7 +49,8 @@ def sweep(channel: Path, *, is_on: bool) -> None:
                 continue
             try:
                 if is_on:
-                    kill(channel, *found)
+                    with patience.ends_in(SWEEP_SECONDS):
+                        kill(channel, *found)
                     log.info("killed command %d of VM %s, for which nobody waits any more", found[0], channel.name)
                 path.unlink(missing_ok=True)
             except qga.AgentGone:

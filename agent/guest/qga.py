@@ -20,9 +20,34 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from agent.guest import vsock
+from agent.guest import patience, vsock
+from agent.guest.answers import (
+    AgentForbids,
+    AgentGone,
+    AgentHungUp,
+    AgentRefused,
+    AgentRestarted,
+    AgentSilent,
+    refusal,
+    understood,
+)
 from core.contract.errors import DriverFailure, GuestTimeout
+from core.contract.texts import unsendable
 
+__all__ = [
+    "AgentForbids",
+    "AgentGone",
+    "AgentHungUp",
+    "AgentRefused",
+    "AgentRestarted",
+    "AgentSilent",
+    "ask",
+    "data",
+    "make_channel",
+    "tell",
+    "understood",
+    "wait",
+]
 IN, OUT, LOCK, TURN = "qga.in", "qga.out", "qga.lock", "qga.turn"
 SENTINEL = b"\xff"
 TICK_SECONDS = 0.25
@@ -33,26 +58,6 @@ SLOWEST_BYTES = 256 * 1024  # a second; an emulated guest sends over twenty time
 Tick = Callable[[], None]
 
 
-class AgentRefused(DriverFailure):
-    """The guest agent answered with an error."""
-
-    code = "guest_refused"
-
-
-class AgentRestarted(GuestTimeout):
-    """It answers, but not what it was asked: that went to one before it. Nobody knows whether that one did it."""
-
-
-class AgentHungUp(AgentRestarted):
-    """It ended the connection, as it does when it is started anew, or its guest is."""
-
-
-class AgentGone(DriverFailure):
-    """Nobody holds the VM's end of the channel: the VM does not run, or no longer."""
-
-    code = "vm_not_running"
-
-
 def make_channel(folder: Path) -> None:
     """Fresh pipes in a VM's folder, for a QEMU that is about to start."""
     for name in (IN, OUT):
@@ -60,17 +65,22 @@ def make_channel(folder: Path) -> None:
         os.mkfifo(folder / name, 0o600)
 
 
-def ask(folder: Path, command: str, timeout: float, **arguments: Any) -> Any:
-    """One request and its answer; `GuestTimeout` when the agent is silent for `timeout` seconds."""
-    with _Channel(folder, timeout) as channel:
-        return channel.ask(command, arguments, timeout)
+def ask(folder: Path, command: str, timeout: float, watch: Tick | None = None, /, **arguments: Any) -> Any:
+    """One request and its answer; `AgentSilent` when the agent is silent for `timeout` seconds, or patience ends.
+
+    `watch` is called four times a second while it is waited for, and may raise.
+    """
+    seconds = patience.at_most(timeout)
+    with _Channel(folder, seconds) as channel:
+        return channel.ask(command, arguments, seconds, watch)
 
 
 def tell(folder: Path, command: str, timeout: float, **arguments: Any) -> None:
-    """One request that is not answered, once the agent has shown that it listens."""
-    with _Channel(folder, timeout) as channel:
-        channel.ask("guest-ping", {}, timeout)
-        channel.send([_line(command, arguments)], time.monotonic() + timeout)
+    """One request that is not answered, once the agent has shown that it listens; all within `timeout` seconds."""
+    deadline = time.monotonic() + patience.at_most(timeout)
+    with _Channel(folder, deadline - time.monotonic()) as channel:
+        channel.ask("guest-ping", {}, deadline - time.monotonic())
+        channel.send([_line(command, arguments)], deadline)
 
 
 def wait(folder: Path, timeout: float, tick: Tick) -> None:
@@ -128,8 +138,7 @@ class _Channel:
         self.send([exchange.mark(), _line(command, arguments)], time.monotonic() + silence)
         answer = self._receive(exchange, silence, tick)
         if "error" in answer:
-            said = answer["error"].get("desc", "no reason given")
-            raise AgentRefused(f"the guest agent refused '{command}': {said}")
+            raise refusal(command, answer)
         return answer.get("return")
 
     def send(self, lines: list[bytes], deadline: float) -> None:
@@ -137,7 +146,7 @@ class _Channel:
         left = memoryview(b"".join(lines))
         while left:
             if not select.select([], [self._in], [], max(0.0, deadline - time.monotonic()))[1]:
-                raise GuestTimeout("the guest agent takes no more requests")
+                raise AgentSilent("the guest agent takes no more requests: it hangs, or its guest does")
             try:
                 left = left[os.write(self._in, left) :]
             except BlockingIOError:
@@ -159,7 +168,9 @@ class _Channel:
                 marked_at = now
                 with suppress(GuestTimeout):  # the pipe is full of what it has not read yet
                     self.send([exchange.mark()], now)
-        raise GuestTimeout(f"the guest agent did not answer within {silence:.0f} s")
+        raise AgentSilent(
+            f"the guest agent did not answer within {silence:.0f} s: it hangs, or its guest does or is very slow"
+        )
 
     def _read(self) -> bytes:
         try:
@@ -183,7 +194,7 @@ class _Channel:
         try:
             stream = vsock.reach(self._folder, self._timeout, self._tick)
         except vsock.NotListening:
-            raise GuestTimeout(f"the guest agent did not answer within {self._timeout:.0f} s: nobody listens") from None
+            raise AgentSilent(f"the guest agent did not answer within {self._timeout:.0f} s: nobody listens") from None
         stream.setblocking(False)
         self._open.append(stream.detach())
         return self._open[-1]
@@ -228,7 +239,7 @@ class _Exchange:
         """The answer, once it is whole; `AgentRestarted` when there will be none."""
         self.received += len(some)
         if self.received > MOST_BYTES:
-            raise DriverFailure(f"the guest agent's answer is over {MOST_BYTES} bytes")
+            raise AgentRefused(f"the guest agent's answer is over {MOST_BYTES} bytes")
         self._got += some
         while b"\n" in self._got[-len(some) :]:
             line, _, rest = bytes(self._got).partition(b"\n")
@@ -250,7 +261,7 @@ def _flock(descriptor: int, deadline: float) -> None:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                raise GuestTimeout("the guest agent is busy with another request") from None
+                raise AgentSilent("the guest agent is still busy with an earlier request, or hangs in it") from None
         time.sleep(pause)
         pause = min(2 * pause, 0.02)
 
@@ -261,6 +272,10 @@ def data(text: bytes) -> str:
 
 
 def _line(command: str, arguments: dict[str, Any]) -> bytes:
+    """Paths and the like; what commands are given is looked at before (agent/guest/commands.py)."""
+    bad = next((found for each in arguments.values() if isinstance(each, str) and (found := unsendable(each))), None)
+    if bad is not None:
+        raise DriverFailure(f"the guest agent takes no text with the character {bad}", code="invalid_request")
     return json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n"
 
 
@@ -268,7 +283,7 @@ def _parsed(line: bytes) -> dict[str, Any]:
     try:
         answer = json.loads(line)
     except ValueError:
-        raise DriverFailure("the guest agent's answer is not JSON") from None
+        raise AgentRefused("the guest agent's answer is not JSON") from None
     if not isinstance(answer, dict):
-        raise DriverFailure("the guest agent's answer is not an object")
+        raise AgentRefused("the guest agent's answer is not an object")
     return answer

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,38 +23,47 @@ class Part:
 
 def part(channel: Path, path: str, offset: int, count: int) -> Part | None:
     """That many bytes of a file from there on, fewer at its end; None when there is no such file."""
-    try:
-        handle = qga.ask(channel, "guest-file-open", SECONDS, path=path, mode="r")
-    except qga.AgentRefused:
-        return None
-    try:
+    with _opened(channel, path) as handle, qga.understood():
+        if handle is None:
+            return None
         qga.ask(channel, "guest-file-seek", SECONDS, handle=handle, offset=offset, whence=0)
         read = qga.ask(channel, "guest-file-read", SECONDS, handle=handle, count=count)
-        size = qga.ask(channel, "guest-file-seek", SECONDS, handle=handle, offset=0, whence=2)["position"]
-    finally:
-        qga.ask(channel, "guest-file-close", SECONDS, handle=handle)
-    return Part(base64.b64decode(read["buf-b64"]), size)
+        size = int(qga.ask(channel, "guest-file-seek", SECONDS, handle=handle, offset=0, whence=2)["position"])
+        return Part(base64.b64decode(read["buf-b64"]), size)
 
 
 def small(channel: Path, path: str, count: int = 4096) -> bytes | None:
     """The beginning of a file, also of one that has no size, as in /proc; None when there is none."""
-    try:
-        handle = qga.ask(channel, "guest-file-open", SECONDS, path=path, mode="r")
-    except qga.AgentRefused:
-        return None
-    try:
-        return base64.b64decode(qga.ask(channel, "guest-file-read", SECONDS, handle=handle, count=count)["buf-b64"])
-    except qga.AgentRefused:  # a process that has just ended
-        return None
-    finally:
-        qga.ask(channel, "guest-file-close", SECONDS, handle=handle)
+    with _opened(channel, path) as handle, qga.understood():
+        if handle is None:
+            return None
+        try:
+            read = qga.ask(channel, "guest-file-read", SECONDS, handle=handle, count=count)
+        except qga.AgentRefused:  # a process that has just ended
+            return None
+        return base64.b64decode(read["buf-b64"])
 
 
 def is_folder(channel: Path, path: str) -> bool:
     """Whether there is a folder of that name that can be entered."""
+    with _opened(channel, f"{path}/.") as handle:
+        return handle is not None
+
+
+@contextmanager
+def _opened(channel: Path, path: str) -> Iterator[int | None]:
+    """A handle of the guest agent's, None when it can't open that. An agent that fell silent is not asked to close."""
     try:
-        handle = qga.ask(channel, "guest-file-open", SECONDS, path=f"{path}/.", mode="r")
+        handle = qga.ask(channel, "guest-file-open", SECONDS, path=path, mode="r")
     except qga.AgentRefused:
-        return False
-    qga.ask(channel, "guest-file-close", SECONDS, handle=handle)
-    return True
+        yield None
+        return
+    try:
+        yield handle
+    except qga.AgentSilent:
+        raise
+    except BaseException:
+        qga.ask(channel, "guest-file-close", SECONDS, handle=handle)
+        raise
+    else:
+        qga.ask(channel, "guest-file-close", SECONDS, handle=handle)

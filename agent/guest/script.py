@@ -101,3 +101,32 @@ for file in $(grep -ls '{MARK}={token}' /proc/[0-9]*/environ); do
 done
 exit 0
 """
+
+
+def releasing(number: int, token: str) -> str:
+    """Ends those processes of a command that hold one of its outputs open; exits 0 once there is none.
+
+    The other end of each output is the guest agent's, which is the parent of this script's shell.
+    """
+    return f"""
+holds() {{
+  for end in /proc/$1/fd/*; do
+    [ -p "$end" ] || continue
+    for own in /proc/$PPID/fd/*; do [ "$end" -ef "$own" ] && return 0; done
+  done
+  return 1
+}}
+found() {{
+  {{ while read -r pid; do holds "$pid" && echo "$pid"; done <{GROUPS}/{number}/cgroup.procs; }} 2>/dev/null && return
+  for file in $(grep -ls '{MARK}={token}' /proc/[0-9]*/environ); do
+    pid=${{file#/proc/}}; pid=${{pid%/environ}}; holds "$pid" && echo "$pid"
+  done
+}}
+tries=0
+while pids=$(found); [ -n "$pids" ]; do
+  kill -9 $pids 2>/dev/null
+  tries=$((tries + 1)); [ $tries -gt 20 ] && exit 1
+  sleep 0.05
+done
+exit 0
+"""

@@ -21,10 +21,13 @@ _TABLE: dict[type[CorralError], tuple[int, str]] = {
     errors.TooMany: (429, "rate_limit_exceeded"),
     errors.Unsupported: (400, "bad_request"),
     errors.GuestTimeout: (504, "timeout"),
+    errors.HostRefused: (409, "conflict"),
     errors.DriverFailure: (500, "internal_error"),
     errors.Unavailable: (503, "service_unavailable"),
     CorralError: (500, "internal_error"),
 }
+# Kinds of which the code says more than the document's word.
+_CODED = (errors.GuestTimeout, errors.HostRefused)
 _DETAILS = ("field", "issue", "operation_id", "rejected", "vm_ids")
 
 
@@ -49,6 +52,8 @@ def problem(error: CorralError, request_id: str) -> Problem:
 def _details(error: CorralError) -> JSON:
     """What the message does not say; the document's other errors have no details."""
     issue = {"issue": error.message} if "field" in error.details else {}
+    if isinstance(error, _CODED) and error.code != type(error).code:
+        issue["code"] = error.code
     return issue | {name: value for name, value in error.details.items() if name in _DETAILS}
 
 

@@ -38,7 +38,7 @@ from core.services import calls
 from core.services.context import Actor
 
 PATH = "/api/v1/vms/<vm_name>/execs/<exec_id>/stream"
-CHUNK_BYTES = 64 * 1024
+CHUNK_BYTES = 32 * 1024  # as base64, a frame that the line holds (api/realtime/wire.py)
 
 
 def register(sock: Sock, realtime: Hub, engine: Engine, authenticate: Authenticate) -> None:

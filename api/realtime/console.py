@@ -17,6 +17,7 @@ from core.contract.streams import Stream
 
 log = logging.getLogger(__name__)
 
+PIECE_BYTES = 16 * 1024  # of what a viewer is given at once: less than a slow one's line holds (wire.py)
 _ANSWER_SECONDS = 10.0
 _AWAY_SECONDS = 60.0
 _RETRY_SECONDS = 0.5
@@ -60,6 +61,8 @@ class Console:
         self._stream: Stream | None = None
         self._place: JSON | None = None
         self._writable: bool | None = None
+        self._opened = threading.Event()  # at first, or that it never will be
+        self._lock = threading.Lock()
         self._closed = False
 
     def start(self) -> None:
@@ -67,7 +70,12 @@ class Console:
         threading.Thread(target=self._run, name="console", daemon=True).start()
 
     def type(self, data: bytes) -> None:
-        """Type on it; `Conflict` when somebody else does, `Unavailable` while its host is away."""
+        """Type on it; `Conflict` when somebody else does, `Unavailable` while its host is away.
+
+        What is typed before it is open waits until it is.
+        """
+        self._opened.wait(_ANSWER_SECONDS)
+        stream = self._stream
         if self._writable is False:
             why = "somebody else is typing on it, or it takes no input" if self.which.write else "you opened it so"
             raise Conflict(
@@ -75,15 +83,17 @@ class Console:
                 code="console_read_only",
                 reason="held_or_no_input" if self.which.write else "requested",
             )
-        if self._stream is None:
+        if stream is None:
             raise Unavailable(f"the console of VM '{self.which.vm.name}' is not connected at this moment")
-        self._stream.write(data)
+        stream.write(data)
 
     def close(self) -> None:
-        """Leave it."""
-        self._closed = True
-        if self._stream is not None:
-            self._stream.close()
+        """Leave it; one that is about to open finds that, and leaves its stream."""
+        with self._lock:
+            self._closed, stream = True, self._stream
+        self._opened.set()
+        if stream is not None:
+            stream.close()
 
     def _run(self) -> None:
         try:
@@ -93,6 +103,8 @@ class Console:
         except Exception:  # the outermost handler of this thread
             log.exception("a console broke")
             self._last_word(CorralError("the console broke unexpectedly", code="internal_error"))
+        finally:
+            self._opened.set()
 
     def _keep_up(self) -> None:
         away_since = time.monotonic()
@@ -104,7 +116,7 @@ class Console:
                 self._last_word(NotFound(reason, code="vm_not_found"))
                 return
             except Unavailable as error:
-                if self._place is None or time.monotonic() - away_since > _AWAY_SECONDS:
+                if self._closed or self._place is None or time.monotonic() - away_since > _AWAY_SECONDS:
                     self._last_word(error)
                     return
                 time.sleep(_RETRY_SECONDS)
@@ -116,24 +128,32 @@ class Console:
 
     def _open(self) -> None:
         params: JSON = {"write": self.which.write, "replay": self.which.replay, "after": self._place}
-        self._stream = self._hub.stream(self.which.host, "console", self.which.vm, params, _ANSWER_SECONDS)
-        hello: Any = json.loads(self._stream.read() or b"{}")
+        stream = self._hub.stream(self.which.host, "console", self.which.vm, params, _ANSWER_SECONDS)
+        with self._lock:
+            self._stream = stream
+            if self._closed:
+                raise Unavailable("the console was left while it was opened")
+        hello: Any = json.loads(stream.read() or b"{}")
         self._place = {"log": hello["log"], "position": hello["position"]}
         if self._writable != hello["writable"]:
             self._writable = bool(hello["writable"])
             self._viewer.connected(writable=self._writable)
+        self._opened.set()
 
     def _pass_on(self) -> str:
         """Until the stream ends; why it did."""
-        if self._stream is None or self._place is None:
+        stream = self._stream
+        if stream is None or self._place is None:
             return ""
-        for data in self._stream.chunks():
-            self._viewer.output(data)
+        for data in stream.chunks():
+            for start in range(0, len(data), PIECE_BYTES):
+                self._viewer.output(data[start : start + PIECE_BYTES])
             self._place["position"] += len(data)
-        return str(self._stream.last_word.get("reason", "the console has ended"))
+        return str(stream.last_word.get("reason", "the console has ended"))
 
     def _leave(self) -> None:
-        stream, self._stream = self._stream, None
+        with self._lock:
+            stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
 

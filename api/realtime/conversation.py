@@ -12,11 +12,14 @@ from contextlib import contextmanager
 
 from flask import g
 from simple_websocket import ConnectionClosed, Server
+from wsproto.events import CloseConnection, Event
+from wsproto.frame_protocol import CloseReason
 
 from api.parts import parts
 from api.realtime.hub import Hub
 from api.realtime.listener import Listener
-from api.realtime.wire import Wire
+from api.realtime.upgrade import MESSAGE_BYTES
+from api.realtime.wire import SlowReader, Wire
 from api.rest.requests import source_ip
 from core.contract.errors import CorralError, Forbidden, NotFound, TooMany, Unauthenticated, Unavailable
 from core.services.context import Actor
@@ -32,7 +35,7 @@ CHECK_SECONDS = 45.0  # so often is a credential looked at again: a revoked one 
 LOOK_SECONDS = 3.0
 _CHECK_AGAIN_SECONDS = 10.0
 _LINGER_SECONDS = 1.0
-_BURST, _BURST_SECONDS = 600, 10.0  # a key that is held down on a console is 30 messages a second
+_BURST, _BURST_SECONDS = 600, 10.0  # messages; a key that is held down on a console is 30 a second
 
 
 class Ended(Exception):
@@ -64,6 +67,7 @@ class Conversation:
     def __init__(self, ws: Server, hub: Hub) -> None:
         self._ws, self._hub = ws, hub
         self._wire: Wire = ws.sock
+        _say_how_big(ws)
         self.listener: Listener = g.listener
         self.listener.wake = ws.event.set
         self._seq = 0
@@ -74,6 +78,9 @@ class Conversation:
         """One message, to a client that may be gone. Other threads may call it too."""
         try:
             self._ws.send(message)
+        except SlowReader as error:
+            self.end(Ended(TOO_SLOW, "more comes than you read: connect again, and read it as it comes"))
+            raise ConnectionClosed(TOO_SLOW, str(error)) from None
         except OSError as error:
             raise ConnectionClosed(BROKEN, str(error)) from None
 
@@ -104,6 +111,7 @@ class Conversation:
         while True:
             self._pass_on(tell)
             for message in self._pause(min(check_at, look_at) - time.monotonic()):
+                self._slow_down()
                 answer(message)
             if look_around and time.monotonic() >= look_at:
                 look_at = time.monotonic() + LOOK_SECONDS
@@ -118,7 +126,8 @@ class Conversation:
         """
         check_at = time.monotonic() + CHECK_SECONDS * random.uniform(0.7, 1)
         while True:
-            self._pause(min(step(), check_at - time.monotonic()))
+            for _ in self._pause(min(step(), check_at - time.monotonic())):
+                self._slow_down()
             if time.monotonic() >= check_at:
                 check_at = time.monotonic() + self._check(authenticate)
 
@@ -134,6 +143,7 @@ class Conversation:
 
         The thread of simple-websocket must be gone before the socket's number may be used again.
         """
+        self._wire.is_last = True
         self._ws.pong_received = True  # else its thread might close what is closed, and die of that
         try:
             self._ws.close(end.code, end.reason)
@@ -155,8 +165,7 @@ class Conversation:
         messages = []
         while self._ws.input_buffer:
             messages.append(self._ws.receive(timeout=0))
-        self._wire.unread_bytes = 0
-        self._count(len(messages))
+        self._wire.taken()
         return messages
 
     def _look_up(self) -> None:
@@ -171,12 +180,14 @@ class Conversation:
         if self.listener.is_cut:
             raise Ended(TOO_SLOW, "events come faster than you read them" + after)
 
-    def _count(self, messages: int) -> None:
+    def _slow_down(self) -> None:
+        """Take messages as fast as they may come, and no faster: who sends more waits (api/realtime/wire.py)."""
         now = time.monotonic()
         earned = (now - self._counted_at) * _BURST / _BURST_SECONDS
-        self._allowance, self._counted_at = min(_BURST, self._allowance + earned) - messages, now
+        self._allowance, self._counted_at = min(_BURST, self._allowance + earned) - 1, now
         if self._allowance < 0:
-            raise Ended(FLOODED, f"more than {_BURST} messages in {_BURST_SECONDS:g} s")
+            time.sleep(-self._allowance * _BURST_SECONDS / _BURST)
+            self._look_up()
 
     def _check(self, authenticate: Callable[[], Actor]) -> float:
         """Look at the credential again; how many seconds until the next time."""
@@ -187,6 +198,18 @@ class Conversation:
         except (Unauthenticated, Forbidden) as error:
             raise ended_by(error) from None
         return CHECK_SECONDS
+
+
+def _say_how_big(ws: Server) -> None:
+    """simple-websocket closes for a message that is too big, and does not say how big one may be."""
+    send = ws.ws.send
+
+    def telling(event: Event) -> bytes:
+        if isinstance(event, CloseConnection) and event.code == CloseReason.MESSAGE_TOO_BIG:
+            event = CloseConnection(event.code, f"a message has at most {MESSAGE_BYTES} bytes: send more of them")
+        return bytes(send(event))
+
+    ws.ws.send = telling
 
 
 @contextmanager

@@ -157,7 +157,7 @@ class Hub:
 
     def stream(self, host: str, verb: str, vm: VmSpec | None, params: JSON, timeout: float) -> Stream:
         """A stream that the host's agent has opened at a call of that verb; `close` it in the end. Errors as `call`."""
-        stream_id, stream = self._streams.prepare()
+        stream_id, stream = self._streams.prepare(vm.owner if vm else "")
         try:
             self.call(host, verb, vm, {**params, "stream": stream_id}, timeout)
         except BaseException:

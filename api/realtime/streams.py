@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-import threading
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 from typing import Any
 
 import redis
@@ -16,9 +16,10 @@ from core import refusals
 from core.contract import channels
 from core.contract.errors import Unavailable
 from core.contract.failures import error_of
+from core.contract.shares import Shares
 from core.contract.streams import Stream
 
-AT_ONCE = 64
+AT_ONCE, EACH = 96, 48
 _SOCKET_SECONDS = 5.0
 
 
@@ -27,17 +28,16 @@ class Streams:
 
     def __init__(self, redis_url: str) -> None:
         self._url = redis_url
-        self._free = threading.BoundedSemaphore(AT_ONCE)
+        self._shares = Shares("streams through this server", AT_ONCE, EACH)
 
-    def prepare(self) -> tuple[str, Stream]:
-        """The id of a new stream, and its end here, which listens; `close` it in the end."""
-        if not self._free.acquire(blocking=False):
-            raise Unavailable(f"{AT_ONCE} streams are open here already; try again when one has ended")
-        stream_id = secrets.token_hex(16)
+    def prepare(self, owner: str) -> tuple[str, Stream]:
+        """The id of a new stream to a VM of that owner, and its end here, which listens; `close` it in the end."""
+        self._shares.take(owner)
+        stream_id, leave = secrets.token_hex(16), partial(self._shares.leave, owner)
         try:
-            return stream_id, Stream(_Line(self._client, stream_id, self._free), error_of)
+            return stream_id, Stream(_Line(self._client, stream_id, leave), error_of)
         except BaseException:
-            self._free.release()
+            leave()
             raise
 
     def close(self) -> None:
@@ -61,8 +61,8 @@ class Streams:
 class _Line:
     """A subscription of its own, and a shared client to publish with."""
 
-    def __init__(self, client: redis.Redis, stream_id: str, place: threading.Semaphore) -> None:
-        self._client, self._to, self._place = client, channels.stream(stream_id, "agent"), place
+    def __init__(self, client: redis.Redis, stream_id: str, leave: Callable[[], None]) -> None:
+        self._client, self._to, self._leave = client, channels.stream(stream_id, "agent"), leave
         self._pubsub = client.pubsub()  # type: ignore[no-untyped-call]
         try:
             self._pubsub.subscribe(channels.stream(stream_id, "api"))
@@ -92,7 +92,7 @@ class _Line:
     def close(self) -> None:
         """End the subscription; another stream may take its place."""
         self._pubsub.close()
-        self._place.release()
+        self._leave()
 
 
 def _lost(error: RedisError) -> Unavailable:

@@ -18,8 +18,10 @@ from api.rest.requests import source_ip
 from core.contract.errors import Invalid, Unauthenticated
 from core.services.context import Actor
 
-# simple-websocket's own options; pings also find out who has gone without a word.
-OPTIONS = {"ping_interval": 25, "max_message_size": 16 * 1024}
+MESSAGE_BYTES = 16 * 1024
+PING_SECONDS = 10
+# simple-websocket's own options; pings also find out, within twice their interval, who has gone without a word.
+OPTIONS = {"ping_interval": PING_SECONDS, "max_message_size": MESSAGE_BYTES}
 
 
 def door(sock: Sock, name: str, hub: Hub) -> Blueprint:

@@ -12,6 +12,7 @@ from werkzeug.datastructures import FileStorage
 
 from api.rest.requests import is_clean
 from api.rest.uploads import Upload
+from core.contract import texts
 
 LONGEST_TEXT = 4096
 _DIGITS = re.compile(r"-?[0-9]+")
@@ -34,6 +35,23 @@ class Text(fields.String):
         if not is_clean(text):
             raise ValidationError("must not contain NUL or unpaired surrogates")
         return str(text)
+
+
+class GuestText(Text):
+    """A text that a guest can be sent (core/contract/texts.py); `longest` is in bytes, which characters are at most."""
+
+    def __init__(self, *, longest: int, **kwargs: Any) -> None:
+        metadata = {"description": f"at most {longest:,} bytes as UTF-8", **kwargs.pop("metadata", {})}
+        super().__init__(longest=longest, metadata=metadata, **kwargs)
+        self._most_bytes = longest
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if texts.too_long(text, self._most_bytes):
+            raise ValidationError(f"must have at most {self._most_bytes} bytes as UTF-8")
+        if (bad := texts.unsendable(text)) is not None:
+            raise ValidationError(f"must not contain {bad}, which is no character")
+        return text
 
 
 class Choice(fields.String):

@@ -31,7 +31,7 @@ from core.services import calls
 from core.services.context import Actor
 
 CALL_SECONDS = 30.0
-STATES = ("running", "exited", "killed", "timed_out", "lost")
+STATES = ("running", "exited", "killed", "timed_out", "lost", "unknown")
 SIGNALS = ("TERM", "KILL", "INT", "HUP", "QUIT", "USR1", "USR2")
 MOST_BYTES = 1024 * 1024
 A_WEEK = 7 * 24 * 3600
@@ -81,7 +81,14 @@ class ExecSchema(Schema):
     command = fields.String(required=True)
     working_directory = fields.String(required=True, allow_none=True)
     timeout_seconds = fields.Integer(required=True, allow_none=True)
-    state = Choice(*STATES, required=True)
+    state = Choice(
+        *STATES,
+        required=True,
+        metadata={
+            "description": "lost: its guest restarted or stopped; unknown: it ran when its guest was last heard, and "
+            "the guest does not answer now"
+        },
+    )
     exit_code = fields.Integer(required=True, allow_none=True)
     signal = Choice(*SIGNALS, required=True, allow_none=True, metadata={"description": "the last that was sent"})
     started_at = computed(Moment, _moment("started_at"))

@@ -10,16 +10,16 @@ from marshmallow import Schema, fields, post_load
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint, Question
-from api.rest.fields import Choice, Moment, Number, Text
+from api.rest.fields import Choice, GuestText, Moment, Number, Text
 from api.rest.schemas import Strict
 from api.rest.shapes import Shape
 from api.shared.encodings import BASE64, ENCODINGS, TEXT, to_bytes, to_text
 from api.shared.words import VARIABLE_NAME
 from core.contract.messages import JSON
+from core.contract.texts import COMMAND_BYTES, PATH_BYTES, VALUE_BYTES
 from core.services import calls
 from core.services.context import Actor
 
-_LONGEST_COMMAND = 128 * 1024  # what Linux takes as one argument
 _LONGEST_STDIN = 128 * 1024  # as JSON may write it, within the largest body
 _DELIVERY_SECONDS = 15.0  # beyond the command's own time: the way there, a slow guest agent, the way back
 _TRUNCATION = "an output is over {limit} bytes and was cut there; POST .../execs runs commands with more output"
@@ -28,10 +28,10 @@ _TRUNCATION = "an output is over {limit} bytes and was cut there; POST .../execs
 class CommandLine(Strict):
     """A command line for the guest's shell, and what it is given."""
 
-    command = Text(required=True, shortest=1, longest=_LONGEST_COMMAND)
-    working_directory = Text(shortest=1, longest=4096, allow_none=True)
+    command = GuestText(required=True, shortest=1, longest=COMMAND_BYTES)
+    working_directory = GuestText(shortest=1, longest=PATH_BYTES, allow_none=True)
     environment = fields.Dict(
-        keys=Text(longest=255, validate=VARIABLE_NAME), values=Text(longest=32768), load_default=dict
+        keys=Text(longest=255, validate=VARIABLE_NAME), values=GuestText(longest=VALUE_BYTES), load_default=dict
     )
     stdin = Text(longest=_LONGEST_STDIN, metadata={"description": "its standard input, which is empty by default"})
     encoding = Choice(

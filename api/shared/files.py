@@ -12,7 +12,7 @@ from api.auth.identity import actor
 from api.parts import parts
 from api.rest import audit
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Moment, Number, Text, Uploaded
+from api.rest.fields import GuestText, Moment, Number, Text, Uploaded
 from api.rest.forms import Form
 from api.rest.schemas import Strict
 from api.rest.shapes import Shape
@@ -20,17 +20,27 @@ from api.rest.views import mark
 from api.shared import transfers
 from api.shared.words import GUEST_FILE, GUEST_PATH, PERMISSIONS
 from core.contract.messages import JSON
+from core.contract.texts import PATH_BYTES
 from core.services import calls
 
 _LIST_SECONDS = 45.0  # the guest has 30
+_ABSOLUTE = {"description": f"an absolute path of at most {PATH_BYTES} bytes"}
 
 
 class FileUpload(Strict):
-    """A file, and where it goes in the guest. Folders on the way are made; a file that is there is replaced."""
+    """A file, and where it goes in the guest. Folders on the way are made.
+
+    A regular file that is there is replaced, in one step, and leaves its owner to the new one; a link is followed.
+    Devices, sockets, pipes and folders are not replaced.
+    """
 
     file = Uploaded(required=True)
-    path = Text(required=True, shortest=2, validate=GUEST_FILE)
-    permissions = Text(load_default="644", validate=PERMISSIONS)
+    path = GuestText(required=True, shortest=2, longest=PATH_BYTES, validate=GUEST_FILE)
+    permissions = Text(
+        load_default=None,
+        validate=PERMISSIONS,
+        metadata={"description": "without it those of the file that is replaced, or 644", "example": "644"},
+    )
 
 
 class FileUploaded(Schema):
@@ -46,13 +56,13 @@ class FileUploaded(Schema):
 class FileDownload(Schema):
     """Which file."""
 
-    path = Text(required=True, shortest=1, validate=GUEST_PATH, metadata={"description": "an absolute path"})
+    path = GuestText(required=True, shortest=1, longest=PATH_BYTES, validate=GUEST_PATH, metadata=_ABSOLUTE)
 
 
 class FileQuery(Schema):
     """Which folder. Without `limit` all is listed that is, up to 10,000 entries."""
 
-    path = Text(load_default="/", shortest=1, validate=GUEST_PATH, metadata={"description": "an absolute path"})
+    path = GuestText(load_default="/", shortest=1, longest=PATH_BYTES, validate=GUEST_PATH, metadata=_ABSOLUTE)
     recursive = fields.Boolean(load_default=False)
     limit = Number(1, 100, strict=False, load_default=None, metadata={"description": "maximum number of results"})
     offset = Number(0, 2**31 - 1, strict=False, load_default=0, metadata={"description": "results to skip"})

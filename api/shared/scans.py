@@ -78,14 +78,21 @@ class CheckNotRun(Schema):
 
 
 class Results(Schema):
-    """What was found so far. `risk_score`: 0 for no finding, towards 100; of several VMs the highest."""
+    """What was found so far. `risk_score`: 0 for no finding, towards 100; of several VMs the highest.
+
+    A check that could not be made counts in it as a finding, for what is not known makes nothing safer; in
+    `risk_score_of_findings` it does not. Both are null where nothing at all was looked at. `assessment`: complete;
+    partial where checks could not be made, VMs were skipped, or the scan goes on; unknown where no check was made.
+    """
 
     total_checks = fields.Integer(required=True)
     passed = fields.Integer(required=True)
     failed = fields.Integer(required=True)
     warnings = fields.Integer(required=True)
     not_run = fields.Integer(required=True)
-    risk_score = fields.Integer(required=True)
+    assessment = Choice(*scan_results.ASSESSMENTS, required=True)
+    risk_score = fields.Integer(required=True, allow_none=True)
+    risk_score_of_findings = fields.Integer(required=True, allow_none=True)
     findings = fields.List(fields.Nested(Finding), required=True)
     checks_not_run = fields.List(fields.Nested(CheckNotRun), required=True)
     frameworks = fields.Dict(required=True, metadata={"description": "by framework: how its checks and controls fared"})

@@ -76,7 +76,7 @@ def download(asked: Asked, path: str) -> Response:
             body: Iterator[bytes] = iter(())  # bytes would say their own length
         else:
             stream.write(json.dumps({"first": first, "length": length}).encode())
-            body = _sent(stream)
+            body = _sent(stream, stream.read())  # what can't even begin is an error, and no answer that is cut off
         response = Response(body, status, headers, content_type=_type(path))
     except BaseException:
         stream.close()
@@ -112,7 +112,8 @@ def _claimed(key: str, form: Form) -> Idempotency | None:
 
 
 def _finish(stream: Stream, wanted: JSON) -> None:
-    stream.end({"path": wanted["path"], "permissions": int(wanted["permissions"], 8)})
+    permissions = wanted["permissions"]
+    stream.end({"path": wanted["path"], "permissions": permissions and int(permissions, 8)})
     for _ in stream.chunks():
         raise Unavailable("unexpected reply from the host; try again")
 
@@ -132,8 +133,11 @@ def _part(size: int | None) -> tuple[int, int, int | None, dict[str, str]]:
     return 206, first, end - first, headers
 
 
-def _sent(stream: Stream) -> Iterator[bytes]:
+def _sent(stream: Stream, begins: bytes | None) -> Iterator[bytes]:
+    if begins is None:
+        return
     try:
+        yield begins
         yield from stream.chunks()
     except CorralError as error:
         log.warning("a download was cut off: %s", error.message)

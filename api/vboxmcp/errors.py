@@ -21,10 +21,13 @@ _TABLE: dict[type[CorralError], tuple[int, str]] = {
     errors.TooMany: (429, "rate_limit_exceeded"),
     errors.Unsupported: (400, "invalid_request"),
     errors.GuestTimeout: (504, "operation_failed"),
+    errors.HostRefused: (409, "operation_failed"),
     errors.DriverFailure: (500, "operation_failed"),
     errors.Unavailable: (503, "service_unavailable"),
     CorralError: (500, "operation_failed"),
 }
+# Kinds of which a code of ours says more than the document's word.
+_CODED = (errors.GuestTimeout, errors.HostRefused)
 # Where the document has a word of its own for a code of ours, that is said.
 _OWN_WORDS = {"vm_not_found", "snapshot_not_found", "image_not_found", "vm_not_running", "vm_already_running"}
 
@@ -36,7 +39,8 @@ def problem(error: CorralError, request_id: str) -> Problem:
         word = "invalid_request" if word == "bad_request" else word
     else:
         status, word = next(_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE)
-    code = error.code if error.code in _OWN_WORDS else word
+    coded = isinstance(error, _CODED) and error.code != type(error).code
+    code = error.code if coded or error.code in _OWN_WORDS else word
     details = dict(error.details)
     if status == 500:
         details["request_id"] = request_id

@@ -89,6 +89,12 @@ class NotSent(Unavailable):
     """Nobody was even asked, so that trying again can't do it twice."""
 
 
+class HostRefused(CorralError):
+    """What a host said that is no fault of Corral's: its hypervisor, a tool or the guest refused, each with a code."""
+
+    code = "operation_failed"
+
+
 class DriverFailure(CorralError):
     """The hypervisor, or the guest, refused or broke. The only error that leaves a driver."""
 

@@ -7,6 +7,7 @@ from core.contract.errors import (
     CorralError,
     DriverFailure,
     GuestTimeout,
+    HostRefused,
     Invalid,
     NoCapacity,
     NotFound,
@@ -15,8 +16,11 @@ from core.contract.errors import (
 )
 from core.contract.messages import JSON, Failure, Reply
 
+# The one place that says who is to blame. What is not here was refused by the hypervisor, a tool or the guest.
 _KINDS: dict[str, type[CorralError]] = {
+    "internal_error": DriverFailure,  # the agent's own fault, and the only code that may become a 500
     "timeout": GuestTimeout,
+    "guest_agent_unresponsive": GuestTimeout,
     "unsupported": Unsupported,
     "invalid_request": Invalid,
     "not_found": NotFound,
@@ -33,6 +37,7 @@ _KINDS: dict[str, type[CorralError]] = {
     "disk_in_use": Conflict,
     "vm_not_running": Conflict,
     "vm_already_running": Conflict,
+    "vm_paused": Conflict,
     "file_not_found": NotFound,
     "is_a_directory": Conflict,
     "not_a_directory": Conflict,
@@ -46,8 +51,8 @@ _KINDS: dict[str, type[CorralError]] = {
 
 
 def error_of(failure: Failure) -> CorralError:
-    """The matching error; a `DriverFailure` for any code not known here."""
-    error = _KINDS.get(failure.code, DriverFailure)(failure.message, code=failure.code)
+    """The matching error; `HostRefused` for any code not known here."""
+    error = _KINDS.get(failure.code, HostRefused)(failure.message, code=failure.code)
     error.details = failure.details
     error.retryable = failure.retryable
     return error

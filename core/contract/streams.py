@@ -28,6 +28,7 @@ WINDOW = 4
 PING_SECONDS = 2.0
 LOOK_SECONDS = 0.5  # how long an end that was closed may go on listening
 MUTE_SECONDS = 15.0
+STALL_SECONDS = 60.0  # how long an end may take nothing of what the other has for it, though it pings
 
 _HEAD = struct.Struct(">cQ")
 DATA = b"d"  # number: 1, 2, 3 ...
@@ -77,15 +78,21 @@ class Stream:
         view = memoryview(data)
         for start in range(0, len(view), CHUNK_BYTES):
             with self._changed:
-                self._changed.wait_for(lambda: self._error is not None or self._sent < self._granted)
+                moved = lambda: self._error is not None or self._sent < self._granted  # noqa: E731
+                if not self._changed.wait_for(moved, STALL_SECONDS):
+                    self._error = Unavailable(f"the other end of the stream took nothing for {STALL_SECONDS:.0f} s")
+                    self._changed.notify_all()
                 self._check()
                 self._sent += 1
             self._send(DATA, self._sent, bytes(view[start : start + CHUNK_BYTES]))
 
-    def read(self) -> bytes | None:
-        """The next piece; None once the other end has ended."""
+    def read(self, patience: float | None = None) -> bytes | None:
+        """The next piece; None once the other end has ended. `Unavailable` after so many seconds without either."""
         with self._changed:
-            self._changed.wait_for(lambda: self._inbox or self._error is not None or self._word is not None)
+            come = lambda: bool(self._inbox) or self._error is not None or self._word is not None  # noqa: E731
+            if not self._changed.wait_for(come, patience):
+                self._error = Unavailable(f"nothing came on the stream for {patience:.0f} s")
+                self._changed.notify_all()
             if not self._inbox or self._error is not None:
                 self._check()
                 return None
@@ -94,9 +101,9 @@ class Stream:
         self._send(TAKEN, self._taken)
         return data
 
-    def chunks(self) -> Iterator[bytes]:
-        """All that comes until the other end has ended."""
-        while (data := self.read()) is not None:
+    def chunks(self, patience: float | None = None) -> Iterator[bytes]:
+        """All that comes until the other end has ended; `patience` as for `read`."""
+        while (data := self.read(patience)) is not None:
             yield data
 
     @property

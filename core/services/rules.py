@@ -32,8 +32,11 @@ def may_start(vm: Vm) -> None:
 def must_run(vm: Vm) -> None:
     """Running, as far as was seen."""
     must_exist(vm)
+    if vm.observed == Observed.PAUSED:
+        raise Conflict(f"VM '{vm.name}' is paused: {vm.observed_reason or 'resume it first'}", code="vm_not_running")
     if vm.observed != Observed.RUNNING:
-        raise Conflict(f"VM '{vm.name}' is not running; start it first", code="vm_not_running")
+        why = f" ({vm.observed_reason})" if vm.observed_reason else ""
+        raise Conflict(f"VM '{vm.name}' is not running{why}; start it first", code="vm_not_running")
 
 
 def may_stop(vm: Vm) -> None:

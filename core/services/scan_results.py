@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from core.models import ScannedVm
+from core.models import ScannedVm, ScanState
 from core.models.base import JSON
 
 SEVERITIES = ("critical", "high", "medium", "low")
@@ -20,28 +20,45 @@ _WEIGHTS = {"critical": 0.4, "high": 0.15, "medium": 0.05, "low": 0.01}
 _WORST = (FAILED, WARNING, NOT_RUN, PASSED)
 
 
-def risk_score(outcomes: Iterable[JSON]) -> int:
-    """0 for a VM without findings, towards 100: each takes its share of what the others have left."""
-    findings = [each for each in outcomes if each["status"] in (FAILED, WARNING)]
+COMPLETE, PARTIAL, UNKNOWN = ASSESSMENTS = ("complete", "partial", "unknown")
+
+
+def risk_score(outcomes: Iterable[JSON], counted: Sequence[str] = (FAILED, WARNING, NOT_RUN)) -> int:
+    """0 for a VM of which nothing bad is known or can be, towards 100: each takes its share of what others have left.
+
+    What could not be looked at counts as if it were found: not to know of a weakness makes nothing safer.
+    """
+    findings = [each for each in outcomes if each["status"] in counted]
     return round(100 * (1 - math.prod(1 - _WEIGHTS[each["severity"]] for each in findings)))
 
 
 def results(scanned: Sequence[ScannedVm], frameworks: Sequence[str]) -> JSON:
-    """All VMs together; the score is that of the one at most risk."""
+    """All VMs together; the scores are those of the one at most risk, None while nothing at all was looked at."""
     every = [(each.vm_name, outcome) for each in scanned for outcome in each.outcomes]
     counts = Counter(outcome["status"] for _, outcome in every)
     findings = [_finding(name, outcome) for name, outcome in every if outcome["status"] in (FAILED, WARNING)]
+    looked = [each.outcomes for each in scanned if each.outcomes]
     return {
         "total_checks": len(every),
         "passed": counts[PASSED],
         "failed": counts[FAILED],
         "warnings": counts[WARNING],
         "not_run": counts[NOT_RUN],
-        "risk_score": max((risk_score(each.outcomes) for each in scanned), default=0),
+        "assessment": _assessment(scanned, counts),
+        "risk_score": max(map(risk_score, looked), default=None),
+        "risk_score_of_findings": max((risk_score(each, (FAILED, WARNING)) for each in looked), default=None),
         "findings": sorted(findings, key=lambda finding: SEVERITIES.index(finding["severity"])),
         "checks_not_run": [_not_run(name, outcome) for name, outcome in every if outcome["status"] == NOT_RUN],
         "frameworks": {name: _summary(name, [outcome for _, outcome in every]) for name in frameworks},
     }
+
+
+def _assessment(scanned: Sequence[ScannedVm], counts: Counter[str]) -> str:
+    """How much of what was to be looked at has been: `PARTIAL` also while the scan goes on."""
+    if counts.total() == counts[NOT_RUN]:
+        return UNKNOWN
+    whole = not counts[NOT_RUN] and all(each.state == ScanState.COMPLETED for each in scanned)
+    return COMPLETE if whole else PARTIAL
 
 
 def _finding(vm_name: str, outcome: JSON) -> JSON:

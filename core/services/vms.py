@@ -25,6 +25,7 @@ from core.services.status import status_of
 
 DEFAULT_DISK_GB = 10
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+RESERVED = frozenset({"all"})  # of a scan's target
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ def create(session: Session, actor: Actor, request: VmRequest) -> Operation:
         raise Invalid(
             "a VM's name has 1 to 63 letters, digits, '.', '_' or '-', and begins with a letter or digit", field="name"
         )
+    if request.name in RESERVED:
+        raise Invalid(f"'{request.name}' stands for every VM and can't be the name of one", field="name")
     _free_name(session, actor, request.name)
     disk_gb = _disk_gb(session, request)
     demand = Demand(request.hypervisors, request.image, request.vcpus, request.memory_mb, disk_gb, request.host)
@@ -177,7 +180,8 @@ def begin(session: Session, actor: Actor, vm: Vm, params: Params, *, wanted: Wan
 def status_changed(session: Session, vm: Vm, before: Status, after: Status, operation: Operation | None = None) -> None:
     """The event that a VM's status has changed, if it has."""
     if before != after:
-        events.of_vm(session, "status_change", vm, {"old_status": before, "new_status": after}, operation)
+        why = {} if vm.observed_reason is None else {"reason": vm.observed_reason}
+        events.of_vm(session, "status_change", vm, {"old_status": before, "new_status": after, **why}, operation)
 
 
 def _free_name(session: Session, actor: Actor, name: str) -> None:

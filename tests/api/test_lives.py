@@ -157,14 +157,10 @@ def test_what_the_hypervisor_refuses_is_told_in_each_shape(client: Client, tell:
     assert client.call("POST", "/vms", client.bearer, {"name": "stubborn"}).status_code == 201
     tell("stubborn", fail={"start": {"message": "no room in the inn"}})
     answer = client.call("POST", "/vms/stubborn/start", client.bearer)
-    assert answer.status_code == 500
-    assert answer.json() == {
-        "error": "internal_error",
-        "message": "no room in the inn",
-        "request_id": answer.headers["X-Request-ID"],
-    }
+    assert answer.status_code == 409
+    assert answer.json() == {"error": "conflict", "message": "no room in the inn"}
     answer = client.call("POST", "/vms/stubborn/start", client.key, Prefer="wait=10")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "operation_failed")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "operation_failed")
     assert client.call("GET", "/vms/stubborn", client.bearer).json()["status"] == "created"
     failed = client.call("GET", "/operations?state=failed", client.bearer).json()["operations"]
     assert [operation["error"]["message"] for operation in failed] == ["no room in the inn"] * 2

@@ -73,7 +73,8 @@ def test_a_scan_from_its_beginning_to_its_end(world: World, caller: Caller) -> N
     seen = _see(world, caller, scan)
     assert seen.keys() >= DOCUMENTED
     assert (seen["status"], seen["completed_at"], seen["frameworks"]) == ("started", None, ["SOC2", "PCI_DSS"])
-    assert seen["results"]["total_checks"] == 0
+    assert (seen["results"]["total_checks"], seen["results"]["risk_score"]) == (0, None)
+    assert seen["results"]["assessment"] == "unknown"
 
     work = _take(world)
     assert (work.scan_id, work.vm.id, work.frameworks, work.done) == (scan, vm, ("SOC2", "PCI_DSS"), ())
@@ -90,7 +91,8 @@ def test_a_scan_from_its_beginning_to_its_end(world: World, caller: Caller) -> N
     assert seen["completed_at"] is not None
     results = seen["results"]
     assert [results[each] for each in ("total_checks", "passed", "failed", "warnings", "not_run")] == [4, 1, 1, 1, 1]
-    assert results["risk_score"] == 6
+    assert (results["risk_score_of_findings"], results["risk_score"]) == (6, 11)
+    assert results["assessment"] == "partial"
     first = results["findings"][0]
     assert first.keys() >= FINDING
     assert first["affected_resource"] == "scanned"

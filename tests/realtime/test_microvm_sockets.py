@@ -152,14 +152,20 @@ def test_a_deleted_vms_socket_ends_with_the_news(served: Served, world: World, o
     everything.close()
 
 
-def test_too_much_from_the_client_ends_it(served: Served, owner: Caller) -> None:
+def test_a_message_too_big_ends_it_and_is_told_the_limit(served: Served, owner: Caller) -> None:
     client = served.client(SYSTEM, owner.secret)
     client.send("x" * 20_000)
-    assert client.closed().code == 1009
+    end = client.closed()
+    assert (end.code, end.reason) == (1009, "a message has at most 16384 bytes: send more of them")
+
+
+def test_too_many_messages_are_taken_more_slowly_and_none_ends_it(served: Served, world: World, owner: Caller) -> None:
     client = served.client(SYSTEM, owner.secret)
     for _ in range(700):
         client.send("x")
-    assert client.closed().code == 1008
+    world.tell(world.vm(owner))
+    assert client.seqs(1) == [world.newest()]
+    client.close()
 
 
 def test_a_client_may_talk_though_nobody_answers(served: Served, world: World, owner: Caller) -> None:

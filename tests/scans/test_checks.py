@@ -86,9 +86,9 @@ def test_no_evidence_is_no_pass(check: str) -> None:
 
 
 def test_a_release_is_supported_until_its_day() -> None:
-    debian = 'NAME="Debian"\nID=debian\nVERSION_ID="12"\n'
-    assert packages.supported(debian, date(2028, 6, 30)) == []
-    assert packages.supported(debian, date(2028, 7, 1)) != []
+    centos = 'NAME="CentOS Stream"\nID=centos\nVERSION_ID="9"\n'
+    assert packages.supported(centos, date(2027, 5, 31)) == []
+    assert packages.supported(centos, date(2027, 6, 1)) != []
     assert packages.supported("ID=alpine\nVERSION_ID=3.22.1", date(2027, 1, 1)) == []
     with pytest.raises(CannotJudge):
         packages.supported("ID=arch")
@@ -150,7 +150,35 @@ def test_the_score_grows_with_what_is_found_and_stays_below_a_hundred() -> None:
         return scan_results.risk_score([_outcome("failed", severity) for severity in findings.elements()])
 
     assert score(Counter()) == 0
-    assert scan_results.risk_score([_outcome("not_run", "critical"), _outcome("passed", "critical")]) == 0
+    unknown = [_outcome("not_run", "critical"), _outcome("passed", "critical")]
+    assert scan_results.risk_score(unknown) == 40  # not to know makes nothing safer
+    assert scan_results.risk_score(unknown, (scan_results.FAILED,)) == 0
     assert [score(Counter({severity: 1})) for severity in scan_results.SEVERITIES] == [40, 15, 5, 1]
     assert score(Counter(critical=1, high=1)) == 49
     assert score(Counter(critical=3, high=5)) <= 100
+
+
+@pytest.mark.parametrize(
+    ("release", "on", "found"),
+    [
+        ("debian 8", date(2026, 12, 1), True),
+        ("debian 6", date(2026, 12, 1), True),
+        ("ubuntu 12.10", date(2026, 12, 1), True),
+        ("alpine 3.9.6", date(2026, 12, 1), True),
+        ("debian 13", date(2026, 12, 1), False),
+        ("debian 14", date(2026, 12, 1), None),
+        ("nonesuch 1", date(2026, 12, 1), None),
+        ("debian 13", date(2028, 1, 1), None),
+        ("debian 9", date(2028, 1, 1), True),
+    ],
+)
+def test_a_release_of_the_past_is_a_finding_and_an_old_table_proves_nothing(
+    release: str, on: date, found: bool | None
+) -> None:
+    name, version = release.split()
+    text = f'ID={name}\nVERSION_ID="{version}"\n'
+    if found is None:
+        with pytest.raises(CannotJudge, match=str(packages.ENDS_AS_OF)):
+            packages.supported(text, on)
+    else:
+        assert bool(packages.supported(text, on)) is found

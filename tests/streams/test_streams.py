@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 import tracemalloc
@@ -10,12 +11,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from agent.broker import connect
-from agent.streams import AT_ONCE
 from agent.streams import Streams as AgentStreams
 from api.realtime.streams import Streams as ApiStreams
 from cli.fleet.redis import Redis
 from core.contract import channels, streams
 from core.contract.errors import Conflict, CorralError, DriverFailure, Unavailable
+from core.contract.shares import Shares
 from core.contract.streams import CHUNK_BYTES, WINDOW, Stream
 from tests.support.waiting import until
 
@@ -31,16 +32,16 @@ def opened(redis_url: str) -> Iterator[Open]:
     made: list[Stream] = []
 
     def one(work: Callable[[Stream], None]) -> Stream:
-        stream_id, stream = here.prepare()
+        stream_id, stream = here.prepare("owner")
         made.append(stream)
-        there.serve(stream_id, work)
+        there.serve(stream_id, "owner", work)
         return stream
 
     yield one
     for stream in made:
         stream.close()
         until(lambda line=stream._line: line._pubsub.connection is None)  # type: ignore[misc]
-    until(lambda: there._free._value == AT_ONCE)
+    until(lambda: there._shares.in_use == 0)
     here.close()
     client.close()
 
@@ -153,7 +154,7 @@ def test_a_mute_end_is_given_up(opened: Open, monkeypatch: pytest.MonkeyPatch) -
         release.wait(10)
 
     stream = opened(wait)
-    with pytest.raises(Unavailable, match="mute"):
+    with pytest.raises(Unavailable, match="no data or ping"):
         stream.read()
     release.set()
 
@@ -177,14 +178,41 @@ def test_nothing_is_left_in_redis(opened: Open, redis_url: str) -> None:
     client.close()
 
 
-def test_so_many_streams_and_no_more(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_so_many_streams_of_one_owner_and_no_more(redis_url: str) -> None:
     here = ApiStreams(redis_url)
-    here._free = threading.BoundedSemaphore(2)
-    made = [here.prepare()[1] for _ in range(2)]
-    with pytest.raises(Unavailable, match="streams"):
-        here.prepare()
+    here._shares = Shares("streams", 3, 2)
+    made = [here.prepare("one")[1] for _ in range(2)]
+    with pytest.raises(Unavailable, match="of yours"):
+        here.prepare("one")
+    made.append(here.prepare("another")[1])
+    with pytest.raises(Unavailable, match="3 streams"):
+        here.prepare("a third")
     for stream in made:
         stream.close()
-    for _ in range(2):
-        assert here._free.acquire(timeout=5)
+    until(lambda: here._shares.in_use == 0)
     here.close()
+
+
+def test_an_end_that_pings_and_takes_nothing_does_not_hold_the_other(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "STALL_SECONDS", 0.5)
+    said = queue.Queue[str]()
+
+    def work(stream: Stream) -> None:
+        try:
+            stream.write(bytes(CHUNK_BYTES * (WINDOW + 2)))
+        except Unavailable as error:
+            said.put(error.message)
+            raise
+
+    stream = opened(work)
+    assert "took nothing" in said.get(timeout=10)
+    with pytest.raises(Unavailable):
+        list(stream.chunks())
+
+
+def test_who_sends_nothing_is_given_up_where_that_is_said(opened: Open) -> None:
+    stream = opened(lambda stream: stream.write(stream.read(0.3) or b""))
+    with pytest.raises(Unavailable, match="nothing came"):
+        stream.read()

@@ -13,6 +13,7 @@ from agent.drivers.fake.tree import Tree
 from agent.drivers.groups.execs import Detached, Exec, Output
 from agent.drivers.groups.files import FileList, FileReading, FileTarget
 from agent.drivers.groups.guest import ExecRequest, ExecResult, GuestInterface
+from agent.guest.commands import check_texts
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
@@ -31,6 +32,7 @@ class Guests:
         """Interprets the command; nothing of it reaches the host."""
         began = time.monotonic()
         misbehave(behaviour(self._place.vms, vm), "execute", silent, request.timeout_seconds)
+        check_texts(request.command, request.working_directory, request.environment)
         self._must_run(vm)
         return commands.execute(Tree(self._place.vms / vm.id), request, began, check)
 
@@ -40,6 +42,7 @@ class Guests:
     def exec_begin(self, vm: VmSpec, wanted: Detached) -> Exec:
         """What will become of it is known at once."""
         misbehave(behaviour(self._place.vms, vm), "exec_begin", silent, SECONDS)
+        check_texts(wanted.command, wanted.working_directory, wanted.environment)
         self._must_run(vm)
         return execs.begin(self._place.vms, vm, wanted)
 

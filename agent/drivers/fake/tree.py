@@ -15,6 +15,7 @@ from agent.drivers.groups.files import FileEntry, FileList, FileTarget
 from core.contract.errors import DriverFailure
 
 CHUNK_BYTES = 256 * 1024
+DEFAULT_MODE = 0o644
 
 
 class Tree:
@@ -52,7 +53,8 @@ class Tree:
         if place.is_dir():
             raise DriverFailure(f"'{target.path}' is a folder", code="is_a_directory")
         place.parent.mkdir(parents=True, exist_ok=True)
-        draft.chmod(target.permissions)
+        kept = stat.S_IMODE(place.stat().st_mode) if place.exists() else DEFAULT_MODE
+        draft.chmod(kept if target.permissions is None else target.permissions)
         draft.replace(place)
         return target
 

@@ -11,6 +11,8 @@ SIGNALS = ("HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "TERM")
 STREAMS = ("stdout", "stderr")
 KEPT_BYTES = 8 * 1024 * 1024
 """How much of each output of a detached command is kept at least, the newest; and at most twice as much."""
+UNKNOWN = "unknown"
+"""The state of one that ran when its guest was last heard, in a list that the guest does not answer for now."""
 MOST_RUNNING = 32
 """How many detached commands a VM runs at once."""
 MOST_KEPT = 100

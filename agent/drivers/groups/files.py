@@ -12,10 +12,13 @@ from core.contract.messages import VmSpec
 
 @dataclass(frozen=True)
 class FileTarget:
-    """Where a file goes in a guest, and its mode bits. `path` is absolute and names no folder."""
+    """Where a file goes in a guest, and its mode bits; None: those of the file that it replaces, or rw-r--r--.
+
+    `path` is absolute and names no folder.
+    """
 
     path: str
-    permissions: int
+    permissions: int | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,9 @@ class Files(Protocol):
         """A whole new file in the place of an old one, or nothing: whatever is raised by `chunks` undoes it.
 
         `target` is asked once all chunks have been taken. `near`: where it will go, if that is known before. Folders
-        on the way are made; a link at its place is followed. Returns where it really went.
+        on the way are made. A link at its place stays, and what it leads to is replaced. Only a regular file is
+        replaced, by one of the same owner and group: "not_a_file" for devices, sockets and pipes. Returns where it
+        really went.
         """
 
     def file_read(self, vm: VmSpec, path: str) -> AbstractContextManager[FileReading]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from agent.drivers.base import Check, Place, wanted
-from agent.drivers.groups.execs import Detached, Exec, Output
+from agent.drivers.groups.execs import UNKNOWN, Detached, Exec, Output
 from agent.drivers.groups.files import FileList, FileReading, FileTarget
 from agent.drivers.groups.guest import ExecRequest, ExecResult, GuestInterface
 from agent.drivers.limits import only_driver_failures
 from agent.drivers.local.folder import Folder, folder_of
-from agent.guest import claims, commands, execs, files, interfaces, killing, ledger
+from agent.guest import claims, commands, execs, files, interfaces, killing, ledger, patience
 from agent.guest.ledger import Entry, Ledger
+from agent.guest.qga import AgentForbids
+from agent.guest.qga import Tick as Watch
 from core.contract.errors import DriverFailure, GuestTimeout, Unsupported
 from core.contract.messages import Observation, VmSpec
 from core.contract.states import Observed
@@ -34,10 +37,27 @@ class Guests:
         """What is true of the VM in that folder now."""
         raise NotImplementedError
 
+    @contextmanager
+    def watched(self, folder: Folder) -> Iterator[Watch]:
+        """Around questions to its guest; yields what raises `GuestWent` once there is nobody left to answer them."""
+        pid = self.seen(folder).pid
+
+        def look() -> None:
+            if self.seen(folder).pid != pid:
+                text = "the guest stopped before it had answered: what it was at is lost"
+                raise commands.GuestWent(text, code="guest_stopped")
+
+        try:
+            yield look
+        except DriverFailure:
+            look()
+            raise
+
     @only_driver_failures
     def execute(self, vm: VmSpec, request: ExecRequest, check: Check = wanted) -> ExecResult:
         """By the guest's shell."""
-        return commands.execute(self._guest_of(vm), request, check)
+        with self._guest_of(vm) as (channel, watch):
+            return commands.execute(channel, request, check, watch)
 
     @only_driver_failures
     def sweep_guests(self) -> None:
@@ -50,11 +70,12 @@ class Guests:
     @only_driver_failures
     def exec_begin(self, vm: VmSpec, wanted: Detached) -> Exec:
         """Under the eyes of a small shell script in the guest."""
-        return execs.begin(self._guest_of(vm), wanted)
+        with self._guest_of(vm) as (channel, _):
+            return execs.begin(channel, wanted)
 
     @only_driver_failures
     def exec_list(self, vm: VmSpec) -> list[Exec]:
-        """Those of a guest that does not answer as they were last seen."""
+        """What ran in a guest that does not answer now is `UNKNOWN`."""
         folder, found = folder_of(self._vms, vm.id), list[Exec]()
         answers = True
         for entry in Ledger(folder.path).all():
@@ -62,9 +83,9 @@ class Guests:
                 try:
                     found.append(self._look(folder, entry).exec)
                     continue
-                except GuestTimeout:
+                except (GuestTimeout, AgentForbids):
                     answers = False
-            found.append(entry.exec)
+            found.append(replace(entry.exec, state=UNKNOWN) if entry.is_running else entry.exec)
         return found
 
     @only_driver_failures
@@ -77,14 +98,18 @@ class Guests:
     def exec_output(self, vm: VmSpec, exec_id: str, stream: str, offset: int, limit: int) -> Output:
         """From the files that its keeper in the guest writes."""
         entry = Ledger(folder_of(self._vms, vm.id).path).get(exec_id)
-        return execs.output(self._guest_of(vm), entry, stream, offset, limit)
+        with self._guest_of(vm) as (channel, _):
+            return execs.output(channel, entry, stream, offset, limit)
 
     @only_driver_failures
     def exec_signal(self, vm: VmSpec, exec_id: str, signal: str) -> Exec:
         """To its cgroup, or where there is none to all that have its mark."""
         folder = folder_of(self._vms, vm.id)
         entry = self._look(folder, Ledger(folder.path).get(exec_id))
-        return execs.signal(self._guest_of(vm), entry, signal) if entry.is_running else entry.exec
+        if not entry.is_running:
+            return entry.exec
+        with self._guest_of(vm) as (channel, _):
+            return execs.signal(channel, entry, signal)
 
     @only_driver_failures
     def exec_delete(self, vm: VmSpec, exec_id: str) -> None:
@@ -106,32 +131,37 @@ class Guests:
         self, vm: VmSpec, near: str | None, chunks: Iterator[bytes], target: Callable[[], FileTarget]
     ) -> FileTarget:
         """Under another name until it is whole."""
-        return files.write(self._guest_of(vm), near, chunks, target)
+        with self._guest_of(vm) as (channel, _):
+            return files.write(channel, near, chunks, target)
 
-    def file_read(self, vm: VmSpec, path: str) -> AbstractContextManager[FileReading]:
+    @contextmanager
+    def file_read(self, vm: VmSpec, path: str) -> Iterator[FileReading]:
         """Piece by piece."""
-        return files.read(self._guest_of(vm), path)
+        with self._guest_of(vm) as (channel, _), files.read(channel, path) as reading:
+            yield reading
 
     @only_driver_failures
     def file_list(self, vm: VmSpec, path: str, recursive: bool, most: int) -> FileList:
         """By the guest's `find`."""
-        return files.listing(self._guest_of(vm), path, recursive, most)
+        with self._guest_of(vm) as (channel, _):
+            return files.listing(channel, path, recursive, most)
 
     @only_driver_failures
     def guest_interfaces(self, vm: VmSpec, timeout: float) -> list[GuestInterface]:
         """As its agent lists them."""
-        return interfaces.of_guest(self._guest_of(vm), timeout)
+        with self._guest_of(vm) as (channel, _):
+            return interfaces.of_guest(channel, timeout)
 
-    def _guest_of(self, vm: VmSpec) -> Path:
-        """The folder with the channel to its guest's agent, which is up."""
+    @contextmanager
+    def _guest_of(self, vm: VmSpec) -> Iterator[tuple[Path, Watch]]:
+        """The folder with the channel to its guest's agent, which is up; and what tells that the guest went away."""
         folder = folder_of(self._vms, vm.id)
-        seen = self.seen(folder)
-        if seen.state is not Observed.RUNNING:
-            raise DriverFailure(f"VM '{vm.name}' is {seen.state}, not running: start it first", code="vm_not_running")
+        _must_run(vm, self.seen(folder))
         image = folder.state().image
         if image is None or not image.guest_agent:
             raise Unsupported(f"VM '{vm.name}' has no guest agent, which the driver '{self.name}' needs for this")
-        return folder.path
+        with self.watched(folder) as watch:
+            yield folder.path, watch
 
     def _with(self, name: str) -> Iterator[Folder]:
         """The folders of VMs that have such a folder in them."""
@@ -153,7 +183,17 @@ class Guests:
         for entry in entries:
             if entry.is_due and self.seen(folder).state is Observed.RUNNING:
                 try:
-                    execs.end_late(folder.path, entry)
+                    with patience.ends_in(killing.SWEEP_SECONDS):
+                        execs.end_late(folder.path, entry)
                 except DriverFailure as error:
                     log.warning("execution %s in VM %s: %s", entry.exec.id, folder.path.name, error.message)
+                    break  # those of a guest that does not answer can wait
         return [entry.deadline_at for entry in entries if entry.deadline_at is not None and not entry.is_due]
+
+
+def _must_run(vm: VmSpec, seen: Observation) -> None:
+    if seen.state is Observed.PAUSED:
+        raise DriverFailure(f"VM '{vm.name}' is paused: {seen.reason or 'resume it first'}", code="vm_paused")
+    if seen.state is not Observed.RUNNING:
+        why = f" ({seen.reason})" if seen.reason else ""
+        raise DriverFailure(f"VM '{vm.name}' is {seen.state}{why}, not running: start it first", code="vm_not_running")

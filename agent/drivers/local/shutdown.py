@@ -11,7 +11,7 @@ from agent.drivers.base import Progress
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon, usable
 from agent.drivers.local.folder import State
-from agent.guest import qga
+from agent.guest import patience, qga
 from core.contract.errors import DriverFailure
 
 ASK_SECONDS, ASK_AGAIN_SECONDS = 1.0, 3.0
@@ -35,9 +35,10 @@ def wait(
     while daemon.alive(folder) is not None and (now := time.monotonic()) < deadline:
         progress("waiting for the guest to shut down", None)
         if now >= ask_at:
-            with suppress(DriverFailure):
-                press()
-            _ask_agent(folder, state)
+            with patience.ends_in(deadline - now):
+                with suppress(DriverFailure):
+                    press()
+                _ask_agent(folder, state)
             ask_at = time.monotonic() + ASK_AGAIN_SECONDS
         time.sleep(POLL_SECONDS)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from agent.drivers.local import records, usable
 from agent.drivers.local.folder import Folder, State
 from agent.guest import qga
-from core.contract.errors import DriverFailure
+from core.contract.errors import DriverFailure, GuestTimeout
 
 FREEZE_SECONDS, THAW_SECONDS = 5.0, 10.0
 SPARE_BYTES = 1024 * 1024
@@ -46,18 +46,21 @@ def quiet_guest(folder: Folder, state: State, power: str) -> Iterator[bool]:
     try:
         frozen = False
         try:
-            frozen = qga.ask(folder.path, "guest-fsfreeze-freeze", FREEZE_SECONDS) > 0
+            with qga.understood():
+                frozen = int(qga.ask(folder.path, "guest-fsfreeze-freeze", FREEZE_SECONDS)) > 0
         except DriverFailure:
             pass  # not frozen, or late: it is thawed below in any case
         yield frozen
     finally:
-        thaw(folder)
-        folder.change(frozen=False)
+        folder.change(frozen=not thaw(folder))
 
 
-def thaw(folder: Folder) -> None:
-    """Lets a guest's file systems go on that were frozen."""
+def thaw(folder: Folder) -> bool:
+    """Whether the guest's file systems go on. A silent one gets the request when it does, after the other."""
     try:
         qga.ask(folder.path, "guest-fsfreeze-thaw", THAW_SECONDS)
-    except qga.AgentRefused:
-        pass  # an agent that can't thaw can't have frozen
+    except GuestTimeout:
+        return False
+    except DriverFailure:
+        return True  # an agent that can't thaw can't have frozen, and a machine that is off is not frozen
+    return True

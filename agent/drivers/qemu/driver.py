@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from agent import process
 from agent.drivers.base import Console, Progress
 from agent.drivers.groups.hardware import DiskRequest
@@ -23,6 +26,7 @@ from agent.drivers.qemu import (
     power,
     sizes,
     snapshots,
+    watching,
 )
 from agent.drivers.qemu.observing import observe
 from agent.drivers.qemu.qmp import Monitor
@@ -75,7 +79,7 @@ class QemuDriver(LocalDriver[power.Host]):
         """By the guest agent and the power button, then by the plug."""
         left = countdown(timeout)
         with self.busy(vm.id, timeout) as (folder, _):
-            snapshots.settle(folder)
+            snapshots.settle(folder, asking=False)
             power.switch_off(folder, grace_seconds, progress, left)
             self._place.network.leave(vm.id)
             return observe(folder)
@@ -87,8 +91,9 @@ class QemuDriver(LocalDriver[power.Host]):
 
     @only_driver_failures
     def resume(self, vm: VmSpec, timeout: float) -> Observation:
-        """They go on."""
+        """They go on, unless what had halted them halts them again at once."""
         seen = self._between(vm, "cont", Observed.PAUSED, Observed.RUNNING, timeout)
+        power.must_not_halt_again(self.folder(vm.id))
         restores.set_clock(self.folder(vm.id))
         return seen
 
@@ -155,6 +160,12 @@ class QemuDriver(LocalDriver[power.Host]):
     def seen(self, folder: Folder) -> Observation:
         """From its files."""
         return observe(folder)
+
+    @contextmanager
+    def watched(self, folder: Folder) -> Iterator[watching.Watch]:
+        """By QEMU's record of events."""
+        with watching.watched(folder) as watch:
+            yield watch
 
     def host(self) -> power.Host:
         """QEMU's version, and what really accelerates it."""

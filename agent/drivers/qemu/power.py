@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -22,9 +23,12 @@ from agent.drivers.qemu.qmp import Monitor
 from agent.media import Media
 from agent.network.network import Network
 from agent.network.user_mode import Way
+from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 
 ASK_SECONDS = 1.0
+POLL_SECONDS = 0.05
+HALT_SECONDS = 1.0
 QUICK_SECONDS = 10.0
 
 
@@ -71,6 +75,17 @@ def go_on(folder: Folder) -> None:
         with Monitor(folder.path, QUICK_SECONDS) as monitor:
             if not monitor.ask("query-status")["running"]:
                 monitor.ask("cont")
+
+
+def must_not_halt_again(folder: Folder) -> None:
+    """A write that found no room is tried again when the machine goes on: it is given a moment to fail."""
+    deadline = time.monotonic() + HALT_SECONDS
+    while (seen := events.seen(folder.path)).was_halted and time.monotonic() < deadline:
+        if seen.disk_is_full:
+            raise DriverFailure(
+                "the host's disk is still full: make room on it, then resume", code="insufficient_resources"
+            )
+        time.sleep(POLL_SECONDS)
 
 
 def _launch(folder: Folder, state: State, vm: VmSpec, host: Host, progress: Progress, left: Left) -> State:

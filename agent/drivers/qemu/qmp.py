@@ -22,6 +22,8 @@ T = TypeVar("T")
 class Refused(DriverFailure):
     """QEMU answered with an error, or does not answer."""
 
+    code = "hypervisor_refused"
+
 
 class Monitor:
     """A conversation with the QEMU of a VM's folder, at most `timeout` seconds long; QEMU has one at a time."""

@@ -61,8 +61,11 @@ def _take(
     return records.finish(folder, state, snapshot, progress)
 
 
-def settle(folder: Folder) -> State:
-    """Lets a machine go on that a snapshot, cut off half-way, had paused or frozen."""
+def settle(folder: Folder, *, asking: bool = True) -> State:
+    """Lets a machine go on that a snapshot, cut off half-way, had paused or frozen; a guest is asked only if so said.
+
+    One that does not answer stays noted as frozen, and is asked again the next time.
+    """
     state = folder.state()
     if not state.held and not state.frozen:
         return state
@@ -71,8 +74,8 @@ def settle(folder: Folder) -> State:
             with Monitor(folder.path, THAW_SECONDS) as monitor:
                 memory.abandon(monitor)
                 monitor.ask("cont")
-        if state.frozen:
-            thaw(folder)
+        if state.frozen and not (asking and thaw(folder)):
+            return folder.change(held=False)
     return folder.change(held=False, frozen=False)
 
 

@@ -86,19 +86,18 @@ def write(at: Guest, near: str | None, chunks: Iterator[bytes], target: Callable
 def read(at: Guest, path: str) -> Iterator[FileReading]:
     """As `Files.file_read`."""
     at.check()
-    size, _, modified = at.run(filescript.looking(path)).partition(" ")
-    # Files of the kernel's say 0 and hold something all the same: only reading tells.
-    yield _Reading(at, path, int(size) or None, float(modified))
+    yield _Reading(at, path, *filescript.looked(at.run(filescript.looking(path))))
 
 
 def listing(at: Guest, path: str, recursive: bool, most: int) -> FileList:
     """As `Files.file_list`."""
     at.check()
-    done = at.execute(filescript.listing(path, recursive, most + 1))
+    token = secrets.token_hex(8)
+    done = at.execute(filescript.listing(path, recursive, most, token))
     filescript.check(done.exit_code, done.stderr, path)
     if not done.stdout and done.stderr:
         filescript.check(filescript.REFUSED, done.stderr, path)
-    return filescript.listed(path, done.stdout, most, truncated=done.truncated)
+    return filescript.listed(done.stdout, most, token, truncated=done.truncated)
 
 
 class _Reading:

@@ -29,6 +29,7 @@ _SAID = re.compile(r"^VBoxManage: error: (?!Details: |Context: )(.+)", re.MULTIL
 class Refused(DriverFailure):
     """VBoxManage failed. `reason` is VirtualBox's own code for it, such as VBOX_E_OBJECT_NOT_FOUND, or ""."""
 
+    code = "hypervisor_refused"
     reason = ""
 
 

@@ -29,13 +29,20 @@ if [ "$MANAGER" = apt ] && lists; then
     [ "$STATUS" = 0 ] && UPGRADES=$(printf '%s\\n' "$UPGRADES" | grep '^Inst .*\\[')
 fi
 """
-# When the makers' free support, or long-term support by volunteers, ends.
+# When the makers' free support, or long-term support by volunteers, ends. A release before the first of its
+# distribution here has ended long ago; one that is not here is unknown. After a year what is here proves nothing.
+ENDS_AS_OF = date(2026, 11, 28)
+_GOOD_FOR_DAYS = 365
 _ENDS = {
+    "debian 7": "2018-05-31",
+    "debian 8": "2020-06-30",
     "debian 9": "2022-06-30",
     "debian 10": "2024-06-30",
     "debian 11": "2026-08-31",
     "debian 12": "2028-06-30",
     "debian 13": "2030-06-30",
+    "ubuntu 14.04": "2019-04-30",
+    "ubuntu 16.04": "2021-04-30",
     "ubuntu 18.04": "2023-05-31",
     "ubuntu 20.04": "2025-05-31",
     "ubuntu 22.04": "2027-06-01",
@@ -43,9 +50,14 @@ _ENDS = {
     "fedora 40": "2025-05-13",
     "fedora 41": "2025-12-15",
     "fedora 42": "2026-05-13",
+    "centos 6": "2020-11-30",
     "centos 7": "2024-06-30",
     "centos 8": "2024-05-31",
     "centos 9": "2027-05-31",
+    "rhel 6": "2020-11-30",
+    "rhel 7": "2024-06-30",
+    "rhel 8": "2029-05-31",
+    "rhel 9": "2032-05-31",
     "rocky 8": "2029-05-31",
     "rocky 9": "2032-05-31",
     "almalinux 8": "2029-03-01",
@@ -78,12 +90,22 @@ def supported(text: str, today: date | None = None) -> list[str]:
     """From /etc/os-release: nothing while the release is supported."""
     values = dict(line.partition("=")[::2] for line in text.splitlines())
     name, version = (values.get(key, "").strip("\"'") for key in ("ID", "VERSION_ID"))
-    parts = version.split(".")
+    now, parts = today or datetime.now(UTC).date(), version.split(".")
     for known in (f"{name} {version}", f"{name} {'.'.join(parts[:2])}", f"{name} {parts[0]}"):
         if known in _ENDS:
-            over = date.fromisoformat(_ENDS[known]) < (today or datetime.now(UTC).date())
-            return [f"{known} has had no security updates since {_ENDS[known]}"] if over else []
-    raise CannotJudge(f"when support of '{name} {version}' ends is not known here")
+            if date.fromisoformat(_ENDS[known]) < now:
+                return [f"{known} has had no security updates since {_ENDS[known]}"]
+            if (now - ENDS_AS_OF).days > _GOOD_FOR_DAYS:
+                raise CannotJudge(f"the table of when support ends is of {ENDS_AS_OF}, too old to trust: update Corral")
+            return []
+    first = min((known for known in _ENDS if known.startswith(f"{name} ")), key=_release, default="")
+    if first and version and _release(f"{name} {version}") < _release(first):
+        return [f"{name} {version} has had no security updates for long: {first} has had none since {_ENDS[first]}"]
+    raise CannotJudge(f"when support of '{name} {version}' ends is not known here, as of {ENDS_AS_OF}")
+
+
+def _release(known: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", known.partition(" ")[2])]
 
 
 def _newer_kernel(text: str) -> list[str]:

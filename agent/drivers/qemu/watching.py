@@ -1,0 +1,48 @@
+"""What became of a guest while something was asked of it, by QEMU's record of events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from agent.drivers.local import daemon
+from agent.drivers.local.folder import Folder
+from agent.drivers.qemu import events, observing
+from agent.guest.commands import GuestWent
+from agent.guest.qga import AgentForbids
+from core.contract.errors import DriverFailure, GuestTimeout
+
+Watch = Callable[[], None]
+
+
+@contextmanager
+def watched(folder: Folder) -> Iterator[Watch]:
+    """Around questions to a guest; yields what raises `GuestWent` once there is nobody left to answer them.
+
+    What fails inside for whatever reason is told as that, too, where it is so.
+    """
+    began, pid = events.length(folder.path), daemon.alive(folder.path)
+
+    def look() -> None:
+        seen = events.seen(folder.path, began)
+        if seen.restarted_at is not None:
+            raise GuestWent("the guest restarted before it had answered: what it was at is lost")
+        if seen.ended is not None or daemon.alive(folder.path) != pid:
+            why = "powered itself off" if seen.guest_powered_off else "stopped"
+            raise GuestWent(f"the guest {why} before it had answered: what it was at is lost", code="guest_stopped")
+
+    try:
+        yield look
+    except AgentForbids as error:
+        state = folder.read()
+        if state is None or not state.frozen:
+            raise
+        frozen = DriverFailure("a snapshot holds the guest's file systems at this moment: try again", code="conflict")
+        frozen.retryable = True
+        raise frozen from error
+    except DriverFailure as error:
+        look()
+        if isinstance(error, GuestTimeout) and (now := events.seen(folder.path)).paused:
+            why = observing.DISK_FULL if now.disk_is_full else "resume it first"
+            raise DriverFailure(f"the VM was paused before its guest had answered: {why}", code="vm_paused") from None
+        raise

@@ -1,0 +1,68 @@
+"""What can be wrong with a guest agent's answer, or with the want of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from core.contract.errors import DriverFailure, GuestTimeout
+
+SHOWN = 300
+
+
+class AgentRefused(DriverFailure):
+    """The guest agent answered with an error."""
+
+    code = "guest_refused"
+
+
+class AgentForbids(DriverFailure):
+    """The guest agent has no such command, or its settings forbid it: trying again is of no use."""
+
+    code = "guest_call_disabled"
+
+
+class AgentSilent(GuestTimeout):
+    """The guest agent did not answer in time: it hangs, or its whole guest does."""
+
+    code = "guest_agent_unresponsive"
+
+
+class AgentRestarted(GuestTimeout):
+    """It answers, but not what it was asked: that went to one before it. Nobody knows whether that one did it."""
+
+    code = "guest_agent_restarted"
+
+
+class AgentHungUp(AgentRestarted):
+    """It ended the connection, as it does when it is started anew, or its guest is."""
+
+
+class AgentGone(DriverFailure):
+    """Nobody holds the VM's end of the channel: the VM does not run, or no longer."""
+
+    code = "vm_not_running"
+
+
+@contextmanager
+def understood() -> Iterator[None]:
+    """Around what takes an answer apart: a guest may answer anything."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
+        raise AgentRefused("the guest agent's answer can't be understood") from None
+
+
+def refusal(command: str, answer: dict[str, Any]) -> DriverFailure:
+    """What an error of the agent's is here; its class alone says which, its words are for people."""
+    error = answer["error"] if isinstance(answer["error"], dict) else {}
+    said = str(error.get("desc", "no reason given"))[:SHOWN]
+    if error.get("class") == "CommandNotFound":
+        return AgentForbids(
+            f"the guest agent does not allow '{command}' ({said}): take it out of 'block-rpcs' in the guest's "
+            "/etc/qemu/qemu-ga.conf (with RHEL out of the options in /etc/sysconfig/qemu-ga), or install a newer agent",
+            call=command,
+            setting="block-rpcs",
+        )
+    return AgentRefused(f"the guest agent refused '{command}': {said}")
