@@ -115,14 +115,15 @@ def test_without_cgroups_its_mark_is_enough(run: Run) -> None:
         run("umount /sys/fs/cgroup")
 
 
-def test_a_child_that_keeps_the_output_open_is_waited_for_and_one_that_does_not_is_left(run: Run) -> None:
-    with pytest.raises(GuestTimeout):
-        run("sleep 4006 & echo started", timeout=1.5)
+def test_a_command_ends_with_its_shell_and_children_that_hold_its_output_with_it(run: Run) -> None:
+    done = run("exec 3>&1; sleep 4006 & sleep 4009 >/dev/null 2>&1 3>&- & echo started; exit 3", timeout=60.0)
+    assert (done.exit_code, done.stdout) == (3, b"started\n")
     assert run("sleep 4007 >/dev/null 2>&1 & echo started").stdout == b"started\n"
     with pytest.raises(GuestTimeout):
         run("sleep 4008", timeout=1.0)
-    assert run("pgrep -a -f 'sleep 400[678]$' | cut -d' ' -f2-").stdout == b"sleep 4007\n"
-    run("pkill -f 'sleep 4007$'")
+    left = run("pgrep -a -f 'sleep 400[6789]$' | cut -d' ' -f2- | sort").stdout
+    assert left == b"sleep 4007\nsleep 4009\n"
+    run("pkill -f 'sleep 400[79]$'")
 
 
 def test_each_command_has_a_cgroup_that_was_made_ahead_and_goes_when_it_is_old(
