@@ -6,10 +6,15 @@ are in memory where that can be had, and a worker that gets no room for its own 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+import shutil
 from pathlib import Path
+from typing import IO
 
+_PREFIX, _LOCK = "corral-metrics-", "lock"
+_held: list[IO[str]] = []  # for as long as this process and its workers live
 _MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of our own is made in it
 # One file each for the kinds of figures in meters.py, far larger than all their labels need: they never grow.
 _KINDS = ("counter", "histogram", "gauge_livesum")
@@ -21,14 +26,33 @@ def folder(home: Path, port: int) -> Path:
     if not os.access(_MEMORY, os.W_OK):
         return home / f"metrics-{port}"
     name = hashlib.sha256(f"{os.getuid()} {home} {port}".encode()).hexdigest()[:16]
-    return _MEMORY / f"corral-metrics-{name}"
+    return _MEMORY / f"{_PREFIX}{name}"
 
 
 def clear(where: Path) -> None:
-    """What workers counted before is history."""
+    """Make the folder ours, empty, and remove those in memory whose API was killed: nobody else would."""
+    if where.parent == _MEMORY:
+        for other in _MEMORY.glob(f"{_PREFIX}*"):
+            if other != where and other.stat().st_uid == os.getuid() and not _is_held(other):
+                shutil.rmtree(other, ignore_errors=True)
     where.mkdir(mode=0o700, parents=True, exist_ok=True)
     for file in where.glob("*.db"):
         file.unlink(missing_ok=True)
+    _held.append((where / _LOCK).open("a"))
+    try:
+        fcntl.flock(_held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # the gunicorn that this one takes over from has it still
+        pass
+
+
+def _is_held(where: Path) -> bool:
+    """Whether the gunicorn that made it lives, or has a worker that does."""
+    try:
+        with (where / _LOCK).open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # held, or of a gunicorn that has only just made it
+        return True
+    return False
 
 
 def take_room(where: Path) -> bool:

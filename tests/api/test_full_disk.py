@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import psutil
 import pytest
@@ -43,8 +45,11 @@ def _fill(where: Path) -> None:
         pass
 
 
-def test_room_is_taken_whole_or_not_at_all(small: Path) -> None:
+def test_room_is_taken_whole_or_not_at_all(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[IO[str]] = []
+    monkeypatch.setattr(shared, "_held", held)
     shared.clear(small / "metrics")
+    held[0].close()
     assert shared.take_room(small / "metrics")
     assert sum(file.stat().st_blocks * 512 for file in (small / "metrics").iterdir()) == 3 * 4 << 20
     _fill(small)
@@ -52,6 +57,24 @@ def test_room_is_taken_whole_or_not_at_all(small: Path) -> None:
     _fill(small)
     assert not shared.take_room(small / "metrics")
     assert not list((small / "metrics").glob("*.db"))
+
+
+def test_what_a_killed_api_left_in_memory_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "_MEMORY", tmp_path)
+    living, dead, other = (shared.folder(tmp_path, port) for port in (1, 2, 3))
+    with contextlib.ExitStack() as files:
+        held: list[IO[str]] = []
+        monkeypatch.setattr(shared, "_held", held)
+        for where in (living, dead):
+            shared.clear(where)
+        files.callback(lambda: [file.close() for file in held])
+        held[1].close()  # as its end would do
+        shared.clear(other)
+        assert living.exists()
+        assert other.exists()
+        assert not dead.exists()
 
 
 @pytest.mark.parametrize("since", ["while it serves", "before it starts"])
