@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     (home / "vms").mkdir(parents=True, exist_ok=True)
     (home / "media").mkdir(exist_ok=True)
     described = network.of(options, home)
-    with runtime.lock(home, options.name), described.claimed():
+    with runtime.lock(home, options.name) as lock, described.claimed():
         if options.remove_network:
             described.remove()
             return 0
@@ -46,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
             metrics_token=environment.metrics_token,
             cgroup=Path(environment.cgroup) if environment.cgroup else None,
             network=described,
+            lock=lock,
         )
         return runtime.run(config)
 

@@ -76,6 +76,7 @@ class Calls:
             "disks": self._disks,
             "adapters": self._adapters,
             "cancel": self._cancel,
+            "report": self._report,
             "console": self._console,
             "abandon": self._abandon,
             **self.guests.verbs,
@@ -199,6 +200,9 @@ class Calls:
 
     def _cancel(self, call: Call) -> JSON:
         return {"state": self._commands.cancel(param(call, "operation_id", str))}
+
+    def _report(self, call: Call) -> JSON:
+        return {"state": self._commands.report_again(param(call, "operation_id", str))}
 
     def _abandon(self, call: Call) -> JSON:
         return {"abandoned": self.waiting.abandon(param(call, "call_id", str))}

@@ -76,6 +76,16 @@ class Commands:
         log.warning("%s: refused: %s", unread.operation_id, refusal.message)
         self._outcomes.never_ran(unread.operation_id, Phase.FAILED, attempt=unread.attempt, failure=refusal)
 
+    def report_again(self, operation_id: str) -> str:
+        """Sends the last report of an operation again if it has finished; "finished", "running" or "unknown"."""
+        entry = self._journal.known(operation_id)
+        if entry is None:
+            return "unknown"
+        if entry.report is None:
+            return "running"
+        self._outcomes.again(entry)
+        return "finished"
+
     def _refuse_older_attempt(self, command: Command) -> None:
         known = self._journal.known(command.operation_id)
         if known is not None and command.attempt < known.attempt:
@@ -122,8 +132,8 @@ class Commands:
     def _perform(self, command: Command, work: Work, entry: Entry) -> Result:
         _refuse_late(command)
         self._turns.take(work, command.deadline_at)
-        if self._journal.is_deleted(command.vm.id):
-            return _of_deleted(command)
+        if command.kind is not Kind.DELETE and self._journal.is_deleted(command.vm.id):
+            raise NotFound(f"VM '{command.vm.name}' was deleted", code="vm_not_found")
         self._outcomes.begun(work)
         driver = self._drivers.get(command.vm.hypervisor)
         mark = self._marker(command)
@@ -161,9 +171,3 @@ def _refuse_late(command: Command) -> None:
         )
         late.retryable = True
         raise late
-
-
-def _of_deleted(command: Command) -> Result:
-    if command.kind is not Kind.DELETE:
-        raise NotFound(f"VM '{command.vm.name}' was deleted", code="vm_not_found")
-    return Result()

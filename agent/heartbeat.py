@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import redis
 
+from agent.lease import Lease
 from agent.loops import Loop
 from core.contract import channels
 from core.contract.messages import Heartbeat, encode
@@ -14,16 +15,27 @@ from core.contract.messages import Heartbeat, encode
 SECONDS = 2.0
 
 
-def beat(host: str, boot_id: str, call_key: str, client: redis.Redis, on_forgotten: Callable[[], None]) -> Loop:
+def beat(
+    host: str,
+    boot_id: str,
+    call_key: str,
+    client: redis.Redis,
+    lease: Lease,
+    on_forgotten: Callable[[], None],
+    on_refused: Callable[[], None],
+) -> Loop:
     """The thread that does it, and tells the key that calls to this host are sealed with.
 
-    `on_forgotten` is called when Redis had no entry of this host, as after a loss.
+    `on_forgotten` is called when Redis had no entry of this host, as after a loss, `on_refused` when another agent
+    serves as this host.
     """
 
     def once() -> None:
+        if not lease.renew():
+            on_refused()
+            return
         client.hset(channels.CALL_KEYS, host, call_key)
-        added = client.hset(channels.HEARTBEATS, host, encode(Heartbeat(host, boot_id, time.time())))
-        if added:
+        if client.hset(channels.HEARTBEATS, host, encode(Heartbeat(host, boot_id, time.time()))):
             on_forgotten()
         loop.stopping.wait(SECONDS)
 

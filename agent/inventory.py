@@ -36,6 +36,7 @@ class Host:
     capacity: Capacity
     images: Path
     facts: HostFacts
+    home_id: str
 
 
 class Known:
@@ -129,6 +130,7 @@ class Inventories:
             images=self._stored,
             vms=vms,
             facts=replace(self._host.facts, kernel_images=kernels, image_sizes_gb=sizes),
+            home_id=self._host.home_id,
         )
         self._reports.inventory(encode(inventory))
         self._known.replace(vms)

@@ -27,6 +27,7 @@ from agent.files import Files
 from agent.health import Health
 from agent.inventory import Host, Inventories, Known
 from agent.journal import Journal
+from agent.lease import Lease, refusal
 from agent.loops import Loop
 from agent.network.network import Network
 from agent.outcomes import Outcomes
@@ -60,6 +61,7 @@ class Config:
     metrics_port: int
     metrics_token: str
     network: Network
+    lock: IO[str]
     cgroup: Path | None = None
 
 
@@ -114,10 +116,12 @@ class Agent:
         key = HostKey(config.home)
         self._calls = Calls(config.host, self._client, key, drivers, self._commands, consoles, files)
         facts = replace(config.network.facts(), own_ports=[config.metrics_port] if config.metrics_port else [])
-        host = Host(config.host, uuid.uuid4().hex, config.capacity, config.images, facts)
+        self._lease, boot_id = Lease(config.host, self._client, config.lock), uuid.uuid4().hex
+        host = Host(config.host, boot_id, config.capacity, config.images, facts, self._lease.home_id)
         health = Health(drivers)
         inventories = Inventories(host, drivers, health, self._journal, self._reports, known, self._turns)
-        beat = heartbeat.beat(host.name, host.boot_id, key.public, self._client, inventories.soon)
+        soon, refused = inventories.soon, self._on_refused
+        beat = heartbeat.beat(host.name, host.boot_id, key.public, self._client, self._lease, soon, refused)
         usage = Usage(config.host, place.vms, drivers, self._client)
         own = [self._calls.loop, self._reports.loop, inventories.loop, usage.loop, beat, self._pruner()]
         self._figures = lambda: HostFigures(self._journal, known, usage, health)
@@ -128,6 +132,7 @@ class Agent:
         """Takes up what was left, then starts the threads: a cancel must find what was left."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop_early)
+        self._lease.obtain()
         self._commands.resume(self._config.concurrency)
         for loop in self._loops:
             loop.start()
@@ -159,9 +164,16 @@ class Agent:
         self._turns.wait_idle(self._config.finish_seconds)
         self._leave(code)
 
+    def _on_refused(self) -> None:
+        """Another agent has taken over while this one stood still: what is done here is not believed any more."""
+        log.error("%s", refusal(self._config.host))
+        logging.shutdown()
+        os._exit(1)
+
     def _leave(self, code: int) -> None:
         self._calls.waiting.abandon_all(FLUSH_SECONDS)  # whoever waits hears no answer: see agent/guest/claims.py
         self._reports.wait_empty(FLUSH_SECONDS)
+        self._lease.end()
         logging.shutdown()
         os._exit(code)  # not sys.exit, which would wait for the threads of what did not finish
 

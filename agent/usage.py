@@ -90,4 +90,5 @@ def of_host(name: str, vms: Path) -> HostUsage:
         memory_used_mb=(memory.total - memory.available) // 2**20,
         disk_total_mb=disk.total // 2**20,
         disk_used_mb=disk.used // 2**20,
+        disk_free_mb=disk.free // 2**20,
     )

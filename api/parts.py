@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 from flask import current_app
 from limits import RateLimitItem, WindowStats
@@ -25,6 +25,8 @@ from core.settings import Settings
 
 MOST_WAITS = 100  # of one user
 MOST_STRANGERS = 200  # from one address, each for some seconds
+
+T = TypeVar("T")
 
 
 class Hub(Protocol):
@@ -85,6 +87,10 @@ class Parts:
         """One transaction, whose messages leave after its commit."""
         with database.transaction(self.engine) as session:
             yield context.use(session, self.dispatch)
+
+    def transact(self, work: Callable[[Session], T]) -> T:
+        """What `work(session)` returns in such a transaction, begun anew a few times while others are in the way."""
+        return database.transact(self.transaction, work)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

@@ -74,6 +74,7 @@ class Settings:
     # none of those holds a port when its server comes back to it.
     ports: tuple[int, int] = field(default_factory=lambda: _range("CORRAL_PORTS", (20000, 31999)))
     api_workers: int = field(default_factory=lambda: _int("CORRAL_API_WORKERS", 2))
+    workers: int = field(default_factory=lambda: _int("CORRAL_WORKERS", 1))  # of the control plane, by `make up`
     flower_port: int = field(default_factory=lambda: _int("CORRAL_FLOWER_PORT", 5555))
     # Addresses or networks of reverse proxies whose X-Forwarded-For is believed.
     trusted_proxies: tuple[Network, ...] = field(default_factory=lambda: _networks("CORRAL_TRUSTED_PROXIES"))
@@ -90,6 +91,7 @@ class Settings:
     wait_seconds: int = field(default_factory=lambda: _int("CORRAL_WAIT_SECONDS", 120))  # a held request's limit
     max_body_mb: int = field(default_factory=lambda: _int("CORRAL_MAX_BODY_MB", 1))
     silent_after_seconds: int = field(default_factory=lambda: _int("CORRAL_SILENT_AFTER", 15))
+    low_disk_mb: int = field(default_factory=lambda: _int("CORRAL_LOW_DISK_MB", 2048))  # below it: no new VMs there
     sweep_seconds: int = field(default_factory=lambda: _int("CORRAL_SWEEP_SECONDS", 2))
     resend_seconds: int = field(default_factory=lambda: _int("CORRAL_RESEND_SECONDS", 5))
     metrics_token: str = field(default_factory=lambda: os.environ.get("CORRAL_METRICS_TOKEN", ""))

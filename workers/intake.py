@@ -73,7 +73,7 @@ class _TooLong(Exception):
 
 
 @dataclass
-class _Batch:
+class Batch:
     """The first entries of a host's list, as they were read. `length` is that of the first, of which all is here unless
     it is too long.
     """
@@ -101,7 +101,7 @@ class Intake:
         for a fault of its own is moved aside with the reason.
         """
         try:
-            return self._record(_Batch(host, BATCH))
+            return self._record(Batch(host, BATCH))
         except Exception as error:
             if worlds_fault(error):
                 raise
@@ -115,17 +115,17 @@ class Intake:
 
     def _record_one(self, host: str) -> bool:
         """Something in the batch can't be recorded: take the first entry alone, and move it aside if it is the one."""
-        batch = _Batch(host, 1)
+        batch = Batch(host, 1)
         try:
             return self._record(batch)
         except Exception as error:  # whatever it is, it must not come between the other hosts and this process
             if worlds_fault(error):
                 raise
             if batch.entries:
-                self._move_aside(batch, error)
+                self.move_aside(batch, error)
             return True
 
-    def _record(self, batch: _Batch) -> bool:
+    def _record(self, batch: Batch) -> bool:
         """Record what the batch has room for; whether there may be more."""
         key = channels.reports(batch.host)
         with prometheus.RECORD_SECONDS.time():
@@ -149,7 +149,7 @@ class Intake:
 
         return transact(self._plane.receiving, turn, within=_DEADLOCK_SECONDS)
 
-    def _begin(self, session: Session, batch: _Batch) -> None:
+    def _begin(self, session: Session, batch: Batch) -> None:
         """Read the entries, now that they are this worker's alone, and record the first step of them."""
         sizes = [batch.limit, _BATCH_BYTES, _LONGEST_BYTES, _DEAD_BYTES]
         too_long, batch.entries = self._first([channels.reports(batch.host)], sizes)
@@ -167,7 +167,8 @@ class Intake:
                     pipeline.lrem(key, 1, entry)  # type: ignore[arg-type]
                 pipeline.execute()
 
-    def _move_aside(self, batch: _Batch, error: Exception) -> None:
+    def move_aside(self, batch: Batch, error: Exception) -> None:
+        """Move the batch's one entry to the list of the dead, unless another worker has done it."""
         if isinstance(error, _EXPECTED):
             log.warning("a message from host %s can't be recorded and is moved aside: %s", batch.host, _reason(error))
         else:

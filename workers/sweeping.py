@@ -13,7 +13,8 @@ from core.contract import channels
 from core.contract.errors import CorralError
 from core.database import transact
 from core.dispatch import SCAN_TASK
-from core.services import audit_chain, expiry, idempotency, scan_work, sweeps
+from core.services import audit_chain, expiry, idempotency, problems, scan_work, sweeps
+from core.services.lost import bereft, give_up
 from workers import prometheus, scanning
 from workers.plane import Plane
 
@@ -70,6 +71,11 @@ def _heartbeats(here: Plane) -> int:
     return 0
 
 
+def _hosts(here: Plane) -> int:
+    transact(here.transaction, lambda session: problems.look(session, here.settings.low_disk_mb))
+    return 0
+
+
 def _deadlines(here: Plane) -> int:
     """Each VM in a transaction of its own: a worker that holds one never waits for another."""
     late = transact(here.transaction, sweeps.late)
@@ -85,6 +91,13 @@ def _expiries(here: Plane) -> int:
     for vm_id in due:
         transact(here.transaction, lambda session: expiry.expire(session, vm_id))  # noqa: B023  # at once
     return len(due)
+
+
+def _lost(here: Plane) -> int:
+    lost = transact(here.transaction, bereft)
+    for vm_id in lost:
+        transact(here.transaction, lambda session: give_up(session, vm_id))  # noqa: B023  # at once
+    return len(lost)
 
 
 def _resend(here: Plane) -> int:
@@ -119,8 +132,10 @@ def _scans(here: Plane) -> int:
 
 _PARTS: dict[str, Callable[[Plane], int]] = {
     "heartbeats": _heartbeats,
+    "problems of hosts": _hosts,
     "late operations": _deadlines,
     "expired VMs": _expiries,
+    "VMs without their host": _lost,
     "operations sent again": _resend,
     "idempotency keys": _idempotency,
     "audit links": _link,

@@ -3,59 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime
+from copy import deepcopy
 from functools import wraps
 from typing import Any
 
-from flask import Response, g, request
+from flask import Response, request
 from marshmallow import Schema
 from sqlalchemy.orm import Session
 
 from api.auth.identity import actor
-from api.parts import Hub, parts
+from api.parts import parts
 from api.rest import audit, documents, waiting, work
 from api.rest.answering import Answering, Decorator, View
 from api.rest.problems import from_operation
-from api.rest.requests import PREFIX, client_gone
+from api.rest.questions import Question
+from api.rest.requests import PREFIX
 from api.rest.shapes import Listed
 from api.rest.views import has_mark
-from core.contract.messages import JSON, VmSpec
+from core.contract.messages import JSON
 from core.contract.states import LIVE, OperationState
 from core.models import Idempotency, Operation
-from core.models.base import now
 from core.services import operations
 from core.services.context import Actor
 
 Answer = Callable[[Session, Operation], Any]
 UNSENT_SECONDS = 5  # a request is held no longer for an operation that could not be handed over yet
 _BYTES = {"type": "string", "format": "binary"}
-
-
-@dataclass(frozen=True)
-class Question:
-    """A call to make: what a host is asked about a VM."""
-
-    host: str
-    verb: str
-    vm: VmSpec
-    params: JSON
-    timeout: float
-    asked_at: datetime = field(default_factory=now)
-    said: JSON = field(default_factory=dict)
-    """Of the request, what its host need not know."""
-
-    @property
-    def of_vm(self) -> VmSpec:
-        """The VM; a `TypeError` of a question that has none."""
-        if self.vm is None:
-            raise TypeError(f"{self.verb} is asked about no VM")
-        return self.vm
-
-    def ask(self, hub: Hub) -> JSON:
-        """The host's reply; a client that hangs up ends what was asked for."""
-        g.held = True
-        return hub.call(self.host, self.verb, self.vm, self.params, self.timeout, client_gone())
 
 
 class Blueprint(Answering):
@@ -138,15 +111,20 @@ class Blueprint(Answering):
             def wrapper(this: Any, *args: Any, **path: Any) -> Response:
                 key = work.idempotency_key()
                 caller = None if has_mark(view, "public") else actor()
-                with parts().transaction() as session:
+
+                def change(session: Session) -> tuple[Any, bool]:
                     first = work.claim(session, key) if key else None
                     if first is not None:
-                        return _replayed(self._made(status, work.dumped_of(first)))
-                    dumped = _dump(made, view(this, session, caller, *args, **path))
+                        return work.dumped_of(first), True
+                    dumped = _dump(made, view(this, session, caller, *deepcopy(args), **path))
                     if key:
                         work.keep(session, key, answer={"dumped": _without(dumped, forgets)})
                     audit.within(session, status, dumped)
-                return self._made(status, dumped)
+                    return dumped, False
+
+                dumped, again = parts().transact(change)
+                response = self._made(status, dumped)
+                return _replayed(response) if again else response
 
             return self._documented(wrapper, status, schema, "change")
 
@@ -163,11 +141,15 @@ class Blueprint(Answering):
             @wraps(view)
             def wrapper(this: Any, *args: Any, **path: Any) -> Response:
                 prefer = waiting.preference(holds=holds)
-                with parts().transaction() as session:
-                    operation, again = work.begin_once(session, lambda s, a: view(this, s, a, *args, **path))
+
+                def begin(session: Session) -> tuple[Operation, bool, Any]:
+                    operation, again = work.begin_once(session, lambda s, a: view(this, s, a, *deepcopy(args), **path))
                     said = _dump(made, answer(session, operation)) if prefer.begun else None
                     if not again:
                         audit.begun(session, operation)
+                    return operation, again, said
+
+                operation, again, said = parts().transact(begin)
                 if prefer.begun:
                     response = self._made(status, said)
                 else:

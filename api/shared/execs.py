@@ -16,8 +16,9 @@ from api.auth import identity
 from api.parts import parts
 from api.realtime.executions import Execution, wait
 from api.rest import waiting
-from api.rest.blueprint import Blueprint, Question
+from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Moment, Number, computed
+from api.rest.questions import Question
 from api.rest.requests import client_gone
 from api.rest.schemas import Paging, Strict
 from api.rest.shapes import Listed, Shape

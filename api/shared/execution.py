@@ -9,8 +9,9 @@ from flask.views import MethodView
 from marshmallow import Schema, fields, post_load
 from sqlalchemy.orm import Session
 
-from api.rest.blueprint import Blueprint, Question
+from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, GuestText, Moment, Number, Text
+from api.rest.questions import Question
 from api.rest.schemas import Strict
 from api.rest.shapes import Shape
 from api.shared.encodings import BASE64, ENCODINGS, TEXT, to_bytes, to_text

@@ -8,8 +8,9 @@ from flask.views import MethodView
 from marshmallow import Schema, ValidationError, fields, validates_schema
 from sqlalchemy.orm import Session
 
-from api.rest.blueprint import Blueprint, Question
+from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Flag, Number, Text
+from api.rest.questions import Question
 from api.rest.schemas import Paging, Strict, constant
 from api.rest.shapes import Listed, Shape
 from api.shared.views import nothing

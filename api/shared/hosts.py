@@ -9,11 +9,11 @@ from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Moment, computed
-from api.rest.schemas import Sorting
+from api.rest.schemas import Paging, Sorting
 from api.rest.shapes import Listed, Shape
 from core.contract.messages import JSON
 from core.models import Host
-from core.services import hosts
+from core.services import hosts, lost
 from core.services.context import Actor
 from core.services.paging import Slice
 
@@ -44,6 +44,21 @@ class Hypervisor(Schema):
     problem = fields.String(required=True)
 
 
+class HostProblem(Schema):
+    """What is wrong with a host beside its hypervisors."""
+
+    code = fields.String(required=True)
+    message = fields.String(required=True)
+    since = fields.String(required=True)
+
+
+class Orphan(Schema):
+    """A VM on a host that is in no table."""
+
+    id = fields.String(required=True)
+    host = fields.String(required=True)
+
+
 class HostSchema(Schema):
     """A host. `orphans`: VMs found there that are in no table, shown to administrators."""
 
@@ -58,6 +73,7 @@ class HostSchema(Schema):
     hypervisors = fields.List(fields.Nested(Hypervisor), required=True)
     images = fields.List(fields.String(), required=True)
     orphans = fields.List(fields.String(), required=True)
+    problems = fields.List(fields.Nested(HostProblem), required=True)
     facts = fields.Dict(required=True)
 
 
@@ -83,7 +99,38 @@ def blueprint(shape: Shape) -> Blueprint:
             """Get a host."""
             return described(hosts.get(session, actor, host_name), actor)
 
+        @blp.changes(200, HostSchema)
+        def delete(self, session: Session, actor: Actor, host_name: str) -> JSON:
+            """Give up a host that never comes back (administrators).
+
+            Its VMs become lost and their room is free; should it return, what is left of them there is removed.
+            """
+            return described(lost.remove_host(session, actor, host_name), actor)
+
+    @blp.route("/hosts/<host_name>/orphans")
+    class Orphans(MethodView):
+        @blp.query(Paging)
+        @blp.lists("orphans", Orphan)
+        def get(self, session: Session, actor: Actor, query: JSON, host_name: str) -> Listed:
+            """List the VMs on a host that are in no table (administrators)."""
+            actor.must_see_all()
+            found = hosts.get(session, actor, host_name).orphans
+            shown = found[query["offset"] :][: query["limit"]]
+            return Listed([_orphan(host_name, each) for each in shown], len(found), query["limit"], query["offset"])
+
+    @blp.route("/hosts/<host_name>/orphans/<vm_id>")
+    class OneOrphan(MethodView):
+        @blp.changes(202, Orphan)
+        def delete(self, session: Session, actor: Actor, host_name: str, vm_id: str) -> JSON:
+            """Have a host remove a VM that is in no table (administrators). It is listed until that is done."""
+            lost.remove_orphan(session, actor, host_name, vm_id)
+            return _orphan(host_name, vm_id)
+
     return blp
+
+
+def _orphan(host_name: str, vm_id: str) -> JSON:
+    return {"id": vm_id, "host": host_name}
 
 
 def described(host: Host, actor: Actor) -> JSON:
@@ -105,5 +152,6 @@ def described(host: Host, actor: Actor) -> JSON:
         "hypervisors": host.drivers,
         "images": host.images,
         "orphans": host.orphans if actor.is_admin else [],
+        "problems": [{"code": code, **problem} for code, problem in sorted(host.problems.items())],
         "facts": to_builtins(host.facts),
     }

@@ -6,8 +6,9 @@ from flask.views import MethodView
 from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
 
-from api.rest.blueprint import Blueprint, Question
+from api.rest.blueprint import Blueprint
 from api.rest.fields import Moment
+from api.rest.questions import Question
 from api.rest.shapes import Shape
 from core.contract.messages import JSON
 from core.models.base import now

@@ -18,6 +18,7 @@ _WORDS = {
     Status.CRASHED: "aborted",
     Status.FAILED: "failed",
     Status.UNKNOWN: "unknown",
+    Status.LOST: "inaccessible",
 }
 DELETED = "deleted"
 STATES = (*dict.fromkeys(_WORDS.values()), DELETED)

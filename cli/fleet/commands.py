@@ -9,7 +9,6 @@ from cli.fleet.share import Share
 from core.contract import channels
 
 API = "api"
-WORKER = "worker"
 FLOWER = "flower"
 IMAGE = "image"
 
@@ -19,9 +18,9 @@ def api() -> list[str]:
     return [sys.executable, "-m", "gunicorn", "--config=python:api.gunicorn"]
 
 
-def worker() -> list[str]:
-    """The control plane's worker with its schedule."""
-    options = ["--pool=threads", "--concurrency=4", f"--queues={channels.CONTROL_QUEUE}", "--hostname=control@%h"]
+def worker(name: str) -> list[str]:
+    """A worker of the control plane with its schedule."""
+    options = ["--pool=threads", "--concurrency=4", f"--queues={channels.CONTROL_QUEUE}", f"--hostname={name}@%h"]
     quiet = ["--without-mingle", "--without-gossip", "--task-events", "--loglevel=INFO"]
     return [sys.executable, "-m", "celery", "--app=workers.app", "worker", *options, *quiet]
 

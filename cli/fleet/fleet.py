@@ -41,7 +41,7 @@ class Fleet:
         self.stop()
 
     def process(self, name: str) -> Process:
-        """One of: redis, postgres, api, worker, flower, and each host by its name."""
+        """One of: redis, postgres, api, worker (worker-2, ...), flower, and each host by its name."""
         return self._processes[name]
 
     def kill(self, name: str, *, hold: bool = False) -> None:
@@ -104,11 +104,12 @@ class Fleet:
         environment = self._environment()
         lines = [f"{name}={shlex.quote(value)}\n" for name, value in environment.items()]
         files.write_private(self.home / "environment", "".join(lines))
-        self._say(f"starting the API, a worker and {self.plan.agents} agents")
+        self._say(f"starting the API, {_some(self.plan.workers, 'worker')} and {_some(self.plan.agents, 'agent')}")
         share = self.plan.share or of_machine(self.home, self.plan.agents)
         for name, forwards in zip(self.plan.host_names, self.plan.forward_ports, strict=True):
             self._add(name, commands.agent(name, self.plan.hypervisors, share, forwards), environment)
-        self._add(commands.WORKER, commands.worker(), environment)
+        for name in self.plan.worker_names:
+            self._add(name, commands.worker(name), environment)
         self._add(commands.API, commands.api(), environment)
         if self.plan.flower:
             who = {"FLOWER_BASIC_AUTH": f"{self.credentials.username}:{self.credentials.password}"}
@@ -152,3 +153,7 @@ class Fleet:
             raise
         finally:
             self._held.close()
+
+
+def _some(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

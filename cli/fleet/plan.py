@@ -22,13 +22,14 @@ class Plan:
     port: int = 0
     ports: tuple[int, int] = field(default_factory=lambda: settings.load().ports)  # to forward from, to guests
     flower_port: int = 0
-    metrics_port: int = 0  # the worker's; the agents' follow it, one each; 0: none has one
+    metrics_port: int = 0  # the worker's; the agents' follow it, one each, then more workers'; 0: none has one
     metrics_token: str = ""  # empty: one that is made at the first start
     database_url: str = ""
     redis_url: str = ""
     hypervisors: tuple[str, ...] = ("qemu",)
     agents: int = 2
     api_workers: int = 2
+    workers: int = 1  # of the control plane
     flower: bool = True
     durable: bool = True  # False: PostgreSQL without fsync, for tests
     image: bool = True  # make the default image if it is missing, and wait for it
@@ -45,6 +46,7 @@ class Plan:
             port=settings.port,
             ports=settings.ports,
             api_workers=settings.api_workers,
+            workers=settings.workers,
             flower_port=settings.flower_port,
             metrics_port=settings.metrics_port,
             metrics_token=settings.metrics_token,
@@ -66,7 +68,12 @@ class Plan:
         return [f"host-{letters[n] if n < len(letters) else n + 1}" for n in range(self.agents)]
 
     @property
+    def worker_names(self) -> list[str]:
+        """worker, worker-2, ..."""
+        return ["worker", *(f"worker-{n}" for n in range(2, self.workers + 1))]
+
+    @property
     def metrics_ports(self) -> dict[str, int]:
         """The port of each process that has one of its own for Prometheus, 0 if it is to have none."""
-        names = ("worker", *self.host_names)
+        names = ("worker", *self.host_names, *self.worker_names[1:])
         return {name: self.metrics_port + n if self.metrics_port else 0 for n, name in enumerate(names)}

@@ -8,6 +8,8 @@ HOST_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 CONTROL_QUEUE = "control"  # Celery: the control plane's own tasks
 HEARTBEATS = "heartbeats"  # hash: host -> Heartbeat
 CALL_KEYS = "call_keys"  # hash: host -> the key that calls to it are sealed with
+HOMES = "homes"  # hash: host -> the id of the home whose agent is believed
+CLAIMS = "claims"  # hash: host -> when, by Redis's clock, another agent last wanted its name
 USAGE = "usage"  # hash: host -> HostUsage
 WORKERS = "workers"  # sorted set: a control worker's name, when it was last alive
 RECEIVERS = "receivers"  # hash: a control worker's name -> ReceiverState
@@ -21,6 +23,11 @@ EVENTS = "events"  # pub/sub: events as JSON, after their commit
 def command_queue(host: str) -> str:
     """The Celery queue that the host's agent alone reads."""
     return f"host.{host}"
+
+
+def lease(host: str) -> str:
+    """Who serves as that host now; it vanishes when it is not renewed."""
+    return f"agent:{host}"
 
 
 def calls(host: str) -> str:

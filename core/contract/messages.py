@@ -167,7 +167,7 @@ class DriverHealth:
 
 @dataclass(frozen=True)
 class Inventory:
-    """All a host is and has. `boot_id` changes with every start of the agent."""
+    """All a host is and has. `boot_id` changes with every start of the agent, `home_id` is that of the home it has."""
 
     host: Name
     boot_id: Name
@@ -180,6 +180,7 @@ class Inventory:
     images: list[Name]
     vms: list[Observation]
     facts: HostFacts = field(default_factory=HostFacts)
+    home_id: str = ""
 
 
 class Entry(Struct, frozen=True, tag_field="kind"):
@@ -231,6 +232,7 @@ class HostUsage:
     memory_used_mb: Serial
     disk_total_mb: Serial
     disk_used_mb: Serial
+    disk_free_mb: Serial | None = None
 
 
 @dataclass(frozen=True)
@@ -249,7 +251,7 @@ class Call:
 
     `verb`: "execute" {"command", "working_directory", "environment", "timeout_seconds",
     "stdin_b64"}, "guest_credentials" {"username", "password"},
-    "cancel" {"operation_id"} (no VM; `vm` is None), "observe" {},
+    "cancel" {"operation_id"} (no VM; `vm` is None), "report" the same (its last report once more), "observe" {},
     "measure" {}, "network" {}, "disks" {}, "adapters" {},
     "console" {"stream", "write": bool, "replay": bool, "after": {"log", "position"} | None}
     (agent/console.py says what comes there),

@@ -39,6 +39,7 @@ class Status(StrEnum):
     CRASHED = "crashed"
     FAILED = "failed"
     UNKNOWN = "unknown"
+    LOST = "lost"
 
 
 class Kind(StrEnum):
@@ -111,10 +112,12 @@ def status(
     ever_started: bool,
     live_kind: str | None,
     host_silent: bool,
+    lost: bool = False,
 ) -> Status:
     """What a user reads, from what is wanted, what was observed and what is under way.
 
-    A live operation speaks first (a snapshot does not change the word), then silence, then what was seen.
+    A live operation speaks first (a snapshot does not change the word), then the loss or the silence of the host, then
+    what was seen.
     `observed` is None until the host has reported the VM once.
     """
     under_way = UNDER_WAY.get(Kind(live_kind)) if live_kind else None
@@ -122,6 +125,8 @@ def status(
         return under_way
     if wanted == Wanted.DELETED:
         return Status.DELETING
+    if lost:
+        return Status.LOST
     if host_silent:
         return Status.UNKNOWN
     if observed is None or observed == Observed.ABSENT:

@@ -17,6 +17,10 @@ class Host(Base):
 
     Resizing a host below what it has promised is allowed, so the CHECK holds the counters above zero, and the
     conditional UPDATE that reserves holds them below capacity.
+
+    `home_id` is that of the agent's home, which alone is believed. `beat` is the agent's own time in the heartbeat that
+    was seen last, `last_seen_at` when that was by the clock of the database. `problems`: by a word for each, what is
+    wrong and since when. A removed host is one that an administrator has given up.
     """
 
     __tablename__ = "hosts"
@@ -37,6 +41,10 @@ class Host(Base):
     images: Mapped[list[str]]
     facts: Mapped[HostFacts] = mapped_column(Typed(HostFacts))
     orphans: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
+    home_id: Mapped[str] = mapped_column(default="", server_default="")
+    beat: Mapped[float | None]
+    problems: Mapped[JSON] = mapped_column(default=dict, server_default="{}")
     first_seen_at: Mapped[datetime] = mapped_column(default=now)
     last_seen_at: Mapped[datetime]
     silent_since: Mapped[datetime | None]
+    removed_at: Mapped[datetime | None]

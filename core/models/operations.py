@@ -15,7 +15,7 @@ class Operation(Base):
     """One command to one host. At most one per VM is live: the partial unique index is the lock.
 
     `attempt` counts how often it was sent and fences older ones; `send_at` is when the sweep sends it again.
-    A request to cancel is a flag and no state.
+    A request to cancel is a flag and no state. `begun_by` is the boot id of the agent that has begun it.
     """
 
     __tablename__ = "operations"
@@ -45,6 +45,7 @@ class Operation(Base):
     cancel_requested_at: Mapped[datetime | None]
     accepted_at: Mapped[datetime] = mapped_column(default=now)
     begun_at: Mapped[datetime | None]
+    begun_by: Mapped[str | None]
     ended_at: Mapped[datetime | None]
     deadline_at: Mapped[datetime]
     vm: Mapped[Vm] = relationship(viewonly=True)

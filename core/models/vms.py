@@ -19,6 +19,8 @@ class Vm(Base):
     `observed_generation` is that of the report last applied. `reserved` says that its size is counted on its host.
     `vcpus` and `memory_mb` are what it is to have, `running_*` what it runs with where that was reported, and `held_*`
     what is counted for it on its host (empty: what it is to have, as rows of an older release).
+    A deleted VM that is still counted was on a host that is silent: what is left there is removed when it returns.
+    A lost VM was on a host that was given up.
     A name is unique among one owner's VMs that are not deleted, an address among those on one bridge.
     """
 
@@ -31,6 +33,7 @@ class Vm(Base):
             "expires_at",
             postgresql_where=text("deleted_at IS NULL AND expires_at IS NOT NULL"),
         ),
+        Index("ix_vms_host_name_buried", "host_name", postgresql_where=text("deleted_at IS NOT NULL AND reserved")),
         Index("ix_vms_created_at_id_present", "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
         Index(
             "uq_vms_host_name_address",
@@ -72,6 +75,7 @@ class Vm(Base):
     stopped_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
+    lost_at: Mapped[datetime | None]
 
     @property
     def current_vcpus(self) -> int:

@@ -59,7 +59,7 @@ def wish(session: Session, network: VmNetwork) -> Wish:
     """
     if not network.bridge and not network.ip:
         return Wish()
-    hosts = list(session.scalars(select(Host)))
+    hosts = list(session.scalars(select(Host).where(Host.removed_at.is_(None))))
     all_bridges = [bridge for host in hosts for bridge in bridges_of(host)]
     if not all_bridges:
         return Wish()

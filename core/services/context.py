@@ -32,11 +32,20 @@ class Actor:
         if self.read_only:
             raise Forbidden("this API key may only read; use one with full access")
 
+    def must_see_all(self) -> None:
+        """Raise `Forbidden` for anyone but an administrator."""
+        if not self.is_admin:
+            raise Forbidden("only an administrator may see this")
+
     def must_administer(self) -> None:
         """Raise `Forbidden` for anyone but an administrator with full access."""
         self.must_write()
         if not self.is_admin:
             raise Forbidden("only an administrator may do this")
+
+
+SYSTEM = Actor("system", "system", "admin")
+"""The control plane itself, where nobody asked."""
 
 
 def use(session: Session, dispatch: Dispatch) -> Session:

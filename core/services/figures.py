@@ -50,7 +50,9 @@ def of_tables(session: Session) -> Tables:
     vms: Any = session.execute(
         joined(select(word, func.count()).select_from(Vm)).where(Vm.deleted_at.is_(None)).group_by(word)
     )
-    hosts = list(session.execute(select(Host.name, Host.silent_since).order_by(Host.name)))
+    hosts = list(
+        session.execute(select(Host.name, Host.silent_since).where(Host.removed_at.is_(None)).order_by(Host.name))
+    )
     return Tables(
         operations={(kind, state): count for kind, state, count in operations},
         vms=dict(vms.all()),

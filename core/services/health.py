@@ -24,7 +24,7 @@ def of_hypervisor(session: Session, name: str) -> str:
     """Healthy on an online host; unhealthy where it is offered and does not work; else absent."""
     offers = [
         driver["healthy"]
-        for host in session.scalars(select(Host).where(Host.silent_since.is_(None)))
+        for host in session.scalars(select(Host).where(Host.silent_since.is_(None), Host.removed_at.is_(None)))
         for driver in host.drivers
         if driver["name"] == name
     ]
@@ -35,7 +35,7 @@ def of_hypervisor(session: Session, name: str) -> str:
 
 def of_network(session: Session) -> str:
     """Whether the hosts can be heard: all, some or none of them."""
-    silent = list(session.scalars(select(Host.silent_since.is_not(None))))
+    silent = list(session.scalars(select(Host.silent_since.is_not(None)).where(Host.removed_at.is_(None))))
     if not silent or all(silent):
         return UNHEALTHY
     return DEGRADED if any(silent) else HEALTHY
@@ -43,7 +43,7 @@ def of_network(session: Session) -> str:
 
 def of_hosts(session: Session) -> str:
     """Whether VMs can run on them: an online host does whose hypervisor works."""
-    hosts = list(session.scalars(select(Host)))
+    hosts = list(session.scalars(select(Host).where(Host.removed_at.is_(None))))
     able = [host.silent_since is None and any(driver["healthy"] for driver in host.drivers) for host in hosts]
     if not any(able):
         return UNHEALTHY

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import func, select, type_coerce, update
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
 
 from core.contract.errors import Invalid, NoCapacity, NotFound
+from core.database import violates
 from core.models import Host, Vm
 from core.models.base import JSON
 from core.placement import Choice, Demand, Offer, rank
+from core.services import problems
 from core.services.bridges import Wish
 from core.services.context import Actor
 from core.services.paging import Ordering, Slice, sliced
@@ -30,8 +36,8 @@ ORDERING = Ordering(
 
 
 def all_of(session: Session) -> list[Host]:
-    """All hosts, by name."""
-    return list(session.scalars(select(Host).order_by(Host.name)))
+    """All hosts, by name, but those that were given up."""
+    return list(session.scalars(select(Host).where(Host.removed_at.is_(None)).order_by(Host.name)))
 
 
 def list_of(session: Session, actor: Actor, wanted: Slice, status: str | None = None) -> tuple[list[Host], int]:
@@ -40,7 +46,9 @@ def list_of(session: Session, actor: Actor, wanted: Slice, status: str | None = 
     Who may log in may see them: a VM's placement is no secret of another's.
     """
     silent = Host.silent_since.is_not(None)
-    conditions = [] if status is None else [silent if status == "silent" else ~silent]
+    conditions = [Host.removed_at.is_(None)]
+    if status is not None:
+        conditions.append(silent if status == "silent" else ~silent)
     total = session.scalar(select(func.count()).select_from(Host).where(*conditions)) or 0
     return list(session.scalars(sliced(select(Host).where(*conditions), ORDERING, wanted))), total
 
@@ -48,7 +56,7 @@ def list_of(session: Session, actor: Actor, wanted: Slice, status: str | None = 
 def get(session: Session, actor: Actor, name: str) -> Host:
     """One host; `NotFound`."""
     host = session.get(Host, name)
-    if host is None:
+    if host is None or host.removed_at is not None:
         raise NotFound(f"host '{name}' not found")
     return host
 
@@ -59,8 +67,8 @@ def reserve(session: Session, demand: Demand, wish: Wish) -> Choice:
     The choice is made without a lock; the conditional UPDATE decides. When another request took the room meanwhile,
     the next choice is tried. `NoCapacity` lists every host and why not; `Invalid` for a host or hypervisor unknown.
     """
-    hosts = session.scalars(select(Host).execution_options(populate_existing=True))
-    offers = [_offer(host, wish, demand) for host in hosts]
+    present = select(Host).where(Host.removed_at.is_(None)).execution_options(populate_existing=True)
+    offers = [_offer(host, wish, demand) for host in session.scalars(present)]
     _check_known(offers, demand)
     choices, rejected = rank(offers, demand)
     for choice in choices:
@@ -155,6 +163,31 @@ def _held_memory_mb(vm: Vm) -> int:
     return vm.memory_mb if vm.held_memory_mb is None else vm.held_memory_mb
 
 
+def count_again(session: Session, vm: Vm) -> bool:
+    """Whether a VM that was given up is counted on its host again: there is room, and its address is still free."""
+    session.flush()
+    size = {"vcpus": vm.vcpus, "memory_mb": vm.memory_mb}
+    counted = {"reserved": True, **{f"held_{name}": value for name, value in size.items()}}
+    try:
+        with session.begin_nested() as savepoint:
+            session.execute(_of(vm).values(**counted))
+            taken = _take(session, vm.host_name, Demand((), "", vm.vcpus, vm.memory_mb, vm.disk_gb))
+            if not taken:
+                savepoint.rollback()
+    except IntegrityError as error:
+        if violates(error, "uq_vms_host_name_address"):
+            return False
+        raise
+    if taken:
+        for name, value in counted.items():
+            set_committed_value(vm, name, value)
+    return taken
+
+
+def _of(vm: Vm) -> Any:
+    return update(Vm).where(Vm.id == vm.id).execution_options(synchronize_session=False)
+
+
 def _take(session: Session, name: str, demand: Demand) -> bool:
     taken = session.scalar(
         update(Host)
@@ -189,7 +222,7 @@ def _offer(host: Host, wish: Wish, demand: Demand) -> Offer:
         name=host.name,
         silent=host.silent_since is not None,
         hypervisors={driver["name"]: _problem(host, driver, wish, demand.image) for driver in host.drivers},
-        unfit=wish.unfit.get(host.name, "") or _too_small(host, demand),
+        unfit=wish.unfit.get(host.name, "") or _too_small(host, demand) or problems.against_placement(host),
         images=frozenset(host.images),
         free_vcpus=host.vcpus - host.reserved_vcpus,
         free_memory_mb=host.memory_mb - host.reserved_memory_mb,

@@ -13,8 +13,7 @@ from core.contract.messages import JSON, Inventory, Observation
 from core.contract.states import LIVE, Observed, Wanted
 from core.models import Host, Operation, Vm
 from core.models.base import now
-from core.services import events, hosts, operations, vms
-from core.services.reports import observe
+from core.services import events, hosts, lost, operations, problems, reports, vms
 from core.services.status import status_of
 
 
@@ -26,8 +25,14 @@ def record(session: Session, inventory: Inventory) -> None:
     known = session.get(Host, inventory.host, populate_existing=True)
     if known is not None and inventory.generation <= known.generation:
         return
+    if known is not None and known.removed_at is not None and not _cleaned(session, inventory):
+        return
     before, same_agent = (known.drivers, known.boot_id == inventory.boot_id) if known is not None else ([], False)
-    orphans = _reconcile(session, inventory) if known is not None else [seen.vm_id for seen in inventory.vms]
+    if known is not None and _stranger(session, known, inventory):
+        return
+    orphans = _reconcile(session, inventory) if known is not None else {seen.vm_id for seen in inventory.vms}
+    if known is not None and not same_agent:
+        operations.send_again(session, inventory.host)
     values = {
         "boot_id": inventory.boot_id,
         "generation": inventory.generation,
@@ -38,16 +43,34 @@ def record(session: Session, inventory: Inventory) -> None:
         "images": inventory.images,
         "facts": inventory.facts,
         "orphans": sorted(orphans),
+        "removed_at": None,
+        "home_id": inventory.home_id or (known.home_id if known is not None else ""),
     }
     seen_at = datetime.fromtimestamp(inventory.at, UTC)
     statement = insert(Host).values(name=inventory.host, first_seen_at=now(), last_seen_at=seen_at, **values)
     session.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
-    if known is None:
+    if known is None or known.removed_at is not None:
         events.of_host(session, "host_joined", inventory.host, {"host": inventory.host})
     elif same_agent:
         _tell_drivers(session, inventory, before)
-    else:
-        operations.send_again(session, inventory.host)
+
+
+def _stranger(session: Session, known: Host, inventory: Inventory) -> bool:
+    """Whether this is said by another agent than the host's: from a home that does not have the host's VMs."""
+    if not inventory.home_id or not known.home_id or inventory.home_id == known.home_id:
+        return False
+    problems.claim(session, known.name)
+    return True
+
+
+def _cleaned(session: Session, inventory: Inventory) -> bool:
+    """Whether a host that had been given up has nothing any more of what it had then, and so may be one again."""
+    seen = [observation.vm_id for observation in inventory.vms]
+    left = lost.leftovers(session, inventory.host, seen, inventory.generation)
+    lost.purge_all(session, inventory.host, left, inventory.generation)
+    for vm in lost.buried(session, inventory.host, left):
+        hosts.release(session, vm)
+    return not left
 
 
 def _tell_drivers(session: Session, inventory: Inventory, before: list[JSON]) -> None:
@@ -65,31 +88,42 @@ def _tell_drivers(session: Session, inventory: Inventory, before: list[JSON]) ->
 def _reconcile(session: Session, inventory: Inventory) -> set[str]:
     """Adopt what was seen, mark what is gone or crashed, and return what nobody knows.
 
-    A VM with an operation under way is left to that operation's reports.
+    A VM with an operation under way is left to that operation's reports. What is left of deleted VMs is removed.
     """
     seen = {observation.vm_id: observation for observation in inventory.vms}
     live = select(Operation.vm_id).where(Operation.state.in_(LIVE))
-    here = list(session.scalars(select(Vm).where(Vm.host_name == inventory.host, Vm.deleted_at.is_(None))))
+    present = select(Vm).where(Vm.host_name == inventory.host, Vm.deleted_at.is_(None), Vm.lost_at.is_(None))
+    here = list(session.scalars(present.order_by(Vm.id)))
     busy = set(session.scalars(live.where(Operation.host_name == inventory.host)))
     applied = []
     for vm in here:
         observation = seen.get(vm.id) or Observation(vm.id, Observed.ABSENT, reason="its host no longer has it")
-        if vm.id not in busy and _differs(vm, observation):
-            _apply(session, vm, observation, inventory.generation)
+        if vm.id not in busy and _differs(vm, observation) and _apply(session, vm, observation, inventory.generation):
             applied.append(vm)
+    strangers = set(seen) - {vm.id for vm in here}
+    left = lost.leftovers(session, inventory.host, strangers, inventory.generation)
+    lost.purge_all(session, inventory.host, left, inventory.generation)
+    buried = lost.buried(session, inventory.host, left)
     for vm in applied:  # after them all: a host's row is locked after its VMs'
+        reports.take_back(session, vm)
         hosts.settle(session, vm)
-    return set(seen) - {vm.id for vm in here}
+    for vm in buried:
+        hosts.release(session, vm)
+    return strangers - {vm.id for vm in left}
 
 
 def _differs(vm: Vm, seen: Observation) -> bool:
     return vm.observed != seen.state and not (vm.observed is None and seen.state == Observed.ABSENT)
 
 
-def _apply(session: Session, vm: Vm, seen: Observation, generation: int) -> None:
+def _apply(session: Session, vm: Vm, seen: Observation, generation: int) -> bool:
+    """Whether it was applied: an operation may have been accepted before the row was locked."""
     locked = session.get_one(Vm, vm.id, with_for_update=True, populate_existing=True)
+    if operations.live_of(session, locked) is not None:
+        return False
     before = status_of(locked, None)
-    observe(locked, seen, generation)
+    reports.observe(locked, seen, generation)
     if locked.wanted != Wanted.DELETED:
         locked.wanted = Wanted.RUNNING if seen.state == Observed.RUNNING else locked.wanted
     vms.status_changed(session, locked, before, status_of(locked, None))
+    return True

@@ -26,7 +26,11 @@ def list_of(session: Session, actor: Actor, host: str | None = None) -> list[JSO
     for name, type_, on, number in session.execute(counted.group_by(Vm.host_name, kind, bridge)):
         key = (name, on if type_ == BRIDGE else USER)
         connected[key] = connected.get(key, 0) + number
-    hosts = select(Host).order_by(Host.name).where(*([] if host is None else [Host.name == host]))
+    hosts = (
+        select(Host)
+        .order_by(Host.name)
+        .where(Host.removed_at.is_(None), *([] if host is None else [Host.name == host]))
+    )
     return [
         {**vars(each), "host": found.name, "vms_connected": connected.get((found.name, each.name), 0)}
         for found in session.scalars(hosts)

@@ -133,6 +133,11 @@ def send(session: Session, vm: Vm, operation: Operation) -> None:
     after_commit(session, lambda: dispatch.command(host, sent))
 
 
+def ask_after(session: Session, operation: Operation) -> None:
+    """Ask the agent, after the commit, for its last report on an operation that it has begun, should that be lost."""
+    _call(session, operation, "report")
+
+
 def send_again(session: Session, host: str) -> None:
     """Let the next sweep send all that is under way on a host: its agent is new, and what the last one took is lost."""
     live = update(Operation).where(Operation.host_name == host, Operation.state.in_(LIVE))
@@ -271,9 +276,13 @@ def cancel(session: Session, actor: Actor, operation_id: str) -> Operation:
 
 def send_cancel(session: Session, operation: Operation) -> None:
     """Ask the agent, after the commit, to stop that operation. Nobody listens for the reply: its report tells."""
+    _call(session, operation, "cancel")
+
+
+def _call(session: Session, operation: Operation, verb: str) -> None:
     call = Call(
         id=uuid.uuid4().hex,
-        verb="cancel",
+        verb=verb,
         reply_to="",
         deadline_at=time.time() + 30,
         params={"operation_id": operation.id},

@@ -10,31 +10,36 @@ from typing import Any
 from sqlalchemy import ARRAY, String, any_, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
-from core.contract.commands import OfForward, OfSnapshot
+from core.contract.commands import Delete, OfForward, OfSnapshot
 from core.contract.messages import Observation, Report
 from core.contract.results import RESULTS, Result, SnapshotDeleted, SnapshotTaken, Told
 from core.contract.states import LIVE, Kind, Observed, OperationState, Phase, Wanted
-from core.models import Operation, PortForward, Snapshot, Vm
+from core.models import Host, Operation, PortForward, Snapshot, Vm
 from core.models.base import now
 from core.prepared import PREPARED
 from core.services import events, hardware, hosts, operations, scan_work, sizes, vms
+from core.services.context import SYSTEM
 from core.services.status import status_of
 
 log = logging.getLogger(__name__)
 
+PURGE = "purge-"
+"""Begins the id of a command that no operation stands for: see `lost.purge`."""
 _ENDINGS = {
     Phase.SUCCEEDED: OperationState.SUCCEEDED,
     Phase.FAILED: OperationState.FAILED,
     Phase.CANCELLED: OperationState.CANCELLED,
 }
-# Operations of a host and their VMs, all locked; made once, as this runs for every report.
+# Operations of a host and their VMs, all locked in their order; made once, as this runs for every report.
 _LOCKED = (
-    select(Vm, Operation)
+    select(Vm, Operation, Host.boot_id)
     .join(Operation, Operation.vm_id == Vm.id)
+    .join(Host, Host.name == Operation.host_name)
     .where(
         Operation.host_name == bindparam("host"), Operation.id == any_(bindparam("operation_ids", type_=ARRAY(String)))
     )
-    .with_for_update()
+    .order_by(Vm.id, Operation.id)
+    .with_for_update(of=[Vm, Operation])
     .execution_options(populate_existing=True, **PREPARED)
 )
 _WANTED = {Observed.RUNNING: Wanted.RUNNING, Observed.PAUSED: Wanted.PAUSED}
@@ -45,11 +50,14 @@ def record(session: Session, host: str, reports: Sequence[Report]) -> None:
     if not reports:
         return
     asked = {"host": host, "operation_ids": [report.operation_id for report in reports]}
-    found = {operation.id: (vm, operation) for vm, operation in session.execute(_LOCKED, asked)}
+    found = {operation.id: (vm, operation, boot_id) for vm, operation, boot_id in session.execute(_LOCKED, asked)}
     for report in reports:
         if report.operation_id in found:
-            _apply(session, *found[report.operation_id], report)
-        else:
+            vm, operation, boot_id = found[report.operation_id]
+            if operation.state in LIVE:
+                operation.begun_by = boot_id
+            _apply(session, vm, operation, report)
+        elif not report.operation_id.startswith(PURGE):
             log.warning("host %s reports operation %s, which is not its own", host, report.operation_id)
 
 
@@ -61,6 +69,9 @@ def _apply(session: Session, vm: Vm, operation: Operation, report: Report) -> No
         observe(vm, report.observation, report.generation)
     if live:
         _advance(session, vm, operation, report)
+    elif operation.kind == Kind.CREATE and report.phase == Phase.SUCCEEDED:
+        hardware.told(vm, report.told(Told))
+    take_back(session, vm)
     # While this one was live no other could be; once it was not, another may.
     still_live = operation if operation.state in LIVE else None if live else operations.live_of(session, vm)
     if still_live is None:
@@ -83,6 +94,15 @@ def observe(vm: Vm, seen: Observation, generation: int) -> None:
     vm.running_memory_mb = seen.facts.memory_mb or vm.running_memory_mb if runs else None
     if was in (Observed.RUNNING, Observed.PAUSED) and seen.state in (Observed.STOPPED, Observed.CRASHED):
         vm.stopped_at = now()
+
+
+def take_back(session: Session, vm: Vm) -> None:
+    """A VM that was given up, as its create took too long, and is there after all: counted again, or else removed."""
+    there = vm.observed not in (None, Observed.ABSENT)
+    if vm.reserved or not there or vm.deleted_at is not None or vm.wanted == Wanted.DELETED or vm.lost_at is not None:
+        return
+    if not hosts.count_again(session, vm) and operations.live_of(session, vm) is None:
+        operations.begin(session, SYSTEM, vm, Delete(), wanted=Wanted.DELETED)
 
 
 def _advance(session: Session, vm: Vm, operation: Operation, report: Report) -> None:
@@ -115,7 +135,8 @@ def _succeeded(session: Session, vm: Vm, operation: Operation, result: Result) -
         case Kind.CREATE:
             events.of_vm(session, "vm_created", vm, {"vm_name": vm.name, "user_id": vm.owner_id}, operation)
         case Kind.DELETE:
-            _deleted(session, vm, operation)
+            hosts.release(session, vm)
+            gone(session, vm, operation)
         case Kind.RESIZE:
             sizes.resized(vm, operation)
         case Kind.PORT_FORWARD_CREATE:
@@ -141,10 +162,10 @@ def _stored_otherwise(session: Session, vm: Vm, result: SnapshotDeleted) -> None
         snapshot.size_bytes, snapshot.checksum = others[snapshot.id].size_bytes, others[snapshot.id].checksum
 
 
-def _deleted(session: Session, vm: Vm, operation: Operation) -> None:
+def gone(session: Session, vm: Vm, operation: Operation | None) -> None:
+    """The VM is no more, for its owner and in all tables; what it holds of its host is its caller's to release."""
     vm.deleted_at = now()
     vm.observed = Observed.ABSENT
-    hosts.release(session, vm)
     session.execute(delete(Snapshot).where(Snapshot.vm_id == vm.id))
     session.execute(delete(PortForward).where(PortForward.vm_id == vm.id))
     scan_work.vm_is_gone(session, vm.id)

@@ -8,7 +8,9 @@ from core.models import Host, Vm
 
 
 def must_be_reachable(vm: Vm, host: Host) -> None:
-    """The VM's host is online."""
+    """The VM's host is online, and was not given up."""
+    if vm.lost_at is not None or host.removed_at is not None:
+        raise Conflict(f"VM '{vm.name}' is lost: its host '{host.name}' was given up; delete it", code="invalid_state")
     if host.silent_since is not None:
         since = f"{host.silent_since:%Y-%m-%d %H:%M:%S} UTC"
         raise Unavailable(f"host '{host.name}' (running VM '{vm.name}') is offline since {since}", host=host.name)

@@ -19,6 +19,7 @@ def status_of(vm: Vm, live: Operation | None, host: Host | None = None) -> Statu
         ever_started=vm.started_at is not None,
         live_kind=live.kind if live else None,
         host_silent=host is not None and host.silent_since is not None,
+        lost=vm.lost_at is not None,
     )
 
 
@@ -29,6 +30,7 @@ def status_column() -> ColumnElement[str]:
         value=Operation.kind,
         else_=case(
             (Vm.wanted == Wanted.DELETED, Status.DELETING.value),
+            (Vm.lost_at.is_not(None), Status.LOST.value),
             (Host.silent_since.is_not(None), Status.UNKNOWN.value),
             (or_(Vm.observed.is_(None), Vm.observed == Observed.ABSENT), Status.FAILED.value),
             (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from core.contract import channels
@@ -14,7 +14,7 @@ from core.contract.messages import Failure, Heartbeat, decode
 from core.contract.states import LIVE, OperationState
 from core.models import Host, Operation, Vm
 from core.models.base import now
-from core.services import events, hosts, operations, reports, vms
+from core.services import events, hosts, operations, problems, reports, vms
 from core.services.context import dispatch_of
 from core.services.status import status_of
 
@@ -26,21 +26,31 @@ _LONGEST_PAUSE_SECONDS = 60
 _DEADLINE_MARGIN = timedelta(seconds=15)
 
 
+_HEARD = text(
+    "UPDATE hosts SET beat = told.beat, last_seen_at = now() "
+    "FROM unnest(CAST(:names AS text[]), CAST(:beats AS float8[])) AS told (name, beat) "
+    "WHERE hosts.name = told.name AND hosts.beat IS DISTINCT FROM told.beat "
+    "RETURNING hosts.name, told.beat - extract(epoch FROM now())"
+)
+
+
 def heartbeats(session: Session, silent_after: timedelta) -> None:
-    """Note each host's last heartbeat, and tell when one goes offline or is back."""
+    """Note the hosts whose heartbeat has changed, by the database's clock; tell who goes offline or is back."""
     redis = dispatch_of(session).redis
     beats: dict[bytes, bytes] = redis.hgetall(channels.HEARTBEATS)  # type: ignore[assignment]
-    for name, entry in sorted(beats.items()):
+    told = {}
+    for name, entry in beats.items():
         try:
             beat = _beat(name, entry)
         except (Invalid, ValueError, OverflowError, OSError) as error:
             log.warning("a heartbeat can't be read and is removed: %.80r: %s", name, error)
             redis.hdel(channels.HEARTBEATS, name)  # type: ignore[arg-type]
-            continue
-        at = min(datetime.fromtimestamp(beat.at, UTC), now())
-        heard = update(Host).where(Host.name == beat.host, Host.last_seen_at < at)
-        session.execute(heard.values(last_seen_at=at).execution_options(synchronize_session=False))
-    _silence(session, now() - silent_after)
+        else:
+            told[beat.host] = beat.at
+    heard = session.execute(_HEARD, {"names": list(told), "beats": list(told.values())})
+    ahead = {name: float(seconds) for name, seconds in heard}
+    _silence(session, silent_after)
+    problems.of_clock(session, ahead)
 
 
 def _beat(name: bytes, entry: bytes) -> Heartbeat:
@@ -52,13 +62,16 @@ def _beat(name: bytes, entry: bytes) -> Heartbeat:
     return beat
 
 
-def _silence(session: Session, since: datetime) -> None:
-    for host in session.scalars(select(Host).where(Host.silent_since.is_(None), Host.last_seen_at < since)):
+def _silence(session: Session, silent_after: timedelta) -> None:
+    since = func.now() - silent_after
+    present = select(Host).where(Host.removed_at.is_(None)).order_by(Host.name)
+    for host in session.scalars(present.where(Host.silent_since.is_(None), Host.last_seen_at < since)):
         host.silent_since = host.last_seen_at
+        problems.tell(session, host, problems.CLOCK, "")
         events.of_host(
             session, "host_silent", host.name, {"host": host.name, "last_seen_at": events.iso(host.last_seen_at)}
         )
-    for host in session.scalars(select(Host).where(Host.silent_since.is_not(None), Host.last_seen_at >= since)):
+    for host in session.scalars(present.where(Host.silent_since.is_not(None), Host.last_seen_at >= since)):
         host.silent_since = None
         events.of_host(session, "host_alive", host.name, {"host": host.name})
 
@@ -66,10 +79,11 @@ def _silence(session: Session, since: datetime) -> None:
 def resend(session: Session, pause: timedelta) -> int:
     """Send live operations again whose message may be lost, to online hosts; how many.
 
-    Each time with a higher attempt and a longer pause. An agent that has the command already only reports again.
+    Each time with a higher attempt and a longer pause. What the host's present agent has begun is not sent: it is asked
+    for its last report, in case that was lost.
     """
     query = (
-        select(Operation, Vm)
+        select(Operation, Vm, Host.boot_id)
         .join(Vm, Vm.id == Operation.vm_id)
         .join(Host, Host.name == Operation.host_name)
         .where(Operation.state.in_(LIVE), Operation.send_at <= now(), Host.silent_since.is_(None))
@@ -78,14 +92,20 @@ def resend(session: Session, pause: timedelta) -> int:
         .with_for_update(of=Operation, skip_locked=True)
     )
     rows = list(session.execute(query))
-    for operation, vm in rows:
-        operation.attempt += 1
-        seconds = min(pause.total_seconds() * 2 ** min(operation.attempt - 2, 10), _LONGEST_PAUSE_SECONDS)
-        operation.send_at = now() + timedelta(seconds=seconds)
-        operations.send(session, vm, operation)
+    sent = 0
+    for operation, vm, boot_id in rows:
+        if operation.begun_by == boot_id:
+            seconds = max(pause.total_seconds(), (now() - operation.accepted_at).total_seconds() / 4)
+            operations.ask_after(session, operation)
+        else:
+            operation.attempt += 1
+            seconds = pause.total_seconds() * 2 ** min(operation.attempt - 2, 10)
+            operations.send(session, vm, operation)
+            sent += 1
+        operation.send_at = now() + timedelta(seconds=min(seconds, _LONGEST_PAUSE_SECONDS))
         if operation.cancel_requested_at is not None:
             operations.send_cancel(session, operation)
-    return len(rows)
+    return sent
 
 
 def late(session: Session) -> list[tuple[str, str]]:

@@ -28,7 +28,7 @@ def of_vm(session: Session, vm: Vm) -> VmUsage | None:
 def of_machines(session: Session) -> dict[str, HostUsage]:
     """What each host's machine uses, by the host's name; without offline ones."""
     told = dispatch_of(session).glance(lambda redis: cast(Mapping[bytes, bytes], redis.hgetall(channels.USAGE)))
-    found = ((name.decode(), _fresh(HostUsage, text)) for name, text in (told or {}).items())
+    found = ((name.decode(errors="replace"), _fresh(HostUsage, text)) for name, text in (told or {}).items())
     return {name: usage for name, usage in found if usage is not None}
 
 

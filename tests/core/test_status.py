@@ -16,20 +16,21 @@ from core.services.status import status_column
 
 def test_sql_and_python_agree(transaction: Any) -> None:
     kinds = [None, *Kind]
-    combinations = list(product(Wanted, [None, *Observed], [False, True], kinds, [False, True]))
+    combinations = list(product(Wanted, [None, *Observed], [False, True], kinds, [False, True], [False, True]))
     with transaction() as session:
-        for wanted, observed, started, kind, silent in combinations:
+        for wanted, observed, started, kind, silent, lost in combinations:
             columns = {
                 Vm.wanted: wanted,
                 Vm.observed: observed,
                 Vm.started_at: now() if started else None,
                 Operation.kind: kind,
                 Host.silent_since: now() if silent else None,
+                Vm.lost_at: now() if lost else None,
             }
             said = session.scalar(select(_with_values(columns)))
             assert said == status(
-                wanted=wanted, observed=observed, ever_started=started, live_kind=kind, host_silent=silent
-            ), (wanted, observed, started, kind, silent)
+                wanted=wanted, observed=observed, ever_started=started, live_kind=kind, host_silent=silent, lost=lost
+            ), (wanted, observed, started, kind, silent, lost)
 
 
 def _with_values(columns: dict[Any, Any]) -> Any:

@@ -34,12 +34,13 @@ _BRISK = {
 
 
 def plan(home: Path, images: Path, hypervisor: str) -> Plan:
-    """Two hosts, and a durable PostgreSQL: it is going to be killed."""
+    """Two hosts, two workers, and a durable PostgreSQL: it is going to be killed."""
     return Plan(
         home=home,
         images=images,
         hypervisors=(hypervisor,),
         flower=False,
+        workers=2,
         image=False,
         share=Share(vcpus=1000, memory_mb=1_000_000, disk_gb=100_000),
         environment=_BRISK,

@@ -41,9 +41,32 @@ def test_worker_killed_between_report_and_record(rig: Any) -> None:
         # The row is ours: the worker has read the report and can't record it.
         held.execute(text("SELECT 1 FROM vms WHERE name = 'record' FOR UPDATE"))
         rig.until(lambda: rig.effects("record")["start"] == 1)
-        rig.fleet.kill("worker")
+        for name in rig.fleet.plan.worker_names:
+            rig.fleet.kill(name)
     assert rig.ended(operation) == "succeeded"
     assert rig.effects("record")["start"] == 1
+
+
+def test_one_of_two_workers_killed(rig: Any) -> None:
+    rig.create("one-of-two", slow={"start": 1.0})
+    operation = rig.accept("POST", "/vms/one-of-two/start")
+    rig.running(operation)
+    rig.fleet.kill("worker", hold=True)
+    try:
+        assert rig.ended(operation) == "succeeded"
+        stop = rig.accept("POST", "/vms/one-of-two/stop", {"force": True})
+        assert rig.ended(stop) == "succeeded"
+    finally:
+        rig.fleet.restart("worker")
+
+
+def test_a_slow_start_is_one_task(rig: Any) -> None:
+    """Sent once: Flower shows it once. The pause after which what is lost is sent again is a second here."""
+    rig.create("slow", slow={"start": 8.0})
+    operation = rig.accept("POST", "/vms/slow/start")
+    assert rig.ended(operation) == "succeeded"
+    assert rig.row("SELECT attempt FROM operations WHERE id = :id", id=operation)[0] == 1
+    assert rig.effects("slow")["start"] == 1
 
 
 @pytest.mark.parametrize("moment", ["before", "during", "after"])

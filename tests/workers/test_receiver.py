@@ -12,11 +12,13 @@ import pytest
 from sqlalchemy import text
 
 from core.contract import channels
+from core.contract.errors import Invalid
 from core.contract.messages import Observation, Report
 from core.contract.states import Observed, Phase
 from core.services import health
 from tests.support.waiting import until
 from tests.workers.conftest import Workers, envelope
+from workers.intake import Batch, Intake
 from workers.receiver import Receiver
 
 
@@ -230,3 +232,12 @@ def test_a_broken_recording_ends_neither_thread_nor_host(workers: Workers) -> No
     until(lambda: workers.state(created) == "succeeded")
     assert len(workers.dead("host-a")) == 1
     assert receiver.age() < 10
+
+
+def test_two_workers_at_one_message_move_that_one_alone(workers: Workers) -> None:
+    """Both have read it, and both find that it can't be recorded: the second must not take the next for it."""
+    workers.send("host-a", b"garbage", workers.inventory("host-a"), ring=False)
+    for one in (Intake(workers.plane), Intake(workers.another())):
+        batch = Batch("host-a", 1, len(b"garbage"), [b"garbage"])
+        one.move_aside(batch, Invalid("not JSON"))
+    assert ([each["entry"] for each in workers.dead("host-a")], workers.left("host-a")) == (["garbage"], 1)

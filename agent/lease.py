@@ -1,0 +1,92 @@
+"""One agent a host: who serves as it holds a lease in Redis, and a second agent of that name is refused.
+
+The holder is known by its home's lock file on its running kernel, within which two agents exclude each other by that
+lock: an agent that is started again after a death is the same holder, and goes on at once. A machine that was copied is
+another, even with a copy of the home. An agent from another home than the control plane knows is refused in any case:
+all of the host's VMs would be gone there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+import redis
+
+from core.contract import channels
+
+log = logging.getLogger(__name__)
+
+LEASE_SECONDS = 10.0
+# A machine that has rebooted finds its own old lease, which lapses.
+PATIENCE_SECONDS = LEASE_SECONDS + 2
+PAUSE_SECONDS = 0.5
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+_RENEW = """
+local held = redis.call('GET', KEYS[1])
+local home = redis.call('HGET', KEYS[2], ARGV[1])
+if (held and held ~= ARGV[2]) or (home and home ~= ARGV[3]) then
+  redis.call('HSET', KEYS[3], ARGV[1], redis.call('TIME')[1])
+  return 0
+end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
+return 1
+"""
+_END = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+
+
+class Lease:
+    """A host's name, as this agent may have it. `lock` is the open lock file of its home."""
+
+    def __init__(self, host: str, client: redis.Redis, lock: IO[str]) -> None:
+        self._host, self._client = host, client
+        self.home_id = _home_id(Path(lock.name).parent)
+        file = os.fstat(lock.fileno())
+        kernel = BOOT_ID.read_text().strip() if BOOT_ID.exists() else platform.node()
+        self._holder = f"{self.home_id} {kernel} {file.st_dev}:{file.st_ino}"
+        self._script = client.register_script(_RENEW)
+
+    def renew(self) -> bool:
+        """Whether the name is this agent's for the next seconds."""
+        keys = [channels.lease(self._host), channels.HOMES, channels.CLAIMS]
+        return bool(self._script(keys, [self._host, self._holder, self.home_id, int(LEASE_SECONDS * 1000)]))
+
+    def obtain(self) -> None:
+        """Wait for the name; `SystemExit` when another has it. Without Redis the heartbeat asks for it later."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        with suppress(redis.RedisError):
+            while not self.renew():
+                if time.monotonic() > until:
+                    raise SystemExit(refusal(self._host))
+                time.sleep(PAUSE_SECONDS)
+
+    def end(self) -> None:
+        """Let the next have it at once."""
+        with suppress(redis.RedisError):
+            self._client.eval(_END, 1, channels.lease(self._host), self._holder)
+
+
+def refusal(host: str) -> str:
+    """What is said to an agent that may not have the name."""
+    return (
+        f"host '{host}' is another agent's, or has its VMs in another home: choose another --name, or have an "
+        f"administrator remove the host '{host}' first"
+    )
+
+
+def _home_id(home: Path) -> str:
+    """Made once, and kept with what is in the home."""
+    file = home / "home-id"
+    with suppress(FileNotFoundError):
+        return file.read_text().strip()
+    made, draft = uuid.uuid4().hex, file.with_suffix(".new")
+    draft.write_text(made)
+    draft.replace(file)
+    return made

@@ -1,0 +1,93 @@
+"""What is wrong with a host beside its hypervisors: told once when it begins and once when it is over."""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.contract import channels
+from core.contract.messages import HostUsage
+from core.models import Host
+from core.models.base import now
+from core.services import events, usage
+from core.services.context import dispatch_of
+
+LOW_DISK, CLOCK, IMPOSTOR = "low_disk", "clock", "impostor"
+_NO_NEW_VMS = (LOW_DISK,)
+_ENOUGH = 1.25  # times the least: a host on the edge keeps its word for a while
+_SKEW_SECONDS = 30.0
+_CLAIM_SECONDS = 60.0
+
+
+def tell(session: Session, host: Host, code: str, message: str) -> None:
+    """The host has that problem; an empty message: it has not."""
+    known = host.problems.get(code)
+    if message and known is None:
+        host.problems = host.problems | {code: {"message": message, "since": events.iso(now())}}
+        data = {"host": host.name, "problem": code, "message": message}
+        events.of_host(session, "host_problem", host.name, data)
+    elif not message and known is not None:
+        host.problems = {other: problem for other, problem in host.problems.items() if other != code}
+        events.of_host(session, "host_problem_over", host.name, {"host": host.name, "problem": code})
+
+
+def against_placement(host: Host) -> str:
+    """Why the host takes no new VMs, empty if it does."""
+    return "; ".join(host.problems[code]["message"] for code in _NO_NEW_VMS if code in host.problems)
+
+
+def claim(session: Session, host: str) -> None:
+    """Another agent calls itself so."""
+    dispatch = dispatch_of(session)
+    dispatch.attempt(lambda: dispatch.redis.hset(channels.CLAIMS, host, str(int(time.time()))))
+
+
+def of_clock(session: Session, ahead: dict[str, float]) -> None:
+    """The clocks of the hosts that were heard of are so many seconds ahead of the control plane's."""
+    off = [name for name, seconds in ahead.items() if abs(seconds) > _SKEW_SECONDS]
+    told = Host.name.in_(list(ahead)) & Host.problems.has_key(CLOCK)
+    for host in session.scalars(select(Host).where(Host.name.in_(off) | told).order_by(Host.name).with_for_update()):
+        tell(session, host, CLOCK, _off(ahead[host.name]) if host.name in off else "")
+
+
+def _off(seconds: float) -> str:
+    word = "ahead of" if seconds > 0 else "behind"
+    return f"its clock is {abs(seconds):.0f} s {word} the control plane's, which deadlines are told by: set it by NTP"
+
+
+def look(session: Session, low_disk_mb: int) -> None:
+    """Tell of hosts with little disk left, and of names that several agents want; Redis knows whose each name is."""
+    redis, machines = dispatch_of(session).redis, usage.of_machines(session)
+    claims: dict[bytes, bytes] = redis.hgetall(channels.CLAIMS)  # type: ignore[assignment]
+    present = select(Host.name, Host.home_id, Host.problems).where(Host.removed_at.is_(None)).order_by(Host.name)
+    homes: dict[str, str] = {}
+    changes = []
+    for name, home_id, known in session.execute(present):
+        homes |= {name: home_id} if home_id else {}
+        found = {IMPOSTOR: _impostor(claims.pop(name.encode(), b""))}
+        if name in machines:
+            found[LOW_DISK] = _low_disk(machines[name], low_disk_mb, LOW_DISK in known)
+        changes += [(name, code, message) for code, message in found.items() if bool(message) != (code in known)]
+    for name, code, message in changes:
+        host = session.get_one(Host, name, with_for_update=True, populate_existing=True)
+        tell(session, host, code, message)
+        session.flush()
+    if homes:
+        redis.hset(channels.HOMES, mapping=homes)
+    if claims:
+        redis.hdel(channels.CLAIMS, *claims)  # type: ignore[arg-type]
+
+
+def _low_disk(used: HostUsage, least_mb: int, is_low: bool) -> str:
+    free = used.disk_total_mb - used.disk_used_mb if used.disk_free_mb is None else used.disk_free_mb
+    if free >= least_mb * (_ENOUGH if is_low else 1):
+        return ""
+    return f"has less than {least_mb} MB of disk left, and takes no new VMs"
+
+
+def _impostor(claimed_at: bytes) -> str:
+    if not claimed_at.isdigit() or time.time() - int(claimed_at) > _CLAIM_SECONDS:
+        return ""
+    return "another agent calls itself so, and nothing that it says is believed: give it another name"
