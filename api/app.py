@@ -12,6 +12,7 @@ from api.microvm import console, exec_socket, sockets
 from api.microvm.shape import SHAPE as MICROVM
 from api.monitoring import exposition
 from api.monitoring.tally import Tally
+from api.page import views as page
 from api.parts import Parts
 from api.realtime.hub import Hub
 from api.rest import app, audit
@@ -45,4 +46,5 @@ def create_app(settings: Settings) -> Dialects:
     for dialect, shape in ((first, MICROVM), (second, VBOXMCP)):
         pages.install(dialect, shape)
         dialect.register_blueprint(front.blueprint(shape))
+        dialect.register_blueprint(page.blueprint())
     return Dialects(first, second, hub)

@@ -1,4 +1,4 @@
-"""/ and /docs: where somebody who knows only the address goes on, as JSON, or as a page for a browser."""
+"""/ and /docs: where somebody who knows only the address goes on, as JSON; in a browser the web page, and its links."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from html import escape
 
 from flask import Blueprint, Response, jsonify, request
 
+from api.page import views as page
 from api.rest.requests import PREFIX
 from api.rest.shapes import Shape
 from api.rest.views import mark
@@ -28,7 +29,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @mark("public", "uncounted")
     def front() -> Response:
         if request.accept_mimetypes.best_match(("application/json", "text/html")) == "text/html":
-            return Response(_page(), content_type="text/html; charset=utf-8")
+            return page.index() if request.path == "/" else Response(_page(), content_type="text/html; charset=utf-8")
         return jsonify(shape.one({"name": "Corral", "version": VERSION, **LINKS}))
 
     return blp

@@ -16,7 +16,7 @@ _HOSTS = {
     "FREE VCPUS": "free.vcpus",
     "FREE MB": "free.memory_mb",
     "FREE GB": "free.disk_gb",
-    "DRIVERS": "driver_names",
+    "HYPERVISORS": "healthy",
     "LAST SEEN": "last_seen_at",
 }
 _NETWORKS = {"NAME": "name", "TYPE": "type", "HOST": "host", "SUBNET": "subnet", "VMS": "vms_connected"}
@@ -34,7 +34,8 @@ def list_(session: Session, status: str | None) -> None:
     """List hosts."""
     found = [plain(each) for each in session.client.hosts.list(status=status)]
     for each in found:
-        each["driver_names"] = [driver["name"] for driver in each.get("drivers", []) if driver.get("healthy")]
+        each["status"] = "offline" if each["silent"] else "online"
+        each["healthy"] = [driver["name"] for driver in each["hypervisors"] if driver["healthy"]]
     show_many(session, found, _HOSTS)
 
 

@@ -31,6 +31,7 @@ FOLDERS = {
     "image": "guest",
     "lab": "lab",
     "network": "server",
+    "clients/test_page.py": "server",
     "network/test_guest.py": "guest",
     "qemu": "guest",
     "virtualbox": "guest",
