@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -15,7 +16,7 @@ from redis.exceptions import RedisError
 from agent import prometheus
 from agent.broker import BLOCK_SECONDS
 from agent.commands import Commands
-from agent.console import Consoles, Place
+from agent.console import Consoles
 from agent.drivers.base import Cancelled
 from agent.drivers.groups.guest import Credentials, GuestNetwork
 from agent.drivers.groups.hardware import Adapters, Disks
@@ -27,12 +28,13 @@ from agent.files import Files
 from agent.guest import patience
 from agent.loops import Loop
 from agent.outcomes import failure_of
-from agent.parameters import param, vm_of
+from agent.parameters import asked, vm_of
 from agent.waiting import Waiting
 from core import sealing
 from core.contract import channels
+from core.contract.calls import CALLS, Account, Console, OneCall, OneOperation
 from core.contract.errors import CorralError, Invalid, Unavailable, Unsupported
-from core.contract.messages import JSON, Call, Failure, Reply, Sealed, build, decode, encode
+from core.contract.messages import JSON, Addressed, Call, Failure, Reply, Sealed, Unread, decode, encode
 from core.contract.shares import Shares
 from core.sealing import HostKey, Unsealable
 
@@ -93,8 +95,10 @@ class Calls:
             return
         try:
             call = self._opened(popped[1])
-        except (Invalid, Unsealable) as error:
-            log.warning("dropped a malformed call: %s", str(error)[:200])
+        except Unsealable as error:
+            log.warning("dropped a call that was sealed for another: %s", error)
+            return
+        if call is None:
             return
         if time.time() >= call.deadline_at:
             log.info("dropped call %s (%s): past its deadline", call.id, call.verb)
@@ -103,11 +107,25 @@ class Calls:
         else:
             self._begin(call)
 
-    def _opened(self, text: bytes) -> Call:
-        """A call sealed for this host; or one in the clear, which is how those without secrets may come."""
-        if text.startswith(b'{"sealed"'):
-            return decode(Call, self._key.open(decode(Sealed, text).sealed))
-        return decode(Call, text)
+    def _opened(self, text: bytes) -> Call | None:
+        """A call sealed for this host; or one in the clear, which is how those without secrets may come.
+
+        Whoever waits for the reply to one that can't be read is told; None.
+        """
+        try:
+            if text.startswith(b'{"sealed"'):
+                text = self._key.open(decode(Sealed, text).sealed)
+            return decode(Call, text)
+        except Invalid as error:
+            self._refuse(text, error)
+            return None
+
+    def _refuse(self, text: bytes, error: Invalid) -> None:
+        log.warning("refused a malformed call: %s", error.message[:200])
+        with suppress(Invalid):
+            unread = decode(Unread, text)
+            unknown = Unsupported(f"the agent knows no call '{str(unread.verb)[:80]}'")
+            self._reply(unread, failure=failure_of(error if _is_known(unread.verb) else unknown))
 
     def _begin(self, call: Call) -> None:
         shares, pool = self._executes if call.verb == "execute" else self._questions
@@ -128,12 +146,9 @@ class Calls:
 
     def _answer(self, call: Call) -> None:
         try:
-            verb = self._verbs.get(call.verb)
-            if verb is None:
-                raise Unsupported(f"the agent knows no call '{call.verb[:80]}'")
             seconds = call.deadline_at - time.time() - ANSWER_SECONDS
             with prometheus.metered(call.verb), patience.ends_in(seconds):
-                result = verb(call)
+                result = self._verbs[call.verb](call)
             self._reply(call, result=result)
         except CorralError as error:
             self._reply(call, failure=failure_of(error))
@@ -143,7 +158,7 @@ class Calls:
             log.exception("call %s (%s) broke", call.id, call.verb)
             self._reply(call, failure=Failure("internal_error", "the agent failed unexpectedly; its log says why"))
 
-    def _reply(self, call: Call, *, result: JSON | None = None, failure: Failure | None = None) -> None:
+    def _reply(self, call: Addressed, *, result: JSON | None = None, failure: Failure | None = None) -> None:
         text = encode(Reply(call.id, result, failure))
         if call.reply_key:
             text = encode(Reply(call.id, wrapped=sealing.wrap(call.reply_key, text.encode())))
@@ -153,7 +168,7 @@ class Calls:
                 text = encode(Reply(call.id, parked=True))
             self._client.publish(call.reply_to, text)
         except RedisError as error:
-            log.warning("the reply to call %s (%s) is lost: %s", call.id, call.verb, error)
+            log.warning("the reply to call %s is lost: %s", call.id, error)
 
     def _execute(self, call: Call) -> JSON:
         return self.guests.execute(call, self.waiting.check_of(call.id))
@@ -161,7 +176,8 @@ class Calls:
     def _guest_credentials(self, call: Call) -> JSON:
         vm = vm_of(call)
         driver = offered(self._drivers.get(vm.hypervisor), Credentials)
-        driver.set_guest_credentials(vm, param(call, "username", str), param(call, "password", str))
+        account = asked(call, Account)
+        driver.set_guest_credentials(vm, account.username, account.password)
         return {}
 
     def _observe(self, call: Call) -> JSON:
@@ -169,14 +185,8 @@ class Calls:
         return asdict(self._drivers.get(vm.hypervisor).observe(vm.id))
 
     def _console(self, call: Call) -> JSON:
-        after = param(call, "after", dict, optional=True)
-        self._consoles.connect(
-            vm_of(call),
-            param(call, "stream", str),
-            write=param(call, "write", bool),
-            replay=param(call, "replay", bool),
-            after=None if after is None else build(Place, after),
-        )
+        on = asked(call, Console)
+        self._consoles.connect(vm_of(call), on.stream, write=on.write, replay=on.replay, after=on.after)
         return {}
 
     def _measure(self, call: Call) -> JSON:
@@ -199,10 +209,14 @@ class Calls:
         return {"interfaces": [asdict(each) for each in found]}
 
     def _cancel(self, call: Call) -> JSON:
-        return {"state": self._commands.cancel(param(call, "operation_id", str))}
+        return {"state": self._commands.cancel(asked(call, OneOperation).operation_id)}
 
     def _report(self, call: Call) -> JSON:
-        return {"state": self._commands.report_again(param(call, "operation_id", str))}
+        return {"state": self._commands.report_again(asked(call, OneOperation).operation_id)}
 
     def _abandon(self, call: Call) -> JSON:
-        return {"abandoned": self.waiting.abandon(param(call, "call_id", str))}
+        return {"abandoned": self.waiting.abandon(asked(call, OneCall).call_id)}
+
+
+def _is_known(verb: Any) -> bool:
+    return isinstance(verb, str) and verb in CALLS

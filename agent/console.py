@@ -23,6 +23,7 @@ from agent import sockets
 from agent.drivers.base import Console
 from agent.drivers.registry import Drivers
 from agent.streams import Streams
+from core.contract.calls import Place
 from core.contract.errors import CorralError
 from core.contract.messages import VmSpec
 from core.contract.streams import CHUNK_BYTES, Stream
@@ -33,14 +34,6 @@ REPLAY_BYTES = 64 * 1024
 LOOK_SECONDS = 0.03
 THERE_SECONDS = 2.0
 TYPE_SECONDS = 5.0
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a reader is: at that byte of that log."""
-
-    log: str
-    position: int
 
 
 class Consoles:

@@ -8,17 +8,20 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 
+from msgspec import to_builtins
+
 from agent.drivers.base import Check
-from agent.drivers.groups.execs import SIGNALS, STREAMS, Detached, Execs, Output
+from agent.drivers.groups.execs import SIGNALS, Detached, Execs, Output
 from agent.drivers.groups.guest import OUTPUT_LIMIT, ExecRequest, Guest
 from agent.drivers.offers import offered
 from agent.drivers.registry import Drivers
 from agent.loops import Loop
-from agent.parameters import environment_of, param, stdin_of, vm_of
+from agent.parameters import asked, vm_of
+from core.contract.calls import Begin, CommandLine, ListExecs, OneExec, Signal
+from core.contract.calls import Output as OutputOf
 from core.contract.errors import Invalid
 from core.contract.messages import JSON, Call
 
-MOST_BYTES = 1024 * 1024
 SWEEP_SECONDS = 5.0
 
 
@@ -59,25 +62,20 @@ class GuestCommands:
         return asdict(made)
 
     def _list(self, call: Call) -> JSON:
-        limit, offset = param(call, "limit", int), param(call, "offset", int)
-        state = param(call, "state", str, optional=True)
-        found = [each for each in self._execs(call).exec_list(vm_of(call)) if state in (None, each.state)]
-        return {"execs": [asdict(each) for each in found[offset : offset + limit]], "total": len(found)}
+        page = asked(call, ListExecs)
+        found = [each for each in self._execs(call).exec_list(vm_of(call)) if page.state in (None, each.state)]
+        shown = found[page.offset : page.offset + page.limit]
+        return {"execs": [asdict(each) for each in shown], "total": len(found)}
 
     def _output(self, call: Call) -> JSON:
-        offsets, limit = param(call, "offsets", dict), param(call, "limit", int)
-        if not set(offsets) <= set(STREAMS) or not all(type(each) is int and each >= 0 for each in offsets.values()):
-            raise Invalid(f"exec_output: 'offsets' must be numbers of bytes in some of {', '.join(STREAMS)}")
-        if not 0 < limit <= MOST_BYTES:
-            raise Invalid(f"exec_output: 'limit' must be between 1 and {MOST_BYTES}")
-        driver, vm, exec_id = self._execs(call), vm_of(call), _id(call)
+        driver, vm, wanted = self._execs(call), vm_of(call), asked(call, OutputOf)
         return {
-            stream: _dumped(driver.exec_output(vm, exec_id, stream, offset, limit))
-            for stream, offset in offsets.items()
+            stream: _dumped(driver.exec_output(vm, wanted.id, stream, offset, wanted.limit))
+            for stream, offset in to_builtins(wanted.offsets).items()
         }
 
     def _signal(self, call: Call) -> JSON:
-        signal = param(call, "signal", str)
+        signal = asked(call, Signal).signal
         if signal not in SIGNALS:
             raise Invalid(f"exec_signal: 'signal' must be one of {', '.join(SIGNALS)}")
         return asdict(self._execs(call).exec_signal(vm_of(call), _id(call), signal))
@@ -114,35 +112,31 @@ def _sweeper(driver: Guest) -> Loop:
 
 
 def _request_of(call: Call) -> ExecRequest:
-    left = call.deadline_at - time.time()
-    seconds = param(call, "timeout_seconds", (int, float), optional=True)
+    line, left = asked(call, CommandLine), call.deadline_at - time.time()
     return ExecRequest(
-        command=param(call, "command", str),
-        timeout_seconds=left if seconds is None else min(float(seconds), left),
-        working_directory=param(call, "working_directory", str, optional=True),
-        environment=environment_of(call),
-        stdin=stdin_of(call),
+        command=line.command,
+        timeout_seconds=left if line.timeout_seconds is None else min(line.timeout_seconds, left),
+        working_directory=line.working_directory,
+        environment=line.environment,
+        stdin=line.stdin,
     )
 
 
 def _wanted_of(call: Call) -> Detached:
-    seconds = param(call, "timeout_seconds", (int, float), optional=True)
+    line = asked(call, Begin)
     return Detached(
-        id=_id(call),
-        command=param(call, "command", str),
-        name=param(call, "name", str, optional=True),
-        timeout_seconds=None if seconds is None else float(seconds),
-        working_directory=param(call, "working_directory", str, optional=True),
-        environment=environment_of(call),
-        stdin=stdin_of(call),
+        id=line.id,
+        command=line.command,
+        name=line.name,
+        timeout_seconds=line.timeout_seconds,
+        working_directory=line.working_directory,
+        environment=line.environment,
+        stdin=line.stdin,
     )
 
 
 def _id(call: Call) -> str:
-    found: str = param(call, "id", str)
-    if not found or not set(found) <= set("0123456789abcdef-") or len(found) > 64:
-        raise Invalid(f"{call.verb}: parameter 'id' must have 1 to 64 of 0-9a-f-")
-    return found
+    return asked(call, OneExec).id
 
 
 def _dumped(output: Output) -> JSON:

@@ -16,8 +16,9 @@ from agent.drivers.groups import files
 from agent.drivers.groups.files import FileTarget
 from agent.drivers.offers import offered
 from agent.drivers.registry import Drivers
-from agent.parameters import param, vm_of
+from agent.parameters import asked, vm_of
 from agent.streams import Streams
+from core.contract.calls import ListFiles, ReadFile, WriteFile
 from core.contract.errors import Invalid
 from core.contract.messages import JSON, Call, VmSpec, build
 from core.contract.streams import Stream
@@ -33,7 +34,7 @@ class Files:
 
     def write(self, call: Call) -> JSON:
         """Opens the stream on which a file comes in."""
-        vm, near = vm_of(call), param(call, "path", str, optional=True)
+        vm, near = vm_of(call), asked(call, WriteFile).path
         driver = self._driver(vm)
 
         def work(stream: Stream) -> None:
@@ -42,11 +43,11 @@ class Files:
             )
             stream.end({"path": written.path})
 
-        return self._serve(call, work)
+        return self._serve(call, asked(call, WriteFile).stream, work)
 
     def read(self, call: Call) -> JSON:
         """Opens the stream on which a file goes out."""
-        vm, path = vm_of(call), param(call, "path", str)
+        vm, path = vm_of(call), asked(call, ReadFile).path
         driver = self._driver(vm)
 
         def work(stream: Stream) -> None:
@@ -60,21 +61,19 @@ class Files:
                         stream.write(chunk)
                     stream.end()
 
-        return self._serve(call, work)
+        return self._serve(call, asked(call, ReadFile).stream, work)
 
     def list(self, call: Call) -> JSON:
         """What is in a folder."""
-        vm = vm_of(call)
-        found = self._driver(vm).file_list(
-            vm, param(call, "path", str), param(call, "recursive", bool), param(call, "most", int)
-        )
+        vm, folder = vm_of(call), asked(call, ListFiles)
+        found = self._driver(vm).file_list(vm, folder.path, folder.recursive, folder.most)
         return asdict(found)
 
     def _driver(self, vm: VmSpec) -> files.Files:
         return offered(self._drivers.get(vm.hypervisor), files.Files)
 
-    def _serve(self, call: Call, work: Any) -> JSON:
-        self._streams.serve(param(call, "stream", str), vm_of(call).owner, work)
+    def _serve(self, call: Call, stream_id: str, work: Any) -> JSON:
+        self._streams.serve(stream_id, vm_of(call).owner, work)
         return {}
 
 

@@ -15,6 +15,7 @@ from core.contract import channels
 from core.contract.errors import NotSent, Unavailable
 from core.contract.failures import result_of
 from core.contract.messages import JSON, Call, Reply, VmSpec, decode
+from core.contract.messages import call as new_call
 from core.dispatch import Dispatch
 
 _TICK_SECONDS = 1.0
@@ -29,15 +30,8 @@ def ask(
     `Unavailable` when it does not answer; otherwise the error that its reply tells of. A host whose answer nobody waits
     for any more is told so.
     """
-    call = Call(
-        id=uuid.uuid4().hex,
-        verb=verb,
-        reply_to=channels.replies(f"worker-{secrets.token_hex(8)}"),
-        deadline_at=time.time() + timeout,
-        vm=vm,
-        params=params,
-        reply_key=sealing.new_key(),
-    )
+    reply_to = channels.replies(f"worker-{secrets.token_hex(8)}")
+    call = new_call(uuid.uuid4().hex, verb, reply_to, time.time() + timeout, vm, params, sealing.new_key())
     try:
         with dispatch.redis.pubsub(ignore_subscribe_messages=True) as ear:  # type: ignore[no-untyped-call]
             ear.subscribe(call.reply_to)
@@ -55,12 +49,13 @@ def ask(
     if reply is None:
         _abandon(dispatch, host, call)
         raise Unavailable(f"host '{host}' did not answer within {timeout:g} s", host=host)
-    return result_of(dispatch.opened(reply, call.reply_key))
+    return result_of(dispatch.opened(reply, call.reply_key), verb)
 
 
 def _abandon(dispatch: Dispatch, host: str, call: Call) -> None:
     deadline_at = time.time() + _ABANDON_SECONDS
-    dispatch.call(host, Call(uuid.uuid4().hex, "abandon", call.reply_to, deadline_at, params={"call_id": call.id}))
+    params = {"call_id": call.id}
+    dispatch.call(host, new_call(uuid.uuid4().hex, "abandon", call.reply_to, deadline_at, None, params))
 
 
 def _reply(ear: PubSub, call: Call, tick: Callable[[], None]) -> Reply | None:

@@ -27,6 +27,7 @@ from core.contract import channels
 from core.contract.errors import Invalid, NotSent, Unavailable
 from core.contract.failures import result_of
 from core.contract.messages import JSON, Call, Reply, VmSpec, build, decode
+from core.contract.messages import call as new_call
 from core.contract.states import ENDED
 from core.contract.streams import Stream
 from core.dispatch import Dispatch
@@ -132,15 +133,8 @@ class Hub:
         until = time.monotonic() + timeout
         if not subscription.wait_up(min(timeout, _SUBSCRIBE_SECONDS)):
             raise NotSent("the message broker can't be reached: the host was not asked; try again in a few seconds")
-        call = Call(
-            id=uuid.uuid4().hex,
-            verb=verb,
-            reply_to=self._reply_to,
-            deadline_at=time.time() + until - time.monotonic(),
-            vm=vm,
-            params=params,
-            reply_key=sealing.new_key(),
-        )
+        deadline_at = time.time() + until - time.monotonic()
+        call = new_call(uuid.uuid4().hex, verb, self._reply_to, deadline_at, vm, params, sealing.new_key())
         with self._replies.expect(call.id) as slot:
             if not self._dispatch.call(host, call):
                 raise NotSent(
@@ -153,7 +147,7 @@ class Hub:
             if gone is not None:
                 self._abandon(host, call)
             raise self._unanswered(host, timeout)
-        return result_of(self._dispatch.opened(slot.value, call.reply_key))
+        return result_of(self._dispatch.opened(slot.value, call.reply_key), verb)
 
     def stream(self, host: str, verb: str, vm: VmSpec | None, params: JSON, timeout: float) -> Stream:
         """A stream that the host's agent has opened at a call of that verb; `close` it in the end. Errors as `call`."""
@@ -215,7 +209,7 @@ class Hub:
         """Tell the host that nobody waits for that call any more."""
         deadline_at = time.time() + _ABANDON_SECONDS
         self._dispatch.call(
-            host, Call(uuid.uuid4().hex, "abandon", self._reply_to, deadline_at, params={"call_id": call.id})
+            host, new_call(uuid.uuid4().hex, "abandon", self._reply_to, deadline_at, None, {"call_id": call.id})
         )
 
     def _left(self, until: float) -> float:

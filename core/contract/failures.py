@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from msgspec import to_builtins
+
+from core.contract.calls import CALLS
 from core.contract.errors import (
     Conflict,
     CorralError,
@@ -14,7 +17,7 @@ from core.contract.errors import (
     Unavailable,
     Unsupported,
 )
-from core.contract.messages import JSON, Failure, Reply
+from core.contract.messages import JSON, Failure, Reply, build
 
 # The one place that says who is to blame. What is not here was refused by the hypervisor, a tool or the guest.
 _KINDS: dict[str, type[CorralError]] = {
@@ -58,8 +61,12 @@ def error_of(failure: Failure) -> CorralError:
     return error
 
 
-def result_of(reply: Reply) -> JSON:
-    """What a host's reply tells; the error, if that is what it tells of."""
+def result_of(reply: Reply, verb: str) -> JSON:
+    """What a host's reply to a call of that verb tells; the error, if that is what it tells of."""
     if reply.failure is not None:
         raise error_of(reply.failure)
-    return reply.result or {}
+    try:
+        answer: JSON = to_builtins(build(CALLS[verb][1], reply.result or {}))
+    except Invalid as error:
+        raise Unavailable(f"the host answered with what is no answer: {error.message}") from None
+    return answer

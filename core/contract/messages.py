@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from core.contract.bounds import Count, Line, Moment, Name, Port, Serial
+from core.contract.calls import CALLS
 from core.contract.commands import PARAMS, Params
 from core.contract.errors import Invalid
 from core.contract.hosts import HostFacts
@@ -245,30 +246,55 @@ class VmUsage:
     disk_gb: float
 
 
-@dataclass(frozen=True)
-class Call:
-    """Ask the host something, at most once. The reply goes to the pub/sub channel `reply_to`.
+class Addressed(Struct, frozen=True, kw_only=True):
+    """Who waits for the reply to a call, and until when.
 
-    `verb`: "execute" {"command", "working_directory", "environment", "timeout_seconds",
-    "stdin_b64"}, "guest_credentials" {"username", "password"},
-    "cancel" {"operation_id"} (no VM; `vm` is None), "report" the same (its last report once more), "observe" {},
-    "measure" {}, "network" {}, "disks" {}, "adapters" {},
-    "console" {"stream", "write": bool, "replay": bool, "after": {"log", "position"} | None}
-    (agent/console.py says what comes there),
-    "abandon" {"call_id"} (no VM): nobody waits for that call any more, so what it does is ended; "exec_begin" as
-    "execute" with {"id", "name"}, "exec_list" {"limit", "offset", "state"}, "exec_get", "exec_output" {"offsets": by
-    stream, "limit"}, "exec_signal" {"signal"} and "exec_delete", each with {"id"},
-    "file_list" {"path", "recursive", "most"}, "file_write" and "file_read" {"stream", "path"} (agent/files.py).
+    `reply_key` is what the reply is wrapped with (core/sealing.py); empty: it comes in the clear.
     """
 
-    id: str
-    verb: str
-    reply_to: str
-    deadline_at: float
+    id: Name
+    reply_to: Name
+    deadline_at: Moment
+    reply_key: Name = ""
+
+
+class Unread(Addressed, frozen=True, kw_only=True):
+    """What can be read of a call that can't be read."""
+
+    verb: Any = None
+
+
+class Call(Addressed, frozen=True, kw_only=True, tag_field="verb"):
+    """Ask the host something, at most once. The reply goes to the pub/sub channel `reply_to`.
+
+    Each verb has a subclass, which `call` makes one of: the verb is its tag.
+    """
+
     vm: VmSpec | None = None
-    params: JSON = field(default_factory=dict)
-    reply_key: str = ""
-    """What its reply is wrapped with (core/sealing.py); empty: it comes in the clear."""
+    params: Struct
+
+    @property
+    def verb(self) -> str:
+        """What it asks."""
+        return str(self.__struct_config__.tag)
+
+
+_CALLS: dict[str, type[Call]] = {
+    verb: msgspec.defstruct(  # type: ignore[misc]  # it does not see what the bases make of it
+        f"{verb}_call", [("params", asked)], bases=(Call,), frozen=True, kw_only=True, tag=verb
+    )
+    for verb, (asked, _) in CALLS.items()
+}
+
+
+def call(
+    call_id: str, verb: str, reply_to: str, deadline_at: float, vm: VmSpec | None, params: JSON, reply_key: str = ""
+) -> Call:
+    """The call of that verb; `Invalid` for params that are not its own."""
+    asked = build(CALLS[verb][0], params)
+    return _CALLS[verb](
+        id=call_id, reply_to=reply_to, deadline_at=deadline_at, vm=vm, params=asked, reply_key=reply_key
+    )
 
 
 @dataclass(frozen=True)
@@ -325,7 +351,11 @@ def build(kind: type[T], data: Any) -> T:
         raise Invalid(f"{kind.__name__}: {error}") from None
 
 
-_UNIONS: dict[Hashable, Any] = {Entry: ReportEntry | InventoryEntry, Command: Union[tuple(_COMMANDS.values())]}  # noqa: UP007
+_UNIONS: dict[Hashable, Any] = {
+    Entry: ReportEntry | InventoryEntry,
+    Command: Union[tuple(_COMMANDS.values())],  # noqa: UP007
+    Call: Union[tuple(_CALLS.values())],  # noqa: UP007
+}
 """What comes in kinds, and is told apart by its tag."""
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from core.contract.commands import PARAMS, Params, PortForwardDelete, Stopping
 from core.contract.errors import Conflict, Invalid, NotFound
-from core.contract.messages import Call, Command, Failure, Forward, ImageRef, VmSpec, build, command
+from core.contract.messages import Command, Failure, Forward, ImageRef, VmSpec, build, call, command
 from core.contract.results import Result
 from core.contract.states import ENDED, LIVE, Kind, OperationState
 from core.database import after_commit, violates
@@ -280,12 +280,7 @@ def send_cancel(session: Session, operation: Operation) -> None:
 
 
 def _call(session: Session, operation: Operation, verb: str) -> None:
-    call = Call(
-        id=uuid.uuid4().hex,
-        verb=verb,
-        reply_to="",
-        deadline_at=time.time() + 30,
-        params={"operation_id": operation.id},
-    )
+    wanted = {"operation_id": operation.id}
+    sent = call(uuid.uuid4().hex, verb, "", time.time() + 30, None, wanted)
     dispatch, host = dispatch_of(session), operation.host_name
-    after_commit(session, lambda: dispatch.call(host, call))
+    after_commit(session, lambda: dispatch.call(host, sent))

@@ -22,13 +22,24 @@ from redis.retry import Retry
 
 from agent.drivers.fake.state import effects
 from core.contract import channels
-from core.contract.messages import Call, Command, Entry, Inventory, Reply, Report, VmSpec, build, decode, encode
+from core.contract.messages import Command, Entry, Inventory, Reply, Report, VmSpec, build, decode, encode
 from core.contract.states import Kind
 from core.contract.vms import Hardware
 from core.dispatch import Dispatch
 from tests.support.waiting import HANG_SECONDS, until
 
 _names = itertools.count(1)
+
+
+class Asked(Struct, frozen=True):
+    """A call on its way, right or wrong."""
+
+    id: str
+    verb: str
+    reply_to: str
+    deadline_at: float
+    vm: VmSpec | None
+    params: dict[str, Any]
 
 
 class Said(Struct, frozen=True):
@@ -179,8 +190,12 @@ class Host:
 
     def call(self, verb: str, vm: VmSpec | None = None, *, seconds: float = 10.0, **params: Any) -> Any:
         """Asks, and waits for the reply."""
+        return self.asked(verb, vm, params, seconds)
+
+    def asked(self, verb: str, vm: VmSpec | None, params: Any, seconds: float = 10.0) -> Any:
+        """The same, whatever its params are."""
         channel = channels.replies(uuid.uuid4().hex)
-        call = Call(str(uuid.uuid4()), verb, channel, time.time() + seconds, vm, params)
+        call = Asked(str(uuid.uuid4()), verb, channel, time.time() + seconds, vm, params)
         with self.redis.pubsub(ignore_subscribe_messages=True) as listening:  # type: ignore[no-untyped-call]
             listening.subscribe(channel)
             until(lambda: listening.subscribed)

@@ -11,7 +11,8 @@ import pytest
 
 from agent.drivers.groups.guest import OUTPUT_LIMIT
 from core.contract import channels
-from core.contract.messages import Call, Reply, decode, encode
+from core.contract.messages import Reply, decode, encode
+from core.contract.messages import call as call_of
 from core.contract.states import Kind
 from tests.agent.hosts import Host
 
@@ -75,7 +76,9 @@ def test_observe(running: Host, vm: Any) -> None:
 def test_an_abandoned_call_ends_what_it_does_and_frees_its_place(running: Host, vm: Any) -> None:
     for batch in range(2):
         for number in range(30):
-            call = Call(f"left-{batch}-{number}", "execute", "nowhere", time.time() + 60, vm, {"command": "sleep 50"})
+            call = call_of(
+                f"left-{batch}-{number}", "execute", "nowhere", time.time() + 60, vm, {"command": "sleep 50"}
+            )
             running.redis.rpush(channels.calls(running.name), encode(call))
             assert running.call("abandon", call_id=call.id).result == {"abandoned": True}
         time.sleep(0.5)
@@ -106,7 +109,7 @@ def test_a_broken_driver_is_told_without_detail(running: Host) -> None:
 
 
 def test_a_call_past_its_deadline_is_dropped(running: Host) -> None:
-    late = Call("late", "cancel", "nowhere", time.time() - 1, None, {"operation_id": "not-cancelled"})
+    late = call_of("late", "cancel", "nowhere", time.time() - 1, None, {"operation_id": "not-cancelled"})
     running.redis.rpush(channels.calls(running.name), encode(late))
     assert running.call("cancel", operation_id="not-cancelled").result == {"state": "cancelled"}
 

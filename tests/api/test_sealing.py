@@ -17,7 +17,7 @@ from cli.fleet.fleet import Fleet
 from core import sealing
 from core.contract import channels
 from core.contract.errors import NotSent
-from core.contract.messages import Call
+from core.contract.messages import call as call_of
 from core.dispatch import Dispatch
 
 
@@ -44,7 +44,7 @@ def test_nothing_secret_is_sent_to_a_host_that_told_no_key(redis_url: str) -> No
     dispatch, host = Dispatch(redis_url), f"h{secrets.token_hex(4)}"
     with pytest.raises(NotSent, match="key"):
         dispatch.call(
-            host, Call("c", "execute", "", 2**40, params={"command": "x", "environment": {"PASSWORD": "secret"}})
+            host, call_of("c", "execute", "", 2**37, None, {"command": "x", "environment": {"PASSWORD": "secret"}})
         )
     assert dispatch.redis.llen(channels.calls(host)) == 0
     dispatch.close()

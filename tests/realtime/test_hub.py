@@ -107,8 +107,17 @@ def test_draining_lets_every_wait_go(hub: Hub) -> None:
 
 
 def test_a_call_is_answered(hub: Hub, world: World) -> None:
-    thread = answering(world, lambda call: Reply(call.id, {"verb": call.verb, **call.params}))
-    assert hub.call("host-a", "execute", None, {"command": "true"}, 5) == {"verb": "execute", "command": "true"}
+    thread = answering(world, lambda call: Reply(call.id, {"state": f"{call.verb} {call.params}", "new": 1}))
+    told = hub.call("host-a", "cancel", None, {"operation_id": "op-1"}, 5)
+    assert told == {"state": "cancel OneOperation(operation_id='op-1')"}
+    thread.join()
+
+
+@pytest.mark.parametrize("answer", [None, {}, {"state": 1}, {"state": None}, {"state": "x" * 300}])
+def test_what_is_no_answer_to_the_question_is_unavailable(hub: Hub, world: World, answer: Any) -> None:
+    thread = answering(world, lambda call: Reply(call.id, answer))
+    with pytest.raises(Unavailable, match="no answer"):
+        hub.call("host-a", "cancel", None, {"operation_id": "op-1"}, 5)
     thread.join()
 
 
@@ -125,7 +134,7 @@ def test_a_call_is_answered(hub: Hub, world: World) -> None:
 def test_a_failure_becomes_the_matching_error(hub: Hub, world: World, code: str, kind: type[CorralError]) -> None:
     thread = answering(world, lambda call: Reply(call.id, failure=Failure(code, "why", True, {"message": 1})))
     with pytest.raises(CorralError) as caught:
-        hub.call("host-a", "execute", None, {}, 5)
+        hub.call("host-a", "execute", None, {"command": "true"}, 5)
     thread.join()
     error = caught.value
     assert type(error) is kind

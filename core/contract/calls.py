@@ -1,0 +1,307 @@
+"""What hosts are asked, and what they answer: a type for each verb of a call, and one for its answer.
+
+A call's params are read as those of its verb, and a reply's result as that of the question; neither can be another.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct, field
+
+from core.contract.bounds import Count, Line, Moment, Name, Serial
+from core.contract.vms import Adapter, Disk, Running
+
+_EXEC_ID, _PATH = Meta(min_length=1, max_length=64, pattern="^[0-9a-f-]*$"), Meta(min_length=1, max_length=4096)
+_MOST_BYTES = 1024 * 1024
+ExecId = Annotated[str, _EXEC_ID]
+Path = Annotated[str, _PATH]
+Seconds = Annotated[float, Meta(ge=0, le=10_000_000)]
+Offset = Annotated[int, Meta(ge=0, le=2**62)]
+
+
+class Nothing(Struct, frozen=True):
+    """There is nothing to say."""
+
+
+class CommandLine(Struct, frozen=True, kw_only=True):
+    """A command for the guest's shell, and what it is given."""
+
+    command: str
+    working_directory: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    timeout_seconds: Seconds | None = None
+    stdin_b64: str | None = None
+
+    def __post_init__(self) -> None:
+        """`ValueError` for an input that is not base64."""
+        try:
+            base64.b64decode(self.stdin_b64 or "", validate=True)
+        except binascii.Error:
+            raise ValueError("stdin_b64 is not base64") from None
+
+    @property
+    def stdin(self) -> bytes | None:
+        """Its standard input."""
+        return None if self.stdin_b64 is None else base64.b64decode(self.stdin_b64)
+
+
+class Begin(CommandLine, frozen=True, kw_only=True):
+    """One that runs on by itself, under an id that the caller has chosen."""
+
+    id: ExecId
+    name: Name | None = None
+
+
+class Executed(Struct, frozen=True):
+    """How a command ended."""
+
+    exit_code: int
+    stdout_b64: str
+    stderr_b64: str
+    execution_time_seconds: float
+    truncated: bool
+    output_limit_bytes: Count
+
+
+class OneExec(Struct, frozen=True):
+    """Which execution."""
+
+    id: ExecId
+
+
+class Signal(OneExec, frozen=True):
+    """The same, and what is sent to its processes."""
+
+    signal: Name
+
+
+class ListExecs(Struct, frozen=True):
+    """A page of them, newest first; those in one state, if it is given."""
+
+    limit: Count
+    offset: Count
+    state: Name | None = None
+
+
+class Exec(Struct, frozen=True):
+    """An execution as it is now (agent/drivers/groups/execs.py)."""
+
+    id: ExecId
+    command: str
+    started_at: Moment
+    name: Name | None = None
+    timeout_seconds: float | None = None
+    working_directory: str | None = None
+    state: Name = "running"
+    exit_code: int | None = None
+    signal: Name | None = None
+    ended_at: Moment | None = None
+
+
+class Execs(Struct, frozen=True):
+    """A page of them, and how many there are."""
+
+    execs: list[Exec]
+    total: Count
+
+
+class Offsets(Struct, frozen=True, omit_defaults=True):
+    """From which byte on each output is wanted; None: not at all."""
+
+    stdout: Offset | None = None
+    stderr: Offset | None = None
+
+
+class Output(OneExec, frozen=True):
+    """Some of what an execution has written, of each output at most `limit` bytes."""
+
+    offsets: Offsets
+    limit: Annotated[int, Meta(ge=1, le=_MOST_BYTES)]
+
+
+class Part(Struct, frozen=True):
+    """Some of one output; `offset` is that of its first byte, and nothing follows once it has `ended`."""
+
+    data_b64: str
+    offset: Serial
+    ended: bool
+
+
+class Outputs(Struct, frozen=True, omit_defaults=True):
+    """What was asked for."""
+
+    stdout: Part | None = None
+    stderr: Part | None = None
+
+
+class Account(Struct, frozen=True):
+    """A name and a password of the guest's."""
+
+    username: Name
+    password: Name
+
+
+class OneOperation(Struct, frozen=True):
+    """Which operation is to stop, or to have its last report sent once more."""
+
+    operation_id: Name
+
+
+class Cancelling(Struct, frozen=True):
+    """ "cancelling", "cancelled" or "finished"."""
+
+    state: Name
+
+
+class OneCall(Struct, frozen=True):
+    """Which call nobody waits for any more, so that what it does is ended."""
+
+    call_id: Name
+
+
+class Abandoned(Struct, frozen=True):
+    """Whether it was under way."""
+
+    abandoned: bool
+
+
+class Place(Struct, frozen=True):
+    """Where a reader of a console is: at that byte of that log."""
+
+    log: Name
+    position: Serial
+
+
+class Console(Struct, frozen=True):
+    """A console on that stream (agent/console.py), from a place on if that is still known."""
+
+    stream: Name
+    write: bool
+    replay: bool
+    after: Place | None = None
+
+
+class WriteFile(Struct, frozen=True):
+    """A file comes in on that stream (agent/files.py). `path`: where it will go, if that is known before."""
+
+    stream: Name
+    path: Path | None = None
+
+
+class ReadFile(Struct, frozen=True):
+    """A file goes out on that stream."""
+
+    stream: Name
+    path: Path
+
+
+class ListFiles(Struct, frozen=True):
+    """What is in a folder, and with `recursive` below it, at most so many entries."""
+
+    path: Path
+    recursive: bool
+    most: Count
+
+
+class FileEntry(Struct, frozen=True):
+    """One of them."""
+
+    path: str
+    kind: Name
+    size_bytes: Serial
+    permissions: Count
+    modified_at: float
+
+
+class FileList(Struct, frozen=True):
+    """The entries by path; `truncated`: there are more."""
+
+    entries: list[FileEntry]
+    truncated: bool
+
+
+class Interface(Struct, frozen=True):
+    """A network interface as the guest sees it."""
+
+    name: Name
+    mac_address: Name
+    addresses: list[Name]
+
+
+class Interfaces(Struct, frozen=True):
+    """Those of the guest."""
+
+    interfaces: list[Interface]
+
+
+class Attached(Struct, frozen=True):
+    """A VM's disks."""
+
+    disks: list[Disk]
+
+
+class Plugged(Struct, frozen=True):
+    """A VM's adapters."""
+
+    adapters: list[Adapter]
+
+
+class Seen(Struct, frozen=True):
+    """What a driver sees of a VM, as `messages.Observation`."""
+
+    vm_id: Name
+    state: Name
+    started_at: Moment | None = None
+    pid: Serial | None = None
+    reason: Line | None = None
+    facts: Running = field(default_factory=Running)
+
+
+class Sample(Struct, frozen=True):
+    """What a VM takes of its host at one moment."""
+
+    vm_id: Name
+    vcpus: Count
+    cpu_seconds: float | None
+    memory_bytes: Serial
+    disk_bytes: Serial
+    age_seconds: float = 0.0
+
+
+class Measured(Struct, frozen=True):
+    """A VM, measured; agent/drivers/groups/metrics.py has what its parts are."""
+
+    sample: Sample
+    cpu_percent: float
+    network: dict[Name, float | Name | None] | None = None
+    disk_io: dict[Name, float | None] | None = None
+    guest: dict[Name, Any] | None = None
+    unknown: dict[Name, Line] = field(default_factory=dict)
+
+
+CALLS: dict[str, tuple[type[Struct], type[Struct]]] = {
+    "execute": (CommandLine, Executed),
+    "exec_begin": (Begin, Exec),
+    "exec_list": (ListExecs, Execs),
+    "exec_get": (OneExec, Exec),
+    "exec_output": (Output, Outputs),
+    "exec_signal": (Signal, Exec),
+    "exec_delete": (OneExec, Nothing),
+    "guest_credentials": (Account, Nothing),
+    "observe": (Nothing, Seen),
+    "measure": (Nothing, Measured),
+    "network": (Nothing, Interfaces),
+    "disks": (Nothing, Attached),
+    "adapters": (Nothing, Plugged),
+    "console": (Console, Nothing),
+    "file_write": (WriteFile, Nothing),
+    "file_read": (ReadFile, Nothing),
+    "file_list": (ListFiles, FileList),
+    "cancel": (OneOperation, HowFar),
+    "report": (OneOperation, HowFar),
+    "abandon": (OneCall, Abandoned),
+}
+"""What each verb asks, and what the answer to it is. The last three are about no VM."""
