@@ -150,8 +150,8 @@ class OneOperation(Struct, frozen=True):
     operation_id: Name
 
 
-class Cancelling(Struct, frozen=True):
-    """ "cancelling", "cancelled" or "finished"."""
+class HowFar(Struct, frozen=True):
+    """What the agent knows of it, such as "cancelling", "cancelled" or "finished"."""
 
     state: Name
 

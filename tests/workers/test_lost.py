@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from core.contract import channels
+from core.contract.calls import OneOperation
 from core.contract.errors import Conflict, Forbidden, NoCapacity, NotFound
 from core.contract.messages import Call, Command, Observation, decode
 from core.contract.states import Kind, Observed
@@ -164,7 +165,7 @@ def test_what_the_hosts_agent_has_begun_is_not_sent_again(rig: Rig) -> None:
         rig.sql("UPDATE operations SET send_at = now()")
         sweeping.sweep(rig.workers.plane)
     assert rig.commands() == []
-    assert {(call.verb, call.params["operation_id"]) for call in rig.calls()} == {("report", create.id)}
+    assert {(call.verb, call.params) for call in rig.calls()} == {("report", OneOperation(create.id))}
     rig.tell(boot_id="another")
     sweeping.sweep(rig.workers.plane)
     assert [command.attempt for command in rig.commands()] == [2]
