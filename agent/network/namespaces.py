@@ -180,10 +180,11 @@ def ruleset(shape: Shape, policy: Egress) -> str:
     closed, names = Egress(policy.allowed, (*policy.denied, *host)), egress.names_from([ip_address(shape.names)])
     if shape is SOCKETS:
         return _table("inet", "output", ["ct direction reply accept", *names, *closed.rules()])
-    # A bridge may know no connections. Who comes by a forward from the host's loopback is the gateway to the guest;
+    # Whatever does not come from slirp4netns is a guest's, however many adapters it has. A bridge may know no
+    # connections. Who comes by a forward from the host's loopback is the gateway to the guest;
     # what the gateway is sent goes no further.
     passed = [
-        f'iifname != "{TAP_NAME}" accept',
+        f'iifname "{SLIRP_NAME}" accept',
         "ether type arp accept",
         "ether type != ip drop",
         "ip daddr 255.255.255.255 udp dport 67 accept",

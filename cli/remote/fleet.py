@@ -19,6 +19,7 @@ _HOSTS = {
     "HYPERVISORS": "healthy",
     "LAST SEEN": "last_seen_at",
 }
+_ORPHANS = {"ID": "id", "HOST": "host"}
 _NETWORKS = {"NAME": "name", "TYPE": "type", "HOST": "host", "SUBNET": "subnet", "VMS": "vms_connected"}
 
 
@@ -45,6 +46,36 @@ def list_(session: Session, status: str | None) -> None:
 def show(session: Session, name: str) -> None:
     """Show a host: what it has, what is free, and what its drivers say."""
     show_one(session, session.client.hosts.get(name))
+
+
+@host.command()
+@click.argument("name", shell_complete=completion.hosts)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@fleet_command
+def remove(session: Session, name: str, yes: bool) -> None:
+    """Take a host that is gone for good out of the fleet: its VMs are lost. For administrators."""
+    if not yes and session.is_terminal:
+        click.confirm(f"Remove host {name}? Its VMs are lost", abort=True, err=True)
+    session.client.hosts.remove(name)
+    session.tell(f"Host '{name}' is removed. If it comes back, what it has left is deleted.")
+
+
+@host.command()
+@click.argument("name", shell_complete=completion.hosts)
+@fleet_command
+def orphans(session: Session, name: str) -> None:
+    """List the VMs that a host has and the record has not. For administrators."""
+    show_many(session, session.client.hosts.orphans(name), _ORPHANS, name="id")
+
+
+@host.command(name="remove-orphan")
+@click.argument("name", shell_complete=completion.hosts)
+@click.argument("vm_id")
+@fleet_command
+def remove_orphan(session: Session, name: str, vm_id: str) -> None:
+    """Have a host delete one of its orphans. For administrators."""
+    session.client.hosts.remove_orphan(name, vm_id)
+    session.tell(f"Orphan {vm_id} is being deleted by host '{name}'.")
 
 
 @host.command()

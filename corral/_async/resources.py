@@ -50,6 +50,18 @@ class AsyncHosts(_Resource):
         """One of them."""
         return value(dict[str, Any], await self._transport.json("GET", f"/hosts/{segment(name)}"))
 
+    async def remove(self, name: str) -> None:
+        """Take a host that is gone for good out of the fleet, as an administrator; its VMs are lost."""
+        await self._transport.json("DELETE", f"/hosts/{segment(name)}")
+
+    def orphans(self, name: str) -> AsyncIterator[Json]:
+        """VMs that the host has and the record has not, for administrators."""
+        return self._transport.pages(f"/hosts/{segment(name)}/orphans", "orphans", dict[str, Any])
+
+    async def remove_orphan(self, name: str, vm_id: str) -> None:
+        """Have the host delete one of them."""
+        await self._transport.json("DELETE", f"/hosts/{segment(name)}/orphans/{segment(vm_id)}")
+
 
 class AsyncImages(_Resource):
     """What VMs are made from."""

@@ -51,6 +51,18 @@ class Hosts(_Resource):
         """One of them."""
         return value(dict[str, Any], self._transport.json("GET", f"/hosts/{segment(name)}"))
 
+    def remove(self, name: str) -> None:
+        """Take a host that is gone for good out of the fleet, as an administrator; its VMs are lost."""
+        self._transport.json("DELETE", f"/hosts/{segment(name)}")
+
+    def orphans(self, name: str) -> Iterator[Json]:
+        """VMs that the host has and the record has not, for administrators."""
+        return self._transport.pages(f"/hosts/{segment(name)}/orphans", "orphans", dict[str, Any])
+
+    def remove_orphan(self, name: str, vm_id: str) -> None:
+        """Have the host delete one of them."""
+        self._transport.json("DELETE", f"/hosts/{segment(name)}/orphans/{segment(vm_id)}")
+
 
 class Images(_Resource):
     """What VMs are made from."""

@@ -33,6 +33,8 @@ FOLDERS = {
     "network": "server",
     "clients/test_page.py": "server",
     "network/test_guest.py": "guest",
+    "network/test_reach.py": "guest",
+    "network/test_rules.py": "unit",
     "qemu": "guest",
     "virtualbox": "guest",
     "suite": "server",
