@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agent import capacity, runtime
 from agent.drivers.registry import CLASSES
+from agent.media import DISKS
 from agent.network import options as network
 from core import allocation, log, settings
 from core.contract import channels
@@ -25,6 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     home = environment.home / "hosts" / options.name
     (home / "vms").mkdir(parents=True, exist_ok=True)
     (home / "media").mkdir(exist_ok=True)
+    media = environment.media or (home / "media",)
     described = network.of(options, home)
     with runtime.lock(home, options.name) as lock, described.claimed():
         if options.remove_network:
@@ -35,10 +37,12 @@ def main(arguments: list[str] | None = None) -> int:
             host=options.name,
             home=home,
             images=environment.images,
-            media=environment.media or (home / "media",),
+            media=media,
             redis_url=environment.redis_url,
             hypervisors=options.hypervisor or ["qemu"],
-            capacity=capacity.measure(home / "vms", options.vcpus, options.memory_mb, options.disk_gb),
+            capacity=capacity.measure(
+                (home / "vms", media[0] / DISKS), options.vcpus, options.memory_mb, options.disk_gb
+            ),
             concurrency=options.concurrency,
             finish_seconds=options.finish_seconds,
             metrics_bind=environment.metrics_bind,

@@ -27,12 +27,13 @@ from agent.execs import GuestCommands
 from agent.files import Files
 from agent.guest import patience
 from agent.loops import Loop
+from agent.media import Media
 from agent.outcomes import failure_of
 from agent.parameters import asked, vm_of
 from agent.waiting import Waiting
 from core import sealing
 from core.contract import channels
-from core.contract.calls import CALLS, Account, Console, OneCall, OneOperation
+from core.contract.calls import CALLS, Account, Console, OneCall, OneMedium, OneOperation
 from core.contract.errors import CorralError, Invalid, Unavailable, Unsupported
 from core.contract.messages import JSON, Addressed, Call, Failure, Reply, Sealed, Unread, decode, encode
 from core.contract.shares import Shares
@@ -61,10 +62,11 @@ class Calls:
         commands: Commands,
         consoles: Consoles,
         files: Files,
+        media: Media,
     ) -> None:
         self._host, self._client, self._drivers, self._commands = host, client, drivers, commands
         self._key = key
-        self._consoles = consoles
+        self._consoles, self._media = consoles, media
         questions = Shares(f"questions to host '{host}'", QUESTIONS, QUESTIONS_EACH)
         executes = Shares(f"commands by calls to host '{host}'", EXECUTES, EXECUTES_EACH)
         self._questions = questions, ThreadPoolExecutor(QUESTIONS, thread_name_prefix="call")
@@ -79,6 +81,7 @@ class Calls:
             "adapters": self._adapters,
             "cancel": self._cancel,
             "report": self._report,
+            "medium_delete": self._medium_delete,
             "console": self._console,
             "abandon": self._abandon,
             **self.guests.verbs,
@@ -178,6 +181,10 @@ class Calls:
         driver = offered(self._drivers.get(vm.hypervisor), Credentials)
         account = asked(call, Account)
         driver.set_guest_credentials(vm, account.username, account.password)
+        return {}
+
+    def _medium_delete(self, call: Call) -> JSON:
+        self._media.delete(asked(call, OneMedium).id)
         return {}
 
     def _observe(self, call: Call) -> JSON:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +22,14 @@ class Capacity:
     disk_gb: int
 
 
-def measure(vms: Path, vcpus: int | None, memory_mb: int | None, disk_gb: int | None) -> Capacity:
-    """The given figures, or shares of what the machine has."""
+def measure(folders: Sequence[Path], vcpus: int | None, memory_mb: int | None, disk_gb: int | None) -> Capacity:
+    """The given figures, or shares of what the machine has. `folders`: where VMs are, and where their disks are."""
+    taken = sum(map(_taken_bytes, folders))
     return Capacity(
         vcpus=vcpus or (os.cpu_count() or 1) * VCPUS_PER_CORE,
         memory_mb=memory_mb or int(psutil.virtual_memory().total * SHARE) // 2**20,
         # What VMs take already is theirs to take: without it the capacity would shrink with each start of the agent.
-        disk_gb=disk_gb or int((psutil.disk_usage(str(vms)).free + _taken_bytes(vms)) * SHARE) // 2**30,
+        disk_gb=disk_gb or int((psutil.disk_usage(str(folders[0])).free + taken) * SHARE) // 2**30,
     )
 
 

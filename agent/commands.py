@@ -12,6 +12,7 @@ from agent.drivers.base import Cancelled
 from agent.drivers.registry import Drivers
 from agent.guest import patience
 from agent.journal import Entry, Journal
+from agent.media import Media
 from agent.outcomes import Outcomes, failure_of
 from agent.turns import Turns, Work
 from agent.verbs import Doing, perform
@@ -33,8 +34,11 @@ class CommandFailed(Exception):
 class Commands:
     """All that happens to commands on one host."""
 
-    def __init__(self, drivers: Drivers, journal: Journal, turns: Turns, outcomes: Outcomes) -> None:
+    def __init__(
+        self, drivers: Drivers, journal: Journal, turns: Turns, outcomes: Outcomes, media: Media | None = None
+    ) -> None:
         self._drivers, self._journal, self._turns, self._outcomes = drivers, journal, turns, outcomes
+        self._media = media or Media([])
 
     def run(self, command: Command) -> None:
         """Does a command or answers it from the journal; `CommandFailed` unless it succeeded, now or earlier."""
@@ -138,7 +142,7 @@ class Commands:
         driver = self._drivers.get(command.vm.hypervisor)
         mark = self._marker(command)
         with patience.ends_in(command.deadline_at - time.time()):
-            return perform(Doing(driver, command, self._progress_of(work), entry.step, mark))
+            return perform(Doing(driver, command, self._progress_of(work), entry.step, mark, self._media))
 
     def _marker(self, command: Command) -> Callable[[str], None]:
         return lambda step: self._journal.mark(command.operation_id, step)

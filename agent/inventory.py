@@ -12,6 +12,7 @@ from agent.drivers.registry import Drivers
 from agent.health import Health
 from agent.journal import Journal
 from agent.loops import Loop
+from agent.media import Media
 from agent.reports import Reports
 from agent.turns import Turns
 from core.contract import images
@@ -37,6 +38,7 @@ class Host:
     images: Path
     facts: HostFacts
     home_id: str
+    media: Media
 
 
 class Known:
@@ -131,6 +133,7 @@ class Inventories:
             vms=vms,
             facts=replace(self._host.facts, kernel_images=kernels, image_sizes_gb=sizes),
             home_id=self._host.home_id,
+            media=self._host.media.told(),
         )
         self._reports.inventory(encode(inventory))
         self._known.replace(vms)

@@ -15,16 +15,18 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import stat
-import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from core.contract import diskformats
 from core.contract.diskformats import ISO, QCOW2, RAW, VDI, VHD, VMDK
 from core.contract.errors import DriverFailure, Invalid
+from core.contract.hosts import Medium
 from core.contract.messages import VmSpec, decode
 
 CLAIMS, DISKS = ".owners", ".disks"
@@ -32,17 +34,23 @@ LONGEST = 1000
 FORMATS = {".qcow2": QCOW2, ".raw": RAW, ".img": RAW, ".vdi": VDI, ".vmdk": VMDK, ".vhd": VHD}
 OWN_FORMAT = QCOW2  # of what has no such ending
 DVD = ".iso"
+_RECORDS = threading.Lock()
 _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
 @dataclass(frozen=True)
 class Claim:
-    """The record of a disk: its owner, its path and its format, which older releases did not keep ("")."""
+    """The record of a disk: its owner, its path, and what older releases did not keep: its format, and so on.
+
+    `vm`: the one that has it, or is about to.
+    """
 
     owner: str
     medium: str
     format: str = ""
     created_at: float = 0.0
+    id: str = ""
+    vm: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,11 +73,11 @@ class Media:
         owner, relative = _owner(vm), self._relative(name)
         own = self._own(owner, relative)
         if own is not None:
-            return Found(relative, own, self._claimed(own, owner, relative))
+            return Found(relative, own, self._claimed(own, vm, relative))
         real = self._shared(relative)
         if real is None or real.suffix.lower() == DVD:
             raise _missing(name)
-        return Found(relative, real, self._claimed(real, owner, relative))
+        return Found(self.name_of(real), real, self._claimed(real, vm, relative))
 
     def dvd(self, name: str) -> Found:
         """A DVD, which is a file that ends in `.iso` and is nobody's disk."""
@@ -88,7 +96,7 @@ class Media:
             return True
         return real is not None and real.suffix.lower() != DVD and self._owner_of(real) in ("", owner)
 
-    def reserve(self, name: str, vm: VmSpec) -> Found:
+    def reserve(self, name: str, vm: VmSpec, medium_id: str = "") -> Found:
         """Where a new disk of that name is to be made; it is the owner's already. `disclaim` when nothing was made."""
         owner, relative = _owner(vm), self._relative(name)
         if "/" in relative or len(os.fsencode(relative)) > 255 or Path(relative).suffix.lower() == DVD:
@@ -96,13 +104,74 @@ class Media:
         path = self._folders[0] / DISKS / owner / relative
         path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         kind = FORMATS.get(path.suffix.lower(), OWN_FORMAT)
-        self._write(Claim(owner, str(path), kind, time.time()))
+        with self._records():
+            if self._claim_file(path).exists() and _read(self._claim_file(path)).vm not in ("", vm.id):
+                raise DriverFailure(f"'{relative}' is being made for another VM", code="disk_in_use")
+            self._write(Claim(owner, str(path), kind, time.time(), medium_id or _new_id(), vm.id))
         return Found(relative, path, kind)
 
     def disclaim(self, found: Found) -> None:
         """The disk was not made after all."""
         found.path.unlink(missing_ok=True)
         self._claim_file(found.path).unlink(missing_ok=True)
+
+    def told(self) -> list[Medium]:
+        """All disks that have an owner, for the control plane."""
+        if not self._folders:
+            return []
+        with self._records():
+            claims = [claim for _, claim in self._claims() if _is_file(Path(claim.medium))]
+        return [self._medium(claim) for claim in claims]
+
+    def settle(self, vm: VmSpec, attached: Collection[str]) -> None:
+        """Keeps in the records that the VM has its owner's disks of these names, and no others."""
+        self._each_of(vm, lambda name: vm.id if name in attached else "")
+
+    def leave(self, vm: VmSpec, *, delete: bool) -> None:
+        """The VM is gone: its disks are nobody's now but their owner's, or go too."""
+        if delete:
+            for medium in self.told():
+                if medium.vm_id == vm.id:
+                    self.delete(medium.id, of=vm.id)
+        self._each_of(vm, lambda _name: "")
+
+    def delete(self, medium_id: str, *, of: str = "") -> None:
+        """Removes a disk, unless it is gone; code "disk_in_use" when another VM than `of` has it."""
+        if not self._folders:
+            return
+        with self._records():
+            for file, claim in self._claims():
+                if claim.id != medium_id:
+                    continue
+                if claim.vm not in ("", of):
+                    raise DriverFailure(
+                        f"medium '{self.name_of(Path(claim.medium))}' is attached to a VM: detach it there first",
+                        code="disk_in_use",
+                    )
+                Path(claim.medium).unlink(missing_ok=True)
+                file.unlink()
+
+    def _each_of(self, vm: VmSpec, of: Callable[[str], str]) -> None:
+        """Writes who has each disk of the VM's owner that is this VM's, or is to be."""
+        if not self._folders:
+            return
+        with self._records():
+            for _, claim in self._claims():
+                wanted = of(self.name_of(Path(claim.medium)))
+                if claim.owner == _owner(vm) and claim.vm in ("", vm.id) and claim.vm != wanted:
+                    self._write(replace(claim, vm=wanted))
+
+    def _medium(self, claim: Claim) -> Medium:
+        path, kind = Path(claim.medium), _format(claim)
+        size, used = 0, None
+        with contextlib.suppress(OSError, Invalid):
+            used = path.stat().st_blocks * diskformats.SECTOR
+            size = path.stat().st_size
+            size = diskformats.size_of(path, kind)
+        made = any(home / DISKS in path.parents for home in self._folders)
+        return Medium(
+            claim.id, claim.owner, self.name_of(path), kind, size, used, claim.vm, made, max(0.0, claim.created_at)
+        )
 
     def must_be_usable(self, path: str, vm: VmSpec, *, dvd: bool) -> None:
         """That a medium that was attached before may still be: it is there, no link by now, and not someone else's."""
@@ -112,7 +181,7 @@ class Media:
         if dvd:
             self.dvd(name)
         else:
-            self._claimed(real, _owner(vm), name)
+            self._claimed(real, vm, name)
 
     def name_of(self, path: Path) -> str:
         """What the owner of a medium calls it."""
@@ -156,19 +225,20 @@ class Media:
                 return real
         return None
 
-    def _claimed(self, real: Path, owner: str, name: str) -> str:
-        """The format of a disk, which is the owner's from now on."""
-        file = self._claim_file(real)
-        if not file.exists():
-            kind = FORMATS.get(real.suffix.lower(), OWN_FORMAT)
-            self._must_begin_as(real, kind, name)
-            self._write(Claim(owner, str(real), kind, time.time()))
-        found = _read(file)
-        if (found.owner, found.medium) != (owner, str(real)):
-            raise _missing(name)
-        if not found.format:  # a record of an older release, which went by the name's ending alone
-            found = replace(found, format=FORMATS.get(real.suffix.lower(), OWN_FORMAT))
-        return found.format
+    def _claimed(self, real: Path, vm: VmSpec, name: str) -> str:
+        """The format of a disk, which is the owner's from now on, and this VM's unless another has it."""
+        with self._records():
+            file = self._claim_file(real)
+            if not file.exists():
+                kind = FORMATS.get(real.suffix.lower(), OWN_FORMAT)
+                self._must_begin_as(real, kind, name)
+                self._write(Claim(_owner(vm), str(real), kind, time.time(), _new_id(), vm.id))
+            found = _read(file)
+            if (found.owner, found.medium) != (_owner(vm), str(real)):
+                raise _missing(name)
+            if not found.vm:
+                self._write(replace(found, vm=vm.id))
+        return _format(found)
 
     def _must_begin_as(self, real: Path, kind: str, name: str) -> None:
         try:
@@ -180,16 +250,29 @@ class Media:
         file = self._claim_file(real)
         return _read(file).owner if file.exists() else ""
 
+    @contextlib.contextmanager
+    def _records(self) -> Iterator[None]:
+        """One thread at a time reads and writes records; no other process than a host's one agent does."""
+        with _RECORDS:
+            (self._folders[0] / CLAIMS).mkdir(mode=0o700, exist_ok=True)
+            yield
+
     def _write(self, claim: Claim) -> None:
-        """Writes the record of a disk, unless it has one."""
         file = self._claim_file(Path(claim.medium))
         file.parent.mkdir(mode=0o700, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=".new-") as new:
+        draft = file.with_name(f".new-{file.name}")
+        with draft.open("w") as new:
             json.dump(asdict(claim), new)
             new.flush()
             os.fsync(new.fileno())
-            with contextlib.suppress(FileExistsError):  # whoever was first has it
-                os.link(new.name, file)
+        draft.replace(file)
+
+    def _claims(self) -> Iterator[tuple[Path, Claim]]:
+        for home in self._folders:
+            for file in sorted((home / CLAIMS).glob("[!.]*")):
+                claim = _read(file)
+                if claim.medium and self._claim_file(Path(claim.medium)) == file:
+                    yield file, claim if claim.id else replace(claim, id=f"med-{file.name[:12]}")
 
     def _claim_file(self, real: Path) -> Path:
         home = next(home for home in self._folders if home in real.parents)
@@ -201,6 +284,15 @@ def _owner(vm: VmSpec) -> str:
     if not _OWNER.fullmatch(owner):
         raise DriverFailure(f"'{owner[:80]}' can't be the id of an owner", code="invalid_request")
     return owner
+
+
+def _new_id() -> str:
+    return f"med-{secrets.token_hex(6)}"
+
+
+def _format(claim: Claim) -> str:
+    """Its format; in a record of an older release, what the name's ending says."""
+    return claim.format or FORMATS.get(Path(claim.medium).suffix.lower(), OWN_FORMAT)
 
 
 def _is_file(path: Path) -> bool:

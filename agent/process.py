@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import shutil
@@ -15,7 +16,9 @@ from pathlib import Path
 from types import TracebackType
 
 from core.contract.errors import DriverFailure
+from core.contract.limits import Limits, within
 
+log = logging.getLogger(__name__)
 SHOWN = 2000
 LAUNCH_SECONDS = 20.0
 # $0: a control group and $1: a pid file, either of which may be empty.
@@ -44,25 +47,44 @@ class Ended:
     stderr: bytes
 
 
-def run(args: Sequence[str], timeout: float, *, holding: Sequence[int] = (), folder: Path | None = None) -> str:
-    """Runs a helper to its end and returns its standard output; `ProgramFailed` when it fails, else as `output`."""
-    ended = output(args, timeout, holding=holding, folder=folder)
+def run(
+    args: Sequence[str],
+    timeout: float,
+    *,
+    holding: Sequence[int] = (),
+    folder: Path | None = None,
+    limits: Limits | None = None,
+) -> str:
+    """Runs a helper to its end and returns its standard output; `ProgramFailed` when it fails, else as `output`.
+
+    What it said goes to the log, and not to whoever is told that it failed.
+    """
+    ended = output(args, timeout, holding=holding, folder=folder, limits=limits)
     if ended.returncode != 0:
         said = ended.stderr.decode(errors="replace").strip()[-SHOWN:]
-        failed = ProgramFailed(f"'{args[0]} {args[1] if len(args) > 1 else ''}' failed ({ended.returncode}): {said}")
+        what = " ".join(args[:2])
+        log.warning("'%s' failed (%d): %s", what, ended.returncode, said)
+        failed = ProgramFailed(f"'{what}' failed on the host ({ended.returncode}): the agent's log has what it said")
         failed.said = said
         raise failed
     return ended.stdout.decode(errors="replace")
 
 
-def output(args: Sequence[str], timeout: float, *, holding: Sequence[int] = (), folder: Path | None = None) -> Ended:
-    """Runs a helper to its end, whatever that is, in `folder` or where the agent is.
+def output(
+    args: Sequence[str],
+    timeout: float,
+    *,
+    holding: Sequence[int] = (),
+    folder: Path | None = None,
+    limits: Limits | None = None,
+) -> Ended:
+    """Runs a helper to its end, whatever that is, in `folder` or where the agent is; within `limits` if there are any.
 
     `DriverFailure` when it has not ended after `timeout` seconds: then its process group is killed. It dies with the
     agent; while it lives it keeps the descriptors `holding` open, so that a lock lasts as long as its work.
     """
     with subprocess.Popen(
-        [*_dying_with_us(), _find(args[0]), *args[1:]],
+        [*_dying_with_us(), *_bounded([_find(args[0]), *args[1:]], limits)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -176,6 +198,13 @@ def _find(program: str) -> str:
     if found is None:
         raise MissingProgram(f"the program '{program}' is not installed")
     return found
+
+
+def _bounded(command: list[str], limits: Limits | None) -> list[str]:
+    if limits is None or sys.platform != "linux":
+        return command
+    program, *rest = within(limits, command)
+    return [_find(program), *rest]
 
 
 def _dying_with_us() -> list[str]:

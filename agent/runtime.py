@@ -29,6 +29,7 @@ from agent.inventory import Host, Inventories, Known
 from agent.journal import Journal
 from agent.lease import Lease, refusal
 from agent.loops import Loop
+from agent.media import Media
 from agent.network.network import Network
 from agent.outcomes import Outcomes
 from agent.prometheus import HostFigures
@@ -102,7 +103,7 @@ class Agent:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        hiding.keep(config.home, config.images)
+        hiding.keep(config.home, config.images, *config.media)
         place = Place(config.home / "vms", config.images, config.media, config.cgroup, config.network)
         self._client = connect(config.redis_url, f"agent-{config.host}")
         self._journal = Journal(config.home / "journal.sqlite")
@@ -110,14 +111,15 @@ class Agent:
         self._turns = Turns()
         drivers, known = Drivers(config.hypervisors, place), Known()
         outcomes = Outcomes(config.host, drivers, self._journal, self._reports, known)
-        self._commands = Commands(drivers, self._journal, self._turns, outcomes)
+        media = Media(config.media)
+        self._commands = Commands(drivers, self._journal, self._turns, outcomes, media)
         streams = Streams(self._client)
         consoles, files = Consoles(drivers, streams), Files(drivers, streams)
         key = HostKey(config.home)
-        self._calls = Calls(config.host, self._client, key, drivers, self._commands, consoles, files)
+        self._calls = Calls(config.host, self._client, key, drivers, self._commands, consoles, files, media)
         facts = replace(config.network.facts(), own_ports=[config.metrics_port] if config.metrics_port else [])
         self._lease, boot_id = Lease(config.host, self._client, config.lock), uuid.uuid4().hex
-        host = Host(config.host, boot_id, config.capacity, config.images, facts, self._lease.home_id)
+        host = Host(config.host, boot_id, config.capacity, config.images, facts, self._lease.home_id, media)
         health = Health(drivers)
         inventories = Inventories(host, drivers, health, self._journal, self._reports, known, self._turns)
         soon, refused = inventories.soon, self._on_refused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from agent.drivers.groups.resizing import Resizing
 from agent.drivers.groups.saving import SavedStates
 from agent.drivers.groups.snapshots import Snapshots
 from agent.drivers.offers import offered
+from agent.media import Media
 from core.contract.commands import (
     AdapterSet,
     Create,
@@ -38,7 +40,7 @@ from core.contract.commands import (
     Stop,
     Stopping,
 )
-from core.contract.errors import DriverFailure, Unsupported
+from core.contract.errors import CorralError, DriverFailure, Unsupported
 from core.contract.messages import Command, VmSpec
 from core.contract.results import Resized, Result, SizeApplied, SnapshotDeleted, SnapshotLeft, SnapshotTaken, Told
 from core.contract.vms import Adapter
@@ -55,6 +57,7 @@ class Doing:
     progress: Progress
     step: str
     mark: Callable[[str], None]
+    media: Media
 
     @property
     def timeout(self) -> float:
@@ -97,8 +100,10 @@ def _restart(doing: Doing, asked: Restart) -> Result:
     return _start(doing, Start())
 
 
-def _delete(doing: Doing, _: Delete) -> Result:
-    doing.driver.delete(doing.command.vm, doing.timeout)
+def _delete(doing: Doing, asked: Delete) -> Result:
+    vm = doing.command.vm
+    doing.driver.delete(vm, doing.timeout)
+    doing.media.leave(vm, delete=asked.delete_disks)
     return Result()
 
 
@@ -166,15 +171,27 @@ def _disk_attach(doing: Doing, asked: DiskAttach) -> Result:
     driver, vm = offered(doing.driver, Disks), doing.command.vm
     request = DiskRequest(**asked.stored())
     doing.progress("attaching the medium", None)
-    driver.disk_attach(vm, request, doing.timeout)
-    return Told(disks=driver.disks(vm))
+    try:
+        driver.disk_attach(vm, request, doing.timeout)
+    except CorralError:
+        with suppress(CorralError):
+            _disks(doing, driver)
+        raise
+    return _disks(doing, driver)
 
 
 def _disk_detach(doing: Doing, asked: DiskDetach) -> Result:
     driver, vm = offered(doing.driver, Disks), doing.command.vm
     doing.progress("detaching the medium", None)
     driver.disk_detach(vm, asked.controller, asked.port, asked.device, doing.timeout)
-    return Told(disks=driver.disks(vm))
+    return _disks(doing, driver)
+
+
+def _disks(doing: Doing, driver: Disks) -> Result:
+    """What the VM has, which the records of media say too from now on."""
+    found = driver.disks(doing.command.vm)
+    doing.media.settle(doing.command.vm, {disk.medium for disk in found if disk.type == "hdd" and not disk.own})
+    return Told(disks=found)
 
 
 def _adapter_set(doing: Doing, asked: AdapterSet) -> Result:

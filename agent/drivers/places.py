@@ -124,7 +124,7 @@ def make(media: Media, vm: VmSpec, request: DiskRequest, engine: Engine) -> Foun
     """A new, empty disk of the VM's owner; nothing of it stays when it can't be made."""
     if request.size_gb is None or request.size_gb < 1:
         raise invalid(f"medium '{request.medium}' can't be made without a size_gb of at least 1")
-    found = media.reserve(request.medium, vm)
+    found = media.reserve(request.medium, vm, request.medium_id)
     try:
         must_have(engine, found)
         engine.make(found.path, found.format, request.size_gb << 30)

@@ -21,6 +21,7 @@ from api.microvm.schemas.vms import (
 from api.microvm.shape import SHAPE
 from api.rest.blueprint import Blueprint
 from api.rest.shapes import Listed
+from api.shared.media import DeleteQuery
 from api.shared.views import nothing, outcome, vm_of
 from core.contract.messages import JSON
 from core.contract.vms import Hardware, VmNetwork
@@ -59,10 +60,11 @@ class OneVm(MethodView):
         """Get a virtual machine."""
         return listing.view(session, actor, vm_name)
 
+    @blp.query(DeleteQuery)
     @blp.begins(204, None, nothing)
-    def delete(self, session: Session, actor: Actor, vm_name: str) -> Operation:
+    def delete(self, session: Session, actor: Actor, query: JSON, vm_name: str) -> Operation:
         """Delete a virtual machine permanently."""
-        return vms.delete(session, actor, vm_name)
+        return vms.delete(session, actor, vm_name, delete_disks=query["delete_disks"])
 
 
 @blp.route("/vms/<vm_name>/start")

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
 from api.rest.shapes import Listed
+from api.shared.media import DeleteQuery
 from api.shared.views import outcome
 from api.vboxmcp.schemas.vms import StartRequest, StopRequest, VmBrief, VmChanged, VmCreation, VmDetail, VmQuery
 from api.vboxmcp.shape import SHAPE
@@ -48,10 +49,11 @@ class OneVm(MethodView):
         """Get VM details."""
         return listing.view(session, actor, vm_id_or_name)
 
+    @blp.query(DeleteQuery)
     @blp.begins(200, VmChanged, outcome, holds=False)
-    def delete(self, session: Session, actor: Actor, vm_id_or_name: str) -> Operation:
+    def delete(self, session: Session, actor: Actor, query: JSON, vm_id_or_name: str) -> Operation:
         """Delete a VM with all it has."""
-        return vms.delete(session, actor, vm_id_or_name)
+        return vms.delete(session, actor, vm_id_or_name, delete_disks=query["delete_disks"])
 
 
 @blp.route("/vms/<vm_id_or_name>/start")

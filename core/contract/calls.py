@@ -156,6 +156,12 @@ class HowFar(Struct, frozen=True):
     state: Name
 
 
+class OneMedium(Struct, frozen=True):
+    """Which disk is to be removed, with all that is on it."""
+
+    id: Name
+
+
 class OneCall(Struct, frozen=True):
     """Which call nobody waits for any more, so that what it does is ended."""
 
@@ -303,5 +309,6 @@ CALLS: dict[str, tuple[type[Struct], type[Struct]]] = {
     "cancel": (OneOperation, HowFar),
     "report": (OneOperation, HowFar),
     "abandon": (OneCall, Abandoned),
+    "medium_delete": (OneMedium, Nothing),
 }
-"""What each verb asks, and what the answer to it is. The last three are about no VM."""
+"""What each verb asks, and what the answer to it is. The last four are about no VM."""

@@ -56,7 +56,9 @@ class Restart(Stopping, frozen=True):
 
 
 class Delete(Params, frozen=True):
-    """Remove the VM with all it has."""
+    """Remove the VM with all it has; its extra disks stay, detached, or go with it if `delete_disks`."""
+
+    delete_disks: bool = False
 
 
 class Pause(Params, frozen=True):
@@ -95,13 +97,15 @@ class DiskDetach(InPlace, frozen=True):
 class DiskAttach(InPlace, frozen=True):
     """A medium for a place. `type`: "hdd" or "dvd"; `medium`: a path below one of the host's media folders.
 
-    `create_if_missing`: an empty disk of `size_gb` GiB is made there if nothing is, of the format its name ends in.
+    `create_if_missing`: an empty disk of `size_gb` GiB is made there if nothing is, of the format its name ends in;
+    `medium_id` is its id then.
     """
 
     type: Name
     medium: Line
     create_if_missing: bool = False
     size_gb: Count | None = None
+    medium_id: Name = ""
 
 
 class AdapterSet(Params, frozen=True):

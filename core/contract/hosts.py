@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from core.contract.bounds import Count, Line, Name, Port
+from core.contract.bounds import Count, Line, Moment, Name, Port, Serial
 from core.contract.networks import BRIDGE, USER
 
 _WIDEST = 16  # bits of a bridge's prefix: addresses there are looked through one by one
@@ -61,3 +61,21 @@ class HostFacts:
         first, last = self.forward_ports
         if first > last:
             raise ValueError(f"there are no forward_ports from {first} to {last}")
+
+
+@dataclass(frozen=True)
+class Medium:
+    """A disk that VMs of one owner may have. `name` is what the owner calls it, `vm_id` the VM that has it now.
+
+    `made`: it was made here, and what it may take is counted on its host; else its operator has put it there.
+    """
+
+    id: Name
+    owner: Name
+    name: Line
+    format: Name
+    size_bytes: Serial
+    used_bytes: Serial | None = None
+    vm_id: Name = ""
+    made: bool = True
+    created_at: Moment = 0.0

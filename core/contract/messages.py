@@ -20,7 +20,7 @@ from core.contract.bounds import Count, Line, Moment, Name, Port, Serial
 from core.contract.calls import CALLS
 from core.contract.commands import PARAMS, Params
 from core.contract.errors import Invalid
-from core.contract.hosts import HostFacts
+from core.contract.hosts import HostFacts, Medium
 from core.contract.states import Kind, Observed, Phase
 from core.contract.vms import Hardware, Progress, Running, VmNetwork
 
@@ -168,7 +168,10 @@ class DriverHealth:
 
 @dataclass(frozen=True)
 class Inventory:
-    """All a host is and has. `boot_id` changes with every start of the agent, `home_id` is that of the home it has."""
+    """All a host is and has. `boot_id` changes with every start of the agent, `home_id` is that of the home it has.
+
+    An agent of an older release tells no `media`.
+    """
 
     host: Name
     boot_id: Name
@@ -182,6 +185,7 @@ class Inventory:
     vms: list[Observation]
     facts: HostFacts = field(default_factory=HostFacts)
     home_id: str = ""
+    media: list[Medium] | None = None
 
 
 class Entry(Struct, frozen=True, tag_field="kind"):

@@ -7,6 +7,7 @@ from core.models.events import Event
 from core.models.forwards import PortForward
 from core.models.hosts import Host
 from core.models.idempotency import Idempotency
+from core.models.media import Medium
 from core.models.operations import Operation
 from core.models.scans import Scan, ScannedVm, ScanState
 from core.models.secrets import Secret
@@ -25,6 +26,7 @@ __all__ = [
     "Idempotency",
     "LoginFailure",
     "MacAddress",
+    "Medium",
     "Operation",
     "PortForward",
     "Scan",

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from core.contract.commands import AdapterSet, DiskAttach, DiskDetach, Params
 from core.contract.results import Told
 from core.models import Operation, Vm
-from core.services import operations, rules, vms
+from core.services import media, operations, rules, vms
 from core.services.context import Actor
 
 PORTS, DEVICES, SLOTS = (0, 29), (0, 1), (0, 7)
@@ -20,8 +20,9 @@ DISK_TYPES = ("hdd", "dvd")
 
 
 def attach(session: Session, actor: Actor, ref: str, request: DiskAttach) -> Operation:
-    """Attach a medium."""
-    return _begin(session, actor, ref, "disks", request)
+    """Attach a medium; the room of one that is to be made is counted now."""
+    vm = _to_change(session, actor, ref, "disks")
+    return operations.begin(session, actor, vm, media.reserve(session, vm, request))
 
 
 def detach(session: Session, actor: Actor, ref: str, controller: str, port: int, device: int) -> Operation:
@@ -42,7 +43,11 @@ def told(vm: Vm, result: Told) -> None:
 
 
 def _begin(session: Session, actor: Actor, ref: str, capability: str, params: Params) -> Operation:
+    return operations.begin(session, actor, _to_change(session, actor, ref, capability), params)
+
+
+def _to_change(session: Session, actor: Actor, ref: str, capability: str) -> Vm:
     vm, host = vms.to_change(session, actor, ref)
     rules.must_exist(vm)
     rules.must_support(vm, host, capability)
-    return operations.begin(session, actor, vm, params)
+    return vm

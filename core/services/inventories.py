@@ -13,7 +13,7 @@ from core.contract.messages import JSON, Inventory, Observation
 from core.contract.states import LIVE, Observed, Wanted
 from core.models import Host, Operation, Vm
 from core.models.base import now
-from core.services import events, hosts, lost, operations, problems, reports, vms
+from core.services import events, hosts, lost, media, operations, problems, reports, vms
 from core.services.status import status_of
 
 
@@ -49,6 +49,7 @@ def record(session: Session, inventory: Inventory) -> None:
     seen_at = datetime.fromtimestamp(inventory.at, UTC)
     statement = insert(Host).values(name=inventory.host, first_seen_at=now(), last_seen_at=seen_at, **values)
     session.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
+    media.reconcile(session, inventory)
     if known is None or known.removed_at is not None:
         events.of_host(session, "host_joined", inventory.host, {"host": inventory.host})
     elif same_agent:

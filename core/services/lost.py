@@ -16,7 +16,7 @@ from core.contract.states import LIVE, Kind, OperationState, Wanted
 from core.database import after_commit
 from core.models import Host, Operation, Vm
 from core.models.base import now
-from core.services import events, hosts, operations, reports, vms
+from core.services import events, hosts, media, operations, reports, vms
 from core.services.context import Actor, dispatch_of
 from core.services.status import status_of
 
@@ -45,6 +45,7 @@ def remove_host(session: Session, actor: Actor, name: str) -> Host:
             code="invalid_state",
         )
     host.removed_at, host.problems, host.home_id = now(), {}, ""
+    media.host_is_gone(session, name)
     events.of_host(session, "host_removed", name, {"host": name})
     return host
 

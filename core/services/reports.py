@@ -17,7 +17,7 @@ from core.contract.states import LIVE, Kind, Observed, OperationState, Phase, Wa
 from core.models import Host, Operation, PortForward, Snapshot, Vm
 from core.models.base import now
 from core.prepared import PREPARED
-from core.services import events, hardware, hosts, operations, scan_work, sizes, vms
+from core.services import events, hardware, hosts, media, operations, scan_work, sizes, vms
 from core.services.context import SYSTEM
 from core.services.status import status_of
 
@@ -137,6 +137,8 @@ def _succeeded(session: Session, vm: Vm, operation: Operation, result: Result) -
         case Kind.DELETE:
             hosts.release(session, vm)
             gone(session, vm, operation)
+        case Kind.DISK_ATTACH | Kind.DISK_DETACH | Kind.SNAPSHOT_RESTORE:
+            media.attached(session, vm)
         case Kind.RESIZE:
             sizes.resized(vm, operation)
         case Kind.PORT_FORWARD_CREATE:
@@ -166,6 +168,7 @@ def gone(session: Session, vm: Vm, operation: Operation | None) -> None:
     """The VM is no more, for its owner and in all tables; what it holds of its host is its caller's to release."""
     vm.deleted_at = now()
     vm.observed = Observed.ABSENT
+    media.vm_is_gone(session, vm, operation)
     session.execute(delete(Snapshot).where(Snapshot.vm_id == vm.id))
     session.execute(delete(PortForward).where(PortForward.vm_id == vm.id))
     scan_work.vm_is_gone(session, vm.id)
@@ -178,6 +181,8 @@ def not_succeeded(session: Session, vm: Vm, operation: Operation) -> None:
         session.execute(delete(Snapshot).where(Snapshot.id == _snapshot_id(operation)))
     elif operation.kind == Kind.PORT_FORWARD_CREATE:
         session.execute(_forward(operation, delete(PortForward)))
+    elif operation.kind == Kind.DISK_ATTACH:
+        media.not_attached(session, operation)
     elif operation.kind == Kind.CREATE and vm.observed in (None, Observed.ABSENT):
         hosts.release(session, vm)
     elif operation.kind != Kind.DELETE:

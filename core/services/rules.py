@@ -16,6 +16,13 @@ def must_be_reachable(vm: Vm, host: Host) -> None:
         raise Unavailable(f"host '{host.name}' (running VM '{vm.name}') is offline since {since}", host=host.name)
 
 
+def must_answer(host: Host) -> None:
+    """The host is heard of."""
+    if host.silent_since is not None:
+        since = f"{host.silent_since:%Y-%m-%d %H:%M:%S} UTC"
+        raise Unavailable(f"host '{host.name}' has been silent since {since}", host=host.name)
+
+
 def must_exist(vm: Vm) -> None:
     """The VM was made on its host."""
     if vm.observed is None or vm.observed == Observed.ABSENT:

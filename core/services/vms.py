@@ -19,7 +19,7 @@ from core.database import violates
 from core.models import Host, Operation, Vm
 from core.models.base import new_id, now
 from core.placement import Demand
-from core.services import bridges, events, hosts, lookup, operations, rules
+from core.services import bridges, events, hosts, lookup, media, operations, rules
 from core.services.context import Actor
 from core.services.status import status_of
 
@@ -141,8 +141,11 @@ def save(session: Session, actor: Actor, ref: str) -> Operation:
     return begin(session, actor, vm, Save(), wanted=Wanted.STOPPED)
 
 
-def delete(session: Session, actor: Actor, ref: str) -> Operation:
-    """Remove a VM with all it has. Accepted in every state: it ends what is under way, and wins."""
+def delete(session: Session, actor: Actor, ref: str, *, delete_disks: bool = False) -> Operation:
+    """Remove a VM with all it has. Accepted in every state: it ends what is under way, and wins.
+
+    Its extra disks stay as their owner's, detached, or go too with `delete_disks`.
+    """
     actor.must_write()
     vm = lookup.vm(session, actor, ref, lock=True)
     other = operations.live_of(session, vm)
@@ -153,8 +156,9 @@ def delete(session: Session, actor: Actor, ref: str) -> Operation:
         operations.settle(other, OperationState.CANCELLED, failure=superseded)
         operations.tell(session, vm, other)
         operations.send_cancel(session, other)
+        media.not_attached(session, other)
         session.flush()
-    return begin(session, actor, vm, Delete(), wanted=Wanted.DELETED)
+    return begin(session, actor, vm, Delete(delete_disks=delete_disks), wanted=Wanted.DELETED)
 
 
 def to_change(session: Session, actor: Actor, ref: str) -> tuple[Vm, Host]:

@@ -106,7 +106,7 @@ def test_a_new_disk_is_its_owners_before_it_is_there(media: Media, home: Path) -
     assert not media.is_there("new.vdi", BOB)
     media.disclaim(found)
     assert not media.is_there("new.vdi", ALICE)
-    assert list((home / CLAIMS).iterdir()) == []
+    assert list((home / CLAIMS).glob("[!.]*")) == []
 
 
 def test_without_a_media_folder_there_are_no_media() -> None:
@@ -137,7 +137,7 @@ def test_a_format_is_decided_once(media: Media, home: Path) -> None:
 
 def test_a_record_of_an_older_release_goes_by_the_name(media: Media, home: Path) -> None:
     media.disk("a.raw", ALICE)
-    (file,) = (home / CLAIMS).iterdir()
+    (file,) = (home / CLAIMS).glob("[!.]*")
     kept = json.loads(file.read_text())
     file.write_text(json.dumps({name: kept[name] for name in ("owner", "medium")}))
     (home / "a.raw").write_bytes(b"QFI\xfb")
@@ -147,7 +147,7 @@ def test_a_record_of_an_older_release_goes_by_the_name(media: Media, home: Path)
 @pytest.mark.parametrize("text", ["{", "", "[]", '{"owner": "alice"}', '{"owner": "alice", "medium": "/etc/passwd"}'])
 def test_a_damaged_record_gives_the_disk_to_nobody(media: Media, home: Path, text: str) -> None:
     media.disk("a.raw", ALICE)
-    next((home / CLAIMS).iterdir()).write_text(text)
+    next((home / CLAIMS).glob("[!.]*")).write_text(text)
     for vm in (ALICE, BOB):
         with pytest.raises(DriverFailure, match="no such file"):
             media.disk("a.raw", vm)

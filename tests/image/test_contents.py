@@ -131,7 +131,7 @@ def test_a_disk_with_a_kernel_beside_it_needs_no_boot_loader(tmp_path: Path) -> 
 def test_a_qcow2_that_was_cut_short_is_refused(tmp_path: Path, keep: float) -> None:
     whole = converted("qcow2")(disks.BOOT_SECTOR + noise(8 * MB - 512))
     (tmp_path / "disk").write_bytes(whole[: int(len(whole) * keep) // 512 * 512])
-    refused(tmp_path, "cut short|damaged")
+    refused(tmp_path, "cut short")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from core.contract.vms import Adapter, Disk
 class DiskRequest:
     """A medium to be attached. `type`: "hdd" or "dvd"; `medium`: a path below one of the host's media folders.
 
-    `create_if_missing`: an empty disk of `size_gb` GiB is made there if nothing is, of the format its name ends in.
+    `create_if_missing`: an empty disk of `size_gb` GiB is made there if nothing is, of the format its name ends in, and
+    with that id.
     """
 
     controller: str
@@ -23,6 +24,7 @@ class DiskRequest:
     medium: str
     create_if_missing: bool = False
     size_gb: int | None = None
+    medium_id: str = ""
 
 
 @runtime_checkable

@@ -20,6 +20,7 @@ from agent.drivers.places import Engine, Medium
 from agent.media import Media
 from core.contract import diskformats
 from core.contract.errors import DriverFailure
+from core.contract.limits import Limits
 from core.contract.messages import VmSpec
 from core.contract.vms import Disk
 
@@ -49,7 +50,8 @@ def take(
 
     def make(path: Path, kind: str, size_bytes: int) -> None:
         create = ["qemu-img", "create", "-q", "-f", kind, str(path), str(size_bytes)]
-        process.run(create, min(SECONDS, left()), holding=(lock,))
+        limits = Limits(file_bytes=2 * size_bytes)
+        process.run(create, min(SECONDS, left()), holding=(lock,), limits=limits)
 
     engine = Engine(formats, make, diskformats.size_of)
     return places.take(media, state.media, _elsewhere(folder), vm, request, engine)

@@ -19,9 +19,11 @@ from agent.drivers.durable import sync_folder, write_json
 from agent.drivers.limits import Left
 from agent.drivers.local import disks, records
 from agent.drivers.local.folder import Folder, State
+from core.contract.limits import Limits
 from core.contract.messages import decode
 
 SPARE_LAYERS = 8  # more than so many are merged: each merge copies, and so it is worth its while
+SPARE_BYTES = 1 << 30
 DECIDED, DRAFT = "merge.json", ".merged"
 
 
@@ -92,7 +94,10 @@ def _decide(
     rebase = ["qemu-img", "rebase", "-q", "-f", "qcow2", "-b", base or ""]
     if base is not None:
         rebase += ["-F", disks.format_of(base, state.image)]
-    process.run([*rebase, str(draft)], left(), holding=(lock,))
+    size, used = disks.size_and_use(folder, layer)
+    # What a guest has written decides how large the draft gets, and nothing in it how large it may get.
+    limits = Limits(memory_bytes=4 << 30, cpu_seconds=3600, file_bytes=2 * size + used + SPARE_BYTES)
+    process.run([*rebase, str(draft)], left(), holding=(lock,), limits=limits)
     with draft.open("rb") as file:
         os.fsync(file.fileno())
     sync_folder(folder.layers)

@@ -1,0 +1,85 @@
+"""/media: the disks that users have beside their VMs' own."""
+
+from __future__ import annotations
+
+from flask.views import MethodView
+from marshmallow import Schema, fields
+from sqlalchemy.orm import Session
+
+from api.auth.identity import actor as caller
+from api.parts import parts
+from api.rest.blueprint import Blueprint
+from api.rest.fields import Choice, Moment, Text
+from api.rest.schemas import Sorting
+from api.rest.shapes import Listed, Shape
+from api.shared.hardware import Gigabytes
+from core.contract.messages import JSON
+from core.models import Medium
+from core.services import media
+from core.services.context import Actor
+
+_SECONDS = 30.0
+
+
+class MediaQuery(Sorting):
+    """Which disks: on one host, of one owner (for administrators), attached to a VM or not."""
+
+    host = Text(longest=63)
+    owner = Text(longest=100)
+    attached = fields.Boolean()
+    sort = Choice(*media.ORDERING.sorts)
+
+
+class MediumSchema(Schema):
+    """A disk. `vm_id`: the VM that has it; `reserved_gb`: what is counted for it on its host."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    host = fields.String(required=True, attribute="host_name")
+    owner_id = fields.String(required=True)
+    format = fields.String(required=True)
+    size_gb = Gigabytes(required=True, attribute="size_bytes")
+    used_gb = Gigabytes(required=True, allow_none=True, attribute="used_bytes")
+    reserved_gb = fields.Integer(required=True)
+    vm_id = fields.String(required=True, allow_none=True)
+    created_at = Moment(required=True)
+
+
+class DeleteQuery(Schema):
+    """What goes with a VM."""
+
+    delete_disks = fields.Boolean(
+        load_default=False, metadata={"description": "its extra disks go too; else they stay"}
+    )
+
+
+def blueprint(shape: Shape) -> Blueprint:
+    """The resources, in a dialect."""
+    blp = Blueprint("media", shape, "Disks of one's own")
+
+    @blp.route("/media")
+    class Media(MethodView):
+        @blp.query(MediaQuery)
+        @blp.lists("media", MediumSchema)
+        def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
+            """List one's disks, or everyone's for administrators."""
+            found, total = media.list_of(session, actor, media.MediaFilter(**query))
+            return Listed(found, total, query["limit"], query["offset"])
+
+    @blp.route("/media/<medium_id>")
+    class OneMedium(MethodView):
+        @blp.reads(MediumSchema)
+        def get(self, session: Session, actor: Actor, medium_id: str) -> Medium:
+            """Get a disk."""
+            return media.get(session, actor, medium_id)
+
+        @blp.works(204, None, Actor.must_write)
+        def delete(self, medium_id: str) -> None:
+            """Delete a disk that no VM has, with all that is on it."""
+            with parts().reading() as session:
+                host = media.to_delete(session, caller(), medium_id).host_name
+            parts().hub.call(host, "medium_delete", None, {"id": medium_id}, _SECONDS)
+            with parts().transaction() as session:
+                media.removed(session, medium_id)
+
+    return blp
