@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import delete, update
 
+from cli.fleet.postgres import Postgres
+from core import migrate
 from core.contract import channels
 from core.models import Host
 from core.models.base import now
@@ -15,6 +19,17 @@ from core.settings import Settings
 from tests.api.world import World
 
 WORDS = ("api", "database", "cloud_hypervisor", "network")
+
+
+@pytest.fixture(scope="module")
+def world(settings: Settings, postgres: Postgres) -> Iterator[World]:
+    """With one host alone: the hosts that other files' tests add say something of the fleet's health."""
+    url = postgres.create_database("health")
+    migrate.upgrade(url)
+    made = World(replace(settings, database_url=url))
+    made.add_host("host-a")
+    yield made
+    made.close()
 
 
 def test_healthy_while_everything_works(world: World) -> None:

@@ -94,11 +94,12 @@ class Scheduled:
     def pytest_sessionfinish(self) -> None:
         """What did not run keeps its time."""
         self._groups.unlink(missing_ok=True)
-        if self._config.cache is not None:
-            self._config.cache.set(_TIMES, self._known() | dict(self._took))
+        cache = getattr(self._config, "cache", None)  # not there with `-p no:cacheprovider`
+        if cache is not None:
+            cache.set(_TIMES, self._known() | dict(self._took))
 
     def _known(self) -> dict[str, float]:
-        cache = self._config.cache
+        cache = getattr(self._config, "cache", None)
         return dict(cache.get(_TIMES, {})) if cache is not None else {}
 
 
