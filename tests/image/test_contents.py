@@ -173,6 +173,7 @@ def test_a_qcow2_that_is_damaged_or_absurd_is_refused(tmp_path: Path, at: int, v
         (disks.elf(note=18)[:64], "without a PVH note"),
         (b"MZ".ljust(56, b"\0") + b"ARM\x64" + bytes(1000), "another processor"),
     ],
+    ids=["nothing", "noise", "text", "gzip", "cut", "no-note", "arm-elf", "elf", "cut-elf", "arm-linux"],
 )
 def test_a_kernel_that_boots_nothing_is_refused(tmp_path: Path, content: bytes, because: str) -> None:
     (tmp_path / "disk").write_bytes(disks.bootable())
