@@ -30,6 +30,7 @@ class _Main(LazyGroup):
         "login": Place("cli.remote.contexts:login", "Log in to a fleet, and make it the current one."),
         "logout": Place("cli.remote.contexts:logout", "Revoke the current context's key, and forget it."),
         "mcp": Place("cli.mcp.commands:serve", "Serve tools for AI agents (Model Context Protocol)."),
+        "media": Place("cli.remote.media:media", "Disks beside VMs' own, attached or kept."),
         "network": Place("cli.remote.fleet:network", "List the networks that hosts offer."),
         "op": Place("cli.remote.operations:op", "Operations: changes that were accepted."),
         "scan": Place("cli.remote.scans:scan", "Security scans."),

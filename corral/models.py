@@ -194,6 +194,22 @@ class Disk:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Medium:
+    """A disk beside VMs' own. `vm_id`: the VM that has it now."""
+
+    id: str
+    name: str
+    host: str
+    format: str
+    owner_id: str
+    created_at: datetime
+    size_gb: float | None = None
+    used_gb: float | None = None
+    reserved_gb: float | None = None
+    vm_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Adapter:
     """A network adapter of a VM."""
 

@@ -147,14 +147,15 @@ _ending_verb("restart", "is running again", "Stop VMs and start them.")
 @vm.command()
 @click.argument("vms", metavar="VM...", nargs=-1, required=True, shell_complete=completion.vms)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--disks", "delete_disks", is_flag=True, help="Delete the disks attached to them too.")
 @waits
 @fleet_command
-def delete(session: Session, vms: tuple[str, ...], yes: bool, wait: bool, timeout: float | None) -> None:
-    """Delete VMs for good, with their disks and snapshots."""
+def delete(session: Session, vms: tuple[str, ...], yes: bool, wait: bool, **options: Any) -> None:
+    """Delete VMs for good, with their snapshots; disks that were attached to them stay, unless --disks."""
     if not yes and session.is_terminal:
         click.confirm(f"Delete {', '.join(vms)} for good?", abort=True, err=True)
     for each in vms:
-        change(session, f"VM '{each}' is deleted.", session.client.vms.delete, each, wait=wait, timeout=timeout)
+        change(session, f"VM '{each}' is deleted.", session.client.vms.delete, each, wait=wait, **options)
 
 
 @vm.command()

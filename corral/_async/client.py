@@ -13,7 +13,15 @@ from websockets.asyncio.client import ClientConnection
 from corral import _wire, access
 from corral._async.events import listen
 from corral._async.guests import AsyncCommands, AsyncFiles, Entries, open_socket
-from corral._async.resources import AsyncAudit, AsyncHosts, AsyncImages, AsyncKeys, AsyncOperations, AsyncScans
+from corral._async.resources import (
+    AsyncAudit,
+    AsyncHosts,
+    AsyncImages,
+    AsyncKeys,
+    AsyncMedia,
+    AsyncOperations,
+    AsyncScans,
+)
 from corral._async.transport import AsyncTransport
 from corral._async.vms import AsyncDevices, AsyncSnapshots, AsyncVms
 from corral._wire import Json
@@ -49,6 +57,7 @@ class AsyncClient:
         self.operations = AsyncOperations(self.transport)
         self.hosts = AsyncHosts(self.transport)
         self.images = AsyncImages(self.transport)
+        self.media = AsyncMedia(self.transport)
         self.keys = AsyncKeys(self.transport)
         self.audit = AsyncAudit(self.transport)
         self.scans = AsyncScans(self.transport)

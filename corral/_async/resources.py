@@ -9,7 +9,7 @@ from typing import Any
 
 from corral._async.transport import AsyncTransport, Tell
 from corral._wire import Json, given, segment, succeeded, value
-from corral.models import Image, Key, Operation
+from corral.models import Image, Key, Medium, Operation
 
 
 class _Resource:
@@ -108,6 +108,25 @@ class AsyncImages(_Resource):
     async def delete(self, name: str) -> None:
         """Remove one, as an administrator; VMs that were made from it keep what they have."""
         await self._transport.json("DELETE", f"/images/{segment(name)}")
+
+
+class AsyncMedia(_Resource):
+    """Disks beside VMs' own: attached to one, or kept for the next."""
+
+    def list(
+        self, *, host: str | None = None, attached: bool | None = None, limit: int | None = None
+    ) -> AsyncIterator[Medium]:
+        """The caller's own; all of them for administrators."""
+        wanted = None if attached is None else str(attached).lower()
+        return self._transport.pages("/media", "media", Medium, limit, host=host, attached=wanted)
+
+    async def get(self, medium_id: str) -> Medium:
+        """One of them."""
+        return value(Medium, await self._transport.json("GET", f"/media/{segment(medium_id)}"))
+
+    async def delete(self, medium_id: str) -> None:
+        """Delete one that no VM has, with all that is on it."""
+        await self._transport.json("DELETE", f"/media/{segment(medium_id)}")
 
 
 class AsyncKeys(_Resource):

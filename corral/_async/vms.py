@@ -127,10 +127,18 @@ class AsyncVms:
         return await self._change(vm, "save", None, wait, timeout, tell)
 
     async def delete(
-        self, vm: str, *, wait: bool = True, timeout: float | None = None, tell: Tell | None = None
+        self,
+        vm: str,
+        *,
+        delete_disks: bool = False,
+        wait: bool = True,
+        timeout: float | None = None,
+        tell: Tell | None = None,
     ) -> Operation:
-        """Remove it for good, whatever it is doing."""
-        return await self._transport.change("DELETE", _path(vm), wait=wait, timeout=timeout, tell=tell)
+        """Remove it for good, whatever it is doing. Disks beside its own stay, unless `delete_disks`."""
+        disks = "true" if delete_disks else None
+        path = _path(vm)
+        return await self._transport.change("DELETE", path, wait=wait, timeout=timeout, tell=tell, delete_disks=disks)
 
     async def resize(
         self,

@@ -14,7 +14,15 @@ from websockets.sync.client import ClientConnection
 from corral import _wire, access
 from corral._sync.events import listen
 from corral._sync.guests import Commands, Entries, Files, open_socket
-from corral._sync.resources import Audit, Hosts, Images, Keys, Operations, Scans
+from corral._sync.resources import (
+    Audit,
+    Hosts,
+    Images,
+    Keys,
+    Media,
+    Operations,
+    Scans,
+)
 from corral._sync.transport import Transport
 from corral._sync.vms import Devices, Snapshots, Vms
 from corral._wire import Json
@@ -50,6 +58,7 @@ class Client:
         self.operations = Operations(self.transport)
         self.hosts = Hosts(self.transport)
         self.images = Images(self.transport)
+        self.media = Media(self.transport)
         self.keys = Keys(self.transport)
         self.audit = Audit(self.transport)
         self.scans = Scans(self.transport)

@@ -10,7 +10,7 @@ from typing import Any
 
 from corral._sync.transport import Tell, Transport
 from corral._wire import Json, given, segment, succeeded, value
-from corral.models import Image, Key, Operation
+from corral.models import Image, Key, Medium, Operation
 
 
 class _Resource:
@@ -107,6 +107,25 @@ class Images(_Resource):
     def delete(self, name: str) -> None:
         """Remove one, as an administrator; VMs that were made from it keep what they have."""
         self._transport.json("DELETE", f"/images/{segment(name)}")
+
+
+class Media(_Resource):
+    """Disks beside VMs' own: attached to one, or kept for the next."""
+
+    def list(
+        self, *, host: str | None = None, attached: bool | None = None, limit: int | None = None
+    ) -> Iterator[Medium]:
+        """The caller's own; all of them for administrators."""
+        wanted = None if attached is None else str(attached).lower()
+        return self._transport.pages("/media", "media", Medium, limit, host=host, attached=wanted)
+
+    def get(self, medium_id: str) -> Medium:
+        """One of them."""
+        return value(Medium, self._transport.json("GET", f"/media/{segment(medium_id)}"))
+
+    def delete(self, medium_id: str) -> None:
+        """Delete one that no VM has, with all that is on it."""
+        self._transport.json("DELETE", f"/media/{segment(medium_id)}")
 
 
 class Keys(_Resource):

@@ -169,3 +169,14 @@ def test_accounts(fleet: Fleet, corral: Run, config: Path) -> None:
     corral("login", fleet.url, "-u", name, "--context", "y", given="a better password\n")
     corral("user", "disable", name, code=4)
     assert json.loads(config.read_text())["current"] == "y"
+
+
+def test_disks_that_are_kept(corral: Run, vm: str) -> None:
+    name = f"{vm}.img"
+    corral("vm", "disk", "attach", vm, name, "--port", "1", "--size", "1")
+    (medium,) = [each for each in json.loads(corral("media", "list", "-o", "json").stdout) if each["name"] == name]
+    corral("media", "delete", medium["id"], code=5)
+    corral("vm", "delete", "--yes", vm)
+    assert name in corral("media", "show", medium["id"]).stdout
+    corral("media", "delete", medium["id"])
+    corral("media", "show", medium["id"], code=3)
