@@ -8,16 +8,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.capacity import Capacity
+from agent.drivers.base import Driver
 from agent.drivers.registry import Drivers
 from agent.health import Health
 from agent.journal import Journal
+from agent.looking import Looks
 from agent.loops import Loop
 from agent.media import Media
 from agent.reports import Reports
 from agent.turns import Turns
 from core.contract import images
+from core.contract.bounds import shortened
 from core.contract.hosts import HostFacts
-from core.contract.messages import Inventory, Observation, encode
+from core.contract.messages import DriverHealth, Inventory, Observation, encode
 from core.contract.states import Observed
 
 LOOK_SECONDS, SLOW_LOOK_SECONDS = 2.0, 15.0
@@ -76,6 +79,17 @@ def _seen(observation: Observation) -> Seen:
     return observation.state, observation.started_at, observation.pid, observation.reason
 
 
+def _vms_of(driver: Driver) -> list[Observation]:
+    return driver.observe_all()
+
+
+def _as_seen(health: DriverHealth, blind: dict[str, str]) -> DriverHealth:
+    """Its last probe, or why its VMs could not be looked at now."""
+    if health.name not in blind:
+        return health
+    return replace(health, healthy=False, observed=False, problem=shortened(blind[health.name]))
+
+
 class Inventories:
     """Looks at the host; `loop` is the thread that does."""
 
@@ -96,6 +110,9 @@ class Inventories:
         self._told_at = 0.0
         self._pause = LOOK_SECONDS
         self._stored: list[str] = []
+        self._looks = Looks(_vms_of)
+        self._last: dict[str, list[Observation]] = {}
+        self._blind: set[str] = set()
         self.loop = Loop("inventory", self._look)
         health.on_change = self.soon
 
@@ -110,15 +127,20 @@ class Inventories:
         began = time.monotonic()
         generation = self._journal.next_generation()
         busy = self._turns.busy_vms()
-        vms = [each for driver in self._drivers.all() for each in driver.observe_all()]
+        answers, blind = self._looks.at(self._drivers.all())
+        self._last.update(answers)
+        vms = [each for found in answers.values() for each in found]
+        unseen = [each for name in blind for each in self._last.get(name, [])]
         self._pause = min(max(LOOK_SECONDS, REST * (time.monotonic() - began)), SLOW_LOOK_SECONDS)
         stored = images.names(self._host.images)
         due = time.monotonic() - self._told_at >= TELL_SECONDS
-        if asked or due or stored != self._stored or self._known.differs(vms, busy):
-            self._stored = stored
-            self._tell(generation, vms)
+        news = stored != self._stored or blind.keys() != self._blind or self._known.differs(vms + unseen, busy)
+        if asked or due or news:
+            self._stored, self._blind = stored, set(blind)
+            self._tell(generation, vms, blind)
+            self._known.replace(vms + unseen)
 
-    def _tell(self, generation: int, vms: list[Observation]) -> None:
+    def _tell(self, generation: int, vms: list[Observation], blind: dict[str, str]) -> None:
         kernels, sizes = images.told(self._host.images, self._stored)
         inventory = Inventory(
             host=self._host.name,
@@ -128,7 +150,7 @@ class Inventories:
             vcpus=self._host.capacity.vcpus,
             memory_mb=self._host.capacity.memory_mb,
             disk_gb=self._host.capacity.disk_gb,
-            drivers=self._health.all(),
+            drivers=[_as_seen(each, blind) for each in self._health.all()],
             images=self._stored,
             vms=vms,
             facts=replace(self._host.facts, kernel_images=kernels, image_sizes_gb=sizes),
@@ -136,5 +158,4 @@ class Inventories:
             media=self._host.media.told(),
         )
         self._reports.inventory(encode(inventory))
-        self._known.replace(vms)
         self._told_at = time.monotonic()

@@ -14,8 +14,10 @@ from pathlib import Path
 import psutil
 import redis
 
+from agent.drivers.base import Driver
 from agent.drivers.groups.metrics import Metrics, Sample
 from agent.drivers.registry import Drivers
+from agent.looking import Looks
 from agent.loops import Loop
 from core.contract import channels
 from core.contract.messages import HostUsage, VmUsage, encode
@@ -41,6 +43,7 @@ class Usage:
         self._host, self._vms, self._drivers, self._client = host, vms, drivers, client
         self._lock = threading.Lock()
         self._looks: dict[str, Look] = {}
+        self._samples = Looks(_samples)
         psutil.cpu_percent()  # the first call only begins to count
         self.loop = Loop("usage", self._look)
 
@@ -50,8 +53,8 @@ class Usage:
             return {vm_id: look.usage for vm_id, look in self._looks.items()}
 
     def _look(self) -> None:
-        measuring = [driver for driver in self._drivers.all() if isinstance(driver, Metrics)]
-        looks = [self._seen(sample) for driver in measuring for sample in driver.sample_all()]
+        answers, _ = self._samples.at(self._drivers.all())
+        looks = [self._seen(sample) for found in answers.values() for sample in found]
         with self._lock:
             self._looks = {look.sample.vm_id: look for look in looks}
         self._tell(of_host(self._host, self._vms), {vm_id: encode(usage) for vm_id, usage in self.vms().items()})
@@ -73,6 +76,10 @@ class Usage:
                 together.hset(key, mapping=vms)
                 together.expire(key, KEPT_SECONDS)
             together.execute()
+
+
+def _samples(driver: Driver) -> list[Sample]:
+    return driver.sample_all() if isinstance(driver, Metrics) else []
 
 
 def of_host(name: str, vms: Path) -> HostUsage:

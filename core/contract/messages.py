@@ -156,7 +156,10 @@ class Report(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class DriverHealth:
-    """One driver of a host, as probed by use: `healthy`, or `problem` says what is wrong and what to do."""
+    """One driver of a host, as probed by use: `healthy`, or `problem` says what is wrong and what to do.
+
+    `observed`: an inventory has its VMs; else they could not be looked at, and nothing is known of them now.
+    """
 
     name: Name
     healthy: bool
@@ -164,6 +167,7 @@ class DriverHealth:
     acceleration: Name = ""
     capabilities: list[Name] = field(default_factory=list)
     problem: Line = ""
+    observed: bool = True
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def _cleaned(session: Session, inventory: Inventory) -> bool:
     lost.purge_all(session, inventory.host, left, inventory.generation)
     for vm in lost.buried(session, inventory.host, left):
         hosts.release(session, vm)
-    return not left
+    return not left and all(driver.observed for driver in inventory.drivers)
 
 
 def _tell_drivers(session: Session, inventory: Inventory, before: list[JSON]) -> None:
@@ -96,8 +96,11 @@ def _reconcile(session: Session, inventory: Inventory) -> set[str]:
     present = select(Vm).where(Vm.host_name == inventory.host, Vm.deleted_at.is_(None), Vm.lost_at.is_(None))
     here = list(session.scalars(present.order_by(Vm.id)))
     busy = set(session.scalars(live.where(Operation.host_name == inventory.host)))
+    unobserved = {driver.name for driver in inventory.drivers if not driver.observed}
     applied = []
     for vm in here:
+        if vm.hypervisor in unobserved:
+            continue  # neither gone nor crashed: its driver could not be asked
         observation = seen.get(vm.id) or Observation(vm.id, Observed.ABSENT, reason="its host no longer has it")
         if vm.id not in busy and _differs(vm, observation) and _apply(session, vm, observation, inventory.generation):
             applied.append(vm)

@@ -82,10 +82,6 @@ class Scheduled:
         self._lanes = Lanes(config, log, self._groups, known)
         return self._lanes
 
-    def pytest_xdist_auto_num_workers(self) -> int:
-        """For `-n auto`."""
-        return _PROCESSORS + 2
-
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Each of a test's three parts."""
         if self._lanes is not None and report.nodeid in self._lanes.groups:
@@ -115,6 +111,11 @@ class Told:
         unfinished = self._groups.with_name(f"{self._groups.name}.{os.getpid()}")
         unfinished.write_text(json.dumps({item.nodeid: tiers.group(item) for item in session.items}))
         unfinished.rename(self._groups)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """For `-n auto`, which is asked before anything is configured."""
+    return _PROCESSORS + 2
 
 
 def pytest_configure(config: pytest.Config) -> None:
