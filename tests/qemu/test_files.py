@@ -60,12 +60,30 @@ def test_links_are_followed_to_files_and_not_in_lists(driver: QemuDriver, runnin
         assert failure.value.code == code
 
 
-def test_a_file_of_the_kernels_has_no_size_and_is_read_all_the_same(
+def test_files_whose_size_is_a_lie_are_read_whole(driver: QemuDriver, running: VmSpec, run: Run) -> None:
+    for path in ("/sys/class/net/lo/address", "/proc/cpuinfo", "/proc/kallsyms"):
+        with driver.file_read(running, path) as reading:
+            told, data = reading.size_bytes, b"".join(reading.chunks(0, None))
+        assert told == (None if path == "/proc/kallsyms" else len(data))
+        assert data[:10] == run(f"head -c 10 {path}", timeout=60.0).stdout
+        assert data.endswith(b"\n")
+    with driver.file_read(running, "/sys/class/net/lo/address") as reading:
+        assert b"".join(reading.chunks(3, 5)) == b"00:00"
+
+
+def test_an_upload_replaces_regular_files_alone_and_keeps_their_owner(
     driver: QemuDriver, running: VmSpec, run: Run
 ) -> None:
-    with driver.file_read(running, "/proc/cpuinfo") as reading:
-        assert reading.size_bytes is None
-        assert b"processor" in b"".join(reading.chunks(0, None))
+    made = "mkdir -p /root/kinds && cd /root/kinds && mkfifo pipe && echo old >own && chown 12:34 own && chmod 640 own"
+    assert run(f"{made} && ln -s own link && ln -s /dev/null nothing").exit_code == 0
+    for path in ("/dev/null", "/root/kinds/pipe", "/root/kinds/nothing"):
+        for near in (path, None):
+            with pytest.raises(DriverFailure, match="regular file") as failure:
+                driver.file_write(running, near, iter([b"new"]), lambda path=path: FileTarget(path))  # type: ignore[misc]
+            assert failure.value.code == "not_a_file"
+    driver.file_write(running, None, iter([b"new"]), lambda: FileTarget("/root/kinds/link"))
+    told = run("cd /root/kinds; stat -c '%a %u %g' own; cat own; readlink link; [ -c /dev/null ] && ls -A")
+    assert told.stdout == b"640 12 34\nnewown\nlink\nnothing\nown\npipe\n"
 
 
 def test_a_full_disk_says_so_and_is_left_as_it_was(driver: QemuDriver, running: VmSpec, run: Run) -> None:
@@ -149,7 +167,7 @@ def test_a_guest_that_stops_meanwhile_has_no_half_file(driver: QemuDriver, runni
     with pytest.raises(DriverFailure) as failure:
         write(driver, running, "/root/stopped", chunks())
     stopping.join(30)
-    assert failure.value.code == "vm_not_running"
+    assert failure.value.code == "guest_stopped"
     driver.start(running, silent, LONG)
     assert write(driver, running, "/root/next", iter([b"x"])) == "/root/next"
     assert run("ls -A /root | grep -e corral -e stopped").stdout == b""

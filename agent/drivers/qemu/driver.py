@@ -93,7 +93,6 @@ class QemuDriver(LocalDriver[power.Host]):
     def resume(self, vm: VmSpec, timeout: float) -> Observation:
         """They go on, unless what had halted them halts them again at once."""
         seen = self._between(vm, "cont", Observed.PAUSED, Observed.RUNNING, timeout)
-        power.must_not_halt_again(self.folder(vm.id))
         restores.set_clock(self.folder(vm.id))
         return seen
 
@@ -208,4 +207,6 @@ class QemuDriver(LocalDriver[power.Host]):
             if observe(folder).state is before:
                 with Monitor(folder.path, timeout) as monitor:
                     monitor.ask(order)
+                if after is Observed.RUNNING:
+                    power.must_not_halt_again(folder)
             return self.must_become(vm, folder, after, before)

@@ -13,6 +13,7 @@ from agent.guest.qga import AgentForbids
 from core.contract.errors import DriverFailure, GuestTimeout
 
 Watch = Callable[[], None]
+GONE_SECONDS = 5.0
 
 
 @contextmanager
@@ -28,6 +29,7 @@ def watched(folder: Folder) -> Iterator[Watch]:
         if seen.restarted_at is not None:
             raise GuestWent("the guest restarted before it had answered: what it was at is lost")
         if seen.ended is not None or daemon.alive(folder.path) != pid:
+            daemon.wait_gone(folder.path, GONE_SECONDS)  # what is asked of the VM next finds it off
             why = "powered itself off" if seen.guest_powered_off else "stopped"
             raise GuestWent(f"the guest {why} before it had answered: what it was at is lost", code="guest_stopped")
 
