@@ -61,10 +61,12 @@ def test_the_same_in_vboxmcp(client: Client, vm: str) -> None:
 
 
 def test_a_port_that_another_program_has_is_a_conflict_and_stays_free_for_others(client: Client, vm: str) -> None:
+    port = client.call("POST", f"{vm}/port-forward", client.bearer, {"guest_port": 80}).json()["host_port"]
+    assert client.call("DELETE", f"{vm}/port-forwards/{port}", client.bearer).status_code == 204
+    wanted = {"host_port": port, "guest_port": 80}
     with socket.socket() as stranger:
-        stranger.bind(("127.0.0.1", 0))
+        stranger.bind(("127.0.0.1", port))
         stranger.listen(1)
-        wanted = {"host_port": stranger.getsockname()[1], "guest_port": 80}
         answer = client.call("POST", f"{vm}/port-forward", client.bearer, wanted)
         assert (answer.status_code, answer.json()["error"]) == (409, "conflict")
         assert "another program" in answer.json()["message"]

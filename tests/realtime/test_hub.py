@@ -16,8 +16,8 @@ from core.contract import channels
 from core.contract.errors import (
     Conflict,
     CorralError,
-    DriverFailure,
     GuestTimeout,
+    HostRefused,
     NotFound,
     Unavailable,
     Unsupported,
@@ -128,7 +128,7 @@ def test_what_is_no_answer_to_the_question_is_unavailable(hub: Hub, world: World
         ("unsupported", Unsupported),
         ("vm_not_found", NotFound),
         ("vm_not_running", Conflict),
-        ("something_new", DriverFailure),
+        ("something_new", HostRefused),
     ],
 )
 def test_a_failure_becomes_the_matching_error(hub: Hub, world: World, code: str, kind: type[CorralError]) -> None:
