@@ -56,7 +56,7 @@ def test_limits_are_shares_of_what_the_vm_has(home: Path) -> None:
     ("file", "text", "says"),
     [
         ("cgroup.controllers", "cpuset io\n", "controllers cpu and memory"),
-        ("cgroup.controllers", "cpu io\n", "controllers memory in"),
+        ("cgroup.controllers", "cpu io\n", "the controllers memory"),
         ("cgroup.controllers", None, "No such file"),
         ("cgroup.subtree_control", None, "CORRAL_CGROUP"),
     ],
