@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import secrets
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from api.auth import passwords
+from core.models import LoginFailure
+from core.models.base import now
 from core.services import logins
 from tests.api.world import PASSWORD, Caller, World, problem
 
@@ -24,19 +28,30 @@ def caller(world: World) -> Caller:
     return world.caller()
 
 
+def _prolong_the_pause(world: World, name: str) -> None:
+    """The first is two seconds, in which a busy machine may not get to the next request."""
+    with world.parts.transaction() as session:
+        failed = session.scalars(select(LoginFailure).where(LoginFailure.username == name)).one()
+        assert failed.next_try_at is not None
+        failed.next_try_at = now() + timedelta(minutes=2)
+
+
 def test_nobody_locks_out_another_and_unknown_names_wait_alike(world: World, caller: Caller) -> None:
     for name in (caller.actor.username, f"nobody-{secrets.token_hex(4)}"):
-        answers = [_login(world, name, WRONG, "192.0.2.1") for _ in range(6)]
-        assert [answer.status_code for answer in answers] == [401] * 5 + [429], name
-        assert answers[5].headers["Retry-After"]
+        assert [_login(world, name, WRONG, "192.0.2.1").status_code for _ in range(5)] == [401] * 5, name
+        _prolong_the_pause(world, name)
+        refused = _login(world, name, WRONG, "192.0.2.1")
+        assert refused.status_code == 429, name
+        assert refused.headers["Retry-After"]
     assert _login(world, caller.actor.username, PASSWORD, "192.0.2.1").status_code == 429
     assert _login(world, caller.actor.username, PASSWORD, "192.0.2.2").status_code == 200
 
 
 def test_a_network_of_ipv6_is_one_stranger(world: World, caller: Caller) -> None:
     name = caller.actor.username
-    statuses = [_login(world, name, WRONG, f"2001:db8::{n:x}").status_code for n in range(6)]
-    assert statuses == [401] * 5 + [429]
+    assert [_login(world, name, WRONG, f"2001:db8::{n:x}").status_code for n in range(5)] == [401] * 5
+    _prolong_the_pause(world, name)
+    assert _login(world, name, WRONG, "2001:db8::5").status_code == 429
     assert _login(world, name, PASSWORD, "2001:db8:0:1::1").status_code == 200
 
 

@@ -115,7 +115,7 @@ class Talk:
             if message.get("event") != "vm.console_output":
                 return message
 
-    def until(self, expected: bytes, seconds: float = 30) -> None:
+    def until(self, expected: bytes, seconds: float = 120) -> None:
         """Take what comes until that was put out."""
         deadline = time.monotonic() + seconds
         while expected not in self.output:
@@ -134,7 +134,7 @@ class Talk:
         return message
 
 
-def read_until(console: Socket, expected: bytes, seconds: float = 30) -> bytes:
+def read_until(console: Socket, expected: bytes, seconds: float = 120) -> bytes:
     """All the output of a raw console up to what is expected."""
     deadline, output = time.monotonic() + seconds, b""
     while expected not in output:

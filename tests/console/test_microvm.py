@@ -55,7 +55,7 @@ def test_a_reboot_of_the_guest_and_a_new_agent_go_unnoticed(caller: Caller, cons
     console = consoles(query="?replay=false")
     assert writable(console)
     caller.call("POST", f"/vms/{GUEST}/restart")
-    read_until(console, BOOTED, 90)
+    read_until(console, BOOTED, 300)
     host = caller.call("GET", f"/vms/{GUEST}")["host"]
     caller.fleet.kill(host)
     caller.fleet.restart(host)

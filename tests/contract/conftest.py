@@ -64,7 +64,7 @@ class Bench:
 
     name: str
     place: Place
-    quick: float = 100.0
+    quick: float = 300.0
     boots: bool = True
     image: str | None = IMAGE
     guest: bool = True

@@ -16,7 +16,7 @@ from core.contract.images import MANIFEST
 from core.contract.messages import ImageRef, VmSpec
 
 IMAGE = "linux-default"
-LONG = 100.0
+LONG = 300.0
 Run = Callable[..., ExecResult]
 
 
