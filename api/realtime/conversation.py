@@ -93,6 +93,11 @@ class Conversation:
                     return message
         raise Ended(UNKNOWN_CALLER, f"no auth message within {FIRST_MESSAGE_SECONDS:g} s")
 
+    @property
+    def why(self) -> Ended | None:
+        """Why it is to end, if it is."""
+        return self._end
+
     def end(self, why: Ended) -> None:
         """Have it end soon; any thread may say so."""
         self._end = why
@@ -223,7 +228,7 @@ def conversation(ws: Server, hub: Hub) -> Iterator[Conversation]:
     except CorralError as error:
         end = ended_by(error)
     except ConnectionClosed:
-        pass
+        end = talk.why or end
     except Exception:
         log.exception("a socket failed")
         end = Ended(BROKEN, "an unexpected error occurred")

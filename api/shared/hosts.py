@@ -11,6 +11,7 @@ from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Moment, computed
 from api.rest.schemas import Paging, Sorting
 from api.rest.shapes import Listed, Shape
+from api.rest.views import mark
 from core.contract.messages import JSON
 from core.models import Host
 from core.services import hosts, lost
@@ -111,6 +112,7 @@ def blueprint(shape: Shape) -> Blueprint:
     class Orphans(MethodView):
         @blp.query(Paging)
         @blp.lists("orphans", Orphan)
+        @mark("admin")
         def get(self, session: Session, actor: Actor, query: JSON, host_name: str) -> Listed:
             """List the VMs on a host that are in no table (administrators)."""
             actor.must_see_all()

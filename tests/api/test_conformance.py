@@ -32,7 +32,7 @@ parameters = {{ "{snapshot}" = "gone" }}
 _PATHS = {"microvm": ("vm_name", "snapshot_name"), "vboxmcp": ("vm_id_or_name", "snapshot_id")}
 _SNAPSHOT = {"name": "conforming"}
 _FOR_ADMINISTRATORS = 3  # the audit log, adding and removing images: as one of them it would remove those of the fleet
-_SECONDS = 240  # it takes a third of that on a machine of its own
+_SECONDS = 600  # it takes a third of that on a machine of its own
 
 
 def _credentials(fleet: Fleet) -> tuple[str, str]:

@@ -25,10 +25,12 @@ from agent.drivers.groups.snapshots import Snapshots
 from agent.drivers.registry import CLASSES
 from agent.drivers.virtualbox.power import missing_kernel_driver
 from core import settings
+from core.contract.errors import DriverFailure
 from core.contract.images import MANIFEST
 from core.contract.messages import ImageRef, Observation, VmSpec
 from core.contract.vms import Hardware, Misbehaviour
 from tests import doubles
+from tests.support.waiting import until
 
 IMAGE = "linux-default"
 DOUBLE = "double"  # of cloud-hypervisor
@@ -199,4 +201,13 @@ def running(bench: Bench, request: pytest.FixtureRequest) -> VmSpec:
     bench.need_boot()
     shared: VmSpec = request.getfixturevalue("shared")
     bench.new_driver().start(shared, silent, bench.quick)
+    if bench.has_guest:  # a test before may have ended its agent, which is started anew
+        until(lambda: _answers(bench, shared))
     return shared
+
+
+def _answers(bench: Bench, vm: VmSpec) -> bool:
+    try:
+        return bench.run(vm, "true").exit_code == 0
+    except DriverFailure:
+        return False

@@ -57,6 +57,7 @@ GOOD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "cancel": ({"operation_id": "op-1"}, {"state": "cancelled"}),
     "report": ({"operation_id": "op-1"}, {"state": "finished"}),
     "abandon": ({"call_id": "c-1"}, {"abandoned": True}),
+    "medium_delete": ({"id": "disk-1"}, {}),
 }
 NEVER: list[Any] = [[], [[]], {"stdout": -1, "log": 5}, -1]
 

@@ -21,12 +21,13 @@ GOOD: dict[Kind, dict[str, Any]] = {
     Kind.START: {"gui": True},
     Kind.STOP: {"grace_seconds": 5.0, "force": True},
     Kind.RESTART: {"grace_seconds": 5.0, "force": False},
-    Kind.DELETE: {},
+    Kind.DELETE: {"delete_disks": True},
     Kind.PAUSE: {},
     Kind.RESUME: {},
     Kind.SAVE: {},
     Kind.RESIZE: SIZE,
-    Kind.DISK_ATTACH: PLACE | {"type": "hdd", "medium": "a", "create_if_missing": True, "size_gb": 1},
+    Kind.DISK_ATTACH: PLACE
+    | {"type": "hdd", "medium": "a", "create_if_missing": True, "size_gb": 1, "medium_id": "disk-1"},
     Kind.DISK_DETACH: PLACE,
     Kind.ADAPTER_SET: {"slot": 1, "enabled": True, "mode": "nat", "type": "virtio", "cable_connected": False}
     | {"network": None},
