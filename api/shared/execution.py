@@ -22,7 +22,8 @@ from core.services import calls
 from core.services.context import Actor
 
 _LONGEST_STDIN = 128 * 1024  # as JSON may write it, within the largest body
-_DELIVERY_SECONDS = 15.0  # beyond the command's own time: the way there, a slow guest agent, the way back
+# Beyond the command's own time: the way there, a slow guest agent, killing what did not end, the way back.
+_DELIVERY_SECONDS = 45.0
 _TRUNCATION = "an output is over {limit} bytes and was cut there; POST .../execs runs commands with more output"
 
 

@@ -15,7 +15,7 @@ from core.models.base import now
 from core.services import calls
 from core.services.context import Actor
 
-_SECONDS = 15.0
+_SECONDS = 30.0
 _GIGABYTE, _MEGABYTE = 2**30, 2**20
 
 

@@ -12,12 +12,12 @@ import pytest
 
 from agent.drivers.base import Place
 from agent.drivers.limits import countdown
-from agent.drivers.virtualbox import VirtualBoxDriver, credentials, inside, measuring
+from agent.drivers.virtualbox import VirtualBoxDriver, credentials, guest, inside, measuring
 from agent.drivers.virtualbox.credentials import Credentials
 from agent.drivers.virtualbox.folder import Folder, Record
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from agent.vault import Vault
-from core.contract.errors import DriverFailure
+from core.contract.errors import DriverFailure, GuestTimeout
 from core.contract.messages import VmSpec
 
 if TYPE_CHECKING:
@@ -104,6 +104,23 @@ def test_a_guest_is_asked_by_one_command(tmp_path: Path, in_guest: str) -> None:
     assert told["memory"]["total_mb"] == memory.total >> 20
     for disk in told["file_systems"]:
         assert 0 < disk["used_bytes"] <= disk["total_bytes"]
+
+
+def test_a_guest_that_is_too_slow_holds_nobody_up(
+    tmp_path: Path, in_guest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Past the call's time nothing more is asked, not even to kill what was begun: the rest is told without it."""
+    folder, vault = Folder(tmp_path / "vm-1"), Vault(tmp_path)
+    folder.path.mkdir()
+    folder.write(Record(VmSpec("vm-1", "web", "virtualbox", "linux", 1, 64, 1), None))
+    manage = VBoxManage(in_guest)
+    credentials.keep(vault, folder, Credentials("root", "secret"))
+    monkeypatch.setattr(inside, "SCRIPT", "sleep 4")
+    monkeypatch.setattr(inside, "LEAST_SECONDS", 0.1)
+    monkeypatch.setattr(guest, "BEYOND_SECONDS", 0.5)
+    with pytest.raises(GuestTimeout):
+        inside.ask(manage, vault, folder, countdown(2.0))
+    assert manage.calls == {"showvminfo": 1, "guestcontrol": 1}
 
 
 def test_what_is_no_linux_is_not_understood() -> None:

@@ -77,11 +77,11 @@ class VBoxManage:
             time.sleep(pause)
             pause = min(2 * pause, LAST_AGAIN_SECONDS)
 
-    def info(self, uuid: str) -> dict[str, str] | None:
+    def info(self, uuid: str, timeout: float = SECONDS) -> dict[str, str] | None:
         """All that VirtualBox knows of a VM; None when it knows none of that id."""
+        ask, again = ("showvminfo", uuid, "--machinereadable"), min(timeout, ASK_SECONDS)
         try:
-            ask = ("showvminfo", uuid, "--machinereadable")
-            return output.parse(self._again(ask, SECONDS, ASK_SECONDS, lambda reason: reason != NOT_FOUND))
+            return output.parse(self._again(ask, timeout, again, lambda reason: reason != NOT_FOUND))
         except Refused as refused:
             if refused.reason == NOT_FOUND:
                 return None
