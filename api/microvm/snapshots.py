@@ -18,8 +18,8 @@ from api.rest.blueprint import Blueprint
 from api.rest.shapes import Listed
 from api.shared.views import SnapshotView, nothing, snapshot_of
 from core.contract.messages import JSON
-from core.models import Operation
 from core.services import snapshots
+from core.services.accepted import Accepted
 from core.services.context import Actor
 from core.services.paging import Slice
 
@@ -37,7 +37,7 @@ class Snapshots(MethodView):
 
     @blp.body(SnapshotCreation)
     @blp.begins(201, SnapshotTaken, snapshot_of)
-    def post(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Operation:
+    def post(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Accepted:
         """Create a snapshot."""
         return snapshots.create(session, actor, vm_name, **body)
 
@@ -45,7 +45,7 @@ class Snapshots(MethodView):
 @blp.route("/vms/<vm_name>/snapshots/<snapshot_name>")
 class OneSnapshot(MethodView):
     @blp.begins(204, None, nothing)
-    def delete(self, session: Session, actor: Actor, vm_name: str, snapshot_name: str) -> Operation:
+    def delete(self, session: Session, actor: Actor, vm_name: str, snapshot_name: str) -> Accepted:
         """Delete a snapshot."""
         return snapshots.delete(session, actor, vm_name, snapshot_name)
 
@@ -54,6 +54,6 @@ class OneSnapshot(MethodView):
 class Restore(MethodView):
     @blp.body(RestoreRequest, required=False)
     @blp.begins(200, Restored, snapshot_of)
-    def post(self, session: Session, actor: Actor, body: JSON, vm_name: str, snapshot_name: str) -> Operation:
+    def post(self, session: Session, actor: Actor, body: JSON, vm_name: str, snapshot_name: str) -> Accepted:
         """Restore a virtual machine from a snapshot."""
         return snapshots.restore(session, actor, vm_name, snapshot_name, start=body["start_vm"])

@@ -15,7 +15,7 @@ from api.rest.parser import Parser
 from api.rest.requests import PREFIX
 from api.rest.schemas import OperationSchema
 from api.rest.shapes import Listed, Shape
-from core.models import Operation
+from core.services.accepted import AnyOperation
 
 View = Callable[..., Any]
 Decorator = Callable[[View], View]
@@ -54,7 +54,7 @@ class Answering(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
 
         return decorate
 
-    def operation(self, operation: Operation, status: int) -> Response:
+    def operation(self, operation: AnyOperation, status: int) -> Response:
         """An operation as the answer."""
         return self._one(status, OperationSchema(), operation)
 

@@ -23,8 +23,8 @@ from api.rest.views import marked
 from core.contract.errors import CorralError
 from core.contract.messages import JSON, VmSpec
 from core.database import after_commit
-from core.models import Operation
 from core.services import audit
+from core.services.accepted import AnyOperation
 from core.services.audit import ACCEPTED, FAILED, REFUSED, SUCCESS, Fact
 from core.services.context import Actor
 
@@ -72,7 +72,7 @@ def asking(session: Session) -> None:
         after_commit(session, _asked)
 
 
-def begun(session: Session, operation: Operation) -> None:
+def begun(session: Session, operation: AnyOperation) -> None:
     """Write that an operation was accepted; should it fail, that will be an entry of its own."""
     _note(session, 202, {"operation_id": operation.id, "vm_id": operation.vm_id})
 

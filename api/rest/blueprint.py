@@ -22,11 +22,12 @@ from api.rest.shapes import Listed
 from api.rest.views import has_mark
 from core.contract.messages import JSON
 from core.contract.states import LIVE, OperationState
-from core.models import Idempotency, Operation
+from core.models import Idempotency
 from core.services import operations
+from core.services.accepted import AnyOperation
 from core.services.context import Actor
 
-Answer = Callable[[Session, Operation], Any]
+Answer = Callable[[Session, AnyOperation], Any]
 UNSENT_SECONDS = 5  # a request is held no longer for an operation that could not be handed over yet
 _BYTES = {"type": "string", "format": "binary"}
 
@@ -142,7 +143,7 @@ class Blueprint(Answering):
             def wrapper(this: Any, *args: Any, **path: Any) -> Response:
                 prefer = waiting.preference(holds=holds)
 
-                def begin(session: Session) -> tuple[Operation, bool, Any]:
+                def begin(session: Session) -> tuple[AnyOperation, bool, Any]:
                     operation, again = work.begin_once(session, lambda s, a: view(this, s, a, *deepcopy(args), **path))
                     said = _dump(made, answer(session, operation)) if prefer.begun else None
                     if not again:
@@ -254,7 +255,7 @@ class Blueprint(Answering):
         return decorate
 
     def _when_ended(
-        self, operation: Operation, seconds: float, status: int, made: Schema | None, answer: Answer
+        self, operation: AnyOperation, seconds: float, status: int, made: Schema | None, answer: Answer
     ) -> Response:
         """What is said once the operation has ended, or a 202 when that takes longer."""
         if seconds > 0:

@@ -9,7 +9,7 @@ from core.contract.errors import Conflict, CorralError, DriverFailure, Unfit
 from core.contract.failures import error_of
 from core.contract.messages import JSON, Failure, build
 from core.contract.states import OperationState
-from core.models import Operation
+from core.services.accepted import AnyOperation
 
 
 class ValidationFailed(Unfit):
@@ -58,7 +58,7 @@ def too_large(what: str = "the body", limit: int | None = None) -> CorralError:
     return Refused(413, message, details=field)
 
 
-def from_operation(operation: Operation) -> CorralError:
+def from_operation(operation: AnyOperation) -> CorralError:
     """Why an operation that has ended did not succeed."""
     what = f"the {operation.kind.replace('_', ' ')} of VM '{operation.vm_name}'"
     if operation.state == OperationState.CANCELLED:

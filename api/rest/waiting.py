@@ -13,8 +13,8 @@ from api.auth.identity import actor
 from api.parts import parts
 from api.rest import limits
 from core.contract.states import ENDED
-from core.models import Operation
 from core.services import operations
+from core.services.accepted import AnyOperation
 
 _SHORTEST_SECONDS = 1
 _WAIT = re.compile(r"wait=(\d{1,9})")
@@ -69,6 +69,6 @@ def wait(operation_id: str, seconds: float, *, just_begun: bool = False) -> bool
     return parts().hub.wait_operation(operation_id, seconds, ended, just_begun=just_begun)
 
 
-def has_ended(operation: Operation) -> bool:
+def has_ended(operation: AnyOperation) -> bool:
     """Whether it will not change any more."""
     return operation.state in ENDED

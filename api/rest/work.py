@@ -18,13 +18,14 @@ from api.rest.requests import source_ip
 from api.rest.uploads import digest_of_uploads
 from core.contract.errors import Conflict, CorralError, Invalid, NotSent, Unavailable
 from core.contract.messages import JSON
-from core.models import Idempotency, Operation
+from core.models import Idempotency
 from core.services import idempotency, operations
+from core.services.accepted import Accepted, AnyOperation
 from core.services.context import Actor
 
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
-Begin = Callable[[Session, Actor], Operation]
+Begin = Callable[[Session, Actor], Accepted]
 
 
 def idempotency_key() -> str | None:
@@ -77,7 +78,7 @@ def given_back_on_failure(key: str | None) -> Iterator[None]:
         raise
 
 
-def begin_once(session: Session, begin: Begin) -> tuple[Operation, bool]:
+def begin_once(session: Session, begin: Begin) -> tuple[AnyOperation, bool]:
     """The operation of this request, begun now unless its key has begun it before; and whether it had."""
     key = idempotency_key()
     if key is None:

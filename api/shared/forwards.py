@@ -17,8 +17,9 @@ from api.shared.views import nothing
 from core.contract.commands import OfForward
 from core.contract.errors import NotFound
 from core.contract.messages import JSON
-from core.models import Host, Operation, PortForward, Vm
+from core.models import Host, PortForward, Vm
 from core.services import forwards, operations
+from core.services.accepted import Accepted, AnyOperation
 from core.services.context import Actor
 from core.services.forwards import FIRST_PORT, LAST_PORT, ForwardRequest
 
@@ -84,7 +85,7 @@ class ForwardView:
         return forwards.address_of(self.host)
 
 
-def forward_of(session: Session, operation: Operation) -> ForwardView:
+def forward_of(session: Session, operation: AnyOperation) -> ForwardView:
     """The forward of an operation; `NotFound` when it was removed since."""
     asked = operations.asked(operation, OfForward)
     forward = session.get(PortForward, asked.forward_id)
@@ -101,7 +102,7 @@ def blueprint(shape: Shape) -> Blueprint:
     class Creation(MethodView):
         @blp.body(ForwardCreation)
         @blp.begins(201, ForwardMade, forward_of)
-        def post(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Operation:
+        def post(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Accepted:
             """Configure a port forward of a virtual machine."""
             return forwards.create(session, actor, vm_name, ForwardRequest(**body))
 
@@ -119,7 +120,7 @@ def blueprint(shape: Shape) -> Blueprint:
     class OneForward(MethodView):
         @blp.query(WhichProtocol)
         @blp.begins(204, None, nothing)
-        def delete(self, session: Session, actor: Actor, query: JSON, vm_name: str, forward: str) -> Operation:
+        def delete(self, session: Session, actor: Actor, query: JSON, vm_name: str, forward: str) -> Accepted:
             """Remove a port forward, by the host's port or by its id."""
             return forwards.delete(session, actor, vm_name, forward, query["protocol"])
 

@@ -18,8 +18,8 @@ from core.contract.commands import AdapterSet, DiskAttach
 from core.contract.errors import NotFound
 from core.contract.messages import JSON, build
 from core.contract.vms import Adapter
-from core.models import Operation
 from core.services import calls, hardware
+from core.services.accepted import Accepted, AnyOperation
 from core.services.context import Actor
 
 _SECONDS = 30.0
@@ -131,7 +131,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
         @blp.body(DiskAttachment)
         @blp.begins(200, DiskAttached, _params)
-        def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Operation:
+        def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Accepted:
             """Attach a disk to a virtual machine."""
             return hardware.attach(session, actor, vm_id_or_name, DiskAttach(**body))
 
@@ -140,7 +140,7 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.begins(204, None, nothing)
         def delete(
             self, session: Session, actor: Actor, vm_id_or_name: str, controller: str, port: int, device: int
-        ) -> Operation:
+        ) -> Accepted:
             """Detach a disk from a virtual machine; its file stays."""
             _must_be_there("disk", port <= hardware.PORTS[1] and device <= hardware.DEVICES[1])
             return hardware.detach(session, actor, vm_id_or_name, controller, port, device)
@@ -157,7 +157,7 @@ def blueprint(shape: Shape) -> Blueprint:
     class OneAdapter(MethodView):
         @blp.body(AdapterChanges)
         @blp.begins(200, AdapterUpdated, _params)
-        def put(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str, slot: int) -> Operation:
+        def put(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str, slot: int) -> Accepted:
             """Change a network adapter of a virtual machine."""
             _must_be_there("network adapter", slot <= hardware.SLOTS[1])
             changes = {_NAMES.get(name, name): value for name, value in body.items()}
@@ -192,7 +192,7 @@ def _listed(question: Question, reply: JSON) -> Listed:
     return Listed(found[first : None if limit is None else first + limit], len(found), limit, first)
 
 
-def _params(_session: Session, operation: Operation) -> JSON:
+def _params(_session: Session, operation: AnyOperation) -> JSON:
     return operation.params
 
 

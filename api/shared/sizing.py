@@ -15,8 +15,8 @@ from api.rest.shapes import Shape
 from core.contract import results
 from core.contract.messages import JSON
 from core.contract.states import Applied
-from core.models import Operation
 from core.services import operations, sizes
+from core.services.accepted import Accepted, AnyOperation
 from core.services.context import Actor
 
 
@@ -62,7 +62,7 @@ class Resized(Schema):
     applied = fields.Nested(WhenApplied, required=True)
 
 
-def resized(_session: Session, operation: Operation) -> JSON:
+def resized(_session: Session, operation: AnyOperation) -> JSON:
     """What is said of a VM that was resized."""
     told = operations.told(operation, results.Resized)
     applied = vars(told.applied) if told else dict.fromkeys(operation.params)
@@ -82,7 +82,7 @@ def blueprint(shape: Shape) -> Blueprint:
     class Resources(MethodView):
         @blp.body(Resizing)
         @blp.begins(200, Resized, resized)
-        def put(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Operation:
+        def put(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Accepted:
             """Update the resources of a virtual machine."""
             return sizes.resize(session, actor, vm_name, body)
 

@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 from core.contract.commands import SnapshotCreate
 from core.contract.errors import NotFound
 from core.contract.states import LIVE, Status
-from core.models import Host, Operation, Snapshot, Vm
+from core.models import Host, Snapshot, Vm
 from core.models.base import now
 from core.services import operations
+from core.services.accepted import AnyOperation
 from core.services.listing import VmView
 from core.services.status import status_of
 
@@ -21,7 +22,7 @@ from core.services.status import status_of
 class Outcome:
     """An operation, begun or ended, and its VM as it is now."""
 
-    operation: Operation
+    operation: AnyOperation
     vm: Vm
     status: Status
 
@@ -32,33 +33,34 @@ class SnapshotView:
 
     vm: Vm
     snapshot: Snapshot
-    operation: Operation | None = None
+    operation: AnyOperation | None = None
 
 
-def vm_of(session: Session, operation: Operation) -> VmView:
+def vm_of(session: Session, operation: AnyOperation) -> VmView:
     """The VM of an operation, as it is now."""
-    vm = operation.vm
+    vm = session.get_one(Vm, operation.vm_id)
     host = session.get_one(Host, vm.host_name)
     live = operation if operation.state in LIVE else operations.live_of(session, vm)
     return VmView(vm, status_of(vm, live, host), host, live)
 
 
-def outcome(_session: Session, operation: Operation) -> Outcome:
+def outcome(session: Session, operation: AnyOperation) -> Outcome:
     """What can be said of an operation now."""
-    return Outcome(operation, operation.vm, status_of(operation.vm, operation if operation.state in LIVE else None))
+    vm = session.get_one(Vm, operation.vm_id)
+    return Outcome(operation, vm, status_of(vm, operation if operation.state in LIVE else None))
 
 
-def snapshot_of(session: Session, operation: Operation) -> SnapshotView:
+def snapshot_of(session: Session, operation: AnyOperation) -> SnapshotView:
     """The snapshot of an operation; `NotFound` when it was deleted since."""
     asked = operations.asked(operation, SnapshotCreate)
     snapshot = session.get(Snapshot, asked.snapshot_id)
     if snapshot is None:
         name = asked.name or asked.snapshot_id
         raise NotFound(f"snapshot '{name}' of VM '{operation.vm_name}' not found", code="snapshot_not_found")
-    return SnapshotView(operation.vm, snapshot, operation)
+    return SnapshotView(session.get_one(Vm, operation.vm_id), snapshot, operation)
 
 
-def nothing(_session: Session, _operation: Operation) -> None:
+def nothing(_session: Session, _operation: AnyOperation) -> None:
     """There is nothing left to say."""
 
 

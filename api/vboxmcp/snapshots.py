@@ -11,8 +11,8 @@ from api.shared.views import SnapshotView, nothing, snapshot_of
 from api.vboxmcp.schemas.snapshots import Restored, RestoreRequest, SnapshotCreation, SnapshotQuery, SnapshotSchema
 from api.vboxmcp.shape import SHAPE
 from core.contract.messages import JSON
-from core.models import Operation
 from core.services import snapshots
+from core.services.accepted import Accepted
 from core.services.context import Actor
 from core.services.paging import Slice
 
@@ -30,7 +30,7 @@ class Snapshots(MethodView):
 
     @blp.body(SnapshotCreation)
     @blp.begins(200, SnapshotSchema, snapshot_of)
-    def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Operation:
+    def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Accepted:
         """Create a snapshot."""
         return snapshots.create(
             session,
@@ -45,7 +45,7 @@ class Snapshots(MethodView):
 @blp.route("/vms/<vm_id_or_name>/snapshots/<snapshot_id>")
 class OneSnapshot(MethodView):
     @blp.begins(204, None, nothing)
-    def delete(self, session: Session, actor: Actor, vm_id_or_name: str, snapshot_id: str) -> Operation:
+    def delete(self, session: Session, actor: Actor, vm_id_or_name: str, snapshot_id: str) -> Accepted:
         """Delete a snapshot."""
         return snapshots.delete(session, actor, vm_id_or_name, snapshot_id)
 
@@ -54,6 +54,6 @@ class OneSnapshot(MethodView):
 class Restore(MethodView):
     @blp.body(RestoreRequest, required=False)
     @blp.begins(200, Restored, snapshot_of)
-    def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str, snapshot_id: str) -> Operation:
+    def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str, snapshot_id: str) -> Accepted:
         """Restore a snapshot."""
         return snapshots.restore(session, actor, vm_id_or_name, snapshot_id, start=body["start_vm"])

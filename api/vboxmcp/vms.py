@@ -14,8 +14,8 @@ from api.vboxmcp.shape import SHAPE
 from api.vboxmcp.states import statuses_of
 from core.contract.messages import JSON, build
 from core.contract.vms import Hardware, VmNetwork
-from core.models import Operation
 from core.services import expiry, listing, vms
+from core.services.accepted import Accepted
 from core.services.context import Actor
 from core.services.listing import VmView
 from core.services.vms import VmRequest
@@ -37,7 +37,7 @@ class Vms(MethodView):
 
     @blp.body(VmCreation)
     @blp.begins(200, VmChanged, outcome)
-    def post(self, session: Session, actor: Actor, body: JSON) -> Operation:
+    def post(self, session: Session, actor: Actor, body: JSON) -> Accepted:
         """Create a VM."""
         return vms.create(session, actor, _wanted(body))
 
@@ -51,7 +51,7 @@ class OneVm(MethodView):
 
     @blp.query(DeleteQuery)
     @blp.begins(200, VmChanged, outcome, holds=False)
-    def delete(self, session: Session, actor: Actor, query: JSON, vm_id_or_name: str) -> Operation:
+    def delete(self, session: Session, actor: Actor, query: JSON, vm_id_or_name: str) -> Accepted:
         """Delete a VM with all it has."""
         return vms.delete(session, actor, vm_id_or_name, delete_disks=query["delete_disks"])
 
@@ -60,7 +60,7 @@ class OneVm(MethodView):
 class Start(MethodView):
     @blp.body(StartRequest, required=False)
     @blp.begins(200, VmChanged, outcome, holds=False)
-    def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Operation:
+    def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Accepted:
         """Start a VM."""
         return vms.start(session, actor, vm_id_or_name, gui=body["gui"] or not body["headless"])
 
@@ -69,7 +69,7 @@ class Start(MethodView):
 class Stop(MethodView):
     @blp.body(StopRequest, required=False)
     @blp.begins(200, VmChanged, outcome, holds=False)
-    def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Operation:
+    def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Accepted:
         """Stop a VM."""
         return vms.stop(session, actor, vm_id_or_name, grace_seconds=body["timeout_seconds"], force=body["force"])
 
@@ -78,7 +78,7 @@ class Stop(MethodView):
 class Restart(MethodView):
     @blp.body(StopRequest, required=False)
     @blp.begins(200, VmChanged, outcome, holds=False)
-    def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Operation:
+    def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Accepted:
         """Restart a VM."""
         return vms.restart(session, actor, vm_id_or_name, grace_seconds=body["timeout_seconds"], force=body["force"])
 
@@ -86,7 +86,7 @@ class Restart(MethodView):
 @blp.route("/vms/<vm_id_or_name>/pause")
 class Pause(MethodView):
     @blp.begins(200, VmChanged, outcome)
-    def post(self, session: Session, actor: Actor, vm_id_or_name: str) -> Operation:
+    def post(self, session: Session, actor: Actor, vm_id_or_name: str) -> Accepted:
         """Pause a running VM."""
         return vms.pause(session, actor, vm_id_or_name)
 
@@ -94,7 +94,7 @@ class Pause(MethodView):
 @blp.route("/vms/<vm_id_or_name>/resume")
 class Resume(MethodView):
     @blp.begins(200, VmChanged, outcome)
-    def post(self, session: Session, actor: Actor, vm_id_or_name: str) -> Operation:
+    def post(self, session: Session, actor: Actor, vm_id_or_name: str) -> Accepted:
         """Resume a paused VM."""
         return vms.resume(session, actor, vm_id_or_name)
 
@@ -102,7 +102,7 @@ class Resume(MethodView):
 @blp.route("/vms/<vm_id_or_name>/save")
 class Save(MethodView):
     @blp.begins(200, VmChanged, outcome)
-    def post(self, session: Session, actor: Actor, vm_id_or_name: str) -> Operation:
+    def post(self, session: Session, actor: Actor, vm_id_or_name: str) -> Accepted:
         """Save a VM's state: off, and the next start goes on from there."""
         return vms.save(session, actor, vm_id_or_name)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, Index, text
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy import BigInteger, ForeignKey, Index, inspect, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from core.contract.vms import Hardware, VmNetwork
 from core.models.base import Base, new_id, now
@@ -76,6 +76,13 @@ class Vm(Base):
     deleted_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
     lost_at: Mapped[datetime | None]
+
+    @validates("wanted")
+    def _is_new(self, _name: str, value: str) -> str:
+        """Only with the row: changed it is by `core.services.desired.want` alone."""
+        if inspect(self).persistent:
+            raise AttributeError("what is wanted of a VM is changed by core.services.desired.want alone")
+        return value
 
     @property
     def current_vcpus(self) -> int:

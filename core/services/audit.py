@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 
 from core.contract.errors import Forbidden
 from core.contract.states import OperationState
-from core.models import AuditEntry, Operation
+from core.models import AuditEntry
 from core.models.base import JSON, now
 from core.services import logbook
+from core.services.accepted import AnyOperation
 from core.services.context import Actor
 from core.services.paging import Ordering, Slice, sliced
 
@@ -53,7 +54,7 @@ def record(session: Session, fact: Fact) -> None:
     logbook.add_entry(session, vars(fact) | {"at": now()})
 
 
-def operation_ended(session: Session, operation: Operation) -> None:
+def operation_ended(session: Session, operation: AnyOperation) -> None:
     """Write that an accepted operation came to nothing, for whoever asked for it; success was said beforehand."""
     if operation.state not in (OperationState.FAILED, OperationState.CANCELLED):
         return

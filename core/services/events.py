@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from core.models import Event, Operation, Vm
+from core.models import Event, Vm
 from core.models.base import now
 from core.services import logbook
+from core.services.accepted import AnyOperation
 from core.services.context import Actor
 
 REPLAY_LIMIT = 1000
@@ -42,7 +43,7 @@ def iso(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def of_vm(session: Session, type_: str, vm: Vm, data: dict[str, Any], operation: Operation | None = None) -> None:
+def of_vm(session: Session, type_: str, vm: Vm, data: dict[str, Any], operation: AnyOperation | None = None) -> None:
     """An event about a VM, perhaps in the course of an operation."""
     _add(
         session,

@@ -14,8 +14,9 @@ from core import settings
 from core.contract.commands import OfForward, PortForwardCreate, PortForwardDelete
 from core.contract.errors import Conflict, Invalid, NotFound
 from core.database import violates
-from core.models import Host, Operation, PortForward, Vm
+from core.models import Host, PortForward, Vm
 from core.services import lookup, operations, rules, vms
+from core.services.accepted import Accepted
 from core.services.context import Actor
 
 PROTOCOLS = ("tcp", "udp")
@@ -56,7 +57,7 @@ def get(session: Session, vm: Vm, ref: str, protocol: str | None = None) -> Port
     return found[0]
 
 
-def create(session: Session, actor: Actor, ref: str, request: ForwardRequest) -> Operation:
+def create(session: Session, actor: Actor, ref: str, request: ForwardRequest) -> Accepted:
     """Reserve the port, then have the host forward it. `Conflict` when another forward on that host has it."""
     _check(request)
     vm, host = vms.to_change(session, actor, ref)
@@ -86,7 +87,7 @@ def create(session: Session, actor: Actor, ref: str, request: ForwardRequest) ->
     return operations.begin(session, actor, vm, _params(PortForwardCreate, forward))
 
 
-def delete(session: Session, actor: Actor, ref: str, forward_ref: str, protocol: str | None = None) -> Operation:
+def delete(session: Session, actor: Actor, ref: str, forward_ref: str, protocol: str | None = None) -> Accepted:
     """Have the host forward it no more, after which the port is free."""
     vm, host = vms.to_change(session, actor, ref)
     rules.must_support(vm, host, "port_forwards")

@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 
 from core.contract.commands import AdapterSet, DiskAttach, DiskDetach, Params
 from core.contract.results import Told
-from core.models import Operation, Vm
+from core.models import Vm
 from core.services import media, operations, rules, vms
+from core.services.accepted import Accepted
 from core.services.context import Actor
 
 PORTS, DEVICES, SLOTS = (0, 29), (0, 1), (0, 7)
@@ -19,18 +20,18 @@ MODES = ("none", "null", "nat", "natnetwork", "bridged", "intnet", "hostonly", "
 DISK_TYPES = ("hdd", "dvd")
 
 
-def attach(session: Session, actor: Actor, ref: str, request: DiskAttach) -> Operation:
+def attach(session: Session, actor: Actor, ref: str, request: DiskAttach) -> Accepted:
     """Attach a medium; the room of one that is to be made is counted now."""
     vm = _to_change(session, actor, ref, "disks")
     return operations.begin(session, actor, vm, media.reserve(session, vm, request))
 
 
-def detach(session: Session, actor: Actor, ref: str, controller: str, port: int, device: int) -> Operation:
+def detach(session: Session, actor: Actor, ref: str, controller: str, port: int, device: int) -> Accepted:
     """Empty a place, unless it is empty."""
     return _begin(session, actor, ref, "disks", DiskDetach(controller, port, device))
 
 
-def set_adapter(session: Session, actor: Actor, ref: str, changes: AdapterSet) -> Operation:
+def set_adapter(session: Session, actor: Actor, ref: str, changes: AdapterSet) -> Accepted:
     """Change what is named of an adapter."""
     return _begin(session, actor, ref, "adapters", changes)
 
@@ -42,7 +43,7 @@ def told(vm: Vm, result: Told) -> None:
         vm.hardware = replace(vm.hardware, **news)
 
 
-def _begin(session: Session, actor: Actor, ref: str, capability: str, params: Params) -> Operation:
+def _begin(session: Session, actor: Actor, ref: str, capability: str, params: Params) -> Accepted:
     return operations.begin(session, actor, _to_change(session, actor, ref, capability), params)
 
 

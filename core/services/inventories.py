@@ -13,7 +13,7 @@ from core.contract.messages import JSON, Inventory, Observation
 from core.contract.states import LIVE, Observed, Wanted
 from core.models import Host, Operation, Vm
 from core.models.base import now
-from core.services import events, hosts, lost, media, operations, problems, reports, vms
+from core.services import desired, events, hosts, lost, media, operations, problems, reports, vms
 from core.services.status import status_of
 
 
@@ -127,7 +127,7 @@ def _apply(session: Session, vm: Vm, seen: Observation, generation: int) -> bool
         return False
     before = status_of(locked, None)
     reports.observe(locked, seen, generation)
-    if locked.wanted != Wanted.DELETED:
-        locked.wanted = Wanted.RUNNING if seen.state == Observed.RUNNING else locked.wanted
+    if locked.wanted != Wanted.DELETED and seen.state == Observed.RUNNING:
+        desired.want(session, locked, Wanted.RUNNING)
     vms.status_changed(session, locked, before, status_of(locked, None))
     return True

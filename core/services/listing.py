@@ -12,6 +12,7 @@ from core.contract.messages import VmUsage
 from core.contract.states import LIVE, Status
 from core.models import Host, Operation, Vm
 from core.services import lookup, usage
+from core.services.accepted import AnyOperation
 from core.services.context import Actor
 from core.services.paging import Ordering, Slice, sliced
 from core.services.status import status_column
@@ -38,7 +39,7 @@ class VmView:
     vm: Vm
     status: Status
     host: Host
-    live: Operation | None
+    live: AnyOperation | None
     usage: VmUsage | None = None
 
 

@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, bindparam, func, inspect, select, text, update
+from sqlalchemy import ColumnElement, bindparam, func, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, joinedload, make_transient_to_detached
-from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm import Session, joinedload
 
 from core.contract.commands import PARAMS, Params, PortForwardDelete, Stopping
 from core.contract.errors import Conflict, Invalid, NotFound
 from core.contract.messages import Command, Failure, Forward, ImageRef, VmSpec, build, call, command
 from core.contract.results import Result
 from core.contract.states import ENDED, LIVE, Kind, OperationState
+from core.contract.states import Wanted as DesiredState
 from core.database import after_commit, violates
 from core.models import Operation, Vm
-from core.models.base import JSON, new_id, now
+from core.models.base import new_id, now
 from core.prepared import PREPARED
-from core.rows import dumped, inserted
-from core.services import audit, events
+from core.services import audit, desired, events
+from core.services.accepted import Accepted, AnyOperation
 from core.services.context import Actor, dispatch_of
 from core.services.paging import Ordering, Slice, sliced
 
@@ -59,62 +59,43 @@ _ONE = (
     .execution_options(**PREPARED)
 )
 
-_MOVED = "WITH moved AS (UPDATE vms SET wanted = :wanted WHERE id = :vm_id) "
-_BEGIN = text(_MOVED + inserted(Operation, "rows")).execution_options(**PREPARED)
-_COLUMNS = inspect(Operation).columns.keys()
-
 
 def live_of(session: Session, vm: Vm) -> Operation | None:
     """The operation under way on a VM."""
     return session.scalar(select(Operation).where(Operation.vm_id == vm.id, Operation.state.in_(LIVE)))
 
 
-def begin(session: Session, actor: Actor, vm: Vm, params: Params, *, wanted: str | None = None) -> Operation:
+def begin(session: Session, actor: Actor, vm: Vm, params: Params, *, wanted: DesiredState | None = None) -> Accepted:
     """Accept an operation: its row and event now, its command after the commit. `wanted`: what it moves the VM towards.
 
     `Conflict` when another is under way on that VM: the index decides, whatever the caller has looked at before.
     """
     kind, moment = params.kind, now()
     seconds = _SECONDS[kind] + (params.grace_seconds if isinstance(params, Stopping) else 0.0)
-    values = dict.fromkeys(_COLUMNS) | {
-        "id": new_id("op"),
-        "kind": kind,
-        "state": OperationState.QUEUED,
-        "vm_id": vm.id,
-        "vm_name": vm.name,
-        "host_name": vm.host_name,
-        "owner_id": vm.owner_id,
-        "actor_id": actor.user_id,
-        "request_id": actor.request_id,
-        "params": params.stored(),
-        "attempt": 1,
-        "accepted_at": moment,
-        "send_at": moment + _FIRST_RESEND,
-        "deadline_at": moment + timedelta(seconds=seconds),
-    }
-    _insert(session, vm, values, wanted or vm.wanted)
-    operation = _loaded(session, values)
-    tell(session, vm, operation)
-    send(session, vm, operation)
-    return operation
-
-
-def _insert(session: Session, vm: Vm, values: JSON, wanted: str) -> None:
-    session.flush()
+    operation = Accepted(
+        id=new_id("op"),
+        kind=kind,
+        state=OperationState.QUEUED,
+        vm_id=vm.id,
+        vm_name=vm.name,
+        host_name=vm.host_name,
+        owner_id=vm.owner_id,
+        actor_id=actor.user_id,
+        request_id=actor.request_id,
+        params=params.stored(),
+        attempt=1,
+        accepted_at=moment,
+        send_at=moment + _FIRST_RESEND,
+        deadline_at=moment + timedelta(seconds=seconds),
+    )
     try:
-        session.connection().execute(_BEGIN, {"rows": dumped([values]), "wanted": wanted, "vm_id": vm.id})
+        desired.want(session, vm, wanted or DesiredState(vm.wanted), operation)
     except IntegrityError as error:
         if violates(error, "uq_operations_vm_id_live"):
             raise Conflict(f"another operation on VM '{vm.name}' has just begun", vm=vm.name) from None
         raise
-    set_committed_value(vm, "wanted", wanted)
-
-
-def _loaded(session: Session, values: JSON) -> Operation:
-    """The object of a row that has been written with those values."""
-    operation = Operation(**values)
-    make_transient_to_detached(operation)
-    session.add(operation)
+    tell(session, vm, operation)
+    send(session, vm, operation)
     return operation
 
 
@@ -127,13 +108,13 @@ def busy(vm: Vm, other: Operation) -> Conflict:
     )
 
 
-def send(session: Session, vm: Vm, operation: Operation) -> None:
+def send(session: Session, vm: Vm, operation: AnyOperation) -> None:
     """Hand the command over after the commit. If that message is lost, the sweep sends it again."""
     dispatch, host, sent = dispatch_of(session), operation.host_name, command_of(vm, operation)
     after_commit(session, lambda: dispatch.command(host, sent))
 
 
-def ask_after(session: Session, operation: Operation) -> None:
+def ask_after(session: Session, operation: AnyOperation) -> None:
     """Ask the agent, after the commit, for its last report on an operation that it has begun, should that be lost."""
     _call(session, operation, "report")
 
@@ -144,7 +125,7 @@ def send_again(session: Session, host: str) -> None:
     session.execute(live.values(send_at=now()).execution_options(synchronize_session=False))
 
 
-def command_of(vm: Vm, operation: Operation) -> Command:
+def command_of(vm: Vm, operation: AnyOperation) -> Command:
     """The message that asks the host for this operation."""
     params = asked(operation, PARAMS[Kind(operation.kind)])
     return command(
@@ -156,12 +137,12 @@ def command_of(vm: Vm, operation: Operation) -> Command:
     )
 
 
-def asked(operation: Operation, kind: type[P]) -> P:
+def asked(operation: AnyOperation, kind: type[P]) -> P:
     """What was asked for, as params of that kind."""
     return build(kind, operation.params)
 
 
-def told(operation: Operation, kind: type[R]) -> R | None:
+def told(operation: AnyOperation, kind: type[R]) -> R | None:
     """What its host has told of a success, of that kind; None before."""
     return build(kind, operation.result) if operation.state == OperationState.SUCCEEDED and operation.result else None
 
@@ -187,7 +168,7 @@ def spec_of(vm: Vm, *, without_forward: str | None = None) -> VmSpec:
     )
 
 
-def tell(session: Session, vm: Vm, operation: Operation) -> None:
+def tell(session: Session, vm: Vm, operation: AnyOperation) -> None:
     """The event that an operation has changed; whoever waits for it hears this one. A failure is also audited."""
     data: dict[str, Any] = {"operation_id": operation.id, "kind": operation.kind, "state": operation.state}
     if operation.progress:
@@ -274,12 +255,12 @@ def cancel(session: Session, actor: Actor, operation_id: str) -> Operation:
     return operation
 
 
-def send_cancel(session: Session, operation: Operation) -> None:
+def send_cancel(session: Session, operation: AnyOperation) -> None:
     """Ask the agent, after the commit, to stop that operation. Nobody listens for the reply: its report tells."""
     _call(session, operation, "cancel")
 
 
-def _call(session: Session, operation: Operation, verb: str) -> None:
+def _call(session: Session, operation: AnyOperation, verb: str) -> None:
     wanted = {"operation_id": operation.id}
     sent = call(uuid.uuid4().hex, verb, "", time.time() + 30, None, wanted)
     dispatch, host = dispatch_of(session), operation.host_name

@@ -17,7 +17,7 @@ from core.contract.states import LIVE, Kind, Observed, OperationState, Phase, Wa
 from core.models import Host, Operation, PortForward, Snapshot, Vm
 from core.models.base import now
 from core.prepared import PREPARED
-from core.services import events, hardware, hosts, media, operations, scan_work, sizes, vms
+from core.services import desired, events, hardware, hosts, media, operations, scan_work, sizes, vms
 from core.services.context import SYSTEM
 from core.services.status import status_of
 
@@ -186,7 +186,7 @@ def not_succeeded(session: Session, vm: Vm, operation: Operation) -> None:
     elif operation.kind == Kind.CREATE and vm.observed in (None, Observed.ABSENT):
         hosts.release(session, vm)
     elif operation.kind != Kind.DELETE:
-        vm.wanted = _WANTED.get(Observed(vm.observed or Observed.ABSENT), Wanted.STOPPED)
+        desired.want(session, vm, _WANTED.get(Observed(vm.observed or Observed.ABSENT), Wanted.STOPPED))
 
 
 def _forward(operation: Operation, change: Any) -> Any:

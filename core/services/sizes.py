@@ -10,6 +10,7 @@ from core.contract.states import Observed
 from core.models import Operation, Vm
 from core.models.base import JSON
 from core.services import hosts, operations, rules, vms
+from core.services.accepted import Accepted
 from core.services.context import Actor
 
 VCPUS, MEMORY_MB, DISK_GB, PERCENT = (1, 16), (128, 65536), (1, 2048), (1, 100)
@@ -17,7 +18,7 @@ VCPUS, MEMORY_MB, DISK_GB, PERCENT = (1, 16), (128, 65536), (1, 2048), (1, 100)
 DISK_DEFAULT = f"{vms.DEFAULT_DISK_GB}, or what the image needs if that is more"
 
 
-def resize(session: Session, actor: Actor, ref: str, changes: JSON) -> Operation:
+def resize(session: Session, actor: Actor, ref: str, changes: JSON) -> Accepted:
     """Give a VM another size, what it needs more reserved on its host: `NoCapacity`. A limit of 100 is none.
 
     The operation's result says of each of the four whether it holds now or at the next start.

@@ -12,8 +12,9 @@ from core.contract.commands import SnapshotCreate, SnapshotDelete, SnapshotResto
 from core.contract.errors import Conflict, Invalid, NotFound
 from core.contract.states import Observed, Wanted
 from core.database import violates
-from core.models import Operation, Snapshot, Vm
+from core.models import Snapshot, Vm
 from core.services import hosts, lookup, operations, rules, vms
+from core.services.accepted import Accepted
 from core.services.context import Actor
 from core.services.paging import Ordering, Slice, sliced
 from core.services.status import status_of
@@ -48,7 +49,7 @@ def get(session: Session, vm: Vm, ref: str) -> Snapshot:
     return snapshot
 
 
-def create(session: Session, actor: Actor, ref: str, *, name: str, description: str, include_memory: bool) -> Operation:
+def create(session: Session, actor: Actor, ref: str, *, name: str, description: str, include_memory: bool) -> Accepted:
     """Take one. Memory goes in if asked and the VM runs. Names are unique per VM: `Conflict`."""
     if not NAME.fullmatch(name):
         raise Invalid("a snapshot's name has 1 to 63 letters, digits, '.', '_' or '-'", field="name")
@@ -78,7 +79,7 @@ def create(session: Session, actor: Actor, ref: str, *, name: str, description: 
     return operations.begin(session, actor, vm, SnapshotCreate(snapshot.id, name, with_memory))
 
 
-def restore(session: Session, actor: Actor, ref: str, snapshot_ref: str, *, start: bool | None = None) -> Operation:
+def restore(session: Session, actor: Actor, ref: str, snapshot_ref: str, *, start: bool | None = None) -> Accepted:
     """Bring the VM back to it, running or not as `start` says; None: as it was then.
 
     With memory the machine of then goes on, with its size, for which its host must have room: `NoCapacity`.
@@ -94,7 +95,7 @@ def restore(session: Session, actor: Actor, ref: str, snapshot_ref: str, *, star
     return vms.begin(session, actor, vm, params, wanted=wanted)
 
 
-def delete(session: Session, actor: Actor, ref: str, snapshot_ref: str) -> Operation:
+def delete(session: Session, actor: Actor, ref: str, snapshot_ref: str) -> Accepted:
     """Remove one, in any order."""
     vm, host = vms.to_change(session, actor, ref)
     rules.must_support(vm, host, "snapshots")

@@ -9,9 +9,10 @@ from sqlalchemy import ColumnElement, case, literal, or_
 
 from core.contract.states import UNDER_WAY, Observed, Status, Wanted, status
 from core.models import Host, Operation, Vm
+from core.services.accepted import AnyOperation
 
 
-def status_of(vm: Vm, live: Operation | None, host: Host | None = None) -> Status:
+def status_of(vm: Vm, live: AnyOperation | None, host: Host | None = None) -> Status:
     """The status of one VM; without `host` as if it were online."""
     return status(
         wanted=vm.wanted,

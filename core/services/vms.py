@@ -16,10 +16,11 @@ from core.contract.messages import Failure
 from core.contract.states import Kind, Observed, OperationState, Status, Wanted
 from core.contract.vms import Hardware, VmNetwork
 from core.database import violates
-from core.models import Host, Operation, Vm
+from core.models import Host, Vm
 from core.models.base import new_id, now
 from core.placement import Demand
 from core.services import bridges, events, hosts, lookup, media, operations, rules
+from core.services.accepted import Accepted, AnyOperation
 from core.services.context import Actor
 from core.services.status import status_of
 
@@ -49,7 +50,7 @@ class VmRequest:
     expires_at: datetime | None = None
 
 
-def create(session: Session, actor: Actor, request: VmRequest) -> Operation:
+def create(session: Session, actor: Actor, request: VmRequest) -> Accepted:
     """A new VM on the best host with room, its size reserved there; `NoCapacity`, `Conflict`, `Invalid`."""
     actor.must_write()
     if not NAME.fullmatch(request.name):
@@ -96,28 +97,28 @@ def create(session: Session, actor: Actor, request: VmRequest) -> Operation:
     return operations.begin(session, actor, vm, Create())
 
 
-def start(session: Session, actor: Actor, ref: str, *, gui: bool = False) -> Operation:
+def start(session: Session, actor: Actor, ref: str, *, gui: bool = False) -> Accepted:
     """Run a stopped VM; the operation succeeds once the guest can be used. `gui`: with a window, if it can have one."""
     vm, _ = to_change(session, actor, ref)
     rules.may_start(vm)
     return begin(session, actor, vm, Start(gui=gui), wanted=Wanted.RUNNING)
 
 
-def stop(session: Session, actor: Actor, ref: str, *, grace_seconds: float, force: bool) -> Operation:
+def stop(session: Session, actor: Actor, ref: str, *, grace_seconds: float, force: bool) -> Accepted:
     """Ask the guest to stop, and cut the power after the grace; at once with `force`."""
     vm, _ = to_change(session, actor, ref)
     rules.may_stop(vm)
     return begin(session, actor, vm, Stop(0.0 if force else grace_seconds, force), wanted=Wanted.STOPPED)
 
 
-def restart(session: Session, actor: Actor, ref: str, *, grace_seconds: float = 30, force: bool = False) -> Operation:
+def restart(session: Session, actor: Actor, ref: str, *, grace_seconds: float = 30, force: bool = False) -> Accepted:
     """Stop as `stop` does, then start."""
     vm, _ = to_change(session, actor, ref)
     rules.may_stop(vm)
     return begin(session, actor, vm, Restart(0.0 if force else grace_seconds, force), wanted=Wanted.RUNNING)
 
 
-def pause(session: Session, actor: Actor, ref: str) -> Operation:
+def pause(session: Session, actor: Actor, ref: str) -> Accepted:
     """Have a running VM stand still, its memory kept."""
     vm, host = to_change(session, actor, ref)
     rules.may_pause(vm)
@@ -125,7 +126,7 @@ def pause(session: Session, actor: Actor, ref: str) -> Operation:
     return begin(session, actor, vm, Pause(), wanted=Wanted.PAUSED)
 
 
-def resume(session: Session, actor: Actor, ref: str) -> Operation:
+def resume(session: Session, actor: Actor, ref: str) -> Accepted:
     """Have a paused VM go on."""
     vm, host = to_change(session, actor, ref)
     rules.may_resume(vm)
@@ -133,7 +134,7 @@ def resume(session: Session, actor: Actor, ref: str) -> Operation:
     return begin(session, actor, vm, Resume(), wanted=Wanted.RUNNING)
 
 
-def save(session: Session, actor: Actor, ref: str) -> Operation:
+def save(session: Session, actor: Actor, ref: str) -> Accepted:
     """Put a VM's memory away and have it off; the next start goes on from there."""
     vm, host = to_change(session, actor, ref)
     rules.may_stop(vm)
@@ -141,7 +142,7 @@ def save(session: Session, actor: Actor, ref: str) -> Operation:
     return begin(session, actor, vm, Save(), wanted=Wanted.STOPPED)
 
 
-def delete(session: Session, actor: Actor, ref: str, *, delete_disks: bool = False) -> Operation:
+def delete(session: Session, actor: Actor, ref: str, *, delete_disks: bool = False) -> Accepted:
     """Remove a VM with all it has. Accepted in every state: it ends what is under way, and wins.
 
     Its extra disks stay as their owner's, detached, or go too with `delete_disks`.
@@ -150,7 +151,7 @@ def delete(session: Session, actor: Actor, ref: str, *, delete_disks: bool = Fal
     vm = lookup.vm(session, actor, ref, lock=True)
     other = operations.live_of(session, vm)
     if other is not None and other.kind == Kind.DELETE:
-        return other
+        return Accepted.of(other)
     if other is not None:
         superseded = Failure("superseded", "the VM was deleted meanwhile")
         operations.settle(other, OperationState.CANCELLED, failure=superseded)
@@ -173,7 +174,7 @@ def to_change(session: Session, actor: Actor, ref: str) -> tuple[Vm, Host]:
     return vm, host
 
 
-def begin(session: Session, actor: Actor, vm: Vm, params: Params, *, wanted: Wanted) -> Operation:
+def begin(session: Session, actor: Actor, vm: Vm, params: Params, *, wanted: Wanted) -> Accepted:
     """Accept an operation that moves the VM towards `wanted`, with the change of status that users see."""
     before = status_of(vm, None)
     operation = operations.begin(session, actor, vm, params, wanted=wanted)
@@ -181,7 +182,9 @@ def begin(session: Session, actor: Actor, vm: Vm, params: Params, *, wanted: Wan
     return operation
 
 
-def status_changed(session: Session, vm: Vm, before: Status, after: Status, operation: Operation | None = None) -> None:
+def status_changed(
+    session: Session, vm: Vm, before: Status, after: Status, operation: AnyOperation | None = None
+) -> None:
     """The event that a VM's status has changed, if it has."""
     if before != after:
         why = {} if vm.observed_reason is None else {"reason": vm.observed_reason}

@@ -19,8 +19,9 @@ from core import database
 from core.contract.messages import DriverHealth, Inventory, Observation, Report
 from core.contract.states import Kind, Observed, Phase
 from core.dispatch import Dispatch
-from core.models import Base, Operation
+from core.models import Base
 from core.services import context, inventories, listing, reports, users
+from core.services.accepted import Accepted
 from core.services.context import Actor
 from core.services.vms import VmRequest
 
@@ -97,7 +98,7 @@ def request_for(name: str, host: str | None = None) -> VmRequest:
     return VmRequest(name, "linux", 1, 512, 10, "linux-default", ("fake",), host)
 
 
-def _told(operation: Operation) -> dict[str, object]:
+def _told(operation: Accepted) -> dict[str, object]:
     """What a success of that kind can't do without."""
     if operation.kind == Kind.SNAPSHOT_CREATE:
         return {"size_bytes": 5, "checksum": "sha256:0", "include_memory": operation.params["include_memory"]}
@@ -106,7 +107,7 @@ def _told(operation: Operation) -> dict[str, object]:
     return {}
 
 
-def report(operation: Operation, phase: str, state: Observed | None = None, **fields: object) -> Report:
+def report(operation: Accepted, phase: str, state: Observed | None = None, **fields: object) -> Report:
     told = fields.pop("result", _told(operation) if phase == Phase.SUCCEEDED else {})
     seen = Observation(operation.vm_id, state, started_at=1.0 if state == Observed.RUNNING else None) if state else None
     return Report(
@@ -143,10 +144,10 @@ class Helpers:
     def apply(self, told: Report) -> None:
         apply(self._transaction, told)
 
-    def tell(self, operation: Operation, phase: str, state: Observed) -> None:
+    def tell(self, operation: Accepted, phase: str, state: Observed) -> None:
         self.apply(report(operation, phase, state))
 
-    def do(self, begin: Callable[[Session], Operation], state: Observed) -> Operation:
+    def do(self, begin: Callable[[Session], Accepted], state: Observed) -> Accepted:
         """Accept an operation and report its success at once."""
         with self._transaction() as session:
             operation = begin(session)

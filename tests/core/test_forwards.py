@@ -15,6 +15,7 @@ from core.contract.messages import Failure, Forward
 from core.contract.states import Observed
 from core.models import Host, Operation, PortForward, Vm
 from core.services import forwards, lookup, operations, sweeps, vms
+from core.services.accepted import Accepted
 from core.services.context import Actor
 from core.services.forwards import ForwardRequest
 
@@ -27,7 +28,7 @@ def vm(transaction: Any, actor: Actor, host: str, helpers: Any) -> str:
     return "web"
 
 
-def spec_forwards(transaction: Any, actor: Actor, operation: Operation | None = None) -> list[Forward]:
+def spec_forwards(transaction: Any, actor: Actor, operation: Accepted | None = None) -> list[Forward]:
     with transaction() as session:
         vm = lookup.vm(session, actor, "web")
         if operation is None:
@@ -76,7 +77,7 @@ def test_what_fails_or_is_never_answered_frees_the_port(transaction: Any, actor:
     assert count(transaction) == 0
     with transaction() as session:
         late = forwards.create(session, actor, vm, WEB)
-        late.deadline_at = begun.deadline_at.replace(year=2000)
+        session.get_one(Operation, late.id).deadline_at = begun.deadline_at.replace(year=2000)
     with transaction() as session:
         for operation in sweeps.late(session):
             sweeps.expire(session, *operation)

@@ -13,8 +13,9 @@ from core.contract.errors import Conflict, Invalid, NotFound, Unsupported
 from core.contract.messages import Failure
 from core.contract.states import Observed
 from core.contract.vms import Adapter, Disk, Hardware
-from core.models import Host, Operation
+from core.models import Host
 from core.services import hardware, lookup, operations, vms
+from core.services.accepted import Accepted
 from core.services.context import Actor
 from tests.core.conftest import make_user
 
@@ -36,9 +37,9 @@ def kept(transaction: Any, actor: Actor) -> Hardware:
         return lookup.vm(session, actor, "web").hardware
 
 
-def begin(transaction: Any, actor: Actor, what: Any, *args: Any) -> Operation:
+def begin(transaction: Any, actor: Actor, what: Any, *args: Any) -> Accepted:
     with transaction() as session:
-        operation: Operation = what(session, actor, "web", *args)
+        operation: Accepted = what(session, actor, "web", *args)
         return operation
 
 

@@ -10,8 +10,9 @@ import pytest
 from core.contract.errors import NoCapacity
 from core.contract.hosts import HostFacts
 from core.contract.messages import DriverHealth
-from core.models import Operation, Vm
+from core.models import Vm
 from core.services import inventories, vms
+from core.services.accepted import Accepted
 
 if TYPE_CHECKING:
     from core.services.context import Actor
@@ -44,7 +45,7 @@ def test_the_next_preferred_hypervisor_is_taken(
     with transaction() as session:
         inventories.record(session, replace(helpers.inventory("host-a"), drivers=drivers, facts=facts))
     with transaction() as session:
-        operation: Operation = vms.create(session, actor, replace(helpers.request("web"), hypervisors=PREFERRED))
+        operation: Accepted = vms.create(session, actor, replace(helpers.request("web"), hypervisors=PREFERRED))
         assert session.get_one(Vm, operation.vm_id).hypervisor == chosen
 
 

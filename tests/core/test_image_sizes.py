@@ -10,8 +10,9 @@ from sqlalchemy import func, select
 
 from core.contract.errors import Invalid, NoCapacity
 from core.contract.hosts import HostFacts
-from core.models import Host, Operation, Vm
+from core.models import Host, Vm
 from core.services import inventories, vms
+from core.services.accepted import Accepted
 
 if TYPE_CHECKING:
     from core.services.context import Actor
@@ -32,7 +33,7 @@ def test_the_disk_is_large_enough(
 ) -> None:
     tell(transaction, helpers, "host-a", image_gb)
     with transaction() as session:
-        operation: Operation = vms.create(session, actor, replace(helpers.request("web"), disk_gb=asked))
+        operation: Accepted = vms.create(session, actor, replace(helpers.request("web"), disk_gb=asked))
         assert session.get_one(Vm, operation.vm_id).disk_gb == has
     with transaction() as session:
         assert session.get_one(Host, "host-a").reserved_disk_gb == has

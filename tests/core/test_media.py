@@ -15,9 +15,10 @@ from core.contract.hosts import Medium as Told
 from core.contract.messages import Failure
 from core.contract.states import Observed
 from core.contract.vms import Disk
-from core.models import Host, Medium, Operation
+from core.models import Host, Medium
 from core.models.base import now
 from core.services import hardware, inventories, lost, media, vms
+from core.services.accepted import Accepted
 from core.services.media import MediaFilter
 
 if TYPE_CHECKING:
@@ -55,12 +56,12 @@ def rows(transaction: Transaction) -> list[Medium]:
         return list(session.scalars(select(Medium).order_by(Medium.name)))
 
 
-def begin(transaction: Transaction, actor: Actor, ref: str = "web", **changes: Any) -> Operation:
+def begin(transaction: Transaction, actor: Actor, ref: str = "web", **changes: Any) -> Accepted:
     with transaction() as session:
         return hardware.attach(session, actor, ref, DiskAttach(**(NEW | changes)))
 
 
-def succeed(helpers: Helpers, operation: Operation, *disks: Disk) -> None:
+def succeed(helpers: Helpers, operation: Accepted, *disks: Disk) -> None:
     told = {"disks": [to_builtins(disk) for disk in (OWN, *disks)]}
     helpers.apply(helpers.report(operation, "succeeded", Observed.STOPPED, result=told))
 
@@ -120,7 +121,7 @@ def test_it_is_listed_attached_and_stays_when_its_vm_goes(
     assert (reserved(transaction), rows(transaction)) == (0, [])
 
 
-def begin_again(transaction: Transaction, actor: Actor, helpers: Helpers, *disks: Disk) -> Operation:
+def begin_again(transaction: Transaction, actor: Actor, helpers: Helpers, *disks: Disk) -> Accepted:
     operation = begin(transaction, actor)
     succeed(helpers, operation, *disks)
     return operation

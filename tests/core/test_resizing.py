@@ -17,6 +17,7 @@ from core.contract.vms import Running
 from core.models import Host, Operation, Vm
 from core.models.base import JSON, now
 from core.services import inventories, lookup, sizes, snapshots, sweeps, vms
+from core.services.accepted import Accepted
 from core.services.context import Actor
 
 
@@ -32,14 +33,14 @@ class Resizer:
             if running:
                 self.do(lambda s, n=name: vms.start(s, self.actor, n), self.runs(1, 512))
 
-    def begin(self, name: str = "web", **changes: int) -> Operation:
+    def begin(self, name: str = "web", **changes: int) -> Accepted:
         with self.transaction() as session:
             return sizes.resize(session, self.actor, name, changes)
 
     def runs(self, vcpus: int, memory_mb: int) -> JSON:
         return {"state": Observed.RUNNING, "facts": Running(vcpus=vcpus, memory_mb=memory_mb)}
 
-    def end(self, operation: Operation, seen: JSON | None = None, phase: str = "succeeded", **fields: Any) -> None:
+    def end(self, operation: Accepted, seen: JSON | None = None, phase: str = "succeeded", **fields: Any) -> None:
         seen = seen or {"state": Observed.STOPPED}
         told = self.helpers.report(operation, phase, **fields)
         self.helpers.apply(structs.replace(told, observation=Observation(operation.vm_id, **seen)))

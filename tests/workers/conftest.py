@@ -20,8 +20,9 @@ from core import migrate
 from core.contract import channels
 from core.contract.messages import DriverHealth, Inventory, Observation, Report, encode
 from core.contract.states import Observed, Phase
-from core.models import Base, Operation
+from core.models import Base
 from core.services import users, vms
+from core.services.accepted import Accepted
 from core.services.context import Actor
 from core.services.vms import VmRequest
 from core.settings import Settings
@@ -91,7 +92,7 @@ class Workers:
         )
         return envelope("inventory", replace(made, **changes))
 
-    def report(self, operation: Operation, phase: str, state: Observed | None = None, **fields: Any) -> bytes:
+    def report(self, operation: Accepted, phase: str, state: Observed | None = None, **fields: Any) -> bytes:
         started = 1.0 if state == Observed.RUNNING else None
         seen = Observation(operation.vm_id, state, started_at=started) if state else None
         made = Report(
@@ -125,13 +126,13 @@ class Workers:
     def joined(self, host: str) -> bool:
         return bool(self.scalar("SELECT count(*) FROM hosts WHERE name = :name", name=host))
 
-    def create(self, name: str, host: str) -> Operation:
+    def create(self, name: str, host: str) -> Accepted:
         """A create, accepted."""
         request = VmRequest(name, "linux", 1, 512, 10, "linux-default", ("fake",), host)
         with self.plane.transaction() as session:
             return vms.create(session, self.actor, request)
 
-    def state(self, operation: Operation) -> str:
+    def state(self, operation: Accepted) -> str:
         return str(self.scalar("SELECT state FROM operations WHERE id = :id", id=operation.id))
 
 

@@ -14,8 +14,8 @@ from core.contract.calls import OneOperation
 from core.contract.errors import Conflict, Forbidden, NoCapacity, NotFound
 from core.contract.messages import Call, Command, Observation, decode
 from core.contract.states import Kind, Observed
-from core.models import Operation
 from core.services import hosts, listing, lost, vms
+from core.services.accepted import Accepted
 from core.services.context import Actor
 from tests.support.waiting import until
 from tests.workers.conftest import Workers
@@ -39,7 +39,7 @@ class Rig:
     def tell(self, *seen: Observation, **changes: Any) -> None:
         self.send(self.workers.inventory(self.host, *seen, **changes))
 
-    def create(self, name: str) -> Operation:
+    def create(self, name: str) -> Accepted:
         return self.workers.create(name, self.host)
 
     def created(self, name: str) -> str:
@@ -96,11 +96,11 @@ def rig(workers: Workers) -> Rig:
     return made
 
 
-def by_report(rig: Rig, create: Operation) -> None:
+def by_report(rig: Rig, create: Accepted) -> None:
     rig.send(rig.workers.report(create, "succeeded", Observed.STOPPED))
 
 
-def by_inventory(rig: Rig, create: Operation) -> None:
+def by_inventory(rig: Rig, create: Accepted) -> None:
     rig.tell(Observation(create.vm_id, Observed.STOPPED), vcpus=4)
 
 

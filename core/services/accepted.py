@@ -1,0 +1,47 @@
+"""An operation as its caller learns of it: the values that were written, and no row of the session's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+
+from core.contract.states import Kind, OperationState
+from core.models import Operation
+from core.models.base import JSON
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What the row of an operation said when it was accepted. What becomes of it is read anew, by its id."""
+
+    id: str
+    kind: Kind
+    state: OperationState
+    vm_id: str
+    vm_name: str
+    host_name: str
+    owner_id: str
+    actor_id: str
+    request_id: str
+    params: JSON
+    attempt: int
+    accepted_at: datetime
+    send_at: datetime
+    deadline_at: datetime
+    progress: JSON | None = None
+    result: JSON | None = None
+    error: JSON | None = None
+    cancel_requested_at: datetime | None = None
+    begun_at: datetime | None = None
+    begun_by: str | None = None
+    ended_at: datetime | None = None
+
+    @classmethod
+    def of(cls, operation: Operation) -> Accepted:
+        """One that was accepted before."""
+        values = {each.name: getattr(operation, each.name) for each in fields(cls)}
+        return cls(**values | {"kind": Kind(operation.kind), "state": OperationState(operation.state)})
+
+
+AnyOperation = Operation | Accepted
+"""For whoever only reads."""
