@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,6 +12,7 @@ import requests
 from sqlalchemy import create_engine, text
 
 from cli.fleet.fleet import Fleet
+from tests.support.waiting import until
 
 
 class Guest:
@@ -52,20 +51,13 @@ def guest(fleet: Fleet) -> Any:
     made.engine.dispose()
 
 
-def _until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_a_command_is_told_before_its_host_is_asked(guest: Guest) -> None:
     agent = guest.host()
     agent.suspend()
     try:
         with ThreadPoolExecutor(1) as pool:
             done = pool.submit(guest.ask, "POST", f"/vms/{guest.name}/execute", json={"command": "true"})
-            _until(lambda: [result for result, _ in guest.entries("vm_execute")] == ["accepted"])
+            until(lambda: [result for result, _ in guest.entries("vm_execute")] == ["accepted"])
             agent.resume()
             assert done.result().status_code == 200
     finally:

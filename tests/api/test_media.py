@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from agent.media import DISKS
 from cli.fleet.fleet import Fleet
 from tests.api.test_lives import Client
 from tests.api.world import World, problem
+from tests.support.waiting import until
 
 DISK = {"controller": "SATA Controller", "port": 1, "medium": "kept.raw", "create_if_missing": True, "size_gb": 3}
 
@@ -71,9 +71,7 @@ def test_a_disk_is_counted_listed_kept_and_deleted(client: Client, fleet: Fleet)
     assert client.call("DELETE", f"/media/{disk['id']}", client.bearer).status_code == 204
     assert (listed(client), on_host(fleet)) == ([], [])
     assert client.call("DELETE", f"/media/{disk['id']}", client.key).status_code == 404
-    deadline = time.monotonic() + 10
-    while free(client, fleet) != before + 5:  # its VM's own disk is gone too
-        assert time.monotonic() < deadline
+    until(lambda: free(client, fleet) == before + 5)  # its VM's own disk is gone too
 
 
 def test_disks_go_with_their_vm_if_asked(client: Client, fleet: Fleet) -> None:

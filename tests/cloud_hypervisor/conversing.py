@@ -16,7 +16,6 @@ import socket
 import struct
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPResponse
@@ -25,6 +24,7 @@ from typing import Any
 
 from core import settings
 from core.contract import images
+from tests.support.waiting import until
 
 RECORDED = Path(__file__).with_name("answers.json")
 JSON = dict[str, Any]
@@ -175,11 +175,9 @@ def serving(program: str, kernel: Path) -> Iterator[Path]:
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(args, cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         try:
-            deadline = time.monotonic() + SECONDS
-            while not _listens(folder):
-                ended = process.poll() is not None or time.monotonic() > deadline
-                assert not ended, (folder / "log").read_text()[-1000:]
-                time.sleep(0.01)
+            said = (folder / "log").read_text
+            until(lambda: _listens(folder) or process.poll() is not None, why=said)
+            assert process.poll() is None, said()
             yield folder
         finally:
             process.kill()

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import stat
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from core.contract.states import Applied, Observed
 from core.contract.vms import Adapter
 from tests.cloud_hypervisor.conftest import LONG, silent
 from tests.contract.test_port_forwards import free_port
+from tests.support.waiting import until
 
 MEDIUM = DiskRequest("SATA Controller", 1, 0, "hdd", "more.raw", create_if_missing=True, size_gb=1)
 
@@ -32,13 +32,10 @@ def folder_of(place: Place, vm: VmSpec) -> Path:
     return place.vms / vm.id
 
 
-def wait_for(driver: CloudHypervisorDriver, vm: VmSpec, state: Observed) -> str | None:
+def reason_of(driver: CloudHypervisorDriver, vm: VmSpec, state: Observed) -> str | None:
     """The reason that is given once it is so."""
-    deadline = time.monotonic() + 20
-    while (seen := driver.observe(vm.id)).state is not state:
-        assert time.monotonic() < deadline, seen
-        time.sleep(0.01)
-    return seen.reason
+    until(lambda: driver.observe(vm.id).state is state)
+    return driver.observe(vm.id).reason
 
 
 def test_all_that_is_sent_is_known_to_it(driver: CloudHypervisorDriver, place: Place, vm: VmSpec) -> None:
@@ -88,10 +85,10 @@ def test_a_crash_is_told_from_a_guest_that_powered_itself_off(
     pid = driver.start(vm, silent, LONG).pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    assert wait_for(driver, vm, Observed.CRASHED) == "Cloud Hypervisor ended without a word"
+    assert reason_of(driver, vm, Observed.CRASHED) == "Cloud Hypervisor ended without a word"
     driver.start(vm, silent, LONG)
     Api(folder_of(place, vm), LONG).put("vm.power-button")
-    assert wait_for(driver, vm, Observed.STOPPED) is None
+    assert reason_of(driver, vm, Observed.STOPPED) is None
 
 
 def test_a_guest_that_panicked_has_crashed(tmp_path: Path) -> None:
@@ -121,10 +118,7 @@ def test_what_it_makes_is_for_nobody_else(driver: CloudHypervisorDriver, place: 
 def test_its_console_is_kept_and_typed_on(driver: CloudHypervisorDriver, vm: VmSpec) -> None:
     driver.start(vm, silent, LONG)
     console = driver.console(vm.id)
-    deadline = time.monotonic() + 20
-    while b"double: up" not in (console.log.read_bytes() if console.log.exists() else b""):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: b"double: up" in console.log.read_bytes(), despite=FileNotFoundError)
     assert console.socket is not None
     with sockets.connect(console.socket, LONG) as typist:
         typist.sendall(b"hello")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +18,7 @@ from cli.fleet.fleet import Fleet
 from cli.fleet.plan import Plan
 from cli.fleet.share import Share
 from core import settings
+from tests.support.waiting import HANG_SECONDS, until
 
 _PLENTY = "1000000"
 GUEST, FAKE = "guest", "fake"
@@ -52,13 +52,11 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 def _wait_for_hypervisors(fleet: Fleet) -> None:
     """Each is tried after the host has joined."""
     key = {"X-API-Key": fleet.credentials.api_key}
-    deadline = time.monotonic() + 60
-    while True:
-        hosts = requests.get(f"{fleet.url}/api/v1/hosts", headers=key, timeout=20).json()["data"]
-        if all(each["healthy"] for host in hosts for each in host["hypervisors"]):
-            return
-        assert time.monotonic() < deadline, hosts
-        time.sleep(0.2)
+
+    def hosts() -> Any:
+        return requests.get(f"{fleet.url}/api/v1/hosts", headers=key, timeout=20).json()["data"]
+
+    until(lambda: all(each["healthy"] for host in hosts() for each in host["hypervisors"]), why=hosts)
 
 
 @dataclass
@@ -115,12 +113,15 @@ class Talk:
             if message.get("event") != "vm.console_output":
                 return message
 
-    def until(self, expected: bytes, seconds: float = 120) -> None:
+    def read_until(self, expected: bytes, seconds: float = HANG_SECONDS) -> None:
         """Take what comes until that was put out."""
-        deadline = time.monotonic() + seconds
-        while expected not in self.output:
-            assert time.monotonic() < deadline, self.output[-2000:]
+        until(lambda: self.has(expected), seconds, lambda: self.output[-2000:])
+
+    def has(self, expected: bytes) -> bool:
+        """Whether that was put out, or is by the next message."""
+        if expected not in self.output:
             self._take(1)
+        return expected in self.output
 
     def _take(self, seconds: float) -> dict[str, Any] | None:
         """One message, if one comes. What is output is gathered."""
@@ -136,23 +137,23 @@ class Talk:
 
 def read_until(console: Socket, expected: bytes, seconds: float = 120) -> bytes:
     """All the output of a raw console up to what is expected."""
-    deadline, output = time.monotonic() + seconds, b""
-    while expected not in output:
-        assert time.monotonic() < deadline, output[-2000:]
+    output = b""
+
+    def there() -> bool:
+        nonlocal output
         data = console.receive(timeout=1)
         output += data if isinstance(data, bytes) else b""
+        return expected in output
+
+    until(there, seconds, lambda: output[-2000:])
     return output
 
 
 def ended(console: Socket, seconds: float = 20) -> int:
     """The code with which it was closed."""
-    deadline = time.monotonic() + seconds
-    try:
-        while time.monotonic() < deadline:
-            console.receive(timeout=1)
-    except ConnectionClosed as closed:
-        return int(closed.reason or 0)
-    raise AssertionError("it was not closed")
+    with pytest.raises(ConnectionClosed) as closed:
+        until(lambda: console.receive(timeout=1) and None, seconds, "it was not closed")
+    return int(closed.value.reason or 0)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import pytest
 import requests
 
 from tests.console.conftest import ALONE, BOOTED, FAKE, GUEST, Caller, Talk
+from tests.support.waiting import until
 
 
 def test_a_console_both_ways(caller: Caller, talk: Talk) -> None:
@@ -16,13 +17,13 @@ def test_a_console_both_ways(caller: Caller, talk: Talk) -> None:
     assert (connected["type"], connected["name"], connected["writable"]) == ("console_connected", GUEST, True)
     caller.run(f"{ALONE}; (head -c 3 /dev/ttyS0 | od -An -tx1 >/dev/ttyS0) >/dev/null 2>&1 &")
     talk.send("console_input", vm_id=GUEST, data=base64.b64encode(b"\x00\xffz").decode())
-    talk.until(b"00 ff 7a")
+    talk.read_until(b"00 ff 7a")
 
 
 def test_text_is_for_people(talk: Talk) -> None:
     talk.send("console_connect", vm_id=FAKE, encoding="utf-8", read_only=True)
     assert talk.next()["encoding"] == "utf-8"
-    talk.until(b"the fake VM is running")
+    talk.read_until(b"the fake VM is running")
     talk.send("console_disconnect", vm_id=FAKE)
     talk.send("console_input", vm_id=FAKE, data="x")
     assert talk.next()["error"]["code"] == "invalid_request"
@@ -31,12 +32,13 @@ def test_text_is_for_people(talk: Talk) -> None:
 def test_output_is_an_event_that_can_be_subscribed_to(caller: Caller, talk: Talk) -> None:
     talk.send("subscribe", events=["vm.state_changed", "vm.console_output"])
     assert talk.next()["events"] == ["vm.console_output", "vm.state_changed"]
-    caller.run("while ! echo told to all; do :; done >/dev/ttyS0")
-    try:
-        talk.until(b"told to all", 5)
-    except AssertionError:  # it was said before the console was followed
-        caller.run("echo told to all >/dev/ttyS0")
-        talk.until(b"told to all")
+
+    def told() -> bool:
+        """Again, if it was said before the console was followed."""
+        caller.run("while ! echo told to all; do :; done >/dev/ttyS0")
+        return talk.has(b"told to all")
+
+    until(told)
     assert BOOTED not in talk.output
     caller.call("POST", "/vms", {"name": "late", "hypervisor": "fake"})
     caller.call("POST", "/vms/late/start")

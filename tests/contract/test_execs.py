@@ -68,10 +68,7 @@ def test_it_runs_by_itself_and_keeps_its_output_and_its_end(bench: Bench, driver
 
 def test_output_is_there_as_it_appears_whatever_bytes_it_is(driver: EveryVerb, running: VmSpec) -> None:
     exec_id = begin(driver, running, r"printf '\377\000'; sleep 600")
-    deadline = time.monotonic() + 30
-    while not (some := driver.exec_output(running, exec_id, "stdout", 0, MIB)).data:
-        assert not some.ended
-        assert time.monotonic() < deadline
+    some = until(lambda: (read := driver.exec_output(running, exec_id, "stdout", 0, MIB)) and read.data and read)
     assert (some.data, some.offset, some.ended) == (b"\xff\0", 0, False)
     assert driver.exec_output(running, exec_id, "stdout", 1, 1).data == b"\0"
     driver.exec_delete(running, exec_id)
@@ -80,8 +77,7 @@ def test_output_is_there_as_it_appears_whatever_bytes_it_is(driver: EveryVerb, r
 @pytest.mark.parametrize(("signal", "code"), [("TERM", 143), ("KILL", 137)])
 def test_a_signal_ends_it_and_another_does_nothing(driver: EveryVerb, running: VmSpec, signal: str, code: int) -> None:
     exec_id = begin(driver, running, "echo there; sleep 600")
-    while not driver.exec_output(running, exec_id, "stdout", 0, MIB).data:
-        pass
+    until(lambda: driver.exec_output(running, exec_id, "stdout", 0, MIB).data)
     driver.exec_signal(running, exec_id, signal)
     found = ended(driver, running, exec_id)
     assert (found.state, found.exit_code, found.signal) == ("killed", code, signal)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from simple_websocket import Client as Socket
 from tests.documents.conftest import Client
 from tests.documents.fitting import differences, filled
 from tests.documents.parsing import Example, examples
+from tests.support.waiting import until
 
 _DOCUMENT = examples((Path(__file__).parents[2] / "docs/documents/microvm.md").read_text())
 _REQUESTS = {each.of: each.body for each in _DOCUMENT if each.part == "request"}
@@ -126,10 +126,12 @@ def _scan(client: Client, guest: str) -> requests.Response:
 
 def _scanned(client: Client, guest: str) -> requests.Response:
     scan = _scan(client, guest).json()["scan_id"]
-    deadline = time.monotonic() + 100
-    while (answer := client("GET /security/scans/{id}", id=scan)).json()["status"] != "completed":
-        assert time.monotonic() < deadline, answer.text
-        time.sleep(0.5)
+
+    def completed() -> requests.Response | None:
+        answer = client("GET /security/scans/{id}", id=scan)
+        return answer if answer.json()["status"] == "completed" else None
+
+    answer: requests.Response = until(completed)
     return answer
 
 
@@ -141,15 +143,15 @@ def _once_known(of: str, *path: str) -> Call:
     """As `_get`, once what is at that path of the answer is known: a guest that has just booted has no network yet."""
 
     def call(client: Client, guest: str) -> requests.Response:
-        deadline = time.monotonic() + 100
-        while True:
+        def known() -> requests.Response | None:
             answer = client(of, vm_name=guest)
             found = answer.json()
             for name in path:
                 found = found.get(name) or {}
-            if found != {} or time.monotonic() > deadline:
-                return answer
-            time.sleep(0.5)
+            return answer if found != {} else None
+
+        answer: requests.Response = until(known)
+        return answer
 
     return call
 

@@ -11,6 +11,7 @@ import requests
 from cli.fleet import ports
 from cli.fleet.fleet import Fleet
 from cli.fleet.plan import Plan
+from tests.support.waiting import until
 
 SECONDS = 10
 
@@ -35,7 +36,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 def test_figures_and_flower_ask_for_a_token_or_a_password(fleet: Fleet) -> None:
     token = {"Authorization": f"Bearer {fleet.credentials.metrics_token}"}
     who = (fleet.credentials.username, fleet.credentials.password)
-    _until_it_answers(fleet.flower_url)
+    until(lambda: requests.get(fleet.flower_url, timeout=SECONDS).status_code, despite=requests.RequestException)
     figures = [f"http://127.0.0.1:{port}/metrics" for port in fleet.plan.metrics_ports.values()]
     figures += [f"{fleet.url}/metrics", f"{fleet.flower_url}/metrics"]
     for url in (*figures, f"{fleet.flower_url}/healthcheck"):
@@ -46,15 +47,6 @@ def test_figures_and_flower_ask_for_a_token_or_a_password(fleet: Fleet) -> None:
         assert requests.get(f"{fleet.flower_url}{page}", timeout=SECONDS).status_code == 401
         assert requests.get(f"{fleet.flower_url}{page}", auth=who, timeout=SECONDS).status_code == 200
     assert requests.get(f"{fleet.flower_url}/", headers=token, timeout=SECONDS).status_code == 401
-
-
-def _until_it_answers(url: str) -> None:
-    for _ in range(300):
-        try:
-            requests.get(url, timeout=1)
-        except requests.ConnectionError:
-            continue
-        return
 
 
 def _two_ports() -> int:

@@ -40,7 +40,7 @@ class Up:
             text=True,
         )
 
-    def until(self, text: str) -> None:
+    def prints(self, text: str) -> None:
         """Reads on until that text was printed."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
@@ -92,7 +92,7 @@ def start() -> Iterator[Start]:
 def up(tmp_path: Path, start: Start) -> Up:
     """One that is ready."""
     running = start(tmp_path / "home")
-    running.until(READY)
+    running.prints(READY)
     return running
 
 
@@ -118,14 +118,14 @@ def test_credentials_are_private_work_and_stay_the_same(up: Up, start: Start) ->
     assert hosts(first).status_code == 200
     up.end()
     again = start(up.home)
-    again.until(READY)
+    again.prints(READY)
     second = again.credentials()
     assert hosts(second).status_code == 200
     assert {**second, "url": first["url"]} == first
     (up.home / "credentials.json").unlink()
     again.end()
     renewed = start(up.home)
-    renewed.until(READY)
+    renewed.prints(READY)
     assert hosts(renewed.credentials()).status_code == 200
     renewed.end()
 
@@ -140,7 +140,7 @@ def test_no_secret_is_on_a_command_line_or_the_screen(up: Up) -> None:
 
 
 def test_the_printed_lines_work_when_pasted(up: Up) -> None:
-    up.until("vms/db/start")
+    up.prints("vms/db/start")
     pasted = up.printed[up.printed.index("Paste into") :]
     lines = [line for line in pasted.splitlines() if line.startswith("  ")]
     shell = subprocess.run(
@@ -158,7 +158,7 @@ def test_after_kill_9_of_everything_the_next_one_starts_well(up: Up, start: Star
             process.kill()
     up.ended()
     again = start(up.home)
-    again.until(READY)
+    again.prints(READY)
     assert again.end() == 0
 
 
@@ -186,7 +186,7 @@ def test_what_fails_at_its_start_is_shown_with_the_end_of_its_log(tmp_path: Path
 def test_given_servers_are_used(tmp_path: Path, database_url: str, redis_url: str, start: Start) -> None:
     given = database_url.replace("+psycopg2", "")
     running = start(tmp_path / "home", DATABASE_URL=given, REDIS_URL=redis_url)
-    running.until(READY)
+    running.prints(READY)
     assert hosts(running.credentials()).status_code == 200
     assert not (tmp_path / "home" / "postgres").exists()
     assert not (tmp_path / "home" / "redis").exists()
@@ -200,13 +200,8 @@ def test_a_fleet_brings_back_what_dies(fleet: Fleet, start: Start) -> None:
         requests.get(f"{fleet.url}/api/v1/health", timeout=5)
     fleet.restart("api")
 
-    def healthy() -> bool:
-        try:
-            return requests.get(f"{fleet.url}/api/v1/health", timeout=5).status_code == 200
-        except requests.ConnectionError:
-            return False
-
-    until(healthy)
+    health = f"{fleet.url}/api/v1/health"
+    until(lambda: requests.get(health, timeout=5).status_code == 200, despite=requests.RequestException)
     assert fleet.process("api").pid != former
 
 

@@ -24,6 +24,7 @@ from cli.client import Client
 from cli.lab import build, recipe
 from cli.lab.lab import Lab
 from core import settings
+from tests.support.waiting import until
 
 pytest.register_assert_rewrite("tests.lab.life")
 from tests.lab.life import live  # noqa: E402  # its assertions are to tell what they saw, too
@@ -69,19 +70,22 @@ class Console:
     socket: Socket
     seen: bytes = b""
 
-    def until(self, expected: Callable[[bytes], Any], seconds: float) -> Any:
+    def read_until(self, expected: Callable[[bytes], Any], seconds: float) -> Any:
         """Take what comes until `expected` finds something in what was seen; that."""
-        deadline = time.monotonic() + seconds
-        while not (found := expected(self.seen)):
-            assert time.monotonic() < deadline, f"waited {seconds:.0f} s; the console ends with {self.seen[-1000:]!r}"
+
+        def found() -> Any:
+            if what := expected(self.seen):
+                return what
             data = self.socket.receive(timeout=1)
             self.seen += data if isinstance(data, bytes) else b""
-        return found
+            return expected(self.seen)
+
+        return until(found, seconds, lambda: f"the console ends with {self.seen[-1000:]!r}")
 
     def count(self, seconds: float = 60.0) -> int:
         """The last number that the guest has counted to, when all that it put out has arrived."""
         self.seen = b""
-        self.until(_COUNT.search, seconds)
+        self.read_until(_COUNT.search, seconds)
         while data := self.socket.receive(timeout=GAP_SECONDS):
             self.seen += data if isinstance(data, bytes) else b""
         return int(_COUNT.findall(self.seen)[-1])
@@ -99,7 +103,7 @@ class Console:
             numbers = [int(each) for each in _COUNT.findall(seen)]
             return [next_ for number, next_ in pairwise(numbers) if next_ < number]
 
-        return int(self.until(fallen, seconds)[0])
+        return int(self.read_until(fallen, seconds)[0])
 
     def type(self, text: str) -> None:
         """As on a keyboard."""
@@ -147,12 +151,9 @@ class Guest:
         """As the API has it."""
         return str(self.client.request("GET", f"/vms/{self.name}")["status"])
 
-    def until(self, status: str, seconds: float = 60.0) -> None:
-        """Wait for a status."""
-        deadline = time.monotonic() + seconds
-        while (now := self.status()) != status:
-            assert time.monotonic() < deadline, f"{self.name} is {now} and not {status} after {seconds:.0f} s"
-            time.sleep(0.5)
+    def becomes(self, status: str, seconds: float = 60.0) -> None:
+        """Wait for a status, and no longer than that."""
+        until(lambda: self.status() == status, seconds, lambda: f"{self.name} is {self.status()} and not {status}")
 
     def run(self, command: str, seconds: int = 50) -> Any:
         """By the guest's shell; the answer."""

@@ -20,20 +20,20 @@ STOP_SECONDS = 120
 
 def live(guest: Guest) -> None:
     """From its boot to its end."""
-    guest.until("running", BOOT_SECONDS)
+    guest.becomes("running", BOOT_SECONDS)
     with guest.console() as console:
         with guest.step(f"the boot of {guest.host}'s guest"):
-            console.until(lambda seen: b"lab-guest: up after" in seen, BOOT_SECONDS)
+            console.read_until(lambda seen: b"lab-guest: up after" in seen, BOOT_SECONDS)
         with guest.step("typing on its console"):
             console.type("hello\n")
-            console.until(lambda seen: b"lab-guest: heard hello" in seen, ANSWER_SECONDS)
+            console.read_until(lambda seen: b"lab-guest: heard hello" in seen, ANSWER_SECONDS)
         if guest.hypervisor == "qemu":
             guest.execute("echo before > /tmp/word")
 
         guest.change("POST", "/pause")
         assert console.stands(SPAN), "a paused guest went on counting"
         guest.inside("resume")
-        guest.until("running")
+        guest.becomes("running")
 
         before = console.count()
         guest.change("POST", "/snapshots", {"name": "good", "include_memory": True})
@@ -44,7 +44,7 @@ def live(guest: Guest) -> None:
         if guest.hypervisor == "qemu":
             guest.execute("echo after > /tmp/word")
         guest.change("POST", "/snapshots/good/restore")
-        guest.until("running")
+        guest.becomes("running")
         again = console.fallen_to()
         assert before <= again, "the guest has booted again"
         assert again <= taken + 1, "the guest's memory is not that of the snapshot"

@@ -38,9 +38,9 @@ def guest(lab: Lab) -> Guest:
 
 def test_its_console_has_a_real_boot_and_takes_what_is_typed(guest: Guest) -> None:
     with guest.console() as console:
-        console.until(lambda seen: b"lab-guest: up after" in seen, BOOT_SECONDS)
+        console.read_until(lambda seen: b"lab-guest: up after" in seen, BOOT_SECONDS)
         console.type("hello\n")
-        console.until(lambda seen: b"lab-guest: heard hello" in seen, 60)
+        console.read_until(lambda seen: b"lab-guest: heard hello" in seen, 60)
 
 
 def test_commands_and_files_go_by_its_vsock(guest: Guest) -> None:
@@ -98,16 +98,19 @@ def test_vcpus_and_memory_are_plugged_in(guest: Guest) -> None:
 def test_a_disk_comes_and_goes(guest: Guest) -> None:
     body = {"controller": CONTROLLER, "port": 1, "medium": "more.raw", "size_gb": 1, "create_if_missing": True}
     guest.change("POST", "/disks", body)
-    assert guest.execute(f"{_until('[ -e /sys/block/vdb ]')}; cat /sys/block/vdb/size") == str((1 << 30) // 512)
+    assert guest.execute(f"{_waiting_for('[ -e /sys/block/vdb ]')}; cat /sys/block/vdb/size") == str((1 << 30) // 512)
     guest.change("DELETE", f"/disks/{CONTROLLER}/1/0")
-    assert "vdb" not in guest.execute(f"{_until('[ ! -e /sys/block/vdb ]')}; ls /sys/block")
+    assert "vdb" not in guest.execute(f"{_waiting_for('[ ! -e /sys/block/vdb ]')}; ls /sys/block")
 
 
 def test_an_adapter_comes_and_goes(guest: Guest) -> None:
     guest.change("PUT", "/network-adapters/1", {"enabled": True, "type": "null", "adapter_type": "virtio"})
-    assert guest.execute(f"{_until('[ -e /sys/class/net/eth1 ]')}; ls /sys/class/net").split()[:2] == ["eth0", "eth1"]
+    assert guest.execute(f"{_waiting_for('[ -e /sys/class/net/eth1 ]')}; ls /sys/class/net").split()[:2] == [
+        "eth0",
+        "eth1",
+    ]
     guest.change("PUT", "/network-adapters/1", {"enabled": False})
-    assert "eth1" not in guest.execute(f"{_until('[ ! -e /sys/class/net/eth1 ]')}; ls /sys/class/net")
+    assert "eth1" not in guest.execute(f"{_waiting_for('[ ! -e /sys/class/net/eth1 ]')}; ls /sys/class/net")
 
 
 def test_a_port_forward_begins_and_ends_while_it_runs(guest: Guest) -> None:
@@ -122,7 +125,7 @@ def test_it_outlives_an_agent_that_is_killed(guest: Guest) -> None:
     guest.execute("echo still > /tmp/word")
     with guest.step("an agent that is killed, and the next"):
         guest.on_host("kill -9 $(cat /sys/fs/cgroup/corral/agent/cgroup.procs | head -n 1)")
-        guest.until("running", 200)
+        guest.becomes("running", 200)
         assert guest.execute("cat /tmp/word") == "still"
 
 
@@ -130,7 +133,7 @@ def test_a_crash_is_noticed(guest: Guest) -> None:
     vm_id = guest.client.request("GET", f"/vms/{guest.name}")["id"]
     with guest.step("a crash until it is told"):
         guest.on_host(f"kill -9 $(cat /var/lib/corral/hosts/{guest.host}/vms/{vm_id}/cloud-hypervisor.pid)")
-        guest.until("crashed", 60)
+        guest.becomes("crashed", 60)
     guest.change("POST", "/start")
 
 
@@ -142,6 +145,6 @@ def test_it_stops_by_itself_and_is_deleted(guest: Guest) -> None:
         guest.status()
 
 
-def _until(condition: str) -> str:
+def _waiting_for(condition: str) -> str:
     """Shell that waits for a condition, 40 s at most."""
     return f"n=0; until {condition} || [ $n -ge 80 ]; do usleep 500000; n=$((n + 1)); done"

@@ -14,6 +14,7 @@ from agent.drivers.qemu import QemuDriver
 from agent.guest import claims, qga, script
 from core.contract.errors import DriverFailure, GuestTimeout
 from core.contract.messages import VmSpec
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.qemu.conftest import Run
@@ -85,9 +86,7 @@ def test_the_command_of_a_killed_agent_is_found_and_killed(place: Place, running
     request = ExecRequest("setsid -f sleep 4013 >/dev/null 2>&1; sleep 4014", 600.0)
     agent = multiprocessing.get_context("spawn").Process(target=QemuDriver(place).execute, args=(running, request))
     agent.start()
-    deadline = time.monotonic() + 30
-    while run("pgrep -c -f 'sleep 401[34]$'").stdout != b"2\n":
-        assert time.monotonic() < deadline
+    until(lambda: run("pgrep -c -f 'sleep 401[34]$'").stdout == b"2\n")
     QemuDriver(place).sweep_guests()
     assert run("pgrep -c -f 'sleep 401[34]$'").stdout == b"2\n"  # somebody waits for it
     agent.kill()

@@ -108,13 +108,5 @@ def test_a_restart_of_the_guest_from_within_loses_it(driver: QemuDriver, running
     begun = Begun(driver, running, "echo up; sleep 4105")
     begun.wrote(b"up")
     run("(sleep 0.3; sync; systemctl reboot --force --force) >/dev/null 2>&1 &")
-    deadline = time.monotonic() + 100
-    while True:
-        try:
-            if begun.seen().state == "lost":
-                break
-        except DriverFailure:
-            pass  # it is on its way down, or up
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
+    until(lambda: begun.seen().state == "lost", despite=DriverFailure)  # raised on its way down, and up
     begun.wrote(b"up")

@@ -20,6 +20,7 @@ from agent.guest import transfers
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 from tests.qemu.conftest import LONG, silent
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.qemu.conftest import Run
@@ -114,9 +115,7 @@ def test_what_a_killed_agent_left_is_removed_by_the_next_transfer(
 ) -> None:
     channel = place.vms / running.id
     process = subprocess.Popen([sys.executable, "-c", _ENDLESS, str(channel)])
-    deadline = time.monotonic() + 60
-    while run("stat -c %s /root/.corral-*").stdout.strip() in (b"", b"0"):
-        assert time.monotonic() < deadline
+    until(lambda: run("stat -c %s /root/.corral-*").stdout.strip() not in (b"", b"0"))
     process.send_signal(signal.SIGKILL)
     process.wait(10)
     assert run("ls -A /root/half").exit_code != 0

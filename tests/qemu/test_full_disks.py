@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
 from tests.qemu.conftest import LONG, silent
+from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="makes a small file system, which only root may"),
@@ -61,6 +61,5 @@ def test_a_vm_whose_hosts_disk_is_full_says_so_and_goes_on_once_there_is_room(
     subprocess.run(["mount", "-o", "remount,size=400m", str(layers)], check=True, timeout=LONG)
     seen = driver.resume(vm, LONG)
     assert (seen.state, seen.reason) == (Observed.RUNNING, None)
-    deadline = time.monotonic() + LONG
-    while driver.execute(vm, ExecRequest("sync; stat -c %s /root/big", 60.0)).stdout != b"67108864\n":
-        assert time.monotonic() < deadline
+    size = ExecRequest("sync; stat -c %s /root/big", 60.0)
+    until(lambda: driver.execute(vm, size).stdout == b"67108864\n")

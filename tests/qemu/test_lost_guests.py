@@ -20,6 +20,7 @@ from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
 from tests.qemu.conftest import LONG, silent
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.qemu.conftest import Run
@@ -35,13 +36,6 @@ def wedged(driver: QemuDriver, vm: VmSpec) -> Iterator[None]:
     driver.execute(vm, ExecRequest(f"rm -f /run/go-on; {text}", 30.0))
     until(lambda: code_of(lambda: driver.guest_interfaces(vm, 1.5)) == SILENT)
     yield
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + LONG
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def code_of(asked: Callable[[], object]) -> str:

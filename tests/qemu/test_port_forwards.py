@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,6 +12,7 @@ from agent.network.network import Network
 from core.contract.messages import Forward, VmSpec
 from tests.contract.test_port_forwards import free_port
 from tests.qemu.conftest import LONG, Run
+from tests.support.waiting import until
 
 # By hand, as a boot under emulation may answer minutes before it has come to its network and its services.
 NETWORK = (
@@ -48,15 +48,9 @@ def test_bytes_reach_the_guest_and_come_back(place: Place, driver: QemuDriver, r
 
 
 def _heard(ask: Callable[[], bytes]) -> bytes:
-    """The first answer within a minute: the guest may still be about to have an address, and to listen."""
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        try:
-            if said := ask():
-                return said
-        except OSError:
-            time.sleep(0.2)
-    return b""
+    """The first answer: the guest may still be about to have an address, and to listen."""
+    said: bytes = until(ask, despite=OSError)
+    return said
 
 
 def _greeting(address: str, port: int) -> bytes:

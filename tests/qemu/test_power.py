@@ -77,7 +77,7 @@ def test_a_killed_machine_has_crashed_and_starts_again(driver: QemuDriver, runni
     pid = driver.observe(running.id).pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    wait_for(driver, running, Observed.CRASHED)
+    becomes(driver, running, Observed.CRASHED)
     assert "QEMU" in (driver.observe(running.id).reason or "")
     assert driver.start(running, silent, LONG).state is Observed.RUNNING
 
@@ -94,7 +94,7 @@ def test_qemu_takes_no_more_of_its_host_than_is_counted(driver: QemuDriver, plac
 
 def test_a_guest_that_powers_itself_off_is_stopped(driver: QemuDriver, running: VmSpec, run: Run) -> None:
     run("(sleep 0.5; sync; echo o >/proc/sysrq-trigger) >/dev/null 2>&1 &")
-    wait_for(driver, running, Observed.STOPPED)
+    becomes(driver, running, Observed.STOPPED)
 
 
 def test_a_guest_that_is_not_up_yet_is_heard(driver: QemuDriver, running: VmSpec, run: Run) -> None:
@@ -137,6 +137,6 @@ def test_a_guest_that_is_too_slow_is_switched_off_again(driver: QemuDriver, vm: 
     assert (seen.state, seen.pid) == (Observed.STOPPED, None)
 
 
-def wait_for(driver: QemuDriver, vm: VmSpec, state: Observed) -> None:
+def becomes(driver: QemuDriver, vm: VmSpec, state: Observed) -> None:
     """Within a few seconds."""
     until(lambda: driver.observe(vm.id).state is state)

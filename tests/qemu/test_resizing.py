@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from core.contract.errors import Unsupported
 from core.contract.messages import VmSpec
 from core.contract.states import Applied
 from tests.qemu.conftest import LONG, silent, spec
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.qemu.conftest import Run
@@ -67,25 +67,18 @@ def test_a_guest_gives_back_what_it_is_not_to_have(place: Place, groups: Path, v
     driver.start(vm, silent, LONG)
     limited = replace(vm, memory_limit_percent=75)
     driver.resize(limited, silent, LONG)
-    _until(lambda: _held_mb(place, vm) == 192)
+    until(lambda: _held_mb(place, vm) == 192)
     driver.stop(limited, 0.0, silent, LONG)
     driver.start(limited, silent, LONG)
-    _until(lambda: _held_mb(place, vm) == 192)
+    until(lambda: _held_mb(place, vm) == 192)
     driver.resize(vm, silent, LONG)
-    _until(lambda: _held_mb(place, vm) == 256)
+    until(lambda: _held_mb(place, vm) == 256)
 
 
 def _held_mb(place: Place, vm: VmSpec) -> int:
     """What the guest's driver says that it has."""
     with Monitor(place.vms / vm.id, LONG) as monitor:
         return int(monitor.ask("query-balloon")["actual"]) >> 20
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60  # an emulated guest takes its time to load the driver
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
 
 
 def test_a_vm_that_runs_outside_of_any_group_is_limited_when_it_starts(

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from tests.realtime.clients import Client
+from tests.support.waiting import until
 
 _ROOT = Path(__file__).parents[2]
 
@@ -74,15 +75,15 @@ class Served:
         return time.monotonic() - begun
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline and self.process.poll() is None:
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), 1) as probe:
-                    probe.settimeout(20)
-                    probe.sendall(b"GET /nothing HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
-                    if probe.recv(100).startswith(b"HTTP/1.1"):
-                        return
-            except OSError:
-                time.sleep(0.05)
-        self.process.kill()
-        raise AssertionError(self.log.read_text())
+        try:
+            until(self._answers, 60, self.log.read_text, despite=OSError)
+        except AssertionError:
+            self.process.kill()
+            raise
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        with socket.create_connection(("127.0.0.1", self.port), 1) as probe:
+            probe.settimeout(20)
+            probe.sendall(b"GET /nothing HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+            return probe.recv(100).startswith(b"HTTP/1.1")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +16,7 @@ from api.realtime.streams import Streams
 from core.contract.errors import CorralError
 from core.contract.messages import JSON, VmSpec
 from core.contract.streams import Stream
+from tests.support.waiting import until
 
 VM = VmSpec("vm-1", "web", "fake", "linux", 1, 256, 1, owner="somebody")
 HELLO = {"writable": True, "log": "1", "position": 0}
@@ -47,15 +47,10 @@ class Hub:
 
     def is_free(self) -> bool:
         """Whether no stream is left, which its own thread notices half a second later at most."""
-        deadline = time.monotonic() + 20
-        while self.streams._shares.in_use or self._agent._shares.in_use:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
-        return True
+        return not (self.streams._shares.in_use or self._agent._shares.in_use)
 
     def close(self) -> None:
-        self.is_free()
+        until(self.is_free)
         self.streams.close()
         self._client.close()
 
@@ -91,7 +86,7 @@ def test_a_console_left_while_it_opens_keeps_no_stream_and_says_nothing(hub: Hub
     for thread in [each for each in threading.enumerate() if each.name == "console"]:
         thread.join(20)
     assert viewer.said == []
-    assert hub.is_free()
+    until(hub.is_free)
 
 
 def test_what_is_typed_before_it_is_open_arrives(hub: Hub) -> None:
@@ -102,4 +97,4 @@ def test_what_is_typed_before_it_is_open_arrives(hub: Hub) -> None:
     assert hub.heard.wait(20)
     assert hub.typed == [b"first"]
     console.close()
-    assert hub.is_free()
+    until(hub.is_free)
