@@ -15,10 +15,11 @@ from core.contract.errors import DriverFailure
 from tests.support.waiting import until
 
 
-def test_a_helper_gives_its_output_or_says_why_not() -> None:
+def test_a_helper_gives_its_output_or_says_why_not(caplog: pytest.LogCaptureFixture) -> None:
     assert process.run(["echo", "hello"], 10.0) == "hello\n"
-    with pytest.raises(DriverFailure, match="No such file"):
+    with pytest.raises(DriverFailure, match="the agent's log has what it said"):
         process.run(["cat", "/no/such/file"], 10.0)
+    assert "No such file" in caplog.text
     with pytest.raises(process.MissingProgram, match="no-such-program"):
         process.run(["no-such-program"], 10.0)
 
