@@ -1,4 +1,7 @@
-"""Tells the control plane what a host is and has: at start, every half minute, and when a VM or the images change."""
+"""Tells the control plane what a host is and has: at start, every half minute, and when a VM or the images change.
+
+Changes are found by looking, every few seconds; when a VM's process ends, at once.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pathlib import Path
 from agent.capacity import Capacity
 from agent.drivers.base import Driver
 from agent.drivers.registry import Drivers
+from agent.ends import Ends
 from agent.health import Health
 from agent.journal import Journal
 from agent.looking import Looks
@@ -45,9 +49,10 @@ class Host:
 
 
 class Known:
-    """The VMs as last told, in whatever message."""
+    """The VMs as last told, in whatever message. `ends` waits for the processes of those that reports tell of."""
 
-    def __init__(self) -> None:
+    def __init__(self, ends: Ends) -> None:
+        self._ends = ends
         self._lock = threading.Lock()
         self._told: dict[str, Seen] = {}
 
@@ -55,6 +60,7 @@ class Known:
         """One VM was told in a report."""
         with self._lock:
             self._told[observation.vm_id] = _seen(observation)
+        self._ends.also(observation.pid)
 
     def replace(self, vms: list[Observation]) -> None:
         """All were told in an inventory."""
@@ -102,11 +108,13 @@ class Inventories:
         reports: Reports,
         known: Known,
         turns: Turns,
+        ends: Ends,
     ) -> None:
         self._host, self._drivers, self._health = host, drivers, health
         self._journal, self._reports, self._known, self._turns = journal, reports, known, turns
-        self._wanted = threading.Event()
-        self._wanted.set()
+        self._ends = ends
+        self._wanted, self._wake = threading.Event(), threading.Event()
+        self.soon()
         self._told_at = 0.0
         self._pause = LOOK_SECONDS
         self._stored: list[str] = []
@@ -115,14 +123,18 @@ class Inventories:
         self._blind: set[str] = set()
         self.loop = Loop("inventory", self._look)
         health.on_change = self.soon
+        ends.on_end = self._wake.set
 
     def soon(self) -> None:
         """Asks for one at the next opportunity: the control plane may have forgotten this host."""
         self._wanted.set()
+        self._wake.set()
 
     def _look(self) -> None:
-        asked = self._wanted.wait(self._pause)
-        if asked:  # else whoever asks just now would not be heard
+        self._wake.wait(self._pause)
+        self._wake.clear()  # first: else whoever asks just now would not be heard
+        asked = self._wanted.is_set()
+        if asked:
             self._wanted.clear()
         began = time.monotonic()
         generation = self._journal.next_generation()
@@ -131,6 +143,7 @@ class Inventories:
         self._last.update(answers)
         vms = [each for found in answers.values() for each in found]
         unseen = [each for name in blind for each in self._last.get(name, [])]
+        self._ends.only(each.pid for each in vms + unseen)
         self._pause = min(max(LOOK_SECONDS, REST * (time.monotonic() - began)), SLOW_LOOK_SECONDS)
         stored = images.names(self._host.images)
         due = time.monotonic() - self._told_at >= TELL_SECONDS

@@ -23,6 +23,7 @@ from agent.commands import Commands
 from agent.console import Consoles
 from agent.drivers.base import Place
 from agent.drivers.registry import Drivers
+from agent.ends import Ends
 from agent.files import Files
 from agent.health import Health
 from agent.inventory import Host, Inventories, Known
@@ -109,7 +110,8 @@ class Agent:
         self._journal = Journal(config.home / "journal.sqlite")
         self._reports = Reports(config.host, self._client, self._journal)
         self._turns = Turns()
-        drivers, known = Drivers(config.hypervisors, place), Known()
+        drivers, ends = Drivers(config.hypervisors, place), Ends()
+        known = Known(ends)
         outcomes = Outcomes(config.host, drivers, self._journal, self._reports, known)
         media = Media(config.media)
         self._commands = Commands(drivers, self._journal, self._turns, outcomes, media)
@@ -121,11 +123,11 @@ class Agent:
         self._lease, boot_id = Lease(config.host, self._client, config.lock), uuid.uuid4().hex
         host = Host(config.host, boot_id, config.capacity, config.images, facts, self._lease.home_id, media)
         health = Health(drivers)
-        inventories = Inventories(host, drivers, health, self._journal, self._reports, known, self._turns)
+        inventories = Inventories(host, drivers, health, self._journal, self._reports, known, self._turns, ends)
         soon, refused = inventories.soon, self._on_refused
         beat = heartbeat.beat(host.name, host.boot_id, key.public, self._client, self._lease, soon, refused)
         usage = Usage(config.host, place.vms, drivers, self._client)
-        own = [self._calls.loop, self._reports.loop, inventories.loop, usage.loop, beat, self._pruner()]
+        own = [self._calls.loop, self._reports.loop, inventories.loop, ends.loop, usage.loop, beat, self._pruner()]
         self._figures = lambda: HostFigures(self._journal, known, usage, health)
         self._loops = [*own, *health.loops]
         self._loops += self._calls.guests.loops

@@ -15,6 +15,7 @@ from agent.commands import CommandFailed, Commands
 from agent.drivers.base import Place, Progress
 from agent.drivers.fake import FakeDriver
 from agent.drivers.registry import Drivers
+from agent.ends import Ends
 from agent.inventory import Known
 from agent.journal import Journal
 from agent.outcomes import Outcomes
@@ -50,7 +51,7 @@ def test_what_a_driver_makes_after_the_delete_is_removed(
     journal = Journal(tmp_path / "journal.sqlite")
     with Client.from_url(redis_url) as client:
         reports = Reports("h", client, journal)
-        commands = Commands(drivers, journal, turns.Turns(), Outcomes("h", drivers, journal, reports, Known()))
+        commands = Commands(drivers, journal, turns.Turns(), Outcomes("h", drivers, journal, reports, Known(Ends())))
         vm = VmSpec("vm", "web", "fake", "linux", 1, 1, 1)
         ended: list[str] = []
         creating = threading.Thread(target=run, args=(commands, Kind.CREATE, vm, ended))
