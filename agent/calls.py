@@ -11,9 +11,10 @@ from dataclasses import asdict
 from typing import Any
 
 import redis
+from msgspec import to_builtins
 from redis.exceptions import RedisError
 
-from agent import prometheus
+from agent import describing, prometheus
 from agent.broker import BLOCK_SECONDS
 from agent.commands import Commands
 from agent.console import Consoles
@@ -34,6 +35,7 @@ from agent.waiting import Waiting
 from core import sealing
 from core.contract import channels
 from core.contract.calls import CALLS, Account, Console, OneCall, OneMedium, OneOperation
+from core.contract.described import OneVm
 from core.contract.errors import CorralError, Invalid, Unavailable, Unsupported
 from core.contract.messages import JSON, Addressed, Call, Failure, Reply, Sealed, Unread, decode, encode
 from core.contract.shares import Shares
@@ -82,6 +84,7 @@ class Calls:
             "cancel": self._cancel,
             "report": self._report,
             "medium_delete": self._medium_delete,
+            "describe": self._describe,
             "console": self._console,
             "abandon": self._abandon,
             **self.guests.verbs,
@@ -186,6 +189,9 @@ class Calls:
     def _medium_delete(self, call: Call) -> JSON:
         self._media.delete(asked(call, OneMedium).id)
         return {}
+
+    def _describe(self, call: Call) -> JSON:
+        return to_builtins(describing.described(self._drivers.all(), asked(call, OneVm).vm_id))  # type: ignore[no-any-return]
 
     def _observe(self, call: Call) -> JSON:
         vm = vm_of(call)

@@ -71,7 +71,12 @@ def _why_not(offer: Offer, demand: Demand, hypervisor: str | None) -> str:
         return _no_hypervisor(offer, demand.hypervisors)
     if demand.image and demand.image not in offer.images:
         return f"does not have image '{demand.image}'"
-    lacking = [
+    return lacking(offer, demand)
+
+
+def lacking(offer: Offer, demand: Demand) -> str:
+    """What a host has too little of; "" if it has room."""
+    short = [
         f"{wanted} {what} wanted, {max(free, 0)} left"
         for what, wanted, free in (
             ("vCPUs", demand.vcpus, offer.free_vcpus),
@@ -80,7 +85,7 @@ def _why_not(offer: Offer, demand: Demand, hypervisor: str | None) -> str:
         )
         if wanted > free
     ]
-    return "; ".join(lacking)
+    return "; ".join(short)
 
 
 def _no_hypervisor(offer: Offer, wanted: Sequence[str]) -> str:

@@ -99,5 +99,8 @@ class Driver(Protocol):
 
     def observe_all(self) -> list[Observation]: ...
 
+    def remembered(self, vm_id: str) -> VmSpec | None:
+        """The VM as it was asked for last, by the driver's own files; None where it isn't there."""
+
     def console(self, vm_id: str) -> Console:
         """Where its serial console is, whether or not there is such a VM."""

@@ -7,16 +7,24 @@ from marshmallow import Schema, fields
 from msgspec import to_builtins
 from sqlalchemy.orm import Session
 
+from api.auth.identity import actor as caller
+from api.parts import parts
+from api.rest import audit
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Choice, Moment, computed
+from api.rest.fields import Choice, Moment, Text, computed
 from api.rest.schemas import Paging, Sorting
 from api.rest.shapes import Listed, Shape
 from api.rest.views import mark
-from core.contract.messages import JSON
-from core.models import Host
-from core.services import hosts, lost
+from core.contract.described import Described
+from core.contract.messages import JSON, build
+from core.contract.states import Status
+from core.models import Host, Vm
+from core.services import hosts, lost, orphans
 from core.services.context import Actor
 from core.services.paging import Slice
+from core.services.status import status_of
+
+_SECONDS = 20.0
 
 
 class HostQuery(Sorting):
@@ -78,6 +86,28 @@ class HostSchema(Schema):
     facts = fields.Dict(required=True)
 
 
+class AdoptionRequest(Schema):
+    """Whose an orphan is to be, and what it is called; by default as it was."""
+
+    owner = Text(longest=64, required=True, metadata={"description": "a user's name"})
+    name = Text(longest=63, load_default=None, allow_none=True)
+
+
+class Adopted(Schema):
+    """A VM that was an orphan."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    owner = fields.String(required=True)
+    host = fields.String(required=True)
+    hypervisor = fields.String(required=True)
+    image = fields.String(required=True)
+    status = Choice(*Status, required=True)
+    vcpus = fields.Integer(required=True)
+    memory_mb = fields.Integer(required=True)
+    disk_gb = fields.Integer(required=True)
+
+
 def blueprint(shape: Shape) -> Blueprint:
     """The resources, in a dialect."""
     blp = Blueprint("hosts", shape, "Hosts")
@@ -115,20 +145,39 @@ def blueprint(shape: Shape) -> Blueprint:
         @mark("admin")
         def get(self, session: Session, actor: Actor, query: JSON, host_name: str) -> Listed:
             """List the VMs on a host that are in no table (administrators)."""
-            actor.must_see_all()
-            found = hosts.get(session, actor, host_name).orphans
-            shown = found[query["offset"] :][: query["limit"]]
-            return Listed([_orphan(host_name, each) for each in shown], len(found), query["limit"], query["offset"])
+            found, total = orphans.page(session, actor, host_name, query["limit"], query["offset"])
+            return Listed([_orphan(host_name, each) for each in found], total, query["limit"], query["offset"])
 
     @blp.route("/hosts/<host_name>/orphans/<vm_id>")
     class OneOrphan(MethodView):
         @blp.changes(202, Orphan)
         def delete(self, session: Session, actor: Actor, host_name: str, vm_id: str) -> JSON:
             """Have a host remove a VM that is in no table (administrators). It is listed until that is done."""
-            lost.remove_orphan(session, actor, host_name, vm_id)
+            orphans.remove(session, actor, host_name, vm_id)
             return _orphan(host_name, vm_id)
 
+    @blp.route("/hosts/<host_name>/orphans/<vm_id>/adopt")
+    class Adoption(MethodView):
+        @blp.works(201, Adopted, Actor.must_administer)
+        @blp.body(AdoptionRequest)
+        def post(self, body: JSON, host_name: str, vm_id: str) -> JSON:
+            """Take a VM that is in no table into the record, with an owner (administrators). It stays as it is."""
+            with parts().reading() as session:
+                orphans.to_ask(session, caller(), host_name, vm_id)
+            told = parts().hub.call(host_name, "describe", None, {"vm_id": vm_id}, _SECONDS)
+            with parts().transaction() as session:
+                vm = orphans.adopt(session, caller(), host_name, vm_id, build(Described, told), **body)
+                made = _adopted(vm, body["owner"])
+                audit.within(session, 201, made)
+            return made
+
     return blp
+
+
+def _adopted(vm: Vm, owner: str) -> JSON:
+    shown = ("id", "name", "hypervisor", "image", "vcpus", "memory_mb", "disk_gb")
+    told = {name: getattr(vm, name) for name in shown}
+    return told | {"host": vm.host_name, "owner": owner, "status": status_of(vm, None)}
 
 
 def _orphan(host_name: str, vm_id: str) -> JSON:

@@ -78,6 +78,17 @@ def remove_orphan(session: Session, name: str, vm_id: str) -> None:
     session.tell(f"Orphan {vm_id} is being deleted by host '{name}'.")
 
 
+@host.command(name="adopt-orphan")
+@click.argument("name", shell_complete=completion.hosts)
+@click.argument("vm_id")
+@click.option("--owner", required=True, help="The user whose VM it is to be.")
+@click.option("--name", "called", help="What it is called (default: as it was).")
+@fleet_command
+def adopt_orphan(session: Session, name: str, vm_id: str, owner: str, called: str | None) -> None:
+    """Take one of a host's orphans into the record, with an owner. For administrators."""
+    show_one(session, session.client.hosts.adopt_orphan(name, vm_id, owner=owner, called=called))
+
+
 @host.command()
 @click.option("--host", "name", shell_complete=completion.hosts, help="One host (default: the fleet).")
 @fleet_command

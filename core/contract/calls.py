@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct, field
 
 from core.contract.bounds import Count, Line, Moment, Name, Serial
+from core.contract.described import Described, OneVm
 from core.contract.vms import Adapter, Disk, Running
 
 _EXEC_ID, _PATH = Meta(min_length=1, max_length=64, pattern="^[0-9a-f-]*$"), Meta(min_length=1, max_length=4096)
@@ -310,5 +311,6 @@ CALLS: dict[str, tuple[type[Struct], type[Struct]]] = {
     "report": (OneOperation, HowFar),
     "abandon": (OneCall, Abandoned),
     "medium_delete": (OneMedium, Nothing),
+    "describe": (OneVm, Described),
 }
-"""What each verb asks, and what the answer to it is. The last four are about no VM."""
+"""What each verb asks, and what the answer to it is. The last five are about no VM of the record."""

@@ -31,6 +31,7 @@ _KINDS: dict[str, type[CorralError]] = {
     "image_not_found": NotFound,
     "snapshot_not_found": NotFound,
     "exec_not_found": NotFound,
+    "orphan_not_found": NotFound,
     "too_many_execs": Conflict,
     "conflict": Conflict,
     "superseded": Conflict,

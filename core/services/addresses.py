@@ -14,6 +14,12 @@ from core.models import MacAddress, Vm
 _TRIES = 50  # of an address space of 16 million
 
 
+def keep(session: Session, vm_id: str, address: str | None) -> None:
+    """The address that a VM has already; one that another has too stays that one's."""
+    if address is not None:
+        session.execute(insert(MacAddress).values(address=address, vm_id=vm_id).on_conflict_do_nothing())
+
+
 def claim(session: Session, vm_id: str) -> str:
     """An address under QEMU's and KVM's prefix 52:54:00 for that VM: a new one, or one whose VM is deleted."""
     is_free = exists(select(Vm.id).where(Vm.id == MacAddress.vm_id, Vm.deleted_at.is_not(None)))

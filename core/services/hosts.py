@@ -14,7 +14,7 @@ from core.contract.errors import Invalid, NoCapacity, NotFound
 from core.database import violates
 from core.models import Host, Vm
 from core.models.base import JSON
-from core.placement import Choice, Demand, Offer, rank
+from core.placement import Choice, Demand, Offer, lacking, rank
 from core.services import problems
 from core.services.bridges import Wish
 from core.services.context import Actor
@@ -79,6 +79,17 @@ def reserve(session: Session, demand: Demand, wish: Wish) -> Choice:
         f"no host takes a VM with {demand.vcpus} vCPUs, {demand.memory_mb} MB memory and {demand.disk_gb} GB disk",
         rejected=[{"host": name, "reason": reason} for name, reason in sorted(rejected.items())],
     )
+
+
+def take_whole(session: Session, host: str, name: str, demand: Demand) -> None:
+    """Count a VM that is there already, and of no record so far, on its host: `NoCapacity` without room for it."""
+    if not _take(session, host, demand):
+        offer = _offer(session.get_one(Host, host), Wish(), demand)
+        raise NoCapacity(
+            f"host '{host}' has no room for VM '{name}' with {demand.vcpus} vCPUs, {demand.memory_mb} MB memory and"
+            f" {demand.disk_gb} GB disk",
+            rejected=[{"host": host, "reason": lacking(offer, demand)}],
+        )
 
 
 def image_size_gb(session: Session, image: str, host: str | None) -> int:

@@ -128,16 +128,3 @@ def purge(session: Session, host: str, vm: VmSpec, number: object) -> None:
     operation_id, deadline_at = f"{reports.PURGE}{vm.id}-{number}", time.time() + _PURGE_SECONDS
     delete, dispatch = command(operation_id, 1, vm, Delete(), deadline_at), dispatch_of(session)
     after_commit(session, lambda: dispatch.command(host, delete))
-
-
-def remove_orphan(session: Session, actor: Actor, host_name: str, vm_id: str) -> None:
-    """Have a host remove a VM that is in no table, for good; it is on the host's list until that is done."""
-    actor.must_administer()
-    host = hosts.get(session, actor, host_name)
-    if vm_id not in host.orphans:
-        raise NotFound(f"host '{host_name}' has no orphan '{vm_id}'")
-    if host.silent_since is not None:
-        raise Conflict(f"host '{host_name}' is offline; remove what is there once it is back", code="invalid_state")
-    for driver in host.drivers:  # nothing says which of them it is of, and a driver passes over what it does not have
-        spec = VmSpec(vm_id, vm_id, driver["name"], "", 1, 1, 1)
-        purge(session, host_name, spec, f"{driver['name']}-{time.time_ns()}")

@@ -53,13 +53,8 @@ class VmRequest:
 def create(session: Session, actor: Actor, request: VmRequest) -> Accepted:
     """A new VM on the best host with room, its size reserved there; `NoCapacity`, `Conflict`, `Invalid`."""
     actor.must_write()
-    if not NAME.fullmatch(request.name):
-        raise Invalid(
-            "a VM's name has 1 to 63 letters, digits, '.', '_' or '-', and begins with a letter or digit", field="name"
-        )
-    if request.name in RESERVED:
-        raise Invalid(f"'{request.name}' stands for every VM and can't be the name of one", field="name")
-    _free_name(session, actor, request.name)
+    check_name(request.name)
+    free_name(session, actor.user_id, request.name)
     disk_gb = _disk_gb(session, request)
     demand = Demand(request.hypervisors, request.image, request.vcpus, request.memory_mb, disk_gb, request.host)
     wish = bridges.wish(session, request.network)
@@ -90,7 +85,7 @@ def create(session: Session, actor: Actor, request: VmRequest) -> Accepted:
         session.flush()
     except IntegrityError as error:
         if violates(error, "uq_vms_owner_id_name"):
-            raise _taken(request.name) from None
+            raise taken(request.name) from None
         if violates(error, "uq_vms_host_name_address"):
             raise bridges.taken(network) from None
         raise
@@ -191,16 +186,26 @@ def status_changed(
         events.of_vm(session, "status_change", vm, {"old_status": before, "new_status": after, **why}, operation)
 
 
-def _free_name(session: Session, actor: Actor, name: str) -> None:
+def check_name(name: str) -> None:
+    """`Invalid` for what can't be a VM's name."""
+    if not NAME.fullmatch(name):
+        raise Invalid(
+            "a VM's name has 1 to 63 letters, digits, '.', '_' or '-', and begins with a letter or digit", field="name"
+        )
+    if name in RESERVED:
+        raise Invalid(f"'{name}' stands for every VM and can't be the name of one", field="name")
+
+
+def free_name(session: Session, owner_id: str, name: str) -> None:
     """Raise `Conflict` for a name in use; one that only a failed create holds is free again."""
     holder = session.scalar(
-        select(Vm).where(Vm.owner_id == actor.user_id, Vm.name == name, Vm.deleted_at.is_(None)).with_for_update()
+        select(Vm).where(Vm.owner_id == owner_id, Vm.name == name, Vm.deleted_at.is_(None)).with_for_update()
     )
     if holder is None:
         return
     failed = not holder.reserved and holder.observed in (None, Observed.ABSENT)
     if not failed or operations.live_of(session, holder) is not None:
-        raise _taken(name)
+        raise taken(name)
     holder.deleted_at = now()
     session.flush()
 
@@ -218,5 +223,6 @@ def _disk_gb(session: Session, request: VmRequest) -> int:
     return request.disk_gb
 
 
-def _taken(name: str) -> Conflict:
+def taken(name: str) -> Conflict:
+    """The error for a name in use."""
     return Conflict(f"VM '{name}' already exists", vm=name)

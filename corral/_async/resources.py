@@ -62,6 +62,12 @@ class AsyncHosts(_Resource):
         """Have the host delete one of them."""
         await self._transport.json("DELETE", f"/hosts/{segment(name)}/orphans/{segment(vm_id)}")
 
+    async def adopt_orphan(self, name: str, vm_id: str, *, owner: str, called: str | None = None) -> Json:
+        """Take one of them into the record as that user's VM, called as it was unless `called` says otherwise."""
+        body = {"owner": owner} if called is None else {"owner": owner, "name": called}
+        path = f"/hosts/{segment(name)}/orphans/{segment(vm_id)}/adopt"
+        return value(dict[str, Any], await self._transport.json("POST", path, body))
+
 
 class AsyncImages(_Resource):
     """What VMs are made from."""

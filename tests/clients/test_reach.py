@@ -31,6 +31,7 @@ COMMANDS = {
     "DELETE /hosts/{}": "host remove",
     "GET /hosts/{}/orphans": "host orphans",
     "DELETE /hosts/{}/orphans/{}": "host remove-orphan",
+    "POST /hosts/{}/orphans/{}/adopt": "host adopt-orphan",
     "GET /images": "image list",
     "POST /images": "image upload",
     "DELETE /images/{}": "image delete",

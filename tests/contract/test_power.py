@@ -45,6 +45,12 @@ def test_create_twice_is_one_stopped_vm(bench: Bench, driver: EveryVerb, vm: VmS
     assert [seen.vm_id for seen in driver.observe_all()].count(vm.id) == 1
 
 
+def test_what_it_was_asked_for_is_remembered(bench: Bench, driver: EveryVerb, vm: VmSpec) -> None:
+    driver.create(vm, silent, bench.quick)
+    assert driver.remembered(vm.id) == vm
+    assert driver.remembered(bench.spec().id) is None
+
+
 def test_a_vm_that_is_not_there_is_absent_and_can_be_deleted(bench: Bench, driver: EveryVerb) -> None:
     vm = bench.spec()
     assert driver.observe(vm.id).state is Observed.ABSENT

@@ -14,7 +14,7 @@ from core.contract.calls import OneOperation
 from core.contract.errors import Conflict, Forbidden, NoCapacity, NotFound
 from core.contract.messages import Call, Command, Observation, decode
 from core.contract.states import Kind, Observed
-from core.services import hosts, listing, lost, vms
+from core.services import hosts, listing, lost, orphans, vms
 from core.services.accepted import Accepted
 from core.services.context import Actor
 from tests.support.waiting import until
@@ -258,9 +258,9 @@ def test_an_orphan_is_removed_by_an_administrator_alone(rig: Rig) -> None:
     rig.tell(Observation("vm-stranger", Observed.RUNNING))
     for actor, orphan, error in ((rig.actor, "vm-stranger", Forbidden), (ADMIN, "vm-unheard-of", NotFound)):
         with rig.workers.plane.transaction() as session, pytest.raises(error):
-            lost.remove_orphan(session, actor, rig.host, orphan)
+            orphans.remove(session, actor, rig.host, orphan)
     with rig.workers.plane.transaction() as session:
-        lost.remove_orphan(session, ADMIN, rig.host, "vm-stranger")
+        orphans.remove(session, ADMIN, rig.host, "vm-stranger")
     [command] = rig.commands()
     assert (command.kind, command.vm.id, command.vm.hypervisor) == (Kind.DELETE, "vm-stranger", "fake")
 

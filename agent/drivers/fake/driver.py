@@ -127,6 +127,11 @@ class FakeDriver(Guests):
         """Every VM with a whole state."""
         return self._listing.observe_all()
 
+    def remembered(self, vm_id: str) -> VmSpec | None:
+        """As of its last change."""
+        found = state.read(self._vms, vm_id)
+        return None if found is None else found.spec
+
     def console(self, vm_id: str) -> Console:
         """A log with a line for each change of power; nothing can be typed."""
         return Console(self._vms / vm_id / state.CONSOLE, None)
@@ -271,7 +276,7 @@ class FakeDriver(Guests):
         return told
 
     def _change(self, vm: VmSpec, verb: str, new: State) -> None:
-        state.write(self._vms, vm.id, new)
+        state.write(self._vms, vm.id, replace(new, spec=vm))
         state.print_out(self._vms, vm.id, f"the fake VM is {new.power}")
         state.count_effect(self._vms, vm.id, verb)
         self._linger(vm, verb)

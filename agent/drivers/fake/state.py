@@ -25,7 +25,7 @@ class State:
     """One VM. `power` is stopped, running or paused; from `crash_at` on a running one has crashed.
 
     `saved`: it is off, and its next start goes on from the memory that it had.
-    `vcpus` and `memory_mb` are what it runs with, or ran with last.
+    `vcpus` and `memory_mb` are what it runs with, or ran with last. `spec`: as it was asked for last.
     """
 
     power: str
@@ -38,6 +38,7 @@ class State:
     forwards: list[Forward] = field(default_factory=list)
     media: list[Medium] = field(default_factory=list)
     adapters: list[Adapter] = field(default_factory=list)
+    spec: VmSpec | None = None
 
     def observation(self, vm_id: str) -> Observation:
         """As `observe` tells it."""

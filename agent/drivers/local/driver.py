@@ -131,6 +131,12 @@ class LocalDriver(Guests, Generic[H]):
         return [each for each in seen if each.state is not Observed.ABSENT]
 
     @only_driver_failures
+    def remembered(self, vm_id: str) -> VmSpec | None:
+        """From the VM's state."""
+        state = self.folder(vm_id).read()
+        return None if state is None else state.spec
+
+    @only_driver_failures
     def snapshot_create(
         self, vm: VmSpec, snapshot_id: str, include_memory: bool, progress: Progress, timeout: float
     ) -> SnapshotTaken:

@@ -147,6 +147,12 @@ class VirtualBoxDriver(Guests):
         return self._watch.observe_all()
 
     @only_driver_failures
+    def remembered(self, vm_id: str) -> VmSpec | None:
+        """From our own record of it."""
+        record = self._folder(vm_id).read()
+        return None if record is None else record.spec
+
+    @only_driver_failures
     def console(self, vm_id: str) -> Console:
         """The first serial port."""
         folder = self._folder(vm_id)
