@@ -27,6 +27,7 @@ def _of(spec: VmSpec, hypervisor: str, seen: Observation) -> Described:
         hypervisor=hypervisor,
         os_type=spec.os_type,
         image=spec.image.name if spec.image else "",
+        image_digest=spec.image.digest if spec.image else "",
         vcpus=spec.vcpus,
         memory_mb=spec.memory_mb,
         disk_gb=spec.disk_gb,

@@ -117,7 +117,7 @@ class Inventories:
         self.soon()
         self._told_at = 0.0
         self._pause = LOOK_SECONDS
-        self._stored: list[str] = []
+        self._stored: dict[str, tuple[int, int]] = {}
         self._looks = Looks(_vms_of)
         self._last: dict[str, list[Observation]] = {}
         self._blind: set[str] = set()
@@ -145,7 +145,7 @@ class Inventories:
         unseen = [each for name in blind for each in self._last.get(name, [])]
         self._ends.only(each.pid for each in vms + unseen)
         self._pause = min(max(LOOK_SECONDS, REST * (time.monotonic() - began)), SLOW_LOOK_SECONDS)
-        stored = images.names(self._host.images)
+        stored = images.versions(self._host.images)
         due = time.monotonic() - self._told_at >= TELL_SECONDS
         news = stored != self._stored or blind.keys() != self._blind or self._known.differs(vms + unseen, busy)
         if asked or due or news:
@@ -154,7 +154,7 @@ class Inventories:
             self._known.replace(vms + unseen)
 
     def _tell(self, generation: int, vms: list[Observation], blind: dict[str, str]) -> None:
-        kernels, sizes = images.told(self._host.images, self._stored)
+        manifests = images.readable(self._host.images, sorted(self._stored))
         inventory = Inventory(
             host=self._host.name,
             boot_id=self._host.boot_id,
@@ -164,9 +164,14 @@ class Inventories:
             memory_mb=self._host.capacity.memory_mb,
             disk_gb=self._host.capacity.disk_gb,
             drivers=[_as_seen(each, blind) for each in self._health.all()],
-            images=self._stored,
+            images=sorted(self._stored),
             vms=vms,
-            facts=replace(self._host.facts, kernel_images=kernels, image_sizes_gb=sizes),
+            facts=replace(
+                self._host.facts,
+                kernel_images=[each.name for each in manifests if each.kernel is not None],
+                image_sizes_gb={each.name: each.disk_size_gb for each in manifests},
+                image_digests={each.name: each.digest for each in manifests},
+            ),
             home_id=self._host.home_id,
             media=self._host.media.told(),
         )

@@ -20,7 +20,8 @@ def find(store: Path, vm: VmSpec) -> Manifest | None:
         raise DriverFailure(error.message, code=error.code) from None
     if vm.image.digest not in ("", manifest.digest):
         raise DriverFailure(
-            f"image '{vm.image.name}' on this host is {manifest.digest}, not {vm.image.digest} as asked for",
+            f"image '{vm.image.name}' was replaced on this host (it is {manifest.digest}, and was {vm.image.digest}"
+            " when the VM was placed): create the VM again",
             code="image_changed",
         )
     if vm.disk_gb < manifest.disk_size_gb:

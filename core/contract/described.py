@@ -21,6 +21,7 @@ class Described(Struct, frozen=True, kw_only=True):
     hypervisor: Name
     os_type: Name
     image: Name
+    image_digest: Name = ""
     vcpus: Count
     memory_mb: Count
     disk_gb: Count

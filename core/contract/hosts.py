@@ -45,7 +45,8 @@ class HostFacts:
 
     `forward_ports`: the first and the last that one is chosen from, below 32768, where Linux begins to hand out ports
     for outgoing connections. `kernel_images`: those that need their kernel beside them. `image_sizes_gb`: the least
-    size of a VM's disk by image. `own_ports`: where something of Corral's listens.
+    size of a VM's disk by image. `image_digests`: which version of each image it is. `own_ports`: where something of
+    Corral's listens.
     """
 
     os: Name = "Linux"
@@ -54,6 +55,7 @@ class HostFacts:
     networks: Annotated[list[HostNetwork], Meta(max_length=64)] = field(default_factory=lambda: [USER_NETWORK])
     kernel_images: list[Line] = field(default_factory=list)
     image_sizes_gb: dict[Line, Count] = field(default_factory=dict)
+    image_digests: dict[Line, Name] = field(default_factory=dict)
     own_ports: Annotated[list[Port], Meta(max_length=64)] = field(default_factory=list)
 
     def __post_init__(self) -> None:

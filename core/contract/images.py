@@ -71,19 +71,25 @@ def read(store: Path, name: str) -> Manifest:
         raise Invalid(f"the manifest of image '{name}' can't be read: {error.message}") from None
 
 
-def told(store: Path, among: Iterable[str]) -> tuple[list[str], dict[str, int]]:
-    """Which of these images boot by their kernel alone, and the least size in GB of a VM's disk for each.
-
-    One that can't be read is in neither.
-    """
+def readable(store: Path, among: Iterable[str]) -> list[Manifest]:
+    """Those of these images that can be read."""
     manifests = []
     for name in among:
         with suppress(NotFound, Invalid):
             manifests.append(read(store, name))
-    kernels = [each.name for each in manifests if each.kernel is not None]
-    return kernels, {each.name: each.disk_size_gb for each in manifests}
+    return manifests
 
 
 def names(store: Path) -> list[str]:
     """The images in a store."""
-    return sorted(path.parent.name for path in store.glob(f"*/{MANIFEST}"))
+    return sorted(versions(store))
+
+
+def versions(store: Path) -> dict[str, tuple[int, int]]:
+    """The images in a store by name, and what is another number once one is replaced, at the cost of a look."""
+    found = {}
+    for path in store.glob(f"*/{MANIFEST}"):
+        with suppress(FileNotFoundError):
+            status = path.stat()
+            found[path.parent.name] = (status.st_ino, status.st_mtime_ns)
+    return found

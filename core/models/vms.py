@@ -21,6 +21,7 @@ class Vm(Base):
     what is counted for it on its host (empty: what it is to have, as rows of an older release).
     A deleted VM that is still counted was on a host that is silent: what is left there is removed when it returns.
     A lost VM was on a host that was given up.
+    `image_digest`: the version of its image that its host told of when it was placed there; empty: none was told.
     A name is unique among one owner's VMs that are not deleted, an address among those on one bridge.
     """
 
@@ -52,6 +53,7 @@ class Vm(Base):
     host_name: Mapped[str] = mapped_column(ForeignKey("hosts.name"))
     os_type: Mapped[str]
     image: Mapped[str]
+    image_digest: Mapped[str | None]
     vcpus: Mapped[int]
     memory_mb: Mapped[int]
     disk_gb: Mapped[int]

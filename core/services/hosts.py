@@ -99,6 +99,12 @@ def image_size_gb(session: Session, image: str, host: str | None) -> int:
     return session.scalar(least.where(Host.name == host) if host is not None else least) or 0
 
 
+def image_digest(session: Session, host: str, image: str) -> str | None:
+    """Which version of that image the host has, as far as it has told."""
+    digest = type_coerce(Host.facts, JSONB)["image_digests"][image].as_string()
+    return session.scalar(select(digest).where(Host.name == host))
+
+
 def take_more(session: Session, vm: Vm, *, vcpus: int, memory_mb: int) -> None:
     """Count a VM on its host with that size if it is the larger one, at once or not at all: `NoCapacity`.
 

@@ -98,6 +98,7 @@ def _recorded(vm_id: str, host_name: str, seen: Described, owner_id: str, name: 
         host_name=host_name,
         os_type=seen.os_type,
         image=seen.image,
+        image_digest=seen.image_digest or None,
         vcpus=seen.vcpus,
         memory_mb=seen.memory_mb,
         disk_gb=seen.disk_gb,

@@ -69,6 +69,7 @@ def create(session: Session, actor: Actor, request: VmRequest) -> Accepted:
         host_name=choice.host,
         os_type=request.os_type,
         image=request.image,
+        image_digest=hosts.image_digest(session, choice.host, request.image),
         vcpus=request.vcpus,
         memory_mb=request.memory_mb,
         disk_gb=disk_gb,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 
@@ -39,6 +40,18 @@ def test_it_says_which_images_boot_by_their_kernel_alone(
     host.start()
     told = until(host.inventory)
     assert (told.images, told.facts.kernel_images) == (["by-disk", "by-kernel", "damaged"], ["by-kernel"])
+
+
+def test_an_image_that_is_replaced_is_told_at_once(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, disk = tmp_path / "images", tmp_path / "disk"
+    disk.write_bytes(disks.bootable())
+    monkeypatch.setenv("CORRAL_IMAGES", str(store))
+    first = images.add(store, "dated", disk, description="first").digest
+    host.start()
+    until(lambda: (each := host.inventory()) and each.facts.image_digests == {"dated": first})
+    shutil.rmtree(store / "dated")
+    second = images.add(store, "dated", disk, description="second").digest
+    until(lambda: (each := host.inventory()) and each.facts.image_digests == {"dated": second}, 10)
 
 
 def test_a_restarted_agent_tells_of_the_vms_it_finds(host: Host) -> None:

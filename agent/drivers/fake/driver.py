@@ -17,6 +17,7 @@ from agent.drivers.groups.hardware import DiskRequest
 from agent.drivers.groups.metrics import Measured, Sample
 from agent.drivers.groups.resizing import Resized
 from agent.drivers.groups.snapshots import SnapshotTaken
+from agent.drivers.images import find
 from agent.media import Media
 from agent.network import ports
 from core.contract.errors import DriverFailure
@@ -54,7 +55,8 @@ class FakeDriver(Guests):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self._vms, self._network, self._media = place.vms, place.network, Media(place.media)
+        self._vms, self._images = place.vms, place.images
+        self._network, self._media = place.network, Media(place.media)
         self._listing = Listing(place.vms)
 
     def probe(self) -> DriverHealth:
@@ -62,8 +64,10 @@ class FakeDriver(Guests):
         return DriverHealth(self.name, True, "1", "none", sorted(self.capabilities))
 
     def create(self, vm: VmSpec, progress: Progress, timeout: float) -> Observation:
-        """Makes the VM's folder at once and its state at the end."""
+        """Makes the VM's folder at once and its state at the end. Of its image only the version counts."""
         if state.read(self._vms, vm.id) is None:
+            if vm.image is not None and vm.image.digest:
+                find(self._images, vm)
             (self._vms / vm.id).mkdir(parents=True, exist_ok=True)
             self._misbehave(vm, "create", progress, timeout)
             self._change(vm, "create", State("stopped", adapters=nics.asked(vm)))
