@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from agent import capacity, runtime
-from agent.drivers.registry import CLASSES
+from agent.drivers.registry import CLASSES, FAKE
 from agent.media import DISKS
 from agent.network import options as network
 from core import allocation, log, settings
@@ -23,6 +23,11 @@ def main(arguments: list[str] | None = None) -> int:
     allocation.give_back()
     if not environment.redis_url and not options.remove_network:
         raise SystemExit("REDIS_URL is not set: the agent needs the fleet's Redis, e.g. redis://127.0.0.1:6379/0")
+    if FAKE in (options.hypervisor or ()) and not environment.fake:
+        raise SystemExit(
+            "the fake driver runs no VMs, and is for tests and demonstrations: set CORRAL_FAKE=1 for the agent and"
+            " for the API"
+        )
     home = environment.home / "hosts" / options.name
     (home / "vms").mkdir(parents=True, exist_ok=True)
     (home / "media").mkdir(exist_ok=True)
@@ -66,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         "CORRAL_METRICS_PORT and CORRAL_METRICS_BIND (for Prometheus; default: none, and loopback), "
         "CORRAL_METRICS_TOKEN (what Prometheus shows), CORRAL_EGRESS_ALLOW and CORRAL_EGRESS_DENY (networks that "
         "guests may and may not reach), CORRAL_VM_UIDS (the users that VMs run as; default: 2000000-2999999), "
-        "CORRAL_LOG_LEVEL. At SIGTERM running commands "
+        "CORRAL_FAKE (1: the fake driver may be offered, for tests), CORRAL_LOG_LEVEL. At SIGTERM running commands "
         "may finish for a while; what is left is taken up again at the next start.",
     )
     parser.add_argument("--name", required=True, type=_host_name, help="the host's name, unique in the fleet")

@@ -33,6 +33,13 @@ def _int(name: str, default: int) -> int:
         raise SystemExit(f"{name}={text!r} is not a whole number") from None
 
 
+def _flag(name: str) -> bool:
+    text = os.environ.get(name, "")
+    if text not in ("", "0", "1"):
+        raise SystemExit(f"{name}={text!r} is neither 1 nor 0")
+    return text == "1"
+
+
 def _range(name: str, default: tuple[int, int]) -> tuple[int, int]:
     text = os.environ.get(name, "")
     first, _, last = text.partition("-")
@@ -76,6 +83,8 @@ class Settings:
     api_workers: int = field(default_factory=lambda: _int("CORRAL_API_WORKERS", 2))
     workers: int = field(default_factory=lambda: _int("CORRAL_WORKERS", 1))  # of the control plane, by `make up`
     flower_port: int = field(default_factory=lambda: _int("CORRAL_FLOWER_PORT", 5555))
+    # For tests and demonstrations alone: a driver whose VMs are files and run nothing.
+    fake: bool = field(default_factory=lambda: _flag("CORRAL_FAKE"))
     # Addresses or networks of reverse proxies whose X-Forwarded-For is believed.
     trusted_proxies: tuple[Network, ...] = field(default_factory=lambda: _networks("CORRAL_TRUSTED_PROXIES"))
     # What adapters of VirtualBox may join beside NAT, each as "mode:name": "bridged:eth1", "hostonly:vboxnet0".

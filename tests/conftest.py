@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from cli.virtualbox import root
 from cli.virtualbox.sandbox import Sandbox
 from core import migrate, settings
 
+os.environ["CORRAL_FAKE"] = "1"  # most tests are on the fake driver
 _SUPPORT = ("tiers", "beside", "lanes", "order", "ports", "skips")  # the first is imported by others
 pytest_plugins = [f"tests.support.{name}" for name in _SUPPORT]
 

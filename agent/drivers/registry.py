@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from agent.drivers.base import Driver, Place
 from core.contract.errors import Unsupported
 
+FAKE = "fake"
 CLASSES = {
     "cloud-hypervisor": "agent.drivers.cloud_hypervisor.CloudHypervisorDriver",
-    "fake": "agent.drivers.fake.FakeDriver",
+    FAKE: "agent.drivers.fake.FakeDriver",
     "qemu": "agent.drivers.qemu.QemuDriver",
     "virtualbox": "agent.drivers.virtualbox.VirtualBoxDriver",
 }

@@ -23,6 +23,7 @@ from api.rest.blueprint import Blueprint
 from api.rest.shapes import Listed
 from api.shared.media import DeleteQuery
 from api.shared.views import nothing, outcome, vm_of
+from api.shared.words import preferred
 from core.contract.messages import JSON
 from core.contract.vms import Hardware, VmNetwork
 from core.services import expiry, listing, vms
@@ -31,7 +32,7 @@ from core.services.context import Actor
 from core.services.listing import VmView
 from core.services.vms import VmRequest
 
-PREFERRED = ("cloud-hypervisor", "qemu", "fake")
+PREFERRED = ("cloud-hypervisor", "qemu")
 
 blp = Blueprint("vms", SHAPE, "Virtual machines")
 
@@ -127,7 +128,7 @@ def _wanted(body: JSON) -> VmRequest:
         disk_gb=body["storage_config"].get("disk_size_gb"),
         disk_field="storage_config.disk_size_gb",
         image=body.get("template") or f"{body['os_type']}-default",
-        hypervisors=(hypervisor,) if hypervisor else PREFERRED,
+        hypervisors=(hypervisor,) if hypervisor else preferred(*PREFERRED),
         host=body.get("host"),
         network=VmNetwork(**body["network_config"]),
         hardware=Hardware(disk_type=body["storage_config"]["disk_type"]),

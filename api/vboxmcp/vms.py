@@ -9,6 +9,7 @@ from api.rest.blueprint import Blueprint
 from api.rest.shapes import Listed
 from api.shared.media import DeleteQuery
 from api.shared.views import outcome
+from api.shared.words import preferred
 from api.vboxmcp.schemas.vms import StartRequest, StopRequest, VmBrief, VmChanged, VmCreation, VmDetail, VmQuery
 from api.vboxmcp.shape import SHAPE
 from api.vboxmcp.states import statuses_of
@@ -20,7 +21,7 @@ from core.services.context import Actor
 from core.services.listing import VmView
 from core.services.vms import VmRequest
 
-PREFERRED = ("virtualbox", "qemu", "cloud-hypervisor", "fake")
+PREFERRED = ("virtualbox", "qemu", "cloud-hypervisor")
 
 blp = Blueprint("vms", SHAPE, "Virtual machines")
 
@@ -118,7 +119,7 @@ def _wanted(body: JSON) -> VmRequest:
         disk_gb=body.get("storage_gb"),
         disk_field="storage_gb",
         image=body.get("template") or f"{family}-default",
-        hypervisors=(hypervisor,) if hypervisor else PREFERRED,
+        hypervisors=(hypervisor,) if hypervisor else preferred(*PREFERRED),
         host=body.get("host"),
         network=VmNetwork(**body["network_config"]),
         hardware=build(Hardware, {name: body[name] for name in ("os_type", "network", "storage_controllers")}),

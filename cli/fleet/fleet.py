@@ -125,6 +125,7 @@ class Fleet:
             "CORRAL_METRICS_TOKEN": self.credentials.metrics_token,
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
+            **({"CORRAL_FAKE": "1"} if self.plan.fakes else {}),
             **self.plan.environment,
         }
 

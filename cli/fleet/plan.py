@@ -55,6 +55,11 @@ class Plan:
         )
 
     @property
+    def fakes(self) -> bool:
+        """Whether it is to have the fake driver."""
+        return "fake" in self.hypervisors
+
+    @property
     def forward_ports(self) -> list[range]:
         """Each agent's own part of the ports that are chosen from: all of them are this machine's."""
         first, last = self.ports

@@ -93,7 +93,14 @@ def test_a_name_that_is_no_name_is_refused(host: Host) -> None:
     assert "lower-case" in done.stderr
 
 
-def _run(host: Host, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "CORRAL_HOME": str(host.home), "REDIS_URL": host.url}
+def test_the_fake_driver_is_for_those_who_ask_for_it(host: Host) -> None:
+    done = _run(host, "--name", "host-x", CORRAL_FAKE="")
+    assert done.returncode == 1
+    assert "set CORRAL_FAKE=1" in done.stderr
+    assert "neither 1 nor 0" in _run(host, "--name", "host-x", CORRAL_FAKE="yes").stderr
+
+
+def _run(host: Host, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **more, "CORRAL_HOME": str(host.home), "REDIS_URL": host.url}
     command = [sys.executable, "-m", "agent", "--hypervisor", "fake", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20, check=False)

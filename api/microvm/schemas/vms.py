@@ -10,7 +10,7 @@ from api.shared.expiry import DESCRIPTION
 from api.shared.networks import NetworkRequest
 from api.shared.sizing import Sizes
 from api.shared.views import last_seen_at, operation_id, uptime_seconds
-from api.shared.words import HOST_NAME, HYPERVISORS, IMAGE_NAME, OS_TYPES, VM_NAME
+from api.shared.words import HOST_NAME, IMAGE_NAME, OS_TYPES, VM_NAME, Hypervisor
 from core.contract.networks import BRIDGE, USER
 from core.contract.states import Status
 from core.contract.vms import VmNetwork as Where
@@ -43,7 +43,7 @@ class VmCreation(Strict):
     template = Text(longest=63, validate=IMAGE_NAME)
     network_config = fields.Nested(NetworkRequest, load_default=dict)
     storage_config = fields.Nested(StorageRequest, load_default=lambda: StorageRequest().load({}))
-    hypervisor = Choice(*HYPERVISORS)
+    hypervisor = Hypervisor()
     host = Text(longest=63, validate=HOST_NAME)
     ttl_seconds = Number(*expiry.TTL_SECONDS, metadata={"description": DESCRIPTION})
 

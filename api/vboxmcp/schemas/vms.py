@@ -13,7 +13,7 @@ from api.shared.hardware import Gigabytes, NetworkAdapter
 from api.shared.networks import NetworkRequest
 from api.shared.sizing import Sizes
 from api.shared.views import uptime_seconds
-from api.shared.words import HOST_NAME, HYPERVISORS, IMAGE_NAME, OS_TYPES, VM_NAME
+from api.shared.words import HOST_NAME, IMAGE_NAME, OS_TYPES, VM_NAME, Hypervisor
 from api.vboxmcp.hardware import adapters_of, controllers_of
 from api.vboxmcp.states import STATES, message_of, state_after, state_of
 from core.services import expiry, hardware, listing, sizes
@@ -63,7 +63,7 @@ class VmCreation(Strict):
     )
     template = Text(longest=63, validate=IMAGE_NAME)
     network_config = fields.Nested(NetworkRequest, load_default=dict)
-    hypervisor = Choice(*HYPERVISORS)
+    hypervisor = Hypervisor()
     host = Text(longest=63, validate=HOST_NAME)
     ttl_seconds = Number(*expiry.TTL_SECONDS, metadata={"description": DESCRIPTION})
 
