@@ -18,7 +18,7 @@ from core.contract.errors import GuestTimeout
 SECONDS = 20.0
 
 
-class Guest:
+class VsockAgent:
     """What a hypervisor serves. `listens`: an agent is there; `hangs_up`: so often it goes before it answers."""
 
     def __init__(self, folder: Path) -> None:
@@ -60,9 +60,9 @@ class Guest:
 
 
 @pytest.fixture
-def guest(tmp_path: Path) -> Iterator[Guest]:
+def guest(tmp_path: Path) -> Iterator[VsockAgent]:
     """One whose agent listens."""
-    made = Guest(tmp_path)
+    made = VsockAgent(tmp_path)
     yield made
     made.close()
 
@@ -74,7 +74,7 @@ def later(do: Callable[[], None]) -> Iterator[None]:
         yield
 
 
-def test_it_is_asked_as_over_pipes(guest: Guest, tmp_path: Path) -> None:
+def test_it_is_asked_as_over_pipes(guest: VsockAgent, tmp_path: Path) -> None:
     assert qga.ask(tmp_path, "guest-ping", SECONDS) == {}
     qga.tell(tmp_path, "guest-shutdown", SECONDS, mode="powerdown")
     qga.ask(tmp_path, "guest-ping", SECONDS)
@@ -86,19 +86,19 @@ def test_it_is_asked_as_over_pipes(guest: Guest, tmp_path: Path) -> None:
     ]
 
 
-def test_one_that_does_not_listen_yet_is_waited_for(guest: Guest, tmp_path: Path) -> None:
+def test_one_that_does_not_listen_yet_is_waited_for(guest: VsockAgent, tmp_path: Path) -> None:
     guest.listens, ticks = False, later(lambda: setattr(guest, "listens", True))
     qga.wait(tmp_path, SECONDS, lambda: next(ticks))
     assert guest.asked[-1] == "guest-ping"
 
 
-def test_one_that_hangs_up_as_it_starts_is_waited_for(guest: Guest, tmp_path: Path) -> None:
+def test_one_that_hangs_up_as_it_starts_is_waited_for(guest: VsockAgent, tmp_path: Path) -> None:
     guest.hangs_up = 2
     qga.wait(tmp_path, SECONDS, lambda: None)
     assert guest.asked[-1] == "guest-ping"
 
 
-def test_one_that_hangs_up_on_a_request_is_told_from_a_vm_that_is_off(guest: Guest, tmp_path: Path) -> None:
+def test_one_that_hangs_up_on_a_request_is_told_from_a_vm_that_is_off(guest: VsockAgent, tmp_path: Path) -> None:
     guest.hangs_up = 1
     with pytest.raises(qga.AgentHungUp):
         qga.ask(tmp_path, "guest-ping", SECONDS)
@@ -107,7 +107,7 @@ def test_one_that_hangs_up_on_a_request_is_told_from_a_vm_that_is_off(guest: Gue
         qga.ask(tmp_path, "guest-ping", SECONDS)
 
 
-def test_nobody_is_waited_for_no_longer_than_asked(guest: Guest, tmp_path: Path) -> None:
+def test_nobody_is_waited_for_no_longer_than_asked(guest: VsockAgent, tmp_path: Path) -> None:
     guest.listens = False
     began = time.monotonic()
     with pytest.raises(GuestTimeout, match="nobody listens"):

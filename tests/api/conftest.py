@@ -17,6 +17,7 @@ from cli.fleet.share import Share
 from core import migrate
 from core.settings import Settings
 from tests.api.world import World
+from tests.support.clients import Client, new_user
 
 PLENTY = 1_000_000
 
@@ -74,6 +75,15 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     )
     with Fleet(plan) as running:
         yield running
+
+
+@pytest.fixture
+def client(fleet: Fleet) -> Iterator[Client]:
+    """A new user of the fleet's. Leaves no VM behind."""
+    made = new_user(fleet)
+    yield made
+    for vm in made.call("GET", "/vms?limit=100").json()["vms"]:
+        assert made.call("DELETE", f"/vms/{vm['name']}").status_code == 204
 
 
 def _three_ports() -> int:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import secrets
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import requests
 
 from cli.fleet.fleet import Fleet
+from tests.support.clients import new_user
 
 # What the document can't say (there is no such host, that time is past) is refused all the same.
 _CONFIGURATION = """\
@@ -37,19 +36,15 @@ _SECONDS = 600  # it takes a third of that on a machine of its own
 
 def _credentials(fleet: Fleet) -> tuple[str, str]:
     """A token and a key of a new user's, who has a running VM with a snapshot."""
-    body = {"username": f"u{secrets.token_hex(5)}", "password": "correct horse"}
-    url = f"{fleet.url}/api/v1"
-    requests.post(f"{url}/auth/register", json=body, timeout=10).raise_for_status()
-    token = requests.post(f"{url}/auth/login", json=body, timeout=10).json()["access_token"]
-    bearer = {"Authorization": f"Bearer {token}"}
-    key = requests.post(f"{url}/keys", json={"name": "k"}, headers=bearer, timeout=10).json()["key"]
+    user = new_user(fleet)
     for path, wanted in (
         ("", {"name": "conforming"}),
         ("/conforming/start", None),
         ("/conforming/snapshots", _SNAPSHOT),
     ):
-        requests.post(f"{url}/vms{path}", json=wanted, headers=bearer, timeout=30).raise_for_status()
-    return f"Authorization: Bearer {token}", f"X-API-Key: {key}"
+        user.call("POST", f"/vms{path}", body=wanted).raise_for_status()
+    ((of_token, token),), ((of_key, key),) = user.bearer.items(), user.key.items()
+    return f"{of_token}: {token}", f"{of_key}: {key}"
 
 
 @pytest.mark.timeout(_SECONDS + 60)

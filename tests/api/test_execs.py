@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from cli.fleet.fleet import Fleet
-from tests.api.test_lives import Client
 from tests.realtime import clients
 from tests.realtime.clients import Closed, Refused
+from tests.support.clients import Client, new_user
 from tests.support.waiting import until
 
 EXECS = "/vms/apart/execs"
@@ -22,7 +22,7 @@ EXECS = "/vms/apart/execs"
 @pytest.fixture(scope="module")
 def client(fleet: Fleet) -> Iterator[Client]:
     """With a running VM 'apart'."""
-    made = Client(fleet)
+    made = new_user(fleet)
     assert made.call("POST", "/vms", made.bearer, {"name": "apart"}).status_code == 201
     assert made.call("POST", "/vms/apart/start", made.bearer).status_code == 200
     yield made
@@ -157,7 +157,7 @@ def test_it_goes_on_without_its_agent_and_is_found_again(fleet: Fleet, bare: Cal
 
 def test_others_do_not_see_it(fleet: Fleet, bare: Caller) -> None:
     one = f"{EXECS}/{bare.begin('true')}"
-    stranger = Client(fleet)
+    stranger = new_user(fleet)
     for method, path in (("GET", EXECS), ("POST", EXECS), ("GET", one), ("DELETE", one), ("GET", f"{one}/output"),
                          ("POST", f"{one}/kill"), ("GET", f"{one}/wait")):  # fmt: skip
         body = {"command": "true"} if path == EXECS and method == "POST" else None
@@ -192,11 +192,11 @@ def test_wrong_queries_are_named(bare: Caller) -> None:
         bare("GET", f"{EXECS}?{query}", status=422)
 
 
-def socket_of(fleet: Fleet, path: str, headers: dict[str, str] | None = None, **options: Any) -> clients.Client:
-    return clients.Client(int(fleet.url.rsplit(":", 1)[1]), f"/api/v1{path}", headers or {}, **options)
+def socket_of(fleet: Fleet, path: str, headers: dict[str, str] | None = None, **options: Any) -> clients.SocketClient:
+    return clients.SocketClient(int(fleet.url.rsplit(":", 1)[1]), f"/api/v1{path}", headers or {}, **options)
 
 
-def frames(socket: clients.Client) -> tuple[list[dict[str, Any]], Closed]:
+def frames(socket: clients.SocketClient) -> tuple[list[dict[str, Any]], Closed]:
     """All until the end."""
     found = list[dict[str, Any]]()
     while True:
@@ -275,7 +275,7 @@ def test_a_stream_ends_with_its_vm_and_with_its_client(fleet: Fleet, client: Cli
 def test_who_may_not_is_refused_before_the_handshake(fleet: Fleet, bare: Caller) -> None:
     exec_id = bare.begin("echo up; sleep 600")
     path = f"{EXECS}/{exec_id}/stream"
-    stranger = Client(fleet)
+    stranger = new_user(fleet)
     for wrong, headers, status in (
         (path, stranger.bearer, 404),
         (path, {"Authorization": "Bearer wrong"}, 401),

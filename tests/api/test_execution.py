@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cli.fleet.fleet import Fleet
-from tests.api.test_lives import Client
+from tests.support.clients import Client, new_user
 from tests.support.waiting import until
 
 LIMIT = 4 * 1024 * 1024
@@ -20,7 +20,7 @@ LIMIT = 4 * 1024 * 1024
 @pytest.fixture(scope="module")
 def client(fleet: Fleet) -> Iterator[Client]:
     """With a running VM 'run'."""
-    made = Client(fleet)
+    made = new_user(fleet)
     assert made.call("POST", "/vms", made.bearer, {"name": "run"}).status_code == 201
     assert made.call("POST", "/vms/run/start", made.bearer).status_code == 200
     yield made

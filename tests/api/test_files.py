@@ -16,31 +16,24 @@ import pytest
 import requests
 
 from cli.fleet.fleet import Fleet
-from tests.api.world import PASSWORD
+from tests.support.clients import new_user
+from tests.support.guests import Guest
 from tests.support.waiting import until
 
 MB = 1 << 20
 BOTH = pytest.mark.parametrize("dialect", ["microvm", "vboxmcp"])
 
 
-class Guest:
-    """A running VM of a new user's."""
+class Files:
+    """Those of a running VM of a new user's."""
 
     def __init__(self, fleet: Fleet) -> None:
-        self.fleet = fleet
-        self.url = f"{fleet.url}/api/v1"
-        body = {"username": f"u{secrets.token_hex(5)}", "password": PASSWORD}
-        requests.post(f"{self.url}/auth/register", json=body, timeout=10).raise_for_status()
-        token = requests.post(f"{self.url}/auth/login", json=body, timeout=10).json()["access_token"]
-        bearer = {"Authorization": f"Bearer {token}"}
-        made = requests.post(f"{self.url}/keys", json={"name": "k"}, headers=bearer, timeout=10).json()
-        self.headers = {"microvm": bearer, "vboxmcp": {"X-API-Key": made["key"]}}
-        self.call("POST", "/vms", json={"name": "files"}).raise_for_status()
-        self.call("POST", "/vms/files/start").raise_for_status()
+        self.fleet, self.client = fleet, new_user(fleet)
+        self.guest = Guest.started(self.client, "files")
 
     def call(self, method: str, path: str, dialect: str = "microvm", **options: Any) -> requests.Response:
-        headers = self.headers[dialect] | options.pop("headers", {})
-        return requests.request(method, self.url + path, headers=headers, timeout=60, **options)
+        who = self.client.bearer if dialect == "microvm" else self.client.key
+        return self.client.request(method, path, who, **options)
 
     def upload(self, path: str, data: Any, dialect: str = "microvm", **more: Any) -> requests.Response:
         fields = {"path": path} | {name: more.pop(name) for name in ("permissions",) if name in more}
@@ -64,16 +57,16 @@ class Guest:
 
 
 @pytest.fixture(scope="module")
-def guest(fleet: Fleet) -> Iterator[Guest]:
-    made = Guest(fleet)
+def files(fleet: Fleet) -> Iterator[Files]:
+    made = Files(fleet)
     yield made
-    assert made.call("DELETE", "/vms/files").status_code == 204
+    made.guest.delete()
 
 
 @BOTH
-def test_a_file_there_and_back(guest: Guest, dialect: str) -> None:
+def test_a_file_there_and_back(files: Files, dialect: str) -> None:
     data, path = os.urandom(3 * MB + 7), f"/data/{dialect}/a.bin"
-    answer = guest.upload(path, data, dialect, permissions="0640")
+    answer = files.upload(path, data, dialect, permissions="0640")
     assert answer.status_code == 200, answer.text
     said = answer.json() if dialect == "microvm" else answer.json()["data"]
     assert said == {
@@ -83,12 +76,12 @@ def test_a_file_there_and_back(guest: Guest, dialect: str) -> None:
         "size_bytes": len(data),
         "uploaded_at": said["uploaded_at"],
     }
-    back = guest.download(path, dialect)
+    back = files.download(path, dialect)
     assert (back.status_code, back.content) == (200, data)
     assert back.headers["Content-Length"] == str(len(data))
     assert back.headers["Content-Type"] == "application/octet-stream"
     assert back.headers["Content-Disposition"] == 'attachment; filename="a.bin"'
-    listed = guest.listed(f"/data/{dialect}/", dialect)
+    listed = files.listed(f"/data/{dialect}/", dialect)
     (entry,) = listed["files"]
     assert entry == {
         "name": "a.bin",
@@ -103,12 +96,12 @@ def test_a_file_there_and_back(guest: Guest, dialect: str) -> None:
     assert (listed["total"], listed["truncated"]) == (1, False)
 
 
-def test_where_it_goes_may_be_said_after_it(guest: Guest) -> None:
+def test_where_it_goes_may_be_said_after_it(files: Files) -> None:
     form = [("file", ("x", b"late")), ("path", (None, "/late/x")), ("permissions", (None, "600"))]
-    answer = guest.call("POST", "/vms/files/files/upload", files=form)
+    answer = files.call("POST", "/vms/files/files/upload", files=form)
     assert answer.status_code == 200, answer.text
-    assert guest.download("/late/x").content == b"late"
-    assert guest.listed("/late")["files"][0]["permissions"] == "600"
+    assert files.download("/late/x").content == b"late"
+    assert files.listed("/late")["files"][0]["permissions"] == "600"
 
 
 @pytest.mark.parametrize(
@@ -124,99 +117,99 @@ def test_where_it_goes_may_be_said_after_it(guest: Guest) -> None:
         ),
     ],
 )
-def test_type_and_name_of_a_download(guest: Guest, name: str, kind: str, disposition: str) -> None:
-    assert guest.upload(f"/names/{name}", b"{}").status_code == 200
-    back = guest.download(f"/names/{name}")
+def test_type_and_name_of_a_download(files: Files, name: str, kind: str, disposition: str) -> None:
+    assert files.upload(f"/names/{name}", b"{}").status_code == 200
+    back = files.download(f"/names/{name}")
     assert (back.status_code, back.content) == (200, b"{}")
     assert back.headers["Content-Type"] == kind
     assert back.headers["Content-Disposition"] == f"attachment; {disposition}"
-    assert f"/names/{name}" in guest.paths("/names")
+    assert f"/names/{name}" in files.paths("/names")
 
 
-def test_a_part_of_a_file_and_none_of_it(guest: Guest) -> None:
+def test_a_part_of_a_file_and_none_of_it(files: Files) -> None:
     data = os.urandom(600_000)
-    guest.upload("/part", data)
+    files.upload("/part", data)
     for asked, said, expected in (
         ("bytes=0-0", "bytes 0-0/600000", data[:1]),
         ("bytes=300000-", "bytes 300000-599999/600000", data[300_000:]),
         ("bytes=-5", "bytes 599995-599999/600000", data[-5:]),
         ("bytes=10-9999999", "bytes 10-599999/600000", data[10:]),
     ):
-        part = guest.download("/part", headers={"Range": asked})
+        part = files.download("/part", headers={"Range": asked})
         assert (part.status_code, part.headers["Content-Range"]) == (206, said)
         assert part.content == expected
-    beyond = guest.download("/part", headers={"Range": "bytes=600000-"})
+    beyond = files.download("/part", headers={"Range": "bytes=600000-"})
     assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, "bytes */600000")
     for ignored in ("lines=1-2", "bytes=1-2,5-6", "bytes=x", "bytes=9-1"):
-        assert guest.download("/part", headers={"Range": ignored}).content == data
-    head = guest.call("HEAD", "/vms/files/files/download", params={"path": "/part"})
+        assert files.download("/part", headers={"Range": ignored}).content == data
+    head = files.call("HEAD", "/vms/files/files/download", params={"path": "/part"})
     assert (head.status_code, head.headers["Content-Length"], head.content) == (200, "600000", b"")
-    assert guest.upload("/empty", b"").status_code == 200
-    assert guest.download("/empty").content == b""
+    assert files.upload("/empty", b"").status_code == 200
+    assert files.download("/empty").content == b""
 
 
 @BOTH
-def test_what_is_not_there_or_is_no_file(guest: Guest, dialect: str) -> None:
-    guest.upload("/kinds/file", b"x")
+def test_what_is_not_there_or_is_no_file(files: Files, dialect: str) -> None:
+    files.upload("/kinds/file", b"x")
     conflict = (409, "conflict" if dialect == "microvm" else "invalid_state")
 
     def problem_of(answer: requests.Response) -> tuple[int, str]:
         body = answer.json()
         return answer.status_code, body["error"] if dialect == "microvm" else body["error"]["code"]
 
-    assert problem_of(guest.download("/no/such", dialect)) == (404, "not_found")
-    assert problem_of(guest.download("/kinds", dialect)) == conflict
-    assert problem_of(guest.upload("/kinds", b"x", dialect)) == conflict
-    assert problem_of(guest.upload("/kinds/file/below", b"x", dialect)) == conflict
-    folder = guest.call("GET", "/vms/files/files", dialect, params={"path": "/no/such"})
+    assert problem_of(files.download("/no/such", dialect)) == (404, "not_found")
+    assert problem_of(files.download("/kinds", dialect)) == conflict
+    assert problem_of(files.upload("/kinds", b"x", dialect)) == conflict
+    assert problem_of(files.upload("/kinds/file/below", b"x", dialect)) == conflict
+    folder = files.call("GET", "/vms/files/files", dialect, params={"path": "/no/such"})
     assert problem_of(folder) == (404, "not_found")
-    assert problem_of(guest.call("GET", "/vms/files/files", dialect, params={"path": "/kinds/file"})) == conflict
+    assert problem_of(files.call("GET", "/vms/files/files", dialect, params={"path": "/kinds/file"})) == conflict
 
 
-def test_a_tree_is_listed_in_pages_or_whole(guest: Guest) -> None:
+def test_a_tree_is_listed_in_pages_or_whole(files: Files) -> None:
     for number in range(5):
-        guest.upload(f"/tree/{number}/leaf", b"x")
-    assert [entry["is_directory"] for entry in guest.listed("/tree")["files"]] == [True] * 5
-    whole = guest.listed("/tree", recursive="true")
+        files.upload(f"/tree/{number}/leaf", b"x")
+    assert [entry["is_directory"] for entry in files.listed("/tree")["files"]] == [True] * 5
+    whole = files.listed("/tree", recursive="true")
     assert len(whole["files"]) == whole["total"] == 10
-    page = guest.listed("/tree", recursive="true", limit=3, offset=2)
+    page = files.listed("/tree", recursive="true", limit=3, offset=2)
     assert (page["files"], page["total"]) == (whole["files"][2:5], 10)
 
 
-def test_the_same_upload_again_is_done_once_without_being_kept(guest: Guest) -> None:
+def test_the_same_upload_again_is_done_once_without_being_kept(files: Files) -> None:
     headers = {"Idempotency-Key": secrets.token_hex(8)}
-    first = guest.upload("/once", b"one", headers=headers)
-    guest.upload("/once", b"between")
-    second = guest.upload("/once", b"one", headers=headers)
+    first = files.upload("/once", b"one", headers=headers)
+    files.upload("/once", b"between")
+    second = files.upload("/once", b"one", headers=headers)
     assert (first.status_code, second.status_code) == (200, 200)
     assert second.json() == first.json()
     assert second.headers["Idempotency-Replayed"] == "true"
-    assert guest.download("/once").content == b"between"
-    other = guest.upload("/once", b"two", headers=headers)
+    assert files.download("/once").content == b"between"
+    other = files.upload("/once", b"two", headers=headers)
     assert (other.status_code, other.json()["error"]) == (409, "conflict")
-    assert guest.download("/once").content == b"between"
+    assert files.download("/once").content == b"between"
     failed = {"Idempotency-Key": secrets.token_hex(8)}
-    assert guest.upload("/once/below", b"x", headers=failed).status_code == 409
-    assert guest.upload("/once/below", b"x", headers=failed).status_code == 409
+    assert files.upload("/once/below", b"x", headers=failed).status_code == 409
+    assert files.upload("/once/below", b"x", headers=failed).status_code == 409
 
 
-def test_a_client_that_hangs_up_leaves_the_old_file_and_nothing_else(guest: Guest) -> None:
-    guest.upload("/hung/up", b"old")
-    _send_half(guest, "/hung/up", 2 * MB)
-    until(lambda: not _drafts(guest))
-    assert guest.download("/hung/up").content == b"old"
-    assert guest.paths("/hung") == ["/hung/up"]
+def test_a_client_that_hangs_up_leaves_the_old_file_and_nothing_else(files: Files) -> None:
+    files.upload("/hung/up", b"old")
+    _send_half(files, "/hung/up", 2 * MB)
+    until(lambda: not _drafts(files))
+    assert files.download("/hung/up").content == b"old"
+    assert files.paths("/hung") == ["/hung/up"]
 
 
-def test_an_agent_that_is_killed_cuts_transfers_off(guest: Guest) -> None:
-    guest.upload("/killed/file", b"old")
-    guest.upload("/killed/large", bytes(48 * MB))
-    connection = _begin_upload(guest, "/killed/file", 64 * MB)
+def test_an_agent_that_is_killed_cuts_transfers_off(files: Files) -> None:
+    files.upload("/killed/file", b"old")
+    files.upload("/killed/large", bytes(48 * MB))
+    connection = _begin_upload(files, "/killed/file", 64 * MB)
     connection.send(bytes(8 * MB))
-    reading = guest.download("/killed/large", stream=True)
-    (host,) = {name for name in guest.fleet.plan.host_names if _drafts(guest, name)}
+    reading = files.download("/killed/large", stream=True)
+    (host,) = {name for name in files.fleet.plan.host_names if _drafts(files, name)}
     began = time.monotonic()
-    guest.fleet.kill(host)
+    files.fleet.kill(host)
     with pytest.raises(OSError):  # noqa: PT011  # the connection is cut, in one of many ways
         for _ in reading.iter_content(MB):
             pass
@@ -227,29 +220,29 @@ def test_an_agent_that_is_killed_cuts_transfers_off(guest: Guest) -> None:
     except OSError:
         pass  # it was told before it had sent all
     assert time.monotonic() - began < 20
-    until(lambda: guest.download("/killed/file").status_code == 200, 30)
-    assert guest.download("/killed/file").content == b"old"
+    until(lambda: files.download("/killed/file").status_code == 200, 30)
+    assert files.download("/killed/file").content == b"old"
     connection.close()
 
 
-def test_200_mb_pass_through_and_are_held_nowhere(guest: Guest) -> None:
+def test_200_mb_pass_through_and_are_held_nowhere(files: Files) -> None:
     block = os.urandom(MB)
-    guest.upload("/warm", block)
-    host = next(name for name in guest.fleet.plan.host_names if _holds(guest, name))
-    before = {name: guest.memory(name) for name in ("api", host)}
-    connection = _begin_upload(guest, "/large", 200 * MB)
+    files.upload("/warm", block)
+    host = next(name for name in files.fleet.plan.host_names if _holds(files, name))
+    before = {name: files.memory(name) for name in ("api", host)}
+    connection = _begin_upload(files, "/large", 200 * MB)
     peak = dict.fromkeys(before, 0)
     for number in range(200):
         connection.send(block)
         if number % 20 == 0:
-            peak = {name: max(peak[name], guest.memory(name)) for name in peak}
+            peak = {name: max(peak[name], files.memory(name)) for name in peak}
     connection.send(b"\r\n--corral--\r\n")
     assert connection.getresponse().status == 200
     read = 0
-    for piece in guest.download("/large", stream=True).iter_content(MB):
+    for piece in files.download("/large", stream=True).iter_content(MB):
         read += len(piece)
         if read % (20 * MB) == 0:
-            peak = {name: max(peak[name], guest.memory(name)) for name in peak}
+            peak = {name: max(peak[name], files.memory(name)) for name in peak}
     assert read == 200 * MB
     for name, most in peak.items():
         assert most - before[name] < 64 * MB, name
@@ -278,22 +271,22 @@ BAD_FORMS: list[Callable[[], Any]] = [
 
 
 @pytest.mark.parametrize("number", range(len(BAD_FORMS)))
-def test_forms_that_will_not_do(guest: Guest, number: int) -> None:
-    answer = guest.call("POST", "/vms/files/files/upload", **BAD_FORMS[number]())
+def test_forms_that_will_not_do(files: Files, number: int) -> None:
+    answer = files.call("POST", "/vms/files/files/upload", **BAD_FORMS[number]())
     assert (answer.status_code, answer.json()["error"]) == (422, "validation_error"), answer.text
-    in_vboxmcp = guest.call("POST", "/vms/files/files/upload", "vboxmcp", **BAD_FORMS[number]())
+    in_vboxmcp = files.call("POST", "/vms/files/files/upload", "vboxmcp", **BAD_FORMS[number]())
     assert in_vboxmcp.status_code == 400
 
 
-def test_bodies_that_are_no_forms(guest: Guest) -> None:
+def test_bodies_that_are_no_forms(files: Files) -> None:
     where = "/vms/files/files/upload"
-    assert guest.call("POST", where, json={"path": "/x"}).status_code == 415
-    assert guest.call("POST", where).status_code == 415
+    assert files.call("POST", where, json={"path": "/x"}).status_code == 415
+    assert files.call("POST", where).status_code == 415
     form = {"Content-Type": "multipart/form-data; boundary=x"}
     whole, too_long = b"--x--\r\n", b"\0" * 3_000_000
     expected = {b"": 400, b"--x": 400, b"--x\r\n\r\n\r\n": 400, whole: 422, too_long: 413}
     for body, status in expected.items():
-        answer = guest.call("POST", where, data=body, headers=form)
+        answer = files.call("POST", where, data=body, headers=form)
         assert answer.status_code == status, (body[:20], answer.text)
 
 
@@ -301,56 +294,56 @@ def test_bodies_that_are_no_forms(guest: Guest) -> None:
     "query",
     ["", "path=", "path=x", "path=..", "path=/a%00b", "path=" + "/x" * 3000, "path=%ff"],
 )
-def test_queries_that_will_not_do(guest: Guest, query: str) -> None:
-    answer = guest.call("GET", f"/vms/files/files/download?{query}")
+def test_queries_that_will_not_do(files: Files, query: str) -> None:
+    answer = files.call("GET", f"/vms/files/files/download?{query}")
     assert answer.status_code == 422, answer.text
     if query:  # a list without a path is that of a guest's home
-        assert guest.call("GET", f"/vms/files/files?{query}").status_code == 422
+        assert files.call("GET", f"/vms/files/files?{query}").status_code == 422
 
 
-def test_of_several_paths_one_is_looked_for(guest: Guest) -> None:
-    assert guest.call("GET", "/vms/files/files/download?path=/x&path=/y&path=").status_code == 404
+def test_of_several_paths_one_is_looked_for(files: Files) -> None:
+    assert files.call("GET", "/vms/files/files/download?path=/x&path=/y&path=").status_code == 404
 
 
 @pytest.mark.parametrize("query", ["recursive=maybe", "limit=0", "limit=101", "limit=x", "offset=-1"])
-def test_lists_that_will_not_do(guest: Guest, query: str) -> None:
-    assert guest.call("GET", f"/vms/files/files?{query}").status_code == 422
-    assert guest.call("GET", f"/vms/files/files?{query}", "vboxmcp").status_code == 400
+def test_lists_that_will_not_do(files: Files, query: str) -> None:
+    assert files.call("GET", f"/vms/files/files?{query}").status_code == 422
+    assert files.call("GET", f"/vms/files/files?{query}", "vboxmcp").status_code == 400
 
 
-def test_files_of_a_vm_that_does_not_run_or_is_not_theirs(guest: Guest) -> None:
-    guest.call("POST", "/vms", json={"name": "still"}).raise_for_status()
+def test_files_of_a_vm_that_does_not_run_or_is_not_theirs(files: Files) -> None:
+    files.call("POST", "/vms", json={"name": "still"}).raise_for_status()
     form: Any = {"data": {"path": "/x"}, "files": {"file": b"x"}}
     for name, expected in (("still", 409), ("none", 404)):
-        assert guest.call("POST", f"/vms/{name}/files/upload", **form).status_code == expected
-        assert guest.call("GET", f"/vms/{name}/files/download?path=/x").status_code == expected
-        assert guest.call("GET", f"/vms/{name}/files").status_code == expected
-    other = Guest(guest.fleet)
+        assert files.call("POST", f"/vms/{name}/files/upload", **form).status_code == expected
+        assert files.call("GET", f"/vms/{name}/files/download?path=/x").status_code == expected
+        assert files.call("GET", f"/vms/{name}/files").status_code == expected
+    other = Files(files.fleet)
     other.call("DELETE", "/vms/files")
     assert other.call("GET", "/vms/still/files").status_code == 404
-    guest.call("DELETE", "/vms/still")
+    files.call("DELETE", "/vms/still")
 
 
-def test_a_key_that_may_only_read_reads_files_and_writes_none(guest: Guest) -> None:
-    made = guest.call("POST", "/keys", json={"name": "reader", "access": "read"}).json()
-    guest.upload("/shown", b"shown")
+def test_a_key_that_may_only_read_reads_files_and_writes_none(files: Files) -> None:
+    made = files.call("POST", "/keys", json={"name": "reader", "access": "read"}).json()
+    files.upload("/shown", b"shown")
     headers = {"X-API-Key": made["key"]}
-    shown = requests.get(f"{guest.url}/vms/files/files/download?path=/shown", headers=headers, timeout=10)
+    shown = requests.get(f"{files.client.url}/vms/files/files/download?path=/shown", headers=headers, timeout=10)
     assert shown.content == b"shown"
     form: Any = {"data": {"path": "/shown"}, "files": {"file": b"x"}}
-    refused = requests.post(f"{guest.url}/vms/files/files/upload", headers=headers, timeout=10, **form)
+    refused = requests.post(f"{files.client.url}/vms/files/files/upload", headers=headers, timeout=10, **form)
     assert refused.status_code == 403
 
 
-def _begin_upload(guest: Guest, path: str, size: int) -> http.client.HTTPConnection:
+def _begin_upload(files: Files, path: str, size: int) -> http.client.HTTPConnection:
     """The head of a body, up to the first byte of a file of that size."""
     head = (
         f'--corral\r\nContent-Disposition: form-data; name="path"\r\n\r\n{path}\r\n'
         '--corral\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
     ).encode()
-    connection = http.client.HTTPConnection(urlsplit(guest.url).netloc, timeout=60)
+    connection = http.client.HTTPConnection(urlsplit(files.client.url).netloc, timeout=60)
     connection.putrequest("POST", "/api/v1/vms/files/files/upload")
-    for name, value in guest.headers["microvm"].items():
+    for name, value in files.client.bearer.items():
         connection.putheader(name, value)
     connection.putheader("Content-Type", "multipart/form-data; boundary=corral")
     connection.putheader("Content-Length", str(len(head) + size + len(b"\r\n--corral--\r\n")))
@@ -358,18 +351,18 @@ def _begin_upload(guest: Guest, path: str, size: int) -> http.client.HTTPConnect
     return connection
 
 
-def _send_half(guest: Guest, path: str, size: int) -> None:
-    connection = _begin_upload(guest, path, size)
+def _send_half(files: Files, path: str, size: int) -> None:
+    connection = _begin_upload(files, path, size)
     connection.send(bytes(size // 2))
-    until(lambda: _drafts(guest))
+    until(lambda: _drafts(files))
     connection.sock.shutdown(socket.SHUT_RDWR)
     connection.close()
 
 
-def _drafts(guest: Guest, host: str = "*") -> list[str]:
+def _drafts(files: Files, host: str = "*") -> list[str]:
     """What is half written in any guest of that host."""
-    return [str(path) for path in (guest.fleet.home / "hosts").glob(f"{host}/vms/*/drafts/*")]
+    return [str(path) for path in (files.fleet.home / "hosts").glob(f"{host}/vms/*/drafts/*")]
 
 
-def _holds(guest: Guest, host: str) -> bool:
-    return any((guest.fleet.home / "hosts").glob(f"{host}/vms/*/guest/warm"))
+def _holds(files: Files, host: str) -> bool:
+    return any((files.fleet.home / "hosts").glob(f"{host}/vms/*/guest/warm"))

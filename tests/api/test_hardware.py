@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from cli.fleet.fleet import Fleet
-from tests.api.test_lives import Client
 from tests.api.world import Caller, World, problem
+from tests.support.clients import Client, new_user
 
 PLACE = "/disks/SATA%20Controller/1/0"
 ATTACH = {
@@ -29,7 +29,7 @@ ADAPTER_FIELDS = {"slot", "enabled", "type", "mac_address", "cable_connected", "
 @pytest.fixture
 def client(fleet: Fleet) -> Iterator[Client]:
     """A user with a stopped VM of the document's kind, "web"."""
-    made = Client(fleet)
+    made = new_user(fleet)
     body = {
         "name": "web",
         "host": fleet.plan.host_names[0],
@@ -90,7 +90,7 @@ WRONG: list[tuple[dict[str, Any], tuple[int, str]]] = [
 
 def test_what_can_not_be_attached_is_the_callers_mistake(client: Client, fleet: Fleet) -> None:
     (media(fleet) / "out").symlink_to("/tmp")  # noqa: S108  # nothing is made there
-    other = Client(fleet)
+    other = new_user(fleet)
     made = {"name": "other", "memory_mb": 512, "host": fleet.plan.host_names[0]}
     assert other.call("POST", "/vms", other.bearer, made).status_code == 201
     attached = other.call("POST", "/vms/other/disks", other.key, ATTACH | {"medium": "theirs.vdi"})

@@ -9,37 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-import requests
 from sqlalchemy import create_engine, text
 
 from cli.fleet.fleet import Fleet
-from tests.api.world import PASSWORD
-
-
-class Client:
-    """A new user of the fleet."""
-
-    def __init__(self, fleet: Fleet) -> None:
-        self._url = f"{fleet.url}/api/v1"
-        body = {"username": f"u{secrets.token_hex(5)}", "password": PASSWORD}
-        requests.post(f"{self._url}/auth/register", json=body, timeout=10).raise_for_status()
-        token = requests.post(f"{self._url}/auth/login", json=body, timeout=10).json()["access_token"]
-        self.bearer = {"Authorization": f"Bearer {token}"}
-        made = requests.post(f"{self._url}/keys", json={"name": "k"}, headers=self.bearer, timeout=10).json()
-        self.key = {"X-API-Key": made["key"]}
-
-    def call(self, method: str, path: str, who: dict[str, str], body: Any = None, **headers: str) -> Any:
-        """One request."""
-        return requests.request(method, self._url + path, json=body, headers=who | headers, timeout=30)
-
-
-@pytest.fixture
-def client(fleet: Fleet) -> Iterator[Client]:
-    """Leaves no VM behind."""
-    made = Client(fleet)
-    yield made
-    for vm in made.call("GET", "/vms?limit=100", made.bearer).json()["vms"]:
-        assert made.call("DELETE", f"/vms/{vm['name']}", made.bearer).status_code == 204
+from tests.support.clients import Client
 
 
 def test_a_life_in_microvm(client: Client) -> None:

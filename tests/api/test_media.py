@@ -10,8 +10,8 @@ import pytest
 
 from agent.media import DISKS
 from cli.fleet.fleet import Fleet
-from tests.api.test_lives import Client
 from tests.api.world import World, problem
+from tests.support.clients import Client, new_user
 from tests.support.waiting import until
 
 DISK = {"controller": "SATA Controller", "port": 1, "medium": "kept.raw", "create_if_missing": True, "size_gb": 3}
@@ -20,7 +20,7 @@ DISK = {"controller": "SATA Controller", "port": 1, "medium": "kept.raw", "creat
 @pytest.fixture
 def client(fleet: Fleet) -> Iterator[Client]:
     """A user with a VM, "web", that is gone afterwards."""
-    made = Client(fleet)
+    made = new_user(fleet)
     body = {"name": "web", "host": fleet.plan.host_names[0], "memory_mb": 512, "storage_gb": 5}
     assert made.call("POST", "/vms", made.key, body, Prefer="wait=20").status_code == 200
     yield made
@@ -58,7 +58,7 @@ def test_a_disk_is_counted_listed_kept_and_deleted(client: Client, fleet: Fleet)
     attached = client.call("DELETE", f"/media/{disk['id']}", client.bearer)
     assert attached.status_code == 409
     assert "attached to VM 'web'" in attached.text
-    other = Client(fleet)
+    other = new_user(fleet)
     assert listed(other) == []
     for who in (other.bearer, other.key):
         for method in ("GET", "DELETE"):

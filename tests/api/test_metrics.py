@@ -16,17 +16,15 @@ from core.contract.messages import HostUsage, VmUsage, encode
 from core.models import Host
 from core.models.base import now
 from tests.api.world import World, problem
+from tests.support.clients import new_user
 from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")
 def session(fleet: Fleet) -> Iterator[requests.Session]:
     """A user of the fleet, with a token."""
-    user = {"username": f"u{secrets.token_hex(5)}", "password": "correct horse"}
     with requests.Session() as made:
-        made.post(f"{fleet.url}/api/v1/auth/register", json=user, timeout=10).raise_for_status()
-        token = made.post(f"{fleet.url}/api/v1/auth/login", json=user, timeout=10).json()["access_token"]
-        made.headers["Authorization"] = f"Bearer {token}"
+        made.headers.update(new_user(fleet).bearer)
         yield made
 
 

@@ -11,10 +11,8 @@ from sqlalchemy import delete
 
 from core.contract.hosts import HostFacts, HostNetwork
 from core.models import Host, Operation, Vm
-from tests.api.test_lives import Client, client
 from tests.api.world import Caller, World, problem
-
-__all__ = ["client"]
+from tests.support.clients import Client
 
 
 @pytest.fixture

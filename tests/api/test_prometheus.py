@@ -18,6 +18,7 @@ from cli.fleet.fleet import Fleet
 from core.contract import channels
 from core.settings import Settings
 from tests.api.world import World
+from tests.support.clients import new_user
 from tests.support.waiting import until
 
 LOOPBACK = {"REMOTE_ADDR": "127.0.0.1"}
@@ -121,11 +122,8 @@ def _fresh(world: World) -> Figures:
 @pytest.fixture(scope="module")
 def session(fleet: Fleet) -> Iterator[requests.Session]:
     """A user of the fleet, with a token."""
-    user = {"username": f"u{secrets.token_hex(5)}", "password": "correct horse"}
     with requests.Session() as made:
-        made.post(f"{fleet.url}/api/v1/auth/register", json=user, timeout=10).raise_for_status()
-        token = made.post(f"{fleet.url}/api/v1/auth/login", json=user, timeout=10).json()["access_token"]
-        made.headers["Authorization"] = f"Bearer {token}"
+        made.headers.update(new_user(fleet).bearer)
         yield made
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import redis
-import requests
 
 from cli.fleet.fleet import Fleet
 from core import sealing
@@ -19,6 +18,8 @@ from core.contract import channels
 from core.contract.errors import NotSent
 from core.contract.messages import call as call_of
 from core.dispatch import Dispatch
+from tests.support.clients import administrator
+from tests.support.guests import Guest
 
 
 def test_only_its_host_opens_what_is_sealed_for_it(tmp_path: Path) -> None:
@@ -78,21 +79,17 @@ def _overheard(url: str) -> Iterator[list[bytes]]:
 
 
 def test_no_secret_of_a_call_is_in_redis(fleet: Fleet) -> None:
-    url, headers = f"{fleet.url}/api/v1", {"X-API-Key": fleet.credentials.api_key}
-    name, canary = f"sealed{secrets.token_hex(4)}", f"canary{secrets.token_hex(12)}"
-    body = {"name": name, "memory_mb": 512, "cpus": 1, "storage_gb": 10}
-    hold = headers | {"Prefer": "wait=20"}
-    requests.post(f"{url}/vms", json=body, headers=hold, timeout=30).raise_for_status()
-    requests.post(f"{url}/vms/{name}/start", headers=hold, timeout=30).raise_for_status()
+    client, canary = administrator(fleet), f"canary{secrets.token_hex(12)}"
+    guest = Guest.started(client, f"sealed{secrets.token_hex(4)}", memory_mb=512)
     command = {"command": f"echo {canary}", "environment": {"SECRET": canary}, "stdin": canary}
     with _overheard(fleet.redis_url) as heard:
-        done = requests.post(f"{url}/vms/{name}/execute", json=command, headers=headers, timeout=30)
+        done = guest.request("POST", "/execute", client.key, json=command)
         assert done.status_code == 200, done.text
         assert canary in done.json()["data"]["command"]
-        begun = requests.post(f"{url}/vms/{name}/execs", json=command, headers=headers, timeout=30)
-        assert begun.status_code in (201, 400), begun.text
+        begun = guest.request("POST", "/execs", client.key, json=command)
+        assert begun.status_code == 201, begun.text
         login = {"username": "root", "password": canary}
-        requests.put(f"{url}/vms/{name}/guest-credentials", json=login, headers=headers, timeout=30)
+        guest.request("PUT", "/guest-credentials", client.key, json=login)
     everything = b"\n".join(heard if isinstance(heard[0], bytes) else [str(each).encode() for each in heard])
     assert b"calls:" in everything
     assert canary.encode() not in everything

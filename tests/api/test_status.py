@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from cli.fleet.fleet import Fleet
 from core.services import traffic
 from core.services.traffic import Counted
 from tests.api.world import World, problem
+from tests.support.clients import new_user
 from tests.support.waiting import until
 
 STATISTICS = {
@@ -76,9 +76,7 @@ def test_requests_are_counted_and_timed(world: World) -> None:
 @pytest.fixture(scope="module")
 def bearer(fleet: Fleet) -> dict[str, str]:
     """A user's token."""
-    user, url = {"username": f"u{secrets.token_hex(5)}", "password": "correct horse"}, f"{fleet.url}/api/v1/auth"
-    requests.post(f"{url}/register", json=user, timeout=10).raise_for_status()
-    return {"Authorization": f"Bearer {requests.post(f'{url}/login', json=user, timeout=10).json()['access_token']}"}
+    return new_user(fleet).bearer
 
 
 @contextmanager

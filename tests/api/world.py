@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from werkzeug.test import Client
 
-from agent.drivers.fake import FakeDriver
 from api.app import create_app
 from api.parts import Parts
 from core.contract import channels
-from core.contract.hosts import HostFacts
 from core.contract.messages import ReceiverState, encode
-from core.contract.vms import Hardware, VmNetwork
-from core.models import Host, Vm
-from core.models.base import now
-from core.services import keys, users
-from core.services.context import Actor
 from core.settings import Settings
+from tests.support.clients import PASSWORD
+from tests.support.record import Caller, Record
 
-PASSWORD = "correct horse"
+__all__ = ["PASSWORD", "Caller"]
 VM = {"name": "web"}
 VBOX_VM = {"name": "web", "memory_mb": 1024, "cpus": 1, "storage_gb": 10, "os_type": "Ubuntu_64"}
-
-
-@dataclass
-class Caller:
-    """A user, and both of their credentials as headers."""
-
-    actor: Actor
-    bearer: dict[str, str]
-    key: dict[str, str]
-
-    def headers(self, dialect: str) -> dict[str, str]:
-        """The credential that chooses that dialect."""
-        return self.bearer if dialect == "microvm" else self.key
 
 
 class World:
@@ -47,6 +28,7 @@ class World:
         self.settings = settings
         self.application = create_app(settings)
         self.parts: Parts = self.application.microvm.extensions["corral"]
+        self.record = Record(self.parts.engine, self.parts.dispatch)
         self._client = Client(self.application)
 
     def close(self) -> None:
@@ -71,12 +53,8 @@ class World:
 
     def caller(self, role: str = "user", *, access: str = "full") -> Caller:
         """A new user, logged in, with a key."""
-        username = f"u{secrets.token_hex(5)}"
-        with self.parts.transaction() as session:
-            user = users.add(session, username, PASSWORD, role)
-            actor = Actor(user.id, user.username, user.role)
-            _, secret = keys.create(session, actor, "test", access)
-        return Caller(actor, {"Authorization": f"Bearer {self.token(username)}"}, {"X-API-Key": secret})
+        made = self.record.caller(role, access=access, password=PASSWORD)
+        return replace(made, token=self.token(made.actor.username))
 
     def token(self, username: str) -> str:
         """A token for that user."""
@@ -86,27 +64,7 @@ class World:
 
     def add_host(self, name: str, **changes: Any) -> None:
         """A host that was heard of just now."""
-        fake = {
-            "name": "fake",
-            "healthy": True,
-            "version": "1",
-            "acceleration": "none",
-            "capabilities": sorted(FakeDriver.capabilities),
-            "problem": "",
-        }
-        values = {
-            "boot_id": "b",
-            "generation": 1,
-            "vcpus": 100_000,
-            "memory_mb": 1_000_000_000,
-            "disk_gb": 10_000_000,
-            "drivers": [fake],
-            "images": ["linux-default", "windows-default"],
-            "facts": HostFacts(),
-            "last_seen_at": now(),
-        }
-        with self.parts.transaction() as session:
-            session.add(Host(name=name, **(values | changes)))
+        self.record.add_host(name, **changes)
 
     def beat(self, seconds_ago: float = 0.0, swept_ago: float | None = None, waiting: int = 0) -> None:
         """As if a worker had been alive then, and its sweeps had been done."""
@@ -117,25 +75,7 @@ class World:
 
     def add_vm(self, owner: Caller, name: str = "", **changes: Any) -> str:
         """A stopped VM, as if it had been created and reported; its id."""
-        values = {
-            "hypervisor": "fake",
-            "host_name": "host-a",
-            "os_type": "linux",
-            "image": "linux-default",
-            "vcpus": 1,
-            "memory_mb": 512,
-            "disk_gb": 10,
-            "network": VmNetwork(mac_address="52:54:00:00:00:01"),
-            "hardware": Hardware(),
-            "wanted": "stopped",
-            "observed": "stopped",
-            "reserved": False,
-        }
-        with self.parts.transaction() as session:
-            vm = Vm(name=name or f"vm{secrets.token_hex(5)}", owner_id=owner.actor.user_id, **(values | changes))
-            session.add(vm)
-            session.flush()
-            return vm.id
+        return self.record.vm(owner, name, **changes).id
 
 
 def problem(answer: Any) -> tuple[int, str]:

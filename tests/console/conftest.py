@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import requests
 from simple_websocket import Client as Socket
 from simple_websocket import ConnectionClosed
 
@@ -18,6 +17,7 @@ from cli.fleet.fleet import Fleet
 from cli.fleet.plan import Plan
 from cli.fleet.share import Share
 from core import settings
+from tests.support.clients import Client, administrator
 from tests.support.waiting import HANG_SECONDS, until
 
 _PLENTY = "1000000"
@@ -51,10 +51,10 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 def _wait_for_hypervisors(fleet: Fleet) -> None:
     """Each is tried after the host has joined."""
-    key = {"X-API-Key": fleet.credentials.api_key}
+    client = administrator(fleet)
 
     def hosts() -> Any:
-        return requests.get(f"{fleet.url}/api/v1/hosts", headers=key, timeout=20).json()["data"]
+        return client.call("GET", "/hosts", client.key).json()["data"]
 
     until(lambda: all(each["healthy"] for host in hosts() for each in host["hypervisors"]), why=hosts)
 
@@ -64,17 +64,11 @@ class Caller:
     """The fleet's administrator, by key and by token."""
 
     fleet: Fleet
-    bearer: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        known = {"username": self.fleet.credentials.username, "password": self.fleet.credentials.password}
-        token = requests.post(f"{self.fleet.url}/api/v1/auth/login", json=known, timeout=20).json()["access_token"]
-        self.bearer = {"Authorization": f"Bearer {token}"}
+    client: Client
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """One request, which must succeed."""
-        url = f"{self.fleet.url}/api/v1{path}"
-        answer = requests.request(method, url, json=body, headers=self.bearer, timeout=120)
+        answer = self.client.call(method, path, body=body)
         assert answer.ok, answer.text
         return answer.json() if answer.content else None
 
@@ -85,7 +79,7 @@ class Caller:
     def console(self, name: str, query: str = "") -> Socket:
         """The microvm dialect's console."""
         url = f"{self.fleet.url.replace('http', 'ws')}/api/v1/vms/{name}/console{query}"
-        return Socket(url, headers=self.bearer)
+        return Socket(url, headers=self.client.bearer)
 
     def socket(self, key: str | None = None) -> Talk:
         """The vboxmcp dialect's socket, authenticated."""
@@ -159,7 +153,7 @@ def ended(console: Socket, seconds: float = 20) -> int:
 @pytest.fixture(scope="module")
 def caller(fleet: Fleet) -> Iterator[Caller]:
     """Has a guest and a fake VM, both running, and both deleted in the end."""
-    made = Caller(fleet)
+    made = Caller(fleet, administrator(fleet))
     for name, hypervisor in ((GUEST, "qemu"), (FAKE, "fake")):
         made.call("POST", "/vms", {"name": name, "vcpus": 1, "memory_mb": 256, "hypervisor": hypervisor})
         made.call("POST", f"/vms/{name}/start")

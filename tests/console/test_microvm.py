@@ -94,5 +94,5 @@ def test_what_can_be_refused_is_refused_before_the_handshake(
         "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
     }
     url = f"{caller.fleet.url}/api/v1/vms/{name}/console{query}"
-    answer = requests.get(url, headers=caller.bearer | upgrade, timeout=20)
+    answer = requests.get(url, headers=caller.client.bearer | upgrade, timeout=20)
     assert answer.status_code == status, answer.text

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 
 import pytest
-import requests
 
 from tests.console.conftest import ALONE, BOOTED, FAKE, GUEST, Caller, Talk
+from tests.support.clients import new_key
 from tests.support.waiting import until
 
 
@@ -71,10 +71,7 @@ def test_what_cannot_be_typed_is_said(talk: Talk, data: object) -> None:
 
 
 def test_who_may_only_read_may_only_look(caller: Caller) -> None:
-    made = requests.post(
-        f"{caller.fleet.url}/api/v1/keys", json={"name": "look", "access": "read"}, headers=caller.bearer, timeout=20
-    )
-    talk = caller.socket(made.json()["key"])
+    talk = caller.socket(new_key(caller.client, "read")["X-API-Key"])
     talk.send("console_connect", vm_id=GUEST)
     assert talk.next()["writable"] is False
     talk.send("console_input", vm_id=GUEST, data="eA==")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from cli.fleet.fleet import Fleet
 from cli.fleet.plan import Plan
 from cli.fleet.share import Share
 from core import settings
+from tests.support.clients import Client, administrator
+from tests.support.guests import Guest
 
 _PLENTY = "1000000"
 
@@ -39,50 +42,39 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         vms.end(vms.running(home))
 
 
-class Client:
-    """Calls as the documents write them: `client("POST /vms/{vm_name}/start", vm_name="web")`."""
+@dataclass
+class Reader:
+    """Calls as the documents write them: `reader("POST /vms/{vm_name}/start", vm_name="web")`."""
 
-    def __init__(self, url: str, headers: dict[str, str]) -> None:
-        self.url, self.headers = url, headers
+    client: Client
+    who: dict[str, str]
 
     def __call__(
         self, call: str, body: Any = None, *, query: Any = None, files: Any = None, data: Any = None, **names: Any
     ) -> requests.Response:
         method, path = call.split(" ")
-        return requests.request(
-            method,
-            f"{self.url}/api/v1{path.format(**names)}",
-            json=body,
-            params=query,
-            files=files,
-            data=data,
-            headers=self.headers,
-            timeout=120,
-        )
+        sent = {"json": body, "params": query, "files": files, "data": data}
+        return self.client.request(method, path.format(**names), self.who, **sent)
 
 
 @pytest.fixture(scope="module")
-def bearer(fleet: Fleet) -> Client:
+def bearer(fleet: Fleet) -> Reader:
     """A caller of the microvm document: the fleet's administrator, logged in."""
-    known = {"username": fleet.credentials.username, "password": fleet.credentials.password}
-    answer = requests.post(f"{fleet.url}/api/v1/auth/login", json=known, timeout=20)
-    return Client(fleet.url, {"Authorization": f"Bearer {answer.json()['access_token']}"})
+    client = administrator(fleet)
+    return Reader(client, client.bearer)
 
 
 @pytest.fixture(scope="module")
-def key(fleet: Fleet) -> Client:
+def key(fleet: Fleet) -> Reader:
     """A caller of the vboxmcp document."""
-    return Client(fleet.url, {"X-API-Key": fleet.credentials.api_key})
+    client = administrator(fleet)
+    return Reader(client, client.key)
 
 
 @pytest.fixture(scope="module")
-def guest(bearer: Client) -> Iterator[str]:
+def guest(bearer: Reader) -> Iterator[str]:
     """The name of a VM that runs, and is deleted in the end."""
     name = f"guest-{secrets.token_hex(3)}"
-    answer = bearer("POST /vms", {"name": name, "vcpus": 1, "memory_mb": 512})
-    assert answer.status_code == 201, answer.text
-    try:
-        assert bearer("POST /vms/{name}/start", name=name).status_code == 200
-        yield name
-    finally:
-        assert bearer("DELETE /vms/{name}", name=name).status_code == 204
+    made = Guest.started(bearer.client, name, vcpus=1, memory_mb=512)
+    yield name
+    made.delete()

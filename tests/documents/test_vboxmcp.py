@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from cli.fleet.fleet import Fleet
-from tests.documents.conftest import Client
+from tests.documents.conftest import Reader
 from tests.documents.fitting import differences
 from tests.documents.parsing import Example, examples
 
@@ -24,11 +24,11 @@ _REQUESTS = {each.of: each.body for each in _DOCUMENT if each.part == "request"}
 _ANSWERS = [each for each in _DOCUMENT if each.part == "response" and each.of != "error"]
 _VM = "vms/{vm_id_or_name}"
 
-Call = Callable[[Client, str], requests.Response]
+Call = Callable[[Reader, str], requests.Response]
 
 
 @pytest.fixture(scope="module")
-def resting(key: Client) -> Iterator[str]:
+def resting(key: Reader) -> Iterator[str]:
     """The name of a VM that does not run, made as the document shows; deleted in the end."""
     name = f"resting-{secrets.token_hex(3)}"
     answer = key("POST /vms", _REQUESTS["POST /vms"] | {"name": name})
@@ -41,14 +41,14 @@ def _get(of: str) -> Call:
     return lambda client, name: client(of, vm_id_or_name=name)
 
 
-def _create(client: Client, name: str) -> requests.Response:
+def _create(client: Reader, name: str) -> requests.Response:
     mine = f"new-{secrets.token_hex(3)}"
     answer = client("POST /vms", _REQUESTS["POST /vms"] | {"name": mine})
     client("DELETE /vms/{name}", name=mine)
     return answer
 
 
-def _start(client: Client, name: str) -> requests.Response:
+def _start(client: Reader, name: str) -> requests.Response:
     of = f"POST /{_VM}/start"
     mine = f"started-{secrets.token_hex(3)}"
     client("POST /vms", _REQUESTS["POST /vms"] | {"name": mine})
@@ -57,24 +57,24 @@ def _start(client: Client, name: str) -> requests.Response:
     return answer
 
 
-def _snapshot(client: Client, name: str) -> requests.Response:
+def _snapshot(client: Reader, name: str) -> requests.Response:
     of = f"POST /{_VM}/snapshots"
     return client(of, _REQUESTS[of] | {"name": f"s-{secrets.token_hex(3)}"}, vm_id_or_name=name)
 
 
-def _restore(client: Client, name: str) -> requests.Response:
+def _restore(client: Reader, name: str) -> requests.Response:
     of = f"POST /{_VM}/snapshots/{{snapshot_id}}/restore"
     snapshot = _snapshot(client, name).json()["data"]["snapshot_id"]
     return client(of, {"start_vm": False}, vm_id_or_name=name, snapshot_id=snapshot)
 
 
-def _attach(client: Client, name: str) -> requests.Response:
+def _attach(client: Reader, name: str) -> requests.Response:
     of = f"POST /{_VM}/disks"
     medium = f"{name}-{secrets.token_hex(3)}.qcow2"
     return client(of, _REQUESTS[of] | {"medium": medium, "size_gb": 1}, vm_id_or_name=name)
 
 
-def _configure(client: Client, name: str) -> requests.Response:
+def _configure(client: Reader, name: str) -> requests.Response:
     of = f"PUT /{_VM}/network-adapters/{{slot}}"
     wanted = {"enabled": True, "type": "82540EM", "cable_connected": True, "mode": "nat"}
     return client(of, wanted, vm_id_or_name=name, slot=0)
@@ -96,13 +96,13 @@ _CALLS: dict[str, Call] = {
 
 
 @pytest.mark.parametrize("example", _ANSWERS, ids=lambda example: example.of)
-def test_what_the_document_shows_is_answered(key: Client, resting: str, example: Example) -> None:
+def test_what_the_document_shows_is_answered(key: Reader, resting: str, example: Example) -> None:
     answer = _CALLS[example.of](key, resting)
     assert answer.status_code == 200, answer.text
     assert differences(example.body, answer.json()) == []
 
 
-def test_errors_are_told_as_the_document_shows(key: Client) -> None:
+def test_errors_are_told_as_the_document_shows(key: Reader) -> None:
     (example,) = [each for each in _DOCUMENT if each.of == "error"]
     answer = key("GET /vms/vm-999999")
     assert answer.status_code == 404
@@ -128,7 +128,7 @@ print(made["data"]["message"], client.start_vm(made["data"]["id"])["data"]["stat
     ).raise_for_status()
 
 
-def test_the_documents_curl_lines_run_unchanged(key: Client, fleet: Fleet) -> None:
+def test_the_documents_curl_lines_run_unchanged(key: Reader, fleet: Fleet) -> None:
     lines: list[str] = re.findall(r"```bash\n(.*?)```", _TEXT, re.DOTALL)
     assert len(lines) == 3
     said: list[Any] = []

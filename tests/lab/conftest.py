@@ -111,7 +111,7 @@ class Console:
 
 
 @dataclass
-class Guest:
+class LabVm:
     """One VM, named after its host unless it has a name, on its host's first hypervisor unless it has another."""
 
     lab: Lab
@@ -209,9 +209,9 @@ class Guest:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def guests(lab: Lab) -> dict[str, Guest]:
+def guests(lab: Lab) -> dict[str, LabVm]:
     """One on each host; both are being started."""
-    made = {name: Guest(lab, name) for name in lab.machines}
+    made = {name: LabVm(lab, name) for name in lab.machines}
     for guest in made.values():
         guest.create()
         guest.begin("/start")
@@ -219,7 +219,7 @@ def guests(lab: Lab) -> dict[str, Guest]:
 
 
 @pytest.fixture(scope="session")
-def lives(guests: dict[str, Guest]) -> Iterator[dict[str, Future[None]]]:
+def lives(guests: dict[str, LabVm]) -> Iterator[dict[str, Future[None]]]:
     """All at once, from when this is first asked for: none takes another host's time."""
     with ThreadPoolExecutor() as pool:
         yield {host: pool.submit(live, guest) for host, guest in guests.items()}

@@ -10,7 +10,7 @@ import pytest
 from core.contract.errors import CorralError
 
 if TYPE_CHECKING:
-    from tests.lab.conftest import Guest
+    from tests.lab.conftest import LabVm
 
 BOOT_SECONDS = 400.0
 ANSWER_SECONDS = 60.0
@@ -18,7 +18,7 @@ SPAN = 4
 STOP_SECONDS = 120
 
 
-def live(guest: Guest) -> None:
+def live(guest: LabVm) -> None:
     """From its boot to its end."""
     guest.becomes("running", BOOT_SECONDS)
     with guest.console() as console:

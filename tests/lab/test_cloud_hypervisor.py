@@ -13,7 +13,7 @@ import requests
 
 from cli.lab import recipe
 from core.contract.errors import CorralError
-from tests.lab.conftest import MEMORY_MB, Guest
+from tests.lab.conftest import MEMORY_MB, LabVm
 
 if TYPE_CHECKING:
     from cli.lab.lab import Lab
@@ -25,25 +25,25 @@ CONTROLLER = "SATA Controller"
 
 
 @pytest.fixture(scope="module")
-def guest(lab: Lab) -> Guest:
+def guest(lab: Lab) -> LabVm:
     """One that has booted."""
     if HYPERVISOR not in recipe.offered(recipe.KVM):
         pytest.skip("Cloud Hypervisor is not on this machine: corral hypervisor install cloud-hypervisor")
-    made = Guest(lab, recipe.KVM.name, "chv", HYPERVISOR)
+    made = LabVm(lab, recipe.KVM.name, "chv", HYPERVISOR)
     made.create()
     with made.step("create to the guest's answer"):
         made.change("POST", "/start")
     return made
 
 
-def test_its_console_has_a_real_boot_and_takes_what_is_typed(guest: Guest) -> None:
+def test_its_console_has_a_real_boot_and_takes_what_is_typed(guest: LabVm) -> None:
     with guest.console() as console:
         console.read_until(lambda seen: b"lab-guest: up after" in seen, BOOT_SECONDS)
         console.type("hello\n")
         console.read_until(lambda seen: b"lab-guest: heard hello" in seen, 60)
 
 
-def test_commands_and_files_go_by_its_vsock(guest: Guest) -> None:
+def test_commands_and_files_go_by_its_vsock(guest: LabVm) -> None:
     done = guest.run("echo out; echo err >&2; exit 3")
     assert (done["stdout"], done["stderr"], done["exit_code"]) == ("out\n", "err\n", 3)
     with pytest.raises(CorralError, match="504"):
@@ -59,14 +59,14 @@ def test_commands_and_files_go_by_its_vsock(guest: Guest) -> None:
     assert back.content == data
 
 
-def test_it_is_measured(guest: Guest) -> None:
+def test_it_is_measured(guest: LabVm) -> None:
     with guest.step("metrics"):
         found = guest.client.request("GET", f"/vms/{guest.name}/metrics")
     assert found["guest"], found["unknown"]
     assert 50 < found["guest"]["memory"]["total_mb"] <= MEMORY_MB
 
 
-def test_it_stands_still_and_goes_on(guest: Guest) -> None:
+def test_it_stands_still_and_goes_on(guest: LabVm) -> None:
     with guest.console() as console:
         console.count()
         guest.change("POST", "/pause")
@@ -75,7 +75,7 @@ def test_it_stands_still_and_goes_on(guest: Guest) -> None:
         console.count()
 
 
-def test_a_snapshot_with_memory_goes_on_where_it_was(guest: Guest) -> None:
+def test_a_snapshot_with_memory_goes_on_where_it_was(guest: LabVm) -> None:
     guest.execute("echo before > /tmp/word")
     guest.change("POST", "/snapshots", {"name": "good", "include_memory": True})
     guest.execute("echo after > /tmp/word")
@@ -88,14 +88,14 @@ def test_a_snapshot_with_memory_goes_on_where_it_was(guest: Guest) -> None:
     guest.change("DELETE", "/snapshots/good")
 
 
-def test_vcpus_and_memory_are_plugged_in(guest: Guest) -> None:
+def test_vcpus_and_memory_are_plugged_in(guest: LabVm) -> None:
     guest.change("PUT", "/resources", {"vcpus": 2, "memory_mb": MEMORY_MB + 128})
     assert guest.execute("nproc") == "2"
     kilobytes = int(guest.execute("awk '/^MemTotal/ { print $2 }' /proc/meminfo"))
     assert kilobytes > MEMORY_MB * 1024
 
 
-def test_a_disk_comes_and_goes(guest: Guest) -> None:
+def test_a_disk_comes_and_goes(guest: LabVm) -> None:
     body = {"controller": CONTROLLER, "port": 1, "medium": "more.raw", "size_gb": 1, "create_if_missing": True}
     guest.change("POST", "/disks", body)
     assert guest.execute(f"{_waiting_for('[ -e /sys/block/vdb ]')}; cat /sys/block/vdb/size") == str((1 << 30) // 512)
@@ -103,7 +103,7 @@ def test_a_disk_comes_and_goes(guest: Guest) -> None:
     assert "vdb" not in guest.execute(f"{_waiting_for('[ ! -e /sys/block/vdb ]')}; ls /sys/block")
 
 
-def test_an_adapter_comes_and_goes(guest: Guest) -> None:
+def test_an_adapter_comes_and_goes(guest: LabVm) -> None:
     guest.change("PUT", "/network-adapters/1", {"enabled": True, "type": "null", "adapter_type": "virtio"})
     assert guest.execute(f"{_waiting_for('[ -e /sys/class/net/eth1 ]')}; ls /sys/class/net").split()[:2] == [
         "eth0",
@@ -113,7 +113,7 @@ def test_an_adapter_comes_and_goes(guest: Guest) -> None:
     assert "eth1" not in guest.execute(f"{_waiting_for('[ ! -e /sys/class/net/eth1 ]')}; ls /sys/class/net")
 
 
-def test_a_port_forward_begins_and_ends_while_it_runs(guest: Guest) -> None:
+def test_a_port_forward_begins_and_ends_while_it_runs(guest: LabVm) -> None:
     made = guest.client.request("POST", f"/vms/{guest.name}/network/port-forward", {"guest_port": 80})
     ask = f"timeout 30 busybox wget -q -T 10 -O - http://127.0.0.1:{made['host_port']}/name"
     assert guest.on_host(ask).strip() == "lab-guest"
@@ -121,7 +121,7 @@ def test_a_port_forward_begins_and_ends_while_it_runs(guest: Guest) -> None:
     assert "lab-guest" not in guest.on_host(ask)
 
 
-def test_it_outlives_an_agent_that_is_killed(guest: Guest) -> None:
+def test_it_outlives_an_agent_that_is_killed(guest: LabVm) -> None:
     guest.execute("echo still > /tmp/word")
     with guest.step("an agent that is killed, and the next"):
         guest.on_host("kill -9 $(cat /sys/fs/cgroup/corral/agent/cgroup.procs | head -n 1)")
@@ -129,7 +129,7 @@ def test_it_outlives_an_agent_that_is_killed(guest: Guest) -> None:
         assert guest.execute("cat /tmp/word") == "still"
 
 
-def test_a_crash_is_noticed(guest: Guest) -> None:
+def test_a_crash_is_noticed(guest: LabVm) -> None:
     vm_id = guest.client.request("GET", f"/vms/{guest.name}")["id"]
     with guest.step("a crash until it is told"):
         guest.on_host(f"kill -9 $(cat /var/lib/corral/hosts/{guest.host}/vms/{vm_id}/cloud-hypervisor.pid)")
@@ -137,7 +137,7 @@ def test_a_crash_is_noticed(guest: Guest) -> None:
     guest.change("POST", "/start")
 
 
-def test_it_stops_by_itself_and_is_deleted(guest: Guest) -> None:
+def test_it_stops_by_itself_and_is_deleted(guest: LabVm) -> None:
     guest.change("POST", "/stop", {"timeout_seconds": STOP_SECONDS})
     assert guest.status() == "stopped"
     guest.change("DELETE", "")

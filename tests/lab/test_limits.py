@@ -8,7 +8,7 @@ import pytest
 
 from agent.drivers.qemu.accelerators import BEYOND_MB
 from cli.lab import recipe
-from tests.lab.conftest import MEMORY_MB, Guest
+from tests.lab.conftest import MEMORY_MB, LabVm
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ BUSY = "timeout 5 sh -c 'while :; do :; done'; true"
 
 @pytest.mark.usefixtures("lives")
 def test_a_vm_is_held_to_its_limits(lab: Lab) -> None:
-    guest = Guest(lab, recipe.KVM.name, "limited")
+    guest = LabVm(lab, recipe.KVM.name, "limited")
     guest.create()
     guest.change("PUT", "/resources", {"cpu_limit_percent": 50, "memory_limit_percent": 75})
     group = f"{GROUPS}/vm-{guest.client.request('GET', '/vms/limited')['id']}"
@@ -42,9 +42,9 @@ def test_a_vm_is_held_to_its_limits(lab: Lab) -> None:
     assert guest.on_host(f"ls -d {group} 2>&1 | grep -c 'No such file'").strip() == "1"
 
 
-def _free_mb(guest: Guest) -> int:
+def _free_mb(guest: LabVm) -> int:
     return int(guest.execute("awk '/^MemFree/ { print int($2 / 1024) }' /proc/meminfo"))
 
 
-def _throttled(guest: Guest, group: str) -> int:
+def _throttled(guest: LabVm, group: str) -> int:
     return int(guest.on_host(f"sed -n 's/^nr_throttled //p' {group}/cpu.stat"))

@@ -10,7 +10,7 @@ import pytest
 from cli.lab import recipe
 
 if TYPE_CHECKING:
-    from tests.lab.conftest import Guest
+    from tests.lab.conftest import LabVm
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -20,7 +20,7 @@ def test_a_life(lives: dict[str, Future[None]], host: str) -> None:
     lives[host].result()
 
 
-def test_the_hosts_are_what_they_say(guests: dict[str, Guest]) -> None:
+def test_the_hosts_are_what_they_say(guests: dict[str, LabVm]) -> None:
     """Neither emulates: what was seen above was VirtualBox's own and KVM's work."""
     client = next(iter(guests.values())).client
     hosts = {host["name"]: host["hypervisors"][0] for host in client.request("GET", "/hosts")["hosts"]}

@@ -64,7 +64,7 @@ class Fixed(UserMode):
 
 
 @dataclass(frozen=True)
-class Guest:
+class Kept:
     """A guest, and the way in which it is kept from its host."""
 
     way: Way
@@ -76,7 +76,7 @@ class Guest:
 
 
 @pytest.fixture(params=list(Way))
-def guest(request: pytest.FixtureRequest, machine: Machine, tmp_path: Path) -> Iterator[Guest]:
+def guest(request: pytest.FixtureRequest, machine: Machine, tmp_path: Path) -> Iterator[Kept]:
     """One that has an address and a route, whether or not it has come to that by itself."""
     way: Way = request.param
     route_to_the_world(machine)
@@ -94,13 +94,13 @@ def guest(request: pytest.FixtureRequest, machine: Machine, tmp_path: Path) -> I
     try:
         driver.start(vm, _silent, LONG)
         run(f"{NETWORK}; ip route replace default via 10.0.2.2")
-        yield Guest(way, run)
+        yield Kept(way, run)
     finally:
         driver.delete(vm, LONG)
 
 
 @pytest.mark.timeout(600)
-def test_a_guest_reaches_the_world_alone_whatever_it_tries(machine: Machine, guest: Guest) -> None:
+def test_a_guest_reaches_the_world_alone_whatever_it_tries(machine: Machine, guest: Kept) -> None:
     with ExitStack() as servers:
         servers.enter_context(listening(machine.world, 80, seconds=600))
         servers.enter_context(listening(machine.host, PORT, seconds=600))
@@ -123,7 +123,7 @@ def test_a_guest_reaches_the_world_alone_whatever_it_tries(machine: Machine, gue
 
 
 @pytest.mark.timeout(600)
-def test_a_port_of_the_host_leads_to_the_guest(machine: Machine, guest: Guest) -> None:
+def test_a_port_of_the_host_leads_to_the_guest(machine: Machine, guest: Kept) -> None:
     guest.run(f"setsid perl -e '{TCP_GREETER}' </dev/null >/dev/null 2>&1 &")
     until(lambda: welcomed(machine.host, "127.0.0.1", LED), 60)
     assert not welcomed(machine.world, HOST, LED, 2)

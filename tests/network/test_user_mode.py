@@ -31,7 +31,7 @@ SERVE = (
 )
 
 
-class Guest:
+class VmProcess:
     """Runs commands as a VM's process would be, on the host of the test."""
 
     def __init__(self, network: UserMode, way: Way, folder: Path) -> None:
@@ -58,7 +58,7 @@ class Guest:
 
 
 @pytest.fixture(params=["rules", "namespace", "both"])
-def guest(request: pytest.FixtureRequest, machine: Machine, tmp_path: Path) -> Guest:
+def guest(request: pytest.FixtureRequest, machine: Machine, tmp_path: Path) -> VmProcess:
     """By each way. The world has a private network and a management network too, and names in the private one."""
     route_to_the_world(machine)
     names = tmp_path / "resolv.conf"
@@ -68,13 +68,13 @@ def guest(request: pytest.FixtureRequest, machine: Machine, tmp_path: Path) -> G
     folder = tmp_path / "vm"
     folder.mkdir()
     if request.param == "rules":
-        return Guest(network, Way.RULES, folder)
+        return VmProcess(network, Way.RULES, folder)
     if request.param == "namespace":  # as an agent that is not root has it: no rules on users
         network = _without_rules(network.policy)
-    return Guest(network, Way.NAMESPACE, folder)
+    return VmProcess(network, Way.NAMESPACE, folder)
 
 
-def test_a_guest_reaches_the_world_and_neither_host_nor_private_networks(machine: Machine, guest: Guest) -> None:
+def test_a_guest_reaches_the_world_and_neither_host_nor_private_networks(machine: Machine, guest: VmProcess) -> None:
     with listening(machine.world, 80):
         assert guest.reaches(WORLD, 80)
         for closed in (PRIVATE, MANAGEMENT):
@@ -90,7 +90,7 @@ def test_a_guest_reaches_the_world_and_neither_host_nor_private_networks(machine
         assert not guest.reaches("::1", 6379)
 
 
-def test_of_its_server_of_names_a_guest_reaches_names_alone(machine: Machine, guest: Guest) -> None:
+def test_of_its_server_of_names_a_guest_reaches_names_alone(machine: Machine, guest: VmProcess) -> None:
     server = PRIVATE if guest.way is Way.RULES else SOCKETS.names
     with listening(machine.world, 53), listening(machine.world, 54):
         # In a namespace it is this machine's own one, which is not asked here.
@@ -98,7 +98,7 @@ def test_of_its_server_of_names_a_guest_reaches_names_alone(machine: Machine, gu
         assert not guest.reaches(server, 54)
 
 
-def test_what_the_operator_opens_is_open_and_its_host_is_not(machine: Machine, guest: Guest) -> None:
+def test_what_the_operator_opens_is_open_and_its_host_is_not(machine: Machine, guest: VmProcess) -> None:
     opened = (ip_network("10.9.9.0/24"), ip_network(f"{HOST}/32"), ip_network("127.0.0.0/8"))
     policy = replace(guest.network.policy, allowed=opened)
     guest.network = UserMode(policy) if guest.network.ready() is Way.RULES else _without_rules(policy)
@@ -109,7 +109,7 @@ def test_what_the_operator_opens_is_open_and_its_host_is_not(machine: Machine, g
         assert not guest.reaches("127.0.0.1", 6379)
 
 
-def test_rules_that_someone_took_away_are_there_again(machine: Machine, guest: Guest) -> None:
+def test_rules_that_someone_took_away_are_there_again(machine: Machine, guest: VmProcess) -> None:
     subprocess.run(["nft", "flush ruleset"], check=True, timeout=10)
     network = UserMode()
     assert network.ready() is Way.RULES
@@ -117,7 +117,7 @@ def test_rules_that_someone_took_away_are_there_again(machine: Machine, guest: G
         subprocess.run(["nft", "flush ruleset"], check=True, timeout=10)
         assert look() is Way.RULES
         with listening(machine.host, 6379):
-            assert not Guest(network, Way.RULES, guest.folder).reaches("127.0.0.1", 6379)
+            assert not VmProcess(network, Way.RULES, guest.folder).reaches("127.0.0.1", 6379)
 
 
 def test_a_port_of_the_host_leads_into_a_namespace_until_it_is_closed(machine: Machine, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_port_of_the_host_leads_into_a_namespace_until_it_is_closed(machine: M
 
 
 def test_an_interface_is_on_a_bridge_with_slirp4netns(machine: Machine, tmp_path: Path) -> None:
-    said = Guest(UserMode(), Way.NAMESPACE, tmp_path).says(
+    said = VmProcess(UserMode(), Way.NAMESPACE, tmp_path).says(
         "ip -o link show master bridge0; grep CapEff /proc/self/status", TAP
     )
     assert b"guest0" in said

@@ -20,7 +20,7 @@ from core.contract.errors import GuestTimeout
 LONG = 20.0
 
 
-class Guest:
+class PipedAgent:
     """The other end: QEMU's pipes, and lines as they come through them."""
 
     def __init__(self, folder: Path) -> None:
@@ -60,9 +60,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @contextmanager
-def guest(folder: Path, *turns: Callable[[Guest], None]) -> Iterator[None]:
+def guest(folder: Path, *turns: Callable[[PipedAgent], None]) -> Iterator[None]:
     """One that does these, one after the other."""
-    its = Guest(folder)
+    its = PipedAgent(folder)
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(lambda: [turn(its) for turn in turns])
         try:
@@ -72,11 +72,11 @@ def guest(folder: Path, *turns: Callable[[Guest], None]) -> Iterator[None]:
             its.close()
 
 
-def answers(its: Guest) -> None:
+def answers(its: PipedAgent) -> None:
     its.answer(its.line())
 
 
-def loses(its: Guest) -> None:
+def loses(its: PipedAgent) -> None:
     its.line()
 
 
@@ -98,7 +98,7 @@ def test_half_an_answer_and_then_another_agent(folder: Path) -> None:
 
 
 def test_a_slow_answer_is_waited_for_and_what_comes_after_it_is_skipped(folder: Path) -> None:
-    def is_slow(its: Guest) -> None:
+    def is_slow(its: PipedAgent) -> None:
         got = [its.line() for _ in range(4)]  # ours with its marker, and two markers that came of waiting
         for request in got:
             its.answer(request)
@@ -114,7 +114,7 @@ def test_who_waits_for_a_boot_hears_of_an_agent_that_missed_the_first_words(fold
 
 
 def test_a_trickle_of_bytes_buys_no_time(folder: Path) -> None:
-    def trickle(its: Guest) -> None:
+    def trickle(its: PipedAgent) -> None:
         for _ in range(30):
             its.say(b"x")
             time.sleep(0.1)

@@ -29,7 +29,7 @@ class Closed(Exception):
         self.code, self.reason = code, reason
 
 
-class Client:
+class SocketClient:
     """One connection. `Refused` when there is no handshake."""
 
     def __init__(

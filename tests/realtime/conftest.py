@@ -12,7 +12,7 @@ from cli.fleet.redis import Redis
 from core import database, migrate
 from core.dispatch import Dispatch
 from tests.realtime.servers import Served
-from tests.realtime.world import World
+from tests.support.record import Record
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +33,18 @@ def own_database(postgres: Postgres) -> str:
 
 
 @pytest.fixture(scope="module")
-def world(own_redis: Redis, own_database: str) -> Iterator[World]:
+def world(own_redis: Redis, own_database: str) -> Iterator[Record]:
     """The services on both."""
     engine, dispatch = database.connect(own_database), Dispatch(own_redis.url)
-    yield World(engine, dispatch)
+    made = Record(engine, dispatch)
+    made.add_host("host-a")
+    yield made
     dispatch.close()
     engine.dispose()
 
 
 @pytest.fixture
-def hub(world: World, own_redis: Redis) -> Iterator[Hub]:
+def hub(world: Record, own_redis: Redis) -> Iterator[Hub]:
     """A hub in threads."""
     made = Hub(own_redis.url, world.engine, world.dispatch)
     yield made

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.realtime.clients import Client
+from tests.realtime.clients import SocketClient
 from tests.support.waiting import until
 
 _ROOT = Path(__file__).parents[2]
@@ -51,10 +51,10 @@ class Served:
             )
         self._wait()
 
-    def client(self, path: str, key: str = "", *, buffer: int = 0, pongs: bool = True) -> Client:
+    def client(self, path: str, key: str = "", *, buffer: int = 0, pongs: bool = True) -> SocketClient:
         """A connected client; `key` goes into a Bearer header."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return Client(self.port, path, headers, buffer=buffer, pongs=pongs)
+        return SocketClient(self.port, path, headers, buffer=buffer, pongs=pongs)
 
     @property
     def worker(self) -> psutil.Process:

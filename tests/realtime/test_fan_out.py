@@ -9,13 +9,13 @@ from pathlib import Path
 
 from cli.fleet.redis import Redis
 from tests.realtime.servers import Served
-from tests.realtime.world import World
+from tests.support.record import Record
 
 SOCKETS, BATCHES, BATCH = 200, 20, 10
 
 
 def test_two_hundred_sockets_hear_everything(
-    tmp_path: Path, own_database: str, own_redis: Redis, world: World, record_property: Callable[[str, object], None]
+    tmp_path: Path, own_database: str, own_redis: Redis, world: Record, record_property: Callable[[str, object], None]
 ) -> None:
     owner = world.caller()
     vm, first = world.vm(owner), world.newest()

@@ -15,7 +15,7 @@ from api.realtime.listener import QUEUE_LIMIT, Interest, Listener
 from cli.fleet.redis import Redis
 from core.contract import channels
 from core.services.context import Actor
-from tests.realtime.world import Caller, World
+from tests.support.record import Caller, Record
 from tests.support.waiting import until
 
 ADMIN = Actor("admin", "admin", "admin")
@@ -32,7 +32,7 @@ def listener(hub: Hub) -> Iterator[Listener]:
 
 
 @pytest.fixture
-def owner(world: World) -> Caller:
+def owner(world: Record) -> Caller:
     return world.caller()
 
 
@@ -41,7 +41,7 @@ def heard(listener: Listener) -> list[int]:
     return [note.seq for note in iter(listener.next, None) if note is not None]
 
 
-def test_events_come_in_order_and_once(listener: Listener, world: World, owner: Caller) -> None:
+def test_events_come_in_order_and_once(listener: Listener, world: Record, owner: Caller) -> None:
     vm, first = world.vm(owner), world.newest()
     for _ in range(5):
         world.tell(vm, times=10)
@@ -50,7 +50,7 @@ def test_events_come_in_order_and_once(listener: Listener, world: World, owner: 
 
 
 def test_publications_out_of_order_doubled_and_lost(
-    hub: Hub, listener: Listener, world: World, owner: Caller, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, listener: Listener, world: Record, owner: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vm, first = world.vm(owner), world.newest()
     assert hub.start().wait_up(5)
@@ -69,7 +69,7 @@ def test_publications_out_of_order_doubled_and_lost(
     assert heard(listener) == list(range(first + 1, first + 42))
 
 
-def test_a_number_that_was_rolled_back_holds_nobody_up(listener: Listener, world: World, owner: Caller) -> None:
+def test_a_number_that_was_rolled_back_holds_nobody_up(listener: Listener, world: Record, owner: Caller) -> None:
     vm, first = world.vm(owner), world.newest()
     with world.engine.connect() as connection:
         connection.exec_driver_sql("SELECT nextval(pg_get_serial_sequence('events', 'seq'))")
@@ -79,7 +79,7 @@ def test_a_number_that_was_rolled_back_holds_nobody_up(listener: Listener, world
 
 
 def test_the_last_event_is_found_though_its_publication_is_lost(
-    listener: Listener, world: World, owner: Caller
+    listener: Listener, world: Record, owner: Caller
 ) -> None:
     vm = world.vm(owner)
     world.tell_in_silence(vm)
@@ -87,7 +87,7 @@ def test_the_last_event_is_found_though_its_publication_is_lost(
     assert heard(listener) == [world.newest()]
 
 
-def test_an_invented_number_is_not_waited_for(hub: Hub, listener: Listener, world: World, owner: Caller) -> None:
+def test_an_invented_number_is_not_waited_for(hub: Hub, listener: Listener, world: Record, owner: Caller) -> None:
     vm, first = world.vm(owner), world.newest()
     world.tell(vm)
     until(lambda: listener.backlog == 1)
@@ -104,7 +104,7 @@ def test_an_invented_number_is_not_waited_for(hub: Hub, listener: Listener, worl
 
 
 def test_what_happens_while_redis_is_away_is_heard(
-    hub: Hub, listener: Listener, world: World, owner: Caller, own_redis: Redis
+    hub: Hub, listener: Listener, world: Record, owner: Caller, own_redis: Redis
 ) -> None:
     vm, first = world.vm(owner), world.newest()
     world.tell(vm)
@@ -119,7 +119,7 @@ def test_what_happens_while_redis_is_away_is_heard(
     assert heard_so_far == list(range(first + 1, first + 242))
 
 
-def test_nobody_hears_of_what_is_not_theirs(hub: Hub, world: World, owner: Caller) -> None:
+def test_nobody_hears_of_what_is_not_theirs(hub: Hub, world: Record, owner: Caller) -> None:
     other = world.caller()
     mine, his = world.vm(owner), world.vm(other)
     listener = hub.listen()
@@ -138,7 +138,7 @@ def test_nobody_hears_of_what_is_not_theirs(hub: Hub, world: World, owner: Calle
     hub.leave(listener)
 
 
-def test_a_full_queue_is_cut_and_slows_nobody(hub: Hub, listener: Listener, world: World, owner: Caller) -> None:
+def test_a_full_queue_is_cut_and_slows_nobody(hub: Hub, listener: Listener, world: Record, owner: Caller) -> None:
     slow = hub.listen()
     slow.actor = ADMIN
     hub.follow(slow, Interest())
@@ -156,7 +156,7 @@ def test_a_full_queue_is_cut_and_slows_nobody(hub: Hub, listener: Listener, worl
     hub.leave(slow)
 
 
-def test_a_queue_holds_what_it_should(hub: Hub, listener: Listener, world: World, owner: Caller) -> None:
+def test_a_queue_holds_what_it_should(hub: Hub, listener: Listener, world: Record, owner: Caller) -> None:
     vm = world.vm(owner)
     world.tell(vm, times=QUEUE_LIMIT)
     until(lambda: listener.backlog == QUEUE_LIMIT)
@@ -164,7 +164,7 @@ def test_a_queue_holds_what_it_should(hub: Hub, listener: Listener, world: World
     until(lambda: listener.is_cut)
 
 
-def test_replay_and_live_join_without_gap_or_repeat(hub: Hub, world: World, owner: Caller) -> None:
+def test_replay_and_live_join_without_gap_or_repeat(hub: Hub, world: Record, owner: Caller) -> None:
     vm, first = world.vm(owner), world.newest()
     done = threading.Event()
 
@@ -192,7 +192,7 @@ def test_replay_and_live_join_without_gap_or_repeat(hub: Hub, world: World, owne
     assert len(results[-1]) > len(results[0]) > 20
 
 
-def test_a_long_history_is_replayed_in_pages(hub: Hub, world: World, owner: Caller) -> None:
+def test_a_long_history_is_replayed_in_pages(hub: Hub, world: Record, owner: Caller) -> None:
     vm, first = world.vm(owner), world.newest()
     world.tell(vm, times=2500)
     listener = hub.listen()
@@ -201,7 +201,7 @@ def test_a_long_history_is_replayed_in_pages(hub: Hub, world: World, owner: Call
     hub.leave(listener)
 
 
-def test_a_number_from_the_future_is_taken_as_the_newest(hub: Hub, world: World, owner: Caller) -> None:
+def test_a_number_from_the_future_is_taken_as_the_newest(hub: Hub, world: Record, owner: Caller) -> None:
     vm = world.vm(owner)
     listener = hub.listen()
     listener.actor = owner.actor

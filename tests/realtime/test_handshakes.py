@@ -9,7 +9,7 @@ import pytest
 from cli.fleet.redis import Redis
 from tests.realtime.clients import Refused
 from tests.realtime.servers import Served
-from tests.realtime.world import World
+from tests.support.record import Record
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def _statuses(server: Served, key: str, times: int) -> list[int]:
     return found
 
 
-def test_one_user_uses_up_nobody_elses(strict: Served, world: World) -> None:
+def test_one_user_uses_up_nobody_elses(strict: Served, world: Record) -> None:
     ann, bob, carl = (world.caller().secret for _ in range(3))
     assert _statuses(strict, ann, 4) == [101] * 3 + [429]
     assert _statuses(strict, bob, 3) == [101] * 3

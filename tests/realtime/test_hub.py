@@ -24,7 +24,7 @@ from core.contract.errors import (
 )
 from core.contract.messages import Call, Failure, Reply, decode, encode
 from core.dispatch import Dispatch
-from tests.realtime.world import World
+from tests.support.record import Record
 from tests.support.waiting import until
 
 
@@ -35,7 +35,7 @@ def later(action: Callable[[], object], seconds: float = 0.2) -> threading.Threa
     return thread
 
 
-def ended(world: World, operation_id: str, state: str = "succeeded") -> None:
+def ended(world: Record, operation_id: str, state: str = "succeeded") -> None:
     """The event that an operation has ended."""
     note = {
         "seq": world.newest() + 1, "type": "operation", "at": "", "owner_id": None, "vm_id": None, "vm_name": None,
@@ -44,7 +44,7 @@ def ended(world: World, operation_id: str, state: str = "succeeded") -> None:
     world.dispatch.publish(channels.EVENTS, json.dumps([note]))
 
 
-def answering(world: World, reply: Callable[[Call], Reply]) -> threading.Thread:
+def answering(world: Record, reply: Callable[[Call], Reply]) -> threading.Thread:
     """An agent for one call."""
 
     def answer() -> None:
@@ -57,7 +57,7 @@ def answering(world: World, reply: Callable[[Call], Reply]) -> threading.Thread:
     return thread
 
 
-def test_a_wait_ends_with_the_event(hub: Hub, world: World) -> None:
+def test_a_wait_ends_with_the_event(hub: Hub, world: Record) -> None:
     assert hub.start().wait_up(5)
     thread = later(lambda: ended(world, "op-1"))
     begun = time.monotonic()
@@ -71,7 +71,7 @@ def test_a_wait_asks_the_record_first_and_after_its_interest_is_known(hub: Hub) 
     assert not hub._operations._slots
 
 
-def test_other_operations_and_other_states_do_not_end_a_wait(hub: Hub, world: World) -> None:
+def test_other_operations_and_other_states_do_not_end_a_wait(hub: Hub, world: Record) -> None:
     assert hub.start().wait_up(5)
     threads = [later(lambda: ended(world, "op-other")), later(lambda: ended(world, "op-3", "running"))]
     assert not hub.wait_operation("op-3", 0.6, lambda: False)
@@ -106,7 +106,7 @@ def test_draining_lets_every_wait_go(hub: Hub) -> None:
     thread.join()
 
 
-def test_a_call_is_answered(hub: Hub, world: World) -> None:
+def test_a_call_is_answered(hub: Hub, world: Record) -> None:
     thread = answering(world, lambda call: Reply(call.id, {"state": f"{call.verb} {call.params}", "new": 1}))
     told = hub.call("host-a", "cancel", None, {"operation_id": "op-1"}, 5)
     assert told == {"state": "cancel OneOperation(operation_id='op-1')"}
@@ -114,7 +114,7 @@ def test_a_call_is_answered(hub: Hub, world: World) -> None:
 
 
 @pytest.mark.parametrize("answer", [None, {}, {"state": 1}, {"state": None}, {"state": "x" * 300}])
-def test_what_is_no_answer_to_the_question_is_unavailable(hub: Hub, world: World, answer: Any) -> None:
+def test_what_is_no_answer_to_the_question_is_unavailable(hub: Hub, world: Record, answer: Any) -> None:
     thread = answering(world, lambda call: Reply(call.id, answer))
     with pytest.raises(Unavailable, match="no answer"):
         hub.call("host-a", "cancel", None, {"operation_id": "op-1"}, 5)
@@ -131,7 +131,7 @@ def test_what_is_no_answer_to_the_question_is_unavailable(hub: Hub, world: World
         ("something_new", HostRefused),
     ],
 )
-def test_a_failure_becomes_the_matching_error(hub: Hub, world: World, code: str, kind: type[CorralError]) -> None:
+def test_a_failure_becomes_the_matching_error(hub: Hub, world: Record, code: str, kind: type[CorralError]) -> None:
     thread = answering(world, lambda call: Reply(call.id, failure=Failure(code, "why", True, {"message": 1})))
     with pytest.raises(CorralError) as caught:
         hub.call("host-a", "execute", None, {"command": "true"}, 5)
@@ -148,14 +148,14 @@ def test_a_host_that_does_not_answer_is_unavailable_at_the_deadline(hub: Hub) ->
     assert 0.4 <= time.monotonic() - begun < 1.5
 
 
-def test_a_call_without_a_broker_is_unavailable(world: World) -> None:
+def test_a_call_without_a_broker_is_unavailable(world: Record) -> None:
     hub = Hub("redis://127.0.0.1:1/0", world.engine, Dispatch("redis://127.0.0.1:1/0"))
     with pytest.raises(Unavailable, match="broker"):
         hub.call("host-a", "observe", None, {}, 0.3)
     hub.close()
 
 
-def test_malformed_messages_are_ignored(hub: Hub, world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_malformed_messages_are_ignored(hub: Hub, world: Record, caplog: pytest.LogCaptureFixture) -> None:
     assert hub.start().wait_up(5)
     listener = hub.listen()  # else nobody looks at what an event says
     garbage: list[Any] = ["", "null", "[1]", "{}", '[{"seq":"x"}]', "\xff", "[" * 50_000, '[{"seq":1}]']
@@ -171,7 +171,7 @@ def test_malformed_messages_are_ignored(hub: Hub, world: World, caplog: pytest.L
     assert all("malformed" in message for message in told)
 
 
-def test_a_lost_subscription_comes_back(hub: Hub, world: World, own_redis: Redis) -> None:
+def test_a_lost_subscription_comes_back(hub: Hub, world: Record, own_redis: Redis) -> None:
     subscription = hub.start()
     assert subscription.wait_up(5)
     redis: Any = world.dispatch.redis

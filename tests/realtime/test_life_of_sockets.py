@@ -13,14 +13,14 @@ import requests
 
 from cli.fleet.redis import Redis
 from tests.realtime.servers import Served
-from tests.realtime.world import Caller, World
+from tests.support.record import Caller, Record
 from tests.support.waiting import until
 
 SYSTEM = "/api/v1/system/events"
 
 
 @pytest.fixture
-def owner(world: World) -> Caller:
+def owner(world: Record) -> Caller:
     return world.caller()
 
 
@@ -63,7 +63,7 @@ def test_who_does_not_answer_pings_is_let_go(impatient: Served, owner: Caller) -
     assert time.monotonic() - begun < 4
 
 
-def test_a_revoked_key_ends_its_sockets(impatient: Served, world: World, owner: Caller) -> None:
+def test_a_revoked_key_ends_its_sockets(impatient: Served, world: Record, owner: Caller) -> None:
     first = impatient.client(SYSTEM, owner.secret)
     second = impatient.client("/api/v1/ws")
     second.send({"type": "auth", "api_key": owner.secret})
@@ -82,7 +82,7 @@ def test_who_says_nothing_at_first_is_let_go(impatient: Served, path: str) -> No
     assert impatient.client(path).closed(3).code == 4401
 
 
-def test_sigterm_says_1012_and_answers_202_at_once(mortal: Served, world: World, owner: Caller) -> None:
+def test_sigterm_says_1012_and_answers_202_at_once(mortal: Served, world: Record, owner: Caller) -> None:
     vm, statuses = world.vm(owner), list[int]()
     listening = [mortal.client(SYSTEM, owner.secret) for _ in range(20)]
     unknown, silent = mortal.client(SYSTEM), mortal.client("/api/v1/ws")
@@ -114,7 +114,7 @@ def test_sigterm_says_1012_and_answers_202_at_once(mortal: Served, world: World,
     assert mortal.process.returncode == 0
 
 
-def test_a_reload_hands_over_to_a_new_worker(mortal: Served, world: World, owner: Caller) -> None:
+def test_a_reload_hands_over_to_a_new_worker(mortal: Served, world: Record, owner: Caller) -> None:
     vm = world.vm(owner)
     client = mortal.client(SYSTEM, owner.secret)
     mortal.process.send_signal(signal.SIGHUP)
@@ -132,7 +132,7 @@ def test_sigint_says_1012_too(mortal: Served, owner: Caller) -> None:
     assert took < 5
 
 
-def test_sockets_live_through_the_loss_of_redis(served: Served, world: World, owner: Caller, own_redis: Redis) -> None:
+def test_sockets_live_through_the_loss_of_redis(served: Served, world: Record, owner: Caller, own_redis: Redis) -> None:
     vm, first = world.vm(owner), world.newest()
     clients = [served.client(SYSTEM, owner.secret) for _ in range(5)]
     world.tell(vm)

@@ -7,20 +7,20 @@ import time
 
 import pytest
 
-from tests.realtime.clients import Client, Refused
+from tests.realtime.clients import Refused, SocketClient
 from tests.realtime.servers import Served
-from tests.realtime.world import Caller, World
+from tests.support.record import Caller, Record
 from tests.support.waiting import until
 
 SYSTEM = "/api/v1/system/events"
 
 
 @pytest.fixture
-def owner(world: World) -> Caller:
+def owner(world: Record) -> Caller:
     return world.caller()
 
 
-def test_a_vms_events_are_as_documented(served: Served, world: World, owner: Caller) -> None:
+def test_a_vms_events_are_as_documented(served: Served, world: Record, owner: Caller) -> None:
     vm, other = world.vm(owner), world.vm(owner)
     client = served.client(f"/api/v1/vms/{vm.name}/events", owner.secret)
     world.tell(other)
@@ -36,7 +36,7 @@ def test_a_vms_events_are_as_documented(served: Served, world: World, owner: Cal
     client.close()
 
 
-def test_system_events_are_as_documented(served: Served, world: World, owner: Caller) -> None:
+def test_system_events_are_as_documented(served: Served, world: Record, owner: Caller) -> None:
     vm, admin = world.vm(owner), world.caller("admin")
     client = served.client(SYSTEM, admin.secret)
     world.tell(vm, "vm_created", {"vm_name": vm.name, "user_id": owner.actor.user_id})
@@ -51,7 +51,7 @@ def test_system_events_are_as_documented(served: Served, world: World, owner: Ca
     client.close()
 
 
-def test_what_happens_right_after_the_handshake_is_heard(served: Served, world: World, owner: Caller) -> None:
+def test_what_happens_right_after_the_handshake_is_heard(served: Served, world: Record, owner: Caller) -> None:
     vm = world.vm(owner)
     for _ in range(20):
         client = served.client(SYSTEM, owner.secret)
@@ -60,7 +60,7 @@ def test_what_happens_right_after_the_handshake_is_heard(served: Served, world: 
         client.close()
 
 
-def test_nobody_hears_of_anothers_vm_and_all_of_hosts(served: Served, world: World, owner: Caller) -> None:
+def test_nobody_hears_of_anothers_vm_and_all_of_hosts(served: Served, world: Record, owner: Caller) -> None:
     other = world.caller()
     mine, his = world.vm(owner), world.vm(other)
     client = served.client(f"{SYSTEM}?after={world.newest()}", owner.secret)
@@ -71,7 +71,7 @@ def test_nobody_hears_of_anothers_vm_and_all_of_hosts(served: Served, world: Wor
     client.close()
 
 
-def test_after_replays_then_goes_on(served: Served, world: World, owner: Caller) -> None:
+def test_after_replays_then_goes_on(served: Served, world: Record, owner: Caller) -> None:
     vm, first = world.vm(owner), world.newest()
     world.tell(vm, times=5)
     client = served.client(f"/api/v1/vms/{vm.id}/events?after={first + 2}", owner.secret)
@@ -81,7 +81,7 @@ def test_after_replays_then_goes_on(served: Served, world: World, owner: Caller)
     client.close()
 
 
-def test_a_browser_authenticates_with_its_first_message(served: Served, world: World, owner: Caller) -> None:
+def test_a_browser_authenticates_with_its_first_message(served: Served, world: Record, owner: Caller) -> None:
     vm = world.vm(owner)
     client = served.client(f"/api/v1/vms/{vm.name}/events")
     world.tell(vm)
@@ -112,11 +112,11 @@ def test_a_browsers_vm_that_is_not_there(served: Served, owner: Caller) -> None:
 
 def refused(served: Served, path: str, headers: dict[str, str]) -> int:
     with pytest.raises(Refused) as caught:
-        Client(served.port, path, headers)
+        SocketClient(served.port, path, headers)
     return caught.value.status
 
 
-def test_refusals_come_before_the_handshake(served: Served, world: World, owner: Caller) -> None:
+def test_refusals_come_before_the_handshake(served: Served, world: Record, owner: Caller) -> None:
     his = world.vm(world.caller())
     good, bad = {"Authorization": f"Bearer {owner.secret}"}, {"Authorization": "Bearer wrong"}
     assert refused(served, SYSTEM, bad) == 401
@@ -131,14 +131,14 @@ def test_refusals_come_before_the_handshake(served: Served, world: World, owner:
     assert refused(served, SYSTEM, good | {"Upgrade": ""}) == 400
 
 
-def test_a_key_in_its_own_header_may_listen_too(served: Served, world: World, owner: Caller) -> None:
-    client = Client(served.port, SYSTEM, {"X-API-Key": owner.secret})
+def test_a_key_in_its_own_header_may_listen_too(served: Served, world: Record, owner: Caller) -> None:
+    client = SocketClient(served.port, SYSTEM, {"X-API-Key": owner.secret})
     world.tell(world.vm(owner))
     assert client.seqs(1) == [world.newest()]
     client.close()
 
 
-def test_a_deleted_vms_socket_ends_with_the_news(served: Served, world: World, owner: Caller) -> None:
+def test_a_deleted_vms_socket_ends_with_the_news(served: Served, world: Record, owner: Caller) -> None:
     vm = world.vm(owner)
     client = served.client(f"/api/v1/vms/{vm.name}/events", owner.secret)
     everything = served.client(SYSTEM, owner.secret)
@@ -159,7 +159,7 @@ def test_a_message_too_big_ends_it_and_is_told_the_limit(served: Served, owner: 
     assert (end.code, end.reason) == (1009, "a message has at most 16384 bytes: send more of them")
 
 
-def test_too_many_messages_are_taken_more_slowly_and_none_ends_it(served: Served, world: World, owner: Caller) -> None:
+def test_too_many_messages_are_taken_more_slowly_and_none_ends_it(served: Served, world: Record, owner: Caller) -> None:
     client = served.client(SYSTEM, owner.secret)
     for _ in range(700):
         client.send("x")
@@ -168,7 +168,7 @@ def test_too_many_messages_are_taken_more_slowly_and_none_ends_it(served: Served
     client.close()
 
 
-def test_a_client_may_talk_though_nobody_answers(served: Served, world: World, owner: Caller) -> None:
+def test_a_client_may_talk_though_nobody_answers(served: Served, world: Record, owner: Caller) -> None:
     client = served.client(SYSTEM, owner.secret)
     for _ in range(20):
         client.send("x" * 5000)
@@ -178,7 +178,7 @@ def test_a_client_may_talk_though_nobody_answers(served: Served, world: World, o
     client.close()
 
 
-def test_a_slow_reader_is_cut_and_the_others_are_not(served: Served, world: World, owner: Caller) -> None:
+def test_a_slow_reader_is_cut_and_the_others_are_not(served: Served, world: Record, owner: Caller) -> None:
     vm, first = world.vm(owner), world.newest()
     slow = served.client(SYSTEM, owner.secret, buffer=4096)
     quick = served.client(SYSTEM, owner.secret)
@@ -197,7 +197,7 @@ def test_a_slow_reader_is_cut_and_the_others_are_not(served: Served, world: Worl
     quick.close()
 
 
-def test_a_closed_socket_leaves_nothing_behind(served: Served, world: World, owner: Caller) -> None:
+def test_a_closed_socket_leaves_nothing_behind(served: Served, world: Record, owner: Caller) -> None:
     files, threads = served.worker.num_fds(), served.worker.num_threads()
     clients = [served.client(SYSTEM, owner.secret) for _ in range(30)]
     assert served.worker.num_fds() >= files + 30

@@ -7,21 +7,21 @@ from typing import Any
 
 import pytest
 
-from tests.realtime.clients import Client
+from tests.realtime.clients import SocketClient
 from tests.realtime.servers import Served
-from tests.realtime.world import Caller, World
+from tests.support.record import Caller, Record
 
 WS = "/api/v1/ws"
 STATES = {"type": "subscribe", "events": ["vm.state_changed", "vm.console_output"]}
 
 
 @pytest.fixture
-def owner(world: World) -> Caller:
+def owner(world: Record) -> Caller:
     return world.caller()
 
 
 @pytest.fixture
-def client(served: Served, owner: Caller) -> Iterator[Client]:
+def client(served: Served, owner: Caller) -> Iterator[SocketClient]:
     """Authenticated."""
     made = served.client(WS)
     made.send({"type": "auth", "api_key": owner.secret})
@@ -30,13 +30,13 @@ def client(served: Served, owner: Caller) -> Iterator[Client]:
     made.close()
 
 
-def asked(client: Client, message: Any) -> dict[str, Any]:
+def asked(client: SocketClient, message: Any) -> dict[str, Any]:
     """The answer to a message."""
     client.send(message)
     return client.receive()
 
 
-def test_a_state_change_is_told_in_this_dialects_words(client: Client, world: World, owner: Caller) -> None:
+def test_a_state_change_is_told_in_this_dialects_words(client: SocketClient, world: Record, owner: Caller) -> None:
     vm = world.vm(owner)
     world.tell(vm)
     assert asked(client, STATES) == {
@@ -55,7 +55,7 @@ def test_a_state_change_is_told_in_this_dialects_words(client: Client, world: Wo
     }
 
 
-def test_what_this_dialect_calls_the_same_is_no_change(client: Client, world: World, owner: Caller) -> None:
+def test_what_this_dialect_calls_the_same_is_no_change(client: SocketClient, world: Record, owner: Caller) -> None:
     vm = world.vm(owner)
     asked(client, STATES)
     world.tell(vm, data={"old_status": "created", "new_status": "stopped"})
@@ -64,7 +64,7 @@ def test_what_this_dialect_calls_the_same_is_no_change(client: Client, world: Wo
     assert client.seqs(1) == [world.newest()]
 
 
-def test_nothing_comes_before_authentication(served: Served, world: World, owner: Caller) -> None:
+def test_nothing_comes_before_authentication(served: Served, world: Record, owner: Caller) -> None:
     client = served.client(WS)
     assert client.silent(0.2)
     client.send(STATES)
@@ -99,14 +99,14 @@ def test_a_bad_key_is_an_error_and_the_end(served: Served, key: Any) -> None:
         '{"type": "unsubscribe", "events": [{}]}',
     ],
 )  # fmt: skip
-def test_a_malformed_message_is_an_error_and_not_the_end(client: Client, message: str) -> None:
+def test_a_malformed_message_is_an_error_and_not_the_end(client: SocketClient, message: str) -> None:
     answer = asked(client, message)
     assert (answer["type"], answer["error"]["code"]) == ("error", "invalid_request")
     assert answer["error"]["message"]
     assert asked(client, STATES)["type"] == "subscribed"
 
 
-def test_one_vm_may_be_asked_for(client: Client, world: World, owner: Caller) -> None:
+def test_one_vm_may_be_asked_for(client: SocketClient, world: Record, owner: Caller) -> None:
     one, two, his = world.vm(owner), world.vm(owner), world.vm(world.caller())
     assert asked(client, STATES | {"vm_id": his.id})["error"]["code"] == "vm_not_found"
     assert asked(client, STATES | {"vm_id": one.name})["vm_id"] == one.id
@@ -117,7 +117,7 @@ def test_one_vm_may_be_asked_for(client: Client, world: World, owner: Caller) ->
 
 
 def test_subscribing_again_changes_nothing_and_unsubscribing_ends_it(
-    client: Client, world: World, owner: Caller
+    client: SocketClient, world: Record, owner: Caller
 ) -> None:
     one, two = world.vm(owner), world.vm(owner)
     for _ in range(70):
@@ -138,7 +138,7 @@ def test_subscribing_again_changes_nothing_and_unsubscribing_ends_it(
     assert client.silent(0.3)
 
 
-def test_after_replays_what_is_asked_for_and_goes_on(client: Client, world: World, owner: Caller) -> None:
+def test_after_replays_what_is_asked_for_and_goes_on(client: SocketClient, world: Record, owner: Caller) -> None:
     vm, first = world.vm(owner), world.newest()
     world.tell(vm, times=3)
     world.tell(vm, "operation", {"state": "running"})

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-import requests
 
 from agent.drivers.virtualbox.folder import Folder, folder_of
 from cli.fleet.fleet import Fleet
@@ -16,6 +14,8 @@ from cli.fleet.share import Share
 from core import database, images
 from core.models import Host
 from tests.disks import bootable
+from tests.support.clients import administrator
+from tests.support.guests import Guest
 from tests.support.waiting import until
 
 LONG_SECONDS = 60.0
@@ -44,49 +44,27 @@ def fleet(vboxmanage: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield running
 
 
-class Api:
-    """The microvm dialect, as its admin."""
-
-    def __init__(self, fleet: Fleet) -> None:
-        self._url = f"{fleet.url}/api/v1"
-        who = {"username": fleet.credentials.username, "password": fleet.credentials.password}
-        token = requests.post(f"{self._url}/auth/login", json=who, timeout=LONG_SECONDS).json()["access_token"]
-        self._headers = {"Authorization": f"Bearer {token}"}
-
-    def ask(self, method: str, path: str, **body: Any) -> requests.Response:
-        url = f"{self._url}{path}"
-        return requests.request(method, url, json=body or None, headers=self._headers, timeout=LONG_SECONDS)
-
-    def status(self) -> str:
-        return str(self.ask("GET", "/vms/web").json()["status"])
-
-    def becomes(self, status: str) -> None:
-        """Wait until the VM is so."""
-        until(lambda: self.status() == status, LONG_SECONDS, status)
+@pytest.fixture(scope="module")
+def guest(fleet: Fleet) -> Guest:
+    """Its administrator's."""
+    return Guest(administrator(fleet), "web")
 
 
 @pytest.fixture(scope="module")
-def api(fleet: Fleet) -> Api:
-    return Api(fleet)
-
-
-@pytest.fixture(scope="module")
-def folder(fleet: Fleet, api: Api) -> Iterator[Folder]:
+def folder(fleet: Fleet, guest: Guest) -> Iterator[Folder]:
     """A VM that was made by the API, off."""
     _take_as_healthy(fleet)
-    wanted = {"name": "web", "os_type": "linux", "template": "empty", "hypervisor": "virtualbox", "memory_mb": 256}
-    made = api.ask("POST", "/vms", **wanted)
-    assert made.status_code == 201, made.text
-    assert api.status() == "created"
-    yield folder_of(fleet.home / "hosts" / "host-a" / "vms", made.json()["id"])
-    assert api.ask("DELETE", "/vms/web").status_code == 204
+    made = guest.create(os_type="linux", template="empty", hypervisor="virtualbox", memory_mb=256)
+    assert guest.status() == "created"
+    yield folder_of(fleet.home / "hosts" / "host-a" / "vms", made["id"])
+    guest.delete()
 
 
-def test_one_that_is_unregistered_and_registered_again(vboxmanage: str, api: Api, folder: Folder) -> None:
+def test_one_that_is_unregistered_and_registered_again(vboxmanage: str, guest: Guest, folder: Folder) -> None:
     _by_hand(vboxmanage, "unregistervm", folder.uuid)
-    api.becomes("crashed")
+    guest.becomes("crashed")
     _by_hand(vboxmanage, "registervm", str(folder.settings / f"{folder.path.name}.vbox"))
-    api.becomes("created")
+    guest.becomes("created")
 
 
 def _by_hand(vboxmanage: str, *arguments: str) -> None:
