@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -53,10 +52,9 @@ def test_a_copy_of_the_home_is_no_better(agent: Host, tmp_path: Path) -> None:
 def test_the_same_agent_started_again_goes_on_at_once(agent: Host) -> None:
     lease = agent.redis.get(channels.lease(agent.name))
     agent.kill()
-    began = time.monotonic()
+    agent.redis.persist(channels.lease(agent.name))  # whoever waits for it to lapse waits for ever
     agent.start()
     assert agent.redis.get(channels.lease(agent.name)) == lease
-    assert time.monotonic() - began < 9  # sooner than the lease of a stranger would have lapsed
 
 
 def test_an_agent_that_ends_lets_the_next_have_the_name(agent: Host, tmp_path: Path) -> None:

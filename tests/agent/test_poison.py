@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 import uuid
 from typing import Any
 
@@ -14,6 +13,7 @@ from agent.transport import Channel
 from core.contract import channels
 from core.transport import Refused, rebuilt
 from tests.agent.hosts import Host
+from tests.support.waiting import until
 
 
 def message(**changes: Any) -> dict[str, Any]:
@@ -80,10 +80,11 @@ def test_a_hundred_bad_ones_take_no_place_away(running: Host) -> None:
 
 def test_queues_that_are_no_lists_are_waited_out(running: Host) -> None:
     queues = [channels.command_queue(running.name), channels.calls(running.name)]
+    before = running.log().count("trying again")
     for queue in queues:
         running.redis.delete(queue)
         running.redis.set(queue, "x")
-    time.sleep(2.5)
+    until(lambda: running.log().count("trying again") > before)
     running.redis.delete(*queues)
     running.made()
     assert running.call("cancel", operation_id=uuid.uuid4().hex).result == {"state": "cancelled"}

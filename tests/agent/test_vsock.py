@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,10 +18,13 @@ SECONDS = 20.0
 
 
 class VsockAgent:
-    """What a hypervisor serves. `listens`: an agent is there; `hangs_up`: so often it goes before it answers."""
+    """What a hypervisor serves. `listens`: an agent is there; `hangs_up`: so often it goes before it answers.
+
+    `calls`: how often somebody connected.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.listens, self.hangs_up = True, 0
+        self.listens, self.hangs_up, self.calls = True, 0, 0
         self.asked: list[str] = []
         self._server = socket.socket(socket.AF_UNIX)
         (folder / vsock.SOCKET).parent.mkdir()
@@ -40,6 +42,7 @@ class VsockAgent:
         with suppress(OSError):
             while True:
                 stream, _ = self._server.accept()
+                self.calls += 1
                 with stream, suppress(ConnectionError):
                     self._converse(stream)
 
@@ -109,7 +112,6 @@ def test_one_that_hangs_up_on_a_request_is_told_from_a_vm_that_is_off(guest: Vso
 
 def test_nobody_is_waited_for_no_longer_than_asked(guest: VsockAgent, tmp_path: Path) -> None:
     guest.listens = False
-    began = time.monotonic()
     with pytest.raises(GuestTimeout, match="nobody listens"):
         qga.ask(tmp_path, "guest-ping", 0.3)
-    assert time.monotonic() - began >= 0.2
+    assert guest.calls > 1

@@ -6,7 +6,6 @@ import http.client
 import os
 import secrets
 import socket
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -208,7 +207,6 @@ def test_an_agent_that_is_killed_cuts_transfers_off(files: Files) -> None:
     connection.send(bytes(8 * MB))
     reading = files.download("/killed/large", stream=True)
     (host,) = {name for name in files.fleet.plan.host_names if _drafts(files, name)}
-    began = time.monotonic()
     files.fleet.kill(host)
     with pytest.raises(OSError):  # noqa: PT011  # the connection is cut, in one of many ways
         for _ in reading.iter_content(MB):
@@ -219,9 +217,7 @@ def test_an_agent_that_is_killed_cuts_transfers_off(files: Files) -> None:
         assert answer.status == 503
     except OSError:
         pass  # it was told before it had sent all
-    assert time.monotonic() - began < 20
-    until(lambda: files.download("/killed/file").status_code == 200, 30)
-    assert files.download("/killed/file").content == b"old"
+    until(lambda: files.download("/killed/file").content == b"old")
     connection.close()
 
 

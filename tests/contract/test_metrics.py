@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from agent.drivers.groups.metrics import Metrics, Sample
 from core.contract.messages import VmSpec
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Bench, EveryVerb
@@ -57,13 +57,12 @@ def test_a_running_vm_is_measured_inside_and_outside(bench: Bench, driver: Every
 
 
 def test_processor_time_grows_with_work(driver: EveryVerb, running: VmSpec) -> None:
-    before, began = sample_of(driver, running), time.monotonic()
-    time.sleep(0.3)
-    after = sample_of(driver, running)
+    before = sample_of(driver, running)
+    after: Sample = until(lambda: (now := sample_of(driver, running)).age_seconds > before.age_seconds and now)
     assert after.cpu_seconds is not None
     assert before.cpu_seconds is not None
     assert after.cpu_seconds >= before.cpu_seconds
-    assert 0 <= after.cpu_percent_since(before, time.monotonic() - began) <= 100
+    assert 0 <= after.cpu_percent_since(before, after.age_seconds - before.age_seconds) <= 100
 
 
 def test_the_first_look_tells_of_the_time_from_the_start(driver: EveryVerb, running: VmSpec) -> None:
@@ -81,10 +80,8 @@ def test_a_process_of_its_own_starts_to_count_again() -> None:
 
 def test_a_paused_guest_is_not_waited_for(bench: Bench, driver: EveryVerb, running: VmSpec) -> None:
     driver.pause(running, bench.quick)
-    began = time.monotonic()
-    found = driver.measure(running, 20.0)
+    found = driver.measure(running, 3600.0)
     driver.resume(running, bench.quick)
-    assert time.monotonic() - began < 15
     assert found.guest is None
     assert "paused" in found.unknown["guest"]
     assert found.sample.memory_bytes > 0

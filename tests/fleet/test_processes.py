@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,10 +41,8 @@ def test_a_stubborn_process_is_killed_after_its_grace(tmp_path: Path) -> None:
     stubborn = Process("stubborn", ["sh", "-c", "trap '' TERM; echo on; sleep 60"], log=tmp_path / "log")
     stubborn.start()
     until(lambda: "on" in stubborn.log.read_text())
-    began = time.monotonic()
     stubborn.stop(grace=0.3)
     assert stubborn.exit_code == -signal.SIGKILL
-    assert time.monotonic() - began < 5
 
 
 def test_kill_takes_the_children_along(tmp_path: Path) -> None:
@@ -92,11 +89,19 @@ def test_the_watch_starts_again_what_was_killed(sleeper: Process, watch: Watch) 
     until(lambda: sleeper.alive and sleeper.pid != first)
 
 
-def test_the_watch_leaves_alone_what_is_on_hold_until_it_is_released(sleeper: Process, watch: Watch) -> None:
-    watch.begin([sleeper])
+def test_the_watch_leaves_alone_what_is_on_hold_until_it_is_released(
+    sleeper: Process, watch: Watch, tmp_path: Path
+) -> None:
+    other = Process("other", ["sleep", "60"], log=tmp_path / "other")
+    other.start()
+    watch.begin([sleeper, other])
     watch.hold("sleeper")
+    first = other.pid
     sleeper.kill()
-    time.sleep(1.6)  # longer than the first pause
+    other.kill()
+    until(lambda: other.alive and other.pid != first)
+    watch.hold("other")
+    other.kill()
     assert not sleeper.alive
     sleeper.start()
     watch.release("sleeper")

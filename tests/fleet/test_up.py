@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -104,9 +103,7 @@ def hosts(credentials: dict[str, str]) -> requests.Response:
 def test_a_signal_stops_all_of_it_and_it_exits_0(up: Up, number: signal.Signals) -> None:
     children = up.children()
     assert len(children) >= 7  # with gunicorn's two workers
-    began = time.monotonic()
     assert up.end(number) == 0
-    assert time.monotonic() - began < 15
     assert not [child for child in children if child.is_running()]
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,7 +60,5 @@ def test_one_that_does_not_listen_is_killed(home: Path) -> None:
     found = vms.running(home)
     for vm in found:
         vm.process.suspend()  # a stopped process does not act on SIGTERM
-    began = time.monotonic()
     vms.end(found, grace=0.2)
-    assert time.monotonic() - began < 5
     assert not any(vm.process.is_running() and vm.process.status() != psutil.STATUS_ZOMBIE for vm in found)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from cli.image.rootfs import EPOCH
 from core import images
 from core.contract.errors import Conflict
 from core.contract.images import Manifest, names, read
+from tests.support.waiting import until
 
 
 def put(store: Path, *, facts: dict[str, object], content: bytes = b"old") -> Manifest:
@@ -42,10 +44,9 @@ def put(store: Path, *, facts: dict[str, object], content: bytes = b"old") -> Ma
 def test_one_of_the_same_recipe_is_found_at_once(tmp_path: Path) -> None:
     there = put(tmp_path, facts={"recipe": recipe.key()})
     said: list[str] = []
-    began = time.monotonic()
     assert building.build(tmp_path, said.append) == there
-    assert time.monotonic() - began < 1
-    assert "is there already" in said[0]
+    (line,) = said
+    assert "is there already" in line
 
 
 def test_one_of_an_older_recipe_is_replaced_and_linked_disks_stay(
@@ -95,10 +96,8 @@ def test_a_failed_step_shows_the_end_of_its_log(tmp_path: Path) -> None:
 
 def test_a_step_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
     log = Log(tmp_path / "log", lambda _: None)
-    began = time.monotonic()
     with pytest.raises(BuildFailed, match="within 1 seconds"):
-        log.run(["sleep", "60"], timeout=1, env=dict(os.environ))
-    assert time.monotonic() - began < 10
+        log.run(["sleep", "3600"], timeout=1, env=dict(os.environ))
 
 
 def test_a_missing_program_is_named(tmp_path: Path) -> None:
@@ -154,6 +153,11 @@ def small_root(path: Path) -> Path:
     return path
 
 
+def _later_than(moment: float) -> Callable[[], bool]:
+    """Whether the clock shows another second than it did then."""
+    return lambda: int(time.time()) > int(moment)
+
+
 def test_the_same_tar_makes_the_same_disk_with_its_owners_and_modes(tmp_path: Path) -> None:
     root = small_root(tmp_path / "root.tar")
     made = []
@@ -164,7 +168,7 @@ def test_the_same_tar_makes_the_same_disk_with_its_owners_and_modes(tmp_path: Pa
             work / "disk.qcow2", root, work, Log(work / "log", lambda _: None), uuid=recipe.UUID, size_gb=recipe.DISK_GB
         )
         made.append((work / "disk.qcow2").read_bytes())
-        time.sleep(1.1)  # times of access and change would differ by a second
+        until(_later_than(time.time()))  # times of access and change would differ by a second
     assert made[0] == made[1]
     raw = str(tmp_path / "a" / "disk.raw")
     assert subprocess.run(["/usr/sbin/e2fsck", "-fn", raw], capture_output=True, check=False).returncode == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
-import time
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -114,13 +114,13 @@ def test_who_waits_for_a_boot_hears_of_an_agent_that_missed_the_first_words(fold
 
 
 def test_a_trickle_of_bytes_buys_no_time(folder: Path) -> None:
-    def trickle(its: PipedAgent) -> None:
-        for _ in range(30):
-            its.say(b"x")
-            time.sleep(0.1)
+    enough = threading.Event()
 
-    began = time.monotonic()
+    def trickle(its: PipedAgent) -> None:
+        while not enough.wait(0.1):
+            its.say(b"x")
+
     with guest(folder, answers, loses, trickle):
         with pytest.raises(GuestTimeout):
             qga.ask(folder, "guest-ping", 1.0)
-        assert time.monotonic() - began < 2.5
+        enough.set()

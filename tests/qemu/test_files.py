@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -139,10 +138,9 @@ def test_commands_get_in_between_while_a_file_is_written(driver: QemuDriver, run
     writing = threading.Thread(target=write, args=[driver, running, "/root/busy", chunks()])
     writing.start()
     try:
-        began = time.monotonic()
         for number in range(3):
             assert run(f"echo {number}").stdout == f"{number}\n".encode()
-        assert time.monotonic() - began < 15
+        assert writing.is_alive()
     finally:
         done.set()
         writing.join(60)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -78,19 +77,15 @@ def test_each_question_to_a_wedged_agent_ends_in_its_time_and_blames_it(
             lambda: driver.guest_interfaces(running, 2.0),
         ]
         for ask in questions:
-            began = time.monotonic()
             with patience.ends_in(2.0):
                 assert code_of(ask) == SILENT
-            assert time.monotonic() - began < 8
         assert {each.id: each.state for each in driver.exec_list(running)}[before.id] == UNKNOWN
         assert driver.measure(running, 2.0).guest is None
         driver.pause(running, LONG)
         assert driver.resume(running, LONG).state is Observed.RUNNING
         driver.snapshot_create(running, "wedged", False, silent, LONG)
-        began = time.monotonic()
         seen = driver.stop(running, 20.0, silent, LONG)  # by the power button, which needs no agent
         assert seen.state is Observed.STOPPED
-        assert time.monotonic() - began < 40
     monkeypatch.undo()
     driver.start(running, silent, LONG)
     # Its keeper may have seen it end with the guest.
@@ -111,13 +106,11 @@ def test_what_a_wedged_agent_was_given_is_killed_once_it_goes_on(
     assert claims.paths(place.vms / running.id) == []
 
 
-def test_a_forced_stop_asks_no_guest_and_a_frozen_one_is_thawed_by_the_next_command(
-    driver: QemuDriver, place: Place, running: VmSpec
-) -> None:
+def test_a_forced_stop_asks_no_guest(driver: QemuDriver, running: VmSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     with wedged(driver, running):
-        began = time.monotonic()
+        for module, name in ((commands, "SILENCE_SECONDS"), (files, "SILENCE_SECONDS"), (reading, "SECONDS")):
+            monkeypatch.setattr(module, name, 3600.0)  # it would be waited for until the test has failed
         driver.stop(running, 0.0, silent, LONG)
-        assert time.monotonic() - began < 10
 
 
 def test_a_guest_that_goes_away_says_how(driver: QemuDriver, running: VmSpec, run: Run) -> None:

@@ -39,11 +39,11 @@ def without_snapshots(driver: QemuDriver, shared: VmSpec) -> Iterator[None]:
 
 def test_memory_is_back_and_the_clock_is_right(driver: QemuDriver, running: VmSpec, run: Run) -> None:
     run("mkdir -p /mnt/ram && mount -t tmpfs none /mnt/ram && echo kept >/mnt/ram/word")
+    run("date -s @$(($(date +%s) - 3600))")
     driver.snapshot_create(running, "one", True, silent, LONG)
     run("rm /mnt/ram/word")
-    time.sleep(3)
     driver.snapshot_restore(running, "one", None, silent, LONG)
-    assert abs(int(run("date +%s").stdout) - time.time()) < 2.5
+    assert abs(int(run("date +%s").stdout) - time.time()) < 600
     assert run("cat /mnt/ram/word").stdout == b"kept\n"
     driver.snapshot_restore(running, "one", False, silent, LONG)
     driver.start(running, silent, LONG)

@@ -56,7 +56,8 @@ def by_header(asked: Request) -> Actor:
 
 
 def _refuse(error: CorralError) -> tuple[Response, int]:
-    return jsonify(error=error.code, message=error.message), _STATUS[type(error)]
+    status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
+    return jsonify(error=error.code, message=error.message), status
 
 
 def _app(name: str) -> Flask:

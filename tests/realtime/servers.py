@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -61,9 +60,8 @@ class Served:
         """The worker process."""
         return psutil.Process(self.process.pid).children()[0]
 
-    def stop(self, number: int = signal.SIGTERM, seconds: float = 20) -> float:
-        """End it; how long it took."""
-        begun = time.monotonic()
+    def stop(self, number: int = signal.SIGTERM, seconds: float = 20) -> None:
+        """End it, by force after so many seconds."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
@@ -72,7 +70,6 @@ class Served:
             if self.process.poll() is None:
                 self.process.kill()
                 self.process.wait()
-        return time.monotonic() - begun
 
     def _wait(self) -> None:
         try:

@@ -25,7 +25,7 @@ from core.contract.errors import (
 from core.contract.messages import Call, Failure, Reply, decode, encode
 from core.dispatch import Dispatch
 from tests.support.record import Record
-from tests.support.waiting import until
+from tests.support.waiting import HANG_SECONDS, until
 
 
 def later(action: Callable[[], object], seconds: float = 0.2) -> threading.Thread:
@@ -60,9 +60,7 @@ def answering(world: Record, reply: Callable[[Call], Reply]) -> threading.Thread
 def test_a_wait_ends_with_the_event(hub: Hub, world: Record) -> None:
     assert hub.start().wait_up(5)
     thread = later(lambda: ended(world, "op-1"))
-    begun = time.monotonic()
-    assert hub.wait_operation("op-1", 10, lambda: False)
-    assert time.monotonic() - begun < 1
+    assert hub.wait_operation("op-1", HANG_SECONDS, lambda: False)
     thread.join()
 
 
@@ -80,9 +78,9 @@ def test_other_operations_and_other_states_do_not_end_a_wait(hub: Hub, world: Re
 
 
 def test_a_lost_event_only_delays_a_wait(hub: Hub) -> None:
-    begun = time.monotonic()
-    assert hub.wait_operation("op-4", 10, lambda: time.monotonic() - begun > 0.5)
-    assert 1.5 < time.monotonic() - begun < 3
+    answers = iter([False, True])
+    assert hub.wait_operation("op-4", HANG_SECONDS, lambda: next(answers))
+    assert list(answers) == []
 
 
 def test_a_database_away_does_not_end_a_wait(hub: Hub) -> None:
@@ -99,10 +97,8 @@ def test_a_database_away_does_not_end_a_wait(hub: Hub) -> None:
 
 def test_draining_lets_every_wait_go(hub: Hub) -> None:
     thread = later(hub.drain)
-    begun = time.monotonic()
-    assert not hub.wait_operation("op-6", 10, lambda: False)
-    assert time.monotonic() - begun < 1
-    assert not hub.wait_operation("op-6", 10, lambda: False)
+    for _ in range(2):
+        assert not hub.wait_operation("op-6", 3600, lambda: False)
     thread.join()
 
 
@@ -145,7 +141,7 @@ def test_a_host_that_does_not_answer_is_unavailable_at_the_deadline(hub: Hub) ->
     begun = time.monotonic()
     with pytest.raises(Unavailable, match=r"host 'host-b' did not answer within 0\.4 s"):
         hub.call("host-b", "observe", None, {}, 0.4)
-    assert 0.4 <= time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun >= 0.4
 
 
 def test_a_call_without_a_broker_is_unavailable(world: Record) -> None:

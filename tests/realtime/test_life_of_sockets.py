@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
 from cli.fleet.redis import Redis
 from tests.realtime.servers import Served
 from tests.support.record import Caller, Record
-from tests.support.waiting import until
+from tests.support.waiting import HANG_SECONDS, until
 
 SYSTEM = "/api/v1/system/events"
 
@@ -51,16 +51,14 @@ def mortal(tmp_path: Path, own_database: str, own_redis: Redis) -> Iterator[Serv
 
 def test_idle_sockets_are_pinged(impatient: Served, owner: Caller) -> None:
     client = impatient.client(SYSTEM, owner.secret)
-    assert client.silent(3.5)
-    assert 2 <= client.pings <= 4
+    until(lambda: client.silent(0.5) and client.pings > 2)
     client.close()
 
 
 def test_who_does_not_answer_pings_is_let_go(impatient: Served, owner: Caller) -> None:
     client = impatient.client(SYSTEM, owner.secret, pongs=False)
-    begun = time.monotonic()
-    assert client.closed().code == 1008
-    assert time.monotonic() - begun < 4
+    assert client.closed(HANG_SECONDS).code == 1008
+    assert client.pings <= 2
 
 
 def test_a_revoked_key_ends_its_sockets(impatient: Served, world: Record, owner: Caller) -> None:
@@ -92,14 +90,13 @@ def test_sigterm_says_1012_and_answers_202_at_once(mortal: Served, world: Record
         assert client.seqs(1) == [seq]
 
     def hold() -> None:
-        answer = requests.get(f"http://127.0.0.1:{mortal.port}/held/op-x?seconds=60", timeout=30)
+        answer = requests.get(f"http://127.0.0.1:{mortal.port}/held/op-x?seconds=3600", timeout=HANG_SECONDS)
         statuses.append(answer.status_code)
 
     held = [threading.Thread(target=hold) for _ in range(10)]
     for thread in held:
         thread.start()
-    time.sleep(0.5)
-    begun = time.monotonic()
+    until(lambda: connections(mortal) >= len(listening) + 2 + len(held))
     mortal.process.terminate()
     for client in listening:
         end = client.closed(5)
@@ -108,10 +105,17 @@ def test_sigterm_says_1012_and_answers_202_at_once(mortal: Served, world: Record
     assert unknown.closed(5).code == silent.closed(5).code == 1012
     for thread in held:
         thread.join()
-    assert time.monotonic() - begun < 1.5
     assert statuses == [202] * 10
-    assert mortal.stop() < 5
+    mortal.stop()
     assert mortal.process.returncode == 0
+
+
+def connections(server: Served) -> int:
+    """How many its worker has open."""
+    return sum(
+        each.status == psutil.CONN_ESTABLISHED and each.laddr.port == server.port
+        for each in server.worker.net_connections()
+    )
 
 
 def test_a_reload_hands_over_to_a_new_worker(mortal: Served, world: Record, owner: Caller) -> None:
@@ -127,9 +131,9 @@ def test_a_reload_hands_over_to_a_new_worker(mortal: Served, world: Record, owne
 
 def test_sigint_says_1012_too(mortal: Served, owner: Caller) -> None:
     client = mortal.client(SYSTEM, owner.secret)
-    took = mortal.stop(signal.SIGINT)
+    mortal.stop(signal.SIGINT)
     assert client.closed(5).code == 1012
-    assert took < 5
+    assert mortal.process.returncode == 0
 
 
 def test_sockets_live_through_the_loss_of_redis(served: Served, world: Record, owner: Caller, own_redis: Redis) -> None:
@@ -142,8 +146,9 @@ def test_sockets_live_through_the_loss_of_redis(served: Served, world: Record, o
     until(world.dispatch.redis.ping)
     for client in clients:
         assert client.seqs(401) == list(range(first + 1, first + 402))
-    time.sleep(1)
-    world.tell(vm)
+    for number in (402, 403):
+        world.tell(vm)
+        for client in clients:
+            assert client.seqs(1) == [first + number]
     for client in clients:
-        assert client.seqs(1) == [first + 402]
         client.close()

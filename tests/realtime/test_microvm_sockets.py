@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 
 import pytest
 
@@ -172,7 +171,6 @@ def test_a_client_may_talk_though_nobody_answers(served: Served, world: Record, 
     client = served.client(SYSTEM, owner.secret)
     for _ in range(20):
         client.send("x" * 5000)
-        time.sleep(0.01)
     world.tell(world.vm(owner))
     assert client.seqs(1) == [world.newest()]
     client.close()
@@ -183,15 +181,11 @@ def test_a_slow_reader_is_cut_and_the_others_are_not(served: Served, world: Reco
     slow = served.client(SYSTEM, owner.secret, buffer=4096)
     quick = served.client(SYSTEM, owner.secret)
     data = {"padding": "x" * 2000}
-    longest = 0.0
     for turn in range(15):
-        begun = time.monotonic()
         world.tell(vm, data=data, times=50)
         assert quick.seqs(50) == list(range(first + turn * 50 + 1, first + turn * 50 + 51))
-        longest = max(longest, time.monotonic() - begun)
-    assert longest < 2
     got, end = slow.seqs_to_the_end()
-    assert end.code in (4008, 1006)  # 1006 when not even the close frame went through
+    assert end.code == 4008
     assert got == list(range(first + 1, first + 1 + len(got)))
     assert 0 < len(got) < 750
     quick.close()

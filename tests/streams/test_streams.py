@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 
@@ -77,8 +76,7 @@ def test_a_slow_reader_holds_the_writer_back_and_memory_is_bounded(opened: Open)
 
     tracemalloc.start()
     stream = opened(pour)
-    time.sleep(0.5)
-    assert written == WINDOW
+    until(lambda: written == WINDOW)
     taken = 0
     for chunk in stream.chunks():
         taken += len(chunk)
@@ -139,11 +137,9 @@ def test_an_end_that_died_without_a_word_is_noticed_by_whoever_waits(
 
     monkeypatch.setattr(streams, "PING_SECONDS", 0.2)
     stream = opened(vanish)
-    began = time.monotonic()
     gone.set()
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match="the other end of the stream is gone"):
         stream.read()
-    assert time.monotonic() - began < 3
 
 
 def test_a_mute_end_is_given_up(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
