@@ -132,7 +132,8 @@ BODIES: list[tuple[str, str, dict[str, Any], Fields]] = [
     ("microvm", "/auth/register", {"username": "bad-input", "password": "12345678"}, REGISTRATION),
     ("microvm", "/auth/login", {"username": "bad-input", "password": "12345678"}, LOGIN),
 ]
-REFUSED = {"microvm": [(400, "bad_request"), (422, "validation_error")], "vboxmcp": [(400, "invalid_request")]}
+PAST = "2001-01-01T00:00:00Z"  # well-formed: a rule refuses it, and no schema
+REFUSED = {"microvm": (422, "validation_error"), "vboxmcp": (400, "invalid_request")}
 
 
 def _wrong(good: dict[str, Any], fields: Fields) -> Iterator[tuple[str, Any, Any]]:
@@ -177,7 +178,8 @@ def test_each_wrong_field_is_refused_and_named(
         answer = world.request(
             method or "POST", place.format(vm=vm), headers, data=text, content_type="application/json"
         )
-        assert problem(answer) in REFUSED[dialect], (field, str(value)[:50], answer.text[:300])
+        expected = (400, "bad_request") if (dialect, value) == ("microvm", PAST) else REFUSED[dialect]
+        assert problem(answer) == expected, (field, str(value)[:50], answer.text[:300])
         if answer.status_code == 422:
             named = [detail["field"] for detail in answer.json["details"]]
             assert any(name == field or name.startswith(f"{field}.") for name in named), (field, value, named)
@@ -235,7 +237,7 @@ def test_bodies_that_are_no_json_objects(world: World, caller: Caller, dialect: 
         assert problem(answer) == malformed[dialect], data[:20]
     for data in NOT_OBJECTS:
         answer = world.post("/vms", headers, data=data, content_type="application/json")
-        assert problem(answer) in REFUSED[dialect], data
+        assert problem(answer) == REFUSED[dialect], data
 
 
 @pytest.mark.parametrize("dialect", ["microvm", "vboxmcp"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import secrets
 import socket
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import requests
 
 from cli.fleet.fleet import Fleet
 from tests.support.clients import new_user
+from tests.support.contents import noise
 from tests.support.guests import Guest
 from tests.support.waiting import until
 
@@ -64,7 +64,7 @@ def files(fleet: Fleet) -> Iterator[Files]:
 
 @BOTH
 def test_a_file_there_and_back(files: Files, dialect: str) -> None:
-    data, path = os.urandom(3 * MB + 7), f"/data/{dialect}/a.bin"
+    data, path = noise(3 * MB + 7), f"/data/{dialect}/a.bin"
     answer = files.upload(path, data, dialect, permissions="0640")
     assert answer.status_code == 200, answer.text
     said = answer.json() if dialect == "microvm" else answer.json()["data"]
@@ -126,7 +126,7 @@ def test_type_and_name_of_a_download(files: Files, name: str, kind: str, disposi
 
 
 def test_a_part_of_a_file_and_none_of_it(files: Files) -> None:
-    data = os.urandom(600_000)
+    data = noise(600_000)
     files.upload("/part", data)
     for asked, said, expected in (
         ("bytes=0-0", "bytes 0-0/600000", data[:1]),
@@ -222,7 +222,7 @@ def test_an_agent_that_is_killed_cuts_transfers_off(files: Files) -> None:
 
 
 def test_200_mb_pass_through_and_are_held_nowhere(files: Files) -> None:
-    block = os.urandom(MB)
+    block = noise(MB)
     files.upload("/warm", block)
     host = next(name for name in files.fleet.plan.host_names if _holds(files, name))
     before = {name: files.memory(name) for name in ("api", host)}

@@ -17,6 +17,8 @@ from tests.support.clients import PASSWORD
 from tests.support.record import Caller, Record
 
 __all__ = ["PASSWORD", "Caller"]
+INVALID = {"microvm": 422, "vboxmcp": 400}
+"""How each dialect answers what breaks its schema."""
 VM = {"name": "web"}
 VBOX_VM = {"name": "web", "memory_mb": 1024, "cpus": 1, "storage_gb": 10, "os_type": "Ubuntu_64"}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import pytest
 from agent.drivers.groups.files import FileTarget
 from core.contract.errors import DriverFailure, Unavailable
 from core.contract.messages import VmSpec
+from tests.support.contents import noise
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Bench, EveryVerb
@@ -45,7 +45,7 @@ def names(driver: EveryVerb, vm: VmSpec, path: str = FOLDER, *, recursive: bool 
 
 @pytest.mark.parametrize("late", [False, True])
 def test_what_was_written_is_read_and_has_its_permissions(driver: EveryVerb, running: VmSpec, late: bool) -> None:
-    data, path = os.urandom(700_001), f"{FOLDER}/one/two/{late}"
+    data, path = noise(700_001), f"{FOLDER}/one/two/{late}"
     assert write(driver, running, path, data, 0o4750, late=late) == path
     with driver.file_read(running, path) as reading:
         assert reading.size_bytes == len(data)

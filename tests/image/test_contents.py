@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
-import random
 import shutil
 import struct
 import subprocess
@@ -20,6 +19,7 @@ from core import diskfiles, images
 from core.contract.errors import CorralError, Invalid, Unavailable
 from core.contract.images import names
 from tests import disks
+from tests.support.contents import noise
 
 MB = 1 << 20
 EFI_SYSTEM = bytes.fromhex("28732ac11ff8d211ba4b00a0c93ec93b")
@@ -65,10 +65,6 @@ def gpt(kind: bytes, code: bytes = b"") -> bytes:
 def padded(data: bytes) -> bytes:
     """To whole sectors, of more than the least."""
     return data + bytes(-len(data) % 512 + 2 * MB)
-
-
-def noise(length: int) -> bytes:
-    return random.Random(7).randbytes(length)
 
 
 @pytest.mark.parametrize(

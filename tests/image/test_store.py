@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import threading
 from pathlib import Path
@@ -14,6 +13,7 @@ from core import images
 from core.contract.errors import Conflict, Invalid, NotFound
 from core.contract.images import names, read
 from tests.disks import BOOT_SECTOR, kernel
+from tests.support.contents import noise
 
 MB = 1 << 20
 
@@ -32,7 +32,7 @@ def store(tmp_path: Path) -> Path:
 def raw(tmp_path: Path) -> Path:
     path = tmp_path / "disk.img"
     with path.open("wb") as file:
-        file.write(BOOT_SECTOR + os.urandom(MB - 512))
+        file.write(BOOT_SECTOR + noise(MB - 512))
         file.seek(40 * MB)
         file.write(b"end of data")
         file.truncate(64 * MB)

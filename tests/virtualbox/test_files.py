@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from agent.drivers.virtualbox.vboxmanage import Refused, VBoxManage
 from agent.vault import Vault
 from core.contract.errors import DriverFailure, Unavailable
 from core.contract.messages import VmSpec
+from tests.support.contents import noise
 
 if TYPE_CHECKING:
     from tests.virtualbox.conftest import Make
@@ -61,7 +61,7 @@ def test_what_goes_in_part_by_part_comes_out_piece_by_piece(
 ) -> None:
     monkeypatch.setattr(files, "PART_BYTES", 400_000)
     monkeypatch.setattr(files, "PIECE_BYTES", 300_000)
-    data, path = os.urandom(1_700_001), inside / name
+    data, path = noise(1_700_001), inside / name
     assert write(at, path, data, late=late) == str(path)
     assert path.read_bytes() == data
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
