@@ -18,12 +18,13 @@ from click.testing import CliRunner
 
 from cli.image import build as building
 from cli.image import disk, recipe
-from cli.image.commands import image
+from cli.image.commands import store
 from cli.image.log import BuildFailed, Log
 from cli.image.rootfs import EPOCH
 from core import images
 from core.contract.errors import Conflict
 from core.contract.images import Manifest, names, read
+from tests import disks
 from tests.support.waiting import until
 
 
@@ -184,11 +185,11 @@ def test_the_same_tar_makes_the_same_disk_with_its_owners_and_modes(tmp_path: Pa
 
 def test_the_commands_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CORRAL_IMAGES", str(tmp_path / "store"))
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(tmp_path / "d"), "1G"], check=True)
+    (tmp_path / "d").write_bytes(disks.bootable())
     run = CliRunner()
-    added = run.invoke(image, ["add", "mine", "--disk", str(tmp_path / "d"), "--description", "My own"])
+    added = run.invoke(store, ["add", "mine", "--disk", str(tmp_path / "d"), "--description", "My own"])
     assert added.exit_code == 0, added.output
-    assert "My own" in run.invoke(image, ["list"]).output
-    assert json.loads((tmp_path / "store" / "mine" / "manifest.json").read_text())["format"] == "qcow2"
-    assert run.invoke(image, ["remove", "mine"]).exit_code == 0
-    assert run.invoke(image, ["list"]).output == ""
+    assert "My own" in run.invoke(store, ["list"]).output
+    assert json.loads((tmp_path / "store" / "mine" / "manifest.json").read_text())["format"] == "raw"
+    assert run.invoke(store, ["remove", "mine"]).exit_code == 0
+    assert run.invoke(store, ["list"]).output == ""
