@@ -12,7 +12,7 @@ import pytest
 from cli.fleet.fleet import Fleet
 from core import images
 from tests import disks
-from tests.api.test_lives import Client, client  # noqa: F401  # a fixture
+from tests.support.clients import Client
 from tests.support.waiting import until
 
 IMAGE = "edition"
@@ -25,7 +25,7 @@ def publish(store: Path, at: Path, text: str) -> str:
     return images.add(store, IMAGE, at, description=text).digest
 
 
-def known(client: Client, digest: str) -> bool:  # noqa: F811
+def known(client: Client, digest: str) -> bool:
     hosts = client.call("GET", "/hosts", client.bearer).json()["hosts"]
     return all(host["facts"]["image_digests"].get(IMAGE) == digest for host in hosts)
 
@@ -33,7 +33,7 @@ def known(client: Client, digest: str) -> bool:  # noqa: F811
 @pytest.mark.parametrize("dialect", ["bearer", "key"])
 def test_an_image_that_was_replaced_meanwhile_is_refused(
     fleet: Fleet,
-    client: Client,  # noqa: F811
+    client: Client,
     tmp_path: Path,
     dialect: str,
 ) -> None:
