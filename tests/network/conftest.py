@@ -100,13 +100,20 @@ def links() -> dict[str, Any]:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    """One that is gone afterwards, whatever came of the test."""
+    """One for a test."""
+    with new_machine(tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def new_machine(folder: Path) -> Iterator[Machine]:
+    """One that is gone afterwards, whatever came of what was done there. Its bridge is kept in the folder."""
     if os.geteuid() != 0:
         pytest.skip("network namespaces need root")
     names = [f"corral-{secrets.token_hex(3)}-{role}" for role in ("host", "world", "guest")]
     runtime = Path(tempfile.mkdtemp(prefix="corral-", dir="/run"))
     runtime.chmod(0o755)  # dnsmasq reads there, and is not root
-    made = Machine(names[0], names[1], names[2], runtime, tmp_path / "network")
+    made = Machine(names[0], names[1], names[2], runtime, folder / "network")
     try:
         for name in names:
             _create(name)

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -20,7 +19,7 @@ from agent.network.network import Network
 from agent.network.user_mode import UserMode, Way
 from core import settings
 from core.contract.messages import Forward, ImageRef, VmSpec
-from tests.network.conftest import HOST, WORLD, Machine, inside
+from tests.network.conftest import HOST, WORLD, Machine, inside, new_machine
 from tests.network.test_traffic import listening, welcomed
 from tests.network.test_user_mode import PRIVATE, route_to_the_world
 from tests.qemu.test_port_forwards import NETWORK, TCP_GREETER
@@ -65,8 +64,9 @@ class Fixed(UserMode):
 
 @dataclass(frozen=True)
 class Kept:
-    """A guest, and the way in which it is kept from its host."""
+    """A guest on a machine, and the way in which it is kept from it."""
 
+    machine: Machine
     way: Way
     run: Callable[[str], str]
 
@@ -75,32 +75,40 @@ class Kept:
         return set(self.run(f"perl -e '{TRY}' {' '.join(places)}").split())
 
 
-@pytest.fixture(params=list(Way))
-def guest(request: pytest.FixtureRequest, machine: Machine, tmp_path: Path) -> Iterator[Kept]:
-    """One that has an address and a route, whether or not it has come to that by itself."""
-    way: Way = request.param
-    route_to_the_world(machine)
-    names = tmp_path / "resolv.conf"
-    names.write_text(f"nameserver {PRIVATE}\n")
-    network = Network(user_mode=Fixed(way, Egress(resolv_conf=names)))
-    driver = QemuDriver(Place(tmp_path / "vms", settings.load().images, network=network))
-    image, forwards = ImageRef("linux-default"), [Forward("tcp", LED, 9)]
-    vm = VmSpec(str(uuid.uuid4()), "web", "qemu", "linux", 1, 256, 4, image=image, forwards=forwards)
+@pytest.fixture(scope="module", params=list(Way), ids=lambda way: way.name.lower())
+def guest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    """One for each way that has an address and a route, whether or not it has come to that by itself."""
+    way, folder = request.param, tmp_path_factory.mktemp("reach")
+    (folder / "resolv.conf").write_text(f"nameserver {PRIVATE}\n")
+    with new_machine(folder) as machine:
+        route_to_the_world(machine)
+        network = Network(user_mode=Fixed(way, Egress(resolv_conf=folder / "resolv.conf")))
+        driver = QemuDriver(Place(folder / "vms", settings.load().images, network=network))
+        image, forwards = ImageRef("linux-default"), [Forward("tcp", LED, 9)]
+        vm = VmSpec(str(uuid.uuid4()), "web", "qemu", "linux", 1, 256, 4, image=image, forwards=forwards)
 
-    def run(command: str) -> str:
-        return driver.execute(vm, ExecRequest(command, 90.0)).stdout.decode()
+        def run(command: str) -> str:
+            return driver.execute(vm, ExecRequest(command, 90.0)).stdout.decode()
 
-    driver.create(vm, _silent, LONG)
-    try:
-        driver.start(vm, _silent, LONG)
-        run(f"{NETWORK}; ip route replace default via 10.0.2.2")
-        yield Kept(way, run)
-    finally:
-        driver.delete(vm, LONG)
+        driver.create(vm, _silent, LONG)
+        try:
+            driver.start(vm, _silent, LONG)
+            run(f"{NETWORK}; ip route replace default via 10.0.2.2")
+            yield Kept(machine, way, run)
+        finally:
+            driver.delete(vm, LONG)
 
 
 @pytest.mark.timeout(600)
-def test_a_guest_reaches_the_world_alone_whatever_it_tries(machine: Machine, guest: Kept) -> None:
+def test_a_port_of_the_host_leads_to_the_guest(guest: Kept) -> None:
+    guest.run(f"setsid perl -e '{TCP_GREETER}' </dev/null >/dev/null 2>&1 &")
+    until(lambda: welcomed(guest.machine.host, "127.0.0.1", LED), 60)
+    assert not welcomed(guest.machine.world, HOST, LED, 2)
+
+
+@pytest.mark.timeout(600)
+def test_a_guest_reaches_the_world_alone_whatever_it_tries(guest: Kept) -> None:
+    machine = guest.machine
     with ExitStack() as servers:
         servers.enter_context(listening(machine.world, 80, seconds=600))
         servers.enter_context(listening(machine.host, PORT, seconds=600))
@@ -109,24 +117,16 @@ def test_a_guest_reaches_the_world_alone_whatever_it_tries(machine: Machine, gue
         assert welcomed(machine.host, "127.0.0.1", PORT)
         assert welcomed(machine.host, PRIVATE, 80)
         world = set() if guest.way is Way.CLOSED else {f"tcp/{WORLD}/80"}
-        assert guest.reached(f"tcp/{WORLD}/80", f"tcp/{PRIVATE}/80") == world
         names = ("10.0.2.2", "10.0.2.3", "10.0.2.1", "10.0.2.255", "127.0.0.1", "0.0.0.0", HOST)  # noqa: S104
         more = (SOCKETS.gateway, SOCKETS.names, SOCKETS.address, "169.254.169.254", "255.255.255.255", "224.0.0.1")
         hosts = [f"tcp/{name}/{port}" for name in (*names, *more) for port in (PORT, LED)]
         sixes = [f"tcp/{name}/{PORT}" for name in ("fec0::2", "fec0::3", "::1", "fe80::2", "::ffff:127.0.0.1")]
-        assert guest.reached(*hosts, *sixes) == set()
+        assert guest.reached(f"tcp/{WORLD}/80", f"tcp/{PRIVATE}/80", *hosts, *sixes) == world
         guest.run(CRAFTED.format(card="$(ls /sys/class/net | grep -m1 ^e)"))
         assert guest.reached(*hosts, *sixes) == set()
         six.settimeout(0.5)
         with pytest.raises(TimeoutError):
             six.accept()
-
-
-@pytest.mark.timeout(600)
-def test_a_port_of_the_host_leads_to_the_guest(machine: Machine, guest: Kept) -> None:
-    guest.run(f"setsid perl -e '{TCP_GREETER}' </dev/null >/dev/null 2>&1 &")
-    until(lambda: welcomed(machine.host, "127.0.0.1", LED), 60)
-    assert not welcomed(machine.world, HOST, LED, 2)
 
 
 def _silent(step: str, percent: int | None) -> None:
