@@ -49,10 +49,11 @@ def test_an_image_that_is_replaced_is_told_at_once(host: Host, tmp_path: Path, m
     monkeypatch.setenv("CORRAL_IMAGES", str(store))
     first = images.add(store, "dated", disk, description="first").digest
     host.start()
-    until(lambda: (each := host.inventory()) and each.facts.image_digests == {"dated": first})
+    before = until(lambda: (each := host.inventory()) and each.facts.image_digests == {"dated": first} and each)
     shutil.rmtree(store / "dated")
     second = images.add(store, "dated", disk, description="second").digest
-    until(lambda: (each := host.inventory()) and each.facts.image_digests == {"dated": second}, 10)
+    told = until(lambda: (each := host.inventory()) and each.facts.image_digests == {"dated": second} and each)
+    assert told.at - before.at < TELL_SECONDS, "it waited for the one that is due anyway"
 
 
 def test_a_restarted_agent_tells_of_the_vms_it_finds(host: Host) -> None:

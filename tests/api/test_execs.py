@@ -32,7 +32,7 @@ def client(fleet: Fleet) -> Iterator[Client]:
     assert made.call("DELETE", "/vms/apart", made.bearer).status_code == 204
 
 
-class Caller:
+class Speaker:
     """Speaks one dialect; the answers are without its envelope."""
 
     def __init__(self, client: Client, dialect: str) -> None:
@@ -53,16 +53,16 @@ class Caller:
 
 
 @pytest.fixture(params=["bearer", "key"])
-def caller(client: Client, request: pytest.FixtureRequest) -> Caller:
-    return Caller(client, request.param)
+def caller(client: Client, request: pytest.FixtureRequest) -> Speaker:
+    return Speaker(client, request.param)
 
 
 @pytest.fixture
-def bare(client: Client) -> Caller:
-    return Caller(client, "bearer")
+def bare(client: Client) -> Speaker:
+    return Speaker(client, "bearer")
 
 
-def test_the_life_of_an_execution(caller: Caller) -> None:
+def test_the_life_of_an_execution(caller: Speaker) -> None:
     body = {"command": "echo $A; cat; sleep 0.5; nonsense; exit 3", "name": "job", "environment": {"A": "1"}}
     made = caller("POST", EXECS, {**body, "stdin": "päper", "timeout_seconds": 60, "working_directory": "/srv"}, 201)
     assert set(made) == {
@@ -90,7 +90,7 @@ def test_the_life_of_an_execution(caller: Caller) -> None:
     caller("GET", one, status=404)
 
 
-def test_a_list_has_pages_newest_first(bare: Caller) -> None:
+def test_a_list_has_pages_newest_first(bare: Speaker) -> None:
     for old in bare("GET", f"{EXECS}?limit=100")["execs"]:
         bare("DELETE", f"{EXECS}/{old['id']}", status=204)
     ids = [bare.begin(f"sleep {600 * (number % 2)}") for number in range(4)]
@@ -104,7 +104,7 @@ def test_a_list_has_pages_newest_first(bare: Caller) -> None:
         bare("DELETE", f"{EXECS}/{each}", status=204)
 
 
-def test_a_character_is_not_cut_in_two_and_bytes_are_had_in_base64(bare: Caller) -> None:
+def test_a_character_is_not_cut_in_two_and_bytes_are_had_in_base64(bare: Speaker) -> None:
     one = f"{EXECS}/{bare.begin('echo aaaé; printf ' + chr(39) + chr(92) + '377' + chr(39))}"
     bare("GET", f"{one}/wait")
     first = bare("GET", f"{one}/output?limit=4")
@@ -123,7 +123,7 @@ def questions(fleet: Fleet) -> float:
     return sum(each.value for each in samples if each.labels.get("verb") == "exec_get" and each.name.endswith("_count"))
 
 
-def test_kill_is_told_to_whoever_waits_and_waiting_is_free(fleet: Fleet, caller: Caller) -> None:
+def test_kill_is_told_to_whoever_waits_and_waiting_is_free(fleet: Fleet, caller: Speaker) -> None:
     one = f"{EXECS}/{caller.begin('sleep 600')}"
     assert caller("GET", f"{one}/wait?timeout=0", status=202)["state"] == "running"
     with ThreadPoolExecutor(1) as other:
@@ -138,18 +138,18 @@ def test_kill_is_told_to_whoever_waits_and_waiting_is_free(fleet: Fleet, caller:
     caller("DELETE", one, status=204)
 
 
-def test_its_timeout_ends_it(bare: Caller) -> None:
+def test_its_timeout_ends_it(bare: Speaker) -> None:
     one = f"{EXECS}/{bare.begin('sleep 600', timeout_seconds=1)}"
     assert bare("GET", f"{one}/wait?timeout=10")["state"] == "timed_out"
 
 
-def test_the_same_key_begins_it_once(caller: Caller) -> None:
+def test_the_same_key_begins_it_once(caller: Speaker) -> None:
     key = {"Idempotency-Key": f"begin-{time.time_ns()}"}
     first, second = (caller("POST", EXECS, {"command": "true"}, 201, **key) for _ in range(2))
     assert first == second
 
 
-def test_too_many_at_once_is_told(bare: Caller) -> None:
+def test_too_many_at_once_is_told(bare: Speaker) -> None:
     for each in bare("GET", f"{EXECS}?state=running&limit=100")["execs"]:
         bare("DELETE", f"{EXECS}/{each['id']}", status=204)
     ids = [bare.begin("sleep 600") for _ in range(32)]
@@ -160,14 +160,14 @@ def test_too_many_at_once_is_told(bare: Caller) -> None:
         bare("DELETE", f"{EXECS}/{each}", status=204)
 
 
-def test_it_goes_on_without_its_agent_and_is_found_again(fleet: Fleet, bare: Caller) -> None:
+def test_it_goes_on_without_its_agent_and_is_found_again(fleet: Fleet, bare: Speaker) -> None:
     one = f"{EXECS}/{bare.begin('echo before; sleep 4; echo after')}"
     fleet.kill("host-a")
     assert bare("GET", f"{one}/wait?timeout=20")["exit_code"] == 0
     assert bare("GET", f"{one}/output")["data"] == "before\nafter\n"
 
 
-def test_others_do_not_see_it(fleet: Fleet, bare: Caller) -> None:
+def test_others_do_not_see_it(fleet: Fleet, bare: Speaker) -> None:
     one = f"{EXECS}/{bare.begin('true')}"
     stranger = new_user(fleet)
     for method, path in (("GET", EXECS), ("POST", EXECS), ("GET", one), ("DELETE", one), ("GET", f"{one}/output"),
@@ -181,12 +181,12 @@ def test_others_do_not_see_it(fleet: Fleet, bare: Caller) -> None:
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/..%2f..%2fx", "/" + "0" * 32, "/" + "g" * 32, "/%00", "/é"])
-def test_what_is_not_there_is_404(caller: Caller, path: str) -> None:
+def test_what_is_not_there_is_404(caller: Speaker, path: str) -> None:
     for method, end in (("GET", ""), ("DELETE", ""), ("GET", "/output"), ("POST", "/kill"), ("GET", "/wait")):
         caller(method, f"{EXECS}{path}{end}", status=404)
 
 
-def test_wrong_queries_are_named(bare: Caller) -> None:
+def test_wrong_queries_are_named(bare: Speaker) -> None:
     one = f"{EXECS}/{'0' * 32}"
     for query in (
         *(
@@ -219,7 +219,7 @@ def frames(socket: clients.SocketClient) -> tuple[list[dict[str, Any]], Closed]:
             return found, end
 
 
-def test_output_is_streamed_as_it_appears(fleet: Fleet, caller: Caller) -> None:
+def test_output_is_streamed_as_it_appears(fleet: Fleet, caller: Speaker) -> None:
     one = f"{EXECS}/{caller.begin('echo one; sleep 3; echo two; nonsense; exit 5')}"
     socket = socket_of(fleet, f"{one}/stream", caller.headers)
     first = socket.receive()
@@ -243,7 +243,7 @@ def test_output_is_streamed_as_it_appears(fleet: Fleet, caller: Caller) -> None:
     assert [base64.b64decode(each["data"]) for each in resumed[:-1]] == [b"wo\n"]
 
 
-def test_a_stream_tells_what_is_not_kept_any_more(fleet: Fleet, bare: Caller) -> None:
+def test_a_stream_tells_what_is_not_kept_any_more(fleet: Fleet, bare: Speaker) -> None:
     mib = 1024 * 1024
     one = f"{EXECS}/{bare.begin(f'head -c {20 * mib} /dev/zero')}"
     bare("GET", f"{one}/wait")
@@ -253,7 +253,7 @@ def test_a_stream_tells_what_is_not_kept_any_more(fleet: Fleet, bare: Caller) ->
     assert sum(len(base64.b64decode(each["data"])) for each in found[1:-1]) == 8 * mib
 
 
-def test_a_slow_reader_is_cut(fleet: Fleet, bare: Caller) -> None:
+def test_a_slow_reader_is_cut(fleet: Fleet, bare: Speaker) -> None:
     one = f"{EXECS}/{bare.begin(f'head -c {8 * 1024 * 1024} /dev/zero')}/stream?encoding=base64"
     socket = socket_of(fleet, one, bare.headers, buffer=4096)
     own = socket.socket.getsockname()[1]
@@ -270,7 +270,7 @@ def test_a_slow_reader_is_cut(fleet: Fleet, bare: Caller) -> None:
     assert 0 < len(found) < 20
 
 
-def test_a_stream_ends_with_its_vm_and_with_its_client(fleet: Fleet, client: Client, bare: Caller) -> None:
+def test_a_stream_ends_with_its_vm_and_with_its_client(fleet: Fleet, client: Client, bare: Speaker) -> None:
     one = f"{EXECS}/{bare.begin('echo up; sleep 600')}/stream"
     left = socket_of(fleet, one, bare.headers)
     left.receive()
@@ -291,7 +291,7 @@ def test_a_stream_ends_with_its_vm_and_with_its_client(fleet: Fleet, client: Cli
     until(lambda: all("Traceback" not in each.read_text() for each in log))
 
 
-def test_who_may_not_is_refused_before_the_handshake(fleet: Fleet, bare: Caller) -> None:
+def test_who_may_not_is_refused_before_the_handshake(fleet: Fleet, bare: Speaker) -> None:
     exec_id = bare.begin("echo up; sleep 600")
     path = f"{EXECS}/{exec_id}/stream"
     stranger = new_user(fleet)

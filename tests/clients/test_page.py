@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,16 +14,15 @@ from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
 
 from cli.fleet.fleet import Fleet
 from corral import Client
+from tests.support.waiting import until
 
 _OPTIONS = (
     *("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync"),
     *("disable-background-networking", "disable-component-update", "window-size=1280,850"),
 )
-_SECONDS = 60
 
 
 class Page:
@@ -35,11 +34,11 @@ class Page:
     def find(self, selector: str, text: str = "") -> WebElement:
         """The element that fits, once it is there."""
 
-        def there(driver: webdriver.Chrome) -> WebElement | None:
-            return next((each for each in driver.find_elements(By.CSS_SELECTOR, selector) if text in each.text), None)
+        def there() -> WebElement | None:
+            found = self.driver.find_elements(By.CSS_SELECTOR, selector)
+            return next((each for each in found if text in each.text), None)
 
-        found = WebDriverWait(self.driver, _SECONDS, ignored_exceptions=_STALE).until(there)
-        assert found is not None
+        found: WebElement = until(there, despite=StaleElementReferenceException)
         return found
 
     def sees(self, text: str, selector: str = "main") -> None:
@@ -53,7 +52,7 @@ class Page:
             self.find(selector, text).click()
             return True
 
-        self.until(clicked)
+        until(clicked, despite=StaleElementReferenceException)
 
     def type(self, selector: str, text: str) -> None:
         """Type into what fits."""
@@ -64,13 +63,6 @@ class Page:
     def go(self, place: str) -> None:
         """To a view, by its address."""
         self.driver.execute_script("location.hash = arguments[0]", f"#/{place}")
-
-    def until(self, true: Callable[[], bool]) -> None:
-        """Wait for it."""
-        WebDriverWait(self.driver, _SECONDS, ignored_exceptions=_STALE).until(lambda _: true())
-
-
-_STALE = [StaleElementReferenceException]
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +136,7 @@ def test_the_life_of_a_vm_by_clicking(page: Page) -> None:
     page.driver.execute_script("window.confirm = () => true")
     page.click(".tools button.danger", "delete")
     page.sees("VMs", "h1")
-    page.until(lambda: name not in page.find("main").text)
+    until(lambda: name not in page.find("main").text, despite=StaleElementReferenceException)
 
 
 def test_what_others_do_is_seen_at_once(page: Page, client: Client, vm: str) -> None:
@@ -178,7 +170,7 @@ def test_each_view_fits_a_phone(page: Page, vm: str, view: str) -> None:
         page.go(view)
         page.find("main h1")
         wider = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        page.until(lambda: page.driver.execute_script(wider) <= 0)
+        until(lambda: page.driver.execute_script(wider) <= 0, despite=StaleElementReferenceException)
     finally:
         page.driver.set_window_size(1280, 850)
 

@@ -60,7 +60,7 @@ def _wait_for_hypervisors(fleet: Fleet) -> None:
 
 
 @dataclass
-class Caller:
+class Operator:
     """The fleet's administrator, by key and by token."""
 
     fleet: Fleet
@@ -151,9 +151,9 @@ def ended(console: Socket, seconds: float = 20) -> int:
 
 
 @pytest.fixture(scope="module")
-def caller(fleet: Fleet) -> Iterator[Caller]:
+def caller(fleet: Fleet) -> Iterator[Operator]:
     """Has a guest and a fake VM, both running, and both deleted in the end."""
-    made = Caller(fleet, administrator(fleet))
+    made = Operator(fleet, administrator(fleet))
     for name, hypervisor in ((GUEST, "qemu"), (FAKE, "fake")):
         made.call("POST", "/vms", {"name": name, "vcpus": 1, "memory_mb": 256, "hypervisor": hypervisor})
         made.call("POST", f"/vms/{name}/start")
@@ -163,7 +163,7 @@ def caller(fleet: Fleet) -> Iterator[Caller]:
 
 
 @pytest.fixture
-def consoles(caller: Caller) -> Iterator[Callable[..., Socket]]:
+def consoles(caller: Operator) -> Iterator[Callable[..., Socket]]:
     """Opens consoles, which are closed in the end."""
     opened: list[Socket] = []
 
@@ -178,7 +178,7 @@ def consoles(caller: Caller) -> Iterator[Callable[..., Socket]]:
 
 
 @pytest.fixture
-def talk(caller: Caller) -> Iterator[Talk]:
+def talk(caller: Operator) -> Iterator[Talk]:
     """A vboxmcp socket."""
     made = caller.socket()
     yield made

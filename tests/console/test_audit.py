@@ -7,17 +7,17 @@ from typing import Any
 
 from simple_websocket import Client as Socket
 
-from tests.console.conftest import FAKE, Caller, Talk
+from tests.console.conftest import FAKE, Operator, Talk
 
 Open = Callable[..., Socket]
 
 
-def _connections(caller: Caller) -> list[Any]:
+def _connections(caller: Operator) -> list[Any]:
     found = caller.call("GET", "/security/audit-logs?action_type=console_connect")["logs"]
     return [log for log in found if log["resource_id"] == FAKE]
 
 
-def test_writers_are_told_in_both_dialects(caller: Caller, consoles: Open, talk: Talk) -> None:
+def test_writers_are_told_in_both_dialects(caller: Operator, consoles: Open, talk: Talk) -> None:
     before = len(_connections(caller))
     consoles(FAKE, "?read_only=true").receive(timeout=20)
     assert len(_connections(caller)) == before

@@ -10,7 +10,7 @@ import pytest
 import requests
 from simple_websocket import Client as Socket
 
-from tests.console.conftest import ALONE, BOOTED, FAKE, GUEST, Caller, ended, read_until
+from tests.console.conftest import ALONE, BOOTED, FAKE, GUEST, Operator, ended, read_until
 
 Open = Callable[..., Socket]
 
@@ -22,14 +22,14 @@ def writable(console: Socket) -> bool:
     return bool(hello["writable"])
 
 
-def test_every_byte_arrives_as_it_is(caller: Caller, consoles: Open) -> None:
+def test_every_byte_arrives_as_it_is(caller: Operator, consoles: Open) -> None:
     console = consoles(query="?replay=false")
     assert writable(console)
     caller.run(f"{ALONE}; printf 'a\\000\\377\\303\\050b' >/dev/ttyS0")
     assert b"a\x00\xff\xc3\x28b" in read_until(console, b"\x28b")
 
 
-def test_what_is_typed_reaches_the_guest_and_one_types_at_a_time(caller: Caller, consoles: Open) -> None:
+def test_what_is_typed_reaches_the_guest_and_one_types_at_a_time(caller: Operator, consoles: Open) -> None:
     first, second = consoles(), consoles()
     assert writable(first)
     assert not writable(second)
@@ -44,14 +44,14 @@ def test_what_is_typed_reaches_the_guest_and_one_types_at_a_time(caller: Caller,
     assert writable(third)
 
 
-def test_the_last_of_it_is_shown_on_connecting(caller: Caller, consoles: Open) -> None:
+def test_the_last_of_it_is_shown_on_connecting(caller: Operator, consoles: Open) -> None:
     caller.run("head -c 70000 /dev/zero | tr '\\0' x >/dev/ttyS0; echo the last of it >/dev/ttyS0")
     console = consoles()
     assert len(read_until(console, b"the last of it")) <= 64 * 1024
     assert not writable(consoles(query="?read_only=true"))
 
 
-def test_a_reboot_of_the_guest_and_a_new_agent_go_unnoticed(caller: Caller, consoles: Open) -> None:
+def test_a_reboot_of_the_guest_and_a_new_agent_go_unnoticed(caller: Operator, consoles: Open) -> None:
     console = consoles(query="?replay=false")
     assert writable(console)
     caller.call("POST", f"/vms/{GUEST}/restart")
@@ -63,7 +63,7 @@ def test_a_reboot_of_the_guest_and_a_new_agent_go_unnoticed(caller: Caller, cons
     read_until(console, b"still here", 60)
 
 
-def test_a_fake_vm_shows_its_power_and_takes_no_input(caller: Caller, consoles: Open) -> None:
+def test_a_fake_vm_shows_its_power_and_takes_no_input(caller: Operator, consoles: Open) -> None:
     console = consoles(FAKE)
     assert not writable(console)
     read_until(console, b"the fake VM is running")
@@ -73,7 +73,7 @@ def test_a_fake_vm_shows_its_power_and_takes_no_input(caller: Caller, consoles: 
     assert json.loads(text or "{}")["error"] == "console_read_only"
 
 
-def test_it_ends_with_its_vm(caller: Caller, consoles: Open) -> None:
+def test_it_ends_with_its_vm(caller: Operator, consoles: Open) -> None:
     caller.call("POST", "/vms", {"name": "short", "hypervisor": "fake"})
     console = consoles("short")
     assert not writable(console)
@@ -85,7 +85,7 @@ def test_it_ends_with_its_vm(caller: Caller, consoles: Open) -> None:
     ("name", "query", "status"), [("nobody", "", 404), (GUEST, "?replay=perhaps", 400), (GUEST, "?read_only=1", 400)]
 )
 def test_what_can_be_refused_is_refused_before_the_handshake(
-    caller: Caller, name: str, query: str, status: int
+    caller: Operator, name: str, query: str, status: int
 ) -> None:
     upgrade = {
         "Connection": "Upgrade",

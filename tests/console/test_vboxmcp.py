@@ -6,12 +6,12 @@ import base64
 
 import pytest
 
-from tests.console.conftest import ALONE, BOOTED, FAKE, GUEST, Caller, Talk
+from tests.console.conftest import ALONE, BOOTED, FAKE, GUEST, Operator, Talk
 from tests.support.clients import new_key
 from tests.support.waiting import until
 
 
-def test_a_console_both_ways(caller: Caller, talk: Talk) -> None:
+def test_a_console_both_ways(caller: Operator, talk: Talk) -> None:
     talk.send("console_connect", vm_id=GUEST)
     connected = talk.next()
     assert (connected["type"], connected["name"], connected["writable"]) == ("console_connected", GUEST, True)
@@ -29,7 +29,7 @@ def test_text_is_for_people(talk: Talk) -> None:
     assert talk.next()["error"]["code"] == "invalid_request"
 
 
-def test_output_is_an_event_that_can_be_subscribed_to(caller: Caller, talk: Talk) -> None:
+def test_output_is_an_event_that_can_be_subscribed_to(caller: Operator, talk: Talk) -> None:
     talk.send("subscribe", events=["vm.state_changed", "vm.console_output"])
     assert talk.next()["events"] == ["vm.console_output", "vm.state_changed"]
 
@@ -70,7 +70,7 @@ def test_what_cannot_be_typed_is_said(talk: Talk, data: object) -> None:
     assert talk.next()["error"]["code"] == "invalid_request"
 
 
-def test_who_may_only_read_may_only_look(caller: Caller) -> None:
+def test_who_may_only_read_may_only_look(caller: Operator) -> None:
     talk = caller.socket(new_key(caller.client, "read")["X-API-Key"])
     talk.send("console_connect", vm_id=GUEST)
     assert talk.next()["writable"] is False

@@ -106,15 +106,12 @@ class Rig:
 
     def ended(self, operation: str, seconds: float = HANG_SECONDS) -> str:
         """How an operation ended; it must within so many seconds."""
-        self.until(lambda: self.state(operation) in ("succeeded", "failed", "cancelled"), seconds, operation)
+        until(lambda: self.state(operation) in ("succeeded", "failed", "cancelled"), seconds, operation)
         return self.state(operation)
-
-    def until(self, true: Callable[[], object], seconds: float = HANG_SECONDS, what: str = "") -> None:
-        until(true, seconds, what)
 
     def running(self, operation: str) -> None:
         """Wait until the agent is at it."""
-        self.until(lambda: self.state(operation) == "running", what=f"{operation} running")
+        until(lambda: self.state(operation) == "running", why=f"{operation} running")
 
     def effects(self, name: str) -> Counter[str]:
         """What the fake driver has done to that VM, verb by verb, over all its lives."""
@@ -126,8 +123,8 @@ class Rig:
     def agrees(self) -> None:
         """Every operation has ended, and the tables agree with what is on the hosts."""
         live = "SELECT count(*) FROM operations WHERE state IN ('queued', 'running')"
-        self.until(lambda: self.row(live)[0] == 0, 60, "operations still live")
-        self.until(lambda: self._recorded() == self._on_hosts(), what="tables and hosts differ")
+        until(lambda: self.row(live)[0] == 0, why="operations still live")
+        until(lambda: self._recorded() == self._on_hosts(), why="tables and hosts differ")
 
     def _recorded(self) -> dict[str, str]:
         with self.engine.connect() as connection:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from cli.fleet import vms
+from tests.support.waiting import until
 
 HYPERVISOR = "qemu"
 
@@ -26,13 +27,13 @@ def vm(rig: Any) -> Any:
 def test_a_guest_survives_its_agent_and_is_used_again(rig: Any, vm: str) -> None:
     operation = rig.accept("POST", f"/vms/{vm}/start")
     rig.running(operation)
-    rig.until(lambda: vms.running(rig.fleet.home), what="a QEMU process")
+    until(lambda: vms.running(rig.fleet.home), why="a QEMU process")
     host = _host(rig)
     rig.fleet.kill(host)  # while the guest boots
     assert rig.ended(operation, 90) == "succeeded"
     (before,) = vms.running(rig.fleet.home)
     rig.fleet.kill(host)  # while it runs
-    rig.until(lambda: _says(rig, vm, "echo here") == "here\n", 30, "the guest is used through a new agent")
+    until(lambda: _says(rig, vm, "echo here") == "here\n", why="the guest is used through a new agent")
     (after,) = vms.running(rig.fleet.home)
     assert after.process.pid == before.process.pid
 
@@ -41,7 +42,7 @@ def test_what_dies_behind_our_back_is_noticed(rig: Any, vm: str) -> None:
     assert rig.ended(rig.accept("POST", f"/vms/{vm}/start"), 90) == "succeeded"
     (running,) = vms.running(rig.fleet.home)
     os.kill(running.process.pid, signal.SIGKILL)
-    rig.until(lambda: _state(rig, vm) == "aborted", 10, "the crash was noticed")
+    until(lambda: _state(rig, vm) == "aborted", why="the crash was noticed")
     assert rig.ended(rig.accept("POST", f"/vms/{vm}/start"), 90) == "succeeded"
 
 
@@ -58,13 +59,13 @@ def test_all_else_dies_while_a_guest_boots(rig: Any, vm: str) -> None:
     rig.fleet.restart("redis")
     assert rig.ended(operation, 90) == "succeeded"
     assert len(vms.running(rig.fleet.home)) == 1
-    rig.until(lambda: _says(rig, vm, "echo here") == "here\n", 30, "the guest is used")
+    until(lambda: _says(rig, vm, "echo here") == "here\n", why="the guest is used")
 
 
 def test_delete_wins_over_a_boot(rig: Any) -> None:
     rig.create("short")
     start = rig.accept("POST", "/vms/short/start")
-    rig.until(lambda: vms.running(rig.fleet.home), what="a QEMU process")
+    until(lambda: vms.running(rig.fleet.home), why="a QEMU process")
     delete = rig.accept("DELETE", "/vms/short")
     assert rig.ended(delete, 60) == "succeeded"
     assert rig.state(start) == "cancelled"

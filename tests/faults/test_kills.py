@@ -12,6 +12,8 @@ import redis
 import requests
 from sqlalchemy import text
 
+from tests.support.waiting import until
+
 HYPERVISOR = "fake"
 
 
@@ -22,7 +24,7 @@ def test_api_killed_after_the_commit_and_before_the_hand_over(rig: Any) -> None:
         asking = threading.Thread(target=_ask_in_vain, args=(rig, "/vms/handover/start"))
         asking.start()
         accepted = "SELECT count(*) FROM operations WHERE vm_name = 'handover' AND kind = 'start'"
-        rig.until(lambda: rig.row(accepted)[0] == 1, 30, "the start was committed")
+        until(lambda: rig.row(accepted)[0] == 1, why="the start was committed")
         rig.fleet.kill("api", hold=True)
         asking.join()
     finally:
@@ -31,7 +33,7 @@ def test_api_killed_after_the_commit_and_before_the_hand_over(rig: Any) -> None:
     assert rig.ended(operation) == "succeeded"
     assert rig.effects("handover")["start"] == 1
     rig.fleet.restart("api")
-    rig.until(lambda: _healthy(rig))
+    until(lambda: _healthy(rig))
 
 
 def test_worker_killed_between_report_and_record(rig: Any) -> None:
@@ -40,7 +42,7 @@ def test_worker_killed_between_report_and_record(rig: Any) -> None:
     with rig.engine.begin() as held:
         # The row is ours: the worker has read the report and can't record it.
         held.execute(text("SELECT 1 FROM vms WHERE name = 'record' FOR UPDATE"))
-        rig.until(lambda: rig.effects("record")["start"] == 1)
+        until(lambda: rig.effects("record")["start"] == 1)
         for name in rig.fleet.plan.worker_names:
             rig.fleet.kill(name)
     assert rig.ended(operation) == "succeeded"
@@ -85,7 +87,7 @@ def test_agent_killed(rig: Any, moment: str) -> None:
         broker = rig.fleet.process("redis").pid
         os.kill(broker, signal.SIGSTOP)  # the report is journaled and can't leave
         try:
-            rig.until(lambda: rig.effects(name)["start"] == 1)
+            until(lambda: rig.effects(name)["start"] == 1)
             rig.fleet.kill(host)
         finally:
             os.kill(broker, signal.SIGCONT)
@@ -128,7 +130,7 @@ def test_postgresql_killed_while_operations_run(rig: Any) -> None:
     answer = rig.request("GET", "/vms")
     assert answer.status_code == 503, answer.text
     rig.fleet.restart("postgres")
-    rig.until(lambda: rig.request("GET", "/vms").status_code == 200)
+    until(lambda: rig.request("GET", "/vms").status_code == 200)
     assert rig.ended(operation) == "succeeded"
     assert rig.effects("record-lost")["start"] == 1
 
@@ -165,7 +167,7 @@ def _healthy(rig: Any) -> bool:
 
 def _flush(rig: Any) -> None:
     client = redis.Redis.from_url(rig.fleet.redis_url)
-    rig.until(lambda: _pings(client))
+    until(lambda: _pings(client))
     client.flushall()
     client.close()
 

@@ -18,6 +18,8 @@ import pytest
 import redis
 import requests
 
+from tests.support.waiting import until
+
 HYPERVISOR = "fake"
 IN_TIME_SECONDS = 45
 OK, ACCEPTED, AWAY = 200, 202, 503
@@ -195,7 +197,7 @@ def test_every_answer_is_one_of_those_foreseen(rig: Any, prepared: dict[str, str
                 if not (kind in ("login", "socket") and dialect == "vboxmcp")
             }
             answers = {key: future.result() for key, future in asked.items()}
-        rig.until(lambda: _says(rig, prepared, said), 20, f"/health says {said}")
+        until(lambda: _says(rig, prepared, said), why=f"/health says {said}")
     wrong = {key: answer for key, answer in answers.items() if answer[0] not in allowed[key[0]]}
     assert not wrong, {key: (status, body) for key, (status, _, body, _) in wrong.items()}
     for (kind, dialect), (status, headers, body, seconds) in answers.items():
@@ -254,7 +256,7 @@ def _recover(rig: Any) -> None:
         body = rig.request("GET", "/health").json()
         return bool(body["data"]["status"] == "healthy")
 
-    rig.until(healthy, 60, "healthy again")
+    until(healthy, why="healthy again")
     for name in ("outage", "outage-held"):
 
         def stopped(name: str = name) -> bool:
@@ -263,4 +265,4 @@ def _recover(rig: Any) -> None:
                 rig.request("POST", f"/vms/{name}/stop", {"force": True}, Prefer="wait=10")
             return bool(vm["state"] == "poweroff")
 
-        rig.until(stopped, 60, f"{name} stopped")
+        until(stopped, why=f"{name} stopped")

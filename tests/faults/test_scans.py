@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import until
+
 HYPERVISOR = "fake"
 FAMILIES = 7  # that bear on HIPAA
 
@@ -20,11 +22,11 @@ def vm(rig: Any) -> str:
 
 def test_a_killed_worker_and_a_deleted_vm(rig: Any, vm: str) -> None:
     scan = _begin(rig, vm)
-    rig.until(lambda: _see(rig, scan)["progress_percent"] > 20, 30, "two families were done")
+    until(lambda: _see(rig, scan)["progress_percent"] > 20, why="two families were done")
     rig.fleet.kill("worker")
     kept = _see(rig, scan)
     assert 20 < kept["progress_percent"] < 100
-    rig.until(lambda: _see(rig, scan)["status"] == "completed", 60, "another worker went on")
+    until(lambda: _see(rig, scan)["status"] == "completed", why="another worker went on")
     seen = _see(rig, scan)
     asked = [check["check_id"] for check in seen["results"]["checks_not_run"]]
     assert len(asked) == len(set(asked)) == seen["results"]["total_checks"] > 25
@@ -33,7 +35,7 @@ def test_a_killed_worker_and_a_deleted_vm(rig: Any, vm: str) -> None:
     assert (attempts, len(done)) == (2, FAMILIES)
 
     again = _begin(rig, vm)
-    rig.until(lambda: _see(rig, again)["status"] == "running", 30, "it is under way")
+    until(lambda: _see(rig, again)["status"] == "running", why="it is under way")
     assert rig.ended(rig.accept("DELETE", f"/vms/{vm}")) == "succeeded"
     seen = _see(rig, again)
     assert (seen["status"], seen["vms"][0]["reason"]) == ("cancelled", "the VM was deleted")
@@ -47,7 +49,7 @@ def test_what_is_accepted_without_redis_is_done_later(rig: Any) -> None:
         scan = _begin(rig, "unheard")
     finally:
         rig.fleet.restart("redis")
-    rig.until(lambda: _see(rig, scan)["status"] == "completed", 60, "a sweep rang for it")
+    until(lambda: _see(rig, scan)["status"] == "completed", why="a sweep rang for it")
     assert rig.ended(rig.accept("DELETE", "/vms/unheard")) == "succeeded"
 
 

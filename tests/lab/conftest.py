@@ -37,6 +37,11 @@ _LAB = pytest.StashKey[Lab]()
 _BEGAN = time.monotonic()
 
 
+def waiting_for(condition: str) -> str:
+    """Shell that waits for a condition, 40 s at most."""
+    return f"n=0; until {condition} || [ $n -ge 80 ]; do usleep 500000; n=$((n + 1)); done"
+
+
 def say(line: str) -> None:
     """What `make lab-test` shows while it runs."""
     click.echo(f"{time.monotonic() - _BEGAN:6.1f}s  {line}")

@@ -13,7 +13,7 @@ import requests
 
 from cli.lab import recipe
 from core.contract.errors import CorralError
-from tests.lab.conftest import MEMORY_MB, LabVm
+from tests.lab.conftest import MEMORY_MB, LabVm, waiting_for
 
 if TYPE_CHECKING:
     from cli.lab.lab import Lab
@@ -98,19 +98,19 @@ def test_vcpus_and_memory_are_plugged_in(guest: LabVm) -> None:
 def test_a_disk_comes_and_goes(guest: LabVm) -> None:
     body = {"controller": CONTROLLER, "port": 1, "medium": "more.raw", "size_gb": 1, "create_if_missing": True}
     guest.change("POST", "/disks", body)
-    assert guest.execute(f"{_waiting_for('[ -e /sys/block/vdb ]')}; cat /sys/block/vdb/size") == str((1 << 30) // 512)
+    assert guest.execute(f"{waiting_for('[ -e /sys/block/vdb ]')}; cat /sys/block/vdb/size") == str((1 << 30) // 512)
     guest.change("DELETE", f"/disks/{CONTROLLER}/1/0")
-    assert "vdb" not in guest.execute(f"{_waiting_for('[ ! -e /sys/block/vdb ]')}; ls /sys/block")
+    assert "vdb" not in guest.execute(f"{waiting_for('[ ! -e /sys/block/vdb ]')}; ls /sys/block")
 
 
 def test_an_adapter_comes_and_goes(guest: LabVm) -> None:
     guest.change("PUT", "/network-adapters/1", {"enabled": True, "type": "null", "adapter_type": "virtio"})
-    assert guest.execute(f"{_waiting_for('[ -e /sys/class/net/eth1 ]')}; ls /sys/class/net").split()[:2] == [
+    assert guest.execute(f"{waiting_for('[ -e /sys/class/net/eth1 ]')}; ls /sys/class/net").split()[:2] == [
         "eth0",
         "eth1",
     ]
     guest.change("PUT", "/network-adapters/1", {"enabled": False})
-    assert "eth1" not in guest.execute(f"{_waiting_for('[ ! -e /sys/class/net/eth1 ]')}; ls /sys/class/net")
+    assert "eth1" not in guest.execute(f"{waiting_for('[ ! -e /sys/class/net/eth1 ]')}; ls /sys/class/net")
 
 
 def test_a_port_forward_begins_and_ends_while_it_runs(guest: LabVm) -> None:
@@ -143,8 +143,3 @@ def test_it_stops_by_itself_and_is_deleted(guest: LabVm) -> None:
     guest.change("DELETE", "")
     with pytest.raises(CorralError, match="404"):
         guest.status()
-
-
-def _waiting_for(condition: str) -> str:
-    """Shell that waits for a condition, 40 s at most."""
-    return f"n=0; until {condition} || [ $n -ge 80 ]; do usleep 500000; n=$((n + 1)); done"

@@ -10,7 +10,7 @@ import requests
 
 from cli.lab import recipe
 from core.contract.errors import CorralError
-from tests.lab.conftest import MEMORY_MB
+from tests.lab.conftest import MEMORY_MB, waiting_for
 
 if TYPE_CHECKING:
     from tests.lab.conftest import LabVm
@@ -106,17 +106,17 @@ def test_a_cable_is_pulled_and_put_back(known: LabVm) -> None:
     assert known.execute(f"cat {at}") == "1"
     for connected, carrier in ((False, "0"), (True, "1")):
         known.change("PUT", "/network-adapters/0", {"cable_connected": connected})
-        assert known.execute(f"{_waiting_for(f'grep -q {carrier} {at}')}; cat {at}") == carrier
+        assert known.execute(f"{waiting_for(f'grep -q {carrier} {at}')}; cat {at}") == carrier
 
 
 def test_a_disk_comes_and_goes(known: LabVm) -> None:
     before = known.execute("ls /sys/block")
     body = {"controller": CONTROLLER, "port": 1, "medium": "more.vdi", "size_gb": 1, "create_if_missing": True}
     known.change("POST", "/disks", body)
-    assert known.execute(f"{_waiting_for('[ -e /sys/block/sdb ]')}; ls /sys/block").split() == [before, "sdb"]
+    assert known.execute(f"{waiting_for('[ -e /sys/block/sdb ]')}; ls /sys/block").split() == [before, "sdb"]
     known.change("DELETE", f"/disks/{CONTROLLER}/1/0")
     # Linux asks the port again for some seconds before it believes that nothing is there.
-    assert known.execute(f"{_waiting_for('[ ! -e /sys/block/sdb ]')}; ls /sys/block") == before
+    assert known.execute(f"{waiting_for('[ ! -e /sys/block/sdb ]')}; ls /sys/block") == before
 
 
 def test_it_is_saved_and_goes_on_with_a_window(guest: LabVm) -> None:
@@ -143,8 +143,3 @@ def _start_with_a_window(guest: LabVm) -> Any:
         while begun["state"] not in ("succeeded", "failed"):
             begun = guest.client.request("GET", f"/operations/{begun['id']}/wait?timeout=20")
     return begun
-
-
-def _waiting_for(condition: str) -> str:
-    """Shell that waits for a condition, 40 s at most."""
-    return f"n=0; until {condition} || [ $n -ge 80 ]; do usleep 500000; n=$((n + 1)); done"

@@ -102,7 +102,7 @@ def _address(driver: QemuDriver, vm: VmSpec) -> str:
 def _greeting(machine: Machine, port: int) -> bytes:
     """What a server behind a forwarded port says first to who comes from the world, once it listens."""
     with inside(machine.world):
-        return until(lambda: _said(port), 60)  # type: ignore[no-any-return]
+        return until(lambda: _said(port))  # type: ignore[no-any-return]
 
 
 def _said(port: int) -> bytes:

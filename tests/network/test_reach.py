@@ -102,7 +102,7 @@ def guest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.mark.timeout(600)
 def test_a_port_of_the_host_leads_to_the_guest(guest: Kept) -> None:
     guest.run(f"setsid perl -e '{TCP_GREETER}' </dev/null >/dev/null 2>&1 &")
-    until(lambda: welcomed(guest.machine.host, "127.0.0.1", LED), 60)
+    until(lambda: welcomed(guest.machine.host, "127.0.0.1", LED))
     assert not welcomed(guest.machine.world, HOST, LED, 2)
 
 

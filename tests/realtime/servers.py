@@ -73,7 +73,7 @@ class Served:
 
     def _wait(self) -> None:
         try:
-            until(self._answers, 60, self.log.read_text, despite=OSError)
+            until(self._answers, why=self.log.read_text, despite=OSError)
         except AssertionError:
             self.process.kill()
             raise

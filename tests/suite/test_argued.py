@@ -33,6 +33,8 @@ def test_each_skip_that_ci_foresees_has_its_reason() -> None:
         ("from gevent import sleep\nsleep(1)", "sleep"),
         ("began = time.monotonic()", "clock"),
         ("assert time.time() - began < 5", "clock"),
+        ("until(ready, 5)", "clock"),
+        ("until(ready, seconds=5)", "clock"),
         ("random.randint(1, 2)", "chance"),
         ("random.Random()", "chance"),
         ("os.urandom(5)", "chance"),

@@ -25,7 +25,8 @@ def found(folder: Path) -> Counter[tuple[str, str]]:
 def kinds(source: str) -> Iterator[str]:
     """One word for each place in a module that needs a reason.
 
-    "sleep": it sleeps. "clock": it times something, or asserts what the clock shows. "chance": randomness without a
+    "sleep": it sleeps. "clock": it times something, waits for so long and no longer, or
+    asserts what the clock shows. "chance": randomness without a
     seed. "statuses": it asserts that an HTTP status is one of several. "skip": it may be skipped, or fail.
     """
     for node in ast.walk(ast.parse(source)):
@@ -38,7 +39,7 @@ def kinds(source: str) -> Iterator[str]:
 def _of_call(node: ast.Call, module: str, name: str) -> Iterator[str]:
     if name == "sleep":
         yield "sleep"
-    elif module == "time" and name in _CLOCKS:
+    elif (module == "time" and name in _CLOCKS) or (name == "until" and _is_bounded(node)):
         yield "clock"
     elif (module == "random" and not (name in _SEEDED and node.args)) or (module, name) == ("os", "urandom"):
         yield "chance"
@@ -52,6 +53,12 @@ def _of_assertion(node: ast.Assert) -> Iterator[str]:
             yield "clock"
         if isinstance(each, ast.Compare) and isinstance(each.ops[0], ast.In) and _statuses(each.comparators[0]):
             yield "statuses"
+
+
+def _is_bounded(node: ast.Call) -> bool:
+    """Whether it gives `until` a number of seconds of its own."""
+    given = [*node.args[1:2], *(each.value for each in node.keywords if each.arg == "seconds")]
+    return any(isinstance(each, ast.Constant) and isinstance(each.value, int | float) for each in given)
 
 
 def _called(node: ast.Call) -> tuple[str, str]:

@@ -77,10 +77,10 @@ def worker(workers: Workers, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]
 
 
 def test_a_malformed_task_ends_no_worker(workers: Workers, worker: subprocess.Popen[bytes]) -> None:
-    until(lambda: workers.redis.get(channels.SWEPT), 60)
+    until(lambda: workers.redis.get(channels.SWEPT))
     workers.redis.lpush(channels.CONTROL_QUEUE, *POISON)
     until(lambda: workers.redis.llen(channels.CONTROL_QUEUE) == 0)
     workers.redis.delete(channels.SWEPT)
-    until(lambda: workers.redis.get(channels.SWEPT), 30)
+    until(lambda: workers.redis.get(channels.SWEPT))
     assert worker.poll() is None
     assert not workers.redis.exists("unacked")

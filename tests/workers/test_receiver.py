@@ -122,7 +122,7 @@ def test_many_workers_move_each_message_aside_once_and_lose_no_good_one(workers:
     for host in hosts:
         for n, operation in enumerate(created[host]):
             workers.send(host, f"garbage {n}".encode(), workers.report(operation, "succeeded", Observed.STOPPED))
-    until(lambda: all(workers.left(host) == 0 for host in hosts), 60)
+    until(lambda: all(workers.left(host) == 0 for host in hosts))
     for host in hosts:
         assert sorted(each["entry"] for each in workers.dead(host)) == sorted(f"garbage {n}" for n in range(10))
     assert workers.scalar("SELECT count(*) FROM operations WHERE state = 'succeeded'") == 10 * len(hosts)
