@@ -23,7 +23,8 @@ def vm(rig: Any) -> str:
 def test_a_killed_worker_and_a_deleted_vm(rig: Any, vm: str) -> None:
     scan = _begin(rig, vm)
     until(lambda: _see(rig, scan)["progress_percent"] > 20, why="two families were done")
-    rig.fleet.kill("worker")
+    for worker in rig.fleet.plan.worker_names:
+        rig.fleet.kill(worker)
     kept = _see(rig, scan)
     assert 20 < kept["progress_percent"] < 100
     until(lambda: _see(rig, scan)["status"] == "completed", why="another worker went on")

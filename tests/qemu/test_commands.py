@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -81,7 +82,8 @@ def test_what_nobody_waits_for_any_more_is_killed(driver: QemuDriver, running: V
 
 def test_the_command_of_a_killed_agent_is_found_and_killed(place: Place, running: VmSpec, run: Run) -> None:
     request = ExecRequest("setsid -f sleep 4013 >/dev/null 2>&1; sleep 4014", 600.0)
-    agent = multiprocessing.get_context("spawn").Process(target=QemuDriver(place).execute, args=(running, request))
+    given = (place.vms, place.images, running, request)
+    agent = multiprocessing.get_context("spawn").Process(target=_execute, args=given)
     agent.start()
     until(lambda: run("pgrep -c -f 'sleep 401[34]$'").stdout == b"2\n")
     QemuDriver(place).sweep_guests()
@@ -91,6 +93,11 @@ def test_the_command_of_a_killed_agent_is_found_and_killed(place: Place, running
     QemuDriver(place).sweep_guests()
     assert run("pgrep -c -f 'sleep 401[34]$'").stdout == b"0\n"
     assert claims.paths(place.vms / running.id) == []
+
+
+def _execute(vms: Path, images: Path, vm: VmSpec, request: ExecRequest) -> None:
+    """In an agent's place: what is looked up on a host can't be handed to another process."""
+    QemuDriver(Place(vms, images)).execute(vm, request)
 
 
 def test_a_guest_agent_that_starts_anew_loses_no_command_alive(run: Run) -> None:

@@ -55,7 +55,7 @@ def test_what_can_t_be_made_says_why(own: Place, vm: VmSpec, code: str) -> None:
 
 def test_a_disk_too_small_is_told_the_least(own: Place) -> None:
     least = store.read(own.images, IMAGE).disk_size_gb
-    with pytest.raises(DriverFailure, match=f"at least {least}"):
+    with pytest.raises(DriverFailure, match=f"it needs {least} GB"):
         QemuDriver(own).create(replace(BASE, disk_gb=least - 1), silent, 30.0)
 
 

@@ -15,7 +15,7 @@ from agent.drivers.base import Place
 from agent.drivers.groups.guest import ExecRequest
 from agent.drivers.local.merging import DECIDED, SPARE_LAYERS
 from agent.drivers.qemu import QemuDriver
-from core.contract.messages import VmSpec
+from core.contract.messages import VmSpec, encode
 from tests.qemu.conftest import LONG, silent, spec
 
 MANY = SPARE_LAYERS + 5
@@ -58,7 +58,7 @@ from pathlib import Path
 from agent.drivers.base import Place
 from agent.drivers.local import records
 from agent.drivers.qemu import QemuDriver
-from core.contract.messages import ImageRef, VmSpec
+from core.contract.messages import VmSpec, decode
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 def progress(step, percent):
@@ -68,7 +68,7 @@ if {moment!r} == "after the rename":
     records.replace_files = die
 driver = QemuDriver(Place(Path({str(place.vms)!r}), Path({str(place.images)!r})))
 for name in {[*early[SPARE_LAYERS:], last]!r}:
-    driver.snapshot_delete({blank!r}, name, progress, 100.0)
+    driver.snapshot_delete(decode(VmSpec, {encode(blank)!r}), name, progress, 100.0)
 """
     done = subprocess.run([sys.executable, "-c", agent], check=False, timeout=LONG)
     assert done.returncode == -signal.SIGKILL

@@ -19,7 +19,7 @@ from agent.drivers.qemu import QemuDriver
 from agent.drivers.qemu.accelerators import BEYOND_MB, TRANSLATED_MB
 from agent.drivers.qemu.qmp import Monitor
 from core.contract.errors import DriverFailure, GuestTimeout
-from core.contract.messages import VmSpec
+from core.contract.messages import VmSpec, encode
 from core.contract.states import Observed
 from tests.support.waiting import until
 
@@ -55,13 +55,12 @@ def test_a_machine_outlives_its_agent_and_is_found_again(driver: QemuDriver, pla
 from pathlib import Path
 from agent.drivers.base import Place
 from agent.drivers.qemu import QemuDriver
-from core.contract.messages import ImageRef, VmSpec
-from core.contract.vms import Hardware, VmNetwork
+from core.contract.messages import VmSpec, decode
 place = Place(Path({str(place.vms)!r}), Path({str(place.images)!r}))
 def progress(step, percent):
     if step == "waiting for the guest":
         print("booting", flush=True)
-QemuDriver(place).start({vm!r}, progress, 100.0)
+QemuDriver(place).start(decode(VmSpec, {encode(vm)!r}), progress, 100.0)
 """
     with subprocess.Popen([sys.executable, "-c", agent], stdout=subprocess.PIPE) as running:
         assert running.stdout is not None

@@ -108,7 +108,8 @@ def test_a_real_kernel_takes_what_is_written(running: VmSpec, run: Run, tmp_path
         f"cat {group}/cpu.max {group}/memory.high"
     )
     assert made.stdout.decode() == f"{cpu}\n{memory}\n", made.stderr
-    entered = run(f"sh -c '{process.BEGIN}' {group} '' timeout 2 sh -c 'cat /proc/self/cgroup; while :; do :; done'")
+    busy = 'cat /proc/self/cgroup; timeout 2 sh -c "while :; do :; done"'
+    entered = run(f"sh -c '{process.BEGIN}' {group} '' sh -c '{busy}'", timeout=60.0)
     assert entered.stdout == b"0::/corral/vm-x\n"
     used = run(f"awk '/usage_usec/ {{print $2}}' {group}/cpu.stat; grep -c . {group}/cgroup.procs")
     assert int(used.stdout.split()[0]) < 1_000_000  # of two seconds

@@ -16,7 +16,7 @@ import pytest
 from agent.drivers.base import Cancelled, Place
 from agent.drivers.qemu import QemuDriver
 from core.contract.errors import DriverFailure
-from core.contract.messages import VmSpec
+from core.contract.messages import VmSpec, encode
 from core.contract.states import Observed
 
 if TYPE_CHECKING:
@@ -133,12 +133,11 @@ import os, signal
 from pathlib import Path
 from agent.drivers.base import Place
 from agent.drivers.qemu import QemuDriver
-from core.contract.messages import ImageRef, VmSpec
-from core.contract.vms import Hardware, VmNetwork
+from core.contract.messages import VmSpec, decode
 def progress(step, percent):
     if step == {step!r}:
         os.kill(os.getpid(), signal.SIGKILL)
-vm = {vm!r}
+vm = decode(VmSpec, {encode(vm)!r})
 QemuDriver(Place(Path({str(place.vms)!r}), Path({str(place.images)!r}))).{verb}
 """
     assert subprocess.run([sys.executable, "-c", agent], check=False, timeout=LONG).returncode == -signal.SIGKILL

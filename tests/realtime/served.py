@@ -17,7 +17,7 @@ from api.realtime.hub import Hub
 from api.rest.limits import Limits
 from api.vboxmcp import socket
 from core import database, log, settings
-from core.contract.errors import CorralError, Forbidden, Invalid, NotFound, TooMany, Unauthenticated, Unavailable
+from core.contract.errors import Busy, CorralError, Forbidden, Invalid, NotFound, TooMany, Unauthenticated, Unavailable
 from core.database import transaction
 from core.dispatch import Dispatch
 from core.services import keys
@@ -29,6 +29,7 @@ _STATUS: dict[type[CorralError], int] = {
     Forbidden: 403,
     NotFound: 404,
     TooMany: 429,
+    Busy: 503,
     Unavailable: 503,
 }
 conversation.CHECK_SECONDS = float(os.environ.get("CHECK_SECONDS", "45"))

@@ -12,7 +12,7 @@ from agent.guest import qga
 from core.contract.errors import DriverFailure
 from core.contract.states import Applied
 
-ONLINE_SECONDS, ASK_SECONDS = 10.0, 5.0
+ONLINE_SECONDS, ASK_SECONDS = 30.0, 5.0
 POLL_SECONDS = 0.1
 
 
