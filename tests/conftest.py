@@ -20,7 +20,7 @@ from cli.virtualbox.sandbox import Sandbox
 from core import migrate, settings
 
 os.environ["CORRAL_FAKE"] = "1"  # most tests are on the fake driver
-_SUPPORT = ("tiers", "beside", "lanes", "order", "ports", "skips")  # the first is imported by others
+_SUPPORT = ("tiers", "beside", "lanes", "logs", "order", "ports", "skips")  # the first is imported by others
 pytest_plugins = [f"tests.support.{name}" for name in _SUPPORT]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import skips, tiers
+from tests.support import logs, skips, tiers
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
@@ -82,3 +82,16 @@ def test_an_order_is_random_and_the_same_again(tmp_path: Path) -> None:
         orders.append([part.partition(">")[0] for part in done.stdout.split("<")[1:]])
     assert sorted(orders[0], key=int) == [str(n) for n in range(30)]
     assert orders[0] == orders[1] != orders[2]
+
+
+def test_of_a_log_the_errors_are_shown_with_what_belongs_to_them() -> None:
+    text = (
+        "2026-01-01 10:00:00,1 INFO    api x: fine\n2026-01-01 10:00:00,2 ERROR   api x: broke\nTraceback\n  KeyError\n"
+        "2026-01-01 10:00:00,3 INFO    api x: fine again\n2026-01-01 10:00:00,4 WARNING api x: late\n"
+    )
+    assert logs.errors(text).splitlines() == [
+        "2026-01-01 10:00:00,2 ERROR   api x: broke",
+        "Traceback",
+        "  KeyError",
+        "2026-01-01 10:00:00,4 WARNING api x: late",
+    ]
