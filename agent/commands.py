@@ -14,7 +14,7 @@ from agent.guest import patience
 from agent.journal import Entry, Journal
 from agent.media import Media
 from agent.outcomes import Outcomes, failure_of
-from agent.turns import Turns, Work
+from agent.turns import WAITING, Full, Left, Turns, Work
 from agent.verbs import Doing, perform
 from core.contract.bounds import shortened
 from core.contract.errors import CorralError, DriverFailure, Invalid, NotFound
@@ -43,7 +43,11 @@ class Commands:
     def run(self, command: Command) -> None:
         """Does a command or answers it from the journal; `CommandFailed` unless it succeeded, now or earlier."""
         self._refuse_older_attempt(command)
-        work, ours = self._turns.claim(command)
+        try:
+            work, ours = self._turns.claim(command)
+        except Full as why:
+            log.info("%s: %s of %s is left for later: %s", command.operation_id, command.kind, command.vm.name, why)
+            raise CommandFailed(f"{why}; it is sent again") from None
         if ours:
             self._carry_out(command, work)
         else:
@@ -52,10 +56,10 @@ class Commands:
 
     def resume(self, concurrency: int) -> None:
         """Takes up, in threads of its own, what an earlier agent of this host had begun."""
-        pool = ThreadPoolExecutor(concurrency, thread_name_prefix="resumed")
+        pool = ThreadPoolExecutor(concurrency + WAITING, thread_name_prefix="resumed")
         for command in self._journal.unfinished():
             log.info("%s: taking up %s of %s again", command.operation_id, command.kind, command.vm.name)
-            work, _ = self._turns.claim(command)
+            work, _ = self._turns.claim(command, resumed=True)
             pool.submit(self._carry_out_resumed, command, work)
         pool.shutdown(wait=False)
 
@@ -107,6 +111,8 @@ class Commands:
         try:
             entry = self._journal.begin(command)
             report = self._outcomes.again(entry) if entry.report is not None else self._attempt(command, work, entry)
+        except Left:
+            raise CommandFailed("the agent ends; its next start takes it up") from None
         finally:
             self._turns.leave(work)
             self._remove_remains(command, work)
@@ -125,6 +131,8 @@ class Commands:
             return self._outcomes.ended(command, work, Phase.CANCELLED)
         except CorralError as error:
             return self._outcomes.ended(command, work, Phase.FAILED, failure=failure_of(error))
+        except Left:
+            raise
         except Exception:  # the outermost handler of a command: the operation must end, and tell nothing it shouldn't
             log.exception("%s: %s of %s broke", command.operation_id, command.kind, command.vm.name)
             failure = Failure("internal_error", "the agent failed unexpectedly; its log says why")

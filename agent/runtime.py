@@ -36,7 +36,7 @@ from agent.outcomes import Outcomes
 from agent.prometheus import HostFigures
 from agent.reports import Reports
 from agent.streams import Streams
-from agent.turns import Turns
+from agent.turns import WAITING, Turns
 from agent.usage import Usage
 from core import exposition
 from core.sealing import HostKey
@@ -109,7 +109,7 @@ class Agent:
         self._client = connect(config.redis_url, f"agent-{config.host}")
         self._journal = Journal(config.home / "journal.sqlite")
         self._reports = Reports(config.host, self._client, self._journal)
-        self._turns = Turns()
+        self._turns = Turns(config.concurrency)
         drivers, ends = Drivers(config.hypervisors, place), Ends()
         known = Known(ends)
         outcomes = Outcomes(config.host, drivers, self._journal, self._reports, known)
@@ -148,7 +148,7 @@ class Agent:
         """Runs the Celery worker until it is told to end, then lets work finish for a while."""
         app = celery_app.create_app(self._config.host, self._config.redis_url)
         tasks.register(app, self._commands)
-        code = celery_app.serve(app, self._config.host, self._config.concurrency, self._on_stopping)
+        code = celery_app.serve(app, self._config.host, self._config.concurrency + WAITING, self._on_stopping)
         self._finish(code)
         return code
 
@@ -159,6 +159,7 @@ class Agent:
 
     def _on_stopping(self) -> None:
         self._calls.loop.stopping.set()
+        self._turns.end()
         # The worker waits for its threads without a bound. What isn't done by then stays in the journal.
         limit = threading.Timer(self._config.finish_seconds, self._leave, [0])
         limit.daemon = True
