@@ -12,6 +12,8 @@ from typing import Any
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import CloseConnection, Event, Ping, Pong, TextMessage
 
+from tests.support.waiting import HANG_SECONDS
+
 
 class Refused(Exception):
     """The handshake was answered with another status."""
@@ -38,7 +40,7 @@ class SocketClient:
         self.socket = socket.socket()
         if buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-        self.socket.settimeout(10)
+        self.socket.settimeout(HANG_SECONDS)
         self.socket.connect(("127.0.0.1", port))
         self.pings = 0
         self._pongs = pongs
@@ -59,7 +61,7 @@ class SocketClient:
         self._ws.receive_data(b"")
         self._events.extend(self._ws.events())
 
-    def receive(self, seconds: float = 10) -> dict[str, Any]:
+    def receive(self, seconds: float = HANG_SECONDS) -> dict[str, Any]:
         """The next message; `TimeoutError`, `Closed`."""
         deadline = time.monotonic() + seconds
         while True:
@@ -69,7 +71,7 @@ class SocketClient:
                     return message
             self._read(max(0.001, deadline - time.monotonic()))
 
-    def seqs(self, count: int, seconds: float = 10) -> list[int]:
+    def seqs(self, count: int, seconds: float = HANG_SECONDS) -> list[int]:
         """The numbers of the next events."""
         return [int(self.receive(seconds)["seq"]) for _ in range(count)]
 
@@ -81,7 +83,7 @@ class SocketClient:
             return True
         return False
 
-    def closed(self, seconds: float = 10) -> Closed:
+    def closed(self, seconds: float = HANG_SECONDS) -> Closed:
         """Read until the server closes."""
         deadline = time.monotonic() + seconds
         while True:
@@ -134,7 +136,7 @@ class SocketClient:
         except ConnectionError:
             data = b""
         finally:
-            self.socket.settimeout(10)
+            self.socket.settimeout(HANG_SECONDS)
         if not data:
             raise Closed(1006, "")
         self._ws.receive_data(data)

@@ -82,9 +82,11 @@ def test_after_replays_then_goes_on(served: Served, world: Record, owner: Caller
 
 def test_a_browser_authenticates_with_its_first_message(served: Served, world: Record, owner: Caller) -> None:
     vm = world.vm(owner)
-    client = served.client(f"/api/v1/vms/{vm.name}/events")
+    path = f"/api/v1/vms/{vm.name}/events"
+    client, witness = served.client(path), served.client(path, owner.secret)
     world.tell(vm)
-    assert client.silent(0.3)
+    assert witness.seqs(1) == [world.newest()]
+    witness.close()
     client.send({"type": "auth", "token": owner.secret})
     assert client.receive() == {"type": "authenticated"}
     world.tell(vm)
