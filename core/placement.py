@@ -32,6 +32,8 @@ class Demand:
     memory_mb: int
     disk_gb: int
     host: str | None = None
+    joins: tuple[str, ...] = ()
+    """What its adapters are to join of a host's networks, each as "mode:name"."""
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ class Network:
             forward_address=self.forward_address,
             forward_ports=self.forward_ports,
             networks=[*bridges, USER_NETWORK],
+            joinable=sorted(self.joinable),
         )
 
     @contextmanager

@@ -11,3 +11,13 @@ USER_ADDRESS = "10.0.2.15"
 def tap_of(vm_id: str) -> str:
     """The host's interface of a VM on a bridge: Linux allows 15 characters."""
     return f"vm{hashlib.sha256(vm_id.encode()).hexdigest()[:12]}"
+
+
+_DEFAULTS = {"intnet": "intnet", "hostonly": "vboxnet0", "natnetwork": "NatNetwork", "bridged": "", "generic": ""}
+JOINS_NOTHING = frozenset({"qemu", "cloud-hypervisor"})
+"""Drivers whose adapters are on NAT, or on the bridge that the VM was placed on, and on nothing else."""
+
+
+def joined(mode: str, name: str | None) -> str | None:
+    """What an adapter of that mode joins, as operators write it: "mode:name"; None for nothing of a host's."""
+    return f"{mode}:{name or _DEFAULTS[mode]}" if mode in _DEFAULTS else None

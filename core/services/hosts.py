@@ -15,7 +15,7 @@ from core.database import violates
 from core.models import Host, Vm
 from core.models.base import JSON
 from core.placement import Choice, Demand, Offer, lacking, rank
-from core.services import problems
+from core.services import joining, problems
 from core.services.bridges import Wish
 from core.services.context import Actor
 from core.services.paging import Ordering, Slice, sliced
@@ -238,7 +238,7 @@ def _offer(host: Host, wish: Wish, demand: Demand) -> Offer:
     return Offer(
         name=host.name,
         silent=host.silent_since is not None,
-        hypervisors={driver["name"]: _problem(host, driver, wish, demand.image) for driver in host.drivers},
+        hypervisors={driver["name"]: _problem(host, driver, wish, demand) for driver in host.drivers},
         unfit=wish.unfit.get(host.name, "") or _too_small(host, demand) or problems.against_placement(host),
         images=frozenset(host.images),
         free_vcpus=host.vcpus - host.reserved_vcpus,
@@ -254,11 +254,14 @@ def _too_small(host: Host, demand: Demand) -> str:
     return f"has an image '{demand.image}' that needs a disk of {least} GB"
 
 
-def _problem(host: Host, driver: JSON, wish: Wish, image: str) -> str:
+def _problem(host: Host, driver: JSON, wish: Wish, demand: Demand) -> str:
     if not driver["healthy"]:
         return str(driver["problem"])
     if wish.bridges and "bridges" not in driver["capabilities"]:
         return "can't join a VM to a bridge"
+    if shut := joining.closed(host, driver["name"], demand.joins):
+        return f"lets no adapter join {', '.join(shut)}"
+    image = demand.image
     # An older agent tells neither of such images nor of who boots them.
     if image in host.facts.kernel_images and "kernels" not in driver["capabilities"]:
         return f"boots from disks alone, and image '{image}' has a kernel beside its disk and no boot loader on it"

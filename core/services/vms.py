@@ -19,7 +19,7 @@ from core.database import violates
 from core.models import Host, Vm
 from core.models.base import new_id, now
 from core.placement import Demand
-from core.services import bridges, events, hosts, lookup, media, operations, rules
+from core.services import bridges, events, hosts, joining, lookup, media, operations, rules
 from core.services.accepted import Accepted, AnyOperation
 from core.services.context import Actor
 from core.services.status import status_of
@@ -56,7 +56,17 @@ def create(session: Session, actor: Actor, request: VmRequest) -> Accepted:
     check_name(request.name)
     free_name(session, actor.user_id, request.name)
     disk_gb = _disk_gb(session, request)
-    demand = Demand(request.hypervisors, request.image, request.vcpus, request.memory_mb, disk_gb, request.host)
+    joins = joining.asked(request.hardware)
+    joining.must_be_open(session, request.hypervisors, request.host, joins)
+    demand = Demand(
+        request.hypervisors,
+        request.image,
+        request.vcpus,
+        request.memory_mb,
+        disk_gb,
+        request.host,
+        joins=tuple(joins.values()),
+    )
     wish = bridges.wish(session, request.network)
     choice = hosts.reserve(session, demand, wish)
     vm_id = new_id("vm")

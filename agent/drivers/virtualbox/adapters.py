@@ -10,6 +10,7 @@ from agent.drivers.virtualbox import states
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
+from core.contract.networks import joined
 from core.contract.states import Observed
 from core.contract.vms import Adapter, AdapterWish
 
@@ -23,7 +24,6 @@ _NETWORKS = {  # the option that names what an adapter is on, and where `showvmi
     "natnetwork": ("--nat-network", "nat-network"),
     "generic": ("--nic-generic-drv", "generic"),
 }
-_DEFAULTS = {"intnet": "intnet", "hostonly": "vboxnet0", "natnetwork": "NatNetwork"}
 _LISTS = {"bridged": "bridgedifs", "hostonly": "hostonlyifs"}
 _NAME = re.compile(r"[^\W_](?:[\w.:@ ()#-]{0,126}[\w)])?")
 _MAC = re.compile(r"[0-9A-Fa-f][02468ACEace][0-9A-Fa-f]{10}")
@@ -146,7 +146,7 @@ def _check(adapter: Adapter) -> None:
 
 def _network(manage: VBoxManage, adapter: Adapter, joinable: Collection[str]) -> str:
     """What it is to be on. VBoxManage only warns of an interface that isn't there, and the VM would not start."""
-    name = adapter.network or _DEFAULTS.get(adapter.mode)
+    name = (joined(adapter.mode, adapter.network) or "").partition(":")[2] or None
     _refuse_unless_joinable(adapter.slot, adapter.mode, name or "", joinable)
     there = _interfaces(manage, adapter.mode) if adapter.mode in _LISTS else None
     if name is None or (there is not None and name not in there):
