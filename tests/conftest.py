@@ -18,6 +18,7 @@ from cli.image.log import BuildFailed
 from cli.virtualbox import root
 from cli.virtualbox.sandbox import Sandbox
 from core import migrate, settings
+from tests.support.clones import Clones
 
 os.environ["CORRAL_FAKE"] = "1"  # most tests are on the fake driver
 _SUPPORT = ("tiers", "beside", "lanes", "logs", "order", "ports", "skips")  # the first is imported by others
@@ -59,6 +60,14 @@ def database_url(postgres: Postgres) -> str:
 def redis_url(redis: Redis) -> str:
     """The session's Redis."""
     return redis.url
+
+
+@pytest.fixture(scope="session")
+def clones(tmp_path_factory: pytest.TempPathFactory) -> Clones:
+    """Guests that need not boot; the processes of one run share what they are cloned of."""
+    base = tmp_path_factory.getbasetemp()
+    run = base.parent if base.name.startswith("popen-") else base
+    return Clones(run / "clones", settings.load().images)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from agent.drivers.groups.metrics import Metrics
 from agent.drivers.groups.resizing import Resizing
 from agent.drivers.groups.saving import SavedStates
 from agent.drivers.groups.snapshots import Snapshots
+from agent.drivers.qemu import QemuDriver
 from agent.drivers.registry import CLASSES
 from agent.drivers.virtualbox.power import missing_kernel_driver
 from core import settings
@@ -200,7 +201,11 @@ def running(bench: Bench, request: pytest.FixtureRequest) -> VmSpec:
     """The shared VM, running, whatever the test before did to it."""
     bench.need_boot()
     shared: VmSpec = request.getfixturevalue("shared")
-    bench.new_driver().start(shared, silent, bench.quick)
+    driver = bench.new_driver()
+    if isinstance(driver, QemuDriver):
+        request.getfixturevalue("clones").running(driver, bench.place.vms, shared)
+    else:
+        driver.start(shared, silent, bench.quick)
     if bench.has_guest:  # a test before may have ended its agent, which is started anew
         until(lambda: _answers(bench, shared))
     return shared

@@ -14,6 +14,7 @@ from agent.drivers.qemu import QemuDriver
 from core import settings
 from core.contract.images import MANIFEST
 from core.contract.messages import ImageRef, VmSpec
+from tests.support.clones import Clones
 
 IMAGE = "linux-default"
 LONG = 300.0
@@ -74,9 +75,9 @@ def shared(place: Place) -> VmSpec:
 
 
 @pytest.fixture
-def running(driver: QemuDriver, shared: VmSpec) -> VmSpec:
+def running(driver: QemuDriver, place: Place, shared: VmSpec, clones: Clones) -> VmSpec:
     """The shared VM, running, whatever the test before did to it."""
-    driver.start(shared, silent, LONG)
+    clones.running(driver, place.vms, shared)
     return shared
 
 

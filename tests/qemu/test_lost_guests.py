@@ -23,6 +23,7 @@ from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.qemu.conftest import Run
+    from tests.support.clones import Clones
 
 pytestmark = pytest.mark.timeout(400)  # an emulated guest boots three times
 SILENT = "guest_agent_unresponsive"
@@ -131,8 +132,10 @@ def test_a_guest_that_goes_away_says_how(driver: QemuDriver, running: VmSpec, ru
     assert failure.value.code == "vm_not_running"
 
 
-def test_a_call_that_the_agent_forbids_is_named_with_its_setting(driver: QemuDriver, vm: VmSpec) -> None:
-    driver.start(vm, silent, LONG)
+def test_a_call_that_the_agent_forbids_is_named_with_its_setting(
+    driver: QemuDriver, place: Place, vm: VmSpec, clones: Clones
+) -> None:
+    clones.start(driver, place.vms, vm)
     held = Detached(uuid.uuid4().hex, "sleep 4221")
     driver.exec_begin(vm, held)
     forbid = (

@@ -23,6 +23,7 @@ from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.qemu.conftest import Run
+    from tests.support.clones import Clones
 
 LIVE, LATER = Applied.LIVE, Applied.AT_NEXT_START
 
@@ -62,9 +63,9 @@ def test_limits_hold_from_the_launch_and_over_restarts(place: Place, groups: Pat
     assert (group / "memory.high").read_text() == str((256 + beyond) * 2**20)
 
 
-def test_a_guest_gives_back_what_it_is_not_to_have(place: Place, groups: Path, vm: VmSpec) -> None:
+def test_a_guest_gives_back_what_it_is_not_to_have(place: Place, groups: Path, vm: VmSpec, clones: Clones) -> None:
     driver = QemuDriver(replace(place, cgroup=groups))
-    driver.start(vm, silent, LONG)
+    clones.start(driver, place.vms, vm)
     limited = replace(vm, memory_limit_percent=75)
     driver.resize(limited, silent, LONG)
     until(lambda: _held_mb(place, vm) == 192)
