@@ -120,6 +120,7 @@ class VmDetail(VmBrief):
     """All about a VM. `at_next_start`: the size and the limits that it will have then, at the latest."""
 
     at_next_start = fields.Nested(Sizes, required=True, attribute="vm")
+    reason = fields.String(required=True, allow_none=True, attribute="vm.observed_reason")
     expires_at = Moment(required=True, allow_none=True, attribute="vm.expires_at")
     storage_controllers = computed(fields.List, controllers_of, cls_or_instance=fields.Nested(Controller))
     network_adapters = computed(fields.List, adapters_of, cls_or_instance=fields.Nested(NetworkAdapter))
