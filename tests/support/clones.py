@@ -1,7 +1,7 @@
 """Guests that were booted once: VMs of the QEMU driver that go on where another one was when it had booted.
 
 The driver's own snapshot of that one, memory included, is put into the folder of the next, which resumes from it and
-does not boot. A clone has its template's size, machine id and MAC address.
+does not boot. A clone has its template's size and machine id, and until it boots its MAC address.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class Clones:
                 folder.give(folder.layers / layer)
             folder.snapshots.mkdir(exist_ok=True)
             _copy(template.snapshots / BOOTED, folder.snapshots / BOOTED)
+            own = folder.state().adapters
             restores.put_back(folder, snapshot, QemuDriver.events, running=True, lock=lock)
+            folder.change(adapters=own)
 
     def _template(self, like: VmSpec) -> Folder:
         """The one of that size, booted if it is not there yet."""
