@@ -111,8 +111,10 @@ class Console:
         while not self._closed:
             try:
                 self._open()
-                away_since = time.monotonic()
-                reason = self._pass_on()
+                try:
+                    reason = self._pass_on()
+                finally:
+                    away_since = time.monotonic()  # however long it had been open
                 self._last_word(NotFound(reason, code="vm_not_found"))
                 return
             except Unavailable as error:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import api.realtime.console
 from agent.broker import connect
 from agent.streams import Streams as AgentStreams
 from api.realtime.console import Console, Which
@@ -30,11 +31,13 @@ class Hub:
         self.streams, self._agent = Streams(redis_url), AgentStreams(self._client)
         self.asked, self.may_answer = threading.Event(), threading.Event()
         self.typed: list[bytes] = []
-        self.heard = threading.Event()
+        self.heard, self.leaves = threading.Event(), threading.Event()
+        self.opened = 0
 
     def stream(self, host: str, verb: str, vm: VmSpec | None, params: JSON, timeout: float) -> Stream:
         self.asked.set()
         assert self.may_answer.wait(20)
+        self.opened += 1
         stream_id, stream = self.streams.prepare("somebody")
         self._agent.serve(stream_id, "somebody", self._serve)
         return stream
@@ -44,6 +47,9 @@ class Hub:
         for data in stream.chunks():
             self.typed.append(data)
             self.heard.set()
+            if self.leaves.is_set():
+                self.leaves.clear()
+                stream.close()
 
     def is_free(self) -> bool:
         """Whether no stream is left, which its own thread notices half a second later at most."""
@@ -67,6 +73,18 @@ class Viewer:
 
     def disconnected(self, error: CorralError) -> None:
         self.said.append(error)
+
+
+class Clock:
+    """As the module `time`; it stands still."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, _seconds: float) -> None:
+        """It would be too long for a test."""
 
 
 @pytest.fixture
@@ -96,5 +114,23 @@ def test_what_is_typed_before_it_is_open_arrives(hub: Hub) -> None:
     console.type(b"first")
     assert hub.heard.wait(20)
     assert hub.typed == [b"first"]
+    console.close()
+    until(hub.is_free)
+
+
+def test_one_that_was_open_for_long_is_opened_again(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long its host may be away counts from when it went."""
+    clock, viewer = Clock(), Viewer()
+    monkeypatch.setattr(api.realtime.console, "time", clock)
+    hub.may_answer.set()
+    console = Console(hub, Which("host-a", VM, write=True), viewer)
+    console.start()
+    console.type(b"first")
+    assert hub.heard.wait(20)
+    clock.now = 10_000.0
+    hub.leaves.set()
+    console.type(b"its agent ends")
+    until(lambda: hub.opened == 2 or viewer.said[1:])
+    assert (hub.opened, viewer.said) == (2, [True])
     console.close()
     until(hub.is_free)
