@@ -14,8 +14,13 @@ from typing import Any
 
 import pytest
 
+from agent.drivers.local import sizes
+from agent.drivers.local.folder import State
 from agent.guest import qga
+from core import settings
+from core.contract import images as store
 from core.contract.errors import GuestTimeout
+from tests.qemu.conftest import IMAGE, spec
 
 LONG = 20.0
 
@@ -124,3 +129,33 @@ def test_a_trickle_of_bytes_buys_no_time(folder: Path) -> None:
         with pytest.raises(GuestTimeout):
             qga.ask(folder, "guest-ping", 1.0)
         enough.set()
+
+
+def test_a_guest_that_is_slow_to_take_a_processor_is_asked_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its agent does one thing at a time, and answers what was asked meanwhile when that is done."""
+    monkeypatch.setattr(sizes, "ASK_SECONDS", 0.5)
+    online = [True, False]
+
+    def say(its: PipedAgent, request: dict[str, Any]) -> None:
+        if request["execute"] == "guest-get-vcpus":
+            told = [{"logical-id": number, "online": each} for number, each in enumerate(online)]
+            its.say(json.dumps({"return": told}).encode() + b"\n")
+        else:
+            its.answer(request)
+
+    def works(its: PipedAgent) -> None:
+        held: list[dict[str, Any]] = []
+        while not all(online) or not held:
+            request = its.line()
+            if held or request["execute"] == "guest-set-vcpus":
+                held.append(request)
+                online[1] = request["execute"] == "guest-get-vcpus"
+            else:
+                say(its, request)
+        for request in held:
+            say(its, request)
+
+    manifest = store.read(settings.load().images, IMAGE)
+    state = State(spec(), manifest, "disk")
+    with guest(folder, works):
+        assert sizes.bring_online(folder, state, 2, lambda: LONG)

@@ -30,6 +30,8 @@ def bring_online(folder: Path, state: State, vcpus: int, left: Left) -> bool:
             if resting:
                 qga.ask(folder, "guest-set-vcpus", ASK_SECONDS, vcpus=resting)
                 continue
+        except qga.AgentSilent:
+            pass  # an emulated guest may take longer for a processor than its agent is given to answer
         except DriverFailure:
             return False  # an agent that can't say; the machine has them all the same
         time.sleep(POLL_SECONDS)
@@ -52,6 +54,8 @@ def bring_memory_online(folder: Path, state: State, left: Left) -> bool:
             if before is not None and len(seen) > before:
                 return True  # it has taken them into use by itself
             before = len(seen) if before is None else before
+        except qga.AgentSilent:
+            pass
         except DriverFailure:
             return False
         time.sleep(POLL_SECONDS)
