@@ -9,6 +9,7 @@ import pytest
 from msgspec import to_builtins
 
 from core.contract.calls import CALLS
+from core.contract.described import Described
 from core.contract.errors import Invalid, Unavailable
 from core.contract.failures import result_of
 from core.contract.messages import Addressed, Call, Reply, VmSpec, call, decode, encode
@@ -58,6 +59,21 @@ GOOD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "report": ({"operation_id": "op-1"}, {"state": "finished"}),
     "abandon": ({"call_id": "c-1"}, {"abandoned": True}),
     "medium_delete": ({"id": "disk-1"}, {}),
+    "describe": (
+        {"vm_id": "vm-1"},
+        to_builtins(
+            Described(
+                name="web",
+                hypervisor="qemu",
+                os_type="linux",
+                image="linux-default",
+                vcpus=1,
+                memory_mb=256,
+                disk_gb=4,
+                state="running",
+            )
+        ),
+    ),
 }
 NEVER: list[Any] = [[], [[]], {"stdout": -1, "log": 5}, -1]
 
