@@ -78,6 +78,10 @@ requirements: setup-dev ## Pin anew what setup.cfg asks for
 	$(COMPILE) --upgrade --output-file requirements.txt setup.cfg
 	$(COMPILE) --upgrade --extra dev --constraint requirements.txt --output-file requirements-dev.txt setup.cfg
 
+.PHONY: release
+release: setup-dev ## Build wheel and sdist, and prove them without the checkout; VERSION=1.2.3 cuts that release
+	@.venv/bin/python -m scripts.release $(VERSION)
+
 .PHONY: clean
 clean: ## Remove what tools left; .corral (your VMs) and .venv stay
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .schemathesis

@@ -6,6 +6,7 @@ import click
 
 from cli.lazy import LazyGroup, Place
 from core.contract.errors import CorralError
+from core.version import VERSION
 
 
 class _Main(LazyGroup):
@@ -51,6 +52,7 @@ class _Main(LazyGroup):
 
 
 @click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="corral", message="%(prog)s %(version)s")
 def main() -> None:
     """Corral: one API over a fleet of hypervisor hosts.
 

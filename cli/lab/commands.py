@@ -29,6 +29,8 @@ def lab() -> None:
     `corral lab build` makes their disks from Debian's packages, once. `corral lab up` boots them, with a control plane
     of their own, until Ctrl-C. `make lab-test` tests the drivers on them. docs/lab.md has the rest.
     """
+    if not recipe.REQUIREMENTS.exists():
+        raise click.ClickException("the lab runs a checkout's own code: run `make lab` in a clone of Corral")
 
 
 @lab.command()
