@@ -18,6 +18,7 @@ class _Main(LazyGroup):
         ),
         "context": Place("cli.remote.contexts:context", "The fleets that you are logged in to."),
         "demo": Place("cli.demo:demo", "Show a VM's life on a fleet that is gone afterwards."),
+        "doctor": Place("cli.doctor.commands:doctor", "Say what this machine lacks, and how to get it."),
         "down": Place("cli.fleet.down:down", "Stop the VMs that a former `up` left running."),
         "events": Place("cli.remote.fleet:events", "Show what happens, as it happens."),
         "health": Place("cli.remote.fleet:health", "Show each part of the control plane in a word."),

@@ -35,12 +35,16 @@ class Way(StrEnum):
 
 
 class UserMode:
-    """What a host does for user-mode networks. `users`: whom VMs run as; None: all as the agent, who is not root."""
+    """What a host does for user-mode networks. `users`: whom VMs run as; None: all as the agent, who is not root.
 
-    def __init__(self, policy: Egress | None = None, users: Users | None = None) -> None:
+    `trying`: rules are only checked, so that those of an agent that runs here stay as they are.
+    """
+
+    def __init__(self, policy: Egress | None = None, users: Users | None = None, *, trying: bool = False) -> None:
         self.policy = policy or Egress()
         self.users = users or (Users() if as_root() else None)
         self.problem = ""
+        self._trying = trying
         self._way: Way | None = None
         self._one = threading.Lock()
 
@@ -50,7 +54,7 @@ class UserMode:
             if self._way is None:
                 self._way = self._found()
             elif self._way is Way.RULES:
-                _apply(_named(self.users), self.policy)
+                self._apply()
             return self._way
 
     def found_anew(self) -> Way:
@@ -70,7 +74,7 @@ class UserMode:
         failed: list[str] = []
         ways: dict[Way, Callable[[], None]] = {Way.NAMESPACE: self._try_namespace}
         if self.users is not None:
-            ways = {Way.RULES: lambda: _apply(_named(self.users), self.policy), **ways}
+            ways = {Way.RULES: self._apply, **ways}
         for way, attempt in ways.items():
             try:
                 attempt()
@@ -85,6 +89,10 @@ class UserMode:
         )
         log.warning(self.problem)
         return Way.CLOSED
+
+    def _apply(self) -> None:
+        check = ["--check"] if self._trying else []
+        process.run(["nft", *check, rules_of(_named(self.users), self.policy)], NFT_SECONDS)
 
     def _try_namespace(self) -> None:
         """A namespace in which a program that does nothing has come to its end."""
@@ -109,10 +117,6 @@ def rules_of(users: Users, policy: Egress) -> str:
         f"table {table} {{}}\ndelete table {table}\ntable {table} {{\n    chain out {{\n"
         f"        type filter hook output priority filter\n        {lines}\n    }}\n}}\n"
     )
-
-
-def _apply(users: Users, policy: Egress) -> None:
-    process.run(["nft", rules_of(users, policy)], NFT_SECONDS)
 
 
 def _named(users: Users | None) -> Users:

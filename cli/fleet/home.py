@@ -30,3 +30,15 @@ def taken(home: Path) -> Iterator[None]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+def holder(home: Path) -> str:
+    """The process that runs a fleet there; "" when none does."""
+    try:
+        with (home / "lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return (home / "lock").read_text().strip()
+    except OSError:  # no fleet was ever there, or it is another user's
+        pass
+    return ""

@@ -28,7 +28,7 @@ class Account:
         """As ourselves, or, for root, as `postgres` or `nobody`, who then owns the folder."""
         if os.geteuid() != 0:
             return cls(folder)
-        account = cls(folder, _unprivileged())
+        account = cls(folder, unprivileged())
         account.own(folder)
         if account._reaches_folder() is None:
             return account
@@ -72,7 +72,8 @@ class Account:
         return None if tried.returncode == 0 else tried.stderr.strip() or "no access"
 
 
-def _unprivileged() -> pwd.struct_passwd:
+def unprivileged() -> pwd.struct_passwd:
+    """Whom PostgreSQL runs as where we are root; `StartFailed` when there is nobody."""
     for name in ("postgres", "nobody"):
         try:
             return pwd.getpwnam(name)

@@ -38,7 +38,7 @@ class Root:
 
 def build(made_of: Root, root: Path, work: Path, log: Log) -> None:
     """Write the tar `root`; needs root, or user namespaces with sub-ids, or `sudo` without a password."""
-    as_root, mode = _privilege()
+    as_root, mode = privilege()
     options = [
         f"--mode={mode}",
         f"--variant={made_of.variant}",
@@ -72,8 +72,8 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _privilege() -> tuple[list[str], str]:
-    """The command to go before mmdebstrap, and its mode."""
+def privilege() -> tuple[list[str], str]:
+    """The command to go before mmdebstrap, and its mode; `BuildFailed` where an image can't be built."""
     if os.geteuid() == 0:
         return [], "root"
     if shutil.which("newuidmap") and _succeeds(["unshare", "--user", "true"]) and _has_subids():

@@ -120,6 +120,17 @@ def test_rules_that_someone_took_away_are_there_again(machine: Machine, guest: V
             assert not VmProcess(network, Way.RULES, guest.folder).reaches("127.0.0.1", 6379)
 
 
+def test_a_trial_leaves_the_rules_of_an_agent_as_they_are(machine: Machine) -> None:
+    subprocess.run(["nft", "flush ruleset"], check=True, timeout=10)
+    assert UserMode(trying=True).found_anew() is Way.RULES
+    assert _ruleset() == ""
+    assert UserMode(Egress(denied=(ip_network(f"{MANAGEMENT}/32"),))).ready() is Way.RULES
+    before = _ruleset()
+    assert MANAGEMENT in before
+    assert UserMode(trying=True).found_anew() is Way.RULES
+    assert _ruleset() == before
+
+
 def test_a_port_of_the_host_leads_into_a_namespace_until_it_is_closed(machine: Machine, tmp_path: Path) -> None:
     network = UserMode()
     with network.entering(tmp_path, SOCKETS, USER) as entry:
@@ -157,6 +168,10 @@ def test_where_neither_way_can_be_had_guests_reach_nothing_and_the_host_says_why
     assert network.ready() is Way.CLOSED
     assert network.found_anew() is not Way.CLOSED
     assert network.problem == ""
+
+
+def _ruleset() -> str:
+    return subprocess.run(["nft", "list ruleset"], check=True, capture_output=True, text=True, timeout=10).stdout
 
 
 def _without_rules(policy: Egress) -> UserMode:

@@ -1,0 +1,34 @@
+"""`python -m agent.probing qemu ...`: what an agent's drivers would say of this machine, as JSON, without an agent.
+
+The firewall stays as it is: rules for guests are checked by the kernel, and not laid.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from agent.drivers.base import Place
+from agent.drivers.registry import CLASSES, Drivers
+from agent.network.network import Network
+from agent.network.user_mode import UserMode
+from core import settings
+from core.contract.messages import encode
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Writes a list of `DriverHealth`, in the order of the names."""
+    parser = argparse.ArgumentParser(prog="python -m agent.probing")
+    parser.add_argument("hypervisors", nargs="+", choices=sorted(CLASSES))
+    names = parser.parse_args(arguments).hypervisors
+    with tempfile.TemporaryDirectory(prefix="corral-") as folder:
+        network = Network(user_mode=UserMode(trying=True))
+        place = Place(Path(folder) / "vms", settings.load().images, network=network)
+        place.vms.mkdir()
+        sys.stdout.write(encode([driver.probe() for driver in Drivers(names, place).all()]))
+
+
+if __name__ == "__main__":
+    main()

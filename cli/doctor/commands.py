@@ -1,0 +1,73 @@
+"""`corral doctor`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import click
+
+from cli.doctor import drivers, machine, programs
+from cli.doctor.checks import Check, State, Wanted
+from core import settings
+
+_COLOURS = {State.OK: "green", State.MISSING: "red", State.OPTIONAL: "yellow"}
+
+
+@click.command()
+@click.option(
+    "--hypervisor",
+    "hypervisors",
+    type=click.Choice([*drivers.HYPERVISORS, "fake"]),
+    multiple=True,
+    default=["qemu"],
+    show_default=True,
+    help="What `corral up` is to offer here; repeatable.",
+)
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.pass_context
+def doctor(context: click.Context, hypervisors: tuple[str, ...], output: str) -> None:
+    """Say what this machine lacks for `corral up`, and the command that mends it.
+
+    A line each: ok, missing, or optional (not there, and not needed for what is asked). Nothing is installed. The exit
+    code is 1 when something is missing.
+    """
+    checks = examine(hypervisors)
+    lacking = [check for check in checks if check.state is State.MISSING]
+    if output == "json":
+        click.echo(json.dumps({"ok": not lacking, "checks": [asdict(check) for check in checks]}, indent=2))
+    else:
+        _show(checks)
+        click.echo(f"{len(lacking)} missing for `corral up`" if lacking else "this machine has what `corral up` needs")
+    context.exit(1 if lacking else 0)
+
+
+def examine(hypervisors: tuple[str, ...]) -> list[Check]:
+    """Every check, as `corral up` with these hypervisors and the environment's settings would find it."""
+    environment = settings.load()
+    wanted = Wanted(
+        hypervisors,
+        database=not environment.database_url,
+        redis=not environment.redis_url,
+        builds_image=any(name != "fake" for name in hypervisors) and not machine.has_image(environment.images),
+    )
+    found = drivers.probe()
+    return [
+        machine.python(),
+        machine.rights(),
+        *programs.check_all(wanted),
+        *drivers.check_all(found, wanted),
+        machine.kvm(found, wanted),
+        machine.image(environment.images, wanted),
+        *machine.disks(environment),
+        *machine.listening(environment),
+    ]
+
+
+def _show(checks: Sequence[Check]) -> None:
+    widths = [max(len(getattr(check, field)) for check in checks) for field in ("state", "role", "name")]
+    for check in checks:
+        state = click.style(f"{check.state:{widths[0]}}", fg=_COLOURS[check.state])
+        fix = f" -> {check.fix}" if check.fix else ""
+        click.echo(f"{state}  {check.role:{widths[1]}}  {check.name:{widths[2]}}  {check.found}{fix}")

@@ -1,0 +1,44 @@
+"""The hypervisors' drivers, as an agent would find them: by use, in a process of its own, as `cli` knows no agent."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import msgspec
+
+from cli.doctor import programs
+from cli.doctor.checks import Check, State, Wanted, absent
+from core import packages
+from core.contract.messages import DriverHealth
+
+HYPERVISORS = ("qemu", "virtualbox", "cloud-hypervisor")
+PROBE_SECONDS = 120
+_FIXES = {"cloud-hypervisor": "corral hypervisor install cloud-hypervisor"}
+
+
+def probe() -> dict[str, DriverHealth]:
+    """What each driver says of this machine, by name; of one whose probe itself fails, that."""
+    command = [sys.executable, "-m", "agent.probing", *HYPERVISORS]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=PROBE_SECONDS, check=True)
+        return {each.name: each for each in msgspec.json.decode(done.stdout, type=list[DriverHealth])}
+    except subprocess.TimeoutExpired:
+        why = f"the probe did not end within {PROBE_SECONDS} s"
+    except subprocess.CalledProcessError as error:
+        why = f"the probe failed: {error.stderr.decode(errors='replace').strip().splitlines()[-1:]}"
+    return {name: DriverHealth(name, False, problem=why) for name in HYPERVISORS}
+
+
+def check_all(found: dict[str, DriverHealth], wanted: Wanted) -> list[Check]:
+    """One check a driver."""
+    return [_check(health, wanted.offers(name)) for name, health in found.items()]
+
+
+def _check(health: DriverHealth, needed: bool) -> Check:
+    told = ", ".join(filter(None, (health.version, health.acceleration)))
+    if health.healthy and not health.problem:
+        return Check("driver", health.name, State.OK, told)
+    lacking = programs.missing_of(health.name) + (programs.missing_of("network") if health.healthy else [])
+    fix = "" if health.version else _FIXES.get(health.name, "")
+    return Check("driver", health.name, absent(needed), health.problem, fix or packages.install(lacking))

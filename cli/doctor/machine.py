@@ -1,0 +1,154 @@
+"""The machine itself: Python, KVM, rights, room on disks, images and ports."""
+
+from __future__ import annotations
+
+import grp
+import os
+import platform
+import pwd
+import shutil
+import stat
+from pathlib import Path
+
+from cli.doctor import programs
+from cli.doctor.checks import Check, State, Wanted, absent
+from cli.fleet import home, ports
+from cli.fleet.privileges import unprivileged
+from cli.fleet.processes import StartFailed
+from cli.image import recipe, rootfs
+from cli.image.log import BuildFailed
+from core import packages
+from core.contract import images
+from core.contract.errors import CorralError
+from core.contract.messages import DriverHealth
+from core.settings import Settings
+
+KVM = Path("/dev/kvm")
+
+
+def python() -> Check:
+    """Which one runs this, and so all parts: an older one than setup.cfg asks for could not have."""
+    return Check("python", "python", State.OK, platform.python_version())
+
+
+def kvm(found: dict[str, DriverHealth], wanted: Wanted) -> Check:
+    """Whether there is a KVM, who may use it, and whether it runs a guest; without it QEMU emulates."""
+    state = absent(wanted.hypervisors == ("cloud-hypervisor",))
+    slow = "guests are emulated, many times slower"
+    if not KVM.exists():
+        fix = "sudo modprobe -a kvm_intel kvm_amd   # after virtualization is turned on in the firmware"
+        return Check("kvm", str(KVM), state, f"not there: {slow}", fix)
+    users = _may_use(KVM)
+    if not os.access(KVM, os.R_OK | os.W_OK):
+        fix = f"sudo chgrp kvm {KVM} && sudo usermod --append --groups kvm {_user(os.geteuid())}   # and log in anew"
+        return Check("kvm", str(KVM), state, f"you may not use it, but {users}: {slow}", fix)
+    if found["qemu"].acceleration == "tcg":
+        return Check("kvm", str(KVM), state, f"it opens, and runs no guest to the end of its boot: {slow}")
+    return Check("kvm", str(KVM), State.OK, f"for {users}")
+
+
+def rights() -> Check:
+    """Whom everything runs as, and what that means."""
+    if os.geteuid() != 0:
+        told = f"not root: VMs run as {_user(os.geteuid())}, each in a network namespace; bridges take root"
+        return Check("rights", "user", State.OK, told)
+    try:
+        server = unprivileged().pw_name
+    except StartFailed as error:
+        return Check("rights", "user", State.MISSING, str(error), "sudo adduser --system postgres")
+    told = f"root: each VM runs as a user of its own, PostgreSQL as {server}; bridges can be had"
+    return Check("rights", "user", State.OK, told)
+
+
+def has_image(store: Path) -> bool:
+    """Whether the default image is there."""
+    try:
+        images.read(store, recipe.NAME)
+    except CorralError:
+        return False
+    return True
+
+
+def image(store: Path, wanted: Wanted) -> Check:
+    """The image store, and the default image, which `corral up` builds where it may."""
+    folder = _existing(store)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        fix = "export CORRAL_IMAGES=FOLDER   # one of yours"
+        return Check("image", "store", absent(wanted.runs_guests), f"you may not write to {folder}", fix)
+    if has_image(store):
+        return Check("image", recipe.NAME, State.OK, str(store / recipe.NAME))
+    try:
+        rootfs.privilege()
+    except BuildFailed as error:
+        fix = packages.install(programs.missing_of("rootless"))
+        return Check("image", recipe.NAME, absent(wanted.builds_image), error.message, fix)
+    told = f"not in {store}: the first `corral up` builds it, which takes minutes"
+    return Check("image", recipe.NAME, State.OPTIONAL, told, "corral image build")
+
+
+def disks(settings: Settings) -> list[Check]:
+    """Room for VMs and for images."""
+    return [
+        _room("home", settings.home, "CORRAL_HOME", settings.low_disk_mb),
+        _room("images", settings.images, "CORRAL_IMAGES", settings.low_disk_mb),
+    ]
+
+
+def listening(settings: Settings) -> list[Check]:
+    """The two ports that are not chosen at random."""
+    holder = home.holder(settings.home)
+    asked = (
+        ("API", "CORRAL_PORT", settings.port, settings.host),
+        ("Flower", "CORRAL_FLOWER_PORT", settings.flower_port, "127.0.0.1"),
+    )
+    return [_port(holder, settings.home, *each) for each in asked]
+
+
+def _port(holder: str, folder: Path, name: str, variable: str, port: int, host: str) -> Check:
+    if port == 0 or ports.is_free(port, host):
+        return Check("port", name, State.OK, f"{port} is free" if port else "any free one")
+    if holder:
+        return Check("port", name, State.OK, f"{port}: a fleet runs in {folder} (process {holder})")
+    return Check(
+        "port", name, State.MISSING, f"{port} is taken by another program", f"export {variable}=0   # any other"
+    )
+
+
+def _room(name: str, folder: Path, variable: str, low_mb: int) -> Check:
+    place = _existing(folder)
+    free = shutil.disk_usage(place).free
+    told = f"{free / 2**30:.1f} GB free for {folder}"
+    if free < low_mb * 2**20:
+        fix = f"export {variable}=FOLDER   # on another disk, or free some of this one"
+        return Check("disk", name, State.MISSING, f"{told}; a host with less than {low_mb} MB takes no VMs", fix)
+    return Check("disk", name, State.OK, told)
+
+
+def _existing(folder: Path) -> Path:
+    """It, or the first above it that is there."""
+    return next(place for place in (folder, *folder.parents) if place.exists())
+
+
+def _may_use(device: Path) -> str:
+    status = device.stat()
+    if status.st_mode & stat.S_IWOTH:
+        return "everyone"
+    of_group = f" and the group {_group(status.st_gid)}" if status.st_mode & stat.S_IWGRP else ""
+    return f"{_user(status.st_uid)}{of_group}"
+
+
+def _group(number: int) -> str:
+    """Its name with its members; VMs of an agent that is root have groups without a name."""
+    try:
+        found = grp.getgrgid(number)
+    except KeyError:
+        return str(number)
+    return f"{found.gr_name} ({', '.join(found.gr_mem) or 'no members'})"
+
+
+def _user(number: int) -> str:
+    """Its name, or the number of one that has none, as in a container."""
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)

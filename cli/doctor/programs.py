@@ -1,0 +1,76 @@
+"""Debian's packages, by the programs that they bring."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from pathlib import Path
+
+from cli.doctor.checks import Check, State, Wanted, absent
+from core import packages
+from core.packages import Package
+
+PURPOSE = {
+    "control": "the control plane",
+    "qemu": "hosts with QEMU",
+    "network": "guests' way to the network",
+    "bridge": "hosts that offer a bridge",
+    "image": "building linux-default",
+    "rootless": "building linux-default without root",
+}
+
+
+def check_all(wanted: Wanted) -> list[Check]:
+    """One check a package of what runs Corral, in the list's order; drivers look for their own programs."""
+    return [_check(package, wanted) for package in packages.read() if package.role in PURPOSE]
+
+
+def missing_of(role: str) -> list[str]:
+    """The packages of a role that are not there."""
+    return [package.name for package in packages.read() if package.role == role and not _find(package)]
+
+
+def _check(package: Package, wanted: Wanted) -> Check:
+    program = Path(package.brings).name
+    found = _find(package)
+    if found:
+        return Check(package.role, package.name, State.OK, found)
+    state = absent(_needed(package, wanted))
+    if (there := _files(package)) and package.role != "image":
+        folder = shlex.quote(str(Path(there[0]).parent))
+        return Check(package.role, package.name, state, f"{there[0]} is not in PATH", f'export PATH="$PATH":{folder}')
+    purpose = PURPOSE[package.role]
+    return Check(package.role, package.name, state, f"no {program}, for {purpose}", packages.install([package.name]))
+
+
+def _find(package: Package) -> str:
+    """Where its file is; programs as those who start them look: in PATH, but for PostgreSQL's and those of builds."""
+    there = _files(package)
+    path = Path(package.brings)
+    if not path.parent.name.endswith("bin") or "*" in package.brings:
+        return there[0] if there else shutil.which(path.name) or ""
+    return shutil.which(path.name) or (there[0] if there and package.role == "image" else "")
+
+
+def _files(package: Package) -> list[str]:
+    return sorted(map(str, Path("/").glob(package.brings.removeprefix("/"))))
+
+
+def _needed(package: Package, wanted: Wanted) -> bool:
+    if package.name.startswith("postgresql"):
+        return wanted.database
+    if package.name == "redis-server":
+        return wanted.redis
+    root = os.geteuid() == 0
+    return {
+        # Where we are root the kernel's rules hold VMs' users, and no namespace is needed.
+        "slirp4netns": wanted.offers("cloud-hypervisor") or (wanted.offers("qemu") and not root),
+        "util-linux": wanted.database or wanted.runs_guests,
+        "nftables": wanted.offers("cloud-hypervisor", "qemu"),
+        "qemu-utils": wanted.runs_guests,
+    }.get(package.name, _role_needed(package.role, wanted))
+
+
+def _role_needed(role: str, wanted: Wanted) -> bool:
+    return {"control": True, "qemu": wanted.offers("qemu"), "image": wanted.builds_image}.get(role, False)
