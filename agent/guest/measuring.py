@@ -22,6 +22,7 @@ QUESTION_SECONDS = 3.0
 MEMINFO, MEMINFO_BYTES = "/proc/meminfo", 16 * 1024
 BUSY = ("user", "nice", "system", "irq", "softirq", "steal")  # "guest" is within "user": proc(5)
 IDLE = ("idle", "iowait")
+NO_ADDRESS = "00:00:00:00:00:00"  # of tunnels and the like
 # An agent that was not heard, or whose VM is gone, is not asked again.
 _DEAF = (GuestTimeout, qga.AgentGone)
 
@@ -136,12 +137,14 @@ def _file_systems(ask: Ask) -> list[JSON]:
 def _network(ask: Ask, mac_address: str) -> JSON:
     """Of the VM's own adapter; of all but the loopback where none has that address.
 
-    One that the guest does not show, as it has not come to it or has no driver for it, has carried nothing.
+    One that the guest does not show, as it has not come to it or has no driver for it, has carried nothing. What is
+    shown without an address of hardware is no adapter, whether or not its traffic is counted.
     """
     found: list[Any] = [each for each in ask("guest-network-get-interfaces") if each.get("name") != "lo"]
-    own = [each for each in found if str(each.get("hardware-address", "")).lower() == mac_address.lower()]
+    own = [each for each in found if _address(each) == mac_address.lower()]
+    adapters = own or [each for each in found if _address(each) not in ("", NO_ADDRESS)]
     counted = [each["statistics"] for each in own or found if "statistics" in each]
-    if found and not counted:
+    if adapters and not counted:
         raise DriverFailure("the guest agent counts no traffic")
     return {
         "bytes_in": sum(each["rx-bytes"] for each in counted),
@@ -150,3 +153,7 @@ def _network(ask: Ask, mac_address: str) -> JSON:
         "packets_out": sum(each["tx-packets"] for each in counted),
         "source": "guest",
     }
+
+
+def _address(interface: Any) -> str:
+    return str(interface.get("hardware-address", "")).lower()
