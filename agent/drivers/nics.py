@@ -84,6 +84,14 @@ def mac_address(vm: VmSpec, slot: int) -> str:
     return "52:54:00:" + ":".join(f"{byte:02x}" for byte in digest[:3])
 
 
+def first_mac_address(vm: VmSpec) -> str:
+    """That of the first adapter, which goes into a command; `DriverFailure` for what is no address."""
+    mac = mac_address(vm, 0)
+    if not MAC_ADDRESS.fullmatch(mac):
+        raise DriverFailure(f"'{mac}' is not a MAC address like 52:54:00:12:34:56", code="invalid_request")
+    return mac
+
+
 def _placed(vm: VmSpec, adapter: Adapter) -> Adapter:
     """Behind a new VM's first adapter is the network that the control plane chose for the VM."""
     if adapter.slot == 0 and adapter.mode == "nat" and on_bridge(vm):

@@ -13,9 +13,11 @@ import pytest
 
 from agent import sockets
 from agent.drivers.base import Place
-from agent.drivers.cloud_hypervisor import CloudHypervisorDriver, events, program
+from agent.drivers.cloud_hypervisor import CloudHypervisorDriver, events, program, sizes
 from agent.drivers.cloud_hypervisor.api import Api, Refused, Silent
 from agent.drivers.groups.hardware import DiskRequest
+from agent.drivers.local import daemon
+from agent.drivers.local.folder import Folder
 from core.contract.errors import DriverFailure
 from core.contract.messages import Forward, VmSpec
 from core.contract.states import Applied, Observed
@@ -88,14 +90,42 @@ def test_a_crash_is_told_from_a_guest_that_powered_itself_off(
     assert reason_of(driver, vm, Observed.CRASHED) == "Cloud Hypervisor ended without a word"
     driver.start(vm, silent, LONG)
     Api(folder_of(place, vm), LONG).put("vm.power-button")
-    assert reason_of(driver, vm, Observed.STOPPED) is None
+    assert reason_of(driver, vm, Observed.STOPPED) == "the guest powered itself off"
 
 
 def test_a_guest_that_panicked_has_crashed(tmp_path: Path) -> None:
     (tmp_path / events.FILE).parent.mkdir()
     told = [{"source": "guest", "event": "panic"}, {"source": "vmm", "event": "shutdown"}]
     (tmp_path / events.FILE).write_text("\n\n".join(json.dumps(each, indent=2) for each in told) + "\n\n{\n")
-    assert events.seen(tmp_path) == events.Seen(ended=True, panicked=True)
+    assert events.RECORD.seen(tmp_path) == events.Seen(ended=events.SHUTDOWN, panicked=True)
+
+
+def test_a_guest_that_restarted_is_told_with_the_time(tmp_path: Path) -> None:
+    (tmp_path / events.FILE).parent.mkdir()
+    (tmp_path / daemon.PID_FILES["cloud-hypervisor"]).touch()
+    began = (tmp_path / daemon.PID_FILES["cloud-hypervisor"]).stat().st_mtime
+    told = [{"source": "guest", "event": "panic"}, {"source": "vm", "event": "rebooted", "timestamp": {"secs": 70}}]
+    (tmp_path / events.FILE).write_text("\n\n".join(json.dumps(each) for each in told) + "\n\n")
+    assert events.RECORD.seen(tmp_path) == events.Seen(restarted_at=began + 70)
+    assert events.RECORD.seen(tmp_path, events.RECORD.length(tmp_path)) == events.Seen()
+
+
+def test_a_limit_that_is_lifted_gives_the_guest_its_memory_back(
+    driver: CloudHypervisorDriver, place: Place, vm: VmSpec
+) -> None:
+    folder = Folder(folder_of(place, vm))
+    driver.start(vm, silent, LONG)
+    machine = folder.state().machine
+    assert machine is not None
+    sizes.fit_balloon(folder, machine, 75)
+    assert balloon(folder) == 64 << 20
+    sizes.fit_balloon(folder, machine, None)
+    assert balloon(folder) == 0
+
+
+def balloon(folder: Folder) -> int:
+    """Its size in bytes."""
+    return int(Api(folder.path, LONG).get("vm.info")["config"]["balloon"]["size"])
 
 
 def test_what_it_makes_is_for_nobody_else(driver: CloudHypervisorDriver, place: Place, vm: VmSpec) -> None:

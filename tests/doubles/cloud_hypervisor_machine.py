@@ -119,6 +119,8 @@ class Machine(Devices):
         cpus, memory = self.config["cpus"], self.config["memory"]
         cpus["boot_vcpus"] = body.get("desired_vcpus") or cpus["boot_vcpus"]
         memory["size"] = body.get("desired_ram") or memory["size"]
+        if "desired_balloon" in body and self.config.get("balloon"):
+            self.config["balloon"] = {**self.config["balloon"], "size": body["desired_balloon"]}
 
     def _resize_live(self, body: JSON, what: str) -> None:
         config = self.config or {}

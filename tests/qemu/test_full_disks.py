@@ -13,7 +13,7 @@ import pytest
 from agent.drivers.base import Place
 from agent.drivers.groups.guest import ExecRequest
 from agent.drivers.qemu import QemuDriver
-from agent.drivers.qemu.observing import DISK_FULL
+from agent.drivers.qemu.events import DISK_FULL
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 from core.contract.states import Observed

@@ -57,7 +57,7 @@ class Clones:
             folder.snapshots.mkdir(exist_ok=True)
             _copy(template.snapshots / BOOTED, folder.snapshots / BOOTED)
             own = folder.state().adapters
-            restores.put_back(folder, snapshot, QemuDriver.events, running=True, lock=lock)
+            restores.put_back(folder, snapshot, QemuDriver.record.file, running=True, lock=lock)
             folder.change(adapters=own)
 
     def _template(self, like: VmSpec) -> Folder:

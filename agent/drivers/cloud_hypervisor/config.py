@@ -14,7 +14,7 @@ from agent.drivers.cloud_hypervisor.program import Version
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon, disks
 from agent.drivers.local.folder import Folder, Machine, State
-from agent.drivers.nics import MAC_ADDRESS, mac_address
+from agent.drivers.nics import first_mac_address
 from agent.drivers.places import Medium
 from agent.guest import vsock
 from core import settings
@@ -36,15 +36,12 @@ LSM = Path("/sys/kernel/security/lsm")
 
 def machine_of(vm: VmSpec, having: list[Adapter], version: Version) -> Machine:
     """The machine for a VM."""
-    mac = mac_address(vm, 0)
-    if not MAC_ADDRESS.fullmatch(mac):
-        raise DriverFailure(f"'{mac}' is not a MAC address like 52:54:00:12:34:56", code="invalid_request")
     return Machine(
         type=f"{TYPE}{version.name}",
         acceleration="kvm",
         vcpus=vm.vcpus,
         memory_mb=vm.memory_mb,
-        mac_address=mac,
+        mac_address=first_mac_address(vm),
         max_vcpus=max(vm.vcpus, MAX_VCPUS),
         disk_queues=vm.vcpus,
         scsi=True,

@@ -1,67 +1,83 @@
-"""What happened to a machine, from the record that Cloud Hypervisor itself writes: its event monitor, to a plain file.
-
-The file is still there when the process is gone. So observing needs no connection, and a machine that was switched off
-is told from one that crashed.
-"""
+"""What happened to a machine, from the record that Cloud Hypervisor itself writes: its event monitor, to a file."""
 
 from __future__ import annotations
 
 import json
-import os
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from agent.drivers.local import daemon, happened
+
 FILE = "run/events.json"
 TAIL_BYTES = 256 * 1024
+SHUTDOWN = "shutdown"
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The last word on each matter since the launch. `resumed`: it was set going, and did not boot."""
+class Seen(happened.Seen):
+    """`panicked`: its guest's kernel has, and did not restart."""
 
-    paused: bool = False
-    resumed: bool = False
-    ended: bool = False
     panicked: bool = False
 
+    @property
+    def powered_off(self) -> bool:
+        """Whether the guest did it itself. It is not told from one who ends the process by a signal."""
+        return self.ended is not None and not self.panicked
 
-def seen(folder: Path) -> Seen:
-    """What the record says; nothing when there is none."""
-    paused = resumed = ended = panicked = False
-    for source, event in ((each.get("source"), each.get("event")) for each in _events(folder)):
-        match source, event:
-            case "vm", "paused" | "restored":
-                paused = True
-            case "vm", "resumed":
-                paused, resumed = False, True
-            case "vm", "booted" | "rebooted":
-                paused = panicked = False
-            case "vmm", "shutdown":
-                ended = True
-            case "guest", "panic":
-                panicked = True
-    return Seen(paused, resumed, ended, panicked)
+    @property
+    def end(self) -> str:
+        """In words."""
+        return "the guest's kernel panicked" if self.panicked else "Cloud Hypervisor ended without a word"
+
+
+class Events(happened.Record):
+    """Objects with an empty line after each."""
+
+    file = FILE
+
+    def seen(self, folder: Path, since: int = 0) -> Seen:
+        """What it says from that byte of it on."""
+        found = Seen()
+        for each in _events(self.tail(folder, since, TAIL_BYTES)):
+            match each.get("source"), each.get("event"):
+                case "vm", "paused" | "restored":
+                    found = replace(found, paused=True)
+                case "vm", "resumed":
+                    found = replace(found, paused=False, resumed=True)
+                case "vm", "booted":
+                    found = replace(found, paused=False, panicked=False)
+                case "vm", "rebooted":
+                    found = replace(found, paused=False, panicked=False, restarted_at=_time(folder, each))
+                case "vmm", "shutdown":
+                    found = replace(found, ended=SHUTDOWN)
+                case "guest", "panic":
+                    found = replace(found, panicked=True)
+        return found
+
+
+RECORD = Events()
 
 
 def removed(folder: Path, device: str) -> int:
     """How often the guest has let go of a device of that name."""
     return sum(
         each.get("event") == "device-removed" and (each.get("properties") or {}).get("id") == device
-        for each in _events(folder)
+        for each in _events(RECORD.tail(folder, 0, TAIL_BYTES))
     )
 
 
-def _events(folder: Path) -> Iterator[dict[str, Any]]:
-    """Objects with an empty line after each; one that is cut, the first or the last, is left out."""
-    try:
-        with (folder / FILE).open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-            parts = file.read().split(b"\n\n")
-    except FileNotFoundError:
-        return
-    for part in parts:
+def _time(folder: Path, event: dict[str, Any]) -> float:
+    """Since the epoch; an event has the time since the process was started."""
+    passed = event.get("timestamp") or {}
+    return (daemon.started_at(folder) or time.time()) + float(passed.get("secs", 0))
+
+
+def _events(text: bytes) -> Iterator[dict[str, Any]]:
+    """One that is cut, the first or the last, is left out."""
+    for part in text.split(b"\n\n"):
         try:
             event = json.loads(part)
         except ValueError:

@@ -11,42 +11,33 @@ from agent.drivers.local import daemon
 from agent.drivers.local import media as local
 from agent.drivers.local.folder import Folder
 from agent.media import Media
-from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 from core.contract.vms import Disk
 
 
 def attach(folder: Folder, media: Media, vm: VmSpec, request: DiskRequest, left: Left, lock: int) -> Disk:
-    """Remembered first, then plugged in if the VM runs; done again it finds what is there."""
+    """At once, running or not."""
     state = folder.state()
     on = daemon.alive(folder.path) is not None
     if not on:
         local.check_resuming(state, vm)
     medium = local.take(folder, state, media, vm, request, config.IMAGE_TYPES, left, lock)
-    new = medium not in state.media
-    if new:
-        folder.change(media=[*state.media, medium])
-    if on:
-        try:
-            api = Api(folder.path, left())
-            name = config.medium_name(places.number_of(vm, *medium.place))
-            if name not in config.names_plugged(api):
-                paths = config.lent(folder, vm, [medium])
-                api.put("vm.add-disk", config.medium_disk(vm, medium, paths))
-        except DriverFailure:
-            if new:
-                folder.change(media=state.media)
-            raise
-    return medium.disk()
+
+    def plug() -> None:
+        api = Api(folder.path, left())
+        if config.medium_name(places.number_of(vm, *medium.place)) not in config.names_plugged(api):
+            paths = config.lent(folder, vm, [medium])
+            api.put("vm.add-disk", config.medium_disk(vm, medium, paths))
+
+    return local.attach(folder, medium, plug if on else None)
 
 
 def detach(folder: Folder, vm: VmSpec, place: tuple[str, int, int], left: Left) -> None:
-    """Unplugged, then forgotten; done again it finds what is left to do."""
-    state = folder.state()
-    after = places.without(vm, state.media, place)
-    if daemon.alive(folder.path) is not None:
-        api, name = Api(folder.path, left()), config.medium_name(places.number_of(vm, *place))
+    """At once, running or not."""
+
+    def unplug(number: int) -> None:
+        api, name = Api(folder.path, left()), config.medium_name(number)
         if name in config.names_plugged(api):
             config.unplug(api, folder.path, name, left)
-    if after != state.media:
-        folder.change(media=after)
+
+    local.detach(folder, vm, place, unplug)

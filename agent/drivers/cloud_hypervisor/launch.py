@@ -10,7 +10,6 @@ from pathlib import Path
 
 from agent import process
 from agent.drivers import consoles
-from agent.drivers.base import Progress
 from agent.drivers.cloud_hypervisor import config, confinement, events, memory, networking
 from agent.drivers.cloud_hypervisor.api import SOCKET, Api, Silent
 from agent.drivers.cloud_hypervisor.confinement import LOG
@@ -68,11 +67,6 @@ def launch(
         undo.pop_all()
 
 
-def wait_usable(folder: Folder, state: State, progress: Progress, left: Left) -> None:
-    """Returns once the guest agent answers, if the image has one; `GuestTimeout` tells what was last seen."""
-    usable.wait(folder.path, state, lambda: _check(folder, progress), lambda: _died(folder), left)
-
-
 def _begin(folder: Folder, host: Host, adapters: Sequence[Adapter], group: Path | None) -> None:
     """A process that answers, and has no machine yet."""
     (folder.path / usable.CONSOLE_LOG).touch(0o600)
@@ -96,17 +90,3 @@ def _wait_for_api(folder: Folder, begun: process.Daemon) -> None:
                 return
         time.sleep(0.01)
     raise DriverFailure(f"Cloud Hypervisor did not answer within {API_SECONDS:.0f} s", code="timeout")
-
-
-def _check(folder: Folder, progress: Progress) -> None:
-    if daemon.alive(folder.path) is None:
-        raise _died(folder)
-    progress("waiting for the guest", None)
-
-
-def _died(folder: Folder) -> DriverFailure:
-    shown = usable.console_tail(folder.path)
-    if events.seen(folder.path).ended:
-        return DriverFailure(f"the guest powered itself off while it started: {shown}")
-    said = usable.tail(folder.path / LOG) or "it said nothing"
-    return DriverFailure(f"Cloud Hypervisor ended while the guest started: {said}; the console ends with: {shown}")

@@ -26,7 +26,7 @@ from agent.drivers.limits import Left
 from agent.drivers.local import daemon, disks, records
 from agent.drivers.local.folder import Folder, Machine, State
 from agent.drivers.local.media import check_memory
-from agent.drivers.local.snapshots import PAUSED, RUNNING, STOPPED, kept_if_whole, quiet_guest, thaw
+from agent.drivers.local.snapshots import PAUSED, RUNNING, STOPPED, kept_if_whole, quiet_guest
 from agent.network.namespaces import Namespace
 from core.contract.errors import DriverFailure
 
@@ -53,19 +53,6 @@ def take(
         return records.finish(folder, folder.state(), snapshot, progress)
 
     return kept_if_whole(folder, snapshot_id, made)
-
-
-def settle(folder: Folder) -> State:
-    """Lets a machine go on that a snapshot, cut off half-way, had paused or frozen."""
-    state = folder.state()
-    if not state.held and not state.frozen:
-        return state
-    if daemon.alive(folder.path) is not None:
-        if state.held:
-            power.go_on(folder)
-        if state.frozen:
-            thaw(folder)
-    return folder.change(held=False, frozen=False)
 
 
 class _Taking:

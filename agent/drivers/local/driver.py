@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Generic, TypeVar
 
 from agent import cgroups
-from agent.drivers.base import Place, Progress
+from agent.drivers.base import Progress
 from agent.drivers.durable import sync_folder
 from agent.drivers.groups.metrics import Sample
 from agent.drivers.groups.snapshots import SnapshotTaken
 from agent.drivers.images import find
 from agent.drivers.limits import Left, countdown, only_driver_failures
-from agent.drivers.local import adapters, daemon, images, measuring, media, merging, records, restores, snapshots
-from agent.drivers.local.folder import STATE, Folder, State, folder_of, locked
-from agent.drivers.local.guests import Guests
-from agent.media import Media
+from agent.drivers.local import adapters, daemon, images, measuring, merging, records, restores, snapshots
+from agent.drivers.local.folder import STATE, Folder, State
+from agent.drivers.local.machines import H, Machines
 from core.contract.errors import DriverFailure
 from core.contract.images import Manifest
 from core.contract.messages import Observation, VmSpec
 from core.contract.states import Observed
-from core.contract.vms import Adapter, Disk
 
-H = TypeVar("H")
-"""What the driver knows of its host when it starts a VM."""
-SETTLE_SECONDS = 2.0
 CAPABILITIES = frozenset(
     {
         "adapters",
@@ -48,20 +39,10 @@ CAPABILITIES = frozenset(
 )
 
 
-class LocalDriver(Guests, Generic[H]):
+class LocalDriver(Machines[H]):
     """Snapshots, and what needs nothing but a VM's files; a driver says what its hypervisor does."""
 
     kinds: adapters.Kinds
-    events: str
-    """The file, in a VM's folder, with what happened to its machine since its start."""
-
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        self._place, self._media = place, Media(place.media)
-
-    def host(self) -> H:
-        """As it is now."""
-        raise NotImplementedError
 
     def acceleration(self, host: H) -> str:
         """By what guests run there."""
@@ -69,16 +50,6 @@ class LocalDriver(Guests, Generic[H]):
 
     def first_disk(self, folder: Folder, image: Manifest | None, disk_gb: int, lock: int) -> tuple[str, str | None]:
         """A new VM's disk, and how it came from the image if the driver knows more than one way."""
-        raise NotImplementedError
-
-    def switch_on(
-        self, folder: Folder, vm: VmSpec, host: H, progress: Progress, left: Left, *, paused: bool = False
-    ) -> None:
-        """From any state to a guest that can be used, or a machine that stands still where it was saved."""
-        raise NotImplementedError
-
-    def settle(self, folder: Folder) -> State:
-        """Undoes what a snapshot that was cut off has left; the state after that."""
         raise NotImplementedError
 
     def take(
@@ -165,7 +136,7 @@ class LocalDriver(Guests, Generic[H]):
             wanted = None if start is False else self.acceleration(host)
             snapshot = restores.check(folder, snapshot_id, wanted, progress)
             running = snapshot.power != snapshots.STOPPED if start is None else start
-            state = restores.put_back(folder, snapshot, self.events, running=running, lock=lock)
+            state = restores.put_back(folder, snapshot, self.record.file, running=running, lock=lock)
             if running:
                 paused = start is None and snapshot.power == snapshots.PAUSED and state.resume is not None
                 self.switch_on(folder, vm, host, progress, left, paused=paused)
@@ -197,16 +168,6 @@ class LocalDriver(Guests, Generic[H]):
         return records.ids(self.folder(vm_id))
 
     @only_driver_failures
-    def disks(self, vm: VmSpec) -> list[Disk]:
-        """From the VM's files."""
-        return media.listed(self.folder(vm.id))
-
-    @only_driver_failures
-    def adapters(self, vm: VmSpec) -> list[Adapter]:
-        """From the VM's files."""
-        return adapters.of(self.folder(vm.id).state())
-
-    @only_driver_failures
     def sample_all(self) -> list[Sample]:
         """From `/proc` and the VMs' files."""
         found = (measuring.sample(folder) for folder in self.folders())
@@ -215,28 +176,3 @@ class LocalDriver(Guests, Generic[H]):
     def folders(self) -> list[Folder]:
         """Those of all VMs."""
         return [Folder(path) for path in sorted(self._place.vms.glob("[!.]*")) if path.is_dir()]
-
-    def folder(self, vm_id: str) -> Folder:
-        """That of one, whether or not it is there."""
-        return folder_of(self._place.vms, vm_id)
-
-    @contextmanager
-    def busy(self, vm_id: str, timeout: float) -> Iterator[tuple[Folder, int]]:
-        """The VM for one verb at a time: its folder, and the lock."""
-        folder = self.folder(vm_id)
-        with locked(self._place.vms, vm_id, timeout) as lock:
-            yield folder, lock
-
-    def must_become(self, vm: VmSpec, folder: Folder, after: Observed, before: Observed) -> Observation:
-        """What is seen; `DriverFailure` unless it is so by now."""
-        seen = self.seen_after(folder, before)
-        if seen.state is not after:
-            raise DriverFailure(f"VM '{vm.name}' is {seen.state}, and would have to be {before}", code="invalid_state")
-        return seen
-
-    def seen_after(self, folder: Folder, before: Observed) -> Observation:
-        """What is seen, once that is over: a hypervisor writes an event just after its answer."""
-        deadline = time.monotonic() + SETTLE_SECONDS
-        while (seen := self.seen(folder)).state is before and time.monotonic() < deadline:
-            time.sleep(0.005)
-        return seen

@@ -14,10 +14,12 @@ from agent.drivers.groups.files import FileList, FileReading, FileTarget
 from agent.drivers.groups.guest import ExecRequest, ExecResult, GuestInterface
 from agent.drivers.limits import only_driver_failures
 from agent.drivers.local.folder import Folder, folder_of
+from agent.drivers.local.happened import Record
+from agent.drivers.local.observing import observe
+from agent.drivers.local.watching import Watch, watched
 from agent.guest import claims, commands, execs, files, interfaces, killing, ledger, patience
 from agent.guest.ledger import Entry, Ledger
 from agent.guest.qga import AgentForbids
-from agent.guest.qga import Tick as Watch
 from core.contract.errors import DriverFailure, GuestTimeout, Unsupported
 from core.contract.messages import Observation, VmSpec
 from core.contract.states import Observed
@@ -29,29 +31,15 @@ class Guests:
     """Guest, GuestNetwork, Execs and Files, through the guest agent; several at once take turns on its channel."""
 
     name: str
+    record: Record
+    """What its hypervisor writes down of a machine."""
 
     def __init__(self, place: Place) -> None:
         self._vms = place.vms
 
     def seen(self, folder: Folder) -> Observation:
         """What is true of the VM in that folder now."""
-        raise NotImplementedError
-
-    @contextmanager
-    def watched(self, folder: Folder) -> Iterator[Watch]:
-        """Around questions to its guest; yields what raises `GuestWent` once there is nobody left to answer them."""
-        pid = self.seen(folder).pid
-
-        def look() -> None:
-            if self.seen(folder).pid != pid:
-                text = "the guest stopped before it had answered: what it was at is lost"
-                raise commands.GuestWent(text, code="guest_stopped")
-
-        try:
-            yield look
-        except DriverFailure:
-            look()
-            raise
+        return observe(folder, self.record)
 
     @only_driver_failures
     def execute(self, vm: VmSpec, request: ExecRequest, check: Check = wanted) -> ExecResult:
@@ -160,7 +148,7 @@ class Guests:
         image = folder.state().image
         if image is None or not image.guest_agent:
             raise Unsupported(f"VM '{vm.name}' has no guest agent, which the driver '{self.name}' needs for this")
-        with self.watched(folder) as watch:
+        with watched(folder, self.record) as watch:
             yield folder.path, watch
 
     def _with(self, name: str) -> Iterator[Folder]:

@@ -6,7 +6,7 @@ format to a raw disk, and have its hypervisor open any file of the host.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from agent import process
 from agent.drivers import places
 from agent.drivers.groups.hardware import DiskRequest
 from agent.drivers.limits import Left
-from agent.drivers.local import disks
+from agent.drivers.local import daemon, disks
 from agent.drivers.local.folder import STATE, Folder, State
 from agent.drivers.places import Engine, Medium
 from agent.media import Media
@@ -55,6 +55,32 @@ def take(
 
     engine = Engine(formats, make, diskformats.size_of)
     return places.take(media, state.media, _elsewhere(folder), vm, request, engine)
+
+
+def attach(folder: Folder, medium: Medium, plug: Callable[[], None] | None) -> Disk:
+    """Remembered first, then plugged in if the VM runs; done again it finds what is there."""
+    state = folder.state()
+    new = medium not in state.media
+    if new:
+        folder.change(media=[*state.media, medium])
+    if plug is not None:
+        try:
+            plug()
+        except DriverFailure:
+            if new:
+                folder.change(media=state.media)
+            raise
+    return medium.disk()
+
+
+def detach(folder: Folder, vm: VmSpec, place: tuple[str, int, int], unplug: Callable[[int], None]) -> None:
+    """Unplugged if the VM runs, by the number of its place, then forgotten; done again it finds what is left to do."""
+    state = folder.state()
+    after = places.without(vm, state.media, place)
+    if daemon.alive(folder.path) is not None:
+        unplug(places.number_of(vm, *place))
+    if after != state.media:
+        folder.change(media=after)
 
 
 def check_memory(state: State) -> None:

@@ -1,19 +1,73 @@
-"""Another size for a VM that runs: what its guest has to do for it, and since when it holds."""
+"""Another size for a VM: what can be is plugged into a running machine; the rest waits for its next start."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from agent import cgroups
+from agent.drivers.base import Progress
+from agent.drivers.groups.resizing import Resized
 from agent.drivers.limits import Left
-from agent.drivers.local import usable
-from agent.drivers.local.folder import State
+from agent.drivers.local import daemon, usable
+from agent.drivers.local.folder import Folder, Machine, State
 from agent.guest import qga
 from core.contract.errors import DriverFailure
-from core.contract.states import Applied
+from core.contract.messages import VmSpec
+from core.contract.states import Applied, Observed
 
 ONLINE_SECONDS, ASK_SECONDS = 30.0, 5.0
 POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Plugs:
+    """How a hypervisor changes a machine that runs.
+
+    `beyond`: what its process holds beside the guest's memory, at most, in MB. `vcpus` and `memory` plug in more until
+    the machine has so many, or so many MB; either may be done again. `takes`: whether a machine can get that much
+    memory now. `limit_memory` asks the guest to do with a share of its memory, in percent; None: with all of it.
+    """
+
+    beyond: Callable[[Machine], int]
+    vcpus: Callable[[Folder, Machine, int, Left], Machine]
+    limit_memory: Callable[[Folder, Machine, int | None], None]
+    takes: Callable[[State, Machine, int], bool] = lambda _state, _machine, _memory_mb: False
+    memory: Callable[[Folder, Machine, int, Left], Machine] = lambda _folder, machine, _memory_mb, _left: machine
+
+
+def resize(
+    folder: Folder, vm: VmSpec, groups: Path | None, power: Observed, plugs: Plugs, progress: Progress, left: Left
+) -> Resized:
+    """Does what can be done now, with a VM in that state. It may be done again: each step looks at what is there."""
+    state = folder.state()
+    group = cgroups.find(groups, vm)  # first: it refuses what the host can't hold
+    pid = daemon.alive(folder.path)
+    machine = state.machine if pid is not None else None
+    if machine is None or pid is None:
+        return Resized(*[Applied.AT_NEXT_START] * 4)
+    processors, memory = vm.vcpus == machine.vcpus, vm.memory_mb == machine.memory_mb
+    if power is Observed.RUNNING:
+        if machine.vcpus < vm.vcpus <= machine.max_vcpus:
+            progress("plugging in vCPUs", None)
+            machine = plugs.vcpus(folder, machine, vm.vcpus, left)
+            processors = bring_online(folder.path, state, vm.vcpus, left)
+        if plugs.takes(state, machine, vm.memory_mb):
+            progress("plugging in memory", None)
+            machine = plugs.memory(folder, machine, vm.memory_mb, left)
+            memory = bring_memory_online(folder.path, state, left)
+    held = group is not None and cgroups.holds(group, pid)
+    if held and group is not None:
+        # A share of what it runs with, which may not be what it is to have.
+        size = replace(vm, vcpus=machine.vcpus, memory_mb=machine.memory_mb)
+        cgroups.limit(group, size, plugs.beyond(machine))
+        plugs.limit_memory(folder, machine, vm.memory_limit_percent)
+    limits = applied(held or not cgroups.is_limited(vm))
+    return Resized(
+        vcpus=applied(processors), memory_mb=applied(memory), cpu_limit_percent=limits, memory_limit_percent=limits
+    )
 
 
 def bring_online(folder: Path, state: State, vcpus: int, left: Left) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.drivers.local import records, usable
+from agent.drivers.local import daemon, records, usable
 from agent.drivers.local.folder import Folder, State
 from agent.guest import qga
 from core.contract.errors import DriverFailure, GuestTimeout
@@ -31,6 +31,22 @@ def kept_if_whole(folder: Folder, snapshot_id: str, take: Callable[[Path], recor
                 code="insufficient_resources",
             ) from error
         raise
+
+
+def settle(folder: Folder, go_on: Callable[[Folder], None], *, asking: bool = True) -> State:
+    """Lets a machine go on that a snapshot, cut off half-way, had paused or frozen; a guest is asked only if so said.
+
+    One that does not answer stays noted as frozen, and is asked again the next time.
+    """
+    state = folder.state()
+    if not state.held and not state.frozen:
+        return state
+    if daemon.alive(folder.path) is not None:
+        if state.held:
+            go_on(folder)
+        if state.frozen and not (asking and thaw(folder)):
+            return folder.change(held=False)
+    return folder.change(held=False, frozen=False)
 
 
 @contextmanager

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 from agent.drivers.local.folder import Folder, Machine, State
 from agent.drivers.local.handing import Handing
-from agent.drivers.nics import MAC_ADDRESS, mac_address
+from agent.drivers.nics import first_mac_address
 from agent.drivers.qemu import adapters, balloon, qmp
 from agent.drivers.qemu.accelerators import ACCELERATORS
-from core.contract.errors import DriverFailure
 from core.contract.images import Manifest
 from core.contract.messages import VmSpec
 from core.contract.vms import Adapter
@@ -36,16 +35,13 @@ class Attached:
 
 def machine_of(vm: VmSpec, having: list[Adapter], acceleration: str, version: str) -> Machine:
     """The machine for a VM. Its type has QEMU's version in it, so that a memory snapshot outlives an update."""
-    mac = mac_address(vm, 0)
-    if not MAC_ADDRESS.fullmatch(mac):
-        raise DriverFailure(f"'{mac}' is not a MAC address like 52:54:00:12:34:56", code="invalid_request")
     release = ".".join(version.split(".")[:2])
     return Machine(
         type=f"pc-q35-{release}",
         acceleration=acceleration,
         vcpus=vm.vcpus,
         memory_mb=vm.memory_mb,
-        mac_address=mac,
+        mac_address=first_mac_address(vm),
         max_vcpus=max(vm.vcpus, MAX_VCPUS),
         disk_queues=vm.vcpus,
         scsi=True,

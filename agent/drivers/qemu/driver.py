@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from agent import process
 from agent.drivers.base import Console, Progress
 from agent.drivers.groups.hardware import DiskRequest
-from agent.drivers.groups.metrics import Measured
-from agent.drivers.groups.resizing import Resized
 from agent.drivers.limits import Left, countdown, only_driver_failures
-from agent.drivers.local import daemon, disks, records, restores
+from agent.drivers.local import disks, records
 from agent.drivers.local.driver import CAPABILITIES, LocalDriver
-from agent.drivers.local.folder import Folder, State
+from agent.drivers.local.folder import Folder
+from agent.drivers.local.measuring import Counted
 from agent.drivers.qemu import (
     acceleration,
     adapters,
@@ -26,14 +22,11 @@ from agent.drivers.qemu import (
     power,
     sizes,
     snapshots,
-    watching,
 )
-from agent.drivers.qemu.observing import observe
 from agent.drivers.qemu.qmp import Monitor
 from core.contract.errors import DriverFailure
 from core.contract.images import Manifest
 from core.contract.messages import DriverHealth, Forward, Observation, VmSpec
-from core.contract.states import Observed
 from core.contract.vms import Adapter, Disk
 
 INSTALL = "apt-get install qemu-system-x86 qemu-utils"
@@ -45,7 +38,8 @@ class QemuDriver(LocalDriver[power.Host]):
     name = "qemu"
     capabilities = CAPABILITIES
     kinds = adapters.KINDS
-    events = events.OUT
+    record = events.RECORD
+    plugs = sizes.PLUGS
 
     def probe(self) -> DriverHealth:
         """QEMU's version and what really accelerates it."""
@@ -61,40 +55,6 @@ class QemuDriver(LocalDriver[power.Host]):
         return DriverHealth(
             self.name, True, host.version, host.acceleration, sorted(self.capabilities), problem=user_mode.problem
         )
-
-    @only_driver_failures
-    def start(self, vm: VmSpec, progress: Progress, timeout: float) -> Observation:
-        """Boots, or goes on from a memory that waits for it, and returns when the guest agent answers."""
-        left = countdown(timeout)
-        with self.busy(vm.id, timeout) as (folder, _):
-            state = snapshots.settle(folder)
-            if state.usable and daemon.alive(folder.path) is not None:
-                power.go_on(folder)
-            else:
-                power.switch_on(folder, vm, self.host(), progress, left)
-            return observe(folder)
-
-    @only_driver_failures
-    def stop(self, vm: VmSpec, grace_seconds: float, progress: Progress, timeout: float) -> Observation:
-        """By the guest agent and the power button, then by the plug."""
-        left = countdown(timeout)
-        with self.busy(vm.id, timeout) as (folder, _):
-            snapshots.settle(folder, asking=False)
-            power.switch_off(folder, grace_seconds, progress, left)
-            self._place.network.leave(vm.id)
-            return observe(folder)
-
-    @only_driver_failures
-    def pause(self, vm: VmSpec, timeout: float) -> Observation:
-        """The guest's processors stand still; its memory stays."""
-        return self._between(vm, "stop", Observed.RUNNING, Observed.PAUSED, timeout)
-
-    @only_driver_failures
-    def resume(self, vm: VmSpec, timeout: float) -> Observation:
-        """They go on, unless what had halted them halts them again at once."""
-        seen = self._between(vm, "cont", Observed.PAUSED, Observed.RUNNING, timeout)
-        restores.set_clock(self.folder(vm.id))
-        return seen
 
     @only_driver_failures
     def observe_all(self) -> list[Observation]:
@@ -119,52 +79,6 @@ class QemuDriver(LocalDriver[power.Host]):
     def port_forwards(self, vm_id: str) -> list[Forward]:
         """As QEMU lists them."""
         return forwarding.seen(self.folder(vm_id), self._place.network)
-
-    @only_driver_failures
-    def resize(self, vm: VmSpec, progress: Progress, timeout: float) -> Resized:
-        """More vCPUs and all limits at once, the rest at the next start."""
-        left = countdown(timeout)
-        with self.busy(vm.id, timeout) as (folder, _):
-            snapshots.settle(folder)
-            return sizes.resize(folder, vm, self._place.cgroup, progress, left)
-
-    @only_driver_failures
-    def disk_attach(self, vm: VmSpec, request: DiskRequest, timeout: float) -> Disk:
-        """At once, running or not."""
-        left = countdown(timeout)
-        with self.busy(vm.id, timeout) as (folder, lock):
-            snapshots.settle(folder)
-            return media.attach(folder, self._media, vm, request, left, lock)
-
-    @only_driver_failures
-    def disk_detach(self, vm: VmSpec, controller: str, port: int, device: int, timeout: float) -> None:
-        """At once, running or not."""
-        left = countdown(timeout)
-        with self.busy(vm.id, timeout) as (folder, _):
-            snapshots.settle(folder)
-            media.detach(folder, vm, (controller, port, device), left)
-
-    @only_driver_failures
-    def adapter_set(self, vm: VmSpec, adapter: Adapter, timeout: float) -> Adapter:
-        """The cable while it runs, all else while it is off."""
-        left = countdown(timeout)
-        with self.busy(vm.id, timeout) as (folder, _):
-            return adapters.change(folder, vm, adapter, left)
-
-    @only_driver_failures
-    def measure(self, vm: VmSpec, timeout: float) -> Measured:
-        """From `/proc`, QEMU's monitor and the guest agent; zeros and its disk for a VM without a process."""
-        return measuring.measure(self.folder(vm.id), timeout)
-
-    def seen(self, folder: Folder) -> Observation:
-        """From its files."""
-        return observe(folder)
-
-    @contextmanager
-    def watched(self, folder: Folder) -> Iterator[watching.Watch]:
-        """By QEMU's record of events."""
-        with watching.watched(folder) as watch:
-            yield watch
 
     def host(self) -> power.Host:
         """QEMU's version, and what really accelerates it."""
@@ -191,22 +105,42 @@ class QemuDriver(LocalDriver[power.Host]):
         """By a process of its own."""
         power.switch_on(folder, vm, host, progress, left, paused=paused)
 
-    def settle(self, folder: Folder) -> State:
-        """Set going, and thawed."""
-        return snapshots.settle(folder)
-
     def take(
         self, folder: Folder, snapshot_id: str, include_memory: bool, progress: Progress, left: Left, lock: int
     ) -> records.Snapshot:
         """Freezes the disk's layer, and saves the memory while the guest waits."""
         return snapshots.take(folder, snapshot_id, include_memory, progress, left, lock)
 
-    def _between(self, vm: VmSpec, order: str, before: Observed, after: Observed, timeout: float) -> Observation:
-        with self.busy(vm.id, timeout) as (folder, _):
-            snapshots.settle(folder)
-            if observe(folder).state is before:
-                with Monitor(folder.path, timeout) as monitor:
-                    monitor.ask(order)
-                if after is Observed.RUNNING:
-                    power.must_not_halt_again(folder)
-            return self.must_become(vm, folder, after, before)
+    def press(self, folder: Folder) -> None:
+        """By its monitor."""
+        power.press(folder)
+
+    def stand_still(self, folder: Folder, timeout: float) -> None:
+        """By its monitor."""
+        with Monitor(folder.path, timeout) as monitor:
+            monitor.ask("stop")
+
+    def go_on(self, folder: Folder) -> None:
+        """By its monitor; `DriverFailure` when what had halted it halts it again."""
+        power.go_on(folder)
+        power.must_not_halt_again(folder)
+
+    def held_goes_on(self, folder: Folder) -> None:
+        """What it was writing is given up."""
+        snapshots.go_on(folder)
+
+    def counted(self, folder: Folder) -> Counted:
+        """By its disks."""
+        return measuring.counted(folder)
+
+    def attach(self, folder: Folder, vm: VmSpec, request: DiskRequest, left: Left, lock: int) -> Disk:
+        """On its SCSI controller."""
+        return media.attach(folder, self._media, vm, request, left, lock)
+
+    def detach(self, folder: Folder, vm: VmSpec, place: tuple[str, int, int], left: Left) -> None:
+        """From there."""
+        media.detach(folder, vm, place, left)
+
+    def adapt(self, folder: Folder, vm: VmSpec, adapter: Adapter, left: Left) -> Adapter:
+        """The cable while it runs, all else while it is off."""
+        return adapters.change(folder, vm, adapter, left)

@@ -1,7 +1,6 @@
 """What happened to a machine, from the record that QEMU itself writes.
 
-A second QMP monitor reads a named pipe and writes a plain file: each event is a line in it, and is still there when
-the process is gone. So observing needs no connection, and a guest that powered itself off is told from a crash.
+A second QMP monitor reads a named pipe and writes a plain file: each event is a line in it.
 """
 
 from __future__ import annotations
@@ -15,31 +14,40 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from agent.drivers.local import happened
+
 IN, OUT = "events.in", "events.out"
 TAIL_BYTES = 64 * 1024
 FULL, BROKEN = "full", "broken"
+DISK_FULL = "the host's disk is full: the VM goes on by resume, once there is room"
+DISK_BROKEN = "the host's disk failed as the VM wrote to it: the VM goes on by resume, once the disk works"
+_ENDS = {"guest-panic": "the guest's kernel panicked", "host-signal": "its QEMU process was ended on the host"}
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The last word on each matter since the launch. `ended`: the reason of a SHUTDOWN event.
+class Seen(happened.Seen):
+    """`ended`: the reason of a SHUTDOWN event. `halted`: it is paused because the host could not write for it, `FULL`
+    or `BROKEN`; `was_halted`: it has been, since it was started."""
 
-    `resumed`: was set going by us, which a machine that boots is not. `halted`: it is paused because the host could
-    not write for it, `FULL` or `BROKEN`; `was_halted`: it
-    has been, since it was started. `restarted_at`: when the guest last restarted itself, since the epoch.
-    """
-
-    paused: bool = False
-    resumed: bool = False
-    ended: str | None = None
     halted: str | None = None
     was_halted: bool = False
-    restarted_at: float | None = None
 
     @property
-    def guest_powered_off(self) -> bool:
+    def powered_off(self) -> bool:
         """Whether the guest did it itself."""
         return self.ended == "guest-shutdown"
+
+    @property
+    def end(self) -> str:
+        """In words."""
+        return _ENDS.get(self.ended or "", f"QEMU ended: {self.ended}" if self.ended else "QEMU ended without a word")
+
+    @property
+    def halt(self) -> str | None:
+        """What the host could not do for it."""
+        if self.halted is None:
+            return None
+        return DISK_FULL if self.halted == FULL else DISK_BROKEN
 
     @property
     def disk_is_full(self) -> bool:
@@ -62,27 +70,20 @@ def recording(folder: Path) -> Iterator[None]:
         os.close(pipe)
 
 
-def seen(folder: Path, since: int = 0) -> Seen:
-    """What the record says from that byte of it on; nothing when there is none."""
-    try:
-        with (folder / OUT).open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(since if since <= size else 0, size - TAIL_BYTES))
-            lines = file.read().splitlines()
-    except FileNotFoundError:
-        return Seen()
-    found = Seen()
-    for line in lines:
-        found = _after(found, _event(line))
-    return found
+class Events(happened.Record):
+    """Each event a line."""
+
+    file = OUT
+
+    def seen(self, folder: Path, since: int = 0) -> Seen:
+        """What it says from that byte of it on."""
+        found = Seen()
+        for line in self.tail(folder, since, TAIL_BYTES).splitlines():
+            found = _after(found, _event(line))
+        return found
 
 
-def length(folder: Path) -> int:
-    """How long the record is by now, in bytes."""
-    try:
-        return (folder / OUT).stat().st_size
-    except FileNotFoundError:
-        return 0
+RECORD = Events()
 
 
 def _after(was: Seen, event: dict[str, Any]) -> Seen:

@@ -9,8 +9,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from agent import process
-from agent.drivers.base import Progress
-from agent.drivers.limits import Left
 from agent.drivers.local import daemon, usable
 from agent.drivers.local.confinement import Confinement
 from agent.drivers.local.folder import Folder, Machine, State
@@ -65,11 +63,6 @@ def trim_console(folder: Folder) -> None:
         return
 
 
-def wait_usable(folder: Folder, state: State, progress: Progress, left: Left) -> None:
-    """Returns once the guest agent answers, if the image has one; `GuestTimeout` tells what was last seen."""
-    usable.wait(folder.path, state, lambda: _check(folder, progress), lambda: _died(folder), left)
-
-
 def _wait_for_monitor(folder: Folder, qemu: process.Daemon) -> None:
     deadline = time.monotonic() + MONITOR_SECONDS
     while time.monotonic() < deadline:
@@ -83,18 +76,3 @@ def _wait_for_monitor(folder: Folder, qemu: process.Daemon) -> None:
             pass  # about to end
         time.sleep(0.01)
     raise DriverFailure(f"QEMU's monitor did not answer within {MONITOR_SECONDS:.0f} s", code="timeout")
-
-
-def _check(folder: Folder, progress: Progress) -> None:
-    if daemon.alive(folder.path) is None:
-        raise _died(folder)
-    progress("waiting for the guest", None)
-
-
-def _died(folder: Folder) -> DriverFailure:
-    if events.seen(folder.path).guest_powered_off:
-        return DriverFailure(f"the guest powered itself off while it started: {usable.console_tail(folder.path)}")
-    said = usable.tail(folder.path / LOG) or "it said nothing"
-    return DriverFailure(
-        f"QEMU ended while the guest started: {said}; the console ends with: {usable.console_tail(folder.path)}"
-    )

@@ -26,34 +26,27 @@ FORMATS = ("raw", "qcow2", "vdi", "vmdk")
 
 
 def attach(folder: Folder, media: Media, vm: VmSpec, request: DiskRequest, left: Left, lock: int) -> Disk:
-    """Remembered first, then plugged in if the VM runs; done again it finds what is there."""
+    """At once, running or not."""
     state = folder.state()
     on = daemon.alive(folder.path) is not None
     _check_machine(state, vm, on=on)
     medium = local.take(folder, state, media, vm, request, FORMATS, left, lock)
-    new = medium not in state.media
-    if new:
-        folder.change(media=[*state.media, medium])
-    if on:
-        try:
-            with Monitor(folder.path, left()) as monitor:
-                _plug(monitor, vm, medium)
-        except DriverFailure:
-            if new:
-                folder.change(media=state.media)
-            raise
-    return medium.disk()
+
+    def plug() -> None:
+        with Monitor(folder.path, left()) as monitor:
+            _plug(monitor, vm, medium)
+
+    return local.attach(folder, medium, plug if on else None)
 
 
 def detach(folder: Folder, vm: VmSpec, place: tuple[str, int, int], left: Left) -> None:
-    """Unplugged, then forgotten; done again it finds what is left to do."""
-    state = folder.state()
-    after = places.without(vm, state.media, place)
-    if daemon.alive(folder.path) is not None:
+    """At once, running or not."""
+
+    def unplug(number: int) -> None:
         with Monitor(folder.path, left()) as monitor:
-            _unplug(monitor, places.number_of(vm, *place))
-    if after != state.media:
-        folder.change(media=after)
+            _unplug(monitor, number)
+
+    local.detach(folder, vm, place, unplug)
 
 
 def command(state: State, media: Media, vm: VmSpec, handing: Handing) -> list[str]:

@@ -16,7 +16,7 @@ from agent.drivers.limits import Left
 from agent.drivers.local import daemon, disks, records
 from agent.drivers.local.folder import Folder, Machine, State
 from agent.drivers.local.media import check_memory
-from agent.drivers.local.snapshots import PAUSED, RUNNING, STOPPED, THAW_SECONDS, kept_if_whole, quiet_guest, thaw
+from agent.drivers.local.snapshots import PAUSED, RUNNING, STOPPED, THAW_SECONDS, kept_if_whole, quiet_guest
 from agent.drivers.qemu import command, memory
 from agent.drivers.qemu.qmp import Monitor
 from core.contract.errors import DriverFailure
@@ -61,22 +61,11 @@ def _take(
     return records.finish(folder, state, snapshot, progress)
 
 
-def settle(folder: Folder, *, asking: bool = True) -> State:
-    """Lets a machine go on that a snapshot, cut off half-way, had paused or frozen; a guest is asked only if so said.
-
-    One that does not answer stays noted as frozen, and is asked again the next time.
-    """
-    state = folder.state()
-    if not state.held and not state.frozen:
-        return state
-    if daemon.alive(folder.path) is not None:
-        if state.held:
-            with Monitor(folder.path, THAW_SECONDS) as monitor:
-                memory.abandon(monitor)
-                monitor.ask("cont")
-        if state.frozen and not (asking and thaw(folder)):
-            return folder.change(held=False)
-    return folder.change(held=False, frozen=False)
+def go_on(folder: Folder) -> None:
+    """Lets a machine go on that was held for a snapshot."""
+    with Monitor(folder.path, THAW_SECONDS) as monitor:
+        memory.abandon(monitor)
+        monitor.ask("cont")
 
 
 def _freeze_layer(folder: Folder, monitor: Monitor, lock: int) -> str:

@@ -1,4 +1,4 @@
-"""What became of a guest while something was asked of it, by QEMU's record of events."""
+"""What became of a guest while something was asked of it, by its hypervisor's record."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from agent.drivers.local import daemon
 from agent.drivers.local.folder import Folder
-from agent.drivers.qemu import events, observing
+from agent.drivers.local.happened import Record
 from agent.guest.commands import GuestWent
 from agent.guest.qga import AgentForbids
 from core.contract.errors import DriverFailure, GuestTimeout
@@ -17,20 +17,20 @@ GONE_SECONDS = 5.0
 
 
 @contextmanager
-def watched(folder: Folder) -> Iterator[Watch]:
+def watched(folder: Folder, record: Record) -> Iterator[Watch]:
     """Around questions to a guest; yields what raises `GuestWent` once there is nobody left to answer them.
 
     What fails inside for whatever reason is told as that, too, where it is so.
     """
-    began, pid = events.length(folder.path), daemon.alive(folder.path)
+    began, pid = record.length(folder.path), daemon.alive(folder.path)
 
     def look() -> None:
-        seen = events.seen(folder.path, began)
+        seen = record.seen(folder.path, began)
         if seen.restarted_at is not None:
             raise GuestWent("the guest restarted before it had answered: what it was at is lost")
         if seen.ended is not None or daemon.alive(folder.path) != pid:
             daemon.wait_gone(folder.path, GONE_SECONDS)  # what is asked of the VM next finds it off
-            why = "powered itself off" if seen.guest_powered_off else "stopped"
+            why = "powered itself off" if seen.powered_off else "stopped"
             raise GuestWent(f"the guest {why} before it had answered: what it was at is lost", code="guest_stopped")
 
     try:
@@ -44,7 +44,7 @@ def watched(folder: Folder) -> Iterator[Watch]:
         raise frozen from error
     except DriverFailure as error:
         look()
-        if isinstance(error, GuestTimeout) and (now := events.seen(folder.path)).paused:
-            why = observing.DISK_FULL if now.disk_is_full else "resume it first"
+        if isinstance(error, GuestTimeout) and (now := record.seen(folder.path)).paused:
+            why = now.halt or "resume it first"
             raise DriverFailure(f"the VM was paused before its guest had answered: {why}", code="vm_paused") from None
         raise

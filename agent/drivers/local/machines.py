@@ -1,0 +1,201 @@
+"""The verbs on a machine that runs or is to run: the same for every driver whose VMs are processes of this host."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+from agent.drivers.base import Place, Progress
+from agent.drivers.groups.hardware import DiskRequest
+from agent.drivers.groups.metrics import Measured
+from agent.drivers.groups.resizing import Resized
+from agent.drivers.limits import Left, countdown, only_driver_failures
+from agent.drivers.local import adapters, daemon, measuring, media, restores, shutdown, snapshots
+from agent.drivers.local.folder import Folder, State, folder_of, locked
+from agent.drivers.local.guests import Guests
+from agent.drivers.local.sizes import Plugs, resize
+from agent.media import Media
+from agent.network.namespaces import Namespace
+from core.contract.errors import DriverFailure
+from core.contract.messages import Observation, VmSpec
+from core.contract.states import Observed
+from core.contract.vms import Adapter, Disk
+
+H = TypeVar("H")
+"""What the driver knows of its host when it starts a VM."""
+SETTLE_SECONDS = 2.0
+
+
+class Machines(Guests, Generic[H]):
+    """Power, sizes, media and adapters; a driver says what its hypervisor does."""
+
+    plugs: Plugs
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self._place, self._media = place, Media(place.media)
+
+    def host(self) -> H:
+        """As it is now."""
+        raise NotImplementedError
+
+    def switch_on(
+        self, folder: Folder, vm: VmSpec, host: H, progress: Progress, left: Left, *, paused: bool = False
+    ) -> None:
+        """From any state to a guest that can be used, or a machine that stands still where it was saved."""
+        raise NotImplementedError
+
+    def press(self, folder: Folder) -> None:
+        """The power button, of a machine that runs."""
+        raise NotImplementedError
+
+    def stand_still(self, folder: Folder, timeout: float) -> None:
+        """Pauses a machine that runs."""
+        raise NotImplementedError
+
+    def go_on(self, folder: Folder) -> None:
+        """Its processors run, whatever had stopped them."""
+        raise NotImplementedError
+
+    def held_goes_on(self, folder: Folder) -> None:
+        """As that, of a machine that was held for a snapshot."""
+        self.go_on(folder)
+
+    def counted(self, folder: Folder) -> measuring.Counted:
+        """What the hypervisor has counted."""
+        raise NotImplementedError
+
+    def attach(self, folder: Folder, vm: VmSpec, request: DiskRequest, left: Left, lock: int) -> Disk:
+        """A medium, whether the VM runs or not."""
+        raise NotImplementedError
+
+    def detach(self, folder: Folder, vm: VmSpec, place: tuple[str, int, int], left: Left) -> None:
+        """The same, away."""
+        raise NotImplementedError
+
+    def adapt(self, folder: Folder, vm: VmSpec, adapter: Adapter, left: Left) -> Adapter:
+        """Makes an adapter like that."""
+        raise NotImplementedError
+
+    @only_driver_failures
+    def start(self, vm: VmSpec, progress: Progress, timeout: float) -> Observation:
+        """Boots, or goes on from a memory that waits for it, and returns when the guest agent answers."""
+        left = countdown(timeout)
+        with self.busy(vm.id, timeout) as (folder, _):
+            state = self.settle(folder)
+            if state.usable and daemon.alive(folder.path) is not None:
+                self.go_on(folder)
+            else:
+                self.switch_on(folder, vm, self.host(), progress, left)
+            return self.seen_after(folder, Observed.PAUSED)
+
+    @only_driver_failures
+    def stop(self, vm: VmSpec, grace_seconds: float, progress: Progress, timeout: float) -> Observation:
+        """By the guest agent and the power button, then by the plug."""
+        left = countdown(timeout)
+        with self.busy(vm.id, timeout) as (folder, _):
+            self.settle(folder, asking=False)
+            state = folder.change(should_run=False, usable=False)
+            shutdown.wait(folder.path, state, grace_seconds, lambda: self.press(folder), progress, left)
+            daemon.cut(folder.path)
+            Namespace(folder.path).wait_gone()
+            self._place.network.leave(vm.id)
+            return self.seen(folder)
+
+    @only_driver_failures
+    def pause(self, vm: VmSpec, timeout: float) -> Observation:
+        """The guest's processors stand still; its memory stays."""
+        with self.busy(vm.id, timeout) as (folder, _):
+            self.settle(folder)
+            if self.seen(folder).state is Observed.RUNNING:
+                self.stand_still(folder, timeout)
+            return self.must_become(vm, folder, Observed.PAUSED, Observed.RUNNING)
+
+    @only_driver_failures
+    def resume(self, vm: VmSpec, timeout: float) -> Observation:
+        """They go on, unless what had halted them halts them again at once."""
+        with self.busy(vm.id, timeout) as (folder, _):
+            self.settle(folder)
+            if self.seen(folder).state is Observed.PAUSED:
+                self.go_on(folder)
+            seen = self.must_become(vm, folder, Observed.RUNNING, Observed.PAUSED)
+        restores.set_clock(folder)
+        return seen
+
+    @only_driver_failures
+    def resize(self, vm: VmSpec, progress: Progress, timeout: float) -> Resized:
+        """What can be plugged in and all limits at once, the rest at the next start."""
+        left = countdown(timeout)
+        with self.busy(vm.id, timeout) as (folder, _):
+            self.settle(folder)
+            return resize(folder, vm, self._place.cgroup, self.seen(folder).state, self.plugs, progress, left)
+
+    @only_driver_failures
+    def disk_attach(self, vm: VmSpec, request: DiskRequest, timeout: float) -> Disk:
+        """At once, running or not."""
+        left = countdown(timeout)
+        with self.busy(vm.id, timeout) as (folder, lock):
+            self.settle(folder)
+            return self.attach(folder, vm, request, left, lock)
+
+    @only_driver_failures
+    def disk_detach(self, vm: VmSpec, controller: str, port: int, device: int, timeout: float) -> None:
+        """At once, running or not."""
+        left = countdown(timeout)
+        with self.busy(vm.id, timeout) as (folder, _):
+            self.settle(folder)
+            self.detach(folder, vm, (controller, port, device), left)
+
+    @only_driver_failures
+    def disks(self, vm: VmSpec) -> list[Disk]:
+        """From the VM's files."""
+        return media.listed(self.folder(vm.id))
+
+    @only_driver_failures
+    def adapter_set(self, vm: VmSpec, adapter: Adapter, timeout: float) -> Adapter:
+        """What can be while it runs, all else while it is off."""
+        left = countdown(timeout)
+        with self.busy(vm.id, timeout) as (folder, _):
+            return self.adapt(folder, vm, adapter, left)
+
+    @only_driver_failures
+    def adapters(self, vm: VmSpec) -> list[Adapter]:
+        """From the VM's files."""
+        return adapters.of(self.folder(vm.id).state())
+
+    @only_driver_failures
+    def measure(self, vm: VmSpec, timeout: float) -> Measured:
+        """From `/proc`, the hypervisor and the guest agent; zeros and its disk for a VM without a process."""
+        folder = self.folder(vm.id)
+        return measuring.measure(folder, self.seen(folder).state, lambda: self.counted(folder), timeout)
+
+    def settle(self, folder: Folder, *, asking: bool = True) -> State:
+        """Undoes what a snapshot that was cut off has left; the state after that."""
+        return snapshots.settle(folder, self.held_goes_on, asking=asking)
+
+    def folder(self, vm_id: str) -> Folder:
+        """That of one, whether or not it is there."""
+        return folder_of(self._place.vms, vm_id)
+
+    @contextmanager
+    def busy(self, vm_id: str, timeout: float) -> Iterator[tuple[Folder, int]]:
+        """The VM for one verb at a time: its folder, and the lock."""
+        folder = self.folder(vm_id)
+        with locked(self._place.vms, vm_id, timeout) as lock:
+            yield folder, lock
+
+    def must_become(self, vm: VmSpec, folder: Folder, after: Observed, before: Observed) -> Observation:
+        """What is seen; `DriverFailure` unless it is so by now."""
+        seen = self.seen_after(folder, before)
+        if seen.state is not after:
+            raise DriverFailure(f"VM '{vm.name}' is {seen.state}, and would have to be {before}", code="invalid_state")
+        return seen
+
+    def seen_after(self, folder: Folder, before: Observed) -> Observation:
+        """What is seen, once that is over: a hypervisor writes an event just after its answer."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while (seen := self.seen(folder)).state is before and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return seen
