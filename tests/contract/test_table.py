@@ -22,7 +22,7 @@ NAMES = {"qemu": "QEMU", "cloud-hypervisor": "Cloud Hypervisor", "virtualbox": "
 # Where the contract tests run it on the real program, with guests that run.
 REAL = {
     "qemu": "here and in the lab: real QEMU, emulated here, under KVM there",
-    "cloud-hypervisor": "its API, without a running guest; the contract tests of guests on a double",
+    "cloud-hypervisor": "what needs no running guest here; most of a VM's life in the lab; tests of guests on a double",
     "virtualbox": "what needs no running VM here, on real VBoxManage; a VM's life in the lab",
 }
 HEAD = """# Verbs of the drivers

@@ -104,7 +104,7 @@ def test_a_disk_comes_and_goes(guest: LabVm) -> None:
 
 
 def test_an_adapter_comes_and_goes(guest: LabVm) -> None:
-    guest.change("PUT", "/network-adapters/1", {"enabled": True, "type": "null", "adapter_type": "virtio"})
+    guest.change("PUT", "/network-adapters/1", {"enabled": True, "type": "virtio", "mode": "null"})
     assert guest.execute(f"{waiting_for('[ -e /sys/class/net/eth1 ]')}; ls /sys/class/net").split()[:2] == [
         "eth0",
         "eth1",
