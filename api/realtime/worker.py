@@ -40,10 +40,6 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         except StopIteration:
             body.linger()
             raise
-        except OSError as error:
-            if sock.fileno() >= 0:
-                raise
-            self.log.debug("a client had gone before its answer: %s", error)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """gunicorn's own answers are HTML. What it refuses, or what broke outside the application, is told as ours."""

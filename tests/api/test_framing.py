@@ -10,8 +10,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from simple_websocket import Client as Socket
 
 from cli.fleet.fleet import Fleet
+from tests.support.waiting import until
 
 MIB = 1 << 20
 
@@ -168,3 +170,15 @@ def test_a_connection_is_kept_after_a_small_body_that_nobody_read(fleet: Fleet) 
     one = _head(fleet, "POST /api/v1/vms", "Content-Type: application/json", f"Content-Length: {len(body)}") + body
     answer = _raw(fleet, one)
     assert (answer.status, answer.headers["connection"]) == (401, "keep-alive")
+
+
+def test_a_conversation_that_is_over_is_no_error(fleet: Fleet) -> None:
+    """The server is told by an exception."""
+    log = fleet.home / "logs" / "api.log"
+    before = log.stat().st_size
+    url = f"{fleet.url.replace('http', 'ws')}/api/v1/ws"
+    socket = Socket(url, headers={"X-API-Key": fleet.credentials.api_key})
+    socket.close()
+    until(lambda: b"GET '/api/v1/ws'" in log.read_bytes()[before:])
+    assert requests.get(f"{fleet.url}/api/v1/health", timeout=20).status_code == 200
+    assert b"Traceback" not in log.read_bytes()[before:]
