@@ -9,7 +9,6 @@ import msgspec
 
 from cli.doctor import programs
 from cli.doctor.checks import Check, State, Wanted, absent
-from core import packages
 from core.contract.messages import DriverHealth
 
 HYPERVISORS = ("qemu", "virtualbox", "cloud-hypervisor")
@@ -39,6 +38,6 @@ def _check(health: DriverHealth, needed: bool) -> Check:
     told = ", ".join(filter(None, (health.version, health.acceleration)))
     if health.healthy and not health.problem:
         return Check("driver", health.name, State.OK, told)
-    lacking = programs.missing_of(health.name) + (programs.missing_of("network") if health.healthy else [])
     fix = "" if health.version else _FIXES.get(health.name, "")
-    return Check("driver", health.name, absent(needed), health.problem, fix or packages.install(lacking))
+    roles = (health.name, "network") if health.healthy else (health.name,)
+    return Check("driver", health.name, absent(needed), health.problem, fix or programs.fix_of(*roles))

@@ -17,13 +17,13 @@ from cli.fleet.privileges import unprivileged
 from cli.fleet.processes import StartFailed
 from cli.image import recipe, rootfs
 from cli.image.log import BuildFailed
-from core import packages
 from core.contract import images
 from core.contract.errors import CorralError
 from core.contract.messages import DriverHealth
 from core.settings import Settings
 
 KVM = Path("/dev/kvm")
+_SUBIDS = "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "
 
 
 def python() -> Check:
@@ -80,7 +80,7 @@ def image(store: Path, wanted: Wanted) -> Check:
     try:
         rootfs.privilege()
     except BuildFailed as error:
-        fix = packages.install(programs.missing_of("rootless"))
+        fix = programs.fix_of("rootless") or _SUBIDS + _user(os.geteuid())
         return Check("image", recipe.NAME, absent(wanted.builds_image), error.message, fix)
     told = f"not in {store}: the first `corral up` builds it, which takes minutes"
     return Check("image", recipe.NAME, State.OPTIONAL, told, "corral image build")

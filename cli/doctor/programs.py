@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from cli.doctor.checks import Check, State, Wanted, absent
@@ -26,22 +27,26 @@ def check_all(wanted: Wanted) -> list[Check]:
     return [_check(package, wanted) for package in packages.read() if package.role in PURPOSE]
 
 
-def missing_of(role: str) -> list[str]:
-    """The packages of a role that are not there."""
-    return [package.name for package in packages.read() if package.role == role and not _find(package)]
+def fix_of(*roles: str) -> str:
+    """The command that brings what these roles lack; "" when that is nothing."""
+    return _fix([package for package in packages.read() if package.role in roles and not _find(package)])
 
 
 def _check(package: Package, wanted: Wanted) -> Check:
-    program = Path(package.brings).name
     found = _find(package)
     if found:
         return Check(package.role, package.name, State.OK, found)
-    state = absent(_needed(package, wanted))
-    if (there := _files(package)) and package.role != "image":
-        folder = shlex.quote(str(Path(there[0]).parent))
-        return Check(package.role, package.name, state, f"{there[0]} is not in PATH", f'export PATH="$PATH":{folder}')
-    purpose = PURPOSE[package.role]
-    return Check(package.role, package.name, state, f"no {program}, for {purpose}", packages.install([package.name]))
+    there = _files(package)
+    lacking = f"no {Path(package.brings).name}, for {PURPOSE[package.role]}"
+    told = f"{there[0]} is not in PATH" if there else lacking
+    return Check(package.role, package.name, absent(_needed(package, wanted)), told, _fix([package]))
+
+
+def _fix(lacking: Sequence[Package]) -> str:
+    """Packages to install, and folders to look in, for those that are there and not found."""
+    folders = sorted({shlex.quote(str(Path(there[0]).parent)) for each in lacking if (there := _files(each))})
+    export = ":".join(['export PATH="$PATH"', *folders]) if folders else ""
+    return " && ".join(filter(None, (packages.install(each.name for each in lacking if not _files(each)), export)))
 
 
 def _find(package: Package) -> str:
