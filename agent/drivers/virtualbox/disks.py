@@ -13,6 +13,7 @@ from agent.drivers.virtualbox.folder import Folder
 from agent.drivers.virtualbox.vboxmanage import FILE_ERROR, IN_USE, LOCKED, NOT_FOUND, Refused, VBoxManage
 from core.contract.errors import DriverFailure
 from core.contract.images import Manifest
+from core.contract.limits import Limits
 from core.contract.messages import VmSpec
 from core.contract.vms import Controller
 
@@ -21,6 +22,7 @@ CONTROLLERS = ("ide", "sata", "scsi", "sas", "usb", "floppy", "pcie", "virtio")
 WITH_PORTS = ("sata", "sas", "pcie", "virtio")  # the others have as many as they have
 TYPES = {"hdd": "hdd", "dvd": "dvddrive"}
 EMPTY = ("none", "emptydrive")
+CONVERT_SECONDS, SPARE_BYTES = 3600, 64 << 20
 MB_PER_GB, BYTES_PER_GB = 1024, 1 << 30
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._]{0,62}[A-Za-z0-9._])?")
 
@@ -84,7 +86,8 @@ def clone(manage: VBoxManage, source: Path, disk: Path, left: Left) -> None:
 
 def convert(manage: VBoxManage, source: Path, disk: Path, left: Left) -> None:
     """Makes a VDI of a disk that is nothing but its bytes, which VirtualBox takes for no medium."""
-    manage.run("convertfromraw", str(source), str(disk), "--format", "VDI", timeout=left())
+    limits = Limits(cpu_seconds=CONVERT_SECONDS, file_bytes=2 * source.stat().st_size + SPARE_BYTES)
+    manage.alone("convertfromraw", str(source), str(disk), "--format", "VDI", timeout=left(), limits=limits)
 
 
 def forget(manage: VBoxManage, medium: Path) -> None:

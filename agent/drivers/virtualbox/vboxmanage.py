@@ -1,4 +1,8 @@
-"""Runs VBoxManage: a list of arguments in, its output out, its errors by their codes."""
+"""Runs VBoxManage: a list of arguments in, its output out, its errors by their codes.
+
+Nearly all of its commands have VirtualBox's server do the work. The first one starts that server, which starts the VMs,
+and each has the limits of what began it: so no command has any but those that know no server (docs/decisions).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from contextlib import contextmanager
 from agent import process
 from agent.drivers.virtualbox import output
 from core.contract.errors import DriverFailure
+from core.contract.limits import Limits
 
 SECONDS = 60.0
 LOCK_SECONDS = 20.0  # how long another client's session, or the end of one, is waited for
@@ -20,6 +25,7 @@ ASK_SECONDS = 8.0
 AGAIN_SECONDS, LAST_AGAIN_SECONDS = 0.1, 1.0
 NOT_FOUND, IN_USE, LOCKED = "VBOX_E_OBJECT_NOT_FOUND", "VBOX_E_OBJECT_IN_USE", "VBOX_E_INVALID_OBJECT_STATE"
 WRONG_STATE = "VBOX_E_INVALID_VM_STATE"
+ALONE = ("convertfromraw",)
 FILE_ERROR = "VBOX_E_FILE_ERROR"
 # In a line of its own, or at the end of what was said.
 _CODE = re.compile(r"^VBoxManage: error: (?:Details: code (\w+)|.*\(([A-Z]+(?:_[A-Z]+)+)\)$)", re.MULTILINE)
@@ -44,9 +50,18 @@ class VBoxManage:
 
     def run(self, *arguments: str, timeout: float = SECONDS) -> str:
         """Runs it once, to its end; `Refused` when it fails."""
+        return self._run(arguments, timeout, None)
+
+    def alone(self, *arguments: str, timeout: float, limits: Limits) -> str:
+        """The same within limits: for commands that work in their own process and start no server, and no others."""
+        if arguments[0] not in ALONE:
+            raise ValueError(f"VBoxManage {arguments[0]} may start VirtualBox's server, which would have its limits")
+        return self._run(arguments, timeout, limits)
+
+    def _run(self, arguments: tuple[str, ...], timeout: float, limits: Limits | None) -> str:
         self.calls[arguments[0]] += 1
         try:
-            return process.run([self.program, *arguments], timeout)
+            return process.run([self.program, *arguments], timeout, limits=limits)
         except process.ProgramFailed as failed:
             raise refusal(arguments[0], failed.said) from None
 
