@@ -33,7 +33,9 @@ def cut(text: str, version: str, day: date) -> str:
     """The changelog with that section under the version and its date, and an empty "Unreleased" above it."""
     section = unreleased(text)
     before, _, after = text.partition(_UNRELEASED)
-    return f"{before}{_UNRELEASED}\n## {version} ({day.isoformat()})\n\n{section.strip()}\n\n{after[len(section) :]}"
+    former = after[len(section) :]
+    made = f"{before}{_UNRELEASED}\n## {version} ({day.isoformat()})\n\n{section.strip()}\n"
+    return f"{made}\n{former}" if former else made
 
 
 def check_version(text: str, wanted: str, present: str) -> None:

@@ -29,7 +29,7 @@ EMPTY = WITH.replace("- A door.\n\n", "")
 def test_a_cut_moves_what_is_unreleased_under_its_version() -> None:
     assert changelog.cut(WITH, "0.2.0", DAY) == CUT
     first = WITH[: WITH.index("## 0.1.0")]
-    assert changelog.cut(first, "0.1.0", DAY) == CUT[: CUT.index("## 0.1.0")].replace("0.2.0", "0.1.0")
+    assert changelog.cut(first, "0.1.0", DAY) == CUT[: CUT.index("\n## 0.1.0")].replace("0.2.0", "0.1.0")
 
 
 def test_nothing_else_than_the_version_is_changed_in_its_module() -> None:
