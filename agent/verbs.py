@@ -42,10 +42,21 @@ from core.contract.commands import (
 )
 from core.contract.errors import CorralError, DriverFailure, Unsupported
 from core.contract.messages import Command, VmSpec
-from core.contract.results import Resized, Result, SizeApplied, SnapshotDeleted, SnapshotLeft, SnapshotTaken, Told
-from core.contract.vms import Adapter
+from core.contract.results import (
+    DiskAttached,
+    Resized,
+    Result,
+    SizeApplied,
+    SnapshotDeleted,
+    SnapshotLeft,
+    SnapshotTaken,
+    Told,
+)
+from core.contract.vms import Adapter, Disk
 
 STOPPED = "stopped"
+FOUND_SECONDS = 10.0  # in which a guest is to have found a disk: one that boots still may take three times that
+SPARE_SECONDS = 1.0  # for what is left to do after that
 
 
 @dataclass(frozen=True)
@@ -172,26 +183,28 @@ def _disk_attach(doing: Doing, asked: DiskAttach) -> Result:
     request = DiskRequest(**asked.stored())
     doing.progress("attaching the medium", None)
     try:
-        driver.disk_attach(vm, request, doing.timeout)
+        disk = driver.disk_attach(vm, request, doing.timeout)
     except CorralError:
         with suppress(CorralError):
             _disks(doing, driver)
         raise
-    return _disks(doing, driver)
+    disks = _disks(doing, driver)
+    left = doing.command.deadline_at - time.time() - SPARE_SECONDS
+    return DiskAttached(disks, visible_to_guest=driver.disk_in_guest(vm, disk, min(FOUND_SECONDS, left)))
 
 
 def _disk_detach(doing: Doing, asked: DiskDetach) -> Result:
     driver, vm = offered(doing.driver, Disks), doing.command.vm
     doing.progress("detaching the medium", None)
     driver.disk_detach(vm, asked.controller, asked.port, asked.device, doing.timeout)
-    return _disks(doing, driver)
+    return Told(_disks(doing, driver))
 
 
-def _disks(doing: Doing, driver: Disks) -> Result:
+def _disks(doing: Doing, driver: Disks) -> list[Disk]:
     """What the VM has, which the records of media say too from now on."""
     found = driver.disks(doing.command.vm)
     doing.media.settle(doing.command.vm, {disk.medium for disk in found if disk.type == "hdd" and not disk.own})
-    return Told(disks=found)
+    return found
 
 
 def _adapter_set(doing: Doing, asked: AdapterSet) -> Result:

@@ -14,16 +14,21 @@ from api.rest.questions import Question
 from api.rest.schemas import Paging, Strict, constant
 from api.rest.shapes import Listed, Shape
 from api.shared.views import nothing
+from core.contract import results
 from core.contract.commands import AdapterSet, DiskAttach
 from core.contract.errors import NotFound
 from core.contract.messages import JSON, build
 from core.contract.vms import Adapter
-from core.services import calls, hardware
+from core.services import calls, hardware, operations
 from core.services.accepted import Accepted, AnyOperation
 from core.services.context import Actor
 
 _SECONDS = 30.0
 _GIGABYTE = 2**30
+_VISIBLE = (
+    "whether the guest has found it; false: not yet; null: that can't be known, as the VM does not run or has no guest "
+    "agent that tells"
+)
 
 
 class Gigabytes(fields.Float):
@@ -79,6 +84,7 @@ class DiskAttached(Schema):
     controller = fields.String(required=True)
     port = fields.Integer(required=True)
     device = fields.Integer(required=True)
+    visible_to_guest = fields.Boolean(required=True, allow_none=True, metadata={"description": _VISIBLE})
     message = constant("Disk attached successfully")
 
 
@@ -130,7 +136,7 @@ def blueprint(shape: Shape) -> Blueprint:
             return _question(session, actor, vm_id_or_name, "disks", query)
 
         @blp.body(DiskAttachment)
-        @blp.begins(200, DiskAttached, _params)
+        @blp.begins(200, DiskAttached, _attached)
         def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Accepted:
             """Attach a disk to a virtual machine."""
             return hardware.attach(session, actor, vm_id_or_name, DiskAttach(**body))
@@ -190,6 +196,11 @@ def _listed(question: Question, reply: JSON) -> Listed:
         found = [adapter_told(build(Adapter, adapter)) for adapter in found]
     first, limit = question.said["offset"], question.said["limit"]
     return Listed(found[first : None if limit is None else first + limit], len(found), limit, first)
+
+
+def _attached(session: Session, operation: AnyOperation) -> JSON:
+    told = operations.told(operation, results.DiskAttached)
+    return _params(session, operation) | {"visible_to_guest": told and told.visible_to_guest}
 
 
 def _params(_session: Session, operation: AnyOperation) -> JSON:

@@ -33,6 +33,12 @@ class Told(Result, frozen=True, omit_defaults=True):
     adapters: Annotated[list[Adapter], _SOME] | None = None
 
 
+class DiskAttached(Told, frozen=True, omit_defaults=True):
+    """`visible_to_guest`: whether the guest has found it by then; None when that can't be known."""
+
+    visible_to_guest: bool | None = None
+
+
 class SnapshotTaken(Result, frozen=True):
     """What it takes and sums up to. `vm_status`: what the VM did when it was taken."""
 
@@ -75,7 +81,7 @@ class Resized(Result, frozen=True):
 
 RESULTS: dict[Kind, type[Result]] = dict.fromkeys(Kind, Result) | {
     Kind.CREATE: Told,
-    Kind.DISK_ATTACH: Told,
+    Kind.DISK_ATTACH: DiskAttached,
     Kind.DISK_DETACH: Told,
     Kind.ADAPTER_SET: Told,
     Kind.SNAPSHOT_RESTORE: Told,

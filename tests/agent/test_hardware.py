@@ -10,7 +10,7 @@ import pytest
 from msgspec import to_builtins
 
 from agent.media import DISKS
-from core.contract.results import Told
+from core.contract.results import DiskAttached, Told
 from core.contract.states import Kind, Observed
 from tests.agent.hosts import Host
 from tests.support.waiting import until
@@ -90,3 +90,13 @@ def test_killed_half_way_it_is_done_once(host: Host, verb: str, moment: str) -> 
     report = host.end(operation)
     assert (report.phase, host.effects(vm, verb)) == ("succeeded", 1), report
     assert verb not in ("disk_attach", "disk_detach") or len(report.told(Told).disks) == (verb == "disk_attach") + 1
+
+
+@pytest.mark.parametrize(("state", "visible"), [(None, None), (Kind.START, True), (Kind.PAUSE, None)])
+def test_what_is_told_of_a_disk_says_whether_the_guest_has_it(
+    running: Host, state: Kind | None, visible: bool | None
+) -> None:
+    vm = running.made()
+    for kind in (Kind.START, Kind.PAUSE)[: 0 if state is None else 1 + (state is Kind.PAUSE)]:
+        running.do(kind, vm)
+    assert running.do(Kind.DISK_ATTACH, vm, **DISK).told(DiskAttached).visible_to_guest is visible

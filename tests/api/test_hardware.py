@@ -54,7 +54,7 @@ def test_a_disk_is_attached_listed_and_detached(client: Client, fleet: Fleet) ->
     attached = client.call("POST", "/vms/web/disks", client.key, ATTACH)
     assert attached.status_code == 200, attached.text
     said = {"controller": "SATA Controller", "port": 1, "device": 0, "message": "Disk attached successfully"}
-    assert attached.json() == {"status": "success", "data": said}
+    assert attached.json() == {"status": "success", "data": said | {"visible_to_guest": None}}  # as it does not run
     listed = client.call("GET", "/vms/web/disks", client.key).json()
     assert (listed["status"], listed["total"]) == ("success", 2)
     own, data = listed["data"]
@@ -74,6 +74,14 @@ def test_a_disk_is_attached_listed_and_detached(client: Client, fleet: Fleet) ->
         assert (gone.status_code, gone.content) == (204, b"")
     (controller,) = client.call("GET", "/vms/web", client.key).json()["data"]["storage_controllers"]
     assert len(controller["attachments"]) == 1
+
+
+def test_the_answer_says_whether_a_guest_that_runs_has_the_disk(client: Client) -> None:
+    assert client.call("POST", "/vms/web/start", client.bearer).status_code == 200
+    answer = client.call("POST", "/vms/web/disks", client.key, ATTACH).json()
+    assert answer["data"]["visible_to_guest"] is True
+    again = client.call("POST", "/vms/web/disks", client.bearer, ATTACH)
+    assert (again.status_code, again.json()["visible_to_guest"]) == (200, True), again.text
 
 
 WRONG: list[tuple[dict[str, Any], tuple[int, str]]] = [

@@ -110,6 +110,11 @@ def test_what_can_not_be_attached_is_refused_and_leaves_nothing(
     assert sorted(path.name for path in media.iterdir() if path.name[0] != ".") == there
 
 
+def test_a_guest_that_does_not_run_can_not_be_asked_what_it_has(bench: Bench, driver: EveryVerb, vm: VmSpec) -> None:
+    disk = driver.disk_attach(vm, named(bench, "new"), bench.quick)
+    assert driver.disk_in_guest(vm, disk, bench.quick) is None
+
+
 def test_a_place_has_one_medium(bench: Bench, driver: EveryVerb, vm: VmSpec) -> None:
     driver.disk_attach(vm, named(bench, "first"), bench.quick)
     with pytest.raises(DriverFailure) as failure:
@@ -130,5 +135,7 @@ def test_what_is_attached_survives_a_start(bench: Bench, driver: EveryVerb, runn
     disk = driver.disk_attach(running, named(bench, "stays"), bench.quick)
     driver.start(running, silent, bench.quick)
     assert driver.disks(running)[1:] == [disk]
+    if bench.has_guest:
+        assert bench.new_driver().disk_in_guest(running, disk, bench.quick)
     driver.stop(running, 0.0, silent, bench.quick)
     driver.disk_detach(running, SATA, 1, 0, bench.quick)

@@ -25,6 +25,7 @@ from core.contract.messages import VmSpec
 from core.contract.states import Observed
 from core.contract.vms import Adapter, AdapterWish, Disk, Hardware
 from tests.qemu.conftest import LONG, silent, spec
+from tests.support.clones import Clones
 from tests.support.waiting import until
 
 SATA = "SATA Controller"
@@ -88,6 +89,26 @@ def test_a_guest_sees_media_come_and_go_and_its_cable_pulled(driver: QemuDriver,
     says(carrier, "0")
     driver.adapter_set(running, first, LONG)
     says(carrier, "1")
+
+
+def test_a_disk_that_is_attached_right_after_the_start_is_in_the_guest_when_that_is_told(
+    driver: QemuDriver, here: Place, vm: VmSpec, clones: Clones
+) -> None:
+    clones.start(driver, here.vms, vm)
+    disk = driver.disk_attach(vm, DATA, LONG)
+    told = driver.disk_in_guest(vm, disk, 0.2)
+    assert told is not True or driver.execute(vm, ExecRequest("ls -d /sys/block/sda", 60.0)).exit_code == 0
+    # As udev does, in a guest that boots, seconds after its agent answers.
+    assert driver.execute(vm, ExecRequest("modprobe -a virtio_scsi sd_mod sr_mod", 60.0)).exit_code == 0
+    assert driver.disk_in_guest(vm, disk, 60.0) is True
+    assert driver.execute(vm, ExecRequest("cat /sys/block/sda/size", 60.0)).stdout == b"2097152\n"
+    dvd = driver.disk_attach(vm, ISO, LONG)
+    assert driver.disk_in_guest(vm, dvd, 60.0) is True
+    assert driver.execute(vm, ExecRequest("cat /sys/block/sr0/size", 60.0)).stdout == b"72\n"
+    driver.disk_detach(vm, SATA, DATA.port, 0, LONG)
+    assert driver.disk_in_guest(vm, disk, 2.0) is False
+    driver.pause(vm, LONG)
+    assert driver.disk_in_guest(vm, dvd, LONG) is None
 
 
 def test_what_is_attached_is_there_at_each_start(driver: QemuDriver, here: Place, empty: VmSpec) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ GUEST_CID = 3  # each VM has a process, and so a vsock of its own
 TYPE = "cloud-hypervisor-"
 IMAGE_TYPES = {"raw": "Raw", "qcow2": "Qcow2"}
 POLL_SECONDS = 0.02
+_PCI = re.compile(r"(?P<domain>[0-9a-f]{4}):(?P<bus>[0-9a-f]{2}):(?P<slot>[0-9a-f]{2})\.(?P<function>[0-7])")
 LSM = Path("/sys/kernel/security/lsm")
 
 
@@ -140,6 +142,13 @@ def names_plugged(api: Api) -> set[str]:
     """Of the disks and adapters of a machine."""
     found = api.get("vm.info")["config"]
     return {str(each.get("id")) for kind in ("disks", "net") for each in found.get(kind) or []}
+
+
+def slot_of(api: Api, name: str) -> JSON | None:
+    """Where a virtio device of a machine that runs is, as a GuestPCIAddress; None when it is nowhere."""
+    device = api.get("vm.info").get("device_tree", {}).get(f"_virtio-pci-{name}") or {}
+    found = _PCI.fullmatch(device.get("pci_bdf") or "")
+    return None if found is None else {part: int(digits, 16) for part, digits in found.groupdict().items()}
 
 
 def has_landlock() -> bool:

@@ -24,6 +24,7 @@ from agent.drivers.local import records
 from agent.drivers.local.driver import CAPABILITIES, LocalDriver
 from agent.drivers.local.folder import Folder
 from agent.drivers.local.measuring import Counted
+from agent.guest.disks import Judge
 from core.contract.errors import DriverFailure
 from core.contract.images import Manifest
 from core.contract.messages import DriverHealth, Forward, VmSpec
@@ -104,6 +105,10 @@ class CloudHypervisorDriver(LocalDriver[Host]):
     def go_on(self, folder: Folder) -> None:
         """By its API."""
         power.go_on(folder)
+
+    def known_by(self, folder: Folder, vm: VmSpec, disk: Disk, timeout: float) -> Judge | None:
+        """By its place on the PCI bus."""
+        return hardware.known_by(folder, vm, disk, timeout)
 
     def counted(self, folder: Folder) -> Counted:
         """By its disks and adapters."""

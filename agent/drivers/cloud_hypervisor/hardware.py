@@ -10,6 +10,7 @@ from agent.drivers.limits import Left
 from agent.drivers.local import daemon
 from agent.drivers.local import media as local
 from agent.drivers.local.folder import Folder
+from agent.guest.disks import Judge, by_slot
 from agent.media import Media
 from core.contract.messages import VmSpec
 from core.contract.vms import Disk
@@ -30,6 +31,13 @@ def attach(folder: Folder, media: Media, vm: VmSpec, request: DiskRequest, left:
             api.put("vm.add-disk", config.medium_disk(vm, medium, paths))
 
     return local.attach(folder, medium, plug if on else None)
+
+
+def known_by(folder: Folder, vm: VmSpec, disk: Disk, timeout: float) -> Judge | None:
+    """By the slot that it was plugged into."""
+    name = config.medium_name(places.number_of(vm, disk.controller, disk.port, disk.device))
+    slot = config.slot_of(Api(folder.path, timeout), name)
+    return None if slot is None else by_slot(slot)
 
 
 def detach(folder: Folder, vm: VmSpec, place: tuple[str, int, int], left: Left) -> None:

@@ -228,6 +228,10 @@ class FakeDriver(Guests):
             self._change(vm, "disk_attach", replace(self._state(vm), media=[*now.media, taken]))
         return taken.disk()
 
+    def disk_in_guest(self, vm: VmSpec, disk: Disk, timeout: float) -> bool | None:
+        """At once."""
+        return hardware.in_guest(self._state(vm))
+
     def disk_detach(self, vm: VmSpec, controller: str, port: int, device: int, timeout: float) -> None:
         """At once, running or not."""
         now = self._state(vm)

@@ -22,6 +22,11 @@ def disks(vm: VmSpec, now: State) -> list[Disk]:
     return [own, *(medium.disk() for medium in now.media)]
 
 
+def in_guest(now: State) -> bool | None:
+    """A guest that runs has them at once; one that does not can't be asked."""
+    return True if now.power == "running" else None
+
+
 def elsewhere(vms: Path, vm: VmSpec) -> Iterator[str]:
     """The paths of the disks that other VMs have."""
     for file in vms.glob(f"*/{state.STATE}"):

@@ -38,6 +38,9 @@ class Disks(Protocol):
         """Attaches it; the same again is no change. Code "invalid_request" for a medium out of bounds or another VM's,
         "disk_slot_taken" when something else is there, "invalid_state" when the VM would have to be off."""
 
+    def disk_in_guest(self, vm: VmSpec, disk: Disk, timeout: float) -> bool | None:
+        """Whether its guest has it, which is waited for that long at most; None when nobody can tell."""
+
     def disk_detach(self, vm: VmSpec, controller: str, port: int, device: int, timeout: float) -> None:
         """Empties the place; the medium stays. Code "invalid_request" for the VM's own disk."""
 

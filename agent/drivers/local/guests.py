@@ -17,12 +17,13 @@ from agent.drivers.local.folder import Folder, folder_of
 from agent.drivers.local.happened import Record
 from agent.drivers.local.observing import observe
 from agent.drivers.local.watching import Watch, watched
-from agent.guest import claims, commands, execs, files, interfaces, killing, ledger, patience
+from agent.guest import claims, commands, disks, execs, files, interfaces, killing, ledger, patience
 from agent.guest.ledger import Entry, Ledger
 from agent.guest.qga import AgentForbids
 from core.contract.errors import DriverFailure, GuestTimeout, Unsupported
 from core.contract.messages import Observation, VmSpec
 from core.contract.states import Observed
+from core.contract.vms import Disk
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,10 @@ class Guests:
     def seen(self, folder: Folder) -> Observation:
         """What is true of the VM in that folder now."""
         return observe(folder, self.record)
+
+    def known_by(self, folder: Folder, vm: VmSpec, disk: Disk, timeout: float) -> disks.Judge | None:
+        """What tells a disk of a running VM from all others in what its guest agent lists; None when nothing does."""
+        raise NotImplementedError
 
     @only_driver_failures
     def execute(self, vm: VmSpec, request: ExecRequest, check: Check = wanted) -> ExecResult:
@@ -139,6 +144,15 @@ class Guests:
         """As its agent lists them."""
         with self._guest_of(vm) as (channel, _):
             return interfaces.of_guest(channel, timeout)
+
+    def disk_in_guest(self, vm: VmSpec, disk: Disk, timeout: float) -> bool | None:
+        """By its agent's list, again and again; None of a guest that is off or paused, or has no agent that tells."""
+        try:
+            with self._guest_of(vm) as (channel, watch):
+                judge = self.known_by(folder_of(self._vms, vm.id), vm, disk, timeout)
+                return None if judge is None else disks.has(channel, judge, timeout, watch)
+        except (DriverFailure, Unsupported, OSError):
+            return None
 
     @contextmanager
     def _guest_of(self, vm: VmSpec) -> Iterator[tuple[Path, Watch]]:

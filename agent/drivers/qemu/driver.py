@@ -24,6 +24,7 @@ from agent.drivers.qemu import (
     snapshots,
 )
 from agent.drivers.qemu.qmp import Monitor
+from agent.guest.disks import Judge
 from core.contract.errors import DriverFailure
 from core.contract.images import Manifest
 from core.contract.messages import DriverHealth, Forward, Observation, VmSpec
@@ -132,6 +133,10 @@ class QemuDriver(LocalDriver[power.Host]):
     def counted(self, folder: Folder) -> Counted:
         """By its disks."""
         return measuring.counted(folder)
+
+    def known_by(self, folder: Folder, vm: VmSpec, disk: Disk, timeout: float) -> Judge:
+        """By its serial number."""
+        return media.known_by(vm, disk)
 
     def attach(self, folder: Folder, vm: VmSpec, request: DiskRequest, left: Left, lock: int) -> Disk:
         """On its SCSI controller."""

@@ -16,6 +16,7 @@ from agent.drivers.local.folder import Folder, State
 from agent.drivers.local.handing import Handing
 from agent.drivers.places import Medium
 from agent.drivers.qemu.qmp import Monitor, Refused
+from agent.guest.disks import Judge, by_serial
 from agent.media import Media
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
@@ -64,6 +65,11 @@ def command(state: State, media: Media, vm: VmSpec, handing: Handing) -> list[st
     return options
 
 
+def known_by(vm: VmSpec, disk: Disk) -> Judge:
+    """By its serial number, which is its name."""
+    return by_serial(_name(places.number_of(vm, disk.controller, disk.port, disk.device)))
+
+
 def _check_machine(state: State, vm: VmSpec, *, on: bool) -> None:
     local.check_resuming(state, vm)
     if on and (state.machine is None or not state.machine.scsi):
@@ -89,7 +95,7 @@ def _node(number: int, medium: Medium) -> dict[str, Any]:
 def _device(number: int, medium: Medium) -> dict[str, Any]:
     driver = "scsi-cd" if medium.type == "dvd" else "scsi-hd"
     where = {"bus": f"{CONTROLLER}.0", "scsi-id": number // 2, "lun": number % 2}
-    return {"driver": driver, "id": _name(number), "drive": _node_name(number), **where}
+    return {"driver": driver, "id": _name(number), "serial": _name(number), "drive": _node_name(number), **where}
 
 
 def _plug(monitor: Monitor, vm: VmSpec, medium: Medium) -> None:

@@ -223,6 +223,10 @@ class VirtualBoxDriver(Guests):
         with self.manage.turn(folder.uuid):
             return attachments.attach(self.manage, self._media, folder, vm, request, timeout)
 
+    def disk_in_guest(self, vm: VmSpec, disk: Disk, timeout: float) -> bool | None:
+        """Its guest additions have no such question."""
+        return None
+
     @only_driver_failures
     def disk_detach(self, vm: VmSpec, controller: str, port: int, device: int, timeout: float) -> None:
         """The drive stays, empty, if it is one for DVDs."""
