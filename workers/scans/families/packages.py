@@ -208,7 +208,7 @@ FAMILY = Family(
             "packages-broken",
             "Packages that are not wholly installed",
             "low",
-            "[ \"$MANAGER\" = apt ] || cannot 'the guest does not use dpkg'\ndpkg --audit; true",
+            "[ \"$MANAGER\" = apt ] || cannot 'the guest does not use dpkg'\n/usr/bin/dpkg --audit; true",
             offenders,
             "dpkg --configure -a, and apt-get --fix-broken install",
             SOFTWARE,
