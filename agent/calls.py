@@ -27,10 +27,10 @@ from agent.drivers.registry import Drivers
 from agent.execs import GuestCommands
 from agent.files import Files
 from agent.guest import patience
-from agent.loops import Loop
 from agent.media import Media
 from agent.outcomes import failure_of
 from agent.parameters import asked, vm_of
+from agent.system.loops import Loop
 from agent.waiting import Waiting
 from core import sealing
 from core.contract import channels

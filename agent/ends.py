@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 
-from agent.loops import Loop
+from agent.system.loops import Loop
 
 log = logging.getLogger(__name__)
 WAIT_SECONDS = 1.0

@@ -15,8 +15,8 @@ from agent.drivers.groups.execs import SIGNALS, Detached, Execs, Output
 from agent.drivers.groups.guest import OUTPUT_LIMIT, ExecRequest, Guest
 from agent.drivers.offers import offered
 from agent.drivers.registry import Drivers
-from agent.loops import Loop
 from agent.parameters import asked, vm_of
+from agent.system.loops import Loop
 from core.contract.calls import Begin, CommandLine, ListExecs, OneExec, Signal
 from core.contract.calls import Output as OutputOf
 from core.contract.errors import Invalid

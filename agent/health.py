@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from agent.drivers.base import Driver
 from agent.drivers.registry import Drivers
-from agent.loops import Loop
+from agent.system.loops import Loop
 from core.contract.messages import DriverHealth
 
 WELL_SECONDS = 300.0

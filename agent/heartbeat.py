@@ -8,7 +8,7 @@ from collections.abc import Callable
 import redis
 
 from agent.lease import Lease
-from agent.loops import Loop
+from agent.system.loops import Loop
 from core.contract import channels
 from core.contract.messages import Heartbeat, encode
 

@@ -17,9 +17,9 @@ from agent.ends import Ends
 from agent.health import Health
 from agent.journal import Journal
 from agent.looking import Looks
-from agent.loops import Loop
 from agent.media import Media
 from agent.reports import Reports
+from agent.system.loops import Loop
 from agent.turns import Turns
 from core.contract import images
 from core.contract.bounds import shortened

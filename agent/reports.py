@@ -13,7 +13,7 @@ import time
 import redis
 
 from agent.journal import Journal
-from agent.loops import Loop
+from agent.system.loops import Loop
 from core.contract import channels
 
 BATCH = 200

@@ -29,13 +29,13 @@ from agent.health import Health
 from agent.inventory import Host, Inventories, Known
 from agent.journal import Journal
 from agent.lease import Lease, refusal
-from agent.loops import Loop
 from agent.media import Media
 from agent.network.network import Network
 from agent.outcomes import Outcomes
 from agent.prometheus import HostFigures
 from agent.reports import Reports
 from agent.streams import Streams
+from agent.system.loops import Loop
 from agent.turns import WAITING, Turns
 from agent.usage import Usage
 from core import exposition

@@ -18,7 +18,7 @@ from agent.drivers.base import Driver
 from agent.drivers.groups.metrics import Metrics, Sample
 from agent.drivers.registry import Drivers
 from agent.looking import Looks
-from agent.loops import Loop
+from agent.system.loops import Loop
 from core.contract import channels
 from core.contract.messages import HostUsage, VmUsage, encode
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from agent import process
 from agent.drivers.base import Console
+from agent.system import process
 
 PROGRAM = Path(__file__).with_name("relay.py")
 # As in relay.py, which is a program and imports what Linux has alone.

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from agent import sockets
+from agent.system import sockets
 
 SOCKET = "run/vsock.sock"
 PORT = 1024  # as cli/image/guest has it

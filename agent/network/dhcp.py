@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent import process
 from agent.network.bridge import Bridge, Seat
+from agent.system import process
 from core.contract.errors import DriverFailure
 
 CONFIG, HOSTS, LEASES, PID_FILE = "dnsmasq.conf", "hosts", "leases", "dnsmasq.pid"

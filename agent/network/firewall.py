@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from agent import process
 from agent.network.bridge import Bridge, Seat
 from agent.network.egress import Egress
+from agent.system import process
 
 SECONDS = 10.0
 RULES = "rules.nft"

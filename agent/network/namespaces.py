@@ -26,10 +26,10 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from agent import process, sockets
 from agent.network import egress
 from agent.network.egress import Egress
-from agent.users import User, as_root
+from agent.system import process, sockets
+from agent.system.users import User, as_root
 from core.contract.errors import DriverFailure
 from core.contract.messages import Forward
 

@@ -11,7 +11,7 @@ from agent.network.bridge import NAME, Bridge
 from agent.network.egress import Egress
 from agent.network.network import Network
 from agent.network.user_mode import UserMode
-from agent.users import Users, as_root
+from agent.system.users import Users, as_root
 from core import settings
 
 FIRST_PORT, LAST_PORT = 1024, 65535

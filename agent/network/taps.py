@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent import process
 from agent.network import namespaces, opening
+from agent.system import process
 from core.contract.errors import DriverFailure
 
 PROGRAM = Path(opening.__file__)

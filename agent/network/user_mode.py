@@ -15,11 +15,11 @@ from contextlib import AbstractContextManager
 from enum import StrEnum
 from pathlib import Path
 
-from agent import process
 from agent.network import namespaces
 from agent.network.egress import Egress
 from agent.network.namespaces import Entry, Shape
-from agent.users import User, Users, as_root
+from agent.system import process
+from agent.system.users import User, Users, as_root
 from core.contract.errors import DriverFailure
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import cgroups, process
+from agent.system import cgroups, process
 from core.contract.errors import Unsupported
 from core.contract.messages import VmSpec
 from tests.support.waiting import until

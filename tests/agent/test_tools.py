@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import process
+from agent.system import process
 from core.contract.limits import Limits
 from core.contract.states import Kind
 from tests.agent.hosts import Host

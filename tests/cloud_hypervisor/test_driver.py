@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from agent import sockets
 from agent.drivers.base import Place
 from agent.drivers.cloud_hypervisor import CloudHypervisorDriver, events, program, sizes
 from agent.drivers.cloud_hypervisor.api import Api, Refused, Silent
 from agent.drivers.groups.hardware import DiskRequest
 from agent.drivers.local import daemon
 from agent.drivers.local.folder import Folder
+from agent.system import sockets
 from core.contract.errors import DriverFailure
 from core.contract.messages import Forward, VmSpec
 from core.contract.states import Applied, Observed

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent import process
 from agent.drivers.groups.hardware import DiskRequest
 from agent.media import CLAIMS, DISKS
+from agent.system import process
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent import cgroups
 from agent.drivers.groups.resizing import Resized
+from agent.system import cgroups
 from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import VmSpec
 from core.contract.states import Applied, Observed

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from pyroute2 import IPRoute
 
-from agent import process
 from agent.network.egress import Egress
 from agent.network.namespaces import SOCKETS, TAP, Namespace, Shape
 from agent.network.user_mode import UserMode, Way
-from agent.users import User, Users
+from agent.system import process
+from agent.system.users import User, Users
 from core.contract.errors import DriverFailure
 from core.contract.messages import Forward
 from tests.network.conftest import HOST, WORLD, Machine, inside

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from agent import process, users
 from agent.drivers.base import Place
 from agent.drivers.groups.hardware import DiskRequest
 from agent.drivers.qemu import QemuDriver
-from agent.users import Users
+from agent.system import process, users
+from agent.system.users import Users
 from core.contract import pidfiles
 from core.contract.errors import DriverFailure
 from core.contract.messages import Forward, VmSpec

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from agent import process
 from agent.drivers.base import Place
 from agent.drivers.groups.guest import ExecRequest
 from agent.drivers.groups.hardware import DiskRequest
@@ -20,6 +19,7 @@ from agent.drivers.local.folder import folder_of
 from agent.drivers.qemu import QemuDriver
 from agent.drivers.qemu.qmp import Monitor
 from agent.media import DISKS
+from agent.system import process
 from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import VmSpec
 from core.contract.states import Observed

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from agent import sockets
 from agent.drivers.base import Place
 from agent.drivers.qemu import QemuDriver
 from agent.drivers.qemu.accelerators import BEYOND_MB, TRANSLATED_MB
 from agent.drivers.qemu.qmp import Monitor
+from agent.system import sockets
 from core.contract.errors import DriverFailure, GuestTimeout
 from core.contract.messages import VmSpec, encode
 from core.contract.states import Observed

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import process
+from agent.system import process
 from core.contract.errors import DriverFailure
 from tests.support.waiting import until
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent import cgroups, process
 from agent.drivers.base import Place
 from agent.drivers.groups.resizing import Resized
 from agent.drivers.qemu import QemuDriver
 from agent.drivers.qemu.accelerators import BEYOND_MB
 from agent.drivers.qemu.qmp import Monitor
+from agent.system import cgroups, process
 from core.contract.errors import Unsupported
 from core.contract.messages import VmSpec
 from core.contract.states import Applied

@@ -17,7 +17,7 @@ from agent.drivers.virtualbox.credentials import Credentials
 from agent.drivers.virtualbox.files import Guest
 from agent.drivers.virtualbox.folder import Folder, Record
 from agent.drivers.virtualbox.vboxmanage import Refused, VBoxManage
-from agent.vault import Vault
+from agent.system.vault import Vault
 from core.contract.errors import DriverFailure, Unavailable
 from core.contract.messages import VmSpec
 from tests.support.contents import noise

@@ -15,7 +15,7 @@ from agent.drivers.virtualbox import VirtualBoxDriver, credentials, guest
 from agent.drivers.virtualbox.credentials import Credentials
 from agent.drivers.virtualbox.folder import Folder, Record
 from agent.drivers.virtualbox.vboxmanage import Refused, VBoxManage
-from agent.vault import KEY, Vault
+from agent.system.vault import KEY, Vault
 from core.contract.errors import DriverFailure, GuestTimeout, Unsupported
 from core.contract.messages import VmSpec
 

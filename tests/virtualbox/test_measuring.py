@@ -16,7 +16,7 @@ from agent.drivers.virtualbox import VirtualBoxDriver, credentials, guest, insid
 from agent.drivers.virtualbox.credentials import Credentials
 from agent.drivers.virtualbox.folder import Folder, Record
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
-from agent.vault import Vault
+from agent.system.vault import Vault
 from core.contract.errors import DriverFailure, GuestTimeout
 from core.contract.messages import VmSpec
 

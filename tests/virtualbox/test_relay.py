@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from agent import sockets
 from agent.drivers import consoles, relay
 from agent.drivers.virtualbox.folder import Folder
+from agent.system import sockets
 from tests.support.waiting import until
 
 SECONDS = 20.0

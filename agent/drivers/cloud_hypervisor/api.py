@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agent import sockets
+from agent.system import sockets
 from core.contract.errors import DriverFailure
 from core.contract.messages import JSON
 

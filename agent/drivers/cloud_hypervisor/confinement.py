@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from agent import process
 from agent.drivers.local import confinement, trial
 from agent.drivers.local.folder import Folder
 from agent.drivers.local.handing import Handing
 from agent.drivers.places import Medium
 from agent.network.namespaces import TAP
 from agent.network.network import Network
+from agent.system import process
 from core.contract.vms import Adapter
 
 DRIVER = "cloud-hypervisor"

@@ -7,9 +7,9 @@ import os
 import shutil
 from pathlib import Path
 
-from agent import process
 from agent.drivers.local import disks
 from agent.drivers.local.folder import Folder
+from agent.system import process
 from core.contract.errors import DriverFailure
 from core.contract.images import Manifest
 

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent import process
 from agent.drivers import consoles
 from agent.drivers.cloud_hypervisor import config, confinement, events, memory, networking
 from agent.drivers.cloud_hypervisor.api import SOCKET, Api, Silent
@@ -19,6 +18,7 @@ from agent.drivers.local import daemon, media, usable
 from agent.drivers.local.folder import Folder, Machine, State
 from agent.media import Media
 from agent.network.network import Network
+from agent.system import process
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 from core.contract.vms import Adapter

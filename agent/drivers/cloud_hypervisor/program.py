@@ -7,8 +7,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent import process
 from agent.drivers.local import trial
+from agent.system import process
 from core import settings
 from core.contract.errors import DriverFailure
 

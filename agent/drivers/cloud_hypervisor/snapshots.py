@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from agent import cgroups, process
 from agent.drivers.base import Progress
 from agent.drivers.cloud_hypervisor import memory, power, sizes
 from agent.drivers.cloud_hypervisor.api import Api
@@ -28,6 +27,7 @@ from agent.drivers.local.folder import Folder, Machine, State
 from agent.drivers.local.media import check_memory
 from agent.drivers.local.snapshots import PAUSED, RUNNING, STOPPED, kept_if_whole, quiet_guest
 from agent.network.namespaces import Namespace
+from agent.system import cgroups, process
 from core.contract.errors import DriverFailure
 
 SETTLE_SECONDS = 10.0

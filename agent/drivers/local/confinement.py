@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent import process
 from agent.drivers.local import daemon
 from agent.drivers.local.folder import Folder
 from agent.drivers.local.handing import Handing
 from agent.network.namespaces import SOCKETS, Namespace, Shape
 from agent.network.user_mode import UserMode, Way
-from agent.users import User, group_of_device
+from agent.system import process
+from agent.system.users import User, group_of_device
 from core.contract.vms import Adapter
 
 

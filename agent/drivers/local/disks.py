@@ -8,9 +8,9 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent import process
 from agent.drivers.durable import sync_folder
 from agent.drivers.local.folder import Folder, State
+from agent.system import process
 from core.contract.errors import DriverFailure
 from core.contract.images import Manifest
 

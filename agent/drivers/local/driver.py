@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 
-from agent import cgroups
 from agent.drivers.base import Progress
 from agent.drivers.durable import sync_folder
 from agent.drivers.groups.metrics import Sample
@@ -14,6 +13,7 @@ from agent.drivers.limits import Left, countdown, only_driver_failures
 from agent.drivers.local import adapters, daemon, images, measuring, merging, records, restores, snapshots
 from agent.drivers.local.folder import STATE, Folder, State
 from agent.drivers.local.machines import H, Machines
+from agent.system import cgroups
 from core.contract.errors import DriverFailure
 from core.contract.images import Manifest
 from core.contract.messages import Observation, VmSpec

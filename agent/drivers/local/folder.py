@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from agent import users
 from agent.drivers.durable import write_json
 from agent.drivers.places import Medium
-from agent.users import User
+from agent.system import users
+from agent.system.users import User
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.images import Manifest
 from core.contract.messages import VmSpec, decode

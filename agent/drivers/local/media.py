@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from agent import process
 from agent.drivers import places
 from agent.drivers.groups.hardware import DiskRequest
 from agent.drivers.limits import Left
@@ -18,6 +17,7 @@ from agent.drivers.local import daemon, disks
 from agent.drivers.local.folder import STATE, Folder, State
 from agent.drivers.places import Engine, Medium
 from agent.media import Media
+from agent.system import process
 from core.contract import diskformats
 from core.contract.errors import DriverFailure
 from core.contract.limits import Limits

@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from agent import process
 from agent.drivers.base import Progress
 from agent.drivers.durable import sync_folder, write_json
 from agent.drivers.limits import Left
 from agent.drivers.local import disks, records
 from agent.drivers.local.folder import Folder, State
+from agent.system import process
 from core.contract.limits import Limits
 from core.contract.messages import decode
 

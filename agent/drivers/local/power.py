@@ -7,13 +7,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent import cgroups
 from agent.drivers.base import Progress
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon, restores, usable
 from agent.drivers.local.folder import Folder, Machine, State
 from agent.drivers.local.happened import Record
 from agent.network.network import Network
+from agent.system import cgroups
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 

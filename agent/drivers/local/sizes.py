@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent import cgroups
 from agent.drivers.base import Progress
 from agent.drivers.groups.resizing import Resized
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon, usable
 from agent.drivers.local.folder import Folder, Machine, State
 from agent.guest import qga
+from agent.system import cgroups
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 from core.contract.states import Applied, Observed

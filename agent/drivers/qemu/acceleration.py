@@ -6,10 +6,10 @@ import os
 import tempfile
 from pathlib import Path
 
-from agent import process
 from agent.drivers.local import trial
 from agent.drivers.qemu.command import PROGRAM
-from agent.users import User, Users, group_of_device
+from agent.system import process
+from agent.system.users import User, Users, group_of_device
 from core import settings
 from core.contract.errors import DriverFailure
 

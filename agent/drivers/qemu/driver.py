@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from agent import process
 from agent.drivers.base import Console, Progress
 from agent.drivers.groups.hardware import DiskRequest
 from agent.drivers.limits import Left, countdown, only_driver_failures
@@ -25,6 +24,7 @@ from agent.drivers.qemu import (
 )
 from agent.drivers.qemu.qmp import Monitor
 from agent.guest.disks import Judge
+from agent.system import process
 from core.contract.errors import DriverFailure
 from core.contract.images import Manifest
 from core.contract.messages import DriverHealth, Forward, Observation, VmSpec

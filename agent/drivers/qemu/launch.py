@@ -8,12 +8,12 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from agent import process
 from agent.drivers.local import daemon, usable
 from agent.drivers.local.confinement import Confinement
 from agent.drivers.local.folder import Folder, Machine, State
 from agent.drivers.qemu import command, events, qmp
 from agent.guest import qga
+from agent.system import process
 from core.contract.errors import DriverFailure
 
 MONITOR_SECONDS = 30.0

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from qemu.qmp import QMPClient, QMPError
 
-from agent import sockets
+from agent.system import sockets
 from core.contract.errors import DriverFailure
 
 SOCKET = "qmp.sock"

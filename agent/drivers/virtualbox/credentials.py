@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agent.drivers.virtualbox.folder import Folder
-from agent.vault import Vault
+from agent.system.vault import Vault
 from core.contract.errors import DriverFailure, Invalid, Unsupported
 from core.contract.messages import decode
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from agent import process
 from agent.drivers import consoles
 from agent.drivers.base import Console, Place, Progress
 from agent.drivers.groups.hardware import DiskRequest
@@ -26,6 +25,7 @@ from agent.drivers.virtualbox.folder import Folder, folder_of
 from agent.drivers.virtualbox.guests import Guests
 from agent.drivers.virtualbox.observing import Watch, folders_of, observe
 from agent.media import Media
+from agent.system import process
 from core.contract.errors import DriverFailure
 from core.contract.messages import DriverHealth, Forward, Observation, VmSpec
 from core.contract.states import Observed

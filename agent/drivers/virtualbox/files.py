@@ -20,7 +20,7 @@ from agent.drivers.virtualbox import attachments, credentials, guest
 from agent.drivers.virtualbox.folder import Folder
 from agent.drivers.virtualbox.vboxmanage import Refused, VBoxManage
 from agent.guest import filescript
-from agent.vault import Vault
+from agent.system.vault import Vault
 from core.contract.errors import DriverFailure
 
 PART_BYTES = 64 * 1024 * 1024  # of the host's disk, for each file on its way in

@@ -19,7 +19,7 @@ from agent.drivers.virtualbox import credentials
 from agent.drivers.virtualbox.folder import Folder
 from agent.drivers.virtualbox.vboxmanage import VBoxManage, refusal
 from agent.guest import script
-from agent.vault import Vault
+from agent.system.vault import Vault
 from core.contract.errors import DriverFailure, GuestTimeout, Unsupported
 
 OUTPUT_LIMIT = 4 * 1024 * 1024  # of each of the two

@@ -13,7 +13,7 @@ from agent.drivers.virtualbox import attachments, credentials, files, guest
 from agent.drivers.virtualbox.credentials import Credentials
 from agent.drivers.virtualbox.folder import folder_of
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
-from agent.vault import Vault
+from agent.system.vault import Vault
 from core import settings
 from core.contract.messages import VmSpec
 

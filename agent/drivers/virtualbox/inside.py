@@ -7,7 +7,7 @@ from agent.drivers.limits import Left
 from agent.drivers.virtualbox import guest
 from agent.drivers.virtualbox.folder import Folder
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
-from agent.vault import Vault
+from agent.system.vault import Vault
 from core.contract.errors import DriverFailure
 from core.contract.messages import JSON
 

@@ -17,7 +17,7 @@ from agent.drivers.virtualbox import inside
 from agent.drivers.virtualbox.folder import Folder, Record
 from agent.drivers.virtualbox.observing import process_of
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
-from agent.vault import Vault
+from agent.system.vault import Vault
 from core.contract.errors import DriverFailure
 from core.contract.messages import JSON
 

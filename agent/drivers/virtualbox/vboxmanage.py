@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from agent import process
 from agent.drivers.virtualbox import output
+from agent.system import process
 from core.contract.errors import DriverFailure
 from core.contract.limits import Limits
 
