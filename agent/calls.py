@@ -19,9 +19,9 @@ from agent.broker import BLOCK_SECONDS
 from agent.commands import Commands
 from agent.console import Consoles
 from agent.drivers.base import Cancelled
-from agent.drivers.groups.guest import Credentials, GuestNetwork
-from agent.drivers.groups.hardware import Adapters, Disks
-from agent.drivers.groups.metrics import Metrics
+from agent.drivers.capabilities.guest import Credentials, GuestNetwork
+from agent.drivers.capabilities.hardware import Adapters, Disks
+from agent.drivers.capabilities.metrics import Metrics
 from agent.drivers.offers import offered
 from agent.drivers.registry import Drivers
 from agent.execs import GuestCommands

@@ -11,8 +11,8 @@ from dataclasses import asdict
 from msgspec import to_builtins
 
 from agent.drivers.base import Check
-from agent.drivers.groups.execs import SIGNALS, Detached, Execs, Output
-from agent.drivers.groups.guest import OUTPUT_LIMIT, ExecRequest, Guest
+from agent.drivers.capabilities.execs import SIGNALS, Detached, Execs, Output
+from agent.drivers.capabilities.guest import OUTPUT_LIMIT, ExecRequest, Guest
 from agent.drivers.offers import offered
 from agent.drivers.registry import Drivers
 from agent.parameters import asked, vm_of

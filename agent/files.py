@@ -12,8 +12,8 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from agent.drivers.groups import files
-from agent.drivers.groups.files import FileTarget
+from agent.drivers.capabilities import files
+from agent.drivers.capabilities.files import FileTarget
 from agent.drivers.offers import offered
 from agent.drivers.registry import Drivers
 from agent.parameters import asked, vm_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from agent.drivers.base import Driver
-from agent.drivers.groups.hardware import Adapters, Disks
+from agent.drivers.capabilities.hardware import Adapters, Disks
 from agent.drivers.offers import offered
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec

@@ -15,7 +15,7 @@ import psutil
 import redis
 
 from agent.drivers.base import Driver
-from agent.drivers.groups.metrics import Metrics, Sample
+from agent.drivers.capabilities.metrics import Metrics, Sample
 from agent.drivers.registry import Drivers
 from agent.looking import Looks
 from agent.system.loops import Loop

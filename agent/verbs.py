@@ -12,11 +12,11 @@ from msgspec import UNSET
 
 from agent import hardware
 from agent.drivers.base import Driver, Progress
-from agent.drivers.groups.forwards import PortForwards
-from agent.drivers.groups.hardware import Adapters, DiskRequest, Disks
-from agent.drivers.groups.resizing import Resizing
-from agent.drivers.groups.saving import SavedStates
-from agent.drivers.groups.snapshots import Snapshots
+from agent.drivers.capabilities.forwards import PortForwards
+from agent.drivers.capabilities.hardware import Adapters, DiskRequest, Disks
+from agent.drivers.capabilities.resizing import Resizing
+from agent.drivers.capabilities.saving import SavedStates
+from agent.drivers.capabilities.snapshots import Snapshots
 from agent.drivers.offers import offered
 from agent.media import Media
 from core.contract.commands import (

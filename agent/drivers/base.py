@@ -1,4 +1,4 @@
-"""What every driver is: a few verbs that all have. What some have beside them is in groups/.
+"""What every driver is: a few verbs that all have. What some have beside them is in capabilities/.
 
 The laws, each a test that every driver passes (tests/contract):
 
@@ -73,7 +73,7 @@ class Driver(Protocol):
 
     name: str
     capabilities: frozenset[str]
-    """What it has beyond the verbs below: those that the groups of verbs say, "pause", "snapshots_with_memory",
+    """What it has beyond the verbs below: the capabilities in capabilities/, "pause", "snapshots_with_memory",
     "bridges" (a VM can be on one), and "kernels" (it boots images that have a kernel and no boot loader)."""
 
     def probe(self) -> DriverHealth:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TypeVar
 
 from agent.drivers.base import Driver
-from agent.drivers.groups.execs import Execs
-from agent.drivers.groups.files import Files
-from agent.drivers.groups.forwards import PortForwards
-from agent.drivers.groups.guest import Credentials, Guest, GuestNetwork
-from agent.drivers.groups.hardware import Adapters, Disks
-from agent.drivers.groups.metrics import Metrics
-from agent.drivers.groups.resizing import Resizing
-from agent.drivers.groups.saving import SavedStates
-from agent.drivers.groups.snapshots import Snapshots
+from agent.drivers.capabilities.execs import Execs
+from agent.drivers.capabilities.files import Files
+from agent.drivers.capabilities.forwards import PortForwards
+from agent.drivers.capabilities.guest import Credentials, Guest, GuestNetwork
+from agent.drivers.capabilities.hardware import Adapters, Disks
+from agent.drivers.capabilities.metrics import Metrics
+from agent.drivers.capabilities.resizing import Resizing
+from agent.drivers.capabilities.saving import SavedStates
+from agent.drivers.capabilities.snapshots import Snapshots
 from core.contract.errors import Unsupported
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.drivers.groups.hardware import DiskRequest
+from agent.drivers.capabilities.hardware import DiskRequest
 from agent.media import Found, Media
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.messages import VmSpec

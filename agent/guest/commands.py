@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.drivers.base import Cancelled, Check, wanted
-from agent.drivers.groups.guest import OUTPUT_LIMIT, ExecRequest, ExecResult
+from agent.drivers.capabilities.guest import OUTPUT_LIMIT, ExecRequest, ExecResult
 from agent.guest import claims, killing, qga, script
 from agent.guest.holders import Holders
 from agent.guest.qga import Tick

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from agent.drivers.groups.execs import KEPT_BYTES, MOST_KEPT, MOST_RUNNING, Detached, Exec, Output
+from agent.drivers.capabilities.execs import KEPT_BYTES, MOST_KEPT, MOST_RUNNING, Detached, Exec, Output
 from agent.guest import claims, commands, keeper, killing, qga, reading, script
 from agent.guest.ledger import Entry, Ledger
 from core.contract.errors import DriverFailure, GuestTimeout

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.drivers.groups.files import FileList, FileReading, FileTarget
-from agent.drivers.groups.guest import ExecRequest
+from agent.drivers.capabilities.files import FileList, FileReading, FileTarget
+from agent.drivers.capabilities.guest import ExecRequest
 from agent.guest import commands, filescript, qga
 from agent.guest.transfers import Transfer
 from core.contract.errors import DriverFailure

@@ -9,7 +9,7 @@ import re
 import stat
 from shlex import quote
 
-from agent.drivers.groups.files import FileEntry, FileList
+from agent.drivers.capabilities.files import FileEntry, FileList
 from core.contract.errors import DriverFailure
 
 MISSING, A_FOLDER, NO_FOLDER, NO_FILE, REFUSED = 80, 81, 82, 83, 84

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from agent.drivers.groups.guest import GuestInterface
+from agent.drivers.capabilities.guest import GuestInterface
 from agent.guest import qga
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 
-from agent.drivers.groups.execs import KEPT_BYTES
+from agent.drivers.capabilities.execs import KEPT_BYTES
 from agent.guest import script
 
 FOLDER = "/var/lib/corral/execs"

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agent.drivers.groups.execs import Exec
+from agent.drivers.capabilities.execs import Exec
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.messages import decode
 

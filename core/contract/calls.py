@@ -88,7 +88,7 @@ class ListExecs(Struct, frozen=True):
 
 
 class Exec(Struct, frozen=True):
-    """An execution as it is now (agent/drivers/groups/execs.py)."""
+    """An execution as it is now (agent/drivers/capabilities/execs.py)."""
 
     id: ExecId
     command: str
@@ -279,7 +279,7 @@ class Sample(Struct, frozen=True):
 
 
 class Measured(Struct, frozen=True):
-    """A VM, measured; agent/drivers/groups/metrics.py has what its parts are."""
+    """A VM, measured; agent/drivers/capabilities/metrics.py has what its parts are."""
 
     sample: Sample
     cpu_percent: float

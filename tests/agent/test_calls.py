@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.drivers.groups.guest import OUTPUT_LIMIT
+from agent.drivers.capabilities.guest import OUTPUT_LIMIT
 from core.contract import channels
 from core.contract.messages import Reply, decode, encode
 from core.contract.messages import call as call_of

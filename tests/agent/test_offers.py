@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.drivers import groups, offers
+from agent.drivers import capabilities, offers
 from agent.drivers.base import Place
+from agent.drivers.capabilities.files import FileReading
+from agent.drivers.capabilities.metrics import Metrics
 from agent.drivers.fake import FakeDriver
-from agent.drivers.groups.files import FileReading
-from agent.drivers.groups.metrics import Metrics
 from agent.drivers.offers import offered
 from core.contract.errors import Unsupported
 
@@ -20,7 +20,8 @@ from core.contract.errors import Unsupported
 def _groups() -> set[type]:
     """Every group of verbs in the tree."""
     modules = [
-        importlib.import_module(f"{groups.__name__}.{each.name}") for each in pkgutil.iter_modules(groups.__path__)
+        importlib.import_module(f"{capabilities.__name__}.{each.name}")
+        for each in pkgutil.iter_modules(capabilities.__path__)
     ]
     found = [(module.__name__, each) for module in modules for each in vars(module).values() if isinstance(each, type)]
     return {each for module, each in found if getattr(each, "_is_protocol", False) and each.__module__ == module}

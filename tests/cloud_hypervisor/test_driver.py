@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from agent.drivers.base import Place
+from agent.drivers.capabilities.hardware import DiskRequest
 from agent.drivers.cloud_hypervisor import CloudHypervisorDriver, events, program, sizes
 from agent.drivers.cloud_hypervisor.api import Api, Refused, Silent
-from agent.drivers.groups.hardware import DiskRequest
 from agent.drivers.local import daemon
 from agent.drivers.local.folder import Folder
 from agent.system import sockets

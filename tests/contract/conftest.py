@@ -13,15 +13,15 @@ from typing import Protocol
 import pytest
 
 from agent.drivers.base import Driver, Place
-from agent.drivers.groups.execs import Execs
-from agent.drivers.groups.files import Files
-from agent.drivers.groups.forwards import PortForwards
-from agent.drivers.groups.guest import ExecRequest, ExecResult, Guest, GuestNetwork
-from agent.drivers.groups.hardware import Adapters, Disks
-from agent.drivers.groups.metrics import Metrics
-from agent.drivers.groups.resizing import Resizing
-from agent.drivers.groups.saving import SavedStates
-from agent.drivers.groups.snapshots import Snapshots
+from agent.drivers.capabilities.execs import Execs
+from agent.drivers.capabilities.files import Files
+from agent.drivers.capabilities.forwards import PortForwards
+from agent.drivers.capabilities.guest import ExecRequest, ExecResult, Guest, GuestNetwork
+from agent.drivers.capabilities.hardware import Adapters, Disks
+from agent.drivers.capabilities.metrics import Metrics
+from agent.drivers.capabilities.resizing import Resizing
+from agent.drivers.capabilities.saving import SavedStates
+from agent.drivers.capabilities.snapshots import Snapshots
 from agent.drivers.qemu import QemuDriver
 from agent.drivers.registry import CLASSES
 from agent.drivers.virtualbox.power import missing_kernel_driver

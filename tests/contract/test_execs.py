@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.groups.execs import KEPT_BYTES, Detached, Exec
+from agent.drivers.capabilities.execs import KEPT_BYTES, Detached, Exec
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 from tests.support.waiting import until

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.groups.files import FileTarget
+from agent.drivers.capabilities.files import FileTarget
 from core.contract.errors import DriverFailure, Unavailable
 from core.contract.messages import VmSpec
 from tests.support.contents import noise

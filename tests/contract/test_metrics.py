@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.drivers.groups.metrics import Metrics, Sample
+from agent.drivers.capabilities.metrics import Metrics, Sample
 from core.contract.messages import VmSpec
 from tests.support.waiting import until
 

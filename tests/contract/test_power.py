@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.drivers.base import Cancelled, Driver
-from agent.drivers.groups.forwards import PortForwards
-from agent.drivers.groups.guest import Guest, GuestNetwork
-from agent.drivers.groups.hardware import Adapters, Disks
-from agent.drivers.groups.resizing import Resizing
-from agent.drivers.groups.snapshots import Snapshots
+from agent.drivers.capabilities.forwards import PortForwards
+from agent.drivers.capabilities.guest import Guest, GuestNetwork
+from agent.drivers.capabilities.hardware import Adapters, Disks
+from agent.drivers.capabilities.resizing import Resizing
+from agent.drivers.capabilities.snapshots import Snapshots
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 from core.contract.states import Observed

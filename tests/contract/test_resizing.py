@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.groups.resizing import Resized
+from agent.drivers.capabilities.resizing import Resized
 from agent.system import cgroups
 from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import VmSpec

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from agent.drivers.base import Place
-from agent.drivers.groups.guest import ExecRequest
+from agent.drivers.capabilities.guest import ExecRequest
 from agent.drivers.qemu import QemuDriver
 from agent.network.egress import Egress
 from agent.network.namespaces import SOCKETS

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.drivers.base import Place
-from agent.drivers.groups.guest import ExecRequest, ExecResult
+from agent.drivers.capabilities.guest import ExecRequest, ExecResult
 from agent.drivers.qemu import QemuDriver
 from core import settings
 from core.contract.images import MANIFEST

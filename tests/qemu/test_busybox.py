@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from agent.drivers.base import Place
-from agent.drivers.groups.execs import Detached
-from agent.drivers.groups.files import FileTarget
-from agent.drivers.groups.guest import ExecRequest, ExecResult
+from agent.drivers.capabilities.execs import Detached
+from agent.drivers.capabilities.files import FileTarget
+from agent.drivers.capabilities.guest import ExecRequest, ExecResult
 from agent.drivers.qemu import QemuDriver
 from core.contract.errors import DriverFailure, GuestTimeout
 from core.contract.messages import VmSpec

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.drivers.base import Cancelled, Place
-from agent.drivers.groups.guest import OUTPUT_LIMIT, ExecRequest
+from agent.drivers.capabilities.guest import OUTPUT_LIMIT, ExecRequest
 from agent.drivers.qemu import QemuDriver
 from agent.guest import claims, qga, script
 from core.contract.errors import DriverFailure, GuestTimeout

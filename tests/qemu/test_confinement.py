@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.drivers.base import Place
-from agent.drivers.groups.hardware import DiskRequest
+from agent.drivers.capabilities.hardware import DiskRequest
 from agent.drivers.qemu import QemuDriver
 from agent.system import process, users
 from agent.system.users import Users

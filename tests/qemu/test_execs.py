@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.groups.execs import Detached, Exec
+from agent.drivers.capabilities.execs import Detached, Exec
 from agent.drivers.qemu import QemuDriver
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.drivers.base import Place
-from agent.drivers.groups.files import FileTarget
+from agent.drivers.capabilities.files import FileTarget
 from agent.drivers.qemu import QemuDriver
 from agent.guest import transfers
 from core.contract.errors import DriverFailure
@@ -29,7 +29,7 @@ _ENDLESS = """
 import sys
 from itertools import repeat
 from pathlib import Path
-from agent.drivers.groups.files import FileTarget
+from agent.drivers.capabilities.files import FileTarget
 from agent.guest import files
 files.write(Path(sys.argv[1]), "/root/half", repeat(bytes(100_000)), lambda: FileTarget("/root/half", 0o644))
 """

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.drivers.base import Place
-from agent.drivers.groups.guest import ExecRequest
+from agent.drivers.capabilities.guest import ExecRequest
 from agent.drivers.qemu import QemuDriver
 from agent.drivers.qemu.events import DISK_FULL
 from core.contract.errors import DriverFailure

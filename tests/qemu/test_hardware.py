@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from agent.drivers.base import Place
-from agent.drivers.groups.guest import ExecRequest
-from agent.drivers.groups.hardware import DiskRequest
+from agent.drivers.capabilities.guest import ExecRequest
+from agent.drivers.capabilities.hardware import DiskRequest
 from agent.drivers.local.folder import folder_of
 from agent.drivers.qemu import QemuDriver
 from agent.drivers.qemu.qmp import Monitor

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.drivers.base import Place
-from agent.drivers.groups.execs import UNKNOWN, Detached
-from agent.drivers.groups.files import FileTarget
-from agent.drivers.groups.guest import ExecRequest
+from agent.drivers.capabilities.execs import UNKNOWN, Detached
+from agent.drivers.capabilities.files import FileTarget
+from agent.drivers.capabilities.guest import ExecRequest
 from agent.drivers.qemu import QemuDriver
 from agent.guest import claims, commands, files, patience, reading
 from core.contract.errors import DriverFailure

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.drivers.base import Place
-from agent.drivers.groups.guest import ExecRequest
+from agent.drivers.capabilities.guest import ExecRequest
 from agent.drivers.local.merging import DECIDED, SPARE_LAYERS
 from agent.drivers.qemu import QemuDriver
 from core.contract.messages import VmSpec, encode

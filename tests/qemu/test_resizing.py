@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.drivers.base import Place
-from agent.drivers.groups.resizing import Resized
+from agent.drivers.capabilities.resizing import Resized
 from agent.drivers.qemu import QemuDriver
 from agent.drivers.qemu.accelerators import BEYOND_MB
 from agent.drivers.qemu.qmp import Monitor

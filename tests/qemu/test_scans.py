@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from agent.drivers.groups.guest import ExecRequest
+from agent.drivers.capabilities.guest import ExecRequest
 from agent.drivers.qemu import QemuDriver
 from core.contract.messages import JSON, VmSpec
 from tests.qemu.conftest import Run

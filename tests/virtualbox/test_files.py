@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.drivers.base import Place
-from agent.drivers.groups.files import FileTarget
+from agent.drivers.capabilities.files import FileTarget
 from agent.drivers.virtualbox import VirtualBoxDriver, credentials, files
 from agent.drivers.virtualbox.credentials import Credentials
 from agent.drivers.virtualbox.files import Guest

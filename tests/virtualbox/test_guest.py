@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from agent.drivers.base import Place
-from agent.drivers.groups.guest import ExecRequest
+from agent.drivers.capabilities.guest import ExecRequest
 from agent.drivers.virtualbox import VirtualBoxDriver, credentials, guest
 from agent.drivers.virtualbox.credentials import Credentials
 from agent.drivers.virtualbox.folder import Folder, Record

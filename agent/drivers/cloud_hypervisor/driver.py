@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agent.drivers import consoles
 from agent.drivers.base import Console, Progress
+from agent.drivers.capabilities.hardware import DiskRequest
 from agent.drivers.cloud_hypervisor import (
     config,
     events,
@@ -18,7 +19,6 @@ from agent.drivers.cloud_hypervisor import (
 )
 from agent.drivers.cloud_hypervisor.api import Api
 from agent.drivers.cloud_hypervisor.launch import Host
-from agent.drivers.groups.hardware import DiskRequest
 from agent.drivers.limits import Left, only_driver_failures
 from agent.drivers.local import records
 from agent.drivers.local.driver import CAPABILITIES, LocalDriver

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from agent.drivers import places
+from agent.drivers.capabilities.hardware import DiskRequest
 from agent.drivers.cloud_hypervisor import config
 from agent.drivers.cloud_hypervisor.api import Api
-from agent.drivers.groups.hardware import DiskRequest
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon
 from agent.drivers.local import media as local

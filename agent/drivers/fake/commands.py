@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from agent.drivers.base import Check
+from agent.drivers.capabilities.guest import OUTPUT_LIMIT, ExecRequest, ExecResult
 from agent.drivers.fake.guest import Shell
 from agent.drivers.fake.tree import Tree
-from agent.drivers.groups.guest import OUTPUT_LIMIT, ExecRequest, ExecResult
 from core.contract.errors import GuestTimeout
 
 TICK_SECONDS = 0.05

@@ -8,15 +8,15 @@ from dataclasses import replace
 
 from agent.drivers import nics, places
 from agent.drivers.base import Console, Place, Progress
+from agent.drivers.capabilities.hardware import DiskRequest
+from agent.drivers.capabilities.metrics import Measured, Sample
+from agent.drivers.capabilities.resizing import Resized
+from agent.drivers.capabilities.snapshots import SnapshotTaken
 from agent.drivers.fake import hardware, measuring, snapshots, state
 from agent.drivers.fake.behaviour import Behaviour, behaviour, misbehave, silent
 from agent.drivers.fake.guests import Guests
 from agent.drivers.fake.listing import Listing
 from agent.drivers.fake.state import State
-from agent.drivers.groups.hardware import DiskRequest
-from agent.drivers.groups.metrics import Measured, Sample
-from agent.drivers.groups.resizing import Resized
-from agent.drivers.groups.snapshots import SnapshotTaken
 from agent.drivers.images import find
 from agent.media import Media
 from agent.network import ports

@@ -9,11 +9,11 @@ import zlib
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from agent.drivers.capabilities.execs import KEPT_BYTES, MOST_RUNNING, SIGNALS, Detached, Exec, Output
 from agent.drivers.fake import state
 from agent.drivers.fake.guest import Shell
 from agent.drivers.fake.state import State
 from agent.drivers.fake.tree import Tree
-from agent.drivers.groups.execs import KEPT_BYTES, MOST_RUNNING, SIGNALS, Detached, Exec, Output
 from core.contract.errors import DriverFailure
 from core.contract.messages import JSON, VmSpec, decode
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 from agent.drivers.base import Check, Place, wanted
+from agent.drivers.capabilities.execs import Detached, Exec, Output
+from agent.drivers.capabilities.files import FileList, FileReading, FileTarget
+from agent.drivers.capabilities.guest import ExecRequest, ExecResult, GuestInterface
 from agent.drivers.fake import commands, execs, state
 from agent.drivers.fake.behaviour import behaviour, misbehave, silent
 from agent.drivers.fake.tree import Tree
-from agent.drivers.groups.execs import Detached, Exec, Output
-from agent.drivers.groups.files import FileList, FileReading, FileTarget
-from agent.drivers.groups.guest import ExecRequest, ExecResult, GuestInterface
 from agent.guest.commands import check_texts
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from agent.drivers.groups.metrics import Measured, Sample
+from agent.drivers.capabilities.metrics import Measured, Sample
 from core.contract.messages import Observation, VmSpec
 from core.contract.states import Observed
 

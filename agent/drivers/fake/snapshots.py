@@ -8,9 +8,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from agent.drivers.capabilities.snapshots import SnapshotTaken
 from agent.drivers.fake.state import State, write_whole
 from agent.drivers.fake.tree import Tree
-from agent.drivers.groups.snapshots import SnapshotTaken
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.messages import decode
 

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from agent.drivers.groups.saving import SAVED
+from agent.drivers.capabilities.saving import SAVED
 from agent.drivers.places import Medium
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.messages import Forward, Observation, VmSpec, decode, encode

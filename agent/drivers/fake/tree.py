@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.drivers.groups.files import FileEntry, FileList, FileTarget
+from agent.drivers.capabilities.files import FileEntry, FileList, FileTarget
 from core.contract.errors import DriverFailure
 
 CHUNK_BYTES = 256 * 1024

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 
 from agent.drivers.base import Progress
+from agent.drivers.capabilities.metrics import Sample
+from agent.drivers.capabilities.snapshots import SnapshotTaken
 from agent.drivers.durable import sync_folder
-from agent.drivers.groups.metrics import Sample
-from agent.drivers.groups.snapshots import SnapshotTaken
 from agent.drivers.images import find
 from agent.drivers.limits import Left, countdown, only_driver_failures
 from agent.drivers.local import adapters, daemon, images, measuring, merging, records, restores, snapshots

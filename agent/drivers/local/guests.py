@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.drivers.base import Check, Place, wanted
-from agent.drivers.groups.execs import UNKNOWN, Detached, Exec, Output
-from agent.drivers.groups.files import FileList, FileReading, FileTarget
-from agent.drivers.groups.guest import ExecRequest, ExecResult, GuestInterface
+from agent.drivers.capabilities.execs import UNKNOWN, Detached, Exec, Output
+from agent.drivers.capabilities.files import FileList, FileReading, FileTarget
+from agent.drivers.capabilities.guest import ExecRequest, ExecResult, GuestInterface
 from agent.drivers.limits import only_driver_failures
 from agent.drivers.local.folder import Folder, folder_of
 from agent.drivers.local.happened import Record

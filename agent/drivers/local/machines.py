@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from agent.drivers.base import Place, Progress
-from agent.drivers.groups.hardware import DiskRequest
-from agent.drivers.groups.metrics import Measured
-from agent.drivers.groups.resizing import Resized
+from agent.drivers.capabilities.hardware import DiskRequest
+from agent.drivers.capabilities.metrics import Measured
+from agent.drivers.capabilities.resizing import Resized
 from agent.drivers.limits import Left, countdown, only_driver_failures
 from agent.drivers.local import adapters, daemon, measuring, media, restores, shutdown, snapshots
 from agent.drivers.local.folder import Folder, State, folder_of, locked

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from agent.drivers.groups.metrics import Measured, Sample
+from agent.drivers.capabilities.metrics import Measured, Sample
 from agent.drivers.local import daemon, disks, usable
 from agent.drivers.local.folder import Folder, State
 from agent.guest import measuring

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from agent.drivers import places
-from agent.drivers.groups.hardware import DiskRequest
+from agent.drivers.capabilities.hardware import DiskRequest
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon, disks
 from agent.drivers.local.folder import STATE, Folder, State

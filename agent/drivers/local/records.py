@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from agent.drivers.base import Progress
+from agent.drivers.capabilities.snapshots import SnapshotTaken
 from agent.drivers.durable import write_json
-from agent.drivers.groups.snapshots import SnapshotTaken
 from agent.drivers.local import disks
 from agent.drivers.local.folder import NAME, Folder, Machine, State
 from core.contract.errors import DriverFailure, Invalid

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.drivers.base import Progress
-from agent.drivers.groups.resizing import Resized
+from agent.drivers.capabilities.resizing import Resized
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon, usable
 from agent.drivers.local.folder import Folder, Machine, State

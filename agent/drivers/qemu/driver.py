@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.drivers.base import Console, Progress
-from agent.drivers.groups.hardware import DiskRequest
+from agent.drivers.capabilities.hardware import DiskRequest
 from agent.drivers.limits import Left, countdown, only_driver_failures
 from agent.drivers.local import disks, records
 from agent.drivers.local.driver import CAPABILITIES, LocalDriver

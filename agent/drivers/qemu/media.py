@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.drivers import places
-from agent.drivers.groups.hardware import DiskRequest
+from agent.drivers.capabilities.hardware import DiskRequest
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon
 from agent.drivers.local import media as local

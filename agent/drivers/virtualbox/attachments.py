@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent.drivers import places
-from agent.drivers.groups.hardware import DiskRequest
+from agent.drivers.capabilities.hardware import DiskRequest
 from agent.drivers.places import Engine
 from agent.drivers.virtualbox import disks, output
 from agent.drivers.virtualbox.disks import Place

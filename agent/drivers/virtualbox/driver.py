@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from agent.drivers import consoles
 from agent.drivers.base import Console, Place, Progress
-from agent.drivers.groups.hardware import DiskRequest
-from agent.drivers.groups.metrics import Measured, Sample
-from agent.drivers.groups.resizing import Resized
-from agent.drivers.groups.snapshots import SnapshotTaken
+from agent.drivers.capabilities.hardware import DiskRequest
+from agent.drivers.capabilities.metrics import Measured, Sample
+from agent.drivers.capabilities.resizing import Resized
+from agent.drivers.capabilities.snapshots import SnapshotTaken
 from agent.drivers.limits import countdown, only_driver_failures
 from agent.drivers.virtualbox import (
     adapters,

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from agent.drivers.groups.files import FileList, FileReading, FileTarget
-from agent.drivers.groups.guest import ExecRequest, ExecResult
+from agent.drivers.capabilities.files import FileList, FileReading, FileTarget
+from agent.drivers.capabilities.guest import ExecRequest, ExecResult
 from agent.drivers.virtualbox import attachments, credentials, guest
 from agent.drivers.virtualbox.folder import Folder
 from agent.drivers.virtualbox.vboxmanage import Refused, VBoxManage

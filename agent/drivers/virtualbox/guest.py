@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from agent.drivers.groups.guest import ExecRequest, ExecResult
+from agent.drivers.capabilities.guest import ExecRequest, ExecResult
 from agent.drivers.virtualbox import credentials
 from agent.drivers.virtualbox.folder import Folder
 from agent.drivers.virtualbox.vboxmanage import VBoxManage, refusal

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 from agent.drivers.base import Check, Place, wanted
-from agent.drivers.groups.files import FileList, FileReading, FileTarget
-from agent.drivers.groups.guest import ExecRequest, ExecResult
+from agent.drivers.capabilities.files import FileList, FileReading, FileTarget
+from agent.drivers.capabilities.guest import ExecRequest, ExecResult
 from agent.drivers.limits import only_driver_failures
 from agent.drivers.virtualbox import attachments, credentials, files, guest
 from agent.drivers.virtualbox.credentials import Credentials

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.drivers.groups.guest import ExecRequest
+from agent.drivers.capabilities.guest import ExecRequest
 from agent.drivers.limits import Left
 from agent.drivers.virtualbox import guest
 from agent.drivers.virtualbox.folder import Folder

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import psutil
 
-from agent.drivers.groups.metrics import Measured, Sample
+from agent.drivers.capabilities.metrics import Measured, Sample
 from agent.drivers.limits import Left
 from agent.drivers.virtualbox import inside
 from agent.drivers.virtualbox.folder import Folder, Record

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from agent.drivers.base import Progress
+from agent.drivers.capabilities.snapshots import SnapshotTaken
 from agent.drivers.durable import write_json
-from agent.drivers.groups.snapshots import SnapshotTaken
 from agent.drivers.virtualbox.folder import NAME, Folder
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.messages import decode

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.drivers.groups.resizing import Resized
+from agent.drivers.capabilities.resizing import Resized
 from agent.drivers.limits import Left
 from agent.drivers.virtualbox import states
 from agent.drivers.virtualbox.folder import Folder

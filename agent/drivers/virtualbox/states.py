@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.drivers.groups import saving
+from agent.drivers.capabilities import saving
 from core.contract.states import Observed
 
 # https://www.virtualbox.org/sdkref/_virtual_box_8idl.html: MachineState, as VBoxManage spells it, short and long.
