@@ -7,9 +7,10 @@ import os
 import sys
 from pathlib import Path
 
-from agent import capacity, runtime
+from agent import runtime
 from agent.drivers.registry import CLASSES, FAKE
-from agent.media import DISKS
+from agent.host import capacity
+from agent.media.media import DISKS
 from agent.network import options as network
 from core import allocation, log, settings
 from core.contract import channels

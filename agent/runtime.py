@@ -14,30 +14,33 @@ from typing import IO
 
 from prometheus_client.registry import REGISTRY
 
-from agent import app as celery_app
-from agent import heartbeat, hiding, tasks
-from agent.broker import connect
-from agent.calls import Calls
-from agent.capacity import Capacity
-from agent.commands import Commands
-from agent.console import Consoles
+from agent.broker import app as celery_app
+from agent.broker.connection import connect
+from agent.calls.consoles import Consoles
+from agent.calls.files import Files
+from agent.calls.server import Calls
+from agent.calls.streams import Streams
+from agent.commands import tasks
+from agent.commands.outcomes import Outcomes
+from agent.commands.runner import Commands
+from agent.commands.vm_locks import WAITING, Turns
 from agent.drivers.base import Place
 from agent.drivers.registry import Drivers
-from agent.ends import Ends
-from agent.files import Files
-from agent.health import Health
-from agent.inventory import Host, Inventories, Known
-from agent.journal import Journal
-from agent.lease import Lease, refusal
-from agent.media import Media
+from agent.host import heartbeat
+from agent.host.capacity import Capacity
+from agent.host.exits import Ends
+from agent.host.health import Health
+from agent.host.inventory import Host, Inventories
+from agent.host.known import Known
+from agent.host.lease import Lease, refusal
+from agent.host.prometheus import HostFigures
+from agent.host.usage import Usage
+from agent.media.media import Media
 from agent.network.network import Network
-from agent.outcomes import Outcomes
-from agent.prometheus import HostFigures
-from agent.reports import Reports
-from agent.streams import Streams
+from agent.reports import failures
+from agent.reports.journal import Journal
+from agent.reports.outbox import Reports
 from agent.system.loops import Loop
-from agent.turns import WAITING, Turns
-from agent.usage import Usage
 from core import exposition
 from core.sealing import HostKey
 
@@ -104,7 +107,7 @@ class Agent:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        hiding.keep(config.home, config.images, *config.media)
+        failures.hide_paths_below(config.home, config.images, *config.media)
         place = Place(config.home / "vms", config.images, config.media, config.cgroup, config.network)
         self._client = connect(config.redis_url, f"agent-{config.host}")
         self._journal = Journal(config.home / "journal.sqlite")
@@ -123,7 +126,8 @@ class Agent:
         self._lease, boot_id = Lease(config.host, self._client, config.lock), uuid.uuid4().hex
         host = Host(config.host, boot_id, config.capacity, config.images, facts, self._lease.home_id, media)
         health = Health(drivers)
-        inventories = Inventories(host, drivers, health, self._journal, self._reports, known, self._turns, ends)
+        busy = self._turns.busy_vms
+        inventories = Inventories(host, drivers, health, self._journal, self._reports, known, busy, ends)
         soon, refused = inventories.soon, self._on_refused
         beat = heartbeat.beat(host.name, host.boot_id, key.public, self._client, self._lease, soon, refused)
         usage = Usage(config.host, place.vms, drivers, self._client)

@@ -42,7 +42,7 @@ def wanted() -> None:
 class Place:
     """Where a driver keeps things: `vms/<vm id>/` is one VM's folder, `images` the store of images.
 
-    `media` are the folders whose disks and DVDs may be attached to VMs (agent/media.py).
+    `media` are the folders whose disks and DVDs may be attached to VMs (agent/media/).
     `cgroup` is where VMs have their groups; None: under the agent's own.
     """
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.drivers.capabilities.hardware import DiskRequest
-from agent.media import Found, Media
+from agent.media.media import Found, Media
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.messages import VmSpec
 from core.contract.vms import Controller, Disk

@@ -183,7 +183,7 @@ class Place(Struct, frozen=True):
 
 
 class Console(Struct, frozen=True):
-    """A console on that stream (agent/console.py), from a place on if that is still known."""
+    """A console on that stream (agent/calls/consoles.py), from a place on if that is still known."""
 
     stream: Name
     write: bool
@@ -192,7 +192,7 @@ class Console(Struct, frozen=True):
 
 
 class WriteFile(Struct, frozen=True):
-    """A file comes in on that stream (agent/files.py). `path`: where it will go, if that is known before."""
+    """A file comes in on that stream (agent/calls/files.py). `path`: where it will go, if that is known before."""
 
     stream: Name
     path: Path | None = None

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.ends import Ends
+from agent.host.exits import Ends
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec import to_builtins
 
-from agent.media import DISKS
+from agent.media.media import DISKS
 from core.contract.results import DiskAttached, Told
 from core.contract.states import Kind, Observed
 from tests.agent.hosts import Host

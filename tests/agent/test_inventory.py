@@ -10,7 +10,7 @@ import pytest
 
 from agent.drivers.fake import FakeDriver
 from agent.drivers.fake.state import crash
-from agent.inventory import LOOK_SECONDS, TELL_SECONDS
+from agent.host.inventory import LOOK_SECONDS, TELL_SECONDS
 from core import images
 from core.contract.states import Kind, Observed
 from tests import disks

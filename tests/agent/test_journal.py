@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from agent.journal import Journal
+from agent.reports.journal import Journal
 from core.contract.commands import Start
 from core.contract.messages import VmSpec, command
 

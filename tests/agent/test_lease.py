@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.lease import Lease
+from agent.host.lease import Lease
 from agent.runtime import lock
 from core.contract import channels
 from tests.agent.hosts import Host

@@ -9,7 +9,7 @@ import pytest
 
 from agent.drivers.base import Place
 from agent.drivers.fake import FakeDriver
-from agent.looking import Looks
+from agent.host.looking import Looks
 from core.contract.errors import DriverFailure
 
 

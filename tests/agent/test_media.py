@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.media import CLAIMS, DISKS, Found, Media
+from agent.media.media import CLAIMS, DISKS, Found, Media
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 

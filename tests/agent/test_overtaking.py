@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from redis import Redis as Client
 
-from agent import turns
-from agent.commands import CommandFailed, Commands
+from agent.commands import vm_locks
+from agent.commands.outcomes import Outcomes
+from agent.commands.runner import CommandFailed, Commands
 from agent.drivers.base import Place, Progress
 from agent.drivers.fake import FakeDriver
 from agent.drivers.registry import Drivers
-from agent.ends import Ends
-from agent.inventory import Known
-from agent.journal import Journal
-from agent.outcomes import Outcomes
-from agent.reports import Reports
+from agent.host.exits import Ends
+from agent.host.known import Known
+from agent.reports.journal import Journal
+from agent.reports.outbox import Reports
 from core.contract.commands import PARAMS
 from core.contract.messages import Observation, VmSpec, command
 from core.contract.states import Kind
@@ -42,7 +42,7 @@ class Deaf(FakeDriver):
 def test_what_a_driver_makes_after_the_delete_is_removed(
     tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "DELETE_WAITS_SECONDS", 0.2)
+    monkeypatch.setattr(vm_locks, "DELETE_WAITS_SECONDS", 0.2)
     place = Place(tmp_path / "vms", tmp_path)
     place.vms.mkdir()
     drivers = Drivers(["fake"], place)
@@ -51,7 +51,7 @@ def test_what_a_driver_makes_after_the_delete_is_removed(
     journal = Journal(tmp_path / "journal.sqlite")
     with Client.from_url(redis_url) as client:
         reports = Reports("h", client, journal)
-        commands = Commands(drivers, journal, turns.Turns(), Outcomes("h", drivers, journal, reports, Known(Ends())))
+        commands = Commands(drivers, journal, vm_locks.Turns(), Outcomes("h", drivers, journal, reports, Known(Ends())))
         vm = VmSpec("vm", "web", "fake", "linux", 1, 1, 1)
         ended: list[str] = []
         creating = threading.Thread(target=run, args=(commands, Kind.CREATE, vm, ended))

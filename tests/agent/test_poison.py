@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.transport import Channel
+from agent.broker.transport import Channel
 from core.contract import channels
 from core.transport import Refused, rebuilt
 from tests.agent.hosts import Host

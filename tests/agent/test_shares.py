@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from agent.calls import EXECUTES_EACH
-from agent.turns import WAITING_EACH
+from agent.calls.server import EXECUTES_EACH
+from agent.commands.vm_locks import WAITING_EACH
 from core.contract.states import Kind
 from tests.support.waiting import until
 

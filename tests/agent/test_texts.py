@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent import hiding
 from agent.drivers.limits import only_driver_failures
-from agent.outcomes import failure_of
+from agent.reports import failures
+from agent.reports.failures import failure_of
 from core.contract.errors import DriverFailure
 
 
@@ -38,7 +38,7 @@ def test_what_the_files_of_a_host_refuse_names_none_of_them(number: int) -> None
 def test_no_failure_leaves_a_host_with_its_paths(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, told: str
 ) -> None:
-    monkeypatch.setattr(hiding, "_folders", set())
-    hiding.keep(tmp_path)
+    monkeypatch.setattr(failures, "_folders", set())
+    failures.hide_paths_below(tmp_path)
     failure = failure_of(DriverFailure(said.format(home=tmp_path), file=said.format(home=tmp_path)))
     assert failure.message == failure.details["file"] == told.format(home=tmp_path)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent.calls import EXECUTES_EACH
+from agent.calls.server import EXECUTES_EACH
 from cli.fleet.fleet import Fleet
 from tests.support.clients import Client, new_user
 from tests.support.waiting import until

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.media import DISKS
+from agent.media.media import DISKS
 from cli.fleet.fleet import Fleet
 from tests.api.world import INVALID, World, problem
 from tests.support.clients import Client, new_user

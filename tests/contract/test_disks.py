@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.drivers.capabilities.hardware import DiskRequest
-from agent.media import DISKS
+from agent.media.media import DISKS
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.drivers.capabilities.hardware import DiskRequest
-from agent.media import CLAIMS, DISKS
+from agent.media.media import CLAIMS, DISKS
 from agent.system import process
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec

@@ -18,7 +18,7 @@ from agent.drivers.capabilities.hardware import DiskRequest
 from agent.drivers.local.folder import folder_of
 from agent.drivers.qemu import QemuDriver
 from agent.drivers.qemu.qmp import Monitor
-from agent.media import DISKS
+from agent.media.media import DISKS
 from agent.system import process
 from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import VmSpec

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import api.realtime.console
-from agent.broker import connect
-from agent.streams import Streams as AgentStreams
+from agent.broker.connection import connect
+from agent.calls.streams import Streams as AgentStreams
 from api.realtime.console import Console, Which
 from api.realtime.streams import Streams
 from core.contract.errors import CorralError

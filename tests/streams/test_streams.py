@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from agent.broker import connect
-from agent.streams import Streams as AgentStreams
+from agent.broker.connection import connect
+from agent.calls.streams import Streams as AgentStreams
 from api.realtime.streams import Streams as ApiStreams
 from cli.fleet.redis import Redis
 from core.contract import channels, streams

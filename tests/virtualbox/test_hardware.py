@@ -14,7 +14,7 @@ from agent.drivers.capabilities.hardware import DiskRequest
 from agent.drivers.virtualbox import VirtualBoxDriver
 from agent.drivers.virtualbox.folder import folder_of
 from agent.drivers.virtualbox.output import parse
-from agent.media import DISKS
+from agent.media.media import DISKS
 from agent.network.network import Network
 from core import images
 from core.contract.errors import DriverFailure, Unsupported

@@ -11,7 +11,7 @@ from agent.drivers.local import daemon
 from agent.drivers.local import media as local
 from agent.drivers.local.folder import Folder
 from agent.guest.disks import Judge, by_slot
-from agent.media import Media
+from agent.media.media import Media
 from core.contract.messages import VmSpec
 from core.contract.vms import Disk
 

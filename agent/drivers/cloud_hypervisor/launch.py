@@ -16,7 +16,7 @@ from agent.drivers.cloud_hypervisor.program import Version
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon, media, usable
 from agent.drivers.local.folder import Folder, Machine, State
-from agent.media import Media
+from agent.media.media import Media
 from agent.network.network import Network
 from agent.system import process
 from core.contract.errors import DriverFailure

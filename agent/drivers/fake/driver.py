@@ -18,7 +18,7 @@ from agent.drivers.fake.guests import Guests
 from agent.drivers.fake.listing import Listing
 from agent.drivers.fake.state import State
 from agent.drivers.images import find
-from agent.media import Media
+from agent.media.media import Media
 from agent.network import ports
 from core.contract.errors import DriverFailure
 from core.contract.messages import DriverHealth, Forward, Observation, VmSpec

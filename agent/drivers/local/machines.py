@@ -16,7 +16,7 @@ from agent.drivers.local import adapters, daemon, measuring, media, restores, sh
 from agent.drivers.local.folder import Folder, State, folder_of, locked
 from agent.drivers.local.guests import Guests
 from agent.drivers.local.sizes import Plugs, resize
-from agent.media import Media
+from agent.media.media import Media
 from agent.network.namespaces import Namespace
 from core.contract.errors import DriverFailure
 from core.contract.messages import Observation, VmSpec

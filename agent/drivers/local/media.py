@@ -16,7 +16,7 @@ from agent.drivers.limits import Left
 from agent.drivers.local import daemon, disks
 from agent.drivers.local.folder import STATE, Folder, State
 from agent.drivers.places import Engine, Medium
-from agent.media import Media
+from agent.media.media import Media
 from agent.system import process
 from core.contract import diskformats
 from core.contract.errors import DriverFailure

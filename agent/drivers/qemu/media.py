@@ -17,7 +17,7 @@ from agent.drivers.local.handing import Handing
 from agent.drivers.places import Medium
 from agent.drivers.qemu.qmp import Monitor, Refused
 from agent.guest.disks import Judge, by_serial
-from agent.media import Media
+from agent.media.media import Media
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 from core.contract.vms import Disk

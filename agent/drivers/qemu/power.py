@@ -17,7 +17,7 @@ from agent.drivers.qemu.accelerators import beyond_mb
 from agent.drivers.qemu.command import Attached, machine_of
 from agent.drivers.qemu.launch import LOG, launch
 from agent.drivers.qemu.qmp import Monitor
-from agent.media import Media
+from agent.media.media import Media
 from agent.network.network import Network
 from agent.network.user_mode import Way
 from core.contract.errors import DriverFailure

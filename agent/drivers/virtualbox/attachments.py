@@ -13,7 +13,7 @@ from agent.drivers.virtualbox import disks, output
 from agent.drivers.virtualbox.disks import Place
 from agent.drivers.virtualbox.folder import Folder
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
-from agent.media import Found, Media
+from agent.media.media import Found, Media
 from core.contract import diskformats
 from core.contract.diskformats import VDI, VHD, VMDK
 from core.contract.errors import DriverFailure

@@ -24,7 +24,7 @@ from agent.drivers.virtualbox import (
 from agent.drivers.virtualbox.folder import Folder, folder_of
 from agent.drivers.virtualbox.guests import Guests
 from agent.drivers.virtualbox.observing import Watch, folders_of, observe
-from agent.media import Media
+from agent.media.media import Media
 from agent.system import process
 from core.contract.errors import DriverFailure
 from core.contract.messages import DriverHealth, Forward, Observation, VmSpec

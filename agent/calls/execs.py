@@ -10,12 +10,12 @@ from dataclasses import asdict
 
 from msgspec import to_builtins
 
+from agent.calls.parameters import asked, vm_of
 from agent.drivers.base import Check
 from agent.drivers.capabilities.execs import SIGNALS, Detached, Execs, Output
 from agent.drivers.capabilities.guest import OUTPUT_LIMIT, ExecRequest, Guest
 from agent.drivers.offers import offered
 from agent.drivers.registry import Drivers
-from agent.parameters import asked, vm_of
 from agent.system.loops import Loop
 from core.contract.calls import Begin, CommandLine, ListExecs, OneExec, Signal
 from core.contract.calls import Output as OutputOf

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from celery import Celery
 
-from agent.commands import CommandFailed, Commands
-from agent.transport import TASK
+from agent.broker.transport import TASK
+from agent.commands.runner import CommandFailed, Commands
 from core.contract.errors import Invalid
 from core.contract.messages import Command, Numbered, decode
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from agent.calls.streams import Streams
 from agent.drivers.base import Console
 from agent.drivers.registry import Drivers
-from agent.streams import Streams
 from agent.system import sockets
 from core.contract.calls import Place
 from core.contract.errors import CorralError

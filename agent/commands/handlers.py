@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from agent import hardware
+from agent.commands import hardware
 from agent.drivers.base import Driver, Progress
 from agent.drivers.capabilities.forwards import PortForwards
 from agent.drivers.capabilities.hardware import Adapters, DiskRequest, Disks
@@ -18,7 +18,7 @@ from agent.drivers.capabilities.resizing import Resizing
 from agent.drivers.capabilities.saving import SavedStates
 from agent.drivers.capabilities.snapshots import Snapshots
 from agent.drivers.offers import offered
-from agent.media import Media
+from agent.media.media import Media
 from core.contract.commands import (
     AdapterSet,
     Create,

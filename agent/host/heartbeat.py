@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import redis
 
-from agent.lease import Lease
+from agent.host.lease import Lease
 from agent.system.loops import Loop
 from core.contract import channels
 from core.contract.messages import Heartbeat, encode

@@ -13,8 +13,8 @@ from celery import Celery, signals
 from celery.platforms import SecurityWarning
 from kombu.entity import Exchange, Queue
 
-from agent import events
-from agent.broker import SOCKET_SECONDS
+from agent.broker import celery_events
+from agent.broker.connection import SOCKET_SECONDS
 from core.contract import channels
 
 
@@ -25,7 +25,7 @@ def create_app(host: str, redis_url: str) -> Celery:
     # Not declared: a queue is only its list in Redis, and nothing that a FLUSHALL takes away is needed to read it.
     queue = Queue(name, Exchange(""), routing_key=name, no_declare=True)  # type: ignore[no-untyped-call]
     app.conf.update(
-        broker_transport="agent.transport:Transport",
+        broker_transport="agent.broker.transport:Transport",
         broker_transport_options=_transport_options(host),
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -45,7 +45,7 @@ def create_app(host: str, redis_url: str) -> Celery:
         # A lost connection must not stop work on a VM; the journal answers a second delivery.
         worker_cancel_long_running_tasks_on_connection_loss=False,
     )
-    events.install(app)
+    celery_events.install(app)
     return app
 
 

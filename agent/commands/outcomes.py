@@ -8,12 +8,11 @@ import time
 from msgspec import Raw
 from msgspec.structs import replace
 
+from agent.commands.vm_locks import Work
 from agent.drivers.registry import Drivers
-from agent.hiding import hidden, hidden_in
-from agent.inventory import Known
-from agent.journal import Entry, Journal
-from agent.reports import Reports
-from agent.turns import Work
+from agent.host.known import Known
+from agent.reports.journal import Entry, Journal
+from agent.reports.outbox import Reports
 from core.contract.bounds import NAME, shortened
 from core.contract.errors import CorralError
 from core.contract.messages import Command, Failure, Observation, Report, decode, encode
@@ -93,8 +92,3 @@ class Outcomes:
         except Exception:  # whatever a driver does, the operation must end
             log.exception("%s: observing %s broke", command.operation_id, command.vm.name)
         return None
-
-
-def failure_of(error: CorralError) -> Failure:
-    """An expected error as it travels, without the paths of this host."""
-    return Failure(error.code, shortened(hidden(error.message)), error.retryable, hidden_in(error.details))

@@ -14,24 +14,25 @@ import redis
 from msgspec import to_builtins
 from redis.exceptions import RedisError
 
-from agent import describing, prometheus
-from agent.broker import BLOCK_SECONDS
-from agent.commands import Commands
-from agent.console import Consoles
+from agent.broker.connection import BLOCK_SECONDS
+from agent.calls import describing
+from agent.calls.consoles import Consoles
+from agent.calls.execs import GuestCommands
+from agent.calls.files import Files
+from agent.calls.parameters import asked, vm_of
+from agent.calls.waiting import Waiting
+from agent.commands.runner import Commands
 from agent.drivers.base import Cancelled
 from agent.drivers.capabilities.guest import Credentials, GuestNetwork
 from agent.drivers.capabilities.hardware import Adapters, Disks
 from agent.drivers.capabilities.metrics import Metrics
 from agent.drivers.offers import offered
 from agent.drivers.registry import Drivers
-from agent.execs import GuestCommands
-from agent.files import Files
 from agent.guest import patience
-from agent.media import Media
-from agent.outcomes import failure_of
-from agent.parameters import asked, vm_of
+from agent.host import prometheus
+from agent.media.media import Media
+from agent.reports.failures import failure_of
 from agent.system.loops import Loop
-from agent.waiting import Waiting
 from core import sealing
 from core.contract import channels
 from core.contract.calls import CALLS, Account, Console, OneCall, OneMedium, OneOperation

@@ -17,7 +17,7 @@ import redis
 from agent.drivers.base import Driver
 from agent.drivers.capabilities.metrics import Metrics, Sample
 from agent.drivers.registry import Drivers
-from agent.looking import Looks
+from agent.host.looking import Looks
 from agent.system.loops import Loop
 from core.contract import channels
 from core.contract.messages import HostUsage, VmUsage, encode

@@ -7,32 +7,29 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent.capacity import Capacity
 from agent.drivers.base import Driver
 from agent.drivers.registry import Drivers
-from agent.ends import Ends
-from agent.health import Health
-from agent.journal import Journal
-from agent.looking import Looks
-from agent.media import Media
-from agent.reports import Reports
+from agent.host.capacity import Capacity
+from agent.host.exits import Ends
+from agent.host.health import Health
+from agent.host.known import Known
+from agent.host.looking import Looks
+from agent.media.media import Media
+from agent.reports.journal import Journal
+from agent.reports.outbox import Reports
 from agent.system.loops import Loop
-from agent.turns import Turns
 from core.contract import images
 from core.contract.bounds import shortened
 from core.contract.hosts import HostFacts
 from core.contract.messages import DriverHealth, Inventory, Observation, encode
-from core.contract.states import Observed
 
 LOOK_SECONDS, SLOW_LOOK_SECONDS = 2.0, 15.0
 REST = 4  # how much longer than a look the pause after it is: on a slow host, looking must not be all that is done
 TELL_SECONDS = 30.0
-
-
-Seen = tuple[Observed, float | None, int | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -48,43 +45,6 @@ class Host:
     media: Media
 
 
-class Known:
-    """The VMs as last told, in whatever message. `ends` waits for the processes of those that reports tell of."""
-
-    def __init__(self, ends: Ends) -> None:
-        self._ends = ends
-        self._lock = threading.Lock()
-        self._told: dict[str, Seen] = {}
-
-    def note(self, observation: Observation) -> None:
-        """One VM was told in a report."""
-        with self._lock:
-            self._told[observation.vm_id] = _seen(observation)
-        self._ends.also(observation.pid)
-
-    def replace(self, vms: list[Observation]) -> None:
-        """All were told in an inventory."""
-        with self._lock:
-            self._told = {each.vm_id: _seen(each) for each in vms}
-
-    def states(self) -> list[str]:
-        """The state of each VM that is there."""
-        with self._lock:
-            return [state for state, *_ in self._told.values() if state is not Observed.ABSENT]
-
-    def differs(self, vms: list[Observation], ignore: set[str]) -> bool:
-        """Whether the control plane doesn't know this yet, but for VMs whose change is about to be reported."""
-        seen = {each.vm_id: _seen(each) for each in vms}
-        with self._lock:
-            changed = {vm for vm, each in seen.items() if self._told.get(vm) != each}
-            gone = {vm for vm, (state, *_) in self._told.items() if vm not in seen and state is not Observed.ABSENT}
-        return bool((changed | gone) - ignore)
-
-
-def _seen(observation: Observation) -> Seen:
-    return observation.state, observation.started_at, observation.pid, observation.reason
-
-
 def _vms_of(driver: Driver) -> list[Observation]:
     return driver.observe_all()
 
@@ -97,7 +57,7 @@ def _as_seen(health: DriverHealth, blind: dict[str, str]) -> DriverHealth:
 
 
 class Inventories:
-    """Looks at the host; `loop` is the thread that does."""
+    """Looks at the host; `loop` is the thread that does. `busy_vms`: those that something is under way on."""
 
     def __init__(
         self,
@@ -107,11 +67,11 @@ class Inventories:
         journal: Journal,
         reports: Reports,
         known: Known,
-        turns: Turns,
+        busy_vms: Callable[[], set[str]],
         ends: Ends,
     ) -> None:
         self._host, self._drivers, self._health = host, drivers, health
-        self._journal, self._reports, self._known, self._turns = journal, reports, known, turns
+        self._journal, self._reports, self._known, self._busy_vms = journal, reports, known, busy_vms
         self._ends = ends
         self._wanted, self._wake = threading.Event(), threading.Event()
         self.soon()
@@ -138,7 +98,7 @@ class Inventories:
             self._wanted.clear()
         began = time.monotonic()
         generation = self._journal.next_generation()
-        busy = self._turns.busy_vms()
+        busy = self._busy_vms()
         answers, blind = self._looks.at(self._drivers.all())
         self._last.update(answers)
         vms = [each for found in answers.values() for each in found]

@@ -13,10 +13,10 @@ from prometheus_client import Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from agent.health import Health
-from agent.inventory import Known
-from agent.journal import Journal
-from agent.usage import Usage
+from agent.host.health import Health
+from agent.host.known import Known
+from agent.host.usage import Usage
+from agent.reports.journal import Journal
 from core.contract import metering
 
 MOST_VMS = 1000

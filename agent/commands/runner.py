@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from agent import prometheus
+from agent.commands.handlers import Doing, perform
+from agent.commands.outcomes import Outcomes
+from agent.commands.vm_locks import WAITING, Full, Left, Turns, Work
 from agent.drivers.base import Cancelled
 from agent.drivers.registry import Drivers
 from agent.guest import patience
-from agent.journal import Entry, Journal
-from agent.media import Media
-from agent.outcomes import Outcomes, failure_of
-from agent.turns import WAITING, Full, Left, Turns, Work
-from agent.verbs import Doing, perform
+from agent.host import prometheus
+from agent.media.media import Media
+from agent.reports.failures import failure_of
+from agent.reports.journal import Entry, Journal
 from core.contract.bounds import shortened
 from core.contract.errors import CorralError, DriverFailure, Invalid, NotFound
 from core.contract.messages import Command, Failure, Numbered, Report

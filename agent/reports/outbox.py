@@ -12,7 +12,7 @@ import time
 
 import redis
 
-from agent.journal import Journal
+from agent.reports.journal import Journal
 from agent.system.loops import Loop
 from core.contract import channels
 

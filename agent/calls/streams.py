@@ -10,8 +10,8 @@ from typing import Any
 import redis
 from redis.exceptions import RedisError
 
-from agent.broker import SOCKET_SECONDS
-from agent.outcomes import failure_of
+from agent.broker.connection import SOCKET_SECONDS
+from agent.reports.failures import failure_of
 from core import refusals
 from core.contract import channels
 from core.contract.errors import CorralError, DriverFailure, Unavailable

@@ -1,4 +1,4 @@
-"""What an agent says does not tell where its host keeps its files: paths in them are cut down to their last part."""
+"""Failures as they travel: without the paths of their host's files, which are cut down to their last part."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+from core.contract.bounds import shortened
+from core.contract.errors import CorralError
+from core.contract.messages import Failure
+
 _folders: set[str] = set()
 
 
-def keep(*folders: Path) -> None:
+def hide_paths_below(*folders: Path) -> None:
     """From now on nothing below these folders is named by its whole path."""
     for folder in folders:
         _folders.update({str(folder), str(folder.resolve())})
@@ -26,6 +30,11 @@ def hidden(text: str) -> str:
 def hidden_in(details: dict[str, Any]) -> dict[str, Any]:
     """The same for the texts among the details of an error."""
     return {name: hidden(value) if isinstance(value, str) else value for name, value in details.items()}
+
+
+def failure_of(error: CorralError) -> Failure:
+    """An expected error as it travels, without the paths of this host."""
+    return Failure(error.code, shortened(hidden(error.message)), error.retryable, hidden_in(error.details))
 
 
 def _last_part(path: re.Match[str]) -> str:

@@ -12,12 +12,12 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from agent.calls.parameters import asked, vm_of
+from agent.calls.streams import Streams
 from agent.drivers.capabilities import files
 from agent.drivers.capabilities.files import FileTarget
 from agent.drivers.offers import offered
 from agent.drivers.registry import Drivers
-from agent.parameters import asked, vm_of
-from agent.streams import Streams
 from core.contract.calls import ListFiles, ReadFile, WriteFile
 from core.contract.errors import Invalid
 from core.contract.messages import JSON, Call, VmSpec, build
