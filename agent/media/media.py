@@ -11,46 +11,26 @@ later is data, and never looked at.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 import re
-import secrets
 import stat
-import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from agent.media import records
+from agent.media.records import FORMATS, OWN_FORMAT, Claim, Records
 from core.contract import diskformats
-from core.contract.diskformats import ISO, QCOW2, RAW, VDI, VHD, VMDK
+from core.contract.diskformats import ISO, RAW
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.hosts import Medium
-from core.contract.messages import VmSpec, decode
+from core.contract.messages import VmSpec
 
-CLAIMS, DISKS = ".owners", ".disks"
+DISKS = ".disks"
 LONGEST = 1000
-FORMATS = {".qcow2": QCOW2, ".raw": RAW, ".img": RAW, ".vdi": VDI, ".vmdk": VMDK, ".vhd": VHD}
-OWN_FORMAT = QCOW2  # of what has no such ending
 DVD = ".iso"
-_RECORDS = threading.Lock()
 _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-
-
-@dataclass(frozen=True)
-class Claim:
-    """The record of a disk: its owner, its path, and what older releases did not keep: its format, and so on.
-
-    `vm`: the one that has it, or is about to.
-    """
-
-    owner: str
-    medium: str
-    format: str = ""
-    created_at: float = 0.0
-    id: str = ""
-    vm: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +47,7 @@ class Media:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = [Path(os.path.realpath(folder)) for folder in folders]
+        self._records = Records(self._folders)
 
     def disk(self, name: str, vm: VmSpec) -> Found:
         """The disk that the VM's owner means, theirs from now on if it was nobody's."""
@@ -83,7 +64,7 @@ class Media:
         """A DVD, which is a file that ends in `.iso` and is nobody's disk."""
         relative = self._relative(name)
         real = self._shared(relative)
-        if real is None or real.suffix.lower() != DVD or self._claim_file(real).exists():
+        if real is None or real.suffix.lower() != DVD or self._records.file(real).exists():
             raise _missing(name)
         self._must_begin_as(real, ISO, relative)
         return Found(relative, real, RAW)
@@ -94,7 +75,7 @@ class Media:
         real = self._shared(relative)
         if self._own(owner, relative) is not None:
             return True
-        return real is not None and real.suffix.lower() != DVD and self._owner_of(real) in ("", owner)
+        return real is not None and real.suffix.lower() != DVD and self._records.owner_of(real) in ("", owner)
 
     def reserve(self, name: str, vm: VmSpec, medium_id: str = "") -> Found:
         """Where a new disk of that name is to be made; it is the owner's already. `disclaim` when nothing was made."""
@@ -104,23 +85,23 @@ class Media:
         path = self._folders[0] / DISKS / owner / relative
         path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         kind = FORMATS.get(path.suffix.lower(), OWN_FORMAT)
-        with self._records():
-            if self._claim_file(path).exists() and _read(self._claim_file(path)).vm not in ("", vm.id):
+        with self._records.held():
+            if self._records.file(path).exists() and records.read(self._records.file(path)).vm not in ("", vm.id):
                 raise DriverFailure(f"'{relative}' is being made for another VM", code="disk_in_use")
-            self._write(Claim(owner, str(path), kind, time.time(), medium_id or _new_id(), vm.id))
+            self._records.write(Claim(owner, str(path), kind, time.time(), medium_id or records.new_id(), vm.id))
         return Found(relative, path, kind)
 
     def disclaim(self, found: Found) -> None:
         """The disk was not made after all."""
         found.path.unlink(missing_ok=True)
-        self._claim_file(found.path).unlink(missing_ok=True)
+        self._records.file(found.path).unlink(missing_ok=True)
 
     def told(self) -> list[Medium]:
         """All disks that have an owner, for the control plane."""
         if not self._folders:
             return []
-        with self._records():
-            claims = [claim for _, claim in self._claims() if _is_file(Path(claim.medium))]
+        with self._records.held():
+            claims = [claim for _, claim in self._records.all() if _is_file(Path(claim.medium))]
         return [self._medium(claim) for claim in claims]
 
     def settle(self, vm: VmSpec, attached: Collection[str]) -> None:
@@ -139,8 +120,8 @@ class Media:
         """Removes a disk, unless it is gone; code "disk_in_use" when another VM than `of` has it."""
         if not self._folders:
             return
-        with self._records():
-            for file, claim in self._claims():
+        with self._records.held():
+            for file, claim in self._records.all():
                 if claim.id != medium_id:
                     continue
                 if claim.vm not in ("", of):
@@ -155,14 +136,14 @@ class Media:
         """Writes who has each disk of the VM's owner that is this VM's, or is to be."""
         if not self._folders:
             return
-        with self._records():
-            for _, claim in self._claims():
+        with self._records.held():
+            for _, claim in self._records.all():
                 wanted = of(self.name_of(Path(claim.medium)))
                 if claim.owner == _owner(vm) and claim.vm in ("", vm.id) and claim.vm != wanted:
-                    self._write(replace(claim, vm=wanted))
+                    self._records.write(replace(claim, vm=wanted))
 
     def _medium(self, claim: Claim) -> Medium:
-        path, kind = Path(claim.medium), _format(claim)
+        path, kind = Path(claim.medium), records.format_of(claim)
         size, used = 0, None
         with contextlib.suppress(OSError, Invalid):
             used = path.stat().st_blocks * diskformats.SECTOR
@@ -227,56 +208,24 @@ class Media:
 
     def _claimed(self, real: Path, vm: VmSpec, name: str) -> str:
         """The format of a disk, which is the owner's from now on, and this VM's unless another has it."""
-        with self._records():
-            file = self._claim_file(real)
+        with self._records.held():
+            file = self._records.file(real)
             if not file.exists():
                 kind = FORMATS.get(real.suffix.lower(), OWN_FORMAT)
                 self._must_begin_as(real, kind, name)
-                self._write(Claim(_owner(vm), str(real), kind, time.time(), _new_id(), vm.id))
-            found = _read(file)
+                self._records.write(Claim(_owner(vm), str(real), kind, time.time(), records.new_id(), vm.id))
+            found = records.read(file)
             if (found.owner, found.medium) != (_owner(vm), str(real)):
                 raise _missing(name)
             if not found.vm:
-                self._write(replace(found, vm=vm.id))
-        return _format(found)
+                self._records.write(replace(found, vm=vm.id))
+        return records.format_of(found)
 
     def _must_begin_as(self, real: Path, kind: str, name: str) -> None:
         try:
             diskformats.must_begin_as(real, kind)
         except Invalid as error:
             raise _refused(name, error.message) from None
-
-    def _owner_of(self, real: Path) -> str:
-        file = self._claim_file(real)
-        return _read(file).owner if file.exists() else ""
-
-    @contextlib.contextmanager
-    def _records(self) -> Iterator[None]:
-        """One thread at a time reads and writes records; no other process than a host's one agent does."""
-        with _RECORDS:
-            (self._folders[0] / CLAIMS).mkdir(mode=0o700, exist_ok=True)
-            yield
-
-    def _write(self, claim: Claim) -> None:
-        file = self._claim_file(Path(claim.medium))
-        file.parent.mkdir(mode=0o700, exist_ok=True)
-        draft = file.with_name(f".new-{file.name}")
-        with draft.open("w") as new:
-            json.dump(asdict(claim), new)
-            new.flush()
-            os.fsync(new.fileno())
-        draft.replace(file)
-
-    def _claims(self) -> Iterator[tuple[Path, Claim]]:
-        for home in self._folders:
-            for file in sorted((home / CLAIMS).glob("[!.]*")):
-                claim = _read(file)
-                if claim.medium and self._claim_file(Path(claim.medium)) == file:
-                    yield file, claim if claim.id else replace(claim, id=f"med-{file.name[:12]}")
-
-    def _claim_file(self, real: Path) -> Path:
-        home = next(home for home in self._folders if home in real.parents)
-        return home / CLAIMS / hashlib.sha256(bytes(real)).hexdigest()
 
 
 def _owner(vm: VmSpec) -> str:
@@ -286,27 +235,11 @@ def _owner(vm: VmSpec) -> str:
     return owner
 
 
-def _new_id() -> str:
-    return f"med-{secrets.token_hex(6)}"
-
-
-def _format(claim: Claim) -> str:
-    """Its format; in a record of an older release, what the name's ending says."""
-    return claim.format or FORMATS.get(Path(claim.medium).suffix.lower(), OWN_FORMAT)
-
-
 def _is_file(path: Path) -> bool:
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:  # not there, or a name that none can have
         return False
-
-
-def _read(file: Path) -> Claim:
-    try:
-        return decode(Claim, file.read_bytes())
-    except (OSError, Invalid):
-        return Claim("?", "")  # damaged, so that nobody knows whose it is
 
 
 def _missing(name: str) -> DriverFailure:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from agent.media.media import CLAIMS, DISKS
+from agent.media.media import DISKS
+from agent.media.records import CLAIMS
 from core.contract.messages import VmSpec
 from core.contract.states import Kind
 from tests.agent.hosts import Host

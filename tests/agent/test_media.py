@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.media.media import CLAIMS, DISKS, Found, Media
+from agent.media.media import DISKS, Found, Media
+from agent.media.records import CLAIMS
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.drivers.capabilities.hardware import DiskRequest
-from agent.media.media import CLAIMS, DISKS
+from agent.media.media import DISKS
+from agent.media.records import CLAIMS
 from agent.system import process
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec

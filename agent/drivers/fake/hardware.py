@@ -10,7 +10,7 @@ from agent.drivers.fake import state
 from agent.drivers.fake.measuring import DISK_BYTES
 from agent.drivers.fake.state import State
 from agent.drivers.places import Engine
-from agent.media.media import FORMATS
+from agent.media.records import FORMATS
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 from core.contract.vms import Disk
