@@ -13,6 +13,7 @@ from agent.drivers.base import Place
 from agent.drivers.capabilities.files import FileReading
 from agent.drivers.capabilities.metrics import Metrics
 from agent.drivers.fake import FakeDriver
+from agent.drivers.local.driver import LocalDriver
 from agent.drivers.offers import offered
 from core.contract.errors import Unsupported
 
@@ -45,3 +46,11 @@ def test_a_capability_without_the_verbs_is_not_enough() -> None:
 
     with pytest.raises(Unsupported, match="can't measure VMs"):
         offered(Boast(), Metrics)  # type: ignore[arg-type]
+
+
+def test_a_driver_of_local_processes_has_every_hook_or_is_none(tmp_path: Path) -> None:
+    class Half(LocalDriver[None]):
+        name = "half"
+
+    with pytest.raises(TypeError, match=r"abstract methods .*known_by.* switch_on"):
+        Half(Place(tmp_path, tmp_path))  # type: ignore[abstract]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from abc import abstractmethod
 
 from agent.drivers.base import Progress
 from agent.drivers.capabilities.metrics import Sample
@@ -44,19 +45,19 @@ class LocalDriver(Machines[H]):
 
     kinds: adapters.Kinds
 
+    @abstractmethod
     def acceleration(self, host: H) -> str:
         """By what guests run there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def first_disk(self, folder: Folder, image: Manifest | None, disk_gb: int, lock: int) -> tuple[str, str | None]:
         """A new VM's disk, and how it came from the image if the driver knows more than one way."""
-        raise NotImplementedError
 
+    @abstractmethod
     def take(
         self, folder: Folder, snapshot_id: str, include_memory: bool, progress: Progress, left: Left, lock: int
     ) -> records.Snapshot:
         """A new snapshot, whole."""
-        raise NotImplementedError
 
     @only_driver_failures
     def create(self, vm: VmSpec, progress: Progress, timeout: float) -> Observation:

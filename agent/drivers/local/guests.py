@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,7 +29,7 @@ from core.contract.vms import Disk
 log = logging.getLogger(__name__)
 
 
-class Guests:
+class Guests(ABC):
     """Guest, GuestNetwork, Execs and Files, through the guest agent; several at once take turns on its channel."""
 
     name: str
@@ -42,9 +43,9 @@ class Guests:
         """What is true of the VM in that folder now."""
         return observe(folder, self.record)
 
+    @abstractmethod
     def known_by(self, folder: Folder, vm: VmSpec, disk: Disk, timeout: float) -> disks.Judge | None:
         """What tells a disk of a running VM from all others in what its guest agent lists; None when nothing does."""
-        raise NotImplementedError
 
     @only_driver_failures
     def execute(self, vm: VmSpec, request: ExecRequest, check: Check = wanted) -> ExecResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
@@ -37,47 +38,47 @@ class Machines(Guests, Generic[H]):
         super().__init__(place)
         self._place, self._media = place, Media(place.media)
 
+    @abstractmethod
     def host(self) -> H:
         """As it is now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def switch_on(
         self, folder: Folder, vm: VmSpec, host: H, progress: Progress, left: Left, *, paused: bool = False
     ) -> None:
         """From any state to a guest that can be used, or a machine that stands still where it was saved."""
-        raise NotImplementedError
 
+    @abstractmethod
     def press(self, folder: Folder) -> None:
         """The power button, of a machine that runs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stand_still(self, folder: Folder, timeout: float) -> None:
         """Pauses a machine that runs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def go_on(self, folder: Folder) -> None:
         """Its processors run, whatever had stopped them."""
-        raise NotImplementedError
 
     def held_goes_on(self, folder: Folder) -> None:
         """As that, of a machine that was held for a snapshot."""
         self.go_on(folder)
 
+    @abstractmethod
     def counted(self, folder: Folder) -> measuring.Counted:
         """What the hypervisor has counted."""
-        raise NotImplementedError
 
+    @abstractmethod
     def attach(self, folder: Folder, vm: VmSpec, request: DiskRequest, left: Left, lock: int) -> Disk:
         """A medium, whether the VM runs or not."""
-        raise NotImplementedError
 
+    @abstractmethod
     def detach(self, folder: Folder, vm: VmSpec, place: tuple[str, int, int], left: Left) -> None:
         """The same, away."""
-        raise NotImplementedError
 
+    @abstractmethod
     def adapt(self, folder: Folder, vm: VmSpec, adapter: Adapter, left: Left) -> Adapter:
         """Makes an adapter like that."""
-        raise NotImplementedError
 
     @only_driver_failures
     def start(self, vm: VmSpec, progress: Progress, timeout: float) -> Observation:
