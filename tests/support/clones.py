@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.drivers.base import Place
+from agent.drivers.capabilities.guest import ExecRequest
 from agent.drivers.local import disks, records, restores
 from agent.drivers.local.folder import Folder, folder_of, locked
 from agent.drivers.qemu import QemuDriver
@@ -22,6 +23,8 @@ from core.contract.states import Observed
 
 BOOTED = "booted"
 LONG = 300.0
+# Its agent answers long before it has booted, and every clone would do the rest of that anew.
+_SETTLED = "systemctl is-system-running --wait; udevadm settle"
 
 
 class Clones:
@@ -70,6 +73,7 @@ class Clones:
                 driver = QemuDriver(self._place)
                 driver.create(vm, _silent, LONG)
                 driver.start(vm, _silent, LONG)
+                driver.execute(vm, ExecRequest(_SETTLED, LONG))
                 driver.snapshot_create(vm, BOOTED, True, _silent, LONG)
                 driver.stop(vm, 0.0, _silent, LONG)
             return folder
