@@ -68,9 +68,7 @@ def take(source: Path, target: Path, *, move: bool = False) -> str:
 
 def no_room() -> Unavailable:
     """The store's disk is full."""
-    return Unavailable(
-        "the store of images has no room left for this: remove images, or make room there", code="insufficient_storage"
-    )
+    return Unavailable("the image store is full: remove images, or make room there", code="insufficient_storage")
 
 
 def inspect(path: Path, *, boots: bool = True) -> Disk:
@@ -156,7 +154,7 @@ def _must_boot(first: bytes) -> None:
     if sector.is_efi and not sector.has_code:
         raise Invalid("it needs UEFI firmware, which no host offers: give one that boots by BIOS, or a kernel with it")
     if not sector.has_signature or not sector.has_code:
-        raise Invalid("its first sector is not one that boots: give a disk with a boot loader, or a kernel with it")
+        raise Invalid("its first sector has no boot loader: give a disk with a boot loader, or a kernel with it")
 
 
 def _first_bytes(path: Path, kind: str) -> bytes:

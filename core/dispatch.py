@@ -210,6 +210,6 @@ def _sealed(call: Call, public: Any) -> str:
     """The call as it is sent; `NotSent` for one with secrets to a host that has not told its key."""
     if public is None:
         if any(getattr(call.params, name, None) for name in _SECRET):
-            raise NotSent("the host has not told the key that calls to it are sealed with; try again in a few seconds")
+            raise NotSent("the host has not published its encryption key yet; try again in a few seconds")
         return encode(call)
     return encode(Sealed(sealing.seal(public.decode(), encode(call).encode())))

@@ -201,7 +201,7 @@ def _check(name: str, kernel: Path | None, initrd: Path | None, cmdline: str, os
 
 def _refuse_taken(store: Path, name: str) -> None:
     if (store / name).exists():
-        raise Conflict(f"image '{name}' is there already: remove it first, or choose another name", code="image_exists")
+        raise Conflict(f"image '{name}' already exists: remove it first, or choose another name", code="image_exists")
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def value(kind: type[T], data: Any) -> T:
         return msgspec.convert(data, kind)
     except (msgspec.ValidationError, RecursionError) as error:
         raise CorralError(
-            f"the server's answer is not understood ({kind.__name__}: {error}); is it a Corral API?"
+            f"the server's answer can't be understood ({kind.__name__}: {error}); is it a Corral API?"
         ) from None
 
 

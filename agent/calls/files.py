@@ -84,5 +84,5 @@ def _wanted(message: bytes | None) -> tuple[int, int | None] | None:
     wanted = json.loads(message)
     first, length = wanted.get("first"), wanted.get("length")
     if not isinstance(first, int) or first < 0 or not isinstance(length, int | None):
-        raise Invalid("file_read: what is asked for is no part of a file")
+        raise Invalid("file_read: the requested range is not part of a file")
     return first, length

@@ -170,7 +170,7 @@ class Turns:
         if work.vm_id in self._holders:
             return DriverFailure("another operation on the VM did not end in time", code="deadline_exceeded")
         late = DriverFailure(
-            f"{self._under_way[work.owner]} operations on other VMs of its owner did not end in time on its host",
+            f"{self._under_way[work.owner]} operations on other VMs of the same owner did not end in time on this host",
             code="deadline_exceeded",
         )
         late.retryable = True

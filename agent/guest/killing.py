@@ -18,7 +18,7 @@ def kill(channel: Path, number: int, token: str) -> None:
     """Returns once nothing of it is left; `GuestTimeout` if the guest does not confirm that within 13 s."""
     deadline = time.monotonic() + KILL_SECONDS
     if run(channel, script.killing(number, token), deadline) != 0:
-        raise GuestTimeout("processes of the command are left that can't be killed")
+        raise GuestTimeout("some processes of the command can't be killed")
 
 
 def run(channel: Path, text: str, deadline: float) -> int:

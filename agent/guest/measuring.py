@@ -90,7 +90,7 @@ class _Questions:
     def _ask(self, command: str, **arguments: Any) -> Any:
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise GuestTimeout("there was no time left for it")
+            raise GuestTimeout("no time was left for it")
         return qga.ask(self._channel, command, min(left, QUESTION_SECONDS), **arguments)
 
 

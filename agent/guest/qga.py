@@ -186,7 +186,7 @@ class _Channel:
     def _ended(self) -> DriverFailure:
         """A pipe ends with the VM; a vsock also with the agent, and who asks again will see."""
         if self._by_vsock:
-            return AgentHungUp("the guest agent hung up before it had answered: try again")
+            return AgentHungUp("the guest agent closed the connection before it answered: try again")
         return AgentGone("the VM stopped while its guest agent was asked")
 
     def _connect(self) -> int:
@@ -249,7 +249,7 @@ class _Exchange:
                 return _parsed(line)
             told = _parsed(after).get("return") if sentinel else None
             if told in self._markers[1:]:
-                raise AgentRestarted("the guest agent was started anew before it had answered: try again")
+                raise AgentRestarted("the guest agent was restarted before it answered: try again")
             self._heard_first |= told == self._markers[0]
         return None
 
@@ -275,7 +275,7 @@ def _line(command: str, arguments: dict[str, Any]) -> bytes:
     """Paths and the like; what commands are given is looked at before (agent/guest/commands.py)."""
     bad = next((found for each in arguments.values() if isinstance(each, str) and (found := unsendable(each))), None)
     if bad is not None:
-        raise DriverFailure(f"the guest agent takes no text with the character {bad}", code="invalid_request")
+        raise DriverFailure(f"the guest agent can't take text with the character {bad}", code="invalid_request")
     return json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n"
 
 

@@ -121,7 +121,7 @@ class Entry:
             said = os.read(descriptor, 64)
             if said:
                 return said
-        raise DriverFailure(f"a user-mode network can't be had: {who} ended or did not answer{self._tail()}")
+        raise DriverFailure(f"the user-mode network did not start: {who} ended or did not answer{self._tail()}")
 
     def _tail(self) -> str:
         try:

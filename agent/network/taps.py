@@ -38,11 +38,11 @@ def in_namespace(pid: int, names: Sequence[str]) -> list[int]:
         try:
             _, found, _, _ = socket.recv_fds(ours, 16, len(names))
         except OSError as error:
-            raise DriverFailure(f"the VM's taps can't be had: {error}") from None
+            raise DriverFailure(f"can't create the VM's taps: {error}") from None
     if len(found) != len(names):
         for each in found:
             os.close(each)
-        raise DriverFailure("the VM's taps can't be had: not all of them came")
+        raise DriverFailure("can't create the VM's taps: not all of them came")
     return list(found)
 
 

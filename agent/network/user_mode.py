@@ -105,7 +105,7 @@ class UserMode:
                     entry.connect()
                     said = log_file.read_text() if daemon.wait(TRIAL_SECONDS) else "it did not end"
         if said != "done\n":
-            raise DriverFailure(f"a network namespace can't be had: {said.strip()}")
+            raise DriverFailure(f"can't create a network namespace: {said.strip()}")
 
 
 def rules_of(users: Users, policy: Egress) -> str:
@@ -121,5 +121,5 @@ def rules_of(users: Users, policy: Egress) -> str:
 
 def _named(users: Users | None) -> Users:
     if users is None:
-        raise DriverFailure("rules are for users that VMs have of their own, and the agent is not root")
+        raise DriverFailure("firewall rules for each VM need an agent that runs as root")
     return users

@@ -102,7 +102,7 @@ def _ready(home: Path) -> Path:
         raise Unsupported(f"limits need a control group of version 2 for VMs: {error.strerror or error}") from None
     if missing := [name for name in CONTROLLERS if name not in offered]:
         raise Unsupported(
-            f"limits need the controllers {' and '.join(missing)}, which are not handed down to the agent's cgroup "
+            f"limits need the controllers {' and '.join(missing)}, which are not delegated to the agent's cgroup "
             "or are used by control groups of version 1"
         )
     try:

@@ -42,7 +42,7 @@ class User:
         try:
             found = os.fstat(descriptor)
             if stat.S_ISLNK(found.st_mode) or (found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode)):
-                raise DriverFailure(f"'{path.name}' of a VM is a link, which can't be given to its user")
+                raise DriverFailure(f"'{path.name}' of a VM is a symbolic link, so its owner can't be changed")
             there = Path(f"/proc/self/fd/{descriptor}")
             if (found.st_uid, found.st_gid) != (self.uid, self.uid):
                 os.chown(there, self.uid, self.uid)

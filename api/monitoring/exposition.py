@@ -41,6 +41,6 @@ def _of_processes() -> CollectorRegistry:
 
 def _may_read(token: str) -> None:
     if not token:
-        raise Forbidden("metrics are closed: set CORRAL_METRICS_TOKEN, which who reads them has to show")
+        raise Forbidden("metrics are off: set CORRAL_METRICS_TOKEN, and send it as a bearer token")
     if not exposition.may_read(request.headers.get("Authorization"), token):
         raise Unauthenticated(exposition.HOW)

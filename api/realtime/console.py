@@ -134,7 +134,7 @@ class Console:
         with self._lock:
             self._stream = stream
             if self._closed:
-                raise Unavailable("the console was left while it was opened")
+                raise Unavailable("the console was closed while it was being opened")
         hello: Any = json.loads(stream.read() or b"{}")
         self._place = {"log": hello["log"], "position": hello["position"]}
         if self._writable != hello["writable"]:

@@ -63,7 +63,7 @@ def _check_handshake() -> None:
     """wsproto's own refusal would be an exception in the middle of the handshake."""
     headers = request.headers
     if headers.get("Sec-WebSocket-Version") != "13":
-        raise Invalid("this is a WebSocket of version 13 (Sec-WebSocket-Version)")
+        raise Invalid("only version 13 of WebSocket is supported (Sec-WebSocket-Version)")
     try:
         nonce = base64.b64decode(headers.get("Sec-WebSocket-Key", ""), validate=True)
     except (binascii.Error, ValueError):

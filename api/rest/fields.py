@@ -50,7 +50,7 @@ class GuestText(Text):
         if texts.too_long(text, self._most_bytes):
             raise ValidationError(f"must have at most {self._most_bytes} bytes as UTF-8")
         if (bad := texts.unsendable(text)) is not None:
-            raise ValidationError(f"must not contain {bad}, which is no character")
+            raise ValidationError(f"must not contain {bad}, which is not a valid character")
         return text
 
 

@@ -90,7 +90,7 @@ def forward_of(session: Session, operation: AnyOperation) -> ForwardView:
     asked = operations.asked(operation, OfForward)
     forward = session.get(PortForward, asked.forward_id)
     if forward is None:
-        raise NotFound(f"port forward {asked.host_port} of VM '{operation.vm_name}' is there no more")
+        raise NotFound(f"port forward {asked.host_port} of VM '{operation.vm_name}' no longer exists")
     return ForwardView(forward, session.get_one(Vm, forward.vm_id), session.get_one(Host, forward.host_name))
 
 

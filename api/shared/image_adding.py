@@ -30,7 +30,7 @@ def add(store: Path, name: str, disk: Path, **options: object) -> Manifest:
             command, input=text, stdout=subprocess.PIPE, text=True, timeout=_LIMIT_SECONDS, check=True
         )
     except subprocess.TimeoutExpired:
-        raise Unavailable(f"image '{name}' could not be taken in within {_LIMIT_SECONDS} s") from None
+        raise Unavailable(f"image '{name}' could not be imported within {_LIMIT_SECONDS} s") from None
     answer: JSON = json.loads(done.stdout)
     if "error" in answer:
         kind: type[CorralError] = getattr(errors, answer["error"])

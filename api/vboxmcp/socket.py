@@ -174,7 +174,7 @@ class _Client:
     def _caller(self) -> Actor:
         actor = self._talk.listener.actor
         if actor is None:
-            raise Unauthenticated("nobody has authenticated on this socket")
+            raise Unauthenticated("this socket is not authenticated yet: send an auth message first")
         return actor
 
     def _required_vm_id(self, body: JSON) -> str:

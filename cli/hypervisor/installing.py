@@ -71,7 +71,7 @@ def _fetch(url: str, draft: Path, say: Say) -> None:
 
 
 def _broken(url: str, why: object) -> Unavailable:
-    return Unavailable(f"{url} can't be fetched ({why}): run this again, and it goes on with what is there")
+    return Unavailable(f"{url} can't be fetched ({why}): run this again to resume the download")
 
 
 def _sum(path: Path) -> str:

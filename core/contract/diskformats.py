@@ -137,21 +137,21 @@ def _vmdk_size(head: bytes) -> int:
     # Little endian; a capacity of 0 says that the text inside names the files with the data.
     version, _, sectors = struct.unpack_from("<IIQ", head.ljust(512, b"\0"), 4)
     if head[:4] != b"KDMV" or version not in (1, 2, 3) or not sectors:
-        raise Invalid("its data is in other files")
+        raise Invalid("its data is in other files: convert it to a single file first")
     return int(sectors) * SECTOR
 
 
 def _vdi_size(head: bytes) -> int:
     kind, size = struct.unpack_from("<I", head, 76)[0], struct.unpack_from("<Q", head.ljust(512, b"\0"), 368)[0]
     if kind not in (1, 2):
-        raise Invalid("it is the difference to another disk")
+        raise Invalid("it is a differencing disk: clone it to a whole one first")
     return int(size)
 
 
 def _vhd_size(head: bytes) -> int:
     size, kind = struct.unpack_from(">Q", head.ljust(512, b"\0"), 48)[0], struct.unpack_from(">I", head, 60)[0]
     if kind not in (2, 3):
-        raise Invalid("it is the difference to another disk")
+        raise Invalid("it is a differencing disk: clone it to a whole one first")
     return int(size)
 
 

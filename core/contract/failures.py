@@ -69,5 +69,5 @@ def result_of(reply: Reply, verb: str) -> JSON:
     try:
         answer: JSON = to_builtins(build(CALLS[verb][1], reply.result or {}))
     except Invalid as error:
-        raise Unavailable(f"the host answered with what is no answer: {error.message}") from None
+        raise Unavailable(f"unexpected reply from the host: {error.message}") from None
     return answer

@@ -33,7 +33,7 @@ def check(path: Path) -> None:
     elif head[0x38:0x3C] in (b"ARM\x64", b"RSC\x05"):
         raise Invalid("it is a kernel for another processor than x86-64")
     else:
-        raise Invalid("it is no Linux kernel: give a bzImage, such as /boot/vmlinuz-*, or a vmlinux with a PVH note")
+        raise Invalid("it is not a Linux kernel: give a bzImage, such as /boot/vmlinuz-*, or a vmlinux with a PVH note")
 
 
 def _check_bzimage(head: bytes, length: int) -> None:
@@ -56,7 +56,7 @@ def _check_elf(path: Path, head: bytes) -> None:
                 length = min(struct.unpack_from("<Q", entry, 32)[0], _MOST_NOTES_BYTES)
                 if _has_pvh(file.read(length)):
                     return
-    raise Invalid("it is an ELF file without a PVH note, which nothing here can boot: give the bzImage of that kernel")
+    raise Invalid("it is an ELF file without a PVH note, which can't be booted: give the bzImage of that kernel")
 
 
 def _has_pvh(notes: bytes) -> bool:

@@ -80,7 +80,7 @@ class Stream:
             with self._changed:
                 moved = lambda: self._error is not None or self._sent < self._granted  # noqa: E731
                 if not self._changed.wait_for(moved, STALL_SECONDS):
-                    self._error = Unavailable(f"the other end of the stream took nothing for {STALL_SECONDS:.0f} s")
+                    self._error = Unavailable(f"the other end of the stream read nothing for {STALL_SECONDS:.0f} s")
                     self._changed.notify_all()
                 self._check()
                 self._sent += 1
@@ -91,7 +91,7 @@ class Stream:
         with self._changed:
             come = lambda: bool(self._inbox) or self._error is not None or self._word is not None  # noqa: E731
             if not self._changed.wait_for(come, patience):
-                self._error = Unavailable(f"nothing came on the stream for {patience:.0f} s")
+                self._error = Unavailable(f"no data on the stream for {patience:.0f} s")
                 self._changed.notify_all()
             if not self._inbox or self._error is not None:
                 self._check()
@@ -209,7 +209,7 @@ def _json(body: bytes) -> JSON:
     try:
         word = json.loads(body)
     except ValueError:
-        raise Invalid("the last word of a stream is not JSON") from None
+        raise Invalid("the end of the stream is not JSON") from None
     if not isinstance(word, dict):
-        raise Invalid("the last word of a stream is no object")
+        raise Invalid("the end of the stream is not a JSON object")
     return word

@@ -31,4 +31,4 @@ def claim(session: Session, vm_id: str) -> str:
         ).returning(MacAddress.address)
         if session.scalar(again) is not None:
             return address
-    raise NoCapacity("no MAC address could be found that is not in use")
+    raise NoCapacity("no free MAC address was found")

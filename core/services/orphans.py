@@ -66,7 +66,7 @@ def adopt(
     known = session.get(Vm, vm_id)
     if known is not None:
         raise Conflict(
-            f"VM '{vm_id}' is in the record already, as '{known.name}' on host '{known.host_name}'",
+            f"VM '{vm_id}' is in the database already, as '{known.name}' on host '{known.host_name}'",
             code="invalid_state",
         )
     demand = Demand((seen.hypervisor,), "", seen.vcpus, seen.memory_mb, seen.disk_gb)

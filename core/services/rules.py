@@ -20,7 +20,7 @@ def must_answer(host: Host) -> None:
     """The host is heard of."""
     if host.silent_since is not None:
         since = f"{host.silent_since:%Y-%m-%d %H:%M:%S} UTC"
-        raise Unavailable(f"host '{host.name}' has been silent since {since}", host=host.name)
+        raise Unavailable(f"host '{host.name}' is offline since {since}", host=host.name)
 
 
 def must_exist(vm: Vm) -> None:

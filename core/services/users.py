@@ -99,7 +99,7 @@ def enable(session: Session, actor: Actor, username: str, *, enabled: bool) -> U
     actor.must_administer()
     user = by_name(session, username)
     if user.id == actor.user_id:
-        raise Conflict("nobody can disable their own account", code="invalid_state")
+        raise Conflict("you can't disable your own account", code="invalid_state")
     user.disabled_at = None if enabled else user.disabled_at or now()
     return user
 

@@ -204,7 +204,7 @@ def check_name(name: str) -> None:
             "a VM's name has 1 to 63 letters, digits, '.', '_' or '-', and begins with a letter or digit", field="name"
         )
     if name in RESERVED:
-        raise Invalid(f"'{name}' stands for every VM and can't be the name of one", field="name")
+        raise Invalid(f"'{name}' means every VM, and can't be the name of one", field="name")
 
 
 def free_name(session: Session, owner_id: str, name: str) -> None:

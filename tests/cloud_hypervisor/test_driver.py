@@ -87,7 +87,7 @@ def test_a_crash_is_told_from_a_guest_that_powered_itself_off(
     pid = driver.start(vm, silent, LONG).pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    assert reason_of(driver, vm, Observed.CRASHED) == "Cloud Hypervisor ended without a word"
+    assert reason_of(driver, vm, Observed.CRASHED) == "Cloud Hypervisor exited without an error message"
     driver.start(vm, silent, LONG)
     Api(folder_of(place, vm), LONG).put("vm.power-button")
     assert reason_of(driver, vm, Observed.STOPPED) == "the guest powered itself off"

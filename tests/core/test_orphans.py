@@ -78,7 +78,7 @@ def test_it_is_its_owners_as_it_is_and_counted(
         ({"actor": Actor("u", "u", "user")}, Forbidden, "administrator"),
         ({"owner": "nobody"}, Invalid, "there is no user 'nobody'"),
         ({"name": "-"}, Invalid, "a VM's name has"),
-        ({"name": "all"}, Invalid, "stands for every VM"),
+        ({"name": "all"}, Invalid, "means every VM"),
         ({"name": "taken"}, Conflict, "'taken' already exists"),
         ({"vm_id": "vm-unheard-of"}, NotFound, "has no orphan 'vm-unheard-of'"),
         ({"seen": replace(SEEN, vcpus=4)}, NoCapacity, "no room for VM 'lost-one' with 4 vCPUs"),
@@ -127,7 +127,7 @@ def test_a_vm_of_another_host_is_no_new_one(
     """As where a host's home was copied."""
     adopt(transaction, orphan)
     tell(transaction, helpers, "host-b")
-    with pytest.raises(Conflict, match="in the record already, as 'lost-one' on host 'host-a'"):
+    with pytest.raises(Conflict, match="in the database already, as 'lost-one' on host 'host-a'"):
         adopt(transaction, "host-b", name="another")
 
 

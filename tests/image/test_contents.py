@@ -159,8 +159,8 @@ def test_a_qcow2_that_is_damaged_or_absurd_is_refused(tmp_path: Path, at: int, v
     ("content", "because"),
     [
         (b"", "empty"),
-        (noise(100_000), "no Linux kernel"),
-        (b"hello", "no Linux kernel"),
+        (noise(100_000), "not a Linux kernel"),
+        (b"hello", "not a Linux kernel"),
         (gzip.compress(disks.kernel()), "gzip: decompress"),
         (disks.kernel(bytes(5000))[:2000], "cut short"),
         (disks.elf(note=1), "without a PVH note"),

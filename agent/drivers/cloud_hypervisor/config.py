@@ -134,7 +134,7 @@ def unplug(api: Api, folder: Path, device: str, left: Left) -> None:
     while events.removed(folder, device) == before:
         left()
         if daemon.alive(folder) is None:
-            raise DriverFailure("Cloud Hypervisor ended without a word")
+            raise DriverFailure("Cloud Hypervisor exited without an error message")
         time.sleep(POLL_SECONDS)
 
 

@@ -30,7 +30,7 @@ class Seen(happened.Seen):
     @property
     def end(self) -> str:
         """In words."""
-        return "the guest's kernel panicked" if self.panicked else "Cloud Hypervisor ended without a word"
+        return "the guest's kernel panicked" if self.panicked else "Cloud Hypervisor exited without an error message"
 
 
 class Events(happened.Record):

@@ -132,7 +132,7 @@ def _must_have_namespace(folder: Folder, vm: VmSpec, adapter: Adapter) -> None:
 def _inside(folder: Folder) -> int:
     pid = daemon.alive(folder.path)
     if pid is None:
-        raise DriverFailure("Cloud Hypervisor ended without a word")
+        raise DriverFailure("Cloud Hypervisor exited without an error message")
     return pid
 
 

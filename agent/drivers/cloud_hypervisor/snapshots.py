@@ -90,7 +90,7 @@ class _Taking:
     def _frozen_under(self, saved: Path) -> str:
         machine = self._state.machine
         if machine is None:
-            raise DriverFailure("the VM's machine is not known", code="state_damaged")
+            raise DriverFailure("the VM's machine type is not known", code="state_damaged")
         daemon.cut(self._folder.path)
         layer = self._state.disk
         state = self._folder.change(disk=disks.layer_over(self._folder, layer, self._lock))

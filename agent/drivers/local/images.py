@@ -25,7 +25,7 @@ def take(store: Path, vm: VmSpec, folder: Path, vms: Path) -> Manifest | None:
         bring(store, manifest, folder, vms)
         if find(store, vm) == manifest:
             return manifest
-    raise DriverFailure(f"the image of VM '{vm.name}' is replaced all the time: try again", code="image_changed")
+    raise DriverFailure(f"the image of VM '{vm.name}' keeps being replaced: try again", code="image_changed")
 
 
 def bring(store: Path, manifest: Manifest, folder: Path, vms: Path) -> None:

@@ -88,7 +88,7 @@ def check_memory(state: State) -> None:
     if state.media:
         names = ", ".join(medium.called for medium in state.media)
         raise DriverFailure(
-            f"a snapshot with memory is of the VM's own disk alone, and {names} is attached: detach it, or leave the "
+            f"a snapshot with memory covers the VM's own disk alone, and {names} is attached: detach it, or leave the "
             "memory out",
             code="invalid_state",
         )
@@ -98,7 +98,7 @@ def check_resuming(state: State, vm: VmSpec) -> None:
     """A memory that waits for its start fits only the machine that it was taken on."""
     if state.resume is not None:
         raise DriverFailure(
-            f"VM '{vm.name}' goes on from a saved memory at its next start: start and stop it first",
+            f"VM '{vm.name}' has a saved state to resume from: start and stop it first",
             code="invalid_state",
         )
 

@@ -27,11 +27,11 @@ def watched(folder: Folder, record: Record) -> Iterator[Watch]:
     def look() -> None:
         seen = record.seen(folder.path, began)
         if seen.restarted_at is not None:
-            raise GuestWent("the guest restarted before it had answered: what it was at is lost")
+            raise GuestWent("the guest restarted before it answered: its work is lost")
         if seen.ended is not None or daemon.alive(folder.path) != pid:
             daemon.wait_gone(folder.path, GONE_SECONDS)  # what is asked of the VM next finds it off
             why = "powered itself off" if seen.powered_off else "stopped"
-            raise GuestWent(f"the guest {why} before it had answered: what it was at is lost", code="guest_stopped")
+            raise GuestWent(f"the guest {why} before it answered: its work is lost", code="guest_stopped")
 
     try:
         yield look
@@ -39,12 +39,12 @@ def watched(folder: Folder, record: Record) -> Iterator[Watch]:
         state = folder.read()
         if state is None or not state.frozen:
             raise
-        frozen = DriverFailure("a snapshot holds the guest's file systems at this moment: try again", code="conflict")
+        frozen = DriverFailure("the guest's file systems are frozen for a snapshot: try again", code="conflict")
         frozen.retryable = True
         raise frozen from error
     except DriverFailure as error:
         look()
         if isinstance(error, GuestTimeout) and (now := record.seen(folder.path)).paused:
             why = now.halt or "resume it first"
-            raise DriverFailure(f"the VM was paused before its guest had answered: {why}", code="vm_paused") from None
+            raise DriverFailure(f"the VM was paused before its guest answered: {why}", code="vm_paused") from None
         raise

@@ -110,7 +110,7 @@ def _listen(folder: Folder, address: str, vm: VmSpec, left: Left) -> None:
         for forward in wanted - there.keys():
             _change(monitor, f"hostfwd_add {NETDEV} {_rule(address, forward)}")
         if _listed(monitor).keys() != wanted:
-            raise DriverFailure(f"QEMU does not forward the ports of VM '{vm.name}' as it was told")
+            raise DriverFailure(f"QEMU does not forward the ports of VM '{vm.name}' as requested")
 
 
 def _listed(monitor: Monitor) -> dict[Forward, str]:

@@ -89,7 +89,7 @@ def _written(monitor: Monitor) -> str:
     for device in monitor.ask("query-block"):
         if "disk0" in device.get("qdev", "") and "inserted" in device:
             return command.layer_of(device["inserted"]["node-name"])
-    raise DriverFailure("QEMU does not tell what the VM's disk is")
+    raise DriverFailure("QEMU does not report the VM's disk")
 
 
 @contextmanager

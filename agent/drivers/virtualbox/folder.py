@@ -109,5 +109,5 @@ def _private() -> Path:
     path.mkdir(mode=0o700, exist_ok=True)
     found = path.lstat()
     if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077:
-        raise DriverFailure(f"{path} must be a folder of ours alone (mode 0700): remove it")
+        raise DriverFailure(f"{path} must be a folder that Corral alone owns (mode 0700): remove it")
     return path

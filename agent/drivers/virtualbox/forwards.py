@@ -85,7 +85,7 @@ def _agree(manage: VBoxManage, folder: Folder, info: Mapping[str, str], wanted: 
         options = [word for first, *rest in orders for word in (f"--{first}", *rest)]
         manage.change(folder.uuid, "modifyvm", *options, timeout=left())
     if parse(manage.info(folder.uuid) or {}) != wanted:
-        raise DriverFailure(f"VirtualBox does not forward the ports of VM {folder.path.name} as it was told")
+        raise DriverFailure(f"VirtualBox does not forward the ports of VM {folder.path.name} as requested")
 
 
 def _wanted(info: Mapping[str, str], address: str, vm: VmSpec) -> set[Rule]:
