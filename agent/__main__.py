@@ -21,6 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     environment = settings.load()
     log.setup(f"agent@{options.name}", environment.log_level)
+    settings.report()
     allocation.give_back()
     if not environment.redis_url and not options.remove_network:
         raise SystemExit("REDIS_URL is not set: the agent needs the fleet's Redis, e.g. redis://127.0.0.1:6379/0")

@@ -7,4 +7,5 @@ from core import log, settings
 
 _settings = settings.load()
 log.setup("api", _settings.log_level)
+settings.report()
 application = create_app(_settings)

@@ -36,6 +36,7 @@ class _Main(LazyGroup):
         "network": Place("cli.remote.fleet:network", "List the networks that hosts offer."),
         "op": Place("cli.remote.operations:op", "Operations: changes that were accepted."),
         "scan": Place("cli.remote.scans:scan", "Security scans."),
+        "settings": Place("cli.settings:show", "List every setting of this machine's environment."),
         "store": Place("cli.image.commands:store", "The image store of this machine, without a fleet."),
         "status": Place("cli.remote.fleet:status", "Show versions and counts."),
         "up": Place("cli.fleet.up:up", "Run a whole fleet on this machine; Ctrl-C stops it."),

@@ -1,117 +1,274 @@
-"""Every setting, from the environment, read in one place. Standard library only."""
+"""Every setting, from the environment, read and checked in one place.
+
+A field's `Variable` names the variable of the environment and says what it is for. `load()` reads them; an unusable
+value is a `SystemExit` that names the variable, the value and what is expected.
+"""
 
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
-from dataclasses import dataclass, field
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+log = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+else:  # msgspec takes no union of two classes that it does not know
+    Network = ipaddress._BaseNetwork  # noqa: SLF001 - it is what both derive from
+Count = Annotated[int, Meta(ge=1)]
+Port = Annotated[int, Meta(ge=0, le=65535)]  # 0: none
+Range = tuple[Count, Count]
+
+# Of the client library and of commands in guests, which have the prefix and are no settings of a server.
+_NOT_OURS = frozenset({"CORRAL_URL", "CORRAL_TOKEN", "CORRAL_CONTEXT", "CORRAL_CONFIG", "CORRAL_EXEC", "CORRAL_KEEPER"})
+_PREFIX = "CORRAL_"
+_RANGE = "-"
+_MEANINGS = {"`int`": "a whole number", "`bool`": "1 or 0", "`array` of length 2": "a range like 20000-31999"}
 
 
-def _path(name: str, default: str) -> Path:
-    return Path(os.environ.get(name) or default).expanduser().absolute()
+@dataclass(frozen=True)
+class Variable:
+    """Where a setting comes from, and what it means. `split`: what lies between the items of a list."""
+
+    name: str
+    about: str
+    split: str = ""
+    secret: bool = False
 
 
-def _cached(name: str) -> str:
+def _cached(name: str) -> Path:
     # By content and outside any checkout: several clones share it.
-    return f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/corral/{name}"
-
-
-def _paths(name: str) -> tuple[Path, ...]:
-    return tuple(Path(each).expanduser().absolute() for each in os.environ.get(name, "").split(os.pathsep) if each)
-
-
-def _names(name: str) -> tuple[str, ...]:
-    return tuple(each.strip() for each in os.environ.get(name, "").split(",") if each.strip())
-
-
-def _int(name: str, default: int) -> int:
-    text = os.environ.get(name, "")
-    try:
-        return int(text) if text else default
-    except ValueError:
-        raise SystemExit(f"{name}={text!r} is not a whole number") from None
-
-
-def _flag(name: str) -> bool:
-    text = os.environ.get(name, "")
-    if text not in ("", "0", "1"):
-        raise SystemExit(f"{name}={text!r} is neither 1 nor 0")
-    return text == "1"
-
-
-def _range(name: str, default: tuple[int, int]) -> tuple[int, int]:
-    text = os.environ.get(name, "")
-    first, _, last = text.partition("-")
-    if not text:
-        return default
-    if not (first.isdecimal() and last.isdecimal()) or not 0 < int(first) <= int(last):
-        raise SystemExit(f"{name}={text!r} is not a range like {default[0]}-{default[1]}")
-    return int(first), int(last)
-
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-def _networks(name: str) -> tuple[Network, ...]:
-    parts = os.environ.get(name, "").replace(",", " ").split()
-    try:
-        return tuple(ipaddress.ip_network(part) for part in parts)
-    except ValueError as error:
-        raise SystemExit(f"{name}: {error}") from None
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "corral" / name
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says; `load()` reads it. The names in the comments are the variables."""
+    """One value for each variable."""
 
-    home: Path = field(default_factory=lambda: _path("CORRAL_HOME", ".corral"))
-    images: Path = field(default_factory=lambda: _path("CORRAL_IMAGES", _cached("images")))
-    virtualbox: Path = field(default_factory=lambda: _path("CORRAL_VIRTUALBOX", _cached("virtualbox")))  # of the tests
-    lab: Path = field(default_factory=lambda: _path("CORRAL_LAB", _cached("lab")))
-    vboxmanage: str = field(default_factory=lambda: os.environ.get("CORRAL_VBOXMANAGE") or "VBoxManage")
-    # The program, and a firmware for its VMs whose image has no kernel.
-    cloud_hypervisor: str = field(default_factory=lambda: os.environ.get("CLOUD_HYPERVISOR") or "cloud-hypervisor")
-    firmware: Path | None = field(default_factory=lambda: next(iter(_paths("CORRAL_FIRMWARE")), None))
-    kvm_trial_seconds: int = field(default_factory=lambda: _int("CORRAL_KVM_TRIAL_SECONDS", 8))
-    media: tuple[Path, ...] = field(default_factory=lambda: _paths("CORRAL_MEDIA"))  # colon-separated directories
-    host: str = field(default_factory=lambda: os.environ.get("CORRAL_BIND", "127.0.0.1"))
-    port: int = field(default_factory=lambda: _int("CORRAL_PORT", 8000))
-    # What a fleet of one machine takes its other ports from. Below Linux's own range for outgoing connections, so that
-    # none of those holds a port when its server comes back to it.
-    ports: tuple[int, int] = field(default_factory=lambda: _range("CORRAL_PORTS", (20000, 31999)))
-    api_workers: int = field(default_factory=lambda: _int("CORRAL_API_WORKERS", 2))
-    workers: int = field(default_factory=lambda: _int("CORRAL_WORKERS", 1))  # of the control plane, by `make up`
-    flower_port: int = field(default_factory=lambda: _int("CORRAL_FLOWER_PORT", 5555))
-    # For tests and demonstrations alone: a driver whose VMs are files and run nothing.
-    fake: bool = field(default_factory=lambda: _flag("CORRAL_FAKE"))
-    # Addresses or networks of reverse proxies whose X-Forwarded-For is believed.
-    trusted_proxies: tuple[Network, ...] = field(default_factory=lambda: _networks("CORRAL_TRUSTED_PROXIES"))
-    # What adapters of VirtualBox may join beside NAT, each as "mode:name": "bridged:eth1", "hostonly:vboxnet0".
-    vbox_networks: tuple[str, ...] = field(default_factory=lambda: _names("CORRAL_VBOX_NETWORKS"))
-    # What of private networks guests may reach after all, and what of the world they may not.
-    egress_allow: tuple[Network, ...] = field(default_factory=lambda: _networks("CORRAL_EGRESS_ALLOW"))
-    egress_deny: tuple[Network, ...] = field(default_factory=lambda: _networks("CORRAL_EGRESS_DENY"))
-    vm_uids: tuple[int, int] = field(default_factory=lambda: _range("CORRAL_VM_UIDS", (2_000_000, 2_999_999)))
-    database_url: str = field(default_factory=lambda: os.environ.get("DATABASE_URL", ""))
-    redis_url: str = field(default_factory=lambda: os.environ.get("REDIS_URL", ""))
-    rate_burst: int = field(default_factory=lambda: _int("RATE_LIMIT_BURST", 100))  # a minute and user
-    rate_hourly: int = field(default_factory=lambda: _int("RATE_LIMIT_HOURLY", 1000))  # an hour and user
-    wait_seconds: int = field(default_factory=lambda: _int("CORRAL_WAIT_SECONDS", 120))  # a held request's limit
-    max_body_mb: int = field(default_factory=lambda: _int("CORRAL_MAX_BODY_MB", 1))
-    silent_after_seconds: int = field(default_factory=lambda: _int("CORRAL_SILENT_AFTER", 15))
-    low_disk_mb: int = field(default_factory=lambda: _int("CORRAL_LOW_DISK_MB", 2048))  # below it: no new VMs there
-    sweep_seconds: int = field(default_factory=lambda: _int("CORRAL_SWEEP_SECONDS", 2))
-    resend_seconds: int = field(default_factory=lambda: _int("CORRAL_RESEND_SECONDS", 5))
-    metrics_token: str = field(default_factory=lambda: os.environ.get("CORRAL_METRICS_TOKEN", ""))
-    # Who shows it may read figures, wherever they are. A port is a worker's or an agent's own; 0: none. The API has
-    # /metrics on its own port.
-    metrics_port: int = field(default_factory=lambda: _int("CORRAL_METRICS_PORT", 0))
-    metrics_bind: str = field(default_factory=lambda: os.environ.get("CORRAL_METRICS_BIND", "127.0.0.1"))
-    cgroup: str = field(default_factory=lambda: os.environ.get("CORRAL_CGROUP", ""))  # the agent's own without it
-    log_level: str = field(default_factory=lambda: os.environ.get("CORRAL_LOG_LEVEL", "INFO"))
+    home: Annotated[Path, Variable("CORRAL_HOME", "all state: databases, logs, VMs, `credentials.json`")] = field(
+        default_factory=lambda: Path(".corral").absolute()
+    )
+    images: Annotated[Path, Variable("CORRAL_IMAGES", "the image store")] = field(
+        default_factory=partial(_cached, "images")
+    )
+    virtualbox: Annotated[Path, Variable("CORRAL_VIRTUALBOX", "where the tests keep their VirtualBox")] = field(
+        default_factory=partial(_cached, "virtualbox")
+    )
+    lab: Annotated[Path, Variable("CORRAL_LAB", "where the lab keeps its hosts")] = field(
+        default_factory=partial(_cached, "lab")
+    )
+    vboxmanage: Annotated[str, Variable("CORRAL_VBOXMANAGE", "VirtualBox's program, where it is not in the `PATH`")] = (
+        "VBoxManage"
+    )
+    cloud_hypervisor: Annotated[
+        str, Variable("CLOUD_HYPERVISOR", "Cloud Hypervisor's program, where it is not in the `PATH`")
+    ] = "cloud-hypervisor"
+    firmware: Annotated[
+        Path | None, Variable("CORRAL_FIRMWARE", "a firmware for Cloud Hypervisor's VMs whose image has no kernel")
+    ] = None
+    kvm_trial_seconds: Annotated[
+        Count, Variable("CORRAL_KVM_TRIAL_SECONDS", "how long a guest may take to show that KVM works")
+    ] = 8
+    media: Annotated[
+        tuple[Path, ...],
+        Variable(
+            "CORRAL_MEDIA",
+            "colon-separated folders whose disks and DVDs may be attached; without it `media` in the host's folder",
+            os.pathsep,
+        ),
+    ] = ()
+    host: Annotated[str, Variable("CORRAL_BIND", "the address that the API listens on")] = "127.0.0.1"
+    port: Annotated[Port, Variable("CORRAL_PORT", "the port that the API listens on")] = 8000
+    # Below Linux's own range for outgoing connections, so that none of those holds a port when its server comes back.
+    ports: Annotated[
+        Range,
+        Variable(
+            "CORRAL_PORTS", "what a fleet of one machine takes the ports of its servers and forwards from", _RANGE
+        ),
+    ] = (20000, 31999)
+    api_workers: Annotated[Count, Variable("CORRAL_API_WORKERS", "API processes")] = 2
+    workers: Annotated[Count, Variable("CORRAL_WORKERS", "workers of the control plane that `corral up` starts")] = 1
+    flower_port: Annotated[
+        Port, Variable("CORRAL_FLOWER_PORT", "Flower, on loopback; the administrator's name and password")
+    ] = 5555
+    fake: Annotated[
+        bool,
+        Variable(
+            "CORRAL_FAKE",
+            "1: the fake driver, whose VMs are files and run nothing, may be offered and asked for; for tests",
+        ),
+    ] = False
+    trusted_proxies: Annotated[
+        tuple[Network, ...],
+        Variable(
+            "CORRAL_TRUSTED_PROXIES",
+            "addresses or networks of reverse proxies whose `X-Forwarded-For` is believed",
+            ",",
+        ),
+    ] = ()
+    vbox_networks: Annotated[
+        tuple[str, ...],
+        Variable(
+            "CORRAL_VBOX_NETWORKS",
+            "what adapters of VirtualBox may join beside NAT: `bridged:eth1, hostonly:vboxnet0, internal:lab`",
+            ",",
+        ),
+    ] = ()
+    egress_allow: Annotated[
+        tuple[Network, ...],
+        Variable(
+            "CORRAL_EGRESS_ALLOW",
+            "networks (`10.20.0.0/16, fd00:1::/64`) that guests may reach though they are private",
+            ",",
+        ),
+    ] = ()
+    egress_deny: Annotated[
+        tuple[Network, ...],
+        Variable(
+            "CORRAL_EGRESS_DENY",
+            "networks that guests may not reach, such as a management network with public addresses",
+            ",",
+        ),
+    ] = ()
+    vm_uids: Annotated[
+        Range, Variable("CORRAL_VM_UIDS", "the users that VMs run as where the agent is root", _RANGE)
+    ] = (
+        2_000_000,
+        2_999_999,
+    )
+    database_url: Annotated[
+        str, Variable("DATABASE_URL", "PostgreSQL; `corral up` starts one of its own", secret=True)
+    ] = ""
+    redis_url: Annotated[str, Variable("REDIS_URL", "Redis; `corral up` starts one of its own", secret=True)] = ""
+    rate_burst: Annotated[Count, Variable("RATE_LIMIT_BURST", "requests a minute and user")] = 100
+    rate_hourly: Annotated[Count, Variable("RATE_LIMIT_HOURLY", "requests an hour and user")] = 1000
+    wait_seconds: Annotated[Count, Variable("CORRAL_WAIT_SECONDS", "how long a request is held at most")] = 120
+    max_body_mb: Annotated[Count, Variable("CORRAL_MAX_BODY_MB", "the largest body, but for images and files")] = 1
+    silent_after_seconds: Annotated[
+        Count, Variable("CORRAL_SILENT_AFTER", "seconds without a heartbeat after which a host counts as offline")
+    ] = 15
+    low_disk_mb: Annotated[
+        int, Variable("CORRAL_LOW_DISK_MB", "a host with less disk left takes no new VMs; of the workers")
+    ] = 2048
+    sweep_seconds: Annotated[Count, Variable("CORRAL_SWEEP_SECONDS", "seconds between two sweeps")] = 2
+    resend_seconds: Annotated[
+        Count, Variable("CORRAL_RESEND_SECONDS", "seconds after which an unanswered command is sent again")
+    ] = 5
+    metrics_token: Annotated[
+        str,
+        Variable(
+            "CORRAL_METRICS_TOKEN",
+            "the bearer token for `/metrics`; `corral up` makes one, in `credentials.json`",
+            secret=True,
+        ),
+    ] = ""
+    metrics_port: Annotated[
+        Port, Variable("CORRAL_METRICS_PORT", "where a worker or an agent has `/metrics`; 0: nowhere")
+    ] = 0
+    metrics_bind: Annotated[str, Variable("CORRAL_METRICS_BIND", "on which address")] = "127.0.0.1"
+    cgroup: Annotated[
+        str,
+        Variable(
+            "CORRAL_CGROUP",
+            "the control group (version 2) in which an agent makes one for each VM; without it the agent's own",
+        ),
+    ] = ""
+    log_level: Annotated[str, Variable("CORRAL_LOG_LEVEL", "`DEBUG`, `INFO`, `WARNING` or `ERROR`")] = "INFO"
+
+
+@cache
+def _hints() -> Mapping[str, Any]:
+    return get_type_hints(Settings, include_extras=True)
+
+
+@cache
+def variables() -> Mapping[str, Variable]:
+    """The variable of each field, in order."""
+    return {
+        each.name: next(mark for mark in _hints()[each.name].__metadata__ if isinstance(mark, Variable))
+        for each in fields(Settings)
+    }
 
 
 def load() -> Settings:
-    """The settings of this process."""
-    return Settings()
+    """The settings of this process. An empty variable counts as one that is not set."""
+    values = {}
+    for name, variable in variables().items():
+        if text := os.environ.get(variable.name, "").strip():
+            values[name] = _read(name, text)
+    return Settings(**values)
+
+
+def unknown() -> dict[str, str]:
+    """Variables that have our prefix and mean nothing, each with the one that it was most likely meant to be, or ""."""
+    known = {each.name for each in variables().values()} | _NOT_OURS
+    odd = sorted(name for name in os.environ if name.startswith(_PREFIX) and name not in known)
+    return {name: next(iter(get_close_matches(name, known, n=1)), "") for name in odd}
+
+
+def complaints() -> list[str]:
+    """A sentence on each of those."""
+    return [
+        f"{name} is not a setting{f' (did you mean {meant}?)' if meant else ''}: `corral settings` lists them"
+        for name, meant in unknown().items()
+    ]
+
+
+def report() -> None:
+    """Has the log say so."""
+    for text in complaints():
+        log.warning("%s", text)
+
+
+def masked(name: str, value: object) -> str:
+    """A field's value for people to read: a secret is not shown."""
+    if variables()[name].secret and value:
+        return "***"
+    if isinstance(value, tuple):
+        return (variables()[name].split or ",").join(map(str, value))
+    return "" if value is None else str(int(value) if isinstance(value, bool) else value)
+
+
+def _items(text: str, variable: Variable) -> str | list[str]:
+    if not variable.split:
+        return text
+    parts = text.replace(" ", ",").split(",") if variable.split == "," else text.split(variable.split)
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _converted(kind: type, text: str) -> Any:
+    """What msgspec does not know: a path, or a network."""
+    if kind is Path:
+        return Path(text).expanduser().absolute()
+    return ipaddress.ip_network(text)
+
+
+def _read(name: str, text: str) -> Any:
+    variable, hint = variables()[name], _hints()[name]
+    shown = "***" if variable.secret else repr(text)
+    try:
+        value = msgspec.convert(_items(text, variable), hint, strict=False, dec_hook=_converted)
+    except msgspec.ValidationError as error:
+        raise SystemExit(f"{variable.name}={shown}: {_reason(error)}") from None
+    if variable.split == _RANGE and value[0] > value[1]:
+        raise SystemExit(f"{variable.name}={shown}: the first number is above the second")
+    return value
+
+
+def _reason(error: msgspec.ValidationError) -> str:
+    """msgspec's words, without where in a list the value is, and with types named for people."""
+    words = re.sub(r" - at `.*", "", str(error)).replace(", got `str`", "")
+    for kind, meaning in _MEANINGS.items():
+        words = words.replace(kind, meaning)
+    return words[:1].lower() + words[1:]

@@ -57,6 +57,7 @@ class Schedule(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, parent: Any) -> None:
         """Begin to ring, and to receive reports."""
         log.setup(f"control@{socket.gethostname()}", configured.log_level)
+        settings.report()
         allocation.give_back()
         exposition.serve(configured.metrics_bind, configured.metrics_port, configured.metrics_token)
         self.receiver = Receiver(plane.get(), _NAME)

@@ -62,6 +62,7 @@ def examine(hypervisors: tuple[str, ...]) -> list[Check]:
         machine.image(environment.images, wanted),
         *machine.disks(environment),
         *machine.listening(environment),
+        *machine.variables(),
     ]
 
 

@@ -20,7 +20,7 @@ from cli.image.log import BuildFailed
 from core.contract import images
 from core.contract.errors import CorralError
 from core.contract.messages import DriverHealth
-from core.settings import Settings
+from core.settings import Settings, unknown
 
 KVM = Path("/dev/kvm")
 _SUBIDS = "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "
@@ -102,6 +102,20 @@ def listening(settings: Settings) -> list[Check]:
         ("Flower", "CORRAL_FLOWER_PORT", settings.flower_port, "127.0.0.1"),
     )
     return [_port(holder, settings.home, *each) for each in asked]
+
+
+def variables() -> list[Check]:
+    """Variables of the environment that look like settings, and are none."""
+    return [
+        Check(
+            "setting",
+            name,
+            State.OPTIONAL,
+            f"not a setting{f': did you mean {meant}?' if meant else ''}",
+            f"unset {name}",
+        )
+        for name, meant in unknown().items()
+    ]
 
 
 def _port(holder: str, folder: Path, name: str, variable: str, port: int, host: str) -> Check:

@@ -43,6 +43,8 @@ def up(agents: int, hypervisors: tuple[str, ...], flower: bool) -> None:
     CORRAL_FLOWER_PORT (5555). DATABASE_URL and REDIS_URL name servers to use instead. Ctrl-C stops all but the VMs.
     """
     plan = Plan.of(settings.load())
+    for complaint in settings.complaints():
+        _say(complaint)
     with_image = any(hypervisor != "fake" for hypervisor in hypervisors)
     fleet = Fleet(replace(plan, agents=agents, hypervisors=hypervisors, flower=flower, image=with_image), say=_say)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

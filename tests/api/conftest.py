@@ -36,6 +36,7 @@ def settings(postgres: Postgres, redis: Redis, tmp_path_factory: pytest.TempPath
         rate_burst=PLENTY,
         rate_hourly=PLENTY,
         wait_seconds=2,
+        fake=True,
     )
 
 
