@@ -73,11 +73,17 @@ class Host:
         """Starts the agent, and waits until Redis knows it anew."""
         known = self._heartbeat() if wait else None
         command = [sys.executable, "-m", "agent", "--name", self.name, "--hypervisor", "fake", *arguments]
-        environment = {**os.environ, "CORRAL_HOME": str(self.home), "REDIS_URL": self.url}
+        environment = {**os.environ, "CORRAL_HOME": str(self.home), "REDIS_URL": self.url, "PYTHONFAULTHANDLER": "1"}
         with (self.home / "agent.log").open("ab") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         if wait:
-            until(lambda: self._heartbeat() not in (None, known))
+            until(lambda: self._heartbeat() not in (None, known), why=self._where_it_is)
+
+    def _where_it_is(self) -> str:
+        """What each thread of an agent that hangs is at, and its log before."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGABRT)  # its last words are in its log
+        return f"(exit code {self.process.wait(15)})\n{self.log()}"
 
     def kill(self) -> None:
         """Ends the agent as a power cut would."""

@@ -44,7 +44,7 @@ FOLDERS = {
 _SERVERS = {"postgres", "redis", "own_redis", "fleet"}
 # Folders in which all tests that use a fleet use the same one.
 _ONE_FLEET = {"api", "clients"}
-# Files that take long enough to be worth another fleet, in another process.
+# Files whose tests take long enough to be worth another fleet each, in another process.
 APART = {"api/test_conformance.py"}
 _TESTS = Path(__file__).parents[1]
 
@@ -68,7 +68,9 @@ def group(item: pytest.Item) -> str:
     driver, folder = _driver(item), path.parts[0]
     if tier(item) == "lab":
         return "lab"
-    if folder in _ONE_FLEET and "fleet" in getattr(item, "fixturenames", ()) and path.as_posix() not in APART:
+    if path.as_posix() in APART:
+        return f"{tier(item)}:{folder}/{item.name}"
+    if folder in _ONE_FLEET and "fleet" in getattr(item, "fixturenames", ()):
         return f"{tier(item)}:{folder}/fleet"
     name = f"{tier(item)}:{path.with_suffix('').as_posix().replace('/test_', '/')}"
     return f"{name}/{driver}" if driver else name
