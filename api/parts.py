@@ -18,10 +18,10 @@ from api.places import Places
 from api.rest.promptly import Once
 from core import database
 from core.contract.messages import JSON, VmSpec
-from core.contract.streams import Stream
 from core.dispatch import Dispatch
 from core.services import context, secrets
 from core.settings import Settings
+from core.streams import Stream
 
 MOST_WAITS = 100  # of one user
 MOST_STRANGERS = 200  # from one address, each for some seconds

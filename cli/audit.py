@@ -9,8 +9,8 @@ import click
 from cli.lazy import LazyGroup, Place
 from core import database, settings
 from core.contract.errors import Invalid
-from core.services import audit_chain
-from core.services.audit_chain import Head
+from core.services.audit import chain
+from core.services.audit.chain import Head
 from core.settings import Settings
 
 
@@ -47,8 +47,8 @@ def verify(expect: Head | None) -> None:
     engine = database.connect(_database_url(settings.load()), pool_size=2)
     try:
         with database.reading(engine) as session:
-            head = audit_chain.verify(session, expected=expect)
-            left = audit_chain.waiting(session)
+            head = chain.verify(session, expected=expect)
+            left = chain.waiting(session)
     finally:
         engine.dispose()
     click.echo(f"{head.position} entries are linked and unbroken; {left} wait to be linked")

@@ -22,8 +22,8 @@ from core.contract import channels
 from core.contract.errors import Invalid, Unavailable
 from core.database import transact
 from core.prepared import PREPARED
-from core.services import inbox
-from core.services.inbox import Step
+from core.services.intake import inbox
+from core.services.intake.inbox import Step
 from workers import prometheus
 from workers.plane import Plane
 

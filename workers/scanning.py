@@ -10,8 +10,8 @@ import time
 
 from core.contract.errors import CorralError, GuestTimeout
 from core.contract.messages import JSON
-from core.services import scan_work
-from core.services.scan_work import Work
+from core.services.scanning import queue
+from core.services.scanning.queue import Work
 from workers.asking import ask
 from workers.plane import Plane
 from workers.scans import evidence
@@ -37,7 +37,7 @@ def scan_next(plane: Plane) -> str | None:
         return None
     try:
         with plane.transaction() as session:
-            work = scan_work.take(session)
+            work = queue.take(session)
         if work is None:
             return None
         _scan(plane, work)
@@ -53,16 +53,16 @@ def _scan(plane: Plane, work: Work) -> None:
             if family.name not in work.done:
                 found = _outcomes(plane, work, family)
                 with plane.transaction() as session:
-                    if not scan_work.keep(session, work, family.name, found, 100 * number // len(families)):
+                    if not queue.keep(session, work, family.name, found, 100 * number // len(families)):
                         return
         with plane.transaction() as session:
-            scan_work.complete(session, work)
+            queue.complete(session, work)
     except _Lost:
         log.info("%s: VM %s is scanned no further: it is gone, or another's", work.scan_id, work.vm.name)
     except CorralError as error:
         log.warning("%s: VM %s: %s", work.scan_id, work.vm.name, error.message)
         with plane.transaction() as session:
-            scan_work.fail(session, work, error)
+            queue.fail(session, work, error)
 
 
 def _outcomes(plane: Plane, work: Work, family: Family) -> list[JSON]:
@@ -95,7 +95,7 @@ class _Heartbeat:
         if time.monotonic() < self._due_at:
             return
         with self._plane.transaction() as session:
-            kept = scan_work.renew(session, self._work)
+            kept = queue.renew(session, self._work)
         if not kept:
             raise _Lost
         self._due_at = time.monotonic() + _RENEW_SECONDS

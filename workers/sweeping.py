@@ -13,8 +13,11 @@ from core.contract import channels
 from core.contract.errors import CorralError
 from core.database import transact
 from core.dispatch import SCAN_TASK
-from core.services import audit_chain, expiry, idempotency, problems, scan_work, sweeps
+from core.services import expiry, idempotency, problems
+from core.services.audit import chain
+from core.services.intake import sweeps
 from core.services.lost import bereft, give_up
+from core.services.scanning import queue
 from workers import prometheus, scanning
 from workers.plane import Plane
 
@@ -117,14 +120,14 @@ def _idempotency(here: Plane) -> int:
 def _link(here: Plane) -> int:
     """Link what the audit log has got meanwhile, a batch a transaction; the next round goes on with the rest."""
     for _ in range(_LINK_BATCHES):
-        if not transact(here.transaction, audit_chain.link):
+        if not transact(here.transaction, chain.link):
             break
     return 0
 
 
 def _scans(here: Plane) -> int:
     """The bell of a scan may be lost, and a worker that was at it may have died."""
-    waiting = transact(here.transaction, scan_work.due)
+    waiting = transact(here.transaction, queue.due)
     for _ in range(min(waiting, scanning.AT_ONCE)):
         here.dispatch.ring(SCAN_TASK)
     return 0

@@ -26,7 +26,7 @@ from agent.system import sockets
 from core.contract.calls import Place
 from core.contract.errors import CorralError
 from core.contract.messages import VmSpec
-from core.contract.streams import CHUNK_BYTES, Stream
+from core.streams import CHUNK_BYTES, Stream
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from agent.drivers.registry import Drivers
 from core.contract.calls import ListFiles, ReadFile, WriteFile
 from core.contract.errors import Invalid
 from core.contract.messages import JSON, Call, VmSpec, build
-from core.contract.streams import Stream
+from core.streams import Stream
 
 IDLE_SECONDS = 300.0  # an upload of which nothing has come for so long is given up
 

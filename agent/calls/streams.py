@@ -17,7 +17,7 @@ from core.contract import channels
 from core.contract.errors import CorralError, DriverFailure, Unavailable
 from core.contract.messages import Failure
 from core.contract.shares import Shares
-from core.contract.streams import Stream
+from core.streams import Stream
 
 log = logging.getLogger(__name__)
 AT_ONCE, EACH = 64, 32

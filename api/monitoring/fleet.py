@@ -11,8 +11,8 @@ from prometheus_client.registry import Collector
 
 from api.parts import Parts
 from api.rest import promptly
-from core.services import figures
-from core.services.figures import Queues, Tables
+from core.services.monitoring import metrics
+from core.services.monitoring.metrics import Queues, Tables
 
 _KEPT_SECONDS = 5.0
 
@@ -45,14 +45,14 @@ class FleetFigures(Collector):
                 promptly.answered(tables)
                 known = promptly.answer_or(tables, None)
                 hosts = [*known.alive, *known.silent] if known else []
-                queues = promptly.ask_redis(lambda: figures.of_queues(self._those.dispatch.redis, hosts))
+                queues = promptly.ask_redis(lambda: metrics.of_queues(self._those.dispatch.redis, hosts))
                 promptly.answered(queues)
                 self._last, self._read_at = (known, promptly.answer_or(queues, None)), time.monotonic()
             return self._last
 
     def _tables(self) -> Tables:
         with self._those.reading() as session:
-            return figures.of_tables(session)
+            return metrics.of_tables(session)
 
 
 def _of_tables(tables: Tables) -> Iterator[GaugeMetricFamily]:

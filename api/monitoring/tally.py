@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 from core.dispatch import Dispatch
-from core.services import traffic
-from core.services.traffic import Counted
+from core.services.monitoring import request_stats
+from core.services.monitoring.request_stats import Counted
 
 _SECONDS = 1.0
 _CLOSE_SECONDS = 10.0  # longer than a client waits for a mute Redis
@@ -47,7 +47,7 @@ class Tally:
     def _tell(self) -> None:
         with self._lock:
             counted, self._counted = self._counted, Counted()
-        if not self._dispatch.attempt(lambda: traffic.add(self._dispatch.redis, counted)):
+        if not self._dispatch.attempt(lambda: request_stats.add(self._dispatch.redis, counted)):
             with self._lock:
                 self._counted += counted
             self._bell.set()

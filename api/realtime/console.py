@@ -13,7 +13,7 @@ from simple_websocket import ConnectionClosed
 
 from core.contract.errors import Conflict, CorralError, NotFound, Unavailable
 from core.contract.messages import JSON, VmSpec
-from core.contract.streams import Stream
+from core.streams import Stream
 
 log = logging.getLogger(__name__)
 

@@ -29,9 +29,9 @@ from core.contract.failures import result_of
 from core.contract.messages import JSON, Call, Reply, VmSpec, build, decode
 from core.contract.messages import call as new_call
 from core.contract.states import ENDED
-from core.contract.streams import Stream
 from core.dispatch import Dispatch
 from core.services.events import Note
+from core.streams import Stream
 
 log = logging.getLogger(__name__)
 

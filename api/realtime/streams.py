@@ -17,7 +17,7 @@ from core.contract import channels
 from core.contract.errors import Unavailable
 from core.contract.failures import error_of
 from core.contract.shares import Shares
-from core.contract.streams import Stream
+from core.streams import Stream
 
 AT_ONCE, EACH = 96, 48
 _SOCKET_SECONDS = 5.0

@@ -23,9 +23,9 @@ from api.rest.views import marked
 from core.contract.errors import CorralError
 from core.contract.messages import JSON, VmSpec
 from core.database import after_commit
-from core.services import audit
 from core.services.accepted import AnyOperation
-from core.services.audit import ACCEPTED, FAILED, REFUSED, SUCCESS, Fact
+from core.services.audit import records
+from core.services.audit.records import ACCEPTED, FAILED, REFUSED, SUCCESS, Fact
 from core.services.context import Actor
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def asking(session: Session) -> None:
     Of what is only read of a guest nothing follows, unless it failed.
     """
     if request.method in actions.CHANGING or marked("audited"):
-        audit.record(session, _fact(202, {}))
+        records.record(session, _fact(202, {}))
         after_commit(session, _asked)
 
 
@@ -91,7 +91,7 @@ def console_opened(session: Session, actor: Actor, vm: VmSpec, action_type: str 
         source_ip=source_ip() or None,
         details={"vm_id": vm.id} | _theirs(),
     )
-    audit.record(session, fact)
+    records.record(session, fact)
 
 
 def of_user(user_id: str, username: str) -> None:
@@ -105,7 +105,7 @@ def body_is(body: Any) -> None:
 
 
 def _note(session: Session, status: int, more: JSON) -> None:
-    audit.record(session, _fact(status, more))
+    records.record(session, _fact(status, more))
     after_commit(session, _done)
 
 
@@ -128,7 +128,7 @@ def _write(those: Parts, fact: Fact) -> None:
     """In a transaction of its own. The work is done or refused by now: what can't be recorded is at least logged."""
     try:
         with those.transaction() as session:
-            audit.record(session, fact)
+            records.record(session, fact)
     except (CorralError, SQLAlchemyError) as error:
         log.error(  # noqa: TRY400  # the entry is what counts
             "not in the audit log (%s): %s", type(error).__name__, json.dumps(asdict(fact))

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
-from core.services.audit import Fact
+from core.services.audit.records import Fact
 
 WINDOW_SECONDS = 60.0
 OF_ONE_CALLER = 60

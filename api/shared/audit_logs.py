@@ -14,14 +14,14 @@ from api.rest.views import mark
 from core import compliance
 from core.contract.messages import JSON
 from core.models import AuditEntry
-from core.services import audit
+from core.services.audit import records
 from core.services.context import Actor
 
 
 class AuditQuery(Sorting):
     """Which entries: from `start_time` to before `end_time`, of one action, resource type or user."""
 
-    sort = Choice(*audit.ORDERING.sorts)
+    sort = Choice(*records.ORDERING.sorts)
     start_time = Moment()
     end_time = Moment()
     action_type = Text(longest=100)
@@ -47,7 +47,7 @@ class AuditEntrySchema(Schema):
     key_id = fields.String(required=True, allow_none=True)
     source_ip = fields.String(required=True, allow_none=True)
     request_id = fields.String(required=True)
-    result = Choice(*audit.RESULTS, required=True)
+    result = Choice(*records.RESULTS, required=True)
     status_code = fields.Integer(required=True, allow_none=True)
     error_code = fields.String(required=True, allow_none=True)
     details = fields.Dict(required=True)
@@ -65,7 +65,7 @@ def blueprint(shape: Shape) -> Blueprint:
         @mark("admin")
         def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
             """Get audit logs, newest first, for administrators."""
-            found, total = audit.list_of(session, actor, audit.Wanted(**query))
+            found, total = records.list_of(session, actor, records.Wanted(**query))
             return Listed(found, total, query["limit"], query["offset"])
 
     return blp

@@ -19,8 +19,8 @@ from api.rest.views import mark
 from core import refusals
 from core.contract.messages import JSON
 from core.models.base import now
-from core.services import health
-from core.services.health import ABSENT, DEGRADED, HEALTHY, UNHEALTHY, WORDS
+from core.services.monitoring import health
+from core.services.monitoring.health import ABSENT, DEGRADED, HEALTHY, UNHEALTHY, WORDS
 from core.settings import Settings
 from core.version import VERSION
 

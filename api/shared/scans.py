@@ -14,9 +14,9 @@ from api.shared.words import VM_NAME
 from core import compliance
 from core.contract.messages import JSON
 from core.models import Scan, ScannedVm, ScanState
-from core.services import scan_results, scans
 from core.services.context import Actor
 from core.services.paging import Slice
+from core.services.scanning import results, scans
 
 
 class ScanQuery(Sorting):
@@ -55,8 +55,8 @@ class Finding(Schema):
     """A weakness that one check found in one VM. `warning`: one of low severity."""
 
     check_id = fields.String(required=True)
-    status = Choice(scan_results.FAILED, scan_results.WARNING, required=True)
-    severity = Choice(*scan_results.SEVERITIES, required=True)
+    status = Choice(results.FAILED, results.WARNING, required=True)
+    severity = Choice(*results.SEVERITIES, required=True)
     category = fields.String(required=True)
     family = fields.String(required=True)
     description = fields.String(required=True)
@@ -90,7 +90,7 @@ class Results(Schema):
     failed = fields.Integer(required=True)
     warnings = fields.Integer(required=True)
     not_run = fields.Integer(required=True)
-    assessment = Choice(*scan_results.ASSESSMENTS, required=True)
+    assessment = Choice(*results.ASSESSMENTS, required=True)
     risk_score = fields.Integer(required=True, allow_none=True)
     risk_score_of_findings = fields.Integer(required=True, allow_none=True)
     findings = fields.List(fields.Nested(Finding), required=True)
@@ -166,5 +166,5 @@ def _whole(scan: Scan, scanned: list[ScannedVm]) -> JSON:
     return _brief(scan, scans.state_of({each.state for each in scanned})) | {
         "progress_percent": sum(done) // len(done) if done else 100,
         "vms": scanned,
-        "results": scan_results.results(scanned, scan.frameworks),
+        "results": results.results(scanned, scan.frameworks),
     }

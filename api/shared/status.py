@@ -21,8 +21,9 @@ from api.rest.views import mark
 from core.contract.errors import Unauthenticated
 from core.contract.messages import JSON
 from core.models.base import now
-from core.services import fleet, hosts, snapshots, traffic
+from core.services import hosts, snapshots
 from core.services.context import Actor
+from core.services.monitoring import capacity, request_stats
 from core.version import VERSION
 
 
@@ -89,7 +90,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
 def _requests() -> Future[tuple[int | None, float | None]]:
     client = parts().dispatch.redis
-    return promptly.ask_redis(lambda: traffic.today(client))
+    return promptly.ask_redis(lambda: request_stats.today(client))
 
 
 def _from_tables() -> tuple[Actor | Unauthenticated, JSON]:
@@ -102,8 +103,8 @@ def _from_tables() -> tuple[Actor | Unauthenticated, JSON]:
 
 
 def _figures(session: Session) -> JSON:
-    vms, known = fleet.count(session), hosts.all_of(session)
-    hypervisors = fleet.versions(known)
+    vms, known = capacity.count(session), hosts.all_of(session)
+    hypervisors = capacity.versions(known)
     return {
         "system": {
             "host_os": _os(),

@@ -12,9 +12,10 @@ from api.rest.shapes import Shape
 from api.shared.system_metrics import SystemQuery
 from core.contract.messages import JSON
 from core.models import Host
-from core.services import fleet, sizes
+from core.services import sizes
 from core.services.context import Actor
-from core.services.fleet import Fleet
+from core.services.monitoring import capacity
+from core.services.monitoring.capacity import Fleet
 from core.version import VERSION
 
 _ABSENT = "absent"
@@ -57,14 +58,14 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.reads(SystemInfo)
         def get(self, session: Session, actor: Actor, query: JSON) -> JSON:
             """Get what the fleet, or one host, is made of."""
-            return _described(fleet.measure(session, actor, query.get("host")))
+            return _described(capacity.measure(session, actor, query.get("host")))
 
     return blp
 
 
 def _described(found: Fleet) -> JSON:
     known = [told.host for told in found.hosts]
-    hypervisors = fleet.versions(known)
+    hypervisors = capacity.versions(known)
     machines = found.machines
     return {
         "version": VERSION,

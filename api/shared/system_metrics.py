@@ -12,9 +12,9 @@ from api.rest.shapes import Shape
 from api.shared.words import HOST_NAME
 from core.contract.messages import JSON, HostUsage
 from core.models.base import now
-from core.services import fleet
 from core.services.context import Actor
-from core.services.fleet import Fleet, Machines, Told
+from core.services.monitoring import capacity
+from core.services.monitoring.capacity import Fleet, Machines, Told
 
 
 class MachineMetrics(Schema):
@@ -73,7 +73,7 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.reads(SystemMetrics)
         def get(self, session: Session, actor: Actor, query: JSON) -> JSON:
             """Get what the fleet, or one host, has and uses."""
-            return _summed(fleet.measure(session, actor, query.get("host")))
+            return _summed(capacity.measure(session, actor, query.get("host")))
 
     return blp
 

@@ -22,9 +22,9 @@ from api.rest.forms import Form
 from api.rest.problems import Refused
 from core.contract.errors import CorralError, Unavailable
 from core.contract.messages import JSON, VmSpec
-from core.contract.streams import Stream
 from core.models import Idempotency
 from core.models.base import now
+from core.streams import Stream
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from core.models import Event, Vm
 from core.models.base import now
-from core.services import logbook
+from core.services import outbox
 from core.services.accepted import AnyOperation
 from core.services.context import Actor
 
@@ -88,7 +88,7 @@ def last_seq(session: Session) -> int:
 
 
 def _add(session: Session, **values: Any) -> None:
-    logbook.add_event(session, values | {"at": iso(now())})
+    outbox.add_event(session, values | {"at": iso(now())})
 
 
 def _note(event: Event) -> Note:

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from core.contract.states import Wanted
 from core.models import User, Vm
 from core.models.base import now
-from core.services import audit, lookup, vms
+from core.services import lookup, vms
+from core.services.audit import records
 from core.services.context import Actor
 
 TTL_SECONDS = (60, 366 * 24 * 3600)
@@ -43,13 +44,13 @@ def expire(session: Session, vm_id: str) -> None:
         return
     owner = session.get_one(User, vm.owner_id)
     operation = vms.delete(session, Actor(owner.id, owner.username, owner.role), vm.id)
-    audit.record(
+    records.record(
         session,
-        audit.Fact(
+        records.Fact(
             action_type="vm_expire",
             resource_type="vm",
             resource_id=vm.name,
-            result=audit.ACCEPTED,
+            result=records.ACCEPTED,
             request_id=operation.request_id,
             user_id=vm.owner_id,
             details={"operation_id": operation.id, "vm_id": vm.id},

@@ -16,10 +16,12 @@ from core.contract.states import LIVE, Kind, OperationState, Wanted
 from core.database import after_commit
 from core.models import Host, Operation, Vm
 from core.models.base import now
-from core.services import events, hosts, media, operations, reports, vms
+from core.services import events, hosts, media, operations, outcomes, vms
 from core.services.context import Actor, dispatch_of
 from core.services.status import status_of
 
+PURGE = "purge-"
+"""Begins the id of a command that no operation stands for: see `purge`."""
 _PURGE_SECONDS = 3600.0
 _MOST_PURGED = 100  # at an inventory; the next has the rest
 
@@ -82,7 +84,7 @@ def _give_up(session: Session, vm: Vm, host: Host) -> None:
     if live is not None and (live.kind == Kind.DELETE or host.removed_at is not None):
         _end(session, vm, live)
     if vm.wanted == Wanted.DELETED:
-        reports.gone(session, vm, live)
+        outcomes.gone(session, vm, live)
         return
     if host.removed_at is not None:
         vm.lost_at = vm.lost_at or now()
@@ -95,7 +97,7 @@ def _end(session: Session, vm: Vm, live: Operation) -> None:
     else:
         failure = Failure("host_removed", f"host '{live.host_name}' was given up")
         operations.settle(live, OperationState.FAILED, failure=failure)
-        reports.not_succeeded(session, vm, live)
+        outcomes.not_succeeded(session, vm, live)
     operations.tell(session, vm, live)
 
 
@@ -125,6 +127,6 @@ def purge_all(session: Session, host: str, left: Sequence[Vm], generation: int) 
 
 def purge(session: Session, host: str, vm: VmSpec, number: object) -> None:
     """Send a delete that no operation stands for. Should it be lost or fail, a later inventory asks for another."""
-    operation_id, deadline_at = f"{reports.PURGE}{vm.id}-{number}", time.time() + _PURGE_SECONDS
+    operation_id, deadline_at = f"{PURGE}{vm.id}-{number}", time.time() + _PURGE_SECONDS
     delete, dispatch = command(operation_id, 1, vm, Delete(), deadline_at), dispatch_of(session)
     after_commit(session, lambda: dispatch.command(host, delete))

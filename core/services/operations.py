@@ -22,8 +22,9 @@ from core.database import after_commit, violates
 from core.models import Operation, Vm
 from core.models.base import new_id, now
 from core.prepared import PREPARED
-from core.services import audit, desired, events
+from core.services import desired, events
 from core.services.accepted import Accepted, AnyOperation
+from core.services.audit import records
 from core.services.context import Actor, dispatch_of
 from core.services.paging import Ordering, Slice, sliced
 
@@ -176,7 +177,7 @@ def tell(session: Session, vm: Vm, operation: AnyOperation) -> None:
     if operation.error:
         data["error"] = operation.error
     events.of_vm(session, "operation", vm, data, operation)
-    audit.operation_ended(session, operation)
+    records.operation_ended(session, operation)
 
 
 def settle(

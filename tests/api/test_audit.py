@@ -20,7 +20,7 @@ from api.rest.flood import Flood
 from cli.fleet.postgres import Postgres
 from core import migrate
 from core.models import AuditEntry, Vm
-from core.services.audit import Fact
+from core.services.audit.records import Fact
 from core.settings import Settings
 from tests.api.world import PASSWORD, VBOX_VM, Caller, World, problem
 

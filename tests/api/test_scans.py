@@ -11,8 +11,8 @@ import pytest
 from core.contract.errors import Conflict, Unavailable
 from core.models import ScannedVm, Vm
 from core.models.base import now
-from core.services import scan_work
-from core.services.scan_work import Work
+from core.services.scanning import queue
+from core.services.scanning.queue import Work
 from tests.api.world import Caller, World, problem
 
 SCAN = {"scan_type": "configuration", "target": "all"}
@@ -51,7 +51,7 @@ def _begin(world: World, headers: dict[str, str], **body: Any) -> str:
 
 def _take(world: World) -> Work:
     with world.parts.transaction() as session:
-        work = scan_work.take(session)
+        work = queue.take(session)
     assert work is not None
     return work
 
@@ -80,11 +80,11 @@ def test_a_scan_from_its_beginning_to_its_end(world: World, caller: Caller) -> N
     assert (work.scan_id, work.vm.id, work.frameworks, work.done) == (scan, vm, ("SOC2", "PCI_DSS"), ())
     found = [_outcome("failed"), _outcome("warning", "b", "low"), _outcome("passed", "c"), _outcome("not_run", "d")]
     with world.parts.transaction() as session:
-        assert scan_work.keep(session, work, "ssh", found, 50)
+        assert queue.keep(session, work, "ssh", found, 50)
     seen = _see(world, caller, scan)
     assert (seen["status"], seen["progress_percent"], seen["vms"][0]["status"]) == ("running", 50, "running")
     with world.parts.transaction() as session:
-        scan_work.complete(session, work)
+        queue.complete(session, work)
 
     seen = _see(world, caller, scan)
     assert (seen["status"], seen["progress_percent"]) == ("completed", 100)
@@ -194,17 +194,17 @@ def test_a_worker_thought_dead_has_no_say_any_more(world: World, caller: Caller)
     scan = _begin(world, caller.bearer, target="taken")
     first = _take(world)
     with world.parts.transaction() as session:
-        assert scan_work.take(session) is None
-        assert scan_work.keep(session, first, "ssh", [_outcome("passed")], 10)
-        assert scan_work.renew(session, first)
+        assert queue.take(session) is None
+        assert queue.keep(session, first, "ssh", [_outcome("passed")], 10)
+        assert queue.renew(session, first)
         session.query(ScannedVm).filter_by(scan_id=scan).update({"lease_until": now()})
     second = _take(world)
     assert (second.attempt, second.done) == (2, ("ssh",))
     with world.parts.transaction() as session:
-        assert not scan_work.renew(session, first)
-        assert not scan_work.keep(session, first, "kernel", [_outcome("failed")], 90)
-        scan_work.complete(session, first)
-        scan_work.fail(session, first, Conflict("no"))
+        assert not queue.renew(session, first)
+        assert not queue.keep(session, first, "kernel", [_outcome("failed")], 90)
+        queue.complete(session, first)
+        queue.fail(session, first, Conflict("no"))
     assert _see(world, caller, scan)["results"]["total_checks"] == 1
     assert _see(world, caller, scan)["status"] == "running"
 
@@ -212,20 +212,20 @@ def test_a_worker_thought_dead_has_no_say_any_more(world: World, caller: Caller)
 def test_what_may_pass_is_tried_again_and_the_rest_fails(world: World, caller: Caller) -> None:
     world.add_vm(caller, name="shaky", **RUNS)
     scan = _begin(world, caller.bearer, target="shaky")
-    for _ in range(scan_work.MOST_ATTEMPTS):
+    for _ in range(queue.MOST_ATTEMPTS):
         work = _take(world)
         with world.parts.transaction() as session:
-            scan_work.fail(session, work, Unavailable("the host is away"))
+            queue.fail(session, work, Unavailable("the host is away"))
             session.query(ScannedVm).filter_by(scan_id=scan).update({"lease_until": now()})
     with world.parts.transaction() as session:
-        assert scan_work.take(session) is None
+        assert queue.take(session) is None
     seen = _see(world, caller, scan)
     assert (seen["status"], seen["vms"][0]["status"]) == ("failed", "failed")
     assert "the host is away" in seen["vms"][0]["reason"]
     again = _begin(world, caller.bearer, target="shaky")
     work = _take(world)
     with world.parts.transaction() as session:
-        scan_work.fail(session, work, Conflict("the VM was stopped"))
+        queue.fail(session, work, Conflict("the VM was stopped"))
     assert _see(world, caller, again)["vms"][0]["reason"] == "the VM was stopped"
 
 
@@ -235,6 +235,6 @@ def test_a_scan_ends_with_its_vm(world: World, caller: Caller) -> None:
     with world.parts.transaction() as session:
         session.get_one(Vm, vm).deleted_at = now()
     with world.parts.transaction() as session:
-        assert scan_work.take(session) is None
+        assert queue.take(session) is None
     seen = _see(world, caller, scan)
     assert (seen["status"], seen["vms"][0]["reason"]) == ("cancelled", "the VM was deleted")

@@ -12,8 +12,8 @@ import pytest
 import requests
 
 from cli.fleet.fleet import Fleet
-from core.services import traffic
-from core.services.traffic import Counted
+from core.services.monitoring import request_stats
+from core.services.monitoring.request_stats import Counted
 from tests.api.world import World, problem
 from tests.support.clients import new_user
 from tests.support.waiting import until
@@ -66,9 +66,9 @@ def test_requests_are_counted_and_timed(world: World) -> None:
     until(lambda: counted()[0] >= 10)
     assert 0 < counted()[1] < 1000
     forget("requests:minute:*")
-    traffic.add(redis, Counted(3000, 2000, 100_000.0))
-    traffic.add(redis, Counted(1000, 0, 0.0))  # one that only waited
-    today, milliseconds = traffic.today(redis)
+    request_stats.add(redis, Counted(3000, 2000, 100_000.0))
+    request_stats.add(redis, Counted(1000, 0, 0.0))  # one that only waited
+    today, milliseconds = request_stats.today(redis)
     assert milliseconds == pytest.approx(50.0, abs=5)
     assert today >= 4010
 

@@ -20,9 +20,10 @@ from core.contract.messages import DriverHealth, Inventory, Observation, Report
 from core.contract.states import Kind, Observed, Phase
 from core.dispatch import Dispatch
 from core.models import Base
-from core.services import context, inventories, listing, reports, users
+from core.services import context, listing, users
 from core.services.accepted import Accepted
 from core.services.context import Actor
+from core.services.intake import inventories, reports
 from core.services.vms import VmRequest
 
 Transaction = Callable[[], AbstractContextManager[Session]]

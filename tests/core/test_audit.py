@@ -14,9 +14,10 @@ from sqlalchemy.exc import InternalError
 from cli.main import main
 from core.contract.messages import Failure
 from core.models import AuditEntry, AuditLink
-from core.services import audit, audit_chain, vms
-from core.services.audit import Fact
-from core.services.audit_chain import Broken, Head
+from core.services import vms
+from core.services.audit import chain, records
+from core.services.audit.chain import Broken, Head
+from core.services.audit.records import Fact
 from core.services.context import Actor
 
 _SLIPPED_IN = """
@@ -29,17 +30,17 @@ def _write(transaction: Any, count: int = 1, name: str = "web") -> None:
     for _ in range(count):
         with transaction() as session:
             fact = Fact("vm_start", "vm", name, "success", "req_1", status_code=200, details={"a": 1.5, "b": ["é"]})
-            audit.record(session, fact)
+            records.record(session, fact)
 
 
 def _link(transaction: Any) -> int:
     with transaction() as session:
-        return audit_chain.link(session)
+        return chain.link(session)
 
 
 def _verify(transaction: Any, expected: Head | None = None) -> Head:
     with transaction() as session:
-        return audit_chain.verify(session, expected=expected)
+        return chain.verify(session, expected=expected)
 
 
 def _as_superuser(engine: Engine, statement: str, **values: str) -> None:
@@ -49,27 +50,27 @@ def _as_superuser(engine: Engine, statement: str, **values: str) -> None:
 
 
 @pytest.fixture
-def chain(transaction: Any) -> Head:
+def head(transaction: Any) -> Head:
     """Six entries in a chain."""
     _write(transaction, 6)
     assert _link(transaction) == 6
     return _verify(transaction)
 
 
-def test_what_was_written_is_linked_once(transaction: Any, chain: Head) -> None:
-    assert chain.position == 6
+def test_what_was_written_is_linked_once(transaction: Any, head: Head) -> None:
+    assert head.position == 6
     assert _link(transaction) == 0
     _write(transaction, 1)
-    assert (_link(transaction), _verify(transaction, chain).position) == (1, 7)
+    assert (_link(transaction), _verify(transaction, head).position) == (1, 7)
 
 
 def test_an_empty_log_is_unbroken(transaction: Any) -> None:
-    assert _verify(transaction) == Head(0, audit_chain.FIRST)
+    assert _verify(transaction) == Head(0, chain.FIRST)
 
 
 @pytest.mark.parametrize("table", ["audit_entries", "audit_links"])
 @pytest.mark.parametrize("statement", ["UPDATE {} SET seq = seq", "DELETE FROM {}", "TRUNCATE {}"])
-def test_nothing_is_taken_back(engine: Engine, chain: Head, table: str, statement: str) -> None:
+def test_nothing_is_taken_back(engine: Engine, head: Head, table: str, statement: str) -> None:
     with engine.connect() as connection, pytest.raises(InternalError, match="takes nothing back"):
         connection.execute(text(statement.format(table)))
 
@@ -89,34 +90,34 @@ def test_nothing_is_taken_back(engine: Engine, chain: Head, table: str, statemen
     ],
 )
 def test_tampering_is_found_and_the_entry_named(
-    transaction: Any, engine: Engine, chain: Head, tampering: str, named: str
+    transaction: Any, engine: Engine, head: Head, tampering: str, named: str
 ) -> None:
     _as_superuser(engine, tampering)
     with pytest.raises(Broken, match=named):
         _verify(transaction)
 
 
-def test_an_entry_changed_with_its_link_is_found_at_the_next(transaction: Any, engine: Engine, chain: Head) -> None:
+def test_an_entry_changed_with_its_link_is_found_at_the_next(transaction: Any, engine: Engine, head: Head) -> None:
     _as_superuser(engine, "UPDATE audit_entries SET user_id = 'nobody' WHERE seq = 3")
     with transaction() as session:
         before, entry = (session.get_one(kind, number) for kind, number in ((AuditLink, 2), (AuditEntry, 3)))
         values = [getattr(entry, column.name) for column in AuditEntry.__table__.columns]
-        made = audit_chain.digest(before.sha256, 3, values)
+        made = chain.digest(before.sha256, 3, values)
     _as_superuser(engine, "UPDATE audit_links SET sha256 = decode(:made, 'hex') WHERE position = 3", made=made.hex())
     with pytest.raises(Broken, match="entry 4"):
         _verify(transaction)
 
 
-def test_a_tail_that_was_cut_off_shows_against_a_kept_head(transaction: Any, engine: Engine, chain: Head) -> None:
+def test_a_tail_that_was_cut_off_shows_against_a_kept_head(transaction: Any, engine: Engine, head: Head) -> None:
     _as_superuser(engine, "DELETE FROM audit_links WHERE position = 6")
     _as_superuser(engine, "DELETE FROM audit_entries WHERE seq = 6")
     assert _verify(transaction).position == 5
     with pytest.raises(Broken, match="it was cut"):
-        _verify(transaction, chain)
+        _verify(transaction, head)
     _write(transaction, 1)
     _link(transaction)
     with pytest.raises(Broken, match="position 6 is not the one"):
-        _verify(transaction, chain)
+        _verify(transaction, head)
 
 
 def test_a_transaction_that_commits_late_is_linked_late_and_others_do_not_wait(transaction: Any) -> None:
@@ -140,8 +141,8 @@ def test_writers_and_linkers_at_once_make_one_chain(transaction: Any) -> None:
 
 
 def test_pages_and_batches_make_no_difference(transaction: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit_chain, "_BATCH", 2)
-    monkeypatch.setattr(audit_chain, "_PAGE", 2)
+    monkeypatch.setattr(chain, "_BATCH", 2)
+    monkeypatch.setattr(chain, "_PAGE", 2)
     _write(transaction, 5)
     assert [_link(transaction) for _ in range(4)] == [2, 2, 1, 0]
     paged = _verify(transaction)
@@ -156,17 +157,17 @@ def test_an_operation_that_fails_later_is_an_entry_of_its_own(
         operation = vms.create(session, actor, helpers.request("web"))
     helpers.apply(helpers.report(operation, "failed", failure=Failure("operation_failed", "no disk")))
     with transaction() as session:
-        ((entry,), total) = audit.list_of(session, Actor("a", "a", "admin"), audit.Wanted(user_id=actor.user_id))
+        ((entry,), total) = records.list_of(session, Actor("a", "a", "admin"), records.Wanted(user_id=actor.user_id))
     assert total == 1
     assert (entry.action_type, entry.resource_id, entry.result) == ("vm_create", "web", "failed")
     assert (entry.error_code, entry.details["operation_id"]) == ("operation_failed", operation.id)
 
 
 def test_the_command_line_proves_it_or_names_the_entry(
-    engine: Engine, database_url: str, chain: Head, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, database_url: str, head: Head, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
-    kept = f"6:{chain.sha256.hex()}"
+    kept = f"6:{head.sha256.hex()}"
     good = _run("audit", "verify", f"--expect={kept}")
     assert (good.exit_code, kept in good.output) == (0, True), good.output
     _as_superuser(engine, "UPDATE audit_entries SET resource_id = 'other' WHERE seq = 2")

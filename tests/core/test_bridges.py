@@ -13,8 +13,9 @@ from core.contract.hosts import HostFacts, HostNetwork
 from core.contract.states import Observed
 from core.contract.vms import VmNetwork
 from core.models.base import JSON
-from core.services import inventories, lookup, networks, vms
+from core.services import lookup, networks, vms
 from core.services.context import Actor
+from core.services.intake import inventories
 
 
 def bridge(name: str = "chbr0", subnet: str = "192.168.200", last: int = 102) -> HostNetwork:

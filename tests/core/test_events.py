@@ -11,8 +11,9 @@ from sqlalchemy import text
 from sqlalchemy.engine import Engine
 
 from core.contract.messages import DriverHealth, Inventory
-from core.services import events, inventories
+from core.services import events
 from core.services.context import Actor
+from core.services.intake import inventories
 from tests.core.conftest import Transaction, inventory, make_user
 
 

@@ -14,10 +14,11 @@ from core.contract.hosts import HostFacts
 from core.contract.messages import Failure, Forward
 from core.contract.states import Observed
 from core.models import Host, Operation, PortForward, Vm
-from core.services import forwards, lookup, operations, sweeps, vms
+from core.services import forwards, lookup, operations, vms
 from core.services.accepted import Accepted
 from core.services.context import Actor
 from core.services.forwards import ForwardRequest
+from core.services.intake import sweeps
 
 WEB = ForwardRequest(20080, 80)
 

@@ -11,8 +11,9 @@ from core.contract.errors import NoCapacity
 from core.contract.hosts import HostFacts
 from core.contract.messages import DriverHealth
 from core.models import Vm
-from core.services import inventories, vms
+from core.services import vms
 from core.services.accepted import Accepted
+from core.services.intake import inventories
 
 if TYPE_CHECKING:
     from core.services.context import Actor

@@ -11,8 +11,9 @@ from sqlalchemy import func, select
 from core.contract.errors import Invalid, NoCapacity
 from core.contract.hosts import HostFacts
 from core.models import Host, Vm
-from core.services import inventories, vms
+from core.services import vms
 from core.services.accepted import Accepted
+from core.services.intake import inventories
 
 if TYPE_CHECKING:
     from core.services.context import Actor

@@ -16,8 +16,9 @@ from core.contract.messages import DriverHealth
 from core.contract.states import Observed
 from core.contract.vms import AdapterWish, Hardware
 from core.models import Host, Vm
-from core.services import hardware, inventories, vms
+from core.services import hardware, vms
 from core.services.context import Actor
+from core.services.intake import inventories
 from core.services.vms import VmRequest
 from tests.core.conftest import Helpers, Transaction
 

@@ -17,8 +17,9 @@ from core.contract.states import Observed
 from core.contract.vms import Disk
 from core.models import Host, Medium
 from core.models.base import now
-from core.services import hardware, inventories, lost, media, vms
+from core.services import hardware, lost, media, vms
 from core.services.accepted import Accepted
+from core.services.intake import inventories
 from core.services.media import MediaFilter
 
 if TYPE_CHECKING:

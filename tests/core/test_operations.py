@@ -17,8 +17,9 @@ from core.contract.messages import Failure, Observation, encode
 from core.contract.states import Observed
 from core.dispatch import Dispatch
 from core.models import Host, Operation, Vm
-from core.services import events, inbox, inventories, listing, lookup, operations, sweeps, vms
+from core.services import events, listing, lookup, operations, vms
 from core.services.context import Actor
+from core.services.intake import inbox, inventories, sweeps
 
 
 def test_a_vm_is_created_started_and_deleted(transaction: Any, actor: Actor, host: str, helpers: Any) -> None:

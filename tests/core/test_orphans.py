@@ -15,8 +15,9 @@ from core.contract.messages import Observation
 from core.contract.states import Observed
 from core.contract.vms import Running, VmNetwork
 from core.models import Host, Vm
-from core.services import inventories, orphans, vms
+from core.services import orphans, vms
 from core.services.context import Actor
+from core.services.intake import inventories
 from tests.core.conftest import Helpers, Transaction
 
 ADMIN = Actor("admin", "admin", "admin")

@@ -16,9 +16,10 @@ from core.contract.states import Observed
 from core.contract.vms import Running
 from core.models import Host, Operation, Vm
 from core.models.base import JSON, now
-from core.services import inventories, lookup, sizes, snapshots, sweeps, vms
+from core.services import lookup, sizes, snapshots, vms
 from core.services.accepted import Accepted
 from core.services.context import Actor
+from core.services.intake import inventories, sweeps
 
 
 class Resizer:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from core.contract.states import Observed
-from core.services import inventories, vms
+from core.services import vms
 from core.services.context import Actor
+from core.services.intake import inventories
 from tests.core.conftest import Helpers, Transaction
 
 

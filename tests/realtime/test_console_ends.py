@@ -16,7 +16,7 @@ from api.realtime.console import Console, Which
 from api.realtime.streams import Streams
 from core.contract.errors import CorralError
 from core.contract.messages import JSON, VmSpec
-from core.contract.streams import Stream
+from core.streams import Stream
 from tests.support.waiting import until
 
 VM = VmSpec("vm-1", "web", "fake", "linux", 1, 256, 1, owner="somebody")

@@ -9,7 +9,7 @@ from datetime import date
 import pytest
 
 from core import compliance
-from core.services import scan_results
+from core.services.scanning import results
 from workers.scans import evidence
 from workers.scans.check import CannotJudge, Check, Family, offenders
 from workers.scans.families import FAMILIES, chosen, packages
@@ -21,7 +21,7 @@ _SS = 'tcp LISTEN 0 128 {} 0.0.0.0:* users:(("x",pid=1,fd=3))'
 def test_every_check_is_whole() -> None:
     assert len(CHECKS) == sum(len(family.checks) for family in FAMILIES) >= 25
     for check in CHECKS.values():
-        assert check.severity in scan_results.SEVERITIES
+        assert check.severity in results.SEVERITIES
         assert check.controls, check.id
         assert set(check.controls) <= set(compliance.FRAMEWORKS)
         assert all(check.controls.values())
@@ -147,13 +147,13 @@ def _outcome(status: str, severity: str) -> dict[str, object]:
 
 def test_the_score_grows_with_what_is_found_and_stays_below_a_hundred() -> None:
     def score(findings: Counter[str]) -> int:
-        return scan_results.risk_score([_outcome("failed", severity) for severity in findings.elements()])
+        return results.risk_score([_outcome("failed", severity) for severity in findings.elements()])
 
     assert score(Counter()) == 0
     unknown = [_outcome("not_run", "critical"), _outcome("passed", "critical")]
-    assert scan_results.risk_score(unknown) == 40  # not to know makes nothing safer
-    assert scan_results.risk_score(unknown, (scan_results.FAILED,)) == 0
-    assert [score(Counter({severity: 1})) for severity in scan_results.SEVERITIES] == [40, 15, 5, 1]
+    assert results.risk_score(unknown) == 40  # not to know makes nothing safer
+    assert results.risk_score(unknown, (results.FAILED,)) == 0
+    assert [score(Counter({severity: 1})) for severity in results.SEVERITIES] == [40, 15, 5, 1]
     assert score(Counter(critical=1, high=1)) == 49
     assert score(Counter(critical=3, high=5)) <= 100
 

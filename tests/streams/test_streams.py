@@ -13,10 +13,11 @@ from agent.broker.connection import connect
 from agent.calls.streams import Streams as AgentStreams
 from api.realtime.streams import Streams as ApiStreams
 from cli.fleet.redis import Redis
-from core.contract import channels, streams
+from core import streams
+from core.contract import channels
 from core.contract.errors import Conflict, CorralError, DriverFailure, Unavailable
 from core.contract.shares import Shares
-from core.contract.streams import CHUNK_BYTES, WINDOW, Stream
+from core.streams import CHUNK_BYTES, WINDOW, Stream
 from tests.support.waiting import until
 
 MB = 1 << 20

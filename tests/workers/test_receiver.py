@@ -15,7 +15,7 @@ from core.contract import channels
 from core.contract.errors import Invalid
 from core.contract.messages import Observation, Report
 from core.contract.states import Observed, Phase
-from core.services import health
+from core.services.monitoring import health
 from tests.support.waiting import until
 from tests.workers.conftest import Workers, envelope
 from workers.intake import Batch, Intake

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from core.contract.messages import JSON
-from core.services.scan_results import FAILED, NOT_RUN, PASSED, WARNING
+from core.services.scanning.results import FAILED, NOT_RUN, PASSED, WARNING
 from workers.scans.check import CannotJudge, Check, Family
 
 LONGEST = 2000

@@ -12,7 +12,7 @@ from core.contract.errors import Forbidden
 from core.contract.states import OperationState
 from core.models import AuditEntry
 from core.models.base import JSON, now
-from core.services import logbook
+from core.services import outbox
 from core.services.accepted import AnyOperation
 from core.services.context import Actor
 from core.services.paging import Ordering, Slice, sliced
@@ -51,7 +51,7 @@ class Fact:
 
 def record(session: Session, fact: Fact) -> None:
     """Write an entry in this transaction. It is linked into the chain soon after the commit."""
-    logbook.add_entry(session, vars(fact) | {"at": now()})
+    outbox.add_entry(session, vars(fact) | {"at": now()})
 
 
 def operation_ended(session: Session, operation: AnyOperation) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from core.contract.errors import Invalid
 from core.contract.messages import Entry, Inventory, Report, decode
 from core.contract.states import Phase
-from core.services import inventories, reports
+from core.services.intake import inventories, reports
 
 _STEPS = (Phase.BEGUN, Phase.PROGRESS)
 Step = Inventory | Sequence[Report]

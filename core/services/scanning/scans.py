@@ -1,4 +1,4 @@
-"""Security scans: begun, listed, shown. The work itself is in `scan_work`."""
+"""Security scans: begun, listed, shown. The work itself is in `queue`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from core.models.base import now
 from core.services import lookup, rules
 from core.services.context import Actor, dispatch_of
 from core.services.paging import Ordering, Slice, sliced
-from core.services.scan_work import LIVE
+from core.services.scanning.queue import LIVE
 
 TYPES = ("vulnerability", "compliance", "configuration")
 STATES = STARTED, RUNNING, COMPLETED, FAILED, CANCELLED = ("started", "running", "completed", "failed", "cancelled")

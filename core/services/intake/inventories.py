@@ -13,7 +13,8 @@ from core.contract.messages import JSON, Inventory, Observation
 from core.contract.states import LIVE, Observed, Wanted
 from core.models import Host, Operation, Vm
 from core.models.base import now
-from core.services import desired, events, hosts, lost, media, operations, problems, reports, vms
+from core.services import desired, events, hosts, lost, media, operations, problems, vms
+from core.services.intake import observations
 from core.services.status import status_of
 
 
@@ -109,7 +110,7 @@ def _reconcile(session: Session, inventory: Inventory) -> set[str]:
     lost.purge_all(session, inventory.host, left, inventory.generation)
     buried = lost.buried(session, inventory.host, left)
     for vm in applied:  # after them all: a host's row is locked after its VMs'
-        reports.take_back(session, vm)
+        observations.take_back(session, vm)
         hosts.settle(session, vm)
     for vm in buried:
         hosts.release(session, vm)
@@ -126,7 +127,7 @@ def _apply(session: Session, vm: Vm, seen: Observation, generation: int) -> bool
     if operations.live_of(session, locked) is not None:
         return False
     before = status_of(locked, None)
-    reports.observe(locked, seen, generation)
+    observations.observe(locked, seen, generation)
     if locked.wanted != Wanted.DELETED and seen.state == Observed.RUNNING:
         desired.want(session, locked, Wanted.RUNNING)
     vms.status_changed(session, locked, before, status_of(locked, None))

@@ -14,7 +14,7 @@ from core.contract.messages import Failure, Heartbeat, decode
 from core.contract.states import LIVE, OperationState
 from core.models import Host, Operation, Vm
 from core.models.base import now
-from core.services import events, hosts, operations, problems, reports, vms
+from core.services import events, hosts, operations, outcomes, problems, vms
 from core.services.context import dispatch_of
 from core.services.status import status_of
 
@@ -129,7 +129,7 @@ def _expire(session: Session, vm: Vm, operation: Operation) -> None:
     failure = Failure("deadline_exceeded", f"host '{operation.host_name}' did not finish it in time", retryable=True)
     operations.settle(operation, OperationState.FAILED, failure=failure)
     session.flush()
-    reports.not_succeeded(session, vm, operation)
+    outcomes.not_succeeded(session, vm, operation)
     hosts.settle(session, vm)
     operations.tell(session, vm, operation)
     operations.send_cancel(session, operation)  # its host may be at it all the same

@@ -39,7 +39,7 @@ def add_entry(session: Session, entry: JSON) -> None:
 
 def _add(session: Session, kind: str, row: JSON) -> None:
     session.info.setdefault(kind, []).append(row)
-    before_commit(session, "logbook", _write)
+    before_commit(session, "outbox", _write)
 
 
 def _write(session: Session) -> None:

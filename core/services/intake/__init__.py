@@ -1,0 +1,1 @@
+"""What arrives from hosts, recorded: reports, inventories and heartbeats; and sweeps for what should have arrived."""
