@@ -71,7 +71,7 @@ migration: setup-dev ## Write a migration for what the models changed: make migr
 
 .PHONY: openapi
 openapi: setup-dev ## Write both OpenAPI documents anew, which the tests compare
-	@.venv/bin/python -m api.docs docs/openapi
+	@.venv/bin/python -m api.openapi docs/openapi
 
 .PHONY: requirements
 requirements: setup-dev ## Pin anew what setup.cfg asks for

@@ -5,20 +5,21 @@ from __future__ import annotations
 from flask_sock import Sock
 
 from api import microvm, vboxmcp
+from api.auditing import audit
 from api.auth import identity
 from api.dialect import Dialects
 from api.docs import front, pages
 from api.microvm import console, exec_socket, sockets
 from api.microvm.shape import SHAPE as MICROVM
 from api.monitoring import exposition
-from api.monitoring.tally import Tally
 from api.page import views as page
-from api.parts import Parts
 from api.realtime.hub import Hub
-from api.rest import app, audit
-from api.rest.limits import Limits
+from api.rest import app
 from api.vboxmcp import socket
 from api.vboxmcp.shape import SHAPE as VBOXMCP
+from api.web.context import Parts
+from api.web.limits import Limits
+from api.web.tally import Tally
 from core import database
 from core.dispatch import Dispatch
 from core.services import keys

@@ -15,9 +15,9 @@ from werkzeug.routing import RequestRedirect
 
 from api.realtime.hub import Hub
 from api.rest.errors import headers_of
-from api.rest.failures import error_of, is_ours
-from api.rest.requests import new_id
 from api.rest.shapes import Shape
+from api.web.failures import error_of, is_ours
+from api.web.requests import new_id
 from core.contract.errors import CorralError
 
 log = logging.getLogger(__name__)

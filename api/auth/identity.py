@@ -8,9 +8,9 @@ from typing import Literal, overload
 from flask import Flask, Request, g, request
 
 from api.auth import tokens
-from api.parts import parts
-from api.rest.requests import request_id, source_ip
-from api.rest.views import marked
+from api.web.context import parts
+from api.web.requests import request_id
+from api.web.views import marked
 from core.contract.errors import Unauthenticated
 from core.services import keys, users
 from core.services.context import Actor
@@ -40,12 +40,6 @@ def actor(*, required: bool = True) -> Actor | None:
         raise Unauthenticated("Authentication required")
     found: Actor | None = g.actor
     return found
-
-
-def caller_of_limits() -> str:
-    """Whose limits a request counts against: its user's, else its address's."""
-    known: Actor | None = g.get("actor")
-    return known.user_id if known else f"address:{source_ip()}"
 
 
 def authenticate() -> Actor | None:

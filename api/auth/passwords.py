@@ -8,8 +8,8 @@ from typing import TypeVar
 import gevent
 from gevent import monkey
 
-from api.parts import parts
-from api.rest.requests import source_ip
+from api.web.context import parts
+from api.web.requests import source_ip
 from core.contract.errors import Unauthenticated
 from core.models import User
 from core.services import logins, users

@@ -12,7 +12,7 @@ from flask_jwt_extended import JWTManager, create_access_token, decode_token
 from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt import ExpiredSignatureError, PyJWTError
 
-from api.parts import parts
+from api.web.context import parts
 from core.contract.errors import Unauthenticated
 from core.models import User
 

@@ -1,1 +1,1 @@
-"""The OpenAPI documents: shown as pages, and written into the repository."""
+"""Where somebody who knows only the address goes on: the front page, and the pages of the OpenAPI documents."""

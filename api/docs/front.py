@@ -7,9 +7,9 @@ from html import escape
 from flask import Blueprint, Response, jsonify, request
 
 from api.page import views as page
-from api.rest.requests import PREFIX
 from api.rest.shapes import Shape
-from api.rest.views import mark
+from api.web.requests import PREFIX
+from api.web.views import mark
 from core.version import VERSION
 
 LINKS = {

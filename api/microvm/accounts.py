@@ -5,12 +5,12 @@ from __future__ import annotations
 from flask.views import MethodView
 from sqlalchemy.orm import Session
 
+from api.auditing import audit
 from api.auth import identity, passwords, tokens
 from api.microvm.schemas.accounts import Account, Credentials, Registration, Token
 from api.microvm.shape import SHAPE
-from api.rest import audit
 from api.rest.blueprint import Blueprint
-from api.rest.views import mark
+from api.web.views import mark
 from core.contract.messages import JSON
 from core.models import User
 from core.services import users

@@ -19,15 +19,15 @@ from flask_sock import Sock
 from simple_websocket import Server
 from sqlalchemy.engine import Engine
 
+from api.auditing import audit
 from api.microvm import callers
 from api.microvm.callers import Authenticate
 from api.realtime.console import Console, Which
 from api.realtime.conversation import Conversation, conversation, ended_by
 from api.realtime.hub import Hub
 from api.realtime.upgrade import door
-from api.rest import audit
-from api.rest.requests import check_path
-from api.rest.views import mark
+from api.web.requests import check_path
+from api.web.views import mark
 from core.contract.errors import CorralError, Invalid
 from core.database import transaction
 from core.services import calls

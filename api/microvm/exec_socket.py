@@ -22,16 +22,16 @@ from flask_sock import Sock
 from simple_websocket import Server
 from sqlalchemy.engine import Engine
 
+from api.auditing import audit
 from api.microvm import callers
 from api.microvm.callers import Authenticate
 from api.realtime.conversation import NORMAL, TRY_LATER, Conversation, Ended, conversation
 from api.realtime.executions import Chunk, Execution, pause_after
 from api.realtime.hub import Hub
 from api.realtime.upgrade import door
-from api.rest import audit
-from api.rest.requests import check_path
-from api.rest.views import mark
 from api.shared.encodings import ENCODINGS, TEXT, to_text, whole
+from api.web.requests import check_path
+from api.web.views import mark
 from core.contract.errors import Conflict, Invalid
 from core.database import transaction
 from core.services import calls

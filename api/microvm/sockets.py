@@ -20,8 +20,8 @@ from api.realtime.conversation import NORMAL, Conversation, Ended, conversation
 from api.realtime.hub import Hub
 from api.realtime.listener import Interest
 from api.realtime.upgrade import door
-from api.rest.requests import check_path
-from api.rest.views import mark
+from api.web.requests import check_path
+from api.web.views import mark
 from core.contract.errors import Invalid
 from core.database import transaction
 from core.services import lookup

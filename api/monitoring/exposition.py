@@ -9,8 +9,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from api.monitoring.fleet import FleetFigures
-from api.parts import Parts
-from api.rest.views import mark
+from api.web.context import Parts
+from api.web.views import mark
 from core import exposition
 from core.contract.errors import Forbidden, Unauthenticated
 

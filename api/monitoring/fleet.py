@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from api.parts import Parts
-from api.rest import promptly
+from api.web import bounded_checks
+from api.web.context import Parts
 from core.services.monitoring import metrics
 from core.services.monitoring.metrics import Queues, Tables
 
@@ -41,13 +41,13 @@ class FleetFigures(Collector):
     def _read(self) -> tuple[Tables | None, Queues | None]:
         with self._lock:
             if time.monotonic() - self._read_at > _KEPT_SECONDS:
-                tables = promptly.ask_database(self._tables)
-                promptly.answered(tables)
-                known = promptly.answer_or(tables, None)
+                tables = bounded_checks.ask_database(self._tables)
+                bounded_checks.answered(tables)
+                known = bounded_checks.answer_or(tables, None)
                 hosts = [*known.alive, *known.silent] if known else []
-                queues = promptly.ask_redis(lambda: metrics.of_queues(self._those.dispatch.redis, hosts))
-                promptly.answered(queues)
-                self._last, self._read_at = (known, promptly.answer_or(queues, None)), time.monotonic()
+                queues = bounded_checks.ask_redis(lambda: metrics.of_queues(self._those.dispatch.redis, hosts))
+                bounded_checks.answered(queues)
+                self._last, self._read_at = (known, bounded_checks.answer_or(queues, None)), time.monotonic()
             return self._last
 
     def _tables(self) -> Tables:

@@ -8,8 +8,8 @@ from flask import Flask, Response, g, request
 from sqlalchemy.pool import QueuePool
 
 from api.monitoring.meters import CONNECTIONS, REQUEST_SECONDS, REQUESTS
-from api.parts import Parts
-from api.rest.requests import PREFIX
+from api.web.context import Parts
+from api.web.requests import PREFIX
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 

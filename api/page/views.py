@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flask import Blueprint, Response, send_from_directory
 
-from api.rest.views import mark
+from api.web.views import mark
 
 STATIC = Path(__file__).parent / "static"
 # Scripts, styles and connections of this address alone. The terminal writes its own style elements.

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from api.rest.failures import Stalled
+from api.web.failures import Stalled
 
 STALLED_SECONDS = 60.0
 _SMALL_BYTES = 64 * 1024  # has most likely arrived by now: it is read, and the connection kept

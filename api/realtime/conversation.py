@@ -15,12 +15,12 @@ from simple_websocket import ConnectionClosed, Server
 from wsproto.events import CloseConnection, Event
 from wsproto.frame_protocol import CloseReason
 
-from api.parts import parts
 from api.realtime.hub import Hub
 from api.realtime.listener import Listener
 from api.realtime.upgrade import MESSAGE_BYTES
 from api.realtime.wire import SlowReader, Wire
-from api.rest.requests import source_ip
+from api.web.context import parts
+from api.web.requests import source_ip
 from core.contract.errors import CorralError, Forbidden, NotFound, TooMany, Unauthenticated, Unavailable
 from core.services.context import Actor
 from core.services.events import Note

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from api.parts import Hub
+from api.web.context import Hub
 from core.contract.messages import JSON, VmSpec
 
 CALL_SECONDS = 30.0

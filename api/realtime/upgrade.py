@@ -9,12 +9,12 @@ from collections.abc import Callable
 from flask import Blueprint, g, request
 from flask_sock import Sock
 
-from api.parts import parts
 from api.realtime.hub import Hub
 from api.realtime.listener import Listener
 from api.realtime.wire import Wire
-from api.rest.limits import HANDSHAKES
-from api.rest.requests import source_ip
+from api.web.context import parts
+from api.web.limits import HANDSHAKES
+from api.web.requests import source_ip
 from core.contract.errors import Invalid, Unauthenticated
 from core.services.context import Actor
 

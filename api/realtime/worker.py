@@ -44,7 +44,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """gunicorn's own answers are HTML. What it refuses, or what broke outside the application, is told as ours."""
         from api.realtime.bodies import linger
-        from api.rest.failures import error_of, is_ours
+        from api.web.failures import error_of, is_ours
 
         error = error_of(exc)
         if is_ours(error):

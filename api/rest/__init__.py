@@ -1,1 +1,1 @@
-"""What all resources of both dialects share: errors, paging, waiting, idempotency, limits, said once."""
+"""What all resources of both dialects are made of: decorators, schemas, fields, paging, waiting, idempotency."""

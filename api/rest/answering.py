@@ -12,9 +12,9 @@ from marshmallow import Schema
 
 from api.rest import documents
 from api.rest.parser import Parser
-from api.rest.requests import PREFIX
 from api.rest.schemas import OperationSchema
 from api.rest.shapes import Listed, Shape
+from api.web.requests import PREFIX
 from core.services.accepted import AnyOperation
 
 View = Callable[..., Any]

@@ -8,13 +8,15 @@ import flask_smorest
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
+from api.auditing import audit
+from api.auditing.flood import Flood
 from api.auth import identity, tokens
 from api.monitoring import requests as counting
-from api.parts import Parts
-from api.rest import audit, errors, limits, requests, uploads
+from api.rest import errors
 from api.rest.blueprint import Blueprint
-from api.rest.flood import Flood
 from api.rest.shapes import Shape
+from api.web import limits, requests, uploads
+from api.web.context import Parts
 
 API_VERSION = "1.0"
 

@@ -11,15 +11,16 @@ from flask import Response, request
 from marshmallow import Schema
 from sqlalchemy.orm import Session
 
+from api.auditing import audit
 from api.auth.identity import actor
-from api.parts import parts
-from api.rest import audit, documents, waiting, work
+from api.rest import documents, idempotency, waiting
 from api.rest.answering import Answering, Decorator, View
-from api.rest.problems import from_operation
 from api.rest.questions import Question
-from api.rest.requests import PREFIX
 from api.rest.shapes import Listed
-from api.rest.views import has_mark
+from api.web.context import parts
+from api.web.problems import from_operation
+from api.web.requests import PREFIX
+from api.web.views import has_mark
 from core.contract.messages import JSON
 from core.contract.states import LIVE, OperationState
 from core.models import Idempotency
@@ -86,7 +87,7 @@ class Blueprint(Answering):
 
     def replay(self, status: int, first: Idempotency) -> Response:
         """The answer that a request with the same key had before."""
-        return _replayed(self._made(status, work.dumped_of(first)))
+        return _replayed(self._made(status, idempotency.dumped_of(first)))
 
     def lists(self, noun: str, schema: type[Schema]) -> Decorator:
         """The view returns `Listed`."""
@@ -110,16 +111,16 @@ class Blueprint(Answering):
         def decorate(view: View) -> View:
             @wraps(view)
             def wrapper(this: Any, *args: Any, **path: Any) -> Response:
-                key = work.idempotency_key()
+                key = idempotency.idempotency_key()
                 caller = None if has_mark(view, "public") else actor()
 
                 def change(session: Session) -> tuple[Any, bool]:
-                    first = work.claim(session, key) if key else None
+                    first = idempotency.claim(session, key) if key else None
                     if first is not None:
-                        return work.dumped_of(first), True
+                        return idempotency.dumped_of(first), True
                     dumped = _dump(made, view(this, session, caller, *deepcopy(args), **path))
                     if key:
-                        work.keep(session, key, answer={"dumped": _without(dumped, forgets)})
+                        idempotency.keep(session, key, answer={"dumped": _without(dumped, forgets)})
                     audit.within(session, status, dumped)
                     return dumped, False
 
@@ -144,7 +145,9 @@ class Blueprint(Answering):
                 prefer = waiting.preference(holds=holds)
 
                 def begin(session: Session) -> tuple[AnyOperation, bool, Any]:
-                    operation, again = work.begin_once(session, lambda s, a: view(this, s, a, *deepcopy(args), **path))
+                    operation, again = idempotency.begin_once(
+                        session, lambda s, a: view(this, s, a, *deepcopy(args), **path)
+                    )
                     said = _dump(made, answer(session, operation)) if prefer.begun else None
                     if not again:
                         audit.begun(session, operation)
@@ -173,14 +176,14 @@ class Blueprint(Answering):
             @wraps(view)
             def wrapper(this: Any, *args: Any, **path: Any) -> Response:
                 may(actor())
-                key = work.idempotency_key()
-                if key and (first := work.claim_alone(key)):
-                    return _replayed(self._made(status, work.dumped_of(first)))
-                with work.given_back_on_failure(key):
+                key = idempotency.idempotency_key()
+                if key and (first := idempotency.claim_alone(key)):
+                    return _replayed(self._made(status, idempotency.dumped_of(first)))
+                with idempotency.given_back_on_failure(key):
                     dumped = _dump(made, view(this, *args, **path))
                 if key:
                     with parts().transaction() as session:
-                        work.keep(session, key, answer={"dumped": dumped})
+                        idempotency.keep(session, key, answer={"dumped": dumped})
                 return self._made(status, dumped)
 
             return self._documented(wrapper, status, schema, "change")
@@ -219,19 +222,19 @@ class Blueprint(Answering):
         def decorate(view: View) -> View:
             @wraps(view)
             def wrapper(this: Any, *args: Any, **path: Any) -> Response:
-                key = work.idempotency_key()
+                key = idempotency.idempotency_key()
                 with parts().transaction() as session:
-                    first = work.claim(session, key) if key else None
+                    first = idempotency.claim(session, key) if key else None
                     if first is not None:
-                        return _replayed(self._made(status, work.dumped_of(first)))
+                        return _replayed(self._made(status, idempotency.dumped_of(first)))
                     question: Question = view(this, session, actor(), *args, **path)
                     audit.asking(session)
-                with work.given_back_on_failure(key):
+                with idempotency.given_back_on_failure(key):
                     reply = question.ask(parts().hub)
                 dumped = _dump(made, answer(question, reply))
                 if key:
                     with parts().transaction() as session:
-                        work.keep(session, key, answer={"dumped": dumped})
+                        idempotency.keep(session, key, answer={"dumped": dumped})
                 return self._made(status, dumped)
 
             return self._documented(wrapper, status, schema, kind)

@@ -8,7 +8,7 @@ from typing import Any
 
 from api.rest.schemas import OperationSchema
 from api.rest.shapes import Shape
-from api.rest.views import has_mark
+from api.web.views import has_mark
 from core.contract.messages import JSON
 
 _ERRORS = {

@@ -7,10 +7,10 @@ import logging
 from flask import Flask, Response, g, jsonify
 from werkzeug.exceptions import HTTPException
 
-from api.rest.failures import error_of, is_ours
-from api.rest.problems import Refused
-from api.rest.requests import shown_id
 from api.rest.shapes import Shape
+from api.web.failures import error_of, is_ours
+from api.web.problems import Refused
+from api.web.requests import shown_id
 from core.contract.errors import CorralError, DriverFailure, TooMany, Unauthenticated, Unavailable
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 from werkzeug.datastructures import FileStorage
 
-from api.rest.requests import is_clean
-from api.rest.uploads import Upload
+from api.web.requests import is_clean
+from api.web.uploads import Upload
 from core.contract import texts
 
 LONGEST_TEXT = 4096

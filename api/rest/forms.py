@@ -10,9 +10,9 @@ from flask import Request
 from marshmallow import Schema, ValidationError
 from werkzeug.sansio.multipart import Field, File
 
-from api.rest import multipart
 from api.rest.parser import failed
-from api.rest.problems import Refused
+from api.web import multipart
+from api.web.problems import Refused
 from core.contract.errors import CorralError
 from core.contract.messages import JSON
 

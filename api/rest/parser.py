@@ -12,9 +12,9 @@ from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
 from werkzeug.datastructures import CombinedMultiDict
 
-from api.rest import audit
-from api.rest.problems import Refused, ValidationFailed
-from api.rest.uploads import whole_body
+from api.auditing import audit
+from api.web.problems import Refused, ValidationFailed
+from api.web.uploads import whole_body
 from core.contract.errors import Invalid
 
 

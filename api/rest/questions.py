@@ -7,8 +7,8 @@ from datetime import datetime
 
 from flask import g
 
-from api.parts import Hub
-from api.rest.requests import client_gone
+from api.web.context import Hub
+from api.web.requests import client_gone
 from core.contract.messages import JSON, VmSpec
 from core.models.base import now
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from flask import g, request
 
 from api.auth.identity import actor
-from api.parts import parts
-from api.rest import limits
+from api.web import limits
+from api.web.context import parts
 from core.contract.states import ENDED
 from core.services import operations
 from core.services.accepted import AnyOperation

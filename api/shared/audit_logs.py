@@ -10,7 +10,7 @@ from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Moment, Number, Text, computed
 from api.rest.schemas import Sorting
 from api.rest.shapes import Listed, Shape
-from api.rest.views import mark
+from api.web.views import mark
 from core import compliance
 from core.contract.messages import JSON
 from core.models import AuditEntry

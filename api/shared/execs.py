@@ -13,20 +13,20 @@ from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
 
 from api.auth import identity
-from api.parts import parts
 from api.realtime.executions import Execution, wait
 from api.rest import waiting
 from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Moment, Number, computed
 from api.rest.questions import Question
-from api.rest.requests import client_gone
 from api.rest.schemas import Paging, Strict
 from api.rest.shapes import Listed, Shape
-from api.rest.views import mark
 from api.shared.encodings import ENCODINGS, TEXT, to_text, whole
 from api.shared.execution import CommandLine
 from api.shared.operations import WaitQuery
 from api.shared.words import EXEC_NAME
+from api.web.context import parts
+from api.web.requests import client_gone
+from api.web.views import mark
 from core.contract.messages import JSON
 from core.services import calls
 from core.services.context import Actor

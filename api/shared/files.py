@@ -8,17 +8,17 @@ from flask import Response, request
 from flask.views import MethodView
 from marshmallow import Schema, fields
 
+from api.auditing import audit
 from api.auth.identity import actor
-from api.parts import parts
-from api.rest import audit
 from api.rest.blueprint import Blueprint
 from api.rest.fields import GuestText, Moment, Number, Text, Uploaded
 from api.rest.forms import Form
 from api.rest.schemas import Strict
 from api.rest.shapes import Shape
-from api.rest.views import mark
 from api.shared import transfers
 from api.shared.words import GUEST_FILE, GUEST_PATH, PERMISSIONS
+from api.web.context import parts
+from api.web.views import mark
 from core.contract.messages import JSON
 from core.contract.texts import PATH_BYTES
 from core.services import calls

@@ -10,12 +10,12 @@ from pathlib import Path
 from flask.views import MethodView
 from marshmallow import Schema, fields
 
-from api.parts import Parts, parts
-from api.rest import promptly
 from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Moment
 from api.rest.shapes import Shape
-from api.rest.views import mark
+from api.web import bounded_checks
+from api.web.context import Parts, parts
+from api.web.views import mark
 from core import refusals
 from core.contract.messages import JSON
 from core.models.base import now
@@ -94,12 +94,15 @@ class Found:
 
 def examine(those: Parts) -> Found:
     """What does not answer in time is unhealthy."""
-    fleet, broker = promptly.ask_database(lambda: _fleet(those)), promptly.ask_redis(lambda: _redis(those))
-    disks = promptly.ask_disks(lambda: _disks(those.settings))
-    promptly.answered(fleet, broker, disks)
-    redis = promptly.answer_or(broker, Found(dict.fromkeys(_IN_REDIS, UNHEALTHY), {"redis": "does not answer"}))
-    tables = promptly.answer_or(fleet, dict.fromkeys(_IN_TABLES, UNHEALTHY))
-    problems = redis.problems | {"database": promptly.problem_of(fleet), "api": promptly.answer_or(disks, "")}
+    fleet, broker = bounded_checks.ask_database(lambda: _fleet(those)), bounded_checks.ask_redis(lambda: _redis(those))
+    disks = bounded_checks.ask_disks(lambda: _disks(those.settings))
+    bounded_checks.answered(fleet, broker, disks)
+    redis = bounded_checks.answer_or(broker, Found(dict.fromkeys(_IN_REDIS, UNHEALTHY), {"redis": "does not answer"}))
+    tables = bounded_checks.answer_or(fleet, dict.fromkeys(_IN_TABLES, UNHEALTHY))
+    problems = redis.problems | {
+        "database": bounded_checks.problem_of(fleet),
+        "api": bounded_checks.answer_or(disks, ""),
+    }
     api = DEGRADED if problems["api"] else HEALTHY
     return Found(
         {"api": api} | redis.components | tables, {part: problem for part, problem in problems.items() if problem}

@@ -7,14 +7,14 @@ from marshmallow import Schema, fields
 from msgspec import to_builtins
 from sqlalchemy.orm import Session
 
+from api.auditing import audit
 from api.auth.identity import actor as caller
-from api.parts import parts
-from api.rest import audit
 from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Moment, Text, computed
 from api.rest.schemas import Paging, Sorting
 from api.rest.shapes import Listed, Shape
-from api.rest.views import mark
+from api.web.context import parts
+from api.web.views import mark
 from core.contract.described import Described
 from core.contract.messages import JSON, build
 from core.contract.states import Status

@@ -8,14 +8,14 @@ from flask.views import MethodView
 from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
 
-from api.parts import parts
 from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Text, Uploaded, computed
 from api.rest.schemas import Sorting, Strict
 from api.rest.shapes import Listed, Shape
-from api.rest.views import mark
 from api.shared import image_adding
 from api.shared.words import IMAGE_NAME, OS_TYPES
+from api.web.context import parts
+from api.web.views import mark
 from core import images
 from core.contract.errors import NotFound
 from core.contract.images import Manifest

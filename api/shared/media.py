@@ -7,12 +7,12 @@ from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
 
 from api.auth.identity import actor as caller
-from api.parts import parts
 from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Moment, Text
 from api.rest.schemas import Sorting
 from api.rest.shapes import Listed, Shape
 from api.shared.hardware import Gigabytes
+from api.web.context import parts
 from core.contract.messages import JSON
 from core.models import Medium
 from core.services import media

@@ -9,13 +9,13 @@ from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
 
 from api.auth.identity import actor as caller
-from api.parts import parts
 from api.rest.blueprint import Blueprint
 from api.rest.fields import Address, Choice, Text
 from api.rest.schemas import Paging, Strict
 from api.rest.shapes import Listed, Shape
 from api.shared.forwards import Forward, ForwardView
 from api.shared.words import HOST_NAME
+from api.web.context import parts
 from core.contract.errors import CorralError
 from core.contract.messages import JSON
 from core.contract.networks import BRIDGE, USER

@@ -8,13 +8,13 @@ from marshmallow import Schema
 from sqlalchemy.orm import Session
 
 from api.auth import identity
-from api.parts import parts
 from api.rest import waiting
 from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Number, Text
 from api.rest.schemas import OperationSchema, Sorting
 from api.rest.shapes import Listed, Shape
-from api.rest.views import mark
+from api.web.context import parts
+from api.web.views import mark
 from core.contract.messages import JSON
 from core.contract.states import LIVE, Kind, OperationState
 from core.models import Operation

@@ -12,12 +12,12 @@ from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
 
 from api.auth import identity
-from api.parts import parts
-from api.rest import limits, promptly
 from api.rest.blueprint import Blueprint
 from api.rest.fields import Moment
 from api.rest.shapes import Shape
-from api.rest.views import mark
+from api.web import bounded_checks, limits
+from api.web.context import parts
+from api.web.views import mark
 from core.contract.errors import Unauthenticated
 from core.contract.messages import JSON
 from core.models.base import now
@@ -70,13 +70,13 @@ def blueprint(shape: Shape) -> Blueprint:
         @mark("prompt", "uncounted")
         def get(self) -> JSON:
             """Get the status of the system; answers within a second."""
-            requests, tables = _requests(), promptly.ask_database(copy_current_request_context(_from_tables))
-            promptly.answered(requests, tables)
-            caller, found = promptly.answer(tables)
+            requests, tables = _requests(), bounded_checks.ask_database(copy_current_request_context(_from_tables))
+            bounded_checks.answered(requests, tables)
+            caller, found = bounded_checks.answer(tables)
             identity.note(caller)
             limits.count_request()
             identity.actor()
-            today, milliseconds = promptly.answer_or(requests, (None, None))
+            today, milliseconds = bounded_checks.answer_or(requests, (None, None))
             counted = {"api_requests_today": today, "average_response_time_ms": milliseconds}
             return {
                 "api_version": VERSION,
@@ -90,7 +90,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
 def _requests() -> Future[tuple[int | None, float | None]]:
     client = parts().dispatch.redis
-    return promptly.ask_redis(lambda: request_stats.today(client))
+    return bounded_checks.ask_redis(lambda: request_stats.today(client))
 
 
 def _from_tables() -> tuple[Actor | Unauthenticated, JSON]:

@@ -16,10 +16,10 @@ from flask import Response, request
 from marshmallow import Schema
 from werkzeug.http import http_date
 
-from api.parts import parts
-from api.rest import work
+from api.rest import idempotency
 from api.rest.forms import Form
-from api.rest.problems import Refused
+from api.web.context import parts
+from api.web.problems import Refused
 from core.contract.errors import CorralError, Unavailable
 from core.contract.messages import JSON, VmSpec
 from core.models import Idempotency
@@ -40,7 +40,7 @@ def upload(asked: Asked, form: Form, answer: Schema) -> JSON | Idempotency:
     The file is under another name in the guest until all of the body has come and is right: where it goes may be said
     after it, and whether the same was uploaded before is known only then.
     """
-    key = work.idempotency_key()
+    key = idempotency.idempotency_key()
     before = form.read_fields()
     stream = _open(asked, "file_write", {"path": before.get("path")})
     try:
@@ -49,7 +49,7 @@ def upload(asked: Asked, form: Form, answer: Schema) -> JSON | Idempotency:
         wanted = form.read_fields()
         if key and (first := _claimed(key, form)):
             return first
-        with work.given_back_on_failure(key):
+        with idempotency.given_back_on_failure(key):
             _finish(stream, wanted)
     finally:
         stream.close()
@@ -62,7 +62,7 @@ def upload(asked: Asked, form: Form, answer: Schema) -> JSON | Idempotency:
     }
     if key:
         with parts().transaction() as session:
-            work.keep(session, key, answer={"dumped": answer.dump(made)})
+            idempotency.keep(session, key, answer={"dumped": answer.dump(made)})
     return made
 
 
@@ -106,9 +106,9 @@ def _open(asked: Asked, verb: str, params: JSON) -> Stream:
 
 
 def _claimed(key: str, form: Form) -> Idempotency | None:
-    work.set_fingerprint(form.digest())
+    idempotency.set_fingerprint(form.digest())
     with parts().transaction() as session:
-        return work.claim(session, key)
+        return idempotency.claim(session, key)
 
 
 def _finish(stream: Stream, wanted: JSON) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from api.parts import parts
 from api.rest.fields import Pattern
+from api.web.context import parts
 from core.contract import images
 from core.services import snapshots, vms
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields
 
-from api.rest.problems import Refused
 from api.rest.schemas import constant
 from api.rest.shapes import Problem
+from api.web.problems import Refused
 from core.contract import errors
 from core.contract.errors import CorralError
 from core.contract.messages import JSON

@@ -18,16 +18,16 @@ from flask_sock import Sock
 from simple_websocket import Server
 from sqlalchemy.engine import Engine
 
+from api.auditing import audit
 from api.realtime.console import Which
 from api.realtime.conversation import Conversation, conversation, ended_by
 from api.realtime.hub import Hub
 from api.realtime.listener import Interest
 from api.realtime.upgrade import admitted, door
-from api.rest import audit
-from api.rest.requests import is_clean
-from api.rest.views import mark
 from api.vboxmcp import socket_events as words
 from api.vboxmcp.socket_consoles import AT_ONCE, Consoles, encoding_of
+from api.web.requests import is_clean
+from api.web.views import mark
 from core.contract.errors import CorralError, Invalid, TooMany, Unauthenticated, Unavailable
 from core.database import transaction
 from core.services import calls, lookup

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from api.rest import flood
-from api.rest.flood import Flood
+from api.auditing import flood
+from api.auditing.flood import Flood
 from cli.fleet.postgres import Postgres
 from core import migrate
 from core.models import AuditEntry, Vm

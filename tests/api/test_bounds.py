@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from api.places import Places
-from api.rest.promptly import Once
+from api.web.bounded_checks import Once
+from api.web.places import Places
 from core.contract.errors import TooMany
 from tests.api.world import VBOX_VM, World, problem
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.docs.files import documents
+from api.openapi import documents
 from tests.api.world import World
 
 _FOLDER = Path(__file__).parents[2] / "docs" / "openapi"
@@ -16,7 +16,7 @@ _FOLDER = Path(__file__).parents[2] / "docs" / "openapi"
 
 def test_the_committed_documents_are_those_of_the_api() -> None:
     for name, text in documents():
-        assert (_FOLDER / name).read_text() == text, "run: python -m api.docs docs/openapi"
+        assert (_FOLDER / name).read_text() == text, "run: python -m api.openapi docs/openapi"
 
 
 @pytest.mark.parametrize("dialect", ["microvm", "vboxmcp"])

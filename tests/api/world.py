@@ -9,7 +9,7 @@ from typing import Any
 from werkzeug.test import Client
 
 from api.app import create_app
-from api.parts import Parts
+from api.web.context import Parts
 from core.contract import channels
 from core.contract.messages import ReceiverState, encode
 from core.settings import Settings

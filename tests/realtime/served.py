@@ -10,12 +10,12 @@ from flask import Flask, Request, Response, jsonify, request
 from flask_sock import Sock
 
 from api.microvm import sockets
-from api.monitoring.tally import Tally
-from api.parts import Parts
 from api.realtime import conversation, waits
 from api.realtime.hub import Hub
-from api.rest.limits import Limits
 from api.vboxmcp import socket
+from api.web.context import Parts
+from api.web.limits import Limits
+from api.web.tally import Tally
 from core import database, log, settings
 from core.contract.errors import Busy, CorralError, Forbidden, Invalid, NotFound, TooMany, Unauthenticated, Unavailable
 from core.database import transaction

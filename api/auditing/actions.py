@@ -8,8 +8,8 @@ from functools import cache
 
 from flask import Request
 
-from api.rest.requests import PREFIX
-from api.rest.views import marked
+from api.web.requests import PREFIX
+from api.web.views import marked
 
 DENIALS = (401, 403)
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})

@@ -13,9 +13,9 @@ from limits import RateLimitItem, WindowStats
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
-from api.monitoring.tally import Tally
-from api.places import Places
-from api.rest.promptly import Once
+from api.web.bounded_checks import Once
+from api.web.places import Places
+from api.web.tally import Tally
 from core import database
 from core.contract.messages import JSON, VmSpec
 from core.dispatch import Dispatch
@@ -57,7 +57,7 @@ class Hub(Protocol):
 
 
 class Limits(Protocol):
-    """Counts requests (api/rest/limits.py)."""
+    """Counts requests (api/web/limits.py)."""
 
     def count(self, who: str, what: str = "requests") -> RateLimitItem:
         """Count one; `TooMany` beyond a rate."""

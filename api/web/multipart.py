@@ -9,7 +9,7 @@ from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.formparser import FormDataParser
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
-from api.rest.problems import too_large
+from api.web.problems import too_large
 from core.contract.errors import CorralError, Invalid
 
 FIELD_BYTES = 64 * 1024

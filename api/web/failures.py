@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import ClientDisconnected, HTTPException, InternalServerError
 
-from api.rest.problems import Refused, from_http
+from api.web.problems import Refused, from_http
 from core import database, refusals
 from core.contract.errors import CorralError, Unavailable
 

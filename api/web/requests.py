@@ -14,7 +14,7 @@ from typing import Any
 from flask import Flask, Response, g, request
 from gevent import monkey
 
-from api.parts import parts
+from api.web.context import parts
 from core.contract.errors import NotFound
 
 log = logging.getLogger("api.access")

@@ -17,11 +17,12 @@ from limits.strategies import RateLimiter, SlidingWindowCounterRateLimiter
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from api.auth.identity import caller_of_limits
-from api.parts import parts
-from api.rest.views import marked
+from api.web.context import parts
+from api.web.requests import source_ip
+from api.web.views import marked
 from core.contract.errors import TooMany
 from core.dispatch import Way
+from core.services.context import Actor
 from core.settings import Settings
 
 T = TypeVar("T")
@@ -76,6 +77,12 @@ def count_request() -> None:
     """Count the present request for its caller; a view that is `uncounted` may do so once it knows who calls."""
     who = caller_of_limits()
     g.counted = (parts().limits.count(who), who, REQUESTS)
+
+
+def caller_of_limits() -> str:
+    """Whose limits a request counts against: its user's, else its address's."""
+    known: Actor | None = g.get("actor")
+    return known.user_id if known else f"address:{source_ip()}"
 
 
 def _count() -> None:

@@ -16,9 +16,9 @@ U = TypeVar("U")
 PATIENCE_SECONDS = 0.6
 # Questions that hang keep their thread until their own deadline; then further ones are not begun, and fail. Each server
 # has threads of its own, so that one which hangs does not make the other look ill.
-_database = ThreadPoolExecutor(4, thread_name_prefix="promptly-database")
-_broker = ThreadPoolExecutor(4, thread_name_prefix="promptly-redis")
-_disks = ThreadPoolExecutor(1, thread_name_prefix="promptly-disks")
+_database = ThreadPoolExecutor(4, thread_name_prefix="check-database")
+_broker = ThreadPoolExecutor(4, thread_name_prefix="check-redis")
+_disks = ThreadPoolExecutor(1, thread_name_prefix="check-disks")
 
 
 class Once:

@@ -15,11 +15,11 @@ from flask import Flask, Response, g, request
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from api.parts import Parts, parts
-from api.rest import actions, details
-from api.rest.flood import Flood
-from api.rest.requests import client_request_id, request_id, source_ip
-from api.rest.views import marked
+from api.auditing import actions, details
+from api.auditing.flood import Flood
+from api.web.context import Parts, parts
+from api.web.requests import client_request_id, request_id, source_ip
+from api.web.views import marked
 from core.contract.errors import CorralError
 from core.contract.messages import JSON, VmSpec
 from core.database import after_commit

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from api.rest.requests import is_clean
+from api.web.requests import is_clean
 from core.contract.messages import JSON
 
 _LONGEST, _MOST, _DEEPEST = 200, 20, 4

@@ -12,10 +12,10 @@ from typing import IO, Any
 
 from flask import Request, request
 
-from api.parts import parts
-from api.rest import multipart
-from api.rest.problems import too_large
-from api.rest.views import marked
+from api.web import multipart
+from api.web.context import parts
+from api.web.problems import too_large
+from api.web.views import marked
 from core import diskfiles, images
 
 

@@ -1,8 +1,12 @@
-"""The OpenAPI documents as files, so that a change of the API is seen in a change of the repository."""
+"""The OpenAPI documents as files, so that a change of the API is seen in a change of the repository.
+
+`python -m api.openapi FOLDER` writes both there.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,3 +33,7 @@ def write(folder: Path) -> None:
 def _spec(app: Flask) -> object:
     (api,) = app.extensions["flask-smorest"]["apis"].values()
     return api["ext_obj"].spec.to_dict()
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/openapi"))

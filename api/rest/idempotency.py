@@ -13,9 +13,9 @@ from flask import g, request
 from sqlalchemy.orm import Session
 
 from api.auth.identity import actor
-from api.parts import parts
-from api.rest.requests import source_ip
-from api.rest.uploads import digest_of_uploads
+from api.web.context import parts
+from api.web.requests import source_ip
+from api.web.uploads import digest_of_uploads
 from core.contract.errors import Conflict, CorralError, Invalid, NotSent, Unavailable
 from core.contract.messages import JSON
 from core.models import Idempotency

@@ -1,0 +1,1 @@
+"""Every change and every refusal written into the audit log, whichever view it was for."""
