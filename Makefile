@@ -30,7 +30,7 @@ image: setup-run ## Build the default guest image, unless it is there
 .PHONY: test
 test: setup-dev ## Run the tests, on real servers that they start themselves
 	@.venv/bin/corral image build
-	@.venv/bin/corral virtualbox build --if-possible
+	@.venv/bin/python -m tools.virtualbox build --if-possible
 	@$(PYTEST) $(if $(BESIDE),--beside '$(BESIDE)')
 
 .PHONY: test-fast
@@ -43,7 +43,7 @@ test-random: setup-dev ## As test, in a random order: make test-random SEED=7 TI
 
 .PHONY: lab
 lab: setup-run ## Boot hosts with the real VirtualBox and the real KVM, emulated; Ctrl-C ends them
-	@.venv/bin/corral lab up
+	@.venv/bin/python -m tools.lab up
 
 .PHONY: lab-test
 lab-test: setup-dev ## Test the drivers on those hosts: minutes, and more the first time

@@ -18,10 +18,10 @@ from agent.drivers.virtualbox.folder import folder_of
 from agent.drivers.virtualbox.observing import Watch
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from bench.stats import Row, ms
-from cli.virtualbox import root
-from cli.virtualbox.sandbox import Sandbox
 from core import settings
 from core.contract.messages import VmSpec
+from tools.virtualbox import root
+from tools.virtualbox.sandbox import Sandbox
 
 _SECONDS = 300.0
 # A call: finding the program and a death signal for it, and how much two runs of the same differ.

@@ -28,7 +28,6 @@ class _Main(LazyGroup):
         ),
         "image": Place("cli.image.commands:image", "Images that VMs are made from."),
         "key": Place("cli.remote.keys:key", "Your API keys."),
-        "lab": Place("cli.lab.commands:lab", "Emulated hosts with the real VirtualBox and KVM."),
         "login": Place("cli.remote.contexts:login", "Log in to a fleet, and make it the current one."),
         "logout": Place("cli.remote.contexts:logout", "Revoke the current context's key, and forget it."),
         "mcp": Place("cli.mcp.commands:serve", "Serve tools for AI agents (Model Context Protocol)."),
@@ -41,7 +40,6 @@ class _Main(LazyGroup):
         "status": Place("cli.remote.fleet:status", "Show versions and counts."),
         "up": Place("cli.fleet.up:up", "Run a whole fleet on this machine; Ctrl-C stops it."),
         "user": Place("cli.remote.keys:user", "Accounts."),
-        "virtualbox": Place("cli.virtualbox.commands:virtualbox", "A Debian root with the real VirtualBox, for tests."),
         "vm": Place("cli.remote.vms:vm", "Virtual machines."),
     }
 

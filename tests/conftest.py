@@ -15,10 +15,10 @@ from cli.fleet.postgres import Postgres
 from cli.fleet.redis import Redis
 from cli.fleet.share import Share
 from cli.image.log import BuildFailed
-from cli.virtualbox import root
-from cli.virtualbox.sandbox import Sandbox
 from core import migrate, settings
 from tests.support.clones import Clones
+from tools.virtualbox import root
+from tools.virtualbox.sandbox import Sandbox
 
 os.environ["CORRAL_FAKE"] = "1"  # most tests are on the fake driver
 _SUPPORT = ("tiers", "beside", "lanes", "logs", "order", "ports", "skips")  # the first is imported by others
@@ -97,7 +97,7 @@ def vboxmanage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     built = root.find(settings.load().virtualbox)
     if built is None:
-        pytest.skip("there is no VirtualBox, nor a root with one: run `corral virtualbox build` as root")
+        pytest.skip("there is no VirtualBox, nor a root with one: run `python -m tools.virtualbox build` as root")
     try:
         root.refuse_without_rights()
     except BuildFailed as reason:

@@ -23,7 +23,7 @@ def test_every_line_is_a_role_a_package_and_a_file_of_it() -> None:
 
 def test_what_texts_tell_to_install_is_in_it() -> None:
     told = set(namespaces.PACKAGES.split())
-    for part in ("agent", "api", "cli", "core", "workers"):
+    for part in ("agent", "api", "cli", "core", "tools", "workers"):
         for path in (ROOT / part).rglob("*.py"):
             for names in re.findall(r"apt-get install ([^\"',;(){}]+)", path.read_text()):
                 told |= {name for name in names.split() if not name.startswith("--")}

@@ -21,10 +21,10 @@ import pytest
 from simple_websocket import Client as Socket
 
 from cli.client import Client
-from cli.lab import build, recipe
-from cli.lab.lab import Lab
 from core import settings
 from tests.support.waiting import until
+from tools.lab import build, recipe
+from tools.lab.lab import Lab
 
 pytest.register_assert_rewrite("tests.lab.life")
 from tests.lab.life import live  # noqa: E402  # its assertions are to tell what they saw, too

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from cli.lab import recipe
 from core.contract.errors import CorralError
 from tests.lab.conftest import MEMORY_MB, LabVm, waiting_for
+from tools.lab import recipe
 
 if TYPE_CHECKING:
-    from cli.lab.lab import Lab
+    from tools.lab.lab import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 BOOT_SECONDS, STOP_SECONDS = 400.0, 120

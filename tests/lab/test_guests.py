@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from cli.lab import recipe
 from core.contract.errors import CorralError
 from tests.lab.conftest import MEMORY_MB, waiting_for
+from tools.lab import recipe
 
 if TYPE_CHECKING:
     from tests.lab.conftest import LabVm

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.drivers.qemu.accelerators import BEYOND_MB
-from cli.lab import recipe
 from tests.lab.conftest import MEMORY_MB, LabVm
 from tests.support.waiting import until
+from tools.lab import recipe
 
 if TYPE_CHECKING:
-    from cli.lab.lab import Lab
+    from tools.lab.lab import Lab
 
 pytestmark = pytest.mark.timeout(600)
 GROUPS = "/sys/fs/cgroup/corral"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.lab import recipe
+from tools.lab import recipe
 
 if TYPE_CHECKING:
     from tests.lab.conftest import LabVm

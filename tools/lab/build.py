@@ -12,8 +12,8 @@ from pathlib import Path
 
 from cli.image import disk, rootfs
 from cli.image.log import Log
-from cli.lab import guests, recipe, site
 from core import images
+from tools.lab import guests, recipe, site
 
 PROGRAMS = "programs"
 IMAGES_DISK = "images.raw"

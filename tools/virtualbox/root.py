@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cli.image.log import BuildFailed, Log
-from cli.virtualbox import recipe
 from core import images
+from tools.virtualbox import recipe
 
 TIMEOUT_SECONDS = 900
 STAGING = ".new-"

@@ -1,4 +1,4 @@
-"""`corral virtualbox`: the real VBoxManage, for tests and experiments."""
+"""`python -m tools.virtualbox`: the real VBoxManage, for tests and experiments."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from cli.image.log import BuildFailed
-from cli.virtualbox import root
-from cli.virtualbox.sandbox import Sandbox
 from core import settings
+from tools.virtualbox import root
+from tools.virtualbox.sandbox import Sandbox
 
 
 @click.group()

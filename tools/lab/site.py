@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from cli.image.log import Log
-from cli.lab import recipe
+from tools.lab import recipe
 
 TIMEOUT_SECONDS = 300
 

@@ -13,8 +13,8 @@ from cli.fleet.fleet import Fleet
 from cli.fleet.plan import Plan
 from cli.fleet.processes import StartFailed
 from cli.fleet.share import Share
-from cli.lab import build, recipe
-from cli.lab.machines import Machine, NoAnswer
+from tools.lab import build, recipe
+from tools.lab.machines import Machine, NoAnswer
 
 MACHINE = "10.0.2.2"  # as QEMU's user network calls the machine that it runs on
 VCPUS, DISK_GB = 4, 6

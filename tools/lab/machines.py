@@ -12,8 +12,8 @@ from pathlib import Path
 from cli.fleet import files
 from cli.fleet.processes import Process
 from cli.image.log import Log
-from cli.lab import build, recipe
 from core.contract.errors import CorralError
+from tools.lab import build, recipe
 
 # With five levels of page tables the nested ones of AMD-V have five, too, and VirtualBox makes them of four. Fine
 # timers cost an emulated machine half its time.

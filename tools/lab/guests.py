@@ -14,8 +14,8 @@ from pathlib import Path
 from cli.image import initrd
 from cli.image.log import Log
 from cli.image.rootfs import files_below
-from cli.lab import recipe
 from core import images
+from tools.lab import recipe
 
 SECTOR = 512
 CONFIG_AT, CONFIG_SECTORS = 1024, 8  # as host/grub.cfg says

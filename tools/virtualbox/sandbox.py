@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from cli.virtualbox import recipe
+from tools.virtualbox import recipe
 
 END_SECONDS = 10.0
 _MOUNT = """#!/bin/sh

@@ -1,4 +1,4 @@
-"""`corral lab`: emulated hypervisor hosts with the real VirtualBox and the real KVM."""
+"""`python -m tools.lab`: emulated hypervisor hosts with the real VirtualBox and the real KVM."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import click
 
 from cli.fleet.credentials import path as credentials_path
 from cli.fleet.processes import StartFailed
-from cli.lab import build as building
-from cli.lab import recipe
-from cli.lab.lab import Lab
-from cli.lab.machines import run_in
 from core import settings
 from core.contract.errors import CorralError
+from tools.lab import build as building
+from tools.lab import recipe
+from tools.lab.lab import Lab
+from tools.lab.machines import run_in
 
 HOST = click.Choice(list(recipe.HOSTS))
 
@@ -26,11 +26,9 @@ HOST = click.Choice(list(recipe.HOSTS))
 def lab() -> None:
     """Whole hypervisor hosts, emulated on this machine: lab-kvm and lab-vbox.
 
-    `corral lab build` makes their disks from Debian's packages, once. `corral lab up` boots them, with a control plane
-    of their own, until Ctrl-C. `make lab-test` tests the drivers on them. docs/lab.md has the rest.
+    `build` makes their disks from Debian's packages, once. `up` boots them, with a control plane of their own, until
+    Ctrl-C. `make lab-test` tests the drivers on them. docs/lab.md has the rest.
     """
-    if not recipe.REQUIREMENTS.exists():
-        raise click.ClickException("the lab runs a checkout's own code: run `make lab` in a clone of Corral")
 
 
 @lab.command()
@@ -51,7 +49,8 @@ def up(hosts: tuple[str, ...]) -> None:
     try:
         with Lab(built, _home(), click.echo, hosts) as running:
             click.echo(f"The API is at {running.fleet.url}; credentials: {credentials_path(running.fleet.home)}")
-            click.echo(f"Logs are in {running.home}/<host>/. A root shell's line: corral lab run {hosts[0]} 'ps'")
+            click.echo(f"Logs are in {running.home}/<host>/.")
+            click.echo(f"A line in a root shell: python -m tools.lab run {hosts[0]} 'ps'")
             threading.Event().wait()
     except StartFailed as error:
         raise CorralError(str(error)) from error
@@ -64,7 +63,7 @@ def up(hosts: tuple[str, ...]) -> None:
 @click.argument("command")
 @click.option("--seconds", type=float, default=60.0, show_default=True, help="How long it may take.")
 def run(host: str, command: str, seconds: float) -> None:
-    """Run a line in the root shell of a HOST that `corral lab up` has booted."""
+    """Run a line in the root shell of a HOST that `up` has booted."""
     sys.stdout.write(run_in(_home() / host, command, seconds))
 
 

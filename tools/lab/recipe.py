@@ -165,9 +165,9 @@ DISK_IMAGE = "lab-disk"  # the same on a disk that a BIOS boots: for VirtualBox
 
 def key(part: str) -> str:
     """Of a host, or of "programs": over all that decides what it is, except for the versions that Debian has today."""
-    paths = [HERE / "recipe.py", HERE / "build.py", HERE.parent / "image/rootfs.py"]
+    paths = [HERE / "recipe.py", HERE / "build.py", REQUIREMENTS.parent / "cli/image/rootfs.py"]
     if part in HOSTS:
-        paths += [HERE / "site.py", HERE / "guests.py", HERE.parent / "image/disk.py", REQUIREMENTS]
+        paths += [HERE / "site.py", HERE / "guests.py", REQUIREMENTS.parent / "cli/image/disk.py", REQUIREMENTS]
         paths += files_below(HOST).values()
     if part == KVM.name:
         paths += files_below(GUEST).values()
