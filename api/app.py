@@ -17,7 +17,7 @@ from api.realtime.hub import Hub
 from api.rest import app
 from api.vboxmcp import socket
 from api.vboxmcp.shape import SHAPE as VBOXMCP
-from api.web.context import Parts
+from api.web.context import ApiContext
 from api.web.limits import Limits
 from api.web.tally import Tally
 from core import database
@@ -31,16 +31,16 @@ def create_app(settings: Settings) -> Dialects:
     """The whole API. It connects to PostgreSQL and Redis when it first needs them, so they may be away."""
     engine, dispatch = database.connect(settings.database_url), Dispatch(settings.redis_url)
     hub = Hub(settings.redis_url, engine, dispatch)
-    those = Parts(settings, engine, dispatch, hub, Tally(dispatch), Limits(settings))
-    flood = audit.make(those)
-    first = app.make(MICROVM, those, flood, microvm.blueprints())
-    second = app.make(VBOXMCP, those, flood, vboxmcp.blueprints())
+    context = ApiContext(settings, engine, dispatch, hub, Tally(dispatch), Limits(settings))
+    flood = audit.make(context)
+    first = app.make(MICROVM, context, flood, microvm.blueprints())
+    second = app.make(VBOXMCP, context, flood, vboxmcp.blueprints())
 
     def by_key(secret: str) -> Actor:
-        with those.transaction() as session:
+        with context.transaction() as session:
             return keys.authenticate(session, secret)
 
-    first.register_blueprint(exposition.blueprint(those))
+    first.register_blueprint(exposition.blueprint(context))
     for socket_of in (sockets, exec_socket, console):
         socket_of.register(Sock(first), hub, engine, identity.by_header)
     socket.register(Sock(second), hub, engine, by_key)

@@ -12,7 +12,7 @@ from kombu import Exchange, Queue  # type: ignore[attr-defined]
 
 from core import allocation, exposition, log, settings
 from core.contract import channels
-from workers import plane
+from workers import context
 from workers.receiver import Receiver
 from workers.transport import SWEEP_TASK
 
@@ -60,13 +60,13 @@ class Schedule(bootsteps.StartStopStep):  # type: ignore[misc]
         settings.report()
         allocation.give_back()
         exposition.serve(configured.metrics_bind, configured.metrics_port, configured.metrics_token)
-        self.receiver = Receiver(plane.get(), _NAME)
+        self.receiver = Receiver(context.get(), _NAME)
         self.receiver.start()
         self.rings = parent.timer.call_repeatedly(configured.sweep_seconds, self.ring)
 
     def ring(self) -> None:
         """Ring for a sweep, and see that the receiver lives."""
-        dispatch = plane.get().dispatch
+        dispatch = context.get().dispatch
         self.receiver.watch()
         dispatch.attempt(lambda: app.send_task(SWEEP_TASK, retry=False))
         dispatch.attempt(lambda: dispatch.redis.zadd(channels.WORKERS, {_NAME: time.time()}))

@@ -25,7 +25,7 @@ from core.prepared import PREPARED
 from core.services.intake import inbox
 from core.services.intake.inbox import Step
 from workers import prometheus
-from workers.plane import Plane
+from workers.context import WorkerContext
 
 log = logging.getLogger(__name__)
 
@@ -88,9 +88,9 @@ class Batch:
 class Intake:
     """All hosts' lists, as one worker takes them in."""
 
-    def __init__(self, plane: Plane) -> None:
-        self._plane = plane
-        self._redis: Redis = plane.dispatch.redis
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+        self._redis: Redis = context.dispatch.redis
         self._first = self._redis.register_script(_READ)
         self._move = self._redis.register_script(_MOVE)
 
@@ -147,7 +147,7 @@ class Intake:
                 work(session)
             return mine
 
-        return transact(self._plane.receiving, turn, within=_DEADLOCK_SECONDS)
+        return transact(self._context.receiving, turn, within=_DEADLOCK_SECONDS)
 
     def _begin(self, session: Session, batch: Batch) -> None:
         """Read the entries, now that they are this worker's alone, and record the first step of them."""

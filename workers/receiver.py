@@ -18,8 +18,8 @@ from core.contract import channels
 from core.contract.errors import Busy, Unavailable
 from core.contract.messages import ReceiverState, encode
 from workers import prometheus
+from workers.context import WorkerContext
 from workers.intake import Intake, worlds_fault
-from workers.plane import Plane
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +42,10 @@ class _Rest:
 class Receiver:
     """Start it once a process; `watch` it now and then; `stop` lets the batch at hand finish."""
 
-    def __init__(self, plane: Plane, name: str) -> None:
-        self._plane, self._name = plane, name
-        self._redis = plane.dispatch.redis
-        self._intake = Intake(plane)
+    def __init__(self, context: WorkerContext, name: str) -> None:
+        self._context, self._name = context, name
+        self._redis = context.dispatch.redis
+        self._intake = Intake(context)
         self._ended = threading.Event()
         self._resting: dict[str, _Rest] = {}
         self._waiting: dict[str, None] = {}
@@ -62,7 +62,7 @@ class Receiver:
     def stop(self) -> None:
         """Finish the batch at hand and leave."""
         self._ended.set()
-        self._plane.dispatch.publish(channels.REPORTS_BELL, "")  # it may be listening
+        self._context.dispatch.publish(channels.REPORTS_BELL, "")  # it may be listening
         self._thread.join(timeout=10)
 
     def watch(self) -> None:

@@ -13,7 +13,7 @@ from core.contract.messages import JSON
 from core.services.scanning import queue
 from core.services.scanning.queue import Work
 from workers.asking import ask
-from workers.plane import Plane
+from workers.context import WorkerContext
 from workers.scans import evidence
 from workers.scans.check import Family
 from workers.scans.families import chosen
@@ -31,48 +31,48 @@ class _Lost(Exception):
     """The work is no longer ours: the VM was deleted, or another worker thinks us dead."""
 
 
-def scan_next(plane: Plane) -> str | None:
+def scan_next(context: WorkerContext) -> str | None:
     """Scan the VM that waits longest; what was done, None when there was nothing to do or no room for it."""
     if not _slots.acquire(blocking=False):
         return None
     try:
-        with plane.transaction() as session:
+        with context.transaction() as session:
             work = queue.take(session)
         if work is None:
             return None
-        _scan(plane, work)
+        _scan(context, work)
         return f"{work.scan_id}: VM {work.vm.name}"
     finally:
         _slots.release()
 
 
-def _scan(plane: Plane, work: Work) -> None:
+def _scan(context: WorkerContext, work: Work) -> None:
     families = chosen(work.scan_type, work.frameworks)
     try:
         for number, family in enumerate(families, start=1):
             if family.name not in work.done:
-                found = _outcomes(plane, work, family)
-                with plane.transaction() as session:
+                found = _outcomes(context, work, family)
+                with context.transaction() as session:
                     if not queue.keep(session, work, family.name, found, 100 * number // len(families)):
                         return
-        with plane.transaction() as session:
+        with context.transaction() as session:
             queue.complete(session, work)
     except _Lost:
         log.info("%s: VM %s is scanned no further: it is gone, or another's", work.scan_id, work.vm.name)
     except CorralError as error:
         log.warning("%s: VM %s: %s", work.scan_id, work.vm.name, error.message)
-        with plane.transaction() as session:
+        with context.transaction() as session:
             queue.fail(session, work, error)
 
 
-def _outcomes(plane: Plane, work: Work, family: Family) -> list[JSON]:
+def _outcomes(context: WorkerContext, work: Work, family: Family) -> list[JSON]:
     mark = f"corral-{secrets.token_hex(8)}"
     stdin = base64.b64encode(evidence.script(family, mark).encode()).decode()
     params = {"command": "sh -s", "stdin_b64": stdin, "timeout_seconds": family.seconds}
-    beat = _Heartbeat(plane, work)
+    beat = _Heartbeat(context, work)
     try:
         reply = ask(
-            plane.dispatch, work.host, "execute", work.vm, params, family.seconds + _DELIVERY_SECONDS, beat.tick
+            context.dispatch, work.host, "execute", work.vm, params, family.seconds + _DELIVERY_SECONDS, beat.tick
         )
     except GuestTimeout as error:
         return evidence.not_run(family, error.message)
@@ -86,15 +86,15 @@ def _outcomes(plane: Plane, work: Work, family: Family) -> list[JSON]:
 class _Heartbeat:
     """Keeps the lease while a guest takes its time."""
 
-    def __init__(self, plane: Plane, work: Work) -> None:
-        self._plane, self._work = plane, work
+    def __init__(self, context: WorkerContext, work: Work) -> None:
+        self._context, self._work = context, work
         self._due_at = time.monotonic() + _RENEW_SECONDS
 
     def tick(self) -> None:
         """Called often, renews now and then."""
         if time.monotonic() < self._due_at:
             return
-        with self._plane.transaction() as session:
+        with self._context.transaction() as session:
             kept = queue.renew(session, self._work)
         if not kept:
             raise _Lost

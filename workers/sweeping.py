@@ -19,7 +19,7 @@ from core.services.intake import sweeps
 from core.services.lost import bereft, give_up
 from core.services.scanning import queue
 from workers import prometheus, scanning
-from workers.plane import Plane
+from workers.context import WorkerContext
 
 log = logging.getLogger(__name__)
 
@@ -32,34 +32,34 @@ class SweepFailed(Exception):
     """Parts of the round failed; the next one does them again."""
 
 
-def sweep(here: Plane) -> str:
+def sweep(context: WorkerContext) -> str:
     """Do a round; what was done. `SweepFailed` names the parts that did not go well, once all were tried."""
     if not _here.acquire(blocking=False):
         return "this worker is sweeping"
     try:
-        return _sweep(here)
+        return _sweep(context)
     finally:
         _here.release()
 
 
-def _sweep(here: Plane) -> str:
-    with database.exclusively(here.engine, LOCK) as mine, prometheus.SWEEP_SECONDS.time():
+def _sweep(context: WorkerContext) -> str:
+    with database.exclusively(context.engine, LOCK) as mine, prometheus.SWEEP_SECONDS.time():
         if not mine:
             prometheus.SWEEPS.labels("left").inc()
             return "another worker is sweeping"
-        done = {name: _try(name, part, here) for name, part in _PARTS.items()}
+        done = {name: _try(name, part, context) for name, part in _PARTS.items()}
     failed = [name for name, count in done.items() if count is None]
     prometheus.SWEEPS.labels("failed" if failed else "done").inc()
     if failed:
         raise SweepFailed(f"failed: {', '.join(failed)}")
-    here.dispatch.attempt(lambda: here.dispatch.redis.set(channels.SWEPT, time.time()))
+    context.dispatch.attempt(lambda: context.dispatch.redis.set(channels.SWEPT, time.time()))
     return ", ".join(f"{name}: {count}" for name, count in done.items() if count) or "nothing to do"
 
 
-def _try(name: str, part: Callable[[Plane], int], here: Plane) -> int | None:
+def _try(name: str, part: Callable[[WorkerContext], int], context: WorkerContext) -> int | None:
     """How much a part did, None when it failed."""
     try:
-        return part(here)
+        return part(context)
     except CorralError as error:
         log.warning("sweep of %s: %s", name, error.message)
     except Exception:  # each part for itself: a fault in one must not keep the others from their work
@@ -68,72 +68,72 @@ def _try(name: str, part: Callable[[Plane], int], here: Plane) -> int | None:
     return None
 
 
-def _heartbeats(here: Plane) -> int:
-    silent_after = timedelta(seconds=here.settings.silent_after_seconds)
-    transact(here.transaction, lambda session: sweeps.heartbeats(session, silent_after))
+def _heartbeats(context: WorkerContext) -> int:
+    silent_after = timedelta(seconds=context.settings.silent_after_seconds)
+    transact(context.transaction, lambda session: sweeps.heartbeats(session, silent_after))
     return 0
 
 
-def _hosts(here: Plane) -> int:
-    transact(here.transaction, lambda session: problems.look(session, here.settings.low_disk_mb))
+def _hosts(context: WorkerContext) -> int:
+    transact(context.transaction, lambda session: problems.look(session, context.settings.low_disk_mb))
     return 0
 
 
-def _deadlines(here: Plane) -> int:
+def _deadlines(context: WorkerContext) -> int:
     """Each VM in a transaction of its own: a worker that holds one never waits for another."""
-    late = transact(here.transaction, sweeps.late)
+    late = transact(context.transaction, sweeps.late)
     for vm_id, operation_id in late:
-        transact(here.transaction, lambda session: sweeps.expire(session, vm_id, operation_id))  # noqa: B023  # at once
+        transact(context.transaction, lambda session: sweeps.expire(session, vm_id, operation_id))  # noqa: B023  # at once
     prometheus.LATE.inc(len(late))
     return len(late)
 
 
-def _expiries(here: Plane) -> int:
+def _expiries(context: WorkerContext) -> int:
     """Each VM in a transaction of its own, as above."""
-    due = transact(here.transaction, expiry.due)
+    due = transact(context.transaction, expiry.due)
     for vm_id in due:
-        transact(here.transaction, lambda session: expiry.expire(session, vm_id))  # noqa: B023  # at once
+        transact(context.transaction, lambda session: expiry.expire(session, vm_id))  # noqa: B023  # at once
     return len(due)
 
 
-def _lost(here: Plane) -> int:
-    lost = transact(here.transaction, bereft)
+def _lost(context: WorkerContext) -> int:
+    lost = transact(context.transaction, bereft)
     for vm_id in lost:
-        transact(here.transaction, lambda session: give_up(session, vm_id))  # noqa: B023  # at once
+        transact(context.transaction, lambda session: give_up(session, vm_id))  # noqa: B023  # at once
     return len(lost)
 
 
-def _resend(here: Plane) -> int:
-    pause = timedelta(seconds=here.settings.resend_seconds)
-    sent = transact(here.transaction, lambda session: sweeps.resend(session, pause))
+def _resend(context: WorkerContext) -> int:
+    pause = timedelta(seconds=context.settings.resend_seconds)
+    sent = transact(context.transaction, lambda session: sweeps.resend(session, pause))
     prometheus.RESENT.inc(sent)
     if sent:
         log.info("sent %d operations again", sent)
     return sent
 
 
-def _idempotency(here: Plane) -> int:
-    transact(here.transaction, idempotency.sweep)
+def _idempotency(context: WorkerContext) -> int:
+    transact(context.transaction, idempotency.sweep)
     return 0
 
 
-def _link(here: Plane) -> int:
+def _link(context: WorkerContext) -> int:
     """Link what the audit log has got meanwhile, a batch a transaction; the next round goes on with the rest."""
     for _ in range(_LINK_BATCHES):
-        if not transact(here.transaction, chain.link):
+        if not transact(context.transaction, chain.link):
             break
     return 0
 
 
-def _scans(here: Plane) -> int:
+def _scans(context: WorkerContext) -> int:
     """The bell of a scan may be lost, and a worker that was at it may have died."""
-    waiting = transact(here.transaction, queue.due)
+    waiting = transact(context.transaction, queue.due)
     for _ in range(min(waiting, scanning.AT_ONCE)):
-        here.dispatch.ring(SCAN_TASK)
+        context.dispatch.ring(SCAN_TASK)
     return 0
 
 
-_PARTS: dict[str, Callable[[Plane], int]] = {
+_PARTS: dict[str, Callable[[WorkerContext], int]] = {
     "heartbeats": _heartbeats,
     "problems of hosts": _hosts,
     "late operations": _deadlines,

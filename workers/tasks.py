@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.contract.errors import Unavailable
 from core.dispatch import SCAN_TASK
-from workers import plane, scanning, sweeping
+from workers import context, scanning, sweeping
 from workers.app import app
 from workers.sweeping import SweepFailed
 from workers.transport import SWEEP_TASK
@@ -14,14 +14,14 @@ from workers.transport import SWEEP_TASK
 @app.task(name=SWEEP_TASK, throws=(Unavailable, SweepFailed), send_events=False)  # type: ignore[untyped-decorator]
 def sweep() -> str:
     """One round of all sweeps; nothing while another worker is at it."""
-    return sweeping.sweep(plane.get())
+    return sweeping.sweep(context.get())
 
 
 @app.task(name=SCAN_TASK, throws=(Unavailable,))  # type: ignore[untyped-decorator]
 def scan() -> str:
     """Scan the VM that waits longest, and ring for the next."""
-    here = plane.get()
-    done = scanning.scan_next(here)
+    current = context.get()
+    done = scanning.scan_next(current)
     if done:
-        here.dispatch.ring(SCAN_TASK)
+        current.dispatch.ring(SCAN_TASK)
     return done or "nothing to do"

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from api.auditing import actions, details
 from api.auditing.flood import Flood
-from api.web.context import Parts, parts
+from api.web.context import ApiContext, api_context
 from api.web.requests import client_request_id, request_id, source_ip
 from api.web.views import marked
 from core.contract.errors import CorralError
@@ -33,11 +33,11 @@ log = logging.getLogger(__name__)
 _IDS = ("id", "user_id", "scan_id")
 
 
-def make(those: Parts) -> Flood:
+def make(context: ApiContext) -> Flood:
     """What both apps share to bound their refusals."""
 
     def write(fact: Fact) -> None:
-        _write(those, fact)
+        _write(context, fact)
 
     return Flood(write)
 
@@ -50,7 +50,7 @@ def install(app: Flask, flood: Flood) -> None:
         if "is_audited" not in g and _is_told(status):
             fact = _fact(status, _of_answer(response))
             if status < 400 or flood.admits(fact):
-                _write(parts(), fact)
+                _write(api_context(), fact)
         return response
 
     app.after_request(look)
@@ -124,10 +124,10 @@ def _done() -> None:
     g.is_audited = True
 
 
-def _write(those: Parts, fact: Fact) -> None:
+def _write(context: ApiContext, fact: Fact) -> None:
     """In a transaction of its own. The work is done or refused by now: what can't be recorded is at least logged."""
     try:
-        with those.transaction() as session:
+        with context.transaction() as session:
             records.record(session, fact)
     except (CorralError, SQLAlchemyError) as error:
         log.error(  # noqa: TRY400  # the entry is what counts

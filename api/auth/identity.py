@@ -8,7 +8,7 @@ from typing import Literal, overload
 from flask import Flask, Request, g, request
 
 from api.auth import tokens
-from api.web.context import parts
+from api.web.context import api_context
 from api.web.requests import request_id
 from api.web.views import marked
 from core.contract.errors import Unauthenticated
@@ -55,7 +55,7 @@ def authenticate() -> Actor | None:
     if token.startswith(keys.MARK):
         key = token
     subject = tokens.subject(token) if key is None else ("", 0)
-    with parts().reading() as session:
+    with api_context().reading() as session:
         found = keys.authenticate(session, key) if key is not None else users.actor(session, *subject)
     return replace(found, request_id=request_id())
 

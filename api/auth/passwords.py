@@ -8,7 +8,7 @@ from typing import TypeVar
 import gevent
 from gevent import monkey
 
-from api.web.context import parts
+from api.web.context import api_context
 from api.web.requests import source_ip
 from core.contract.errors import Unauthenticated
 from core.models import User
@@ -19,11 +19,11 @@ T = TypeVar("T")
 
 def login(username: str, password: str) -> User:
     """The user; `Unauthenticated` for a wrong name or password, `TooMany` after several."""
-    with parts().transaction() as session:
+    with api_context().transaction() as session:
         attempt = logins.begin(session, username, source_ip())
     if not _beside(lambda: attempt.matches(password)):
         raise Unauthenticated("wrong username or password")
-    with parts().transaction() as session:
+    with api_context().transaction() as session:
         return logins.succeeded(session, attempt)
 
 
@@ -31,7 +31,7 @@ def change(username: str, current: str, new: str) -> User:
     """The user with their new password; the present one is asked for as at a login."""
     login(username, current)
     password_hash = hashed(new)
-    with parts().transaction() as session:
+    with api_context().transaction() as session:
         return users.set_password(session, username, password_hash)
 
 

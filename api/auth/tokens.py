@@ -12,7 +12,7 @@ from flask_jwt_extended import JWTManager, create_access_token, decode_token
 from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt import ExpiredSignatureError, PyJWTError
 
-from api.web.context import parts
+from api.web.context import api_context
 from core.contract.errors import Unauthenticated
 from core.models import User
 
@@ -67,4 +67,4 @@ def _expired() -> Unauthenticated:
 
 
 def _key() -> str:
-    return parts().secret("jwt")
+    return api_context().secret("jwt")

@@ -9,22 +9,22 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from api.monitoring.fleet import FleetFigures
-from api.web.context import Parts
+from api.web.context import ApiContext
 from api.web.views import mark
 from core import exposition
 from core.contract.errors import Forbidden, Unauthenticated
 
 
-def blueprint(those: Parts) -> Blueprint:
+def blueprint(context: ApiContext) -> Blueprint:
     """The view, outside of both dialects."""
     blp = Blueprint("monitoring", __name__)
     fleet = CollectorRegistry()
-    fleet.register(FleetFigures(those))
+    fleet.register(FleetFigures(context))
 
     @blp.get("/metrics")
     @mark("public", "uncounted")
     def metrics() -> Response:
-        _may_read(those.settings.metrics_token)
+        _may_read(context.settings.metrics_token)
         return Response(generate_latest(_of_processes()) + generate_latest(fleet), content_type=CONTENT_TYPE_LATEST)
 
     return blp

@@ -10,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from api.web import bounded_checks
-from api.web.context import Parts
+from api.web.context import ApiContext
 from core.services.monitoring import metrics
 from core.services.monitoring.metrics import Queues, Tables
 
@@ -20,8 +20,8 @@ _KEPT_SECONDS = 5.0
 class FleetFigures(Collector):
     """Without PostgreSQL or Redis their figures are missing, and `corral_up` says so."""
 
-    def __init__(self, those: Parts) -> None:
-        self._those = those
+    def __init__(self, context: ApiContext) -> None:
+        self._context = context
         self._lock = threading.Lock()
         self._read_at = -_KEPT_SECONDS
         self._last: tuple[Tables | None, Queues | None] = (None, None)
@@ -45,13 +45,13 @@ class FleetFigures(Collector):
                 bounded_checks.answered(tables)
                 known = bounded_checks.answer_or(tables, None)
                 hosts = [*known.alive, *known.silent] if known else []
-                queues = bounded_checks.ask_redis(lambda: metrics.of_queues(self._those.dispatch.redis, hosts))
+                queues = bounded_checks.ask_redis(lambda: metrics.of_queues(self._context.dispatch.redis, hosts))
                 bounded_checks.answered(queues)
                 self._last, self._read_at = (known, bounded_checks.answer_or(queues, None)), time.monotonic()
             return self._last
 
     def _tables(self) -> Tables:
-        with self._those.reading() as session:
+        with self._context.reading() as session:
             return metrics.of_tables(session)
 
 

@@ -19,7 +19,7 @@ from api.realtime.hub import Hub
 from api.realtime.listener import Listener
 from api.realtime.upgrade import MESSAGE_BYTES
 from api.realtime.wire import SlowReader, Wire
-from api.web.context import parts
+from api.web.context import api_context
 from api.web.requests import source_ip
 from core.contract.errors import CorralError, Forbidden, NotFound, TooMany, Unauthenticated, Unavailable
 from core.services.context import Actor
@@ -87,7 +87,7 @@ class Conversation:
     def first_message(self) -> str | bytes:
         """The message that says who calls; `Ended` when it does not come in time."""
         deadline = time.monotonic() + FIRST_MESSAGE_SECONDS
-        with parts().strangers.one(source_ip()):
+        with api_context().strangers.one(source_ip()):
             while (left := deadline - time.monotonic()) > 0:
                 for message in self._pause(left):
                     return message

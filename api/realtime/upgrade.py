@@ -12,7 +12,7 @@ from flask_sock import Sock
 from api.realtime.hub import Hub
 from api.realtime.listener import Listener
 from api.realtime.wire import Wire
-from api.web.context import parts
+from api.web.context import api_context
 from api.web.limits import HANDSHAKES
 from api.web.requests import source_ip
 from core.contract.errors import Invalid, Unauthenticated
@@ -49,7 +49,7 @@ def admitted(authenticate: Callable[[], Actor]) -> Actor:
 
     Not the address alone: after a restart thousands of sockets behind one of them come back at once.
     """
-    limits, stranger = parts().limits, f"address:{source_ip()}"
+    limits, stranger = api_context().limits, f"address:{source_ip()}"
     try:
         caller = authenticate()
     except Unauthenticated:

@@ -16,7 +16,7 @@ from api.rest import errors
 from api.rest.blueprint import Blueprint
 from api.rest.shapes import Shape
 from api.web import limits, requests, uploads
-from api.web.context import Parts
+from api.web.context import ApiContext
 
 API_VERSION = "1.0"
 
@@ -41,21 +41,21 @@ class Application(Flask):
         """Nothing: whoever answers an error also logs it, if it is a fault of ours (api/rest/errors.py)."""
 
 
-def make(shape: Shape, those: Parts, flood: Flood, blueprints: Sequence[Blueprint]) -> Flask:
+def make(shape: Shape, context: ApiContext, flood: Flood, blueprints: Sequence[Blueprint]) -> Flask:
     """The application of a dialect. The order of the first lines is that in which a request meets them."""
     app = Application(f"corral.{shape.name}", static_folder=None)
-    app.extensions["corral"], app.extensions["shape"] = those, shape
+    app.extensions["corral"], app.extensions["shape"] = context, shape
     app.request_class = uploads.UploadRequest
     app.config["PROPAGATE_EXCEPTIONS"] = False
     _set_json(app)
     requests.install(app)
-    counting.install(app, shape.name, those)
+    counting.install(app, shape.name, context)
     audit.install(app, flood)
     identity.install_first(app)
     limits.install(app)
     identity.install_last(app)
     app.before_request(requests.check_path)
-    app.before_request(lambda: uploads.limit_body(those.settings.max_body_mb))
+    app.before_request(lambda: uploads.limit_body(context.settings.max_body_mb))
     tokens.install(app)
     errors.install(app, shape)
     _document(app, shape, blueprints)

@@ -17,7 +17,7 @@ from api.rest import documents, idempotency, waiting
 from api.rest.answering import Answering, Decorator, View
 from api.rest.questions import Question
 from api.rest.shapes import Listed
-from api.web.context import parts
+from api.web.context import api_context
 from api.web.problems import from_operation
 from api.web.requests import PREFIX
 from api.web.views import has_mark
@@ -47,7 +47,7 @@ class Blueprint(Answering):
         def decorate(view: View) -> View:
             @wraps(view)
             def wrapper(this: Any, *args: Any, **path: Any) -> Response:
-                with parts().reading() as session:
+                with api_context().reading() as session:
                     found = view(this, session, actor(), *args, **path)
                 return self._one(200, made, found)
 
@@ -96,7 +96,7 @@ class Blueprint(Answering):
         def decorate(view: View) -> View:
             @wraps(view)
             def wrapper(this: Any, *args: Any, **path: Any) -> Response:
-                with parts().reading() as session:
+                with api_context().reading() as session:
                     listed: Listed = view(this, session, actor(), *args, **path)
                 return self._many(noun, made, listed)
 
@@ -124,7 +124,7 @@ class Blueprint(Answering):
                     audit.within(session, status, dumped)
                     return dumped, False
 
-                dumped, again = parts().transact(change)
+                dumped, again = api_context().transact(change)
                 response = self._made(status, dumped)
                 return _replayed(response) if again else response
 
@@ -153,11 +153,12 @@ class Blueprint(Answering):
                         audit.begun(session, operation)
                     return operation, again, said
 
-                operation, again, said = parts().transact(begin)
+                operation, again, said = api_context().transact(begin)
                 if prefer.begun:
                     response = self._made(status, said)
                 else:
-                    seconds = prefer.seconds if parts().dispatch.hands_over else min(prefer.seconds, UNSENT_SECONDS)
+                    hands_over = api_context().dispatch.hands_over
+                    seconds = prefer.seconds if hands_over else min(prefer.seconds, UNSENT_SECONDS)
                     response = self._when_ended(operation, seconds, status, made, answer)
                 response.headers["X-Operation-Id"] = operation.id
                 if prefer.applied:
@@ -182,7 +183,7 @@ class Blueprint(Answering):
                 with idempotency.given_back_on_failure(key):
                     dumped = _dump(made, view(this, *args, **path))
                 if key:
-                    with parts().transaction() as session:
+                    with api_context().transaction() as session:
                         idempotency.keep(session, key, answer={"dumped": dumped})
                 return self._made(status, dumped)
 
@@ -197,9 +198,9 @@ class Blueprint(Answering):
         def decorate(view: View) -> View:
             @wraps(view)
             def wrapper(this: Any, *args: Any, **path: Any) -> Response:
-                with parts().reading() as session:
+                with api_context().reading() as session:
                     question: Question = view(this, session, actor(), *args, **path)
-                return self._one(200, made, answer(question, question.ask(parts().hub)))
+                return self._one(200, made, answer(question, question.ask(api_context().hub)))
 
             return self._documented(wrapper, 200, schema, "question")
 
@@ -223,17 +224,17 @@ class Blueprint(Answering):
             @wraps(view)
             def wrapper(this: Any, *args: Any, **path: Any) -> Response:
                 key = idempotency.idempotency_key()
-                with parts().transaction() as session:
+                with api_context().transaction() as session:
                     first = idempotency.claim(session, key) if key else None
                     if first is not None:
                         return _replayed(self._made(status, idempotency.dumped_of(first)))
                     question: Question = view(this, session, actor(), *args, **path)
                     audit.asking(session)
                 with idempotency.given_back_on_failure(key):
-                    reply = question.ask(parts().hub)
+                    reply = question.ask(api_context().hub)
                 dumped = _dump(made, answer(question, reply))
                 if key:
-                    with parts().transaction() as session:
+                    with api_context().transaction() as session:
                         idempotency.keep(session, key, answer={"dumped": dumped})
                 return self._made(status, dumped)
 
@@ -248,9 +249,9 @@ class Blueprint(Answering):
         def decorate(view: View) -> View:
             @wraps(view)
             def wrapper(this: Any, *args: Any, **path: Any) -> Response:
-                with parts().reading() as session:
+                with api_context().reading() as session:
                     question: Question = view(this, session, actor(), *args, **path)
-                listed = answer(question, question.ask(parts().hub))
+                listed = answer(question, question.ask(api_context().hub))
                 return self._many(noun, made, listed)
 
             return self._wrapped(wrapper, 200, self.shape.many_schema(noun, schema), "ask")
@@ -263,7 +264,7 @@ class Blueprint(Answering):
         """What is said once the operation has ended, or a 202 when that takes longer."""
         if seconds > 0:
             waiting.wait(operation.id, seconds, just_begun=True)
-            with parts().reading() as session:
+            with api_context().reading() as session:
                 operation = operations.get(session, actor(), operation.id)
                 if operation.state == OperationState.SUCCEEDED:
                     return self._made(status, _dump(made, answer(session, operation)))

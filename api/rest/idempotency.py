@@ -13,7 +13,7 @@ from flask import g, request
 from sqlalchemy.orm import Session
 
 from api.auth.identity import actor
-from api.web.context import parts
+from api.web.context import api_context
 from api.web.requests import source_ip
 from api.web.uploads import digest_of_uploads
 from core.contract.errors import Conflict, CorralError, Invalid, NotSent, Unavailable
@@ -43,7 +43,7 @@ def idempotency_key() -> str | None:
 def claim_alone(key: str) -> Idempotency | None:
     """As `claim`, in a transaction of its own, which begins when the whole body has been read."""
     fingerprint()
-    with parts().transaction() as session:
+    with api_context().transaction() as session:
         return claim(session, key)
 
 
@@ -73,7 +73,7 @@ def given_back_on_failure(key: str | None) -> Iterator[None]:
         yield
     except CorralError as error:
         if key and (isinstance(error, NotSent) or not isinstance(error, Unavailable)):
-            with parts().transaction() as session:
+            with api_context().transaction() as session:
                 idempotency.forget(session, principal(), key)
         raise
 
@@ -107,7 +107,7 @@ def fingerprint() -> str:
 def set_fingerprint(body: bytes) -> None:
     """The same, for a view that has read the body itself; `body` stands for it."""
     # Keyed, as a body may hold a password: the plain hash of a weak one can be guessed.
-    digest = hmac.new(parts().secret("idempotency").encode(), digestmod=hashlib.sha256)
+    digest = hmac.new(api_context().secret("idempotency").encode(), digestmod=hashlib.sha256)
     for part in (request.method.encode(), request.full_path.encode(), body):
         digest.update(len(part).to_bytes(8, "big") + part)
     g.fingerprint = digest.hexdigest()

@@ -11,7 +11,7 @@ from flask import g, request
 
 from api.auth.identity import actor
 from api.web import limits
-from api.web.context import parts
+from api.web.context import api_context
 from core.contract.states import ENDED
 from core.services import operations
 from core.services.accepted import AnyOperation
@@ -31,7 +31,7 @@ class Preference:
 
 def preference(*, holds: bool) -> Preference:
     """What the request prefers, else what its dialect does: hold until the end, or answer at once."""
-    limit = parts().settings.wait_seconds
+    limit = api_context().settings.wait_seconds
     wishes = [wish.strip().lower() for wish in ",".join(request.headers.getlist("Prefer")).split(",")]
     waits = [match for wish in wishes if (match := _WAIT.fullmatch(wish))]
     if waits:
@@ -48,11 +48,11 @@ def held(timeout: float | None) -> Iterator[float]:
 
     Waits are free of rate limits, as they take the place of many requests; one that hardly waits is a request.
     """
-    limit = parts().settings.wait_seconds
+    limit = api_context().settings.wait_seconds
     seconds = min(limit if timeout is None else timeout, limit)
     if seconds < _SHORTEST_SECONDS:
         limits.count_request()
-    with parts().waits.one(actor().user_id):
+    with api_context().waits.one(actor().user_id):
         yield seconds
 
 
@@ -62,11 +62,11 @@ def wait(operation_id: str, seconds: float, *, just_begun: bool = False) -> bool
         return False
 
     def ended() -> bool:
-        with parts().reading() as session:
+        with api_context().reading() as session:
             return operations.get(session, actor(), operation_id).state in ENDED
 
     g.held = True
-    return parts().hub.wait_operation(operation_id, seconds, ended, just_begun=just_begun)
+    return api_context().hub.wait_operation(operation_id, seconds, ended, just_begun=just_begun)
 
 
 def has_ended(operation: AnyOperation) -> bool:

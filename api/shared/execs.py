@@ -24,7 +24,7 @@ from api.shared.encodings import ENCODINGS, TEXT, to_text, whole
 from api.shared.execution import CommandLine
 from api.shared.operations import WaitQuery
 from api.shared.words import EXEC_NAME
-from api.web.context import parts
+from api.web.context import api_context
 from api.web.requests import client_gone
 from api.web.views import mark
 from core.contract.messages import JSON
@@ -208,9 +208,9 @@ def blueprint(shape: Shape) -> Blueprint:
         @mark("uncounted")
         def get(self, query: JSON, vm_name: str, exec_id: str) -> JSON | Response:
             """Wait for an execution's end: 200 with it once it has ended, 202 if it goes on."""
-            with parts().reading() as session:
+            with api_context().reading() as session:
                 host, vm = calls.to_execs(session, identity.actor(), vm_name)
-            execution = Execution(parts().hub, host, vm, calls.exec_id(exec_id))
+            execution = Execution(api_context().hub, host, vm, calls.exec_id(exec_id))
             with waiting.held(query.get("timeout")) as seconds:
                 found = wait(execution, seconds, client_gone())
             return blp.made(202, ExecSchema(), found) if found["state"] == "running" else found

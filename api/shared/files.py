@@ -17,7 +17,7 @@ from api.rest.schemas import Strict
 from api.rest.shapes import Shape
 from api.shared import transfers
 from api.shared.words import GUEST_FILE, GUEST_PATH, PERMISSIONS
-from api.web.context import parts
+from api.web.context import api_context
 from api.web.views import mark
 from core.contract.messages import JSON
 from core.contract.texts import PATH_BYTES
@@ -123,13 +123,13 @@ def blueprint(shape: Shape) -> Blueprint:
             """List files in a directory on a virtual machine."""
             host, vm = _of(vm_name, changes=False)
             asked = {"path": query["path"], "recursive": query["recursive"], "most": transfers.MOST_ENTRIES}
-            return transfers.listing(query, parts().hub.call(host, "file_list", vm, asked, _LIST_SECONDS))
+            return transfers.listing(query, api_context().hub.call(host, "file_list", vm, asked, _LIST_SECONDS))
 
     return blp
 
 
 def _of(vm_name: str, *, changes: bool) -> transfers.Asked:
-    with parts().transaction() as session:
+    with api_context().transaction() as session:
         found = calls.to_files(session, actor(), vm_name, changes=changes)
         audit.asking(session)
         return found

@@ -14,7 +14,7 @@ from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Moment
 from api.rest.shapes import Shape
 from api.web import bounded_checks
-from api.web.context import Parts, parts
+from api.web.context import ApiContext, api_context
 from api.web.views import mark
 from core import refusals
 from core.contract.messages import JSON
@@ -71,13 +71,13 @@ def blueprint(shape: Shape) -> Blueprint:
         @mark("public", "uncounted")
         def get(self) -> JSON:
             """Check the health of the parts; answers within a second."""
-            found = parts().examinations.ask(lambda: examine(parts()))
+            found = api_context().examinations.ask(lambda: examine(api_context()))
             return {
                 "status": overall(found.components),
                 "timestamp": now(),
                 "version": VERSION,
                 "components": found.components,
-                "uptime_seconds": int(time.time() - parts().started_at),
+                "uptime_seconds": int(time.time() - api_context().started_at),
                 **({"problems": found.problems} if found.problems else {}),
             }
 
@@ -92,10 +92,13 @@ class Found:
     problems: dict[str, str]
 
 
-def examine(those: Parts) -> Found:
+def examine(context: ApiContext) -> Found:
     """What does not answer in time is unhealthy."""
-    fleet, broker = bounded_checks.ask_database(lambda: _fleet(those)), bounded_checks.ask_redis(lambda: _redis(those))
-    disks = bounded_checks.ask_disks(lambda: _disks(those.settings))
+    fleet, broker = (
+        bounded_checks.ask_database(lambda: _fleet(context)),
+        bounded_checks.ask_redis(lambda: _redis(context)),
+    )
+    disks = bounded_checks.ask_disks(lambda: _disks(context.settings))
     bounded_checks.answered(fleet, broker, disks)
     redis = bounded_checks.answer_or(broker, Found(dict.fromkeys(_IN_REDIS, UNHEALTHY), {"redis": "does not answer"}))
     tables = bounded_checks.answer_or(fleet, dict.fromkeys(_IN_TABLES, UNHEALTHY))
@@ -116,8 +119,8 @@ def overall(components: dict[str, str]) -> str:
     return HEALTHY if set(components.values()) <= {HEALTHY, ABSENT} else DEGRADED
 
 
-def _fleet(those: Parts) -> dict[str, str]:
-    with those.reading() as session:
+def _fleet(context: ApiContext) -> dict[str, str]:
+    with context.reading() as session:
         return {
             "database": HEALTHY,
             "hosts": health.of_hosts(session),
@@ -128,13 +131,13 @@ def _fleet(those: Parts) -> dict[str, str]:
         }
 
 
-def _redis(those: Parts) -> Found:
-    client = those.dispatch.redis
+def _redis(context: ApiContext) -> Found:
+    client = context.dispatch.redis
     problem = health.of_redis(client)
     if problem:
         others = dict.fromkeys(("workers", "receiver"), UNHEALTHY if problem in refusals.AWAY else DEGRADED)
         return Found({"redis": UNHEALTHY, **others}, {"redis": problem})
-    workers = health.of_workers(client, those.settings.sweep_seconds)
+    workers = health.of_workers(client, context.settings.sweep_seconds)
     return Found({"redis": HEALTHY, "workers": workers, "receiver": health.of_receiver(client)}, {})
 
 

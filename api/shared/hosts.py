@@ -13,7 +13,7 @@ from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Moment, Text, computed
 from api.rest.schemas import Paging, Sorting
 from api.rest.shapes import Listed, Shape
-from api.web.context import parts
+from api.web.context import api_context
 from api.web.views import mark
 from core.contract.described import Described
 from core.contract.messages import JSON, build
@@ -162,10 +162,10 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.body(AdoptionRequest)
         def post(self, body: JSON, host_name: str, vm_id: str) -> JSON:
             """Take a VM that is in no table into the record, with an owner (administrators). It stays as it is."""
-            with parts().reading() as session:
+            with api_context().reading() as session:
                 orphans.to_ask(session, caller(), host_name, vm_id)
-            told = parts().hub.call(host_name, "describe", None, {"vm_id": vm_id}, _SECONDS)
-            with parts().transaction() as session:
+            told = api_context().hub.call(host_name, "describe", None, {"vm_id": vm_id}, _SECONDS)
+            with api_context().transaction() as session:
                 vm = orphans.adopt(session, caller(), host_name, vm_id, build(Described, told), **body)
                 made = _adopted(vm, body["owner"])
                 audit.within(session, 201, made)

@@ -14,7 +14,7 @@ from api.rest.schemas import Sorting, Strict
 from api.rest.shapes import Listed, Shape
 from api.shared import image_adding
 from api.shared.words import IMAGE_NAME, OS_TYPES
-from api.web.context import parts
+from api.web.context import api_context
 from api.web.views import mark
 from core import images
 from core.contract.errors import NotFound
@@ -88,7 +88,7 @@ def blueprint(shape: Shape) -> Blueprint:
         def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
             """List the images in the store."""
             os_type = query.pop("os_type", None)
-            stored = images.list_all(parts().settings.images)
+            stored = images.list_all(api_context().settings.images)
             found = [manifest for manifest in stored if os_type in (None, manifest.os_type)]
             shown = [_described(session, manifest) for manifest in cut(found, _ORDERING, Slice(**query))]
             return Listed(shown, len(found), query["limit"], query["offset"])
@@ -99,7 +99,7 @@ def blueprint(shape: Shape) -> Blueprint:
         def post(self, form: JSON) -> JSON:
             """Add an image, for administrators; uploaded files may be of any size."""
             paths: dict[str, Any] = {name: form.pop(name).path for name in ("disk", "kernel", "initrd") if name in form}
-            manifest = image_adding.add(parts().settings.images, **form, **paths, move=True)
+            manifest = image_adding.add(api_context().settings.images, **form, **paths, move=True)
             return {"manifest": manifest, "hosts": []}
 
     @blp.route("/images/<image_name>")
@@ -107,7 +107,7 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.reads(ImageSchema)
         def get(self, session: Session, actor: Actor, image_name: str) -> JSON:
             """Get an image."""
-            for manifest in images.list_all(parts().settings.images):
+            for manifest in images.list_all(api_context().settings.images):
                 if manifest.name == image_name:
                     return _described(session, manifest)
             raise NotFound(f"image '{image_name}' not found", code="image_not_found")
@@ -115,7 +115,7 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.works(204, None, Actor.must_administer)
         def delete(self, image_name: str) -> None:
             """Remove an image, for administrators; VMs made from it keep what they have."""
-            images.remove(parts().settings.images, image_name)
+            images.remove(api_context().settings.images, image_name)
 
     return blp
 

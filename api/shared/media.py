@@ -12,7 +12,7 @@ from api.rest.fields import Choice, Moment, Text
 from api.rest.schemas import Sorting
 from api.rest.shapes import Listed, Shape
 from api.shared.hardware import Gigabytes
-from api.web.context import parts
+from api.web.context import api_context
 from core.contract.messages import JSON
 from core.models import Medium
 from core.services import media
@@ -76,10 +76,10 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.works(204, None, Actor.must_write)
         def delete(self, medium_id: str) -> None:
             """Delete a disk that no VM has, with all that is on it."""
-            with parts().reading() as session:
+            with api_context().reading() as session:
                 host = media.to_delete(session, caller(), medium_id).host_name
-            parts().hub.call(host, "medium_delete", None, {"id": medium_id}, _SECONDS)
-            with parts().transaction() as session:
+            api_context().hub.call(host, "medium_delete", None, {"id": medium_id}, _SECONDS)
+            with api_context().transaction() as session:
                 media.removed(session, medium_id)
 
     return blp

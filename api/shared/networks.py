@@ -15,7 +15,7 @@ from api.rest.schemas import Paging, Strict
 from api.rest.shapes import Listed, Shape
 from api.shared.forwards import Forward, ForwardView
 from api.shared.words import HOST_NAME
-from api.web.context import parts
+from api.web.context import api_context
 from core.contract.errors import CorralError
 from core.contract.messages import JSON
 from core.contract.networks import BRIDGE, USER
@@ -87,7 +87,7 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.answers(200, VmNetworking, kind="read")
         def get(self, vm_name: str) -> JSON:
             """Get where a virtual machine is in its network; the guest is asked, for three seconds."""
-            with parts().reading() as session:
+            with api_context().reading() as session:
                 place = networks.place_of(session, caller(), vm_name)
             return _described(place, _told(place))
 
@@ -99,7 +99,7 @@ def _told(place: Place) -> list[JSON] | None:
     if place.ask is None:
         return None
     try:
-        reply = parts().hub.call(place.host.name, "network", place.ask, {}, ASK_SECONDS)
+        reply = api_context().hub.call(place.host.name, "network", place.ask, {}, ASK_SECONDS)
     except CorralError:
         return None  # then it is told as recorded, and `source` says so
     interfaces: list[JSON] = reply["interfaces"]

@@ -13,7 +13,7 @@ from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Number, Text
 from api.rest.schemas import OperationSchema, Sorting
 from api.rest.shapes import Listed, Shape
-from api.web.context import parts
+from api.web.context import api_context
 from api.web.views import mark
 from core.contract.messages import JSON
 from core.contract.states import LIVE, Kind, OperationState
@@ -71,7 +71,7 @@ def blueprint(shape: Shape) -> Blueprint:
             """Wait for an operation's end: 200 with it once it has ended, 202 if it goes on."""
             with waiting.held(query.get("timeout")) as seconds:
                 waiting.wait(operation_id, seconds)
-            with parts().transaction() as session:
+            with api_context().transaction() as session:
                 operation = operations.get(session, identity.actor(), operation_id)
             return blp.operation(operation, 202 if operation.state in LIVE else 200)
 

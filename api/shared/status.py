@@ -16,7 +16,7 @@ from api.rest.blueprint import Blueprint
 from api.rest.fields import Moment
 from api.rest.shapes import Shape
 from api.web import bounded_checks, limits
-from api.web.context import parts
+from api.web.context import api_context
 from api.web.views import mark
 from core.contract.errors import Unauthenticated
 from core.contract.messages import JSON
@@ -89,7 +89,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
 
 def _requests() -> Future[tuple[int | None, float | None]]:
-    client = parts().dispatch.redis
+    client = api_context().dispatch.redis
     return bounded_checks.ask_redis(lambda: request_stats.today(client))
 
 
@@ -98,7 +98,7 @@ def _from_tables() -> tuple[Actor | Unauthenticated, JSON]:
     caller = identity.found()
     if isinstance(caller, Unauthenticated):
         return caller, {}
-    with parts().reading() as session:
+    with api_context().reading() as session:
         return caller, _figures(session)
 
 

@@ -18,7 +18,7 @@ from werkzeug.http import http_date
 
 from api.rest import idempotency
 from api.rest.forms import Form
-from api.web.context import parts
+from api.web.context import api_context
 from api.web.problems import Refused
 from core.contract.errors import CorralError, Unavailable
 from core.contract.messages import JSON, VmSpec
@@ -61,7 +61,7 @@ def upload(asked: Asked, form: Form, answer: Schema) -> JSON | Idempotency:
         "uploaded_at": now(),
     }
     if key:
-        with parts().transaction() as session:
+        with api_context().transaction() as session:
             idempotency.keep(session, key, answer={"dumped": answer.dump(made)})
     return made
 
@@ -102,12 +102,12 @@ def listing(query: JSON, reply: JSON) -> JSON:
 
 def _open(asked: Asked, verb: str, params: JSON) -> Stream:
     host, vm = asked
-    return parts().hub.stream(host, verb, vm, params, _OPEN_SECONDS)
+    return api_context().hub.stream(host, verb, vm, params, _OPEN_SECONDS)
 
 
 def _claimed(key: str, form: Form) -> Idempotency | None:
     idempotency.set_fingerprint(form.digest())
-    with parts().transaction() as session:
+    with api_context().transaction() as session:
         return idempotency.claim(session, key)
 
 

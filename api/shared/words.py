@@ -8,7 +8,7 @@ from typing import Any
 from marshmallow import fields, validate
 
 from api.rest.fields import Pattern
-from api.web.context import parts
+from api.web.context import api_context
 from core.contract import images
 from core.services import snapshots, vms
 
@@ -30,12 +30,12 @@ PERMISSIONS = Pattern(re.compile(r"[0-7]{3,4}"), "must be three or four octal di
 
 def preferred(*hypervisors: str) -> tuple[str, ...]:
     """What a VM that names no hypervisor may run on, best first."""
-    return (*hypervisors, _FAKE) if parts().settings.fake else hypervisors
+    return (*hypervisors, _FAKE) if api_context().settings.fake else hypervisors
 
 
 class _Hypervisors(validate.OneOf):
     def __call__(self, value: Any) -> Any:
-        return value if value == _FAKE and parts().settings.fake else super().__call__(value)
+        return value if value == _FAKE and api_context().settings.fake else super().__call__(value)
 
 
 class Hypervisor(fields.String):

@@ -67,7 +67,7 @@ class Limits(Protocol):
 
 
 @dataclass(frozen=True)
-class Parts:
+class ApiContext:
     """The ways out of one process, shared by both dialects."""
 
     settings: Settings
@@ -106,6 +106,6 @@ class Parts:
         return self._secrets[name]
 
 
-def parts() -> Parts:
+def api_context() -> ApiContext:
     """Those of the present request's process."""
-    return cast(Parts, current_app.extensions["corral"])
+    return cast(ApiContext, current_app.extensions["corral"])

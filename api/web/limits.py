@@ -17,7 +17,7 @@ from limits.strategies import RateLimiter, SlidingWindowCounterRateLimiter
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from api.web.context import parts
+from api.web.context import api_context
 from api.web.requests import source_ip
 from api.web.views import marked
 from core.contract.errors import TooMany
@@ -76,7 +76,7 @@ def install(app: Flask) -> None:
 def count_request() -> None:
     """Count the present request for its caller; a view that is `uncounted` may do so once it knows who calls."""
     who = caller_of_limits()
-    g.counted = (parts().limits.count(who), who, REQUESTS)
+    g.counted = (api_context().limits.count(who), who, REQUESTS)
 
 
 def caller_of_limits() -> str:
@@ -93,7 +93,7 @@ def _count() -> None:
 def _tell(response: Response) -> Response:
     if "counted" in g:
         rate, who, what = g.counted
-        left = parts().limits.left(rate, who, what)
+        left = api_context().limits.left(rate, who, what)
         response.headers["X-RateLimit-Limit"] = str(rate.amount)
         response.headers["X-RateLimit-Remaining"] = str(left.remaining)
         response.headers["X-RateLimit-Reset"] = str(math.ceil(left.reset_time))

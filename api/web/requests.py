@@ -14,7 +14,7 @@ from typing import Any
 from flask import Flask, Response, g, request
 from gevent import monkey
 
-from api.web.context import parts
+from api.web.context import api_context
 from core.contract.errors import NotFound
 
 log = logging.getLogger("api.access")
@@ -72,7 +72,7 @@ def _furthest(address: str, told: list[str]) -> str:
 
 
 def _is_ours(address: str) -> bool:
-    proxies = parts().settings.trusted_proxies
+    proxies = api_context().settings.trusted_proxies
     return bool(proxies) and any(ipaddress.ip_address(address) in proxy for proxy in proxies)
 
 

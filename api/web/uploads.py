@@ -13,7 +13,7 @@ from typing import IO, Any
 from flask import Request, request
 
 from api.web import multipart
-from api.web.context import parts
+from api.web.context import api_context
 from api.web.problems import too_large
 from api.web.views import marked
 from core import diskfiles, images
@@ -31,7 +31,7 @@ class UploadRequest(Request):
         filename: str | None = None,
         content_length: int | None = None,
     ) -> IO[bytes]:
-        return Upload(parts().settings.images)  # type: ignore[return-value]
+        return Upload(api_context().settings.images)  # type: ignore[return-value]
 
 
 class Upload:

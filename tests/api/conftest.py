@@ -53,7 +53,7 @@ def world(settings: Settings) -> Iterator[World]:
 def limited(settings: Settings, redis: Redis) -> Iterator[World]:
     """The API with small limits, counted from zero."""
     made = World(replace(settings, rate_burst=5, rate_hourly=8))
-    made.parts.dispatch.redis.flushdb()
+    made.context.dispatch.redis.flushdb()
     yield made
     made.close()
 

@@ -30,7 +30,7 @@ def caller(world: World) -> Caller:
 
 def _prolong_the_pause(world: World, name: str) -> None:
     """The first is two seconds, in which a busy machine may not get to the next request."""
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         failed = session.scalars(select(LoginFailure).where(LoginFailure.username == name)).one()
         assert failed.next_try_at is not None
         failed.next_try_at = now() + timedelta(minutes=2)
@@ -63,7 +63,7 @@ def test_a_right_password_begins_the_count_anew(world: World, caller: Caller) ->
 
 
 def test_tries_at_once_are_counted_before_they_are_checked(world: World, caller: Caller) -> None:
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         begun = [logins.begin(session, caller.actor.username, "192.0.2.4") for _ in range(5)]
     assert all(attempt.matches(PASSWORD) for attempt in begun)
     assert _login(world, caller.actor.username, WRONG, "192.0.2.4").status_code == 429
@@ -73,7 +73,7 @@ def test_no_row_is_held_while_a_password_is_checked(
     world: World, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def beside(work: Any) -> Any:
-        assert world.parts.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+        assert world.context.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
         return work()
 
     monkeypatch.setattr(passwords, "_beside", beside)

@@ -50,7 +50,7 @@ def _mark() -> dict[str, str]:
 
 def _entries(world: World, given: str) -> list[AuditEntry]:
     """Those of the requests that were given that id: it stands beside our own, which nobody can choose."""
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         query = select(AuditEntry).where(AuditEntry.details["client_request_id"].astext == given)
         return list(session.scalars(query.order_by(AuditEntry.seq)))
 
@@ -305,10 +305,10 @@ def test_what_cannot_be_recorded_is_not_done(postgres: Postgres, settings: Setti
     try:
         own.add_host("host-a")
         caller = own.caller()
-        with own.parts.transaction() as session:
+        with own.context.transaction() as session:
             session.execute(text("DROP TABLE audit_entries"))
         assert problem(own.post("/vms", caller.bearer, json={"name": "unseen"})) == (500, "internal_error")
-        with own.parts.transaction() as session:
+        with own.context.transaction() as session:
             assert session.scalar(select(Vm)) is None
         assert problem(own.post("/vms/gone/start", caller.key)) == (404, "vm_not_found")
     finally:

@@ -67,7 +67,7 @@ def test_wrong_passwords_slow_down_the_next_tries(world: World) -> None:
     refused = world.post("/auth/login", json=right)
     assert problem(refused) == (429, "rate_limit_exceeded")
     assert refused.headers["Retry-After"] == str(refused.json["retry_after_seconds"])
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         session.query(LoginFailure).filter_by(username=name).one().next_try_at = now()
     assert world.post("/auth/login", json=right).status_code == 200
 
@@ -82,7 +82,7 @@ def _token(world: World, **claims: Any) -> str:
         "nbf": now() - timedelta(seconds=5),
         "exp": now() + timedelta(hours=1),
     }
-    return jwt.encode(payload | claims, world.parts.secret("jwt"), "HS256")
+    return jwt.encode(payload | claims, world.context.secret("jwt"), "HS256")
 
 
 def _bad_headers(world: World, caller: Caller) -> dict[str, dict[str, str]]:
@@ -133,11 +133,11 @@ def test_a_token_that_was_good_expires(world: World, caller: Caller) -> None:
 
 def test_revoked_and_expired_keys_are_401(world: World) -> None:
     caller = world.caller()
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         key = session.query(ApiKey).filter_by(user_id=caller.actor.user_id).one()
         key.expires_at = now() - timedelta(seconds=1)
     assert problem(world.get("/vms", caller.key)) == (401, "unauthorized")
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         other, secret = keys.create(session, caller.actor, "other")
     assert world.get("/vms", {"X-API-Key": secret}).status_code == 200
     assert world.delete(f"/keys/{other.id}", {"X-API-Key": secret}).status_code == 204

@@ -63,6 +63,6 @@ def test_a_wait_that_hardly_waits_is_a_request(limited: World) -> None:
     caller = limited.caller()
     begun = limited.post("/vms", caller.key, json=VBOX_VM | {"name": "held"})
     path = f"/operations/{begun.headers['X-Operation-Id']}/wait"
-    with limited.parts.waits.one(caller.actor.user_id):
+    with limited.context.waits.one(caller.actor.user_id):
         assert limited.get(f"{path}?timeout=1", caller.key).status_code == 202
     assert [limited.get(f"{path}?timeout=0", caller.key).status_code for _ in range(5)] == [202] * 4 + [429]

@@ -25,7 +25,7 @@ def test_a_request_that_loses_a_deadlock_is_tried_again(world: World) -> None:
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     )
     asking = threading.Thread(target=create)
-    with world.parts.engine.connect() as other, world.parts.engine.connect() as looking:
+    with world.context.engine.connect() as other, world.context.engine.connect() as looking:
         other.execute(text("SELECT 1 FROM hosts FOR UPDATE"))
         asking.start()
 

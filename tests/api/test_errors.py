@@ -108,7 +108,7 @@ def broken(postgres: Postgres, settings: Settings) -> Iterator[tuple[World, Call
     migrate.upgrade(url)
     made = World(replace(settings, database_url=url))
     caller = made.caller()
-    with made.parts.transaction() as session:
+    with made.context.transaction() as session:
         session.execute(text("DROP TABLE snapshots, scanned_vms, scans"))
     yield made, caller
     made.close()
@@ -133,7 +133,7 @@ def mute(world: World, caller: Caller) -> Iterator[None]:
     world.add_host("host-mute", silent_since=now())
     vm = world.add_vm(caller, name="mute", host_name="host-mute")
     yield
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         session.delete(session.get_one(Vm, vm))
         session.flush()
         session.delete(session.get_one(Host, "host-mute"))

@@ -42,7 +42,7 @@ def test_healthy_while_everything_works(world: World) -> None:
 
 
 def test_workers_that_are_gone_or_get_nothing_done(world: World) -> None:
-    world.parts.dispatch.redis.delete(channels.WORKERS, channels.SWEPT)
+    world.context.dispatch.redis.delete(channels.WORKERS, channels.SWEPT)
 
     def told() -> tuple[str, str]:
         body = world.get("/health").json
@@ -59,7 +59,7 @@ def test_workers_that_are_gone_or_get_nothing_done(world: World) -> None:
 
 def test_a_receiver_that_is_gone_or_can_record_nothing(world: World) -> None:
     world.beat()
-    world.parts.dispatch.redis.delete(channels.RECEIVERS)
+    world.context.dispatch.redis.delete(channels.RECEIVERS)
 
     def told() -> tuple[str, str]:
         body = world.get("/health").json
@@ -68,7 +68,7 @@ def test_a_receiver_that_is_gone_or_can_record_nothing(world: World) -> None:
     assert told() == ("unhealthy", "unhealthy")
     world.beat(waiting=1)
     assert told() == ("degraded", "degraded")
-    world.parts.dispatch.redis.hset(channels.RECEIVERS, "odd", "[" * 100_000)
+    world.context.dispatch.redis.hset(channels.RECEIVERS, "odd", "[" * 100_000)
     world.beat()
     assert told() == ("healthy", "healthy")
     world.beat(seconds_ago=60)
@@ -82,11 +82,11 @@ def test_hosts_that_are_silent_or_broken_are_told(world: World) -> None:
     body = world.get("/health").json
     assert (body["components"]["cloud_hypervisor"], body["status"]) == ("unhealthy", "degraded")
     assert (body["components"]["hosts"], body["components"]["network"]) == ("degraded", "healthy")
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         session.execute(update(Host).where(Host.name == "host-broken").values(silent_since=now()))
     body = world.get("/health").json
     assert (body["components"]["cloud_hypervisor"], body["components"]["network"]) == ("absent", "degraded")
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         session.execute(delete(Host).where(Host.name == "host-broken"))
 
 

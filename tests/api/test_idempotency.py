@@ -32,7 +32,7 @@ def test_the_same_request_again_is_the_same_operation(world: World, caller: Call
     assert first.json["id"] == second.json["id"]
     assert "Idempotency-Replayed" not in first.headers
     assert second.headers["Idempotency-Replayed"] == "true"
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         assert session.query(Operation).filter_by(owner_id=caller.actor.user_id).count() == 1
 
 
@@ -54,7 +54,7 @@ def test_what_was_refused_may_be_tried_again(world: World, caller: Caller) -> No
     headers = caller.bearer | ASYNC | _key()
     vm = world.add_vm(caller, observed="running", wanted="running")
     assert world.post(f"/vms/{vm}/start", headers).status_code == 409
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         session.execute(_stopped(vm))
     assert world.post(f"/vms/{vm}/start", headers).status_code == 202
 

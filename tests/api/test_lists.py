@@ -31,7 +31,7 @@ def vm(world: World, owner: Caller) -> str:
     moment = now()
     for number in range(1, MANY):
         world.add_vm(owner, name=f"same-{number}", created_at=moment)
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         for number in range(MANY):
             session.add(_snapshot(first, f"snap-{number}", moment))
             session.add(_operation(owner, first, number, moment))

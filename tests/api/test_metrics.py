@@ -97,14 +97,14 @@ def lonely(world: World) -> Iterator[str]:
     name = f"h{secrets.token_hex(4)}"
     world.add_host(name)
     yield name
-    world.parts.dispatch.redis.delete(channels.USAGE, channels.vm_usage(name))
-    with world.parts.transaction() as session:
+    world.context.dispatch.redis.delete(channels.USAGE, channels.vm_usage(name))
+    with world.context.transaction() as session:
         session.delete(session.get_one(Host, name))
 
 
 def told(world: World, host: str, at: float, machine: str = "m") -> None:
     usage = HostUsage(host, at, machine, f"{machine}:1", 50.0, 4, 8192, 4096, 10240, 1024)
-    world.parts.dispatch.redis.hset(channels.USAGE, host, encode(usage))
+    world.context.dispatch.redis.hset(channels.USAGE, host, encode(usage))
 
 
 def test_a_host_that_is_silent_or_old_news_is_no_number(world: World, lonely: str) -> None:
@@ -120,7 +120,7 @@ def test_a_host_that_is_silent_or_old_news_is_no_number(world: World, lonely: st
     told(world, lonely, time.time() - 60)
     assert cores() is None
     told(world, lonely, time.time())
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         session.get_one(Host, lonely).silent_since = now()
     body = world.get(f"/system/metrics?host={lonely}", headers).json
     assert body["host"]["cpu_cores"] is None
@@ -144,14 +144,14 @@ def test_usage_is_of_the_vm_that_was_asked_for_and_fresh(world: World, lonely: s
     nothing = {"cpu_usage_percent": None, "memory_used_mb": None, "disk_usage_gb": None}
     try:
         assert world.get(f"/vms/{vm}", caller.bearer).json["resource_usage"] == nothing
-        world.parts.dispatch.redis.hset(key, vm, encode(VmUsage(time.time(), 15.2, 256, 2.5)))
+        world.context.dispatch.redis.hset(key, vm, encode(VmUsage(time.time(), 15.2, 256, 2.5)))
         shown = world.get(f"/vms/{vm}", caller.bearer).json["resource_usage"]
         assert shown == {"cpu_usage_percent": 15.2, "memory_used_mb": 256, "disk_usage_gb": 2.5}
         for text in (encode(VmUsage(time.time() - 60, 1.0, 1, 1.0)), "{", '{"at": "x"}', "null"):
-            world.parts.dispatch.redis.hset(key, vm, text)
+            world.context.dispatch.redis.hset(key, vm, text)
             assert world.get(f"/vms/{vm}", caller.bearer).json["resource_usage"] == nothing
     finally:
-        with world.parts.transaction() as session:
+        with world.context.transaction() as session:
             session.connection().exec_driver_sql("DELETE FROM vms WHERE id = %s", (vm,))
 
 

@@ -113,7 +113,7 @@ def passing_host(world: World) -> Iterator[Any]:
         world.add_host(name, **values)
 
     yield add
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         for table in (Operation, Vm):
             session.execute(delete(table).where(table.host_name.in_(added)))
         session.execute(delete(Host).where(Host.name.in_(added)))

@@ -89,7 +89,7 @@ def test_labels_are_templates_and_known_words(world: World) -> None:
 
 
 def test_the_fleet_in_figures(world: World) -> None:
-    redis, host = world.parts.dispatch.redis, f"h{secrets.token_hex(4)}"
+    redis, host = world.context.dispatch.redis, f"h{secrets.token_hex(4)}"
     world.add_host(host)
     body = {"kind": "report", "body": {"at": time.time() - 30}}
     redis.rpush(channels.reports(host), json.dumps(body))
@@ -106,7 +106,7 @@ def test_the_fleet_in_figures(world: World) -> None:
         assert total(_fresh(world), "corral_reports_lag_seconds") < 10
     finally:
         redis.delete(channels.reports(host), channels.command_queue(host))
-        with world.parts.transaction() as session:
+        with world.context.transaction() as session:
             session.connection().exec_driver_sql("DELETE FROM hosts WHERE name = %s", (host,))
 
 

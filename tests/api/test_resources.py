@@ -150,7 +150,7 @@ def test_hosts_tell_what_they_have_and_their_orphans_to_administrators(world: Wo
     assert (shown["silent"], shown["orphans"]) == (False, [])
     as_admin = world.get("/hosts/host-b", world.caller("admin").key).json["data"]
     assert as_admin["orphans"] == ["vm-orphan"]
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         session.execute(update(Host).where(Host.name == "host-b").values(silent_since=now()))
     assert world.get("/hosts/host-b", owner.bearer).json["silent"] is True
     names = [host["name"] for host in world.get("/hosts?limit=100", owner.bearer).json["hosts"]]

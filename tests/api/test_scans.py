@@ -24,7 +24,7 @@ FINDING = {"severity", "category", "description", "recommendation", "affected_re
 @pytest.fixture
 def caller(world: World) -> Caller:
     """A user whose VMs are the only ones that wait for a worker."""
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         session.query(ScannedVm).update({"state": "cancelled", "ended_at": now()})
     return world.caller()
 
@@ -50,7 +50,7 @@ def _begin(world: World, headers: dict[str, str], **body: Any) -> str:
 
 
 def _take(world: World) -> Work:
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         work = queue.take(session)
     assert work is not None
     return work
@@ -79,11 +79,11 @@ def test_a_scan_from_its_beginning_to_its_end(world: World, caller: Caller) -> N
     work = _take(world)
     assert (work.scan_id, work.vm.id, work.frameworks, work.done) == (scan, vm, ("SOC2", "PCI_DSS"), ())
     found = [_outcome("failed"), _outcome("warning", "b", "low"), _outcome("passed", "c"), _outcome("not_run", "d")]
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         assert queue.keep(session, work, "ssh", found, 50)
     seen = _see(world, caller, scan)
     assert (seen["status"], seen["progress_percent"], seen["vms"][0]["status"]) == ("running", 50, "running")
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         queue.complete(session, work)
 
     seen = _see(world, caller, scan)
@@ -193,14 +193,14 @@ def test_a_worker_thought_dead_has_no_say_any_more(world: World, caller: Caller)
     world.add_vm(caller, name="taken", **RUNS)
     scan = _begin(world, caller.bearer, target="taken")
     first = _take(world)
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         assert queue.take(session) is None
         assert queue.keep(session, first, "ssh", [_outcome("passed")], 10)
         assert queue.renew(session, first)
         session.query(ScannedVm).filter_by(scan_id=scan).update({"lease_until": now()})
     second = _take(world)
     assert (second.attempt, second.done) == (2, ("ssh",))
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         assert not queue.renew(session, first)
         assert not queue.keep(session, first, "kernel", [_outcome("failed")], 90)
         queue.complete(session, first)
@@ -214,17 +214,17 @@ def test_what_may_pass_is_tried_again_and_the_rest_fails(world: World, caller: C
     scan = _begin(world, caller.bearer, target="shaky")
     for _ in range(queue.MOST_ATTEMPTS):
         work = _take(world)
-        with world.parts.transaction() as session:
+        with world.context.transaction() as session:
             queue.fail(session, work, Unavailable("the host is away"))
             session.query(ScannedVm).filter_by(scan_id=scan).update({"lease_until": now()})
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         assert queue.take(session) is None
     seen = _see(world, caller, scan)
     assert (seen["status"], seen["vms"][0]["status"]) == ("failed", "failed")
     assert "the host is away" in seen["vms"][0]["reason"]
     again = _begin(world, caller.bearer, target="shaky")
     work = _take(world)
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         queue.fail(session, work, Conflict("the VM was stopped"))
     assert _see(world, caller, again)["vms"][0]["reason"] == "the VM was stopped"
 
@@ -232,9 +232,9 @@ def test_what_may_pass_is_tried_again_and_the_rest_fails(world: World, caller: C
 def test_a_scan_ends_with_its_vm(world: World, caller: Caller) -> None:
     vm = world.add_vm(caller, name="short", **RUNS)
     scan = _begin(world, caller.bearer, target="short")
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         session.get_one(Vm, vm).deleted_at = now()
-    with world.parts.transaction() as session:
+    with world.context.transaction() as session:
         assert queue.take(session) is None
     seen = _see(world, caller, scan)
     assert (seen["status"], seen["vms"][0]["reason"]) == ("cancelled", "the VM was deleted")

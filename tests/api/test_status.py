@@ -49,7 +49,7 @@ def test_strangers_are_told_nothing(world: World) -> None:
 
 
 def test_requests_are_counted_and_timed(world: World) -> None:
-    caller, redis = world.caller(), world.parts.dispatch.redis
+    caller, redis = world.caller(), world.context.dispatch.redis
 
     def forget(pattern: str) -> None:
         for key in redis.scan_iter(pattern):

@@ -9,7 +9,7 @@ from typing import Any
 from werkzeug.test import Client
 
 from api.app import create_app
-from api.web.context import Parts
+from api.web.context import ApiContext
 from core.contract import channels
 from core.contract.messages import ReceiverState, encode
 from core.settings import Settings
@@ -29,16 +29,16 @@ class World:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.application = create_app(settings)
-        self.parts: Parts = self.application.microvm.extensions["corral"]
-        self.record = Record(self.parts.engine, self.parts.dispatch)
+        self.context: ApiContext = self.application.microvm.extensions["corral"]
+        self.record = Record(self.context.engine, self.context.dispatch)
         self._client = Client(self.application)
 
     def close(self) -> None:
         """End its threads and connections."""
         self.application.realtime.close()
-        self.parts.tally.close()
-        self.parts.dispatch.close()
-        self.parts.engine.dispose()
+        self.context.tally.close()
+        self.context.dispatch.close()
+        self.context.engine.dispose()
 
     def request(self, method: str, path: str, headers: dict[str, str] | None = None, **options: Any) -> Any:
         """One request; `path` below /api/v1. Returns werkzeug's TestResponse (Any: its `json` may be None)."""
@@ -70,7 +70,7 @@ class World:
 
     def beat(self, seconds_ago: float = 0.0, swept_ago: float | None = None, waiting: int = 0) -> None:
         """As if a worker had been alive then, and its sweeps had been done."""
-        at, redis = time.time(), self.parts.dispatch.redis
+        at, redis = time.time(), self.context.dispatch.redis
         redis.zadd(channels.WORKERS, {"worker": at - seconds_ago})
         redis.set(channels.SWEPT, at - (seconds_ago if swept_ago is None else swept_ago))
         redis.hset(channels.RECEIVERS, "worker", encode(ReceiverState(at - seconds_ago, waiting)))

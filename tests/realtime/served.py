@@ -13,7 +13,7 @@ from api.microvm import sockets
 from api.realtime import conversation, waits
 from api.realtime.hub import Hub
 from api.vboxmcp import socket
-from api.web.context import Parts
+from api.web.context import ApiContext
 from api.web.limits import Limits
 from api.web.tally import Tally
 from core import database, log, settings
@@ -41,7 +41,7 @@ dispatch = Dispatch(os.environ["REDIS_URL"])
 hub = Hub(os.environ["REDIS_URL"], engine, dispatch)
 
 
-those = Parts(settings.load(), engine, dispatch, hub, Tally(dispatch), Limits(settings.load()))
+context = ApiContext(settings.load(), engine, dispatch, hub, Tally(dispatch), Limits(settings.load()))
 
 
 def by_key(secret: str) -> Actor:
@@ -64,7 +64,7 @@ def _refuse(error: CorralError) -> tuple[Response, int]:
 def _app(name: str) -> Flask:
     app = Flask(name)
     app.register_error_handler(CorralError, _refuse)
-    app.extensions["corral"] = those
+    app.extensions["corral"] = context
     interval = float(os.environ.get("PING_INTERVAL", "25"))
     app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": interval, "max_message_size": 16 * 1024}
     return app

@@ -26,8 +26,8 @@ from core.services.accepted import Accepted
 from core.services.context import Actor
 from core.services.vms import VmRequest
 from core.settings import Settings
-from workers import plane
-from workers.plane import Plane
+from workers import context
+from workers.context import WorkerContext
 from workers.receiver import Receiver
 
 _generation = count(1)
@@ -39,24 +39,24 @@ class Workers:
     def __init__(self, database_url: str, redis_url: str) -> None:
         self.settings = Settings(database_url=database_url, redis_url=redis_url)
         self._stack = ExitStack()
-        self.plane = self.another()
-        self.redis = self.plane.dispatch.redis
+        self.context = self.another()
+        self.redis = self.context.dispatch.redis
         self.actor = Actor("", "", "user")
 
-    def another(self) -> Plane:
+    def another(self) -> WorkerContext:
         """What one more worker has."""
-        made = plane.make(self.settings)
+        made = context.make(self.settings)
         self._stack.callback(made.close)
         return made
 
     def empty(self) -> None:
         tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
-        with self.plane.engine.begin() as connection:
+        with self.context.engine.begin() as connection:
             # Else the audit log's triggers would refuse.
             connection.execute(text("SET LOCAL session_replication_role = replica"))
             connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
         self.redis.flushdb()
-        with self.plane.transaction() as session:
+        with self.context.transaction() as session:
             user = users.add(session, "ann", "a good password", "user")
             self.actor = Actor(user.id, user.username, user.role)
 
@@ -109,7 +109,7 @@ class Workers:
     # what is known
 
     def row(self, query: str, **values: Any) -> Any:
-        with self.plane.engine.connect() as connection:
+        with self.context.engine.connect() as connection:
             return connection.execute(text(query), values).one()
 
     def scalar(self, query: str, **values: Any) -> Any:
@@ -129,7 +129,7 @@ class Workers:
     def create(self, name: str, host: str) -> Accepted:
         """A create, accepted."""
         request = VmRequest(name, "linux", 1, 512, 10, "linux-default", ("fake",), host)
-        with self.plane.transaction() as session:
+        with self.context.transaction() as session:
             return vms.create(session, self.actor, request)
 
     def state(self, operation: Accepted) -> str:

@@ -49,17 +49,17 @@ class Rig:
         return operation.vm_id
 
     def sql(self, statement: str, **values: Any) -> None:
-        with self.workers.plane.engine.begin() as connection:
+        with self.workers.context.engine.begin() as connection:
             connection.execute(text(statement), values)
 
     def late(self) -> None:
         """All that is under way has run past its deadline."""
         self.sql("UPDATE operations SET deadline_at = now() - interval '1 hour'")
-        sweeping.sweep(self.workers.plane)
+        sweeping.sweep(self.workers.context)
 
     def silence(self) -> None:
         self.sql("UPDATE hosts SET last_seen_at = now() - interval '1 hour' WHERE name = :name", name=self.host)
-        sweeping.sweep(self.workers.plane)
+        sweeping.sweep(self.workers.context)
 
     def vm(self, vm_id: str, column: str) -> Any:
         return self.workers.scalar("SELECT to_jsonb(vms) -> :name FROM vms WHERE id = :id", id=vm_id, name=column)
@@ -68,7 +68,7 @@ class Rig:
         return int(self.workers.scalar("SELECT reserved_vcpus FROM hosts WHERE name = :name", name=self.host))
 
     def status(self, vm_id: str) -> str:
-        with self.workers.plane.transaction() as session:
+        with self.workers.context.transaction() as session:
             return listing.view(session, self.actor, vm_id).status.value
 
     def commands(self) -> list[Command]:
@@ -129,7 +129,7 @@ def test_a_create_that_ends_late_without_room_is_removed(rig: Rig, told: Any) ->
     [command] = rig.commands()
     assert (command.kind, command.vm.id) == (Kind.DELETE, create.vm_id)
     assert (rig.vcpus(), rig.status(create.vm_id)) == (4, "deleting")
-    with rig.workers.plane.transaction() as session, pytest.raises(Conflict):
+    with rig.workers.context.transaction() as session, pytest.raises(Conflict):
         vms.start(session, rig.actor, create.vm_id)
 
 
@@ -163,11 +163,11 @@ def test_what_the_hosts_agent_has_begun_is_not_sent_again(rig: Rig) -> None:
     rig.send(rig.workers.report(create, "begun"))
     for _ in range(3):
         rig.sql("UPDATE operations SET send_at = now()")
-        sweeping.sweep(rig.workers.plane)
+        sweeping.sweep(rig.workers.context)
     assert rig.commands() == []
     assert {(call.verb, call.params) for call in rig.calls()} == {("report", OneOperation(create.id))}
     rig.tell(boot_id="another")
-    sweeping.sweep(rig.workers.plane)
+    sweeping.sweep(rig.workers.context)
     assert [command.attempt for command in rig.commands()] == [2]
 
 
@@ -175,19 +175,19 @@ def test_what_was_never_begun_is_sent_again(rig: Rig) -> None:
     rig.create("web")
     rig.take()
     rig.sql("UPDATE operations SET send_at = now()")
-    sweeping.sweep(rig.workers.plane)
+    sweeping.sweep(rig.workers.context)
     assert [command.attempt for command in rig.commands()] == [2]
 
 
 def test_a_delete_on_a_dead_host_ends_and_what_is_left_goes_when_it_returns(rig: Rig) -> None:
     vm_id = rig.created("web")
-    with rig.workers.plane.transaction() as session:
+    with rig.workers.context.transaction() as session:
         delete = vms.delete(session, rig.actor, "web")
     rig.take()
     rig.silence()
     assert rig.workers.state(delete) == "succeeded"
     assert rig.workers.scalar("SELECT result FROM operations WHERE id = :id", id=delete.id) == lost.LEFT.stored()
-    with rig.workers.plane.transaction() as session, pytest.raises(NotFound):
+    with rig.workers.context.transaction() as session, pytest.raises(NotFound):
         listing.view(session, rig.actor, "web")
     assert (rig.vcpus(), rig.vm(vm_id, "reserved")) == (1, True)  # its room and address are given to nobody yet
     rig.tell(Observation(vm_id, Observed.RUNNING))
@@ -200,41 +200,41 @@ def test_a_delete_on_a_dead_host_ends_and_what_is_left_goes_when_it_returns(rig:
 
 def test_a_host_that_never_comes_back(rig: Rig) -> None:
     vm_id, deleted = rig.created("web"), rig.created("old")
-    with rig.workers.plane.transaction() as session:
+    with rig.workers.context.transaction() as session:
         start = vms.start(session, rig.actor, "web")
         vms.delete(session, rig.actor, "old")
-    with rig.workers.plane.transaction() as session, pytest.raises(Conflict, match="is online"):
+    with rig.workers.context.transaction() as session, pytest.raises(Conflict, match="is online"):
         lost.remove_host(session, ADMIN, rig.host)
     rig.silence()
-    with rig.workers.plane.transaction() as session, pytest.raises(Forbidden):
+    with rig.workers.context.transaction() as session, pytest.raises(Forbidden):
         lost.remove_host(session, rig.actor, rig.host)
-    with rig.workers.plane.transaction() as session:
+    with rig.workers.context.transaction() as session:
         lost.remove_host(session, ADMIN, rig.host)
-    sweeping.sweep(rig.workers.plane)
+    sweeping.sweep(rig.workers.context)
     assert (rig.status(vm_id), rig.vcpus(), rig.workers.state(start)) == ("lost", 0, "failed")
     assert rig.vm(deleted, "deleted_at") is not None
-    with rig.workers.plane.transaction() as session:
+    with rig.workers.context.transaction() as session:
         assert hosts.all_of(session) == []
-    with rig.workers.plane.transaction() as session, pytest.raises(Conflict, match="is lost"):
+    with rig.workers.context.transaction() as session, pytest.raises(Conflict, match="is lost"):
         vms.start(session, rig.actor, "web")
 
 
 def test_a_host_that_returns_after_all_is_cleaned_before_it_has_new_vms(rig: Rig) -> None:
     vm_id = rig.created("web")
     rig.silence()
-    with rig.workers.plane.transaction() as session:
+    with rig.workers.context.transaction() as session:
         lost.remove_host(session, ADMIN, rig.host)
-    sweeping.sweep(rig.workers.plane)
+    sweeping.sweep(rig.workers.context)
     rig.take()
     rig.tell(Observation(vm_id, Observed.RUNNING), Observation("vm-stranger", Observed.RUNNING))
     assert [(command.kind, command.vm.id) for command in rig.take()] == [(Kind.DELETE, vm_id)]
-    with rig.workers.plane.transaction() as session:
+    with rig.workers.context.transaction() as session:
         assert hosts.all_of(session) == []
     rig.tell(Observation("vm-stranger", Observed.RUNNING))
-    with rig.workers.plane.transaction() as session:
+    with rig.workers.context.transaction() as session:
         assert [host.name for host in hosts.all_of(session)] == [rig.host]
     assert (rig.commands(), rig.status(vm_id), rig.vcpus()) == ([], "lost", 0)
-    with rig.workers.plane.transaction() as session:
+    with rig.workers.context.transaction() as session:
         delete = vms.delete(session, rig.actor, vm_id)
     rig.send(rig.workers.report(delete, "succeeded", Observed.ABSENT))
     assert rig.vm(vm_id, "deleted_at") is not None
@@ -243,23 +243,23 @@ def test_a_host_that_returns_after_all_is_cleaned_before_it_has_new_vms(rig: Rig
 def test_a_lost_vm_can_be_deleted_at_once(rig: Rig) -> None:
     vm_id = rig.created("web")
     rig.silence()
-    with rig.workers.plane.transaction() as session:
+    with rig.workers.context.transaction() as session:
         lost.remove_host(session, ADMIN, rig.host)
-    sweeping.sweep(rig.workers.plane)
-    with rig.workers.plane.transaction() as session:
+    sweeping.sweep(rig.workers.context)
+    with rig.workers.context.transaction() as session:
         delete = vms.delete(session, rig.actor, vm_id)
-    sweeping.sweep(rig.workers.plane)
+    sweeping.sweep(rig.workers.context)
     assert (rig.workers.state(delete), rig.vcpus()) == ("succeeded", 0)
-    with pytest.raises((NoCapacity, Conflict, NotFound)), rig.workers.plane.transaction() as session:
+    with pytest.raises((NoCapacity, Conflict, NotFound)), rig.workers.context.transaction() as session:
         vms.start(session, rig.actor, vm_id)
 
 
 def test_an_orphan_is_removed_by_an_administrator_alone(rig: Rig) -> None:
     rig.tell(Observation("vm-stranger", Observed.RUNNING))
     for actor, orphan, error in ((rig.actor, "vm-stranger", Forbidden), (ADMIN, "vm-unheard-of", NotFound)):
-        with rig.workers.plane.transaction() as session, pytest.raises(error):
+        with rig.workers.context.transaction() as session, pytest.raises(error):
             orphans.remove(session, actor, rig.host, orphan)
-    with rig.workers.plane.transaction() as session:
+    with rig.workers.context.transaction() as session:
         orphans.remove(session, ADMIN, rig.host, "vm-stranger")
     [command] = rig.commands()
     assert (command.kind, command.vm.id, command.vm.hypervisor) == (Kind.DELETE, "vm-stranger", "fake")
@@ -268,7 +268,7 @@ def test_an_orphan_is_removed_by_an_administrator_alone(rig: Rig) -> None:
 def test_an_inventory_does_not_undo_what_was_accepted_while_it_was_read(rig: Rig) -> None:
     vm_id = rig.created("web")
     rig.sql("UPDATE vms SET observed = 'paused', wanted = 'paused'")
-    with rig.workers.plane.transaction() as session:
+    with rig.workers.context.transaction() as session:
         vms.stop(session, rig.actor, "web", grace_seconds=0, force=True)
         session.flush()
         rig.workers.send(rig.host, rig.workers.inventory(rig.host, Observation(vm_id, Observed.RUNNING)))

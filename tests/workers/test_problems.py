@@ -17,7 +17,7 @@ from workers import sweeping
 
 
 def problems(workers: Workers, host: str = "host-a") -> dict[str, Any]:
-    sweeping.sweep(workers.plane)
+    sweeping.sweep(workers.context)
     found: dict[str, Any] = workers.scalar("SELECT problems FROM hosts WHERE name = :name", name=host)
     return found
 
@@ -57,13 +57,13 @@ def test_a_host_whose_clock_is_off_is_heard_all_the_same(joined: Workers, off: f
 
 def test_a_beat_that_does_not_change_is_no_sign_of_life(joined: Workers) -> None:
     beat(joined, time.time() + 3600)
-    sweeping.sweep(joined.plane)
-    with joined.plane.engine.begin() as connection:
+    sweeping.sweep(joined.context)
+    with joined.context.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE hosts SET last_seen_at = now() - interval '1 minute'")
-    sweeping.sweep(joined.plane)
+    sweeping.sweep(joined.context)
     assert joined.scalar("SELECT silent_since FROM hosts") is not None
     beat(joined, time.time() + 3602)
-    sweeping.sweep(joined.plane)
+    sweeping.sweep(joined.context)
     assert joined.scalar("SELECT silent_since FROM hosts") is None
 
 
@@ -103,8 +103,8 @@ def test_nothing_is_believed_of_an_agent_from_another_home(joined: Workers) -> N
 
 
 def test_redis_knows_again_whose_each_name_is(joined: Workers) -> None:
-    sweeping.sweep(joined.plane)
+    sweeping.sweep(joined.context)
     assert joined.redis.hgetall(channels.HOMES) == {b"host-a": b"home-1"}
     joined.redis.flushdb()
-    sweeping.sweep(joined.plane)
+    sweeping.sweep(joined.context)
     assert joined.redis.hgetall(channels.HOMES) == {b"host-a": b"home-1"}

@@ -159,7 +159,7 @@ def unmigrated(workers: Workers) -> Any:
     """A schema of an older release: without a column that this one writes."""
 
     def change(statement: str) -> None:
-        with workers.plane.engine.begin() as connection:
+        with workers.context.engine.begin() as connection:
             connection.execute(text(statement))
 
     change("ALTER TABLE snapshots RENAME COLUMN checksum TO checksum_of_later")
@@ -192,7 +192,7 @@ def test_a_locked_vm_holds_up_its_own_host_alone(workers: Workers) -> None:
     workers.send("host-a", workers.inventory("host-a"))
     until(lambda: workers.joined("host-a"))
     created = workers.create("web", "host-a")
-    with workers.plane.engine.begin() as connection:
+    with workers.context.engine.begin() as connection:
         connection.execute(text("SELECT 1 FROM vms FOR UPDATE"))
         workers.send("host-a", workers.report(created, "succeeded", Observed.STOPPED))
         workers.send("host-b", workers.inventory("host-b"))
@@ -237,7 +237,7 @@ def test_a_broken_recording_ends_neither_thread_nor_host(workers: Workers) -> No
 def test_two_workers_at_one_message_move_that_one_alone(workers: Workers) -> None:
     """Both have read it, and both find that it can't be recorded: the second must not take the next for it."""
     workers.send("host-a", b"garbage", workers.inventory("host-a"), ring=False)
-    for one in (Intake(workers.plane), Intake(workers.another())):
+    for one in (Intake(workers.context), Intake(workers.another())):
         batch = Batch("host-a", 1, len(b"garbage"), [b"garbage"])
         one.move_aside(batch, Invalid("not JSON"))
     assert ([each["entry"] for each in workers.dead("host-a")], workers.left("host-a")) == (["garbage"], 1)

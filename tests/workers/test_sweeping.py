@@ -23,11 +23,11 @@ from workers.sweeping import SweepFailed
 
 
 def test_one_worker_sweeps_at_a_time_and_the_lock_holds_for_the_round(workers: Workers) -> None:
-    first, second = workers.plane.engine, workers.another().engine
+    first, second = workers.context.engine, workers.another().engine
     with database.exclusively(first, 1) as mine:
         assert mine
         for _ in range(3):  # transactions of the holder come and go
-            with workers.plane.transaction() as session:
+            with workers.context.transaction() as session:
                 session.execute(text("SELECT 1"))
             with database.exclusively(second, 1) as theirs:
                 assert not theirs
@@ -37,21 +37,21 @@ def test_one_worker_sweeps_at_a_time_and_the_lock_holds_for_the_round(workers: W
 
 def test_a_round_is_left_to_the_worker_that_is_at_it(workers: Workers) -> None:
     with database.exclusively(workers.another().engine, sweeping.LOCK):
-        assert sweeping.sweep(workers.plane) == "another worker is sweeping"
+        assert sweeping.sweep(workers.context) == "another worker is sweeping"
     assert workers.redis.get(channels.SWEPT) is None
-    sweeping.sweep(workers.plane)
+    sweeping.sweep(workers.context)
     assert workers.redis.get(channels.SWEPT) is not None
 
 
 def test_the_lock_goes_with_the_connection_of_a_worker_that_dies(workers: Workers) -> None:
     ended = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = 1"
-    with database.exclusively(workers.plane.engine, 1) as mine:
+    with database.exclusively(workers.context.engine, 1) as mine:
         assert mine
         with workers.another().engine.begin() as connection:
             connection.execute(text(ended))
         with database.exclusively(workers.another().engine, 1) as theirs:
             assert theirs
-    with database.exclusively(workers.plane.engine, 1) as mine:
+    with database.exclusively(workers.context.engine, 1) as mine:
         assert mine
 
 
@@ -60,15 +60,15 @@ def test_a_part_that_fails_does_not_stop_the_rest(workers: Workers) -> None:
     workers.send("host-a", workers.inventory("host-a"))
     until(lambda: workers.joined("host-a"))
     late = workers.create("web", "host-a")
-    with workers.plane.engine.begin() as connection:
+    with workers.context.engine.begin() as connection:
         connection.execute(text("UPDATE operations SET deadline_at = now() - interval '1 hour'"))
     workers.redis.delete(channels.HEARTBEATS)
     workers.redis.set(channels.HEARTBEATS, "no hash")
     with pytest.raises(SweepFailed, match=r"failed: heartbeats$"):
-        sweeping.sweep(workers.plane)
+        sweeping.sweep(workers.context)
     assert workers.state(late) == "failed"
     workers.redis.delete(channels.HEARTBEATS)
-    sweeping.sweep(workers.plane)
+    sweeping.sweep(workers.context)
 
 
 BAD_BEATS = {
@@ -91,13 +91,13 @@ def test_a_heartbeat_that_can_t_be_read_is_removed_and_the_others_count(
     for host in ("host-a", "host-b"):
         workers.send(host, workers.inventory(host))
         until(lambda host=host: workers.joined(host))  # type: ignore[misc]
-    with workers.plane.engine.begin() as connection:
+    with workers.context.engine.begin() as connection:
         connection.execute(text("UPDATE hosts SET last_seen_at = now() - interval '1 hour'"))
     workers.redis.hset(channels.HEARTBEATS, mapping={name: beat})
     at = now().timestamp()
     for host in ("host-a", "host-b"):
         workers.redis.hset(channels.HEARTBEATS, host, encode(Heartbeat(host, "boot", at)))
-    sweeping.sweep(workers.plane)
+    sweeping.sweep(workers.context)
     assert not workers.redis.hexists(channels.HEARTBEATS, name)  # type: ignore[arg-type]
     assert workers.scalar("SELECT count(*) FROM hosts WHERE silent_since IS NULL") == 2
 
@@ -120,7 +120,7 @@ def test_a_crosswise_change_of_two_vms_ends_well(workers: Workers) -> None:
                 both_hold_one.wait(10)
             session.execute(text("UPDATE vms SET os_type = os_type || 'x' WHERE id = :id"), {"id": second})
 
-        return transact(workers.plane.transaction, work)
+        return transact(workers.context.transaction, work)
 
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(change, *ids), pool.submit(change, *reversed(ids))]:
@@ -135,13 +135,13 @@ def test_a_lock_that_stays_is_told_as_what_it_is(workers: Workers) -> None:
     until(lambda: workers.joined("host-a"))
     workers.create("web", "host-a")
     statement = text("SELECT 1 FROM vms FOR UPDATE")
-    with workers.plane.engine.begin() as holder:
+    with workers.context.engine.begin() as holder:
         holder.execute(statement)
         with pytest.raises(Busy, match="other changes are in the way"):
-            transact(workers.plane.receiving, lambda session: session.execute(statement), within=0)
+            transact(workers.context.receiving, lambda session: session.execute(statement), within=0)
         slow = text("SELECT pg_sleep(8)")
         with pytest.raises(Busy):
-            transact(workers.plane.receiving, lambda session: session.execute(slow), within=0)
+            transact(workers.context.receiving, lambda session: session.execute(slow), within=0)
 
 
 def test_late_operations_are_ended_one_vm_a_transaction(workers: Workers) -> None:
@@ -150,11 +150,11 @@ def test_late_operations_are_ended_one_vm_a_transaction(workers: Workers) -> Non
     workers.send("host-a", workers.inventory("host-a"))
     until(lambda: workers.joined("host-a"))
     operations = sorted((workers.create(f"web-{n}", "host-a") for n in range(3)), key=lambda each: each.vm_id)
-    with workers.plane.engine.begin() as connection:
+    with workers.context.engine.begin() as connection:
         connection.execute(text("UPDATE operations SET deadline_at = now() - interval '1 hour'"))
-    with workers.plane.engine.begin() as holder, ThreadPoolExecutor(1) as pool:
+    with workers.context.engine.begin() as holder, ThreadPoolExecutor(1) as pool:
         holder.execute(text("SELECT 1 FROM vms WHERE id = :id FOR UPDATE"), {"id": operations[-1].vm_id})
-        swept = pool.submit(sweeping.sweep, workers.plane)
+        swept = pool.submit(sweeping.sweep, workers.context)
         until(lambda: [workers.state(each) for each in operations[:-1]] == ["failed", "failed"])
         assert workers.state(operations[-1]) == "queued"
         holder.rollback()

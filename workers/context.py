@@ -17,7 +17,7 @@ from core.settings import Settings
 
 
 @dataclass(frozen=True)
-class Plane:
+class WorkerContext:
     """One per process."""
 
     settings: Settings
@@ -45,15 +45,15 @@ class Plane:
         self.dispatch.close()
 
 
-def make(configured: Settings) -> Plane:
+def make(configured: Settings) -> WorkerContext:
     """What a process with these settings needs."""
     engine = database.connect(configured.database_url, pool_size=8)
     intake = database.connect(configured.database_url, pool_size=1, statement_seconds=5, lock_seconds=2)
-    return Plane(configured, engine, Dispatch(configured.redis_url), intake)
+    return WorkerContext(configured, engine, Dispatch(configured.redis_url), intake)
 
 
 @cache
-def get() -> Plane:
+def get() -> WorkerContext:
     """This process's, made at first use."""
     configured = settings.load()
     if not configured.database_url or not configured.redis_url:
