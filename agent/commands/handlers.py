@@ -203,7 +203,7 @@ def _disk_detach(doing: Doing, asked: DiskDetach) -> Result:
 def _disks(doing: Doing, driver: Disks) -> list[Disk]:
     """What the VM has, which the records of media say too from now on."""
     found = driver.disks(doing.command.vm)
-    doing.media.settle(doing.command.vm, {disk.medium for disk in found if disk.type == "hdd" and not disk.own})
+    doing.media.note_attached(doing.command.vm, {disk.medium for disk in found if disk.type == "hdd" and not disk.own})
     return found
 
 

@@ -104,7 +104,7 @@ class Media:
             claims = [claim for _, claim in self._records.all() if _is_file(Path(claim.medium))]
         return [self._medium(claim) for claim in claims]
 
-    def settle(self, vm: VmSpec, attached: Collection[str]) -> None:
+    def note_attached(self, vm: VmSpec, attached: Collection[str]) -> None:
         """Keeps in the records that the VM has its owner's disks of these names, and no others."""
         self._each_of(vm, lambda name: vm.id if name in attached else "")
 

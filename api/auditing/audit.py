@@ -25,7 +25,7 @@ from core.contract.messages import JSON, VmSpec
 from core.database import after_commit
 from core.services.accepted import AnyOperation
 from core.services.audit import records
-from core.services.audit.records import ACCEPTED, FAILED, REFUSED, SUCCESS, Fact
+from core.services.audit.records import ACCEPTED, FAILED, REFUSED, SUCCESS, AuditRecord
 from core.services.context import Actor
 
 log = logging.getLogger(__name__)
@@ -36,8 +36,8 @@ _IDS = ("id", "user_id", "scan_id")
 def make(context: ApiContext) -> Flood:
     """What both apps share to bound their refusals."""
 
-    def write(fact: Fact) -> None:
-        _write(context, fact)
+    def write(record: AuditRecord) -> None:
+        _write(context, record)
 
     return Flood(write)
 
@@ -48,9 +48,9 @@ def install(app: Flask, flood: Flood) -> None:
     def look(response: Response) -> Response:
         status = response.status_code
         if "is_audited" not in g and _is_told(status):
-            fact = _fact(status, _of_answer(response))
-            if status < 400 or flood.admits(fact):
-                _write(api_context(), fact)
+            record = _record(status, _of_answer(response))
+            if status < 400 or flood.admits(record):
+                _write(api_context(), record)
         return response
 
     app.after_request(look)
@@ -68,7 +68,7 @@ def asking(session: Session) -> None:
     Of what is only read of a guest nothing follows, unless it failed.
     """
     if request.method in actions.CHANGING or marked("audited"):
-        records.record(session, _fact(202, {}))
+        records.write(session, _record(202, {}))
         after_commit(session, _asked)
 
 
@@ -79,7 +79,7 @@ def begun(session: Session, operation: AnyOperation) -> None:
 
 def console_opened(session: Session, actor: Actor, vm: VmSpec, action_type: str = "console_connect") -> None:
     """Write that someone may type into a VM's console from now on, or read of it; what they type is not told."""
-    fact = Fact(
+    record = AuditRecord(
         action_type=action_type,
         resource_type="vm",
         resource_id=vm.name,
@@ -91,7 +91,7 @@ def console_opened(session: Session, actor: Actor, vm: VmSpec, action_type: str 
         source_ip=source_ip() or None,
         details={"vm_id": vm.id} | _theirs(),
     )
-    records.record(session, fact)
+    records.write(session, record)
 
 
 def of_user(user_id: str, username: str) -> None:
@@ -105,7 +105,7 @@ def body_is(body: Any) -> None:
 
 
 def _note(session: Session, status: int, more: JSON) -> None:
-    records.record(session, _fact(status, more))
+    records.write(session, _record(status, more))
     after_commit(session, _done)
 
 
@@ -124,18 +124,18 @@ def _done() -> None:
     g.is_audited = True
 
 
-def _write(context: ApiContext, fact: Fact) -> None:
+def _write(context: ApiContext, record: AuditRecord) -> None:
     """In a transaction of its own. The work is done or refused by now: what can't be recorded is at least logged."""
     try:
         with context.transaction() as session:
-            records.record(session, fact)
+            records.write(session, record)
     except (CorralError, SQLAlchemyError) as error:
         log.error(  # noqa: TRY400  # the entry is what counts
-            "not in the audit log (%s): %s", type(error).__name__, json.dumps(asdict(fact))
+            "not in the audit log (%s): %s", type(error).__name__, json.dumps(asdict(record))
         )
 
 
-def _fact(status: int, more: JSON) -> Fact:
+def _record(status: int, more: JSON) -> AuditRecord:
     action = actions.of(request, status)
     body = g.get("audited_body") or (request.args.to_dict() if marked("audited") else None)
     caller: Actor | None = g.get("actor")
@@ -144,7 +144,7 @@ def _fact(status: int, more: JSON) -> Fact:
     resource_id = path.pop(action.id_name, "") if action.id_name else _named(shown)
     word = "vm_config" if action.action_type == "vm_create" else "request"
     user_id, username = g.get("audited_user") or ((caller.user_id, caller.username) if caller else (None, None))
-    return Fact(
+    return AuditRecord(
         action_type="login_failed" if action.action_type == "login" and status >= 400 else action.action_type,
         resource_type=action.resource_type,
         resource_id=resource_id if request.url_rule else details.text(request.path),

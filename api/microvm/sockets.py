@@ -26,7 +26,7 @@ from core.contract.errors import Invalid
 from core.database import transaction
 from core.services import lookup
 from core.services.context import Actor
-from core.services.events import Note
+from core.services.events import EventMessage
 
 
 def register(sock: Sock, realtime: Hub, engine: Engine, authenticate: Authenticate) -> None:
@@ -51,7 +51,7 @@ def register(sock: Sock, realtime: Hub, engine: Engine, authenticate: Authentica
     sock.app.register_blueprint(blueprint)
 
 
-def message(note: Note, *, of_one_vm: bool) -> str:
+def message(note: EventMessage, *, of_one_vm: bool) -> str:
     """An event as this dialect writes it. Without a VM of its own the socket says which, unless the data does."""
     data = {"host": note.host_name, **note.data} if note.vm_id is None else note.data
     body: dict[str, Any] = {"event_type": note.type, "timestamp": note.at, "data": data, "seq": note.seq}
@@ -61,7 +61,7 @@ def message(note: Note, *, of_one_vm: bool) -> str:
 
 
 def _serve(talk: Conversation, realtime: Hub, vm_name: str | None) -> None:
-    def tell(note: Note) -> None:
+    def tell(note: EventMessage) -> None:
         talk.send(message(note, of_one_vm=vm_name is not None))
         if vm_name is not None and note.type == "vm_deleted":
             raise Ended(NORMAL, "the VM was deleted")

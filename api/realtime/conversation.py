@@ -23,7 +23,7 @@ from api.web.context import api_context
 from api.web.requests import source_ip
 from core.contract.errors import CorralError, Forbidden, NotFound, TooMany, Unauthenticated, Unavailable
 from core.services.context import Actor
-from core.services.events import Note
+from core.services.events import EventMessage
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class Conversation:
 
     def serve(
         self,
-        tell: Callable[[Note], None],
+        tell: Callable[[EventMessage], None],
         answer: Callable[[str | bytes], None],
         authenticate: Callable[[], Actor],
         look_around: Callable[[], None] | None = None,
@@ -136,7 +136,7 @@ class Conversation:
             if time.monotonic() >= check_at:
                 check_at = time.monotonic() + self._check(authenticate)
 
-    def pass_on(self, tell: Callable[[Note], None], notes: Iterator[Note]) -> None:
+    def pass_on(self, tell: Callable[[EventMessage], None], notes: Iterator[EventMessage]) -> None:
         """Write those events, as long as the socket may live."""
         for note in notes:
             self._look_up()
@@ -158,7 +158,7 @@ class Conversation:
             self._wire.shut(how)
             self._ws.thread.join(_LINGER_SECONDS)
 
-    def _pass_on(self, tell: Callable[[Note], None]) -> None:
+    def _pass_on(self, tell: Callable[[EventMessage], None]) -> None:
         self.pass_on(tell, iter(self.listener.next, None))
         self._look_up()
 

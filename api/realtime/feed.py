@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from api.realtime.listener import QUEUE_LIMIT, Interest, Listener
 from api.realtime.record import Record
 from core.contract.errors import Unavailable
-from core.services.events import Note
+from core.services.events import EventMessage
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Feed:
         self._bell, self._closing = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._listeners: set[Listener] = set()
-        self._waiting: dict[int, Note] = {}
+        self._waiting: dict[int, EventMessage] = {}
         self._poll_at = self._gap_at = math.inf
         self.position = 0
 
@@ -88,7 +88,7 @@ class Feed:
         for listener in listeners:
             listener.wake()
 
-    def take(self, notes: Sequence[Note]) -> None:
+    def take(self, notes: Sequence[EventMessage]) -> None:
         """Events that were published, once it has started."""
         with self._lock:
             self._waiting.update((note.seq, note) for note in notes if note.seq > self.position)
@@ -121,9 +121,9 @@ class Feed:
         if now >= min(self._poll_at, self._gap_at):
             self._read_record()
 
-    def _consecutive(self) -> list[Note]:
+    def _consecutive(self) -> list[EventMessage]:
         """The events waiting that follow on the last without a gap."""
-        notes: list[Note] = []
+        notes: list[EventMessage] = []
         with self._lock:
             while (note := self._waiting.pop(self.position + 1 + len(notes), None)) is not None:
                 notes.append(note)
@@ -145,7 +145,7 @@ class Feed:
             }
         self._bell.set()
 
-    def _hand_out(self, notes: Sequence[Note]) -> None:
+    def _hand_out(self, notes: Sequence[EventMessage]) -> None:
         for start in range(0, len(notes), _CHUNK):
             if start:
                 self._breathe()

@@ -30,7 +30,7 @@ from core.contract.messages import JSON, Call, Reply, VmSpec, build, decode
 from core.contract.messages import call as new_call
 from core.contract.states import ENDED
 from core.dispatch import Dispatch
-from core.services.events import Note
+from core.services.events import EventMessage
 from core.streams import Stream
 
 log = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ class Hub:
         """From now on, only events of the interests in `keep`."""
         self._feed.set_interests(listener, *keep)
 
-    def replay(self, listener: Listener, interest: Interest) -> Iterator[Note]:
+    def replay(self, listener: Listener, interest: Interest) -> Iterator[EventMessage]:
         """The recorded events of that interest after its `after`, then `follow` from exactly there.
 
         The listener joins only when the record is all but read: a long history does not fill its queue.
@@ -237,11 +237,11 @@ class Hub:
         """Every process hears of everything: only what somebody here waits for is looked at closely."""
         for item in items:
             if item.get("type") == "operation" and self._operations.expects(str(item.get("operation_id"))):
-                note = build(Note, item)
+                note = build(EventMessage, item)
                 if note.operation_id and note.data.get("state") in ENDED:
                     self._operations.arrive(note.operation_id, note.data["state"])
         if self._feed.started:
-            self._feed.take([build(Note, item) for item in items])
+            self._feed.take([build(EventMessage, item) for item in items])
 
 
 def _items(data: bytes) -> list[JSON]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from core.services.context import Actor
-from core.services.events import Note
+from core.services.events import EventMessage
 
 QUEUE_LIMIT = 256
 
@@ -20,7 +20,7 @@ class Interest:
     vm_id: str | None = None
     after: int = 0
 
-    def wants(self, note: Note) -> bool:
+    def wants(self, note: EventMessage) -> bool:
         """Whether that event is asked for."""
         return (
             note.seq > self.after
@@ -44,14 +44,14 @@ class Listener:
         self.interests: tuple[Interest, ...] = ()
         self.wake: Callable[[], None] = _nobody
         self.is_cut = False
-        self._queue: deque[Note] = deque()
+        self._queue: deque[EventMessage] = deque()
 
     @property
     def backlog(self) -> int:
         """How many events wait to be written."""
         return len(self._queue)
 
-    def offer(self, notes: Sequence[Note]) -> None:
+    def offer(self, notes: Sequence[EventMessage]) -> None:
         """Queue those it wants and may hear."""
         heard = [note for note in notes if self._hears(note)]
         if not heard or self.is_cut:
@@ -63,11 +63,11 @@ class Listener:
             self._queue.extend(heard)
         self.wake()
 
-    def next(self) -> Note | None:
+    def next(self) -> EventMessage | None:
         """The oldest event in the queue."""
         return self._queue.popleft() if self._queue else None
 
-    def _hears(self, note: Note) -> bool:
+    def _hears(self, note: EventMessage) -> bool:
         if self.actor is None or not any(interest.wants(note) for interest in self.interests):
             return False
         return note.visible_to(self.actor)

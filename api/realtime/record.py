@@ -7,7 +7,7 @@ from sqlalchemy.engine import Engine
 from core.database import transaction
 from core.services import events
 from core.services.context import Actor
-from core.services.events import REPLAY_LIMIT, Note
+from core.services.events import REPLAY_LIMIT, EventMessage
 
 # The feed reads for everybody; each listener then hears what its own caller may.
 _EVERYBODY = Actor(user_id="", username="realtime", role="admin", read_only=True)
@@ -21,7 +21,7 @@ class Record:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def since(self, after: int, actor: Actor = _EVERYBODY, vm_id: str | None = None) -> list[Note]:
+    def since(self, after: int, actor: Actor = _EVERYBODY, vm_id: str | None = None) -> list[EventMessage]:
         """The next events after that number, `page_size` at most."""
         with transaction(self._engine) as session:
             return events.replay(session, actor, after, vm_id)

@@ -60,7 +60,7 @@ def claim(session: Session, key: str) -> Idempotency | None:
 
 def keep(session: Session, key: str, *, operation_id: str | None = None, answer: JSON | None = None) -> None:
     """Remember what the request with that key led to."""
-    idempotency.settle(session, principal(), key, operation_id=operation_id, answer=answer)
+    idempotency.store(session, principal(), key, operation_id=operation_id, answer=answer)
 
 
 @contextmanager

@@ -65,7 +65,7 @@ def blueprint(shape: Shape) -> Blueprint:
         @mark("admin")
         def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
             """Get audit logs, newest first, for administrators."""
-            found, total = records.list_of(session, actor, records.Wanted(**query))
+            found, total = records.list_of(session, actor, records.AuditFilter(**query))
             return Listed(found, total, query["limit"], query["offset"])
 
     return blp

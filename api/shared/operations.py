@@ -47,7 +47,7 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.lists("operations", OperationSchema)
         def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
             """List operations, newest first."""
-            found, total = operations.list_of(session, actor, operations.Wanted(**query))
+            found, total = operations.list_of(session, actor, operations.OperationFilter(**query))
             return Listed(found, total, query["limit"], query["offset"])
 
     @blp.route("/operations/<operation_id>")

@@ -32,7 +32,7 @@ from core.contract.errors import CorralError, Invalid, TooMany, Unauthenticated,
 from core.database import transaction
 from core.services import calls, lookup
 from core.services.context import Actor
-from core.services.events import Note
+from core.services.events import EventMessage
 
 JSON = dict[str, Any]
 _SUBSCRIPTIONS = 64
@@ -76,7 +76,7 @@ class _Client:
             "console_disconnect": self._disconnect_console,
         }
 
-    def tell(self, note: Note) -> None:
+    def tell(self, note: EventMessage) -> None:
         """Write an event, if this dialect has a word for it."""
         event = words.event_of(note)
         if event is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from api.vboxmcp.states import state_of
 from core.contract.states import Status
-from core.services.events import Note
+from core.services.events import EventMessage
 
 CONSOLE_OUTPUT = "vm.console_output"  # no event of the record's: it comes from the VM's host, and is not kept
 _NAMES = {
@@ -36,7 +36,7 @@ def events_of(types: Iterable[str]) -> list[str]:
     return sorted(_NAMES[type_] for type_ in types)
 
 
-def event_of(note: Note) -> dict[str, Any] | None:
+def event_of(note: EventMessage) -> dict[str, Any] | None:
     """The message; None for what this dialect has no word for, and for a change between states of one name."""
     name = _NAMES.get(note.type)
     data = _state_change(note) if note.type == "status_change" else note.data
@@ -46,6 +46,6 @@ def event_of(note: Note) -> dict[str, Any] | None:
     return {"type": "event", "event": name, "seq": note.seq, "timestamp": note.at, "data": of | data}
 
 
-def _state_change(note: Note) -> dict[str, Any] | None:
+def _state_change(note: EventMessage) -> dict[str, Any] | None:
     old, new = (state_of(Status(note.data[key])) for key in ("old_status", "new_status"))
     return None if old == new else {"old_state": old, "new_state": new}

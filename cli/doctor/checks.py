@@ -26,7 +26,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Needs:
     """What `corral up` would be asked for: hypervisors, and servers of one's own instead of private ones."""
 
     hypervisors: tuple[str, ...] = ("qemu",)

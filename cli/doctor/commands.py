@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from cli.doctor import drivers, machine, programs
-from cli.doctor.checks import Check, State, Wanted
+from cli.doctor.checks import Check, Needs, State
 from core import settings
 
 _COLOURS = {State.OK: "green", State.MISSING: "red", State.OPTIONAL: "yellow"}
@@ -46,7 +46,7 @@ def doctor(context: click.Context, hypervisors: tuple[str, ...], output: str) ->
 def examine(hypervisors: tuple[str, ...]) -> list[Check]:
     """Every check, as `corral up` with these hypervisors and the environment's settings would find it."""
     environment = settings.load()
-    wanted = Wanted(
+    wanted = Needs(
         hypervisors,
         database=not environment.database_url,
         redis=not environment.redis_url,

@@ -8,7 +8,7 @@ import sys
 import msgspec
 
 from cli.doctor import programs
-from cli.doctor.checks import Check, State, Wanted, absent
+from cli.doctor.checks import Check, Needs, State, absent
 from core.contract.messages import DriverHealth
 
 HYPERVISORS = ("qemu", "virtualbox", "cloud-hypervisor")
@@ -29,7 +29,7 @@ def probe() -> dict[str, DriverHealth]:
     return {name: DriverHealth(name, False, problem=why) for name in HYPERVISORS}
 
 
-def check_all(found: dict[str, DriverHealth], wanted: Wanted) -> list[Check]:
+def check_all(found: dict[str, DriverHealth], wanted: Needs) -> list[Check]:
     """One check a driver."""
     return [_check(health, wanted.offers(name)) for name, health in found.items()]
 

@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 
 from cli.doctor import programs
-from cli.doctor.checks import Check, State, Wanted, absent
+from cli.doctor.checks import Check, Needs, State, absent
 from cli.fleet import home, ports
 from cli.fleet.privileges import unprivileged
 from cli.fleet.processes import StartFailed
@@ -31,7 +31,7 @@ def python() -> Check:
     return Check("python", "python", State.OK, platform.python_version())
 
 
-def kvm(found: dict[str, DriverHealth], wanted: Wanted) -> Check:
+def kvm(found: dict[str, DriverHealth], wanted: Needs) -> Check:
     """Whether there is a KVM, who may use it, and whether it runs a guest; without it QEMU emulates."""
     state = absent(wanted.hypervisors == ("cloud-hypervisor",))
     slow = "guests are emulated, many times slower"
@@ -69,7 +69,7 @@ def has_image(store: Path) -> bool:
     return True
 
 
-def image(store: Path, wanted: Wanted) -> Check:
+def image(store: Path, wanted: Needs) -> Check:
     """The image store, and the default image, which `corral up` builds where it may."""
     folder = _existing(store)
     if not os.access(folder, os.W_OK | os.X_OK):

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from cli.doctor.checks import Check, State, Wanted, absent
+from cli.doctor.checks import Check, Needs, State, absent
 from core import packages
 from core.packages import Package
 
@@ -22,7 +22,7 @@ PURPOSE = {
 }
 
 
-def check_all(wanted: Wanted) -> list[Check]:
+def check_all(wanted: Needs) -> list[Check]:
     """One check a package of what runs Corral, in the list's order; drivers look for their own programs."""
     return [_check(package, wanted) for package in packages.read() if package.role in PURPOSE]
 
@@ -32,7 +32,7 @@ def fix_of(*roles: str) -> str:
     return _fix([package for package in packages.read() if package.role in roles and not _find(package)])
 
 
-def _check(package: Package, wanted: Wanted) -> Check:
+def _check(package: Package, wanted: Needs) -> Check:
     found = _find(package)
     if found:
         return Check(package.role, package.name, State.OK, found)
@@ -62,7 +62,7 @@ def _files(package: Package) -> list[str]:
     return sorted(map(str, Path("/").glob(package.brings.removeprefix("/"))))
 
 
-def _needed(package: Package, wanted: Wanted) -> bool:
+def _needed(package: Package, wanted: Needs) -> bool:
     if package.name.startswith("postgresql"):
         return wanted.database
     if package.name == "redis-server":
@@ -77,5 +77,5 @@ def _needed(package: Package, wanted: Wanted) -> bool:
     }.get(package.name, _role_needed(package.role, wanted))
 
 
-def _role_needed(role: str, wanted: Wanted) -> bool:
+def _role_needed(role: str, wanted: Needs) -> bool:
     return {"control": True, "qemu": wanted.offers("qemu"), "image": wanted.builds_image}.get(role, False)

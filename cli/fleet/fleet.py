@@ -67,7 +67,7 @@ class Fleet:
 
     def _start(self) -> None:
         began = readiness.now()
-        self._settle_ports()
+        self._choose_ports()
         self._start_servers()
         self.credentials = credentials.obtain(
             self.home, self.database_url, self.url, self.flower_url, self.plan.metrics_token
@@ -80,11 +80,11 @@ class Fleet:
             readiness.wait_for_image(build, self.database_url, self.plan.host_names, self._say)
         credentials.keep(self.home, self.credentials)
 
-    def _settle_ports(self) -> None:
-        self._port = ports.settle("CORRAL_PORT", self.plan.port, self.plan.host)
+    def _choose_ports(self) -> None:
+        self._port = ports.choose_free("CORRAL_PORT", self.plan.port, self.plan.host)
         self.url = f"http://{ports.reachable(self.plan.host)}:{self._port}"
         if self.plan.flower:
-            self._flower_port = ports.settle("CORRAL_FLOWER_PORT", self.plan.flower_port, "127.0.0.1")
+            self._flower_port = ports.choose_free("CORRAL_FLOWER_PORT", self.plan.flower_port, "127.0.0.1")
             self.flower_url = f"http://127.0.0.1:{self._flower_port}"
 
     def _start_servers(self) -> None:

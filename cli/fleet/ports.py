@@ -45,7 +45,7 @@ def remembered(path: Path) -> int:
     return port
 
 
-def settle(variable: str, port: int, host: str) -> int:
+def choose_free(variable: str, port: int, host: str) -> int:
     """That port, or any free one for 0; `StartFailed` when it is taken, naming the variable that sets it."""
     if port == 0:
         return choose()

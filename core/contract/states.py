@@ -15,7 +15,7 @@ class Observed(StrEnum):
     CRASHED = "crashed"
 
 
-class Wanted(StrEnum):
+class DesiredState(StrEnum):
     """What the owner asked for last."""
 
     STOPPED = "stopped"
@@ -123,7 +123,7 @@ def status(
     under_way = UNDER_WAY.get(Kind(live_kind)) if live_kind else None
     if under_way is not None:
         return under_way
-    if wanted == Wanted.DELETED:
+    if wanted == DesiredState.DELETED:
         return Status.DELETING
     if lost:
         return Status.LOST

@@ -6,7 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
-from core.contract.states import Wanted
+from core.contract.states import DesiredState, Observed
 from core.models import Operation, Vm
 from core.prepared import PREPARED
 from core.rows import dumped, inserted
@@ -15,9 +15,15 @@ from core.services.accepted import Accepted
 _WANT = "UPDATE vms SET wanted = :wanted WHERE id = :vm_id"
 _ALONE = text(_WANT).execution_options(**PREPARED)
 _WITH_OPERATION = text(f"WITH moved AS ({_WANT}) {inserted(Operation, 'rows')}").execution_options(**PREPARED)
+_OF_OBSERVED = {Observed.RUNNING: DesiredState.RUNNING, Observed.PAUSED: DesiredState.PAUSED}
 
 
-def want(session: Session, vm: Vm, wanted: Wanted, operation: Accepted | None = None) -> None:
+def of_observed(state: Observed) -> DesiredState:
+    """What is wanted of a VM that is to stay as it was seen."""
+    return _OF_OBSERVED.get(state, DesiredState.STOPPED)
+
+
+def want(session: Session, vm: Vm, wanted: DesiredState, operation: Accepted | None = None) -> None:
     """Write what is wanted of a VM that is locked, and in the same statement the row of the operation that begins so.
 
     `IntegrityError` when another operation is live on it.

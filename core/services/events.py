@@ -19,7 +19,7 @@ REPLAY_LIMIT = 1000
 
 
 @dataclass(frozen=True)
-class Note:
+class EventMessage:
     """One event as it is published and replayed: plain data, `at` in ISO 8601 UTC."""
 
     seq: int
@@ -71,7 +71,7 @@ def of_host(session: Session, type_: str, host_name: str, data: dict[str, Any]) 
     )
 
 
-def replay(session: Session, actor: Actor, after: int, vm_id: str | None = None) -> list[Note]:
+def replay(session: Session, actor: Actor, after: int, vm_id: str | None = None) -> list[EventMessage]:
     """The events after that number which the caller may hear, oldest first, `REPLAY_LIMIT` at most."""
     query = select(Event).where(Event.seq > after).order_by(Event.seq).limit(REPLAY_LIMIT)
     if vm_id is not None:
@@ -91,8 +91,8 @@ def _add(session: Session, **values: Any) -> None:
     outbox.add_event(session, values | {"at": iso(now())})
 
 
-def _note(event: Event) -> Note:
-    return Note(
+def _note(event: Event) -> EventMessage:
+    return EventMessage(
         seq=event.seq,
         type=event.type,
         at=iso(event.at),

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.contract.states import Wanted
+from core.contract.states import DesiredState
 from core.models import User, Vm
 from core.models.base import now
 from core.services import lookup, vms
@@ -33,20 +33,20 @@ def set_ttl(session: Session, actor: Actor, ref: str, ttl_seconds: int | None) -
 
 def due(session: Session) -> list[str]:
     """The ids of VMs whose time is over, in the order in which rows are locked."""
-    query = select(Vm.id).where(Vm.expires_at <= now(), Vm.deleted_at.is_(None), Vm.wanted != Wanted.DELETED)
+    query = select(Vm.id).where(Vm.expires_at <= now(), Vm.deleted_at.is_(None), Vm.wanted != DesiredState.DELETED)
     return list(session.scalars(query.order_by(Vm.id).limit(_BATCH)))
 
 
 def expire(session: Session, vm_id: str) -> None:
     """Delete a VM in its owner's name, unless it was given more time meanwhile. For a transaction of its own."""
     vm = session.get_one(Vm, vm_id, with_for_update=True, populate_existing=True)
-    if vm.expires_at is None or vm.expires_at > now() or vm.deleted_at is not None or vm.wanted == Wanted.DELETED:
+    if vm.expires_at is None or vm.expires_at > now() or vm.deleted_at is not None or vm.wanted == DesiredState.DELETED:
         return
     owner = session.get_one(User, vm.owner_id)
     operation = vms.delete(session, Actor(owner.id, owner.username, owner.role), vm.id)
-    records.record(
+    records.write(
         session,
-        records.Fact(
+        records.AuditRecord(
             action_type="vm_expire",
             resource_type="vm",
             resource_id=vm.name,

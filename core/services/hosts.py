@@ -108,7 +108,7 @@ def image_digest(session: Session, host: str, image: str) -> str | None:
 def take_more(session: Session, vm: Vm, *, vcpus: int, memory_mb: int) -> None:
     """Count a VM on its host with that size if it is the larger one, at once or not at all: `NoCapacity`.
 
-    A VM holds the larger of what it has and what it is to have until `settle` is called, so that nothing is given away
+    A VM holds the larger of what it has and what it is to have until `recount` is called, so that nothing is given away
     that it may come back to.
     """
     if not vm.reserved:
@@ -127,7 +127,7 @@ def take_more(session: Session, vm: Vm, *, vcpus: int, memory_mb: int) -> None:
         )
 
 
-def settle(session: Session, vm: Vm) -> None:
+def recount(session: Session, vm: Vm) -> None:
     """Count a VM on its host with what it needs now that nothing is under way: what it has or is to have."""
     if vm.reserved:
         vcpus, memory_mb = max(vm.vcpus, vm.current_vcpus), max(vm.memory_mb, vm.current_memory_mb)

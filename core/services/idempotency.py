@@ -36,7 +36,7 @@ def claim(session: Session, principal: str, key: str, fingerprint: str) -> Idemp
     return first
 
 
-def settle(
+def store(
     session: Session, principal: str, key: str, *, operation_id: str | None = None, answer: dict[str, Any] | None = None
 ) -> None:
     """Keep what the claimed request led to: an operation, or an answer of its own."""

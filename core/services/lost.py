@@ -12,7 +12,7 @@ from core.contract.commands import Delete
 from core.contract.errors import Conflict, NotFound
 from core.contract.messages import Failure, VmSpec, command
 from core.contract.results import Result
-from core.contract.states import LIVE, Kind, OperationState, Wanted
+from core.contract.states import LIVE, DesiredState, Kind, OperationState
 from core.database import after_commit
 from core.models import Host, Operation, Vm
 from core.models.base import now
@@ -83,7 +83,7 @@ def _give_up(session: Session, vm: Vm, host: Host) -> None:
     before = status_of(vm, live, host)
     if live is not None and (live.kind == Kind.DELETE or host.removed_at is not None):
         _end(session, vm, live)
-    if vm.wanted == Wanted.DELETED:
+    if vm.wanted == DesiredState.DELETED:
         outcomes.gone(session, vm, live)
         return
     if host.removed_at is not None:
@@ -93,10 +93,10 @@ def _give_up(session: Session, vm: Vm, host: Host) -> None:
 
 def _end(session: Session, vm: Vm, live: Operation) -> None:
     if live.kind == Kind.DELETE:
-        operations.settle(live, OperationState.SUCCEEDED, result=LEFT)
+        operations.complete(live, OperationState.SUCCEEDED, result=LEFT)
     else:
         failure = Failure("host_removed", f"host '{live.host_name}' was given up")
-        operations.settle(live, OperationState.FAILED, failure=failure)
+        operations.complete(live, OperationState.FAILED, failure=failure)
         outcomes.not_succeeded(session, vm, live)
     operations.tell(session, vm, live)
 

@@ -16,8 +16,7 @@ from core.contract.commands import PARAMS, Params, PortForwardDelete, Stopping
 from core.contract.errors import Conflict, Invalid, NotFound
 from core.contract.messages import Command, Failure, Forward, ImageRef, VmSpec, build, call, command
 from core.contract.results import Result
-from core.contract.states import ENDED, LIVE, Kind, OperationState
-from core.contract.states import Wanted as DesiredState
+from core.contract.states import ENDED, LIVE, DesiredState, Kind, OperationState
 from core.database import after_commit, violates
 from core.models import Operation, Vm
 from core.models.base import new_id, now
@@ -180,7 +179,7 @@ def tell(session: Session, vm: Vm, operation: AnyOperation) -> None:
     records.operation_ended(session, operation)
 
 
-def settle(
+def complete(
     operation: Operation, state: OperationState, *, result: Result | None = None, failure: Failure | None = None
 ) -> None:
     """End a live operation."""
@@ -211,7 +210,7 @@ ORDERING = Ordering(
 
 
 @dataclass(frozen=True)
-class Wanted(Slice):
+class OperationFilter(Slice):
     """Which operations to list: of one VM (name or id), in one state, of one kind."""
 
     vm: str | None = None
@@ -219,7 +218,7 @@ class Wanted(Slice):
     kind: str | None = None
 
 
-def list_of(session: Session, actor: Actor, wanted: Wanted) -> tuple[list[Operation], int]:
+def list_of(session: Session, actor: Actor, wanted: OperationFilter) -> tuple[list[Operation], int]:
     """A page of the caller's operations, newest first, and how many match."""
     conditions: list[ColumnElement[bool]] = []
     if not actor.is_admin:

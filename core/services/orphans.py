@@ -13,15 +13,13 @@ from sqlalchemy.orm import Session
 from core.contract.described import Described
 from core.contract.errors import Conflict, Invalid, NotFound
 from core.contract.messages import VmSpec
-from core.contract.states import Observed, Wanted
+from core.contract.states import Observed
 from core.database import violates
 from core.models import Host, User, Vm
 from core.models.base import now
 from core.placement import Demand
-from core.services import addresses, bridges, events, hosts, lost, vms
+from core.services import addresses, bridges, desired, events, hosts, lost, vms
 from core.services.context import Actor
-
-_WANTED = {Observed.RUNNING: Wanted.RUNNING, Observed.PAUSED: Wanted.PAUSED}
 
 
 def page(session: Session, actor: Actor, host_name: str, limit: int | None, offset: int) -> tuple[list[str], int]:
@@ -89,7 +87,7 @@ def adopt(
 
 def _recorded(vm_id: str, host_name: str, seen: Described, owner_id: str, name: str) -> Vm:
     state = Observed(seen.state)
-    runs = state in _WANTED
+    runs = state in (Observed.RUNNING, Observed.PAUSED)
     return Vm(
         id=vm_id,
         name=name,
@@ -106,7 +104,7 @@ def _recorded(vm_id: str, host_name: str, seen: Described, owner_id: str, name: 
         memory_limit_percent=seen.memory_limit_percent,
         network=seen.network,
         hardware=replace(seen.hardware, disks=None, adapters=None),
-        wanted=_WANTED.get(state, Wanted.STOPPED),
+        wanted=desired.of_observed(state),
         reserved=True,
         held_vcpus=seen.vcpus,
         held_memory_mb=seen.memory_mb,

@@ -9,13 +9,11 @@ from sqlalchemy.orm import Session
 
 from core.contract.commands import OfForward, OfSnapshot
 from core.contract.results import Result, SnapshotDeleted, SnapshotTaken, Told
-from core.contract.states import Kind, Observed, Wanted
+from core.contract.states import Kind, Observed
 from core.models import Operation, PortForward, Snapshot, Vm
 from core.models.base import now
 from core.services import desired, events, hardware, hosts, media, operations, sizes
 from core.services.scanning import queue
-
-_WANTED = {Observed.RUNNING: Wanted.RUNNING, Observed.PAUSED: Wanted.PAUSED}
 
 
 def succeeded(session: Session, vm: Vm, operation: Operation, result: Result) -> None:
@@ -82,7 +80,7 @@ def not_succeeded(session: Session, vm: Vm, operation: Operation) -> None:
     elif operation.kind == Kind.CREATE and vm.observed in (None, Observed.ABSENT):
         hosts.release(session, vm)
     elif operation.kind != Kind.DELETE:
-        desired.want(session, vm, _WANTED.get(Observed(vm.observed or Observed.ABSENT), Wanted.STOPPED))
+        desired.want(session, vm, desired.of_observed(Observed(vm.observed or Observed.ABSENT)))
 
 
 def _forward(operation: Operation, change: Any) -> Any:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from core.contract.commands import SnapshotCreate, SnapshotDelete, SnapshotRestore
 from core.contract.errors import Conflict, Invalid, NotFound
-from core.contract.states import Observed, Wanted
+from core.contract.states import DesiredState, Observed
 from core.database import violates
 from core.models import Snapshot, Vm
 from core.services import hosts, lookup, operations, rules, vms
@@ -91,7 +91,7 @@ def restore(session: Session, actor: Actor, ref: str, snapshot_ref: str, *, star
     if snapshot.include_memory and start is not False:
         hosts.take_more(session, vm, vcpus=snapshot.vcpus, memory_mb=snapshot.memory_mb)
     params = SnapshotRestore(snapshot.id, start, previous_state=str(vm.observed))
-    wanted = Wanted.RUNNING if runs else Wanted.STOPPED
+    wanted = DesiredState.RUNNING if runs else DesiredState.STOPPED
     return vms.begin(session, actor, vm, params, wanted=wanted)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, case, literal, or_
 
-from core.contract.states import UNDER_WAY, Observed, Status, Wanted, status
+from core.contract.states import UNDER_WAY, DesiredState, Observed, Status, status
 from core.models import Host, Operation, Vm
 from core.services.accepted import AnyOperation
 
@@ -30,7 +30,7 @@ def status_column() -> ColumnElement[str]:
         {kind: literal(word.value) for kind, word in UNDER_WAY.items()},
         value=Operation.kind,
         else_=case(
-            (Vm.wanted == Wanted.DELETED, Status.DELETING.value),
+            (Vm.wanted == DesiredState.DELETED, Status.DELETING.value),
             (Vm.lost_at.is_not(None), Status.LOST.value),
             (Host.silent_since.is_not(None), Status.UNKNOWN.value),
             (or_(Vm.observed.is_(None), Vm.observed == Observed.ABSENT), Status.FAILED.value),

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from core.contract.commands import Create, Delete, Params, Pause, Restart, Resume, Save, Start, Stop
 from core.contract.errors import Conflict, Invalid
 from core.contract.messages import Failure
-from core.contract.states import Kind, Observed, OperationState, Status, Wanted
+from core.contract.states import DesiredState, Kind, Observed, OperationState, Status
 from core.contract.vms import Hardware, VmNetwork
 from core.database import violates
 from core.models import Host, Vm
@@ -85,7 +85,7 @@ def create(session: Session, actor: Actor, request: VmRequest) -> Accepted:
         disk_gb=disk_gb,
         network=network,
         hardware=request.hardware,
-        wanted=Wanted.STOPPED,
+        wanted=DesiredState.STOPPED,
         reserved=True,
         held_vcpus=request.vcpus,
         held_memory_mb=request.memory_mb,
@@ -107,21 +107,21 @@ def start(session: Session, actor: Actor, ref: str, *, gui: bool = False) -> Acc
     """Run a stopped VM; the operation succeeds once the guest can be used. `gui`: with a window, if it can have one."""
     vm, _ = to_change(session, actor, ref)
     rules.may_start(vm)
-    return begin(session, actor, vm, Start(gui=gui), wanted=Wanted.RUNNING)
+    return begin(session, actor, vm, Start(gui=gui), wanted=DesiredState.RUNNING)
 
 
 def stop(session: Session, actor: Actor, ref: str, *, grace_seconds: float, force: bool) -> Accepted:
     """Ask the guest to stop, and cut the power after the grace; at once with `force`."""
     vm, _ = to_change(session, actor, ref)
     rules.may_stop(vm)
-    return begin(session, actor, vm, Stop(0.0 if force else grace_seconds, force), wanted=Wanted.STOPPED)
+    return begin(session, actor, vm, Stop(0.0 if force else grace_seconds, force), wanted=DesiredState.STOPPED)
 
 
 def restart(session: Session, actor: Actor, ref: str, *, grace_seconds: float = 30, force: bool = False) -> Accepted:
     """Stop as `stop` does, then start."""
     vm, _ = to_change(session, actor, ref)
     rules.may_stop(vm)
-    return begin(session, actor, vm, Restart(0.0 if force else grace_seconds, force), wanted=Wanted.RUNNING)
+    return begin(session, actor, vm, Restart(0.0 if force else grace_seconds, force), wanted=DesiredState.RUNNING)
 
 
 def pause(session: Session, actor: Actor, ref: str) -> Accepted:
@@ -129,7 +129,7 @@ def pause(session: Session, actor: Actor, ref: str) -> Accepted:
     vm, host = to_change(session, actor, ref)
     rules.may_pause(vm)
     rules.must_support(vm, host, "pause")
-    return begin(session, actor, vm, Pause(), wanted=Wanted.PAUSED)
+    return begin(session, actor, vm, Pause(), wanted=DesiredState.PAUSED)
 
 
 def resume(session: Session, actor: Actor, ref: str) -> Accepted:
@@ -137,7 +137,7 @@ def resume(session: Session, actor: Actor, ref: str) -> Accepted:
     vm, host = to_change(session, actor, ref)
     rules.may_resume(vm)
     rules.must_support(vm, host, "pause")
-    return begin(session, actor, vm, Resume(), wanted=Wanted.RUNNING)
+    return begin(session, actor, vm, Resume(), wanted=DesiredState.RUNNING)
 
 
 def save(session: Session, actor: Actor, ref: str) -> Accepted:
@@ -145,7 +145,7 @@ def save(session: Session, actor: Actor, ref: str) -> Accepted:
     vm, host = to_change(session, actor, ref)
     rules.may_stop(vm)
     rules.must_support(vm, host, "saved_states")
-    return begin(session, actor, vm, Save(), wanted=Wanted.STOPPED)
+    return begin(session, actor, vm, Save(), wanted=DesiredState.STOPPED)
 
 
 def delete(session: Session, actor: Actor, ref: str, *, delete_disks: bool = False) -> Accepted:
@@ -160,12 +160,12 @@ def delete(session: Session, actor: Actor, ref: str, *, delete_disks: bool = Fal
         return Accepted.of(other)
     if other is not None:
         superseded = Failure("superseded", "the VM was deleted meanwhile")
-        operations.settle(other, OperationState.CANCELLED, failure=superseded)
+        operations.complete(other, OperationState.CANCELLED, failure=superseded)
         operations.tell(session, vm, other)
         operations.send_cancel(session, other)
         media.not_attached(session, other)
         session.flush()
-    return begin(session, actor, vm, Delete(delete_disks=delete_disks), wanted=Wanted.DELETED)
+    return begin(session, actor, vm, Delete(delete_disks=delete_disks), wanted=DesiredState.DELETED)
 
 
 def to_change(session: Session, actor: Actor, ref: str) -> tuple[Vm, Host]:
@@ -174,13 +174,13 @@ def to_change(session: Session, actor: Actor, ref: str) -> tuple[Vm, Host]:
     vm, host, other = lookup.to_change(session, actor, ref)
     if other is not None:
         raise operations.busy(vm, other)
-    if vm.wanted == Wanted.DELETED:
+    if vm.wanted == DesiredState.DELETED:
         raise Conflict(f"VM '{vm.name}' is being deleted; delete it again if that failed", code="invalid_state")
     rules.must_be_reachable(vm, host)
     return vm, host
 
 
-def begin(session: Session, actor: Actor, vm: Vm, params: Params, *, wanted: Wanted) -> Accepted:
+def begin(session: Session, actor: Actor, vm: Vm, params: Params, *, wanted: DesiredState) -> Accepted:
     """Accept an operation that moves the VM towards `wanted`, with the change of status that users see."""
     before = status_of(vm, None)
     operation = operations.begin(session, actor, vm, params, wanted=wanted)

@@ -20,7 +20,7 @@ from api.auditing.flood import Flood
 from cli.fleet.postgres import Postgres
 from core import migrate
 from core.models import AuditEntry, Vm
-from core.services.audit.records import Fact
+from core.services.audit.records import AuditRecord
 from core.settings import Settings
 from tests.api.world import PASSWORD, VBOX_VM, Caller, World, problem
 
@@ -315,28 +315,28 @@ def test_what_cannot_be_recorded_is_not_done(postgres: Postgres, settings: Setti
         own.close()
 
 
-def _refusal(number: int, user: str | None = None) -> Fact:
-    return Fact("vm_start", "vm", "x", "refused", "r", user, source_ip=f"10.0.0.{number}", status_code=401)
+def _refusal(number: int, user: str | None = None) -> AuditRecord:
+    return AuditRecord("vm_start", "vm", "x", "refused", "r", user, source_ip=f"10.0.0.{number}", status_code=401)
 
 
 def test_a_flood_is_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flood, "OF_ONE_CALLER", 5)
     monkeypatch.setattr(flood, "OF_ALL_STRANGERS", 50)
-    written: list[Fact] = []
+    written: list[AuditRecord] = []
     made = Flood(written.append, window_seconds=3600)
     assert sum(made.admits(_refusal(1)) for _ in range(1000)) == 5
     assert sum(made.admits(_refusal(1, "user-1")) for _ in range(20)) == 5
     strangers = sum(made.admits(_refusal(number)) for number in range(2, 1000))
     assert 0 <= strangers <= 50
     assert made.admits(_refusal(1, "user-2"))
-    made.settle()
+    made.flush()
     assert len(written) <= 202
     assert written[0].details == {"repeated": 995}
-    assert sum(fact.details["repeated"] for fact in written) == 995 + 15 + (998 - strangers)
+    assert sum(record.details["repeated"] for record in written) == 995 + 15 + (998 - strangers)
 
 
 def test_a_floods_sum_is_written_by_itself_after_its_minute() -> None:
-    written: queue.Queue[Fact] = queue.Queue()
+    written: queue.Queue[AuditRecord] = queue.Queue()
     made = Flood(written.put, window_seconds=0.2)
     assert sum(made.admits(_refusal(1)) for _ in range(flood.OF_ONE_CALLER + 1)) == flood.OF_ONE_CALLER
     assert written.get(timeout=5).details == {"repeated": 1}

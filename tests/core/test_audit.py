@@ -17,7 +17,7 @@ from core.models import AuditEntry, AuditLink
 from core.services import vms
 from core.services.audit import chain, records
 from core.services.audit.chain import Broken, Head
-from core.services.audit.records import Fact
+from core.services.audit.records import AuditRecord
 from core.services.context import Actor
 
 _SLIPPED_IN = """
@@ -29,8 +29,10 @@ VALUES (now(), 'vm_start', 'vm', 'x', '', 'success', '{}')
 def _write(transaction: Any, count: int = 1, name: str = "web") -> None:
     for _ in range(count):
         with transaction() as session:
-            fact = Fact("vm_start", "vm", name, "success", "req_1", status_code=200, details={"a": 1.5, "b": ["é"]})
-            records.record(session, fact)
+            record = AuditRecord(
+                "vm_start", "vm", name, "success", "req_1", status_code=200, details={"a": 1.5, "b": ["é"]}
+            )
+            records.write(session, record)
 
 
 def _link(transaction: Any) -> int:
@@ -157,7 +159,9 @@ def test_an_operation_that_fails_later_is_an_entry_of_its_own(
         operation = vms.create(session, actor, helpers.request("web"))
     helpers.apply(helpers.report(operation, "failed", failure=Failure("operation_failed", "no disk")))
     with transaction() as session:
-        ((entry,), total) = records.list_of(session, Actor("a", "a", "admin"), records.Wanted(user_id=actor.user_id))
+        ((entry,), total) = records.list_of(
+            session, Actor("a", "a", "admin"), records.AuditFilter(user_id=actor.user_id)
+        )
     assert total == 1
     assert (entry.action_type, entry.resource_id, entry.result) == ("vm_create", "web", "failed")
     assert (entry.error_code, entry.details["operation_id"]) == ("operation_failed", operation.id)

@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from core.contract.states import Observed, Wanted
+from core.contract.states import DesiredState, Observed
 from core.models import Operation, Vm
 from core.services import desired, vms
 from core.services.accepted import Accepted
@@ -23,16 +23,16 @@ def test_nothing_else_may_write_what_is_wanted(transaction: Transaction, vm_id: 
     with transaction() as session:
         vm = session.get_one(Vm, vm_id)
         with pytest.raises(AttributeError, match=r"desired\.want"):
-            vm.wanted = Wanted.RUNNING
+            vm.wanted = DesiredState.RUNNING
 
 
 def test_it_is_written_and_known_at_once(transaction: Transaction, vm_id: str) -> None:
     with transaction() as session:
         vm = session.get_one(Vm, vm_id)
-        desired.want(session, vm, Wanted.PAUSED)
-        assert vm.wanted == Wanted.PAUSED
+        desired.want(session, vm, DesiredState.PAUSED)
+        assert vm.wanted == DesiredState.PAUSED
     with transaction() as session:
-        assert session.get_one(Vm, vm_id).wanted == Wanted.PAUSED
+        assert session.get_one(Vm, vm_id).wanted == DesiredState.PAUSED
 
 
 def test_what_was_accepted_is_a_value_that_says_what_the_row_says(
@@ -45,4 +45,4 @@ def test_what_was_accepted_is_a_value_that_says_what_the_row_says(
             accepted.attempt = 2  # type: ignore[misc]
     with transaction() as session:
         assert Accepted.of(session.get_one(Operation, accepted.id)) == accepted
-        assert session.get_one(Vm, vm_id).wanted == Wanted.RUNNING
+        assert session.get_one(Vm, vm_id).wanted == DesiredState.RUNNING

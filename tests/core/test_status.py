@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import literal, select
 from sqlalchemy.sql import visitors
 
-from core.contract.states import Kind, Observed, Wanted, status
+from core.contract.states import DesiredState, Kind, Observed, status
 from core.models import Host, Operation, Vm
 from core.models.base import now
 from core.services.status import status_column
@@ -16,7 +16,7 @@ from core.services.status import status_column
 
 def test_sql_and_python_agree(transaction: Any) -> None:
     kinds = [None, *Kind]
-    combinations = list(product(Wanted, [None, *Observed], [False, True], kinds, [False, True], [False, True]))
+    combinations = list(product(DesiredState, [None, *Observed], [False, True], kinds, [False, True], [False, True]))
     with transaction() as session:
         for wanted, observed, started, kind, silent, lost in combinations:
             columns = {

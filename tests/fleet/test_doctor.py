@@ -111,12 +111,12 @@ def test_a_package_that_is_not_there_is_named_with_its_command(
     doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from cli.doctor import programs
-    from cli.doctor.checks import State, Wanted
+    from cli.doctor.checks import Needs, State
 
     absent, install = tmp_path / "packages.txt", "sudo apt-get install --no-install-recommends some-server"
     absent.write_text("control  some-server  /usr/bin/no-such-server\ncontrol  nftables  /usr/sbin/nft\n")
     monkeypatch.setattr(packages, "LIST", absent)
-    check, other = programs.check_all(Wanted())
+    check, other = programs.check_all(Needs())
     assert (check.state, check.fix, other.state) == (State.MISSING, install, State.OK)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert programs.fix_of("control") == install + ' && export PATH="$PATH":/usr/sbin'

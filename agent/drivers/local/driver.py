@@ -115,7 +115,7 @@ class LocalDriver(Machines[H]):
         """The disk as it is at one moment, and with memory all that the guest knows then."""
         left = countdown(timeout)
         with self.busy(vm.id, timeout) as (folder, lock):
-            self.settle(folder)
+            self.recover(folder)
             merging.recover(folder)
             found = records.read(folder, snapshot_id)
             if found is None:

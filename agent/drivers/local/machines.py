@@ -85,7 +85,7 @@ class Machines(Guests, Generic[H]):
         """Boots, or goes on from a memory that waits for it, and returns when the guest agent answers."""
         left = countdown(timeout)
         with self.busy(vm.id, timeout) as (folder, _):
-            state = self.settle(folder)
+            state = self.recover(folder)
             if state.usable and daemon.alive(folder.path) is not None:
                 self.go_on(folder)
             else:
@@ -97,7 +97,7 @@ class Machines(Guests, Generic[H]):
         """By the guest agent and the power button, then by the plug."""
         left = countdown(timeout)
         with self.busy(vm.id, timeout) as (folder, _):
-            self.settle(folder, asking=False)
+            self.recover(folder, asking=False)
             state = folder.change(should_run=False, usable=False)
             shutdown.wait(folder.path, state, grace_seconds, lambda: self.press(folder), progress, left)
             daemon.cut(folder.path)
@@ -109,7 +109,7 @@ class Machines(Guests, Generic[H]):
     def pause(self, vm: VmSpec, timeout: float) -> Observation:
         """The guest's processors stand still; its memory stays."""
         with self.busy(vm.id, timeout) as (folder, _):
-            self.settle(folder)
+            self.recover(folder)
             if self.seen(folder).state is Observed.RUNNING:
                 self.stand_still(folder, timeout)
             return self.must_become(vm, folder, Observed.PAUSED, Observed.RUNNING)
@@ -118,7 +118,7 @@ class Machines(Guests, Generic[H]):
     def resume(self, vm: VmSpec, timeout: float) -> Observation:
         """They go on, unless what had halted them halts them again at once."""
         with self.busy(vm.id, timeout) as (folder, _):
-            self.settle(folder)
+            self.recover(folder)
             if self.seen(folder).state is Observed.PAUSED:
                 self.go_on(folder)
             seen = self.must_become(vm, folder, Observed.RUNNING, Observed.PAUSED)
@@ -130,7 +130,7 @@ class Machines(Guests, Generic[H]):
         """What can be plugged in and all limits at once, the rest at the next start."""
         left = countdown(timeout)
         with self.busy(vm.id, timeout) as (folder, _):
-            self.settle(folder)
+            self.recover(folder)
             return resize(folder, vm, self._place.cgroup, self.seen(folder).state, self.plugs, progress, left)
 
     @only_driver_failures
@@ -138,7 +138,7 @@ class Machines(Guests, Generic[H]):
         """At once, running or not."""
         left = countdown(timeout)
         with self.busy(vm.id, timeout) as (folder, lock):
-            self.settle(folder)
+            self.recover(folder)
             return self.attach(folder, vm, request, left, lock)
 
     @only_driver_failures
@@ -146,7 +146,7 @@ class Machines(Guests, Generic[H]):
         """At once, running or not."""
         left = countdown(timeout)
         with self.busy(vm.id, timeout) as (folder, _):
-            self.settle(folder)
+            self.recover(folder)
             self.detach(folder, vm, (controller, port, device), left)
 
     @only_driver_failures
@@ -172,9 +172,9 @@ class Machines(Guests, Generic[H]):
         folder = self.folder(vm.id)
         return measuring.measure(folder, self.seen(folder).state, lambda: self.counted(folder), timeout)
 
-    def settle(self, folder: Folder, *, asking: bool = True) -> State:
+    def recover(self, folder: Folder, *, asking: bool = True) -> State:
         """Undoes what a snapshot that was cut off has left; the state after that."""
-        return snapshots.settle(folder, self.held_goes_on, asking=asking)
+        return snapshots.recover(folder, self.held_goes_on, asking=asking)
 
     def folder(self, vm_id: str) -> Folder:
         """That of one, whether or not it is there."""

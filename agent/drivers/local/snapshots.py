@@ -33,7 +33,7 @@ def kept_if_whole(folder: Folder, snapshot_id: str, take: Callable[[Path], recor
         raise
 
 
-def settle(folder: Folder, go_on: Callable[[Folder], None], *, asking: bool = True) -> State:
+def recover(folder: Folder, go_on: Callable[[Folder], None], *, asking: bool = True) -> State:
     """Lets a machine go on that a snapshot, cut off half-way, had paused or frozen; a guest is asked only if so said.
 
     One that does not answer stays noted as frozen, and is asked again the next time.

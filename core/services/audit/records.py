@@ -32,7 +32,7 @@ ORDERING = Ordering(
 
 
 @dataclass(frozen=True)
-class Fact:
+class AuditRecord:
     """One entry to be. `details` are plain JSON without anything secret; whoever makes them answers for that."""
 
     action_type: str
@@ -49,9 +49,9 @@ class Fact:
     details: JSON = field(default_factory=dict)
 
 
-def record(session: Session, fact: Fact) -> None:
+def write(session: Session, record: AuditRecord) -> None:
     """Write an entry in this transaction. It is linked into the chain soon after the commit."""
-    outbox.add_entry(session, vars(fact) | {"at": now()})
+    outbox.add_entry(session, vars(record) | {"at": now()})
 
 
 def operation_ended(session: Session, operation: AnyOperation) -> None:
@@ -59,9 +59,9 @@ def operation_ended(session: Session, operation: AnyOperation) -> None:
     if operation.state not in (OperationState.FAILED, OperationState.CANCELLED):
         return
     error = operation.error or {}
-    record(
+    write(
         session,
-        Fact(
+        AuditRecord(
             action_type=action_of(operation.kind),
             resource_type="vm",
             resource_id=operation.vm_name,
@@ -80,7 +80,7 @@ def action_of(kind: str) -> str:
 
 
 @dataclass(frozen=True)
-class Wanted(Slice):
+class AuditFilter(Slice):
     """Which entries to list: from `start_time` to before `end_time`, of one action, resource type or user."""
 
     start_time: datetime | None = None
@@ -91,7 +91,7 @@ class Wanted(Slice):
     limit: int | None = 100
 
 
-def list_of(session: Session, actor: Actor, wanted: Wanted) -> tuple[list[AuditEntry], int]:
+def list_of(session: Session, actor: Actor, wanted: AuditFilter) -> tuple[list[AuditEntry], int]:
     """The entries that match, newest first, and how many there are. For administrators, with any of their keys."""
     if not actor.is_admin:
         raise Forbidden("only an administrator may read the audit log")
@@ -100,7 +100,7 @@ def list_of(session: Session, actor: Actor, wanted: Wanted) -> tuple[list[AuditE
     return list(session.scalars(sliced(select(AuditEntry).where(*conditions), ORDERING, wanted))), total
 
 
-def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
+def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if wanted.start_time is not None:
         found.append(AuditEntry.at >= wanted.start_time)

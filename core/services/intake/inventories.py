@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.contract.messages import JSON, Inventory, Observation
-from core.contract.states import LIVE, Observed, Wanted
+from core.contract.states import LIVE, DesiredState, Observed
 from core.models import Host, Operation, Vm
 from core.models.base import now
 from core.services import desired, events, hosts, lost, media, operations, problems, vms
@@ -111,7 +111,7 @@ def _reconcile(session: Session, inventory: Inventory) -> set[str]:
     buried = lost.buried(session, inventory.host, left)
     for vm in applied:  # after them all: a host's row is locked after its VMs'
         observations.take_back(session, vm)
-        hosts.settle(session, vm)
+        hosts.recount(session, vm)
     for vm in buried:
         hosts.release(session, vm)
     return strangers - {vm.id for vm in left}
@@ -128,7 +128,7 @@ def _apply(session: Session, vm: Vm, seen: Observation, generation: int) -> bool
         return False
     before = status_of(locked, None)
     observations.observe(locked, seen, generation)
-    if locked.wanted != Wanted.DELETED and seen.state == Observed.RUNNING:
-        desired.want(session, locked, Wanted.RUNNING)
+    if locked.wanted != DesiredState.DELETED and seen.state == Observed.RUNNING:
+        desired.want(session, locked, DesiredState.RUNNING)
     vms.status_changed(session, locked, before, status_of(locked, None))
     return True

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from core.contract.commands import Delete
 from core.contract.messages import Observation
-from core.contract.states import Observed, Wanted
+from core.contract.states import DesiredState, Observed
 from core.models import Vm
 from core.models.base import now
 from core.services import hosts, operations
@@ -34,7 +34,13 @@ def observe(vm: Vm, seen: Observation, generation: int) -> None:
 def take_back(session: Session, vm: Vm) -> None:
     """A VM that was given up, as its create took too long, and is there after all: counted again, or else removed."""
     there = vm.observed not in (None, Observed.ABSENT)
-    if vm.reserved or not there or vm.deleted_at is not None or vm.wanted == Wanted.DELETED or vm.lost_at is not None:
+    if (
+        vm.reserved
+        or not there
+        or vm.deleted_at is not None
+        or vm.wanted == DesiredState.DELETED
+        or vm.lost_at is not None
+    ):
         return
     if not hosts.count_again(session, vm) and operations.live_of(session, vm) is None:
-        operations.begin(session, SYSTEM, vm, Delete(), wanted=Wanted.DELETED)
+        operations.begin(session, SYSTEM, vm, Delete(), wanted=DesiredState.DELETED)

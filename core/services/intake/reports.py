@@ -69,7 +69,7 @@ def _apply(session: Session, vm: Vm, operation: Operation, report: Report) -> No
     # While this one was live no other could be; once it was not, another may.
     still_live = operation if operation.state in LIVE else None if live else operations.live_of(session, vm)
     if still_live is None:
-        hosts.settle(session, vm)
+        hosts.recount(session, vm)
     if vm.deleted_at is None:
         vms.status_changed(session, vm, before, status_of(vm, still_live), operation)
 
@@ -84,7 +84,7 @@ def _advance(session: Session, vm: Vm, operation: Operation, report: Report) -> 
     else:
         done = ending == OperationState.SUCCEEDED
         result = report.told(RESULTS[Kind(operation.kind)]) if done else Result()
-        operations.settle(operation, ending, result=result, failure=report.failure)
+        operations.complete(operation, ending, result=result, failure=report.failure)
         if done:
             outcomes.succeeded(session, vm, operation, result)
         else:

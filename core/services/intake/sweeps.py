@@ -127,10 +127,10 @@ def expire(session: Session, vm_id: str, operation_id: str) -> None:
 def _expire(session: Session, vm: Vm, operation: Operation) -> None:
     before = status_of(vm, operation)
     failure = Failure("deadline_exceeded", f"host '{operation.host_name}' did not finish it in time", retryable=True)
-    operations.settle(operation, OperationState.FAILED, failure=failure)
+    operations.complete(operation, OperationState.FAILED, failure=failure)
     session.flush()
     outcomes.not_succeeded(session, vm, operation)
-    hosts.settle(session, vm)
+    hosts.recount(session, vm)
     operations.tell(session, vm, operation)
     operations.send_cancel(session, operation)  # its host may be at it all the same
     vms.status_changed(session, vm, before, status_of(vm, None), operation)
