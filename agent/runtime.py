@@ -23,15 +23,15 @@ from agent.calls.streams import Streams
 from agent.commands import tasks
 from agent.commands.outcomes import Outcomes
 from agent.commands.runner import Commands
-from agent.commands.vm_locks import WAITING, Turns
+from agent.commands.vm_locks import WAITING, VmLocks
 from agent.drivers.base import Place
 from agent.drivers.registry import Drivers
 from agent.host import heartbeat
 from agent.host.capacity import Capacity
-from agent.host.exits import Ends
+from agent.host.exits import Exits
 from agent.host.health import Health
 from agent.host.inventory import Host, Inventories
-from agent.host.known import Known
+from agent.host.known import KnownVms
 from agent.host.lease import Lease, refusal
 from agent.host.prometheus import HostFigures
 from agent.host.usage import Usage
@@ -39,7 +39,7 @@ from agent.media.media import Media
 from agent.network.network import Network
 from agent.reports import failures
 from agent.reports.journal import Journal
-from agent.reports.outbox import Reports
+from agent.reports.outbox import Outbox
 from agent.system.loops import Loop
 from core import exposition
 from core.sealing import HostKey
@@ -111,13 +111,13 @@ class Agent:
         place = Place(config.home / "vms", config.images, config.media, config.cgroup, config.network)
         self._client = connect(config.redis_url, f"agent-{config.host}")
         self._journal = Journal(config.home / "journal.sqlite")
-        self._reports = Reports(config.host, self._client, self._journal)
-        self._turns = Turns(config.concurrency)
-        drivers, ends = Drivers(config.hypervisors, place), Ends()
-        known = Known(ends)
-        outcomes = Outcomes(config.host, drivers, self._journal, self._reports, known)
+        self._outbox = Outbox(config.host, self._client, self._journal)
+        self._vm_locks = VmLocks(config.concurrency)
+        drivers, exits = Drivers(config.hypervisors, place), Exits()
+        known = KnownVms(exits)
+        outcomes = Outcomes(config.host, drivers, self._journal, self._outbox, known)
         media = Media(config.media)
-        self._commands = Commands(drivers, self._journal, self._turns, outcomes, media)
+        self._commands = Commands(drivers, self._journal, self._vm_locks, outcomes, media)
         streams = Streams(self._client)
         consoles, files = Consoles(drivers, streams), Files(drivers, streams)
         key = HostKey(config.home)
@@ -126,12 +126,12 @@ class Agent:
         self._lease, boot_id = Lease(config.host, self._client, config.lock), uuid.uuid4().hex
         host = Host(config.host, boot_id, config.capacity, config.images, facts, self._lease.home_id, media)
         health = Health(drivers)
-        busy = self._turns.busy_vms
-        inventories = Inventories(host, drivers, health, self._journal, self._reports, known, busy, ends)
+        busy = self._vm_locks.busy_vms
+        inventories = Inventories(host, drivers, health, self._journal, self._outbox, known, busy, exits)
         soon, refused = inventories.soon, self._on_refused
         beat = heartbeat.beat(host.name, host.boot_id, key.public, self._client, self._lease, soon, refused)
         usage = Usage(config.host, place.vms, drivers, self._client)
-        own = [self._calls.loop, self._reports.loop, inventories.loop, ends.loop, usage.loop, beat, self._pruner()]
+        own = [self._calls.loop, self._outbox.loop, inventories.loop, exits.loop, usage.loop, beat, self._pruner()]
         self._figures = lambda: HostFigures(self._journal, known, usage, health)
         self._loops = [*own, *health.loops]
         self._loops += self._calls.guests.loops
@@ -163,14 +163,14 @@ class Agent:
 
     def _on_stopping(self) -> None:
         self._calls.loop.stopping.set()
-        self._turns.end()
+        self._vm_locks.end()
         # The worker waits for its threads without a bound. What isn't done by then stays in the journal.
         limit = threading.Timer(self._config.finish_seconds, self._leave, [0])
         limit.daemon = True
         limit.start()
 
     def _finish(self, code: int) -> None:
-        self._turns.wait_idle(self._config.finish_seconds)
+        self._vm_locks.wait_idle(self._config.finish_seconds)
         self._leave(code)
 
     def _on_refused(self) -> None:
@@ -180,8 +180,8 @@ class Agent:
         os._exit(1)
 
     def _leave(self, code: int) -> None:
-        self._calls.waiting.abandon_all(FLUSH_SECONDS)  # whoever waits hears no answer: see agent/guest/claims.py
-        self._reports.wait_empty(FLUSH_SECONDS)
+        self._calls.waiting.abandon_all(FLUSH_SECONDS)  # whoever waits hears no answer: see command_locks.py
+        self._outbox.wait_empty(FLUSH_SECONDS)
         self._lease.end()
         logging.shutdown()
         os._exit(code)  # not sys.exit, which would wait for the threads of what did not finish

@@ -148,7 +148,7 @@ class Dispatch:
             "a command was not handed over, and will be sent again",
         )
 
-    def ring(self, task: str) -> bool:
+    def wake(self, task: str) -> bool:
         """Wake a task of the control plane's own, which looks by itself for what there is to do."""
         queue = _queue(channels.CONTROL_QUEUE)
         return self._queues.attempt(

@@ -40,7 +40,7 @@ app.conf.update(
     broker_connection_max_retries=None,
     broker_transport_options={
         "priority_steps": [0],
-        "ack_emulation": False,  # a lost sweep is made up for by the next, and so is the bell of a scan
+        "ack_emulation": False,  # a lost sweep is made up for by the next, and so is the wakeup of a scan
         "socket_timeout": 5,
         "socket_connect_timeout": 5,
         "socket_keepalive": True,
@@ -50,21 +50,21 @@ app.conf.update(
 
 
 class Schedule(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Rings for the sweeps from the worker's own timer: a beat process less, and any number of workers may ring."""
+    """Wakes the sweeps from the worker's own timer: a beat process less, and any number of workers may wake them."""
 
     requires = {"celery.worker.components:Timer"}
 
     def start(self, parent: Any) -> None:
-        """Begin to ring, and to receive reports."""
+        """Begin to wake them, and to receive reports."""
         log.setup(f"control@{socket.gethostname()}", configured.log_level)
         settings.report()
         allocation.give_back()
         exposition.serve(configured.metrics_bind, configured.metrics_port, configured.metrics_token)
         self.receiver = Receiver(context.get(), _NAME)
         self.receiver.start()
-        self.rings = parent.timer.call_repeatedly(configured.sweep_seconds, self.ring)
+        self.wakeups = parent.timer.call_repeatedly(configured.sweep_seconds, self.wake)
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Ring for a sweep, and see that the receiver lives."""
         dispatch = context.get().dispatch
         self.receiver.watch()
@@ -74,7 +74,7 @@ class Schedule(bootsteps.StartStopStep):  # type: ignore[misc]
     def stop(self, parent: Any) -> None:
         """End with the worker."""
         del parent
-        self.rings.cancel()
+        self.wakeups.cancel()
         self.receiver.stop()
 
 

@@ -1,4 +1,4 @@
-"""Receives what agents report: a thread per process, rung by a pub/sub bell, reading each host's own list in turn.
+"""Receives what agents report: a thread per process, woken by pub/sub, reading each host's own list in turn.
 
 This is no Celery consumer: one malformed message must not end the process. Nothing that one host sends comes between
 the others and their turns: a host has one batch recorded at a time, and rests for a while when that fails.
@@ -23,8 +23,8 @@ from workers.intake import Intake, worlds_fault
 
 log = logging.getLogger(__name__)
 
-_BELLS = 1000  # that are listened to before their reports are recorded
-# A bell may be lost: every list is looked at this often all the same.
+_WAKEUPS = 1000  # that are listened to before their reports are recorded
+# A wakeup may be lost: every list is looked at this often all the same.
 _ROUND_SECONDS = 2.0
 _PAUSE_SECONDS = 1.0
 _LONGEST_REST_SECONDS = 5.0
@@ -62,7 +62,7 @@ class Receiver:
     def stop(self) -> None:
         """Finish the batch at hand and leave."""
         self._ended.set()
-        self._context.dispatch.publish(channels.REPORTS_BELL, "")  # it may be listening
+        self._context.dispatch.publish(channels.REPORTS_WAKEUP, "")  # it may be listening
         self._thread.join(timeout=10)
 
     def watch(self) -> None:
@@ -92,12 +92,12 @@ class Receiver:
                 self._ended.wait(_PAUSE_SECONDS)
 
     def _listen(self) -> None:
-        with self._redis.pubsub(ignore_subscribe_messages=True) as bell:  # type: ignore[no-untyped-call]
-            bell.subscribe(channels.REPORTS_BELL)
+        with self._redis.pubsub(ignore_subscribe_messages=True) as wakeups:  # type: ignore[no-untyped-call]
+            wakeups.subscribe(channels.REPORTS_WAKEUP)
             while not self._ended.is_set():
                 if time.monotonic() - self._looked_at >= _ROUND_SECONDS:
                     self._look_at_all()
-                self._waiting |= dict.fromkeys(_rung(bell, 0.0 if self._waiting else 1.0))
+                self._waiting |= dict.fromkeys(_woken(wakeups, 0.0 if self._waiting else 1.0))
                 self._serve()
                 self._round_at = time.monotonic()
 
@@ -145,11 +145,11 @@ def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {getattr(error, 'orig', error)}"[:300]
 
 
-def _rung(bell: PubSub, seconds: float) -> list[str]:
-    """The hosts that have rung by now, each once however often it did; none after so many seconds of silence."""
+def _woken(wakeups: PubSub, seconds: float) -> list[str]:
+    """The hosts that have sent wakeups by now, each once; none after so many seconds of silence."""
     hosts: dict[str, None] = {}
-    for number in range(_BELLS):
-        message = bell.get_message(timeout=0.0 if number else seconds)
+    for number in range(_WAKEUPS):
+        message = wakeups.get_message(timeout=0.0 if number else seconds)
         if message is None:
             break
         hosts[message["data"].decode(errors="replace")] = None

@@ -24,7 +24,7 @@ from workers.context import WorkerContext
 log = logging.getLogger(__name__)
 
 LOCK = 0x53574550
-_here = threading.Lock()  # of this process's threads one at most: the rings of a long round are answered at once
+_here = threading.Lock()  # of this process's threads one at most: the wakeups of a long round are answered at once
 _LINK_BATCHES = 20
 
 
@@ -126,10 +126,10 @@ def _link(context: WorkerContext) -> int:
 
 
 def _scans(context: WorkerContext) -> int:
-    """The bell of a scan may be lost, and a worker that was at it may have died."""
+    """The wakeup of a scan may be lost, and a worker that was at it may have died."""
     waiting = transact(context.transaction, queue.due)
     for _ in range(min(waiting, scanning.AT_ONCE)):
-        context.dispatch.ring(SCAN_TASK)
+        context.dispatch.wake(SCAN_TASK)
     return 0
 
 

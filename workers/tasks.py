@@ -19,9 +19,9 @@ def sweep() -> str:
 
 @app.task(name=SCAN_TASK, throws=(Unavailable,))  # type: ignore[untyped-decorator]
 def scan() -> str:
-    """Scan the VM that waits longest, and ring for the next."""
+    """Scan the VM that waits longest, and send for the next."""
     current = context.get()
     done = scanning.scan_next(current)
     if done:
-        current.dispatch.ring(SCAN_TASK)
+        current.dispatch.wake(SCAN_TASK)
     return done or "nothing to do"

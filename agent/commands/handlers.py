@@ -60,7 +60,7 @@ SPARE_SECONDS = 1.0  # for what is left to do after that
 
 
 @dataclass(frozen=True)
-class Doing:
+class CommandContext:
     """One command being carried out. `step` is the last one journaled by an earlier try, `mark` journals the next."""
 
     driver: Driver
@@ -79,153 +79,155 @@ class Doing:
         return left
 
 
-def perform(doing: Doing) -> Result:
+def perform(context: CommandContext) -> Result:
     """Does it and returns what is to be told of it; only `CorralError` and `Cancelled` are to be expected."""
-    params = doing.command.params
-    return _VERBS[type(params)](doing, params)
+    params = context.command.params
+    return _HANDLERS[type(params)](context, params)
 
 
-def _create(doing: Doing, _: Create) -> Result:
-    doing.driver.create(doing.command.vm, doing.progress, doing.timeout)
-    return hardware.told(doing.driver, doing.command.vm)
+def _create(context: CommandContext, _: Create) -> Result:
+    context.driver.create(context.command.vm, context.progress, context.timeout)
+    return hardware.told(context.driver, context.command.vm)
 
 
-def _start(doing: Doing, asked: Start) -> Result:
-    vm = doing.command.vm
+def _start(context: CommandContext, asked: Start) -> Result:
+    vm = context.command.vm
     if asked.gui:
         vm = replace(vm, hardware=replace(vm.hardware, gui=True))
-    doing.driver.start(vm, doing.progress, doing.timeout)
+    context.driver.start(vm, context.progress, context.timeout)
     return Result()
 
 
-def _stop(doing: Doing, asked: Stopping) -> Result:
+def _stop(context: CommandContext, asked: Stopping) -> Result:
     grace = 0.0 if asked.force else asked.grace_seconds
-    doing.driver.stop(doing.command.vm, grace, doing.progress, doing.timeout)
+    context.driver.stop(context.command.vm, grace, context.progress, context.timeout)
     return Result()
 
 
-def _restart(doing: Doing, asked: Restart) -> Result:
-    if doing.step != STOPPED:
-        _stop(doing, asked)
-        doing.mark(STOPPED)
-    return _start(doing, Start())
+def _restart(context: CommandContext, asked: Restart) -> Result:
+    if context.step != STOPPED:
+        _stop(context, asked)
+        context.mark(STOPPED)
+    return _start(context, Start())
 
 
-def _delete(doing: Doing, asked: Delete) -> Result:
-    vm = doing.command.vm
-    doing.driver.delete(vm, doing.timeout)
-    doing.media.leave(vm, delete=asked.delete_disks)
+def _delete(context: CommandContext, asked: Delete) -> Result:
+    vm = context.command.vm
+    context.driver.delete(vm, context.timeout)
+    context.media.leave(vm, delete=asked.delete_disks)
     return Result()
 
 
-def _pause(doing: Doing, _: Pause) -> Result:
-    doing.driver.pause(_pausing(doing), doing.timeout)
+def _pause(context: CommandContext, _: Pause) -> Result:
+    context.driver.pause(_pausing(context), context.timeout)
     return Result()
 
 
-def _resume(doing: Doing, _: Resume) -> Result:
-    doing.driver.resume(_pausing(doing), doing.timeout)
+def _resume(context: CommandContext, _: Resume) -> Result:
+    context.driver.resume(_pausing(context), context.timeout)
     return Result()
 
 
-def _pausing(doing: Doing) -> VmSpec:
-    if "pause" not in doing.driver.capabilities:
-        raise Unsupported(f"the driver '{doing.driver.name}' can't pause a VM")
-    return doing.command.vm
+def _pausing(context: CommandContext) -> VmSpec:
+    if "pause" not in context.driver.capabilities:
+        raise Unsupported(f"the driver '{context.driver.name}' can't pause a VM")
+    return context.command.vm
 
 
-def _save(doing: Doing, _: Save) -> Result:
-    driver = offered(doing.driver, SavedStates)
-    doing.progress("saving the memory", None)
-    driver.save(doing.command.vm, doing.timeout)
+def _save(context: CommandContext, _: Save) -> Result:
+    driver = offered(context.driver, SavedStates)
+    context.progress("saving the memory", None)
+    driver.save(context.command.vm, context.timeout)
     return Result()
 
 
-def _snapshot_create(doing: Doing, asked: SnapshotCreate) -> Result:
-    vm = doing.command.vm
-    power = doing.driver.observe(vm.id).state
-    taken = offered(doing.driver, Snapshots).snapshot_create(
-        vm, asked.snapshot_id, asked.include_memory, doing.progress, doing.timeout
+def _snapshot_create(context: CommandContext, asked: SnapshotCreate) -> Result:
+    vm = context.command.vm
+    power = context.driver.observe(vm.id).state
+    taken = offered(context.driver, Snapshots).snapshot_create(
+        vm, asked.snapshot_id, asked.include_memory, context.progress, context.timeout
     )
     return SnapshotTaken(**asdict(taken), vm_status=power)
 
 
-def _snapshot_restore(doing: Doing, asked: SnapshotRestore) -> Result:
+def _snapshot_restore(context: CommandContext, asked: SnapshotRestore) -> Result:
     """Restores unless an earlier try did, which shows in the count of restores that the driver keeps.
 
     A driver without that count restores again, if the agent dies after the restore and before its report is journaled.
     """
-    done = doing.driver.observe(doing.command.vm.id).facts.restores
-    if doing.step and done is not None and f"restores={done}" != doing.step:
-        return hardware.told(doing.driver, doing.command.vm)
-    doing.mark(f"restores={done}")
-    offered(doing.driver, Snapshots).snapshot_restore(
-        doing.command.vm, asked.snapshot_id, asked.start, doing.progress, doing.timeout
+    done = context.driver.observe(context.command.vm.id).facts.restores
+    if context.step and done is not None and f"restores={done}" != context.step:
+        return hardware.told(context.driver, context.command.vm)
+    context.mark(f"restores={done}")
+    offered(context.driver, Snapshots).snapshot_restore(
+        context.command.vm, asked.snapshot_id, asked.start, context.progress, context.timeout
     )
-    return hardware.told(doing.driver, doing.command.vm)
+    return hardware.told(context.driver, context.command.vm)
 
 
-def _snapshot_delete(doing: Doing, asked: SnapshotDelete) -> Result:
-    others = offered(doing.driver, Snapshots).snapshot_delete(
-        doing.command.vm, asked.snapshot_id, doing.progress, doing.timeout
+def _snapshot_delete(context: CommandContext, asked: SnapshotDelete) -> Result:
+    others = offered(context.driver, Snapshots).snapshot_delete(
+        context.command.vm, asked.snapshot_id, context.progress, context.timeout
     )
     return SnapshotDeleted({name: SnapshotLeft(**asdict(taken)) for name, taken in others.items()})
 
 
-def _resize(doing: Doing, asked: Resize) -> Result:
-    driver = offered(doing.driver, Resizing)
-    applied = driver.resize(replace(doing.command.vm, **asked.stored()), doing.progress, doing.timeout)
+def _resize(context: CommandContext, asked: Resize) -> Result:
+    driver = offered(context.driver, Resizing)
+    applied = driver.resize(replace(context.command.vm, **asked.stored()), context.progress, context.timeout)
     return Resized(SizeApplied(**asdict(applied)))
 
 
-def _disk_attach(doing: Doing, asked: DiskAttach) -> Result:
-    driver, vm = offered(doing.driver, Disks), doing.command.vm
+def _disk_attach(context: CommandContext, asked: DiskAttach) -> Result:
+    driver, vm = offered(context.driver, Disks), context.command.vm
     request = DiskRequest(**asked.stored())
-    doing.progress("attaching the medium", None)
+    context.progress("attaching the medium", None)
     try:
-        disk = driver.disk_attach(vm, request, doing.timeout)
+        disk = driver.disk_attach(vm, request, context.timeout)
     except CorralError:
         with suppress(CorralError):
-            _disks(doing, driver)
+            _disks(context, driver)
         raise
-    disks = _disks(doing, driver)
-    left = doing.command.deadline_at - time.time() - SPARE_SECONDS
+    disks = _disks(context, driver)
+    left = context.command.deadline_at - time.time() - SPARE_SECONDS
     return DiskAttached(disks, visible_to_guest=driver.disk_in_guest(vm, disk, min(FOUND_SECONDS, left)))
 
 
-def _disk_detach(doing: Doing, asked: DiskDetach) -> Result:
-    driver, vm = offered(doing.driver, Disks), doing.command.vm
-    doing.progress("detaching the medium", None)
-    driver.disk_detach(vm, asked.controller, asked.port, asked.device, doing.timeout)
-    return Told(_disks(doing, driver))
+def _disk_detach(context: CommandContext, asked: DiskDetach) -> Result:
+    driver, vm = offered(context.driver, Disks), context.command.vm
+    context.progress("detaching the medium", None)
+    driver.disk_detach(vm, asked.controller, asked.port, asked.device, context.timeout)
+    return Told(_disks(context, driver))
 
 
-def _disks(doing: Doing, driver: Disks) -> list[Disk]:
+def _disks(context: CommandContext, driver: Disks) -> list[Disk]:
     """What the VM has, which the records of media say too from now on."""
-    found = driver.disks(doing.command.vm)
-    doing.media.note_attached(doing.command.vm, {disk.medium for disk in found if disk.type == "hdd" and not disk.own})
+    found = driver.disks(context.command.vm)
+    context.media.note_attached(
+        context.command.vm, {disk.medium for disk in found if disk.type == "hdd" and not disk.own}
+    )
     return found
 
 
-def _adapter_set(doing: Doing, asked: AdapterSet) -> Result:
+def _adapter_set(context: CommandContext, asked: AdapterSet) -> Result:
     """What is not said stays as it is; a new network is on its mode's default unless it is named."""
-    driver, vm = offered(doing.driver, Adapters), doing.command.vm
+    driver, vm = offered(context.driver, Adapters), context.command.vm
     now = next((each for each in driver.adapters(vm) if each.slot == asked.slot), Adapter(asked.slot))
     if asked.mode not in (UNSET, now.mode):
         now = replace(now, network=None)
-    doing.progress("setting the adapter", None)
-    driver.adapter_set(vm, replace(now, **asked.changes), doing.timeout)
+    context.progress("setting the adapter", None)
+    driver.adapter_set(vm, replace(now, **asked.changes), context.timeout)
     return Told(adapters=driver.adapters(vm))
 
 
-def _port_forwards(doing: Doing, _: Params) -> Result:
-    driver = offered(doing.driver, PortForwards)
-    doing.progress("forwarding ports", None)
-    driver.set_port_forwards(doing.command.vm, doing.timeout)
+def _port_forwards(context: CommandContext, _: Params) -> Result:
+    driver = offered(context.driver, PortForwards)
+    context.progress("forwarding ports", None)
+    driver.set_port_forwards(context.command.vm, context.timeout)
     return Result()
 
 
-_VERBS: dict[type[Params], Callable[[Doing, Any], Result]] = {
+_HANDLERS: dict[type[Params], Callable[[CommandContext, Any], Result]] = {
     Create: _create,
     Start: _start,
     Stop: _stop,

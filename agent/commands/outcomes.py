@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from agent.commands.vm_locks import Work
 from agent.drivers.registry import Drivers
-from agent.host.known import Known
+from agent.host.known import KnownVms
 from agent.reports.journal import Entry, Journal
-from agent.reports.outbox import Reports
+from agent.reports.outbox import Outbox
 from core.contract.bounds import NAME, shortened
 from core.contract.errors import CorralError
 from core.contract.messages import Command, Failure, Observation, Report, decode, encode
@@ -26,20 +26,20 @@ log = logging.getLogger(__name__)
 class Outcomes:
     """The reports of one host's commands."""
 
-    def __init__(self, host: str, drivers: Drivers, journal: Journal, reports: Reports, known: Known) -> None:
-        self._host, self._drivers, self._journal, self._reports = host, drivers, journal, reports
+    def __init__(self, host: str, drivers: Drivers, journal: Journal, outbox: Outbox, known: KnownVms) -> None:
+        self._host, self._drivers, self._journal, self._outbox = host, drivers, journal, outbox
         self._known = known
 
     def begun(self, work: Work) -> None:
         """Tells that an operation is under way."""
         report = self._report(work.operation_id, work.attempt, Phase.BEGUN)
-        self._reports.live(work.operation_id, report.phase, encode(report))
+        self._outbox.live(work.operation_id, report.phase, encode(report))
 
     def progress(self, work: Work, step: str, percent: int | None) -> None:
         """Tells how far it is."""
         report = self._report(work.operation_id, work.attempt, Phase.PROGRESS)
         report = replace(report, progress=Progress(shortened(step, NAME), percent))
-        self._reports.live(work.operation_id, report.phase, encode(report))
+        self._outbox.live(work.operation_id, report.phase, encode(report))
 
     def ended(
         self,
@@ -57,7 +57,7 @@ class Outcomes:
         deleted = command.vm.id if command.kind is Kind.DELETE and phase is Phase.SUCCEEDED else None
         text = encode(report)
         self._journal.finish(command.operation_id, text, deleted_vm=deleted)
-        self._reports.last(command.operation_id, text)
+        self._outbox.last(command.operation_id, text)
         if report.observation is not None:
             self._known.note(report.observation)
         return report
@@ -65,7 +65,7 @@ class Outcomes:
     def again(self, entry: Entry) -> Report:
         """Sends the last report of a finished command once more, as the answer to its newest attempt."""
         report = replace(decode(Report, entry.report or ""), attempt=entry.attempt)
-        self._reports.last(entry.operation_id, encode(report))
+        self._outbox.last(entry.operation_id, encode(report))
         return report
 
     def never_ran(
@@ -75,7 +75,7 @@ class Outcomes:
         report = encode(replace(self._report(operation_id, attempt, phase), failure=failure))
         fresh = self._journal.refuse(operation_id, report)
         if fresh:
-            self._reports.last(operation_id, report)
+            self._outbox.last(operation_id, report)
         return fresh
 
     def _report(self, operation_id: str, attempt: int, phase: Phase) -> Report:

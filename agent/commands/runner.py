@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from agent.commands.handlers import Doing, perform
+from agent.commands.handlers import CommandContext, perform
 from agent.commands.outcomes import Outcomes
-from agent.commands.vm_locks import WAITING, Full, Left, Turns, Work
+from agent.commands.vm_locks import WAITING, AgentEnds, Full, VmLocks, Work
 from agent.drivers.base import Cancelled
 from agent.drivers.registry import Drivers
 from agent.guest import patience
@@ -36,16 +36,16 @@ class Commands:
     """All that happens to commands on one host."""
 
     def __init__(
-        self, drivers: Drivers, journal: Journal, turns: Turns, outcomes: Outcomes, media: Media | None = None
+        self, drivers: Drivers, journal: Journal, vm_locks: VmLocks, outcomes: Outcomes, media: Media | None = None
     ) -> None:
-        self._drivers, self._journal, self._turns, self._outcomes = drivers, journal, turns, outcomes
+        self._drivers, self._journal, self._vm_locks, self._outcomes = drivers, journal, vm_locks, outcomes
         self._media = media or Media([])
 
     def run(self, command: Command) -> None:
         """Does a command or answers it from the journal; `CommandFailed` unless it succeeded, now or earlier."""
         self._refuse_older_attempt(command)
         try:
-            work, ours = self._turns.claim(command)
+            work, ours = self._vm_locks.register(command)
         except Full as why:
             log.info("%s: %s of %s is left for later: %s", command.operation_id, command.kind, command.vm.name, why)
             raise CommandFailed(f"{why}; it is sent again") from None
@@ -60,17 +60,17 @@ class Commands:
         pool = ThreadPoolExecutor(concurrency + WAITING, thread_name_prefix="resumed")
         for command in self._journal.unfinished():
             log.info("%s: taking up %s of %s again", command.operation_id, command.kind, command.vm.name)
-            work, _ = self._turns.claim(command, resumed=True)
+            work, _ = self._vm_locks.register(command, resumed=True)
             pool.submit(self._carry_out_resumed, command, work)
         pool.shutdown(wait=False)
 
     def cancel(self, operation_id: str) -> str:
         """Stops an operation: "cancelling" if it is under way, "cancelled" if it never ran, "finished" if it has."""
-        if self._turns.cancel(operation_id):
+        if self._vm_locks.cancel(operation_id):
             return "cancelling"
         if self._outcomes.never_ran(operation_id):
             return "cancelled"
-        if self._turns.cancel(operation_id):  # claimed between the first look and the second
+        if self._vm_locks.cancel(operation_id):  # claimed between the first look and the second
             return "cancelling"
         entry = self._journal.known(operation_id)
         if entry is not None and entry.report is not None:
@@ -112,10 +112,10 @@ class Commands:
         try:
             entry = self._journal.begin(command)
             report = self._outcomes.again(entry) if entry.report is not None else self._attempt(command, work, entry)
-        except Left:
+        except AgentEnds:
             raise CommandFailed("the agent ends; its next start takes it up") from None
         finally:
-            self._turns.leave(work)
+            self._vm_locks.release(work)
             self._remove_remains(command, work)
         problem = f": {report.failure.message}" if report.failure else ""
         seconds = time.monotonic() - began
@@ -132,7 +132,7 @@ class Commands:
             return self._outcomes.ended(command, work, Phase.CANCELLED)
         except CorralError as error:
             return self._outcomes.ended(command, work, Phase.FAILED, failure=failure_of(error))
-        except Left:
+        except AgentEnds:
             raise
         except Exception:  # the outermost handler of a command: the operation must end, and tell nothing it shouldn't
             log.exception("%s: %s of %s broke", command.operation_id, command.kind, command.vm.name)
@@ -144,14 +144,14 @@ class Commands:
 
     def _perform(self, command: Command, work: Work, entry: Entry) -> Result:
         _refuse_late(command)
-        self._turns.take(work, command.deadline_at)
+        self._vm_locks.acquire(work, command.deadline_at)
         if command.kind is not Kind.DELETE and self._journal.is_deleted(command.vm.id):
             raise NotFound(f"VM '{command.vm.name}' was deleted", code="vm_not_found")
         self._outcomes.begun(work)
         driver = self._drivers.get(command.vm.hypervisor)
         mark = self._marker(command)
         with patience.ends_in(command.deadline_at - time.time()):
-            return perform(Doing(driver, command, self._progress_of(work), entry.step, mark, self._media))
+            return perform(CommandContext(driver, command, self._progress_of(work), entry.step, mark, self._media))
 
     def _marker(self, command: Command) -> Callable[[str], None]:
         return lambda step: self._journal.mark(command.operation_id, step)

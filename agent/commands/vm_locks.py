@@ -24,7 +24,7 @@ class Full(Exception):
     """Too much of an owner's waits here already: this command is left to its record."""
 
 
-class Left(Exception):
+class AgentEnds(Exception):
     """The agent ends before the command's turn has come: its next start takes it up."""
 
 
@@ -48,7 +48,7 @@ class Work:
             raise Cancelled
 
 
-class Turns:
+class VmLocks:
     """Every `Work` of this process; waiting is done on one condition, so that a cancel wakes whoever waits."""
 
     def __init__(self, places: int = 16) -> None:
@@ -60,7 +60,7 @@ class Turns:
         self._works: dict[str, Work] = {}
         self._holders: dict[str, Work] = {}
 
-    def claim(self, command: Command, *, resumed: bool = False) -> tuple[Work, bool]:
+    def register(self, command: Command, *, resumed: bool = False) -> tuple[Work, bool]:
         """The work on an operation, and whether the caller is the one to do it; `Full`, unless it is `resumed`."""
         with self._changed:
             running = self._works.get(command.operation_id)
@@ -77,10 +77,10 @@ class Turns:
                 self._cancel_others(work)
             return work, True
 
-    def take(self, work: Work, deadline_at: float) -> None:
+    def acquire(self, work: Work, deadline_at: float) -> None:
         """Waits until the VM is this work's alone, and its owner has a place for it.
 
-        A delete waits ten seconds at most, then goes ahead. `Left` once the agent ends.
+        A delete waits ten seconds at most, then goes ahead. `AgentEnds` once the agent ends.
         """
         patience = DELETE_WAITS_SECONDS if work.kind is Kind.DELETE else max(0.0, deadline_at - time.time())
         with self._changed:
@@ -90,7 +90,7 @@ class Turns:
             self._waiting.remove(work)
             work.check()
             if self._ends and not work.holds:
-                raise Left
+                raise AgentEnds
             if not work.holds and work.kind is not Kind.DELETE:
                 raise self._too_late(work)
             if not work.holds:
@@ -98,7 +98,7 @@ class Turns:
                     self._holders[work.vm_id].overtaken = True
                 self._let_in(work)
 
-    def leave(self, work: Work) -> None:
+    def release(self, work: Work) -> None:
         """Ends it, and lets the next one in."""
         with self._changed:
             self._works.pop(work.operation_id, None)

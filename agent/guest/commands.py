@@ -16,7 +16,7 @@ from typing import Any
 
 from agent.drivers.base import Cancelled, Check, wanted
 from agent.drivers.capabilities.guest import OUTPUT_LIMIT, ExecRequest, ExecResult
-from agent.guest import claims, killing, qga, script
+from agent.guest import command_locks, killing, qga, script
 from agent.guest.holders import Holders
 from agent.guest.qga import Tick
 from core.contract.errors import DriverFailure, GuestTimeout
@@ -48,8 +48,8 @@ def execute(channel: Path, request: ExecRequest, check: Check = wanted, watch: T
     """
     check_texts(request.command, request.working_directory, request.environment)
     began = time.monotonic()
-    number, token = claims.next_number(channel), secrets.token_hex(16)
-    with claims.claim(channel, number, token) as claim:
+    number, token = command_locks.next_number(channel), secrets.token_hex(16)
+    with command_locks.claim(channel, number, token) as claim:
         running = _Running(channel, number, token, watch)
         try:
             status = running.to_its_end(request, began + request.timeout_seconds, check)
@@ -62,7 +62,7 @@ def execute(channel: Path, request: ExecRequest, check: Check = wanted, watch: T
 
 def warm_up(channel: Path, timeout: float) -> None:
     """Has the guest make its first cgroups, so that the first command need not wait for them."""
-    _make_groups(channel, claims.next_number(channel) + 1, 2 * script.AHEAD, timeout)
+    _make_groups(channel, command_locks.next_number(channel) + 1, 2 * script.AHEAD, timeout)
 
 
 def make_ahead(channel: Path, number: int, count: int = 1) -> None:
@@ -122,7 +122,7 @@ class _Running:
         self.pid = self._start(request, deadline)
         holders = Holders(self.channel, self.number, self.token, self.pid)
         while (left := deadline - time.monotonic()) > 0:
-            age, others = time.monotonic() - began, len(claims.paths(self.channel)) - 1
+            age, others = time.monotonic() - began, len(command_locks.paths(self.channel)) - 1
             pause = min(LAST_POLL_SECONDS, max(FIRST_POLL_SECONDS, POLL_SHARE * age))
             time.sleep(min(left, max(pause, CROWD_SECONDS * others)))
             status = self._status(max(LATE_SECONDS, deadline - time.monotonic()))

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from agent.drivers.capabilities.execs import KEPT_BYTES, MOST_KEPT, MOST_RUNNING, Detached, Exec, Output
-from agent.guest import claims, commands, keeper, killing, qga, reading, script
-from agent.guest.ledger import Entry, Ledger
+from agent.guest import command_locks, commands, exec_supervisor, killing, qga, reading, script
+from agent.guest.exec_store import ExecStore, StoredExec
 from core.contract.errors import DriverFailure, GuestTimeout
 
 log = logging.getLogger(__name__)
 ID = re.compile(r"[0-9a-f-]{1,64}")
 START_SECONDS = 15.0
-BIRTH_SECONDS = 60.0  # within which the keeper has noted its number, however busy the guest
+BIRTH_SECONDS = 60.0  # within which the supervisor has noted its number, however busy the guest
 END_SECONDS = 5.0
 LOOK_SECONDS = 0.05
 SIGNALS = {"HUP": 1, "INT": 2, "QUIT": 3, "KILL": 9, "USR1": 10, "USR2": 12, "TERM": 15}
@@ -26,55 +26,55 @@ SIGNALS = {"HUP": 1, "INT": 2, "QUIT": 3, "KILL": 9, "USR1": 10, "USR2": 12, "TE
 
 def begin(channel: Path, wanted: Detached) -> Exec:
     """Starts it, or finds the one with that id."""
-    ledger = Ledger(channel)
+    store = ExecStore(channel)
     if not ID.fullmatch(wanted.id):
         raise DriverFailure(f"'{wanted.id}' can't be the id of an execution", code="invalid_request")
     commands.check_texts(wanted.command, wanted.working_directory, wanted.environment)
-    if (found := ledger.find(wanted.id)) is not None:
+    if (found := store.find(wanted.id)) is not None:
         return look(channel, found).exec
     if wanted.working_directory is not None and not reading.is_folder(channel, wanted.working_directory):
         raise commands.no_folder(wanted.working_directory)
-    _make_room(channel, ledger)
-    entry = Entry(_new(wanted), claims.next_number(channel, 2), secrets.token_hex(16))
-    ledger.add(entry)
+    _make_room(channel, store)
+    entry = StoredExec(_new(wanted), command_locks.next_number(channel, 2), secrets.token_hex(16))
+    store.add(entry)
     try:
         _start(channel, entry, wanted)
     except (qga.AgentRefused, qga.AgentForbids):
-        ledger.remove(wanted.id)
+        store.remove(wanted.id)
         raise
     except GuestTimeout:
         # It may still begin, once the agent goes on: nobody knows its id, so the next sweep ends it (killing.sweep).
-        with claims.claim(channel, entry.number, entry.token):
-            ledger.remove(wanted.id)
+        with command_locks.claim(channel, entry.number, entry.token):
+            store.remove(wanted.id)
         raise
     commands.make_ahead(channel, entry.number, 2)
     return entry.exec
 
 
-def look(channel: Path, entry: Entry) -> Entry:
+def look(channel: Path, entry: StoredExec) -> StoredExec:
     """The command as it is now; what was seen to end stays as it ended."""
     if not entry.is_running:
         return entry
-    exit_file = f"{keeper.FOLDER}/{entry.exec.id}.exit"
+    exit_file = f"{exec_supervisor.FOLDER}/{entry.exec.id}.exit"
     told = reading.small(channel, exit_file)
     if told is None and _is_kept(channel, entry):
         return entry
     if told is None:
         told = reading.small(channel, exit_file)  # it may have ended between the two looks
     if not told:
-        killing.kill(channel, entry.number, entry.token)  # what it was that ended its keeper, it may have survived it
+        killing.kill(channel, entry.number, entry.token)  # it may have survived what ended its supervisor
         return lose(channel, entry)
     return _ended(channel, entry, told.decode(errors="replace").split())
 
 
-def lose(channel: Path, entry: Entry) -> Entry:
+def lose(channel: Path, entry: StoredExec) -> StoredExec:
     """Notes that a guest's restart, or something in the guest, has ended it in a way that nobody saw."""
-    return Ledger(channel).change(entry, state="lost", ended_at=time.time())
+    return ExecStore(channel).change(entry, state="lost", ended_at=time.time())
 
 
-def output(channel: Path, entry: Entry, stream: str, offset: int, limit: int) -> Output:
+def output(channel: Path, entry: StoredExec, stream: str, offset: int, limit: int) -> Output:
     """What it wrote; see `Execs`."""
-    path = f"{keeper.FOLDER}/{entry.exec.id}.{keeper.SUFFIX[stream]}"
+    path = f"{exec_supervisor.FOLDER}/{entry.exec.id}.{exec_supervisor.SUFFIX[stream]}"
     found = reading.part(channel, path, offset, limit)
     if entry.is_running and not (found and found.data):
         entry = look(channel, entry)
@@ -90,31 +90,31 @@ def output(channel: Path, entry: Entry, stream: str, offset: int, limit: int) ->
     return Output(found.data, offset, ended=not entry.is_running and offset + len(found.data) >= found.size)
 
 
-def signal(channel: Path, entry: Entry, name: str) -> Exec:
+def signal(channel: Path, entry: StoredExec, name: str) -> Exec:
     """Sends it to all of the command's processes."""
     entry = look(channel, entry)
     if not entry.is_running:
         return entry.exec
-    entry = Ledger(channel).change(entry, signal=name)
+    entry = ExecStore(channel).change(entry, signal=name)
     if name == "KILL":
         return _kill(channel, entry).exec
     killing.run(channel, script.signalling(entry.number, entry.token, name), time.monotonic() + START_SECONDS)
     return look(channel, entry).exec
 
 
-def forget(channel: Path, entry: Entry, *, is_on: bool) -> None:
+def forget(channel: Path, entry: StoredExec, *, is_on: bool) -> None:
     """Kills it if need be and removes its files; those of a guest that is off stay there."""
     if is_on:
         signal(channel, entry, "KILL")
-        killing.run(channel, keeper.removing([entry.exec.id]), time.monotonic() + START_SECONDS)
-    Ledger(channel).remove(entry.exec.id)
+        killing.run(channel, exec_supervisor.removing([entry.exec.id]), time.monotonic() + START_SECONDS)
+    ExecStore(channel).remove(entry.exec.id)
 
 
-def end_late(channel: Path, entry: Entry) -> None:
+def end_late(channel: Path, entry: StoredExec) -> None:
     """Kills a command that is past its timeout."""
     entry = look(channel, entry)
     if entry.is_running:
-        _kill(channel, Ledger(channel).change(entry, is_late=True))
+        _kill(channel, ExecStore(channel).change(entry, is_late=True))
         log.info("execution %s in VM %s was past its timeout and is killed", entry.exec.id, channel.name)
 
 
@@ -129,11 +129,11 @@ def _new(wanted: Detached) -> Exec:
     )
 
 
-def _start(channel: Path, entry: Entry, wanted: Detached) -> None:
-    environment = {**commands.ENVIRONMENT, **(wanted.environment or {}), keeper.MARK: entry.token}
+def _start(channel: Path, entry: StoredExec, wanted: Detached) -> None:
+    environment = {**commands.ENVIRONMENT, **(wanted.environment or {}), exec_supervisor.MARK: entry.token}
     more: dict[str, Any] = {} if wanted.stdin is None else {"input-data": qga.data(wanted.stdin)}
     for shell in commands.SHELLS:
-        text = keeper.text(wanted.id, shell, entry.number, entry.token, wanted.working_directory)
+        text = exec_supervisor.text(wanted.id, shell, entry.number, entry.token, wanted.working_directory)
         try:
             qga.ask(
                 channel,
@@ -150,30 +150,30 @@ def _start(channel: Path, entry: Entry, wanted: Detached) -> None:
                 raise
 
 
-def _make_room(channel: Path, ledger: Ledger) -> None:
+def _make_room(channel: Path, store: ExecStore) -> None:
     """`DriverFailure` with code "too_many_execs" when that many run; the oldest ended ones are forgotten."""
-    entries = ledger.all()
+    entries = store.all()
     if sum(entry.is_running for entry in entries) >= MOST_RUNNING:
         entries = [look(channel, entry) for entry in entries]
     if sum(entry.is_running for entry in entries) >= MOST_RUNNING:
         raise DriverFailure(f"{MOST_RUNNING} executions run in this VM already: end one first", code="too_many_execs")
     old = [entry.exec.id for entry in entries if not entry.is_running][MOST_KEPT - 1 :]
     if old:
-        killing.run(channel, keeper.removing(old), time.monotonic() + START_SECONDS)
+        killing.run(channel, exec_supervisor.removing(old), time.monotonic() + START_SECONDS)
     for exec_id in old:
-        ledger.remove(exec_id)
+        store.remove(exec_id)
 
 
-def _is_kept(channel: Path, entry: Entry) -> bool:
-    """Whether the keeper is alive: the process that it said it is has its mark."""
-    noted = reading.small(channel, f"{keeper.FOLDER}/{entry.exec.id}.pid")
+def _is_kept(channel: Path, entry: StoredExec) -> bool:
+    """Whether the supervisor is alive: the process that it said it is has its mark."""
+    noted = reading.small(channel, f"{exec_supervisor.FOLDER}/{entry.exec.id}.pid")
     if not noted or not noted.strip().isdigit():
         return time.time() - entry.exec.started_at < BIRTH_SECONDS
     environment = reading.small(channel, f"/proc/{int(noted)}/environ", 1024 * 1024)
-    return environment is not None and f"{keeper.MARK}={entry.token}".encode() in environment.split(b"\0")
+    return environment is not None and f"{exec_supervisor.MARK}={entry.token}".encode() in environment.split(b"\0")
 
 
-def _ended(channel: Path, entry: Entry, told: list[str]) -> Entry:
+def _ended(channel: Path, entry: StoredExec, told: list[str]) -> StoredExec:
     """Notes how it ended: the exit code, and where the shell knows them when it began and ended."""
     with qga.understood():
         code = int(told[0]) if told and told[0].isdecimal() else None
@@ -185,16 +185,16 @@ def _ended(channel: Path, entry: Entry, told: list[str]) -> Entry:
         state = "timed_out"
     else:
         state = "killed" if sent is not None and code == 128 + SIGNALS[sent] else "exited"
-    return Ledger(channel).change(entry, state=state, exit_code=code, ended_at=ended_at)
+    return ExecStore(channel).change(entry, state=state, exit_code=code, ended_at=ended_at)
 
 
-def _kill(channel: Path, entry: Entry) -> Entry:
+def _kill(channel: Path, entry: StoredExec) -> StoredExec:
     killing.kill(channel, entry.number, entry.token)
     return _until_ended(channel, entry)
 
 
-def _until_ended(channel: Path, entry: Entry) -> Entry:
-    """Its keeper notes its end as soon as the last of its output is kept."""
+def _until_ended(channel: Path, entry: StoredExec) -> StoredExec:
+    """Its supervisor notes its end as soon as the last of its output is kept."""
     deadline = time.monotonic() + END_SECONDS
     while (entry := look(channel, entry)).is_running:
         if time.monotonic() > deadline:

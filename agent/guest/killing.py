@@ -6,7 +6,7 @@ import logging
 import time
 from pathlib import Path
 
-from agent.guest import claims, patience, qga, script
+from agent.guest import command_locks, patience, qga, script
 from core.contract.errors import DriverFailure, GuestTimeout
 
 log = logging.getLogger(__name__)
@@ -43,8 +43,8 @@ def sweep(channel: Path, *, is_on: bool) -> None:
 
     In a VM that is not even on there is nothing to kill.
     """
-    for path in claims.paths(channel):
-        with claims.left_behind(path) as found:
+    for path in command_locks.paths(channel):
+        with command_locks.left_behind(path) as found:
             if found is None:
                 continue
             try:

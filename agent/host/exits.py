@@ -19,12 +19,12 @@ log = logging.getLogger(__name__)
 WAIT_SECONDS = 1.0
 
 
-class Ends:
+class Exits:
     """The processes that are waited for, each by a descriptor; `loop` is the thread that waits. `on_end` is called in
     it, once for each that has ended."""
 
     def __init__(self) -> None:
-        self.on_end: Callable[[], None] = lambda: None
+        self.on_exit: Callable[[], None] = lambda: None
         self.loop = Loop("ends", self._wait)
         self._lock = threading.Lock()
         self._open: dict[int, int | None] = {}  # by process id; None: it has ended, or can't be waited for
@@ -75,4 +75,4 @@ class Ends:
                 self._close(self._open[pid])
                 self._open[pid] = None
         for _ in ended:
-            self.on_end()
+            self.on_exit()

@@ -14,13 +14,13 @@ from pathlib import Path
 from agent.drivers.base import Driver
 from agent.drivers.registry import Drivers
 from agent.host.capacity import Capacity
-from agent.host.exits import Ends
+from agent.host.exits import Exits
 from agent.host.health import Health
-from agent.host.known import Known
+from agent.host.known import KnownVms
 from agent.host.looking import Looks
 from agent.media.media import Media
 from agent.reports.journal import Journal
-from agent.reports.outbox import Reports
+from agent.reports.outbox import Outbox
 from agent.system.loops import Loop
 from core.contract import images
 from core.contract.bounds import shortened
@@ -65,14 +65,14 @@ class Inventories:
         drivers: Drivers,
         health: Health,
         journal: Journal,
-        reports: Reports,
-        known: Known,
+        outbox: Outbox,
+        known: KnownVms,
         busy_vms: Callable[[], set[str]],
-        ends: Ends,
+        exits: Exits,
     ) -> None:
         self._host, self._drivers, self._health = host, drivers, health
-        self._journal, self._reports, self._known, self._busy_vms = journal, reports, known, busy_vms
-        self._ends = ends
+        self._journal, self._outbox, self._known, self._busy_vms = journal, outbox, known, busy_vms
+        self._exits = exits
         self._wanted, self._wake = threading.Event(), threading.Event()
         self.soon()
         self._told_at = 0.0
@@ -83,7 +83,7 @@ class Inventories:
         self._blind: set[str] = set()
         self.loop = Loop("inventory", self._look)
         health.on_change = self.soon
-        ends.on_end = self._wake.set
+        exits.on_exit = self._wake.set
 
     def soon(self) -> None:
         """Asks for one at the next opportunity: the control plane may have forgotten this host."""
@@ -103,7 +103,7 @@ class Inventories:
         self._last.update(answers)
         vms = [each for found in answers.values() for each in found]
         unseen = [each for name in blind for each in self._last.get(name, [])]
-        self._ends.only(each.pid for each in vms + unseen)
+        self._exits.only(each.pid for each in vms + unseen)
         self._pause = min(max(LOOK_SECONDS, REST * (time.monotonic() - began)), SLOW_LOOK_SECONDS)
         stored = images.versions(self._host.images)
         due = time.monotonic() - self._told_at >= TELL_SECONDS
@@ -135,5 +135,5 @@ class Inventories:
             home_id=self._host.home_id,
             media=self._host.media.told(),
         )
-        self._reports.inventory(encode(inventory))
+        self._outbox.inventory(encode(inventory))
         self._told_at = time.monotonic()

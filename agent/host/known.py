@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import threading
 
-from agent.host.exits import Ends
+from agent.host.exits import Exits
 from core.contract.messages import Observation
 from core.contract.states import Observed
 
 Seen = tuple[Observed, float | None, int | None, str | None]
 
 
-class Known:
-    """The VMs as last told, in whatever message. `ends` waits for the processes of those that reports tell of."""
+class KnownVms:
+    """The VMs as last told, in whatever message. `exits` waits for the processes of those that reports tell of."""
 
-    def __init__(self, ends: Ends) -> None:
-        self._ends = ends
+    def __init__(self, exits: Exits) -> None:
+        self._exits = exits
         self._lock = threading.Lock()
         self._told: dict[str, Seen] = {}
 
@@ -23,7 +23,7 @@ class Known:
         """One VM was told in a report."""
         with self._lock:
             self._told[observation.vm_id] = _seen(observation)
-        self._ends.also(observation.pid)
+        self._exits.also(observation.pid)
 
     def replace(self, vms: list[Observation]) -> None:
         """All were told in an inventory."""

@@ -14,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from agent.host.health import Health
-from agent.host.known import Known
+from agent.host.known import KnownVms
 from agent.host.usage import Usage
 from agent.reports.journal import Journal
 from core.contract import metering
@@ -41,7 +41,7 @@ def metered(verb: str) -> AbstractContextManager[None]:
 class HostFigures(Collector):
     """What is so at the moment of a scrape. It asks no hypervisor."""
 
-    def __init__(self, journal: Journal, known: Known, usage: Usage, health: Health) -> None:
+    def __init__(self, journal: Journal, known: KnownVms, usage: Usage, health: Health) -> None:
         self._journal, self._known, self._usage, self._health = journal, known, usage, health
 
     def collect(self) -> Iterator[GaugeMetricFamily]:

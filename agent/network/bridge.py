@@ -40,7 +40,7 @@ class Bridge:
 
 
 @dataclass(frozen=True)
-class Seat:
+class BridgePort:
     """A VM's place on a bridge: its interface on the host, its addresses, its ports of the host."""
 
     vm_id: str
@@ -50,7 +50,7 @@ class Seat:
     forwards: list[Forward]
 
 
-def seat_of(vm: VmSpec, bridge: Bridge) -> Seat:
+def bridge_port_of(vm: VmSpec, bridge: Bridge) -> BridgePort:
     """Where a VM is to be; `DriverFailure` for addresses that can't be on that bridge."""
     mac, text = (vm.network.mac_address or "").lower(), vm.network.ip or ""
     try:
@@ -61,7 +61,7 @@ def seat_of(vm: VmSpec, bridge: Bridge) -> Seat:
         raise DriverFailure(
             f"VM '{vm.name}' can't be on bridge '{bridge.name}' as {mac} at {address}", code="invalid_request"
         )
-    return Seat(vm.id, tap_of(vm.id), mac, str(address), vm.forwards)
+    return BridgePort(vm.id, tap_of(vm.id), mac, str(address), vm.forwards)
 
 
 def no_bridge(name: str) -> DriverFailure:
@@ -69,29 +69,29 @@ def no_bridge(name: str) -> DriverFailure:
     return DriverFailure(f"this host has no bridge '{name}': start its agent with --bridge {name}", code="no_bridge")
 
 
-class Seats:
+class BridgePorts:
     """Who is on a bridge: a file each, which outlives the agent and the machine."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def all(self) -> list[Seat]:
-        """In the order of their VMs' ids; what can't be read is no seat."""
+    def all(self) -> list[BridgePort]:
+        """In the order of their VMs' ids; what can't be read is no port."""
         found = (self.get(path.stem) for path in sorted(self._folder.glob("*.json")))
-        return [seat for seat in found if seat is not None]
+        return [port for port in found if port is not None]
 
-    def get(self, vm_id: str) -> Seat | None:
+    def get(self, vm_id: str) -> BridgePort | None:
         """That VM's."""
         try:
-            return decode(Seat, (self._folder / f"{vm_id}.json").read_bytes())
+            return decode(BridgePort, (self._folder / f"{vm_id}.json").read_bytes())
         except (FileNotFoundError, Invalid):
             return None
 
-    def put(self, seat: Seat) -> None:
+    def put(self, port: BridgePort) -> None:
         """Keeps it, whole or not at all."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        draft = self._folder / f"{seat.vm_id}.new"
-        draft.write_text(json.dumps(asdict(seat)))
+        draft = self._folder / f"{port.vm_id}.new"
+        draft.write_text(json.dumps(asdict(port)))
         draft.replace(draft.with_suffix(".json"))
 
     def remove(self, vm_id: str) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.network import dhcp, firewall, links
-from agent.network.bridge import Bridge, Seat, Seats, no_bridge, seat_of
+from agent.network.bridge import Bridge, BridgePort, BridgePorts, bridge_port_of, no_bridge
 from agent.network.egress import Egress
 from core.contract.messages import VmSpec
 
@@ -52,30 +52,30 @@ class Bridged:
             raise SystemExit(f"another agent of this machine has the bridge '{self.bridge.name}'") from None
 
     def set_up(self, vm_ids: Iterable[str]) -> None:
-        """Makes it, or finds it: with the seats of these VMs, and without what was left of others."""
+        """Makes it, or finds it: with the ports of these VMs, and without what was left of others."""
         with self._alone():
-            self._seats.keep_only(vm_ids)
+            self._ports.keep_only(vm_ids)
             self._agree()
 
     def join(self, vm: VmSpec) -> str:
         """The VM's tap, ready for its process, and its forwards in effect."""
         if vm.network.bridge != self.bridge.name:
             raise no_bridge(str(vm.network.bridge))
-        seat = seat_of(vm, self.bridge)
+        port = bridge_port_of(vm, self.bridge)
         with self._alone():
-            self._seats.put(seat)
+            self._ports.put(port)
             self._agree()
-        return seat.tap
+        return port.tap
 
     def leave(self, vm_id: str) -> None:
         """Its tap, its address and its forwards are gone."""
         with self._alone():
-            if self._seats.remove(vm_id):
+            if self._ports.remove(vm_id):
                 self._agree()
 
-    def seat(self, vm_id: str) -> Seat | None:
+    def port(self, vm_id: str) -> BridgePort | None:
         """Where a VM is, if it is here."""
-        return self._seats.get(vm_id)
+        return self._ports.get(vm_id)
 
     def remove(self) -> None:
         """Takes all of it away; VMs that run lose their network."""
@@ -83,19 +83,19 @@ class Bridged:
             dhcp.stop(self.runtime)
             firewall.remove(self.bridge, self.runtime)
             links.remove(self.bridge)
-            self._seats.keep_only([])
+            self._ports.keep_only([])
             shutil.rmtree(self.runtime)
 
     @property
-    def _seats(self) -> Seats:
-        return Seats(self.kept)
+    def _ports(self) -> BridgePorts:
+        return BridgePorts(self.kept)
 
     def _agree(self) -> None:
         """The rules come first: a tap that they don't know yet could send what it likes."""
-        seats = self._seats.all()
-        firewall.apply(self.bridge, seats, self.listen, self.runtime, self.policy)
-        links.ensure(self.bridge, [seat.tap for seat in seats], from_loopback=self.listen.startswith("127."))
-        dhcp.ensure(self.bridge, seats, self.runtime)
+        ports = self._ports.all()
+        firewall.apply(self.bridge, ports, self.listen, self.runtime, self.policy)
+        links.ensure(self.bridge, [port.tap for port in ports], from_loopback=self.listen.startswith("127."))
+        dhcp.ensure(self.bridge, ports, self.runtime)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

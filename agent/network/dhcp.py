@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.network.bridge import Bridge, Seat
+from agent.network.bridge import Bridge, BridgePort
 from agent.system import process
 from core.contract.errors import DriverFailure
 
@@ -16,9 +16,9 @@ CONFIG, HOSTS, LEASES, PID_FILE = "dnsmasq.conf", "hosts", "leases", "dnsmasq.pi
 START_SECONDS, STOP_SECONDS = 10.0, 5.0
 
 
-def ensure(bridge: Bridge, seats: Sequence[Seat], folder: Path) -> None:
-    """It runs, and knows these seats and no others."""
-    hosts = "".join(f"{seat.mac_address},{seat.address}\n" for seat in seats)
+def ensure(bridge: Bridge, ports: Sequence[BridgePort], folder: Path) -> None:
+    """It runs, and knows these ports and no others."""
+    hosts = "".join(f"{port.mac_address},{port.address}\n" for port in ports)
     config = _config(bridge, folder)
     if alive(folder) is not None and _read(folder / CONFIG) != config:
         stop(folder)

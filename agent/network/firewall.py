@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from agent.network.bridge import Bridge, Seat
+from agent.network.bridge import Bridge, BridgePort
 from agent.network.egress import Egress
 from agent.system import process
 
@@ -19,10 +19,10 @@ SECONDS = 10.0
 RULES = "rules.nft"
 
 
-def apply(bridge: Bridge, seats: Sequence[Seat], listen: str, folder: Path, policy: Egress) -> None:
-    """Puts the rules for these seats in the place of those there are; `listen`: the host's address of forwards."""
+def apply(bridge: Bridge, ports: Sequence[BridgePort], listen: str, folder: Path, policy: Egress) -> None:
+    """Puts the rules for these ports in the place of those there are; `listen`: the host's address of forwards."""
     file = folder / RULES
-    file.write_text(_nothing(bridge) + ruleset(bridge, seats, listen, policy))
+    file.write_text(_nothing(bridge) + ruleset(bridge, ports, listen, policy))
     process.run(["nft", "-f", str(file)], SECONDS)
 
 
@@ -38,12 +38,12 @@ def table(bridge: Bridge) -> str:
     return f"corral_{bridge.name.replace('-', '_')}"
 
 
-def ruleset(bridge: Bridge, seats: Sequence[Seat], listen: str, policy: Egress) -> str:
+def ruleset(bridge: Bridge, ports: Sequence[BridgePort], listen: str, policy: Egress) -> str:
     """All of it as text for nft. Every value in it is an address, a number or a checked name.
 
     In `leases` is where a DHCP message has its client's MAC address, 28 bytes into it (RFC 2131).
     """
-    name, forwards = bridge.name, _lines(_forwards(seats, listen))
+    name, forwards = bridge.name, _lines(_forwards(ports, listen))
     return f"""\
 table inet {table(bridge)} {{
     chain loopback {{
@@ -87,11 +87,11 @@ table inet {table(bridge)} {{
     }}
 }}
 table bridge {table(bridge)} {{
-    {_set("taps", "ifname", [f'"{seat.tap}"' for seat in seats])}
-    {_set("macs", "ifname . ether_addr", [f'"{seat.tap}" . {seat.mac_address}' for seat in seats])}
-    {_set("addresses", "ifname . ipv4_addr", [f'"{seat.tap}" . {seat.address}' for seat in seats])}
+    {_set("taps", "ifname", [f'"{port.tap}"' for port in ports])}
+    {_set("macs", "ifname . ether_addr", [f'"{port.tap}" . {port.mac_address}' for port in ports])}
+    {_set("addresses", "ifname . ipv4_addr", [f'"{port.tap}" . {port.address}' for port in ports])}
     chain leases {{
-        {_lines(f'iifname "{seat.tap}" @th,288,48 != 0x{seat.mac_address.replace(":", "")} drop' for seat in seats)}
+        {_lines(f'iifname "{port.tap}" @th,288,48 != 0x{port.mac_address.replace(":", "")} drop' for port in ports)}
     }}
     chain apart {{
         type filter hook forward priority filter;
@@ -119,12 +119,12 @@ def _nothing(bridge: Bridge) -> str:
     return "".join(f"table {each} {{}}\ndelete table {each}\n" for each in tables)
 
 
-def _forwards(seats: Sequence[Seat], listen: str) -> list[str]:
+def _forwards(ports: Sequence[BridgePort], listen: str) -> list[str]:
     to = "fib daddr type local" if IPv4Address(listen).is_unspecified else f"ip daddr {listen}"
     return [
-        f"{to} {forward.protocol} dport {forward.host_port} dnat ip to {seat.address}:{forward.guest_port}"
-        for seat in seats
-        for forward in seat.forwards
+        f"{to} {forward.protocol} dport {forward.host_port} dnat ip to {port.address}:{forward.guest_port}"
+        for port in ports
+        for forward in port.forwards
     ]
 
 

@@ -51,7 +51,7 @@ class Network:
             yield
 
     def set_up(self, vm_ids: Iterable[str]) -> None:
-        """Makes the bridge, or finds it, with the seats of these VMs; SystemExit when that can't be."""
+        """Makes the bridge, or finds it, with the ports of these VMs; SystemExit when that can't be."""
         if self.bridged is not None:
             try:
                 self.bridged.set_up(vm_ids)
@@ -76,8 +76,8 @@ class Network:
 
     def forwards(self, vm_id: str) -> list[Forward]:
         """Those of a VM on a bridge."""
-        seat = self.bridged.seat(vm_id) if self.bridged else None
-        return seat.forwards if seat else []
+        port = self.bridged.port(vm_id) if self.bridged else None
+        return port.forwards if port else []
 
 
 def on_bridge(vm: VmSpec) -> bool:

@@ -23,7 +23,7 @@ Key = tuple[str, str]  # subject, and which of its words: one waits for each
 LAST = "last"
 
 
-class Reports:
+class Outbox:
     """The outbox of one host; `loop` is the thread that empties it."""
 
     def __init__(self, host: str, client: redis.Redis, journal: Journal) -> None:
@@ -71,7 +71,7 @@ class Reports:
                 return
         with self._client.pipeline(transaction=False) as together:
             together.rpush(channels.reports(self._host), *(text for _, text in batch))
-            together.publish(channels.REPORTS_BELL, self._host)
+            together.publish(channels.REPORTS_WAKEUP, self._host)
             together.execute()
         self._sent(batch)
 

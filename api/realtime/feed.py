@@ -94,7 +94,7 @@ class Feed:
             self._waiting.update((note.seq, note) for note in notes if note.seq > self.position)
         self._bell.set()
 
-    def doubt(self) -> None:
+    def resync(self) -> None:
         """Some may have been missed: ask the record now."""
         self._poll_at = 0.0
         self._bell.set()

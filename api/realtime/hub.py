@@ -63,7 +63,7 @@ class Hub:
             if self._subscription is None:
                 self._reply_to = channels.replies(f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}")
                 self._subscription = Subscription(
-                    self._redis_url, (channels.EVENTS, self._reply_to), self._hear, self._feed.doubt
+                    self._redis_url, (channels.EVENTS, self._reply_to), self._hear, self._feed.resync
                 )
                 self._subscription.start()
             return self._subscription

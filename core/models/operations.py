@@ -1,4 +1,4 @@
-"""The ledger: every change of a VM that was accepted, and how it ended."""
+"""Operations: every change of a VM that was accepted, and how it ended."""
 
 from __future__ import annotations
 

@@ -26,13 +26,13 @@ _PURGE_SECONDS = 3600.0
 _MOST_PURGED = 100  # at an inventory; the next has the rest
 
 
-class Left(Result, frozen=True):
+class LeftOnHost(Result, frozen=True):
     """Of a delete that did not reach its host: what is left there is removed when it returns."""
 
     left_on_host: bool
 
 
-LEFT = Left(left_on_host=True)
+LEFT = LeftOnHost(left_on_host=True)
 
 
 def remove_host(session: Session, actor: Actor, name: str) -> Host:

@@ -16,10 +16,10 @@ from agent.commands.runner import CommandFailed, Commands
 from agent.drivers.base import Place, Progress
 from agent.drivers.fake import FakeDriver
 from agent.drivers.registry import Drivers
-from agent.host.exits import Ends
-from agent.host.known import Known
+from agent.host.exits import Exits
+from agent.host.known import KnownVms
 from agent.reports.journal import Journal
-from agent.reports.outbox import Reports
+from agent.reports.outbox import Outbox
 from core.contract.commands import PARAMS
 from core.contract.messages import Observation, VmSpec, command
 from core.contract.states import Kind
@@ -50,8 +50,10 @@ def test_what_a_driver_makes_after_the_delete_is_removed(
     drivers._drivers["fake"] = deaf
     journal = Journal(tmp_path / "journal.sqlite")
     with Client.from_url(redis_url) as client:
-        reports = Reports("h", client, journal)
-        commands = Commands(drivers, journal, vm_locks.Turns(), Outcomes("h", drivers, journal, reports, Known(Ends())))
+        outbox = Outbox("h", client, journal)
+        commands = Commands(
+            drivers, journal, vm_locks.VmLocks(), Outcomes("h", drivers, journal, outbox, KnownVms(Exits()))
+        )
         vm = VmSpec("vm", "web", "fake", "linux", 1, 1, 1)
         ended: list[str] = []
         creating = threading.Thread(target=run, args=(commands, Kind.CREATE, vm, ended))

@@ -87,7 +87,7 @@ def test_a_start_that_fails_leaves_the_bridge_as_it_was(machine: Machine, driver
     assert taken.value.code == "port_taken"
     assert driver.observe(vm.id).state is Observed.STOPPED
     assert tap_of(vm.id) not in links()
-    assert machine.bridged().seat(vm.id) is None
+    assert machine.bridged().port(vm.id) is None
 
 
 def _address(driver: QemuDriver, vm: VmSpec) -> str:

@@ -12,7 +12,7 @@ import pytest
 from agent.drivers.base import Cancelled, Place
 from agent.drivers.capabilities.guest import OUTPUT_LIMIT, ExecRequest
 from agent.drivers.qemu import QemuDriver
-from agent.guest import claims, qga, script
+from agent.guest import command_locks, qga, script
 from core.contract.errors import DriverFailure, GuestTimeout
 from core.contract.messages import VmSpec
 from tests.support.waiting import until
@@ -92,7 +92,7 @@ def test_the_command_of_a_killed_agent_is_found_and_killed(place: Place, running
     agent.join(10)
     QemuDriver(place).sweep_guests()
     assert run("pgrep -c -f 'sleep 401[34]$'").stdout == b"0\n"
-    assert claims.paths(place.vms / running.id) == []
+    assert command_locks.paths(place.vms / running.id) == []
 
 
 def _execute(vms: Path, images: Path, vm: VmSpec, request: ExecRequest) -> None:

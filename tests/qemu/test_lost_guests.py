@@ -14,7 +14,7 @@ from agent.drivers.capabilities.execs import UNKNOWN, Detached
 from agent.drivers.capabilities.files import FileTarget
 from agent.drivers.capabilities.guest import ExecRequest
 from agent.drivers.qemu import QemuDriver
-from agent.guest import claims, commands, files, patience, reading
+from agent.guest import command_locks, commands, files, patience, reading
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
@@ -89,7 +89,7 @@ def test_each_question_to_a_wedged_agent_ends_in_its_time_and_blames_it(
         assert seen.state is Observed.STOPPED
     monkeypatch.undo()
     driver.start(running, silent, LONG)
-    # Its keeper may have seen it end with the guest.
+    # Its supervisor may have seen it end with the guest.
     assert {each.id: each.state for each in driver.exec_list(running)}[before.id] in ("lost", "exited")
     assert late.id not in {each.id for each in driver.exec_list(running)}
 
@@ -105,7 +105,7 @@ def test_what_a_wedged_agent_was_given_is_killed_once_it_goes_on(
 
     def swept() -> bool:
         driver.sweep_guests()  # as the agent does, again and again
-        return claims.paths(place.vms / running.id) == []
+        return command_locks.paths(place.vms / running.id) == []
 
     until(swept)
     assert run("pgrep -c -f 'sleep 4211$'").stdout == b"0\n"

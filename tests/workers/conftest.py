@@ -72,10 +72,10 @@ class Workers:
 
     # what hosts send
 
-    def send(self, host: str, *entries: bytes, ring: bool = True) -> None:
+    def send(self, host: str, *entries: bytes, wake: bool = True) -> None:
         self.redis.rpush(channels.reports(host), *entries)
-        if ring:
-            self.redis.publish(channels.REPORTS_BELL, host)
+        if wake:
+            self.redis.publish(channels.REPORTS_WAKEUP, host)
 
     def inventory(self, host: str, *seen: Observation, **changes: Any) -> bytes:
         made = Inventory(

@@ -21,7 +21,7 @@ from workers.transport import SWEEP_TASK
 
 
 def message(**changes: Any) -> dict[str, Any]:
-    """The ring for a sweep, as kombu puts it into Redis."""
+    """The wakeup for a sweep, as kombu puts it into Redis."""
     body = changes.pop("arguments", [[], {}, {"callbacks": None, "chain": None}])
     whole = {
         "body": base64.b64encode(json.dumps(body).encode()).decode(),

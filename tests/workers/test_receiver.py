@@ -130,7 +130,7 @@ def test_many_workers_move_each_message_aside_once_and_lose_no_good_one(workers:
 
 def test_a_lost_bell_is_made_up_for(workers: Workers) -> None:
     workers.receiver()
-    workers.send("host-a", workers.inventory("host-a"), ring=False)
+    workers.send("host-a", workers.inventory("host-a"), wake=False)
     until(lambda: workers.joined("host-a"))
 
 
@@ -204,8 +204,8 @@ def test_a_locked_vm_holds_up_its_own_host_alone(workers: Workers) -> None:
 
 def test_a_host_that_sends_without_end_does_not_keep_others_waiting(workers: Workers) -> None:
     first = workers.inventory("host-a")
-    workers.send("host-a", first, *(b"garbage %d" % n for n in range(3000)), ring=False)
-    workers.send("host-z", workers.inventory("host-z"), ring=False)
+    workers.send("host-a", first, *(b"garbage %d" % n for n in range(3000)), wake=False)
+    workers.send("host-z", workers.inventory("host-z"), wake=False)
     workers.receiver()
     until(lambda: workers.joined("host-z"))
     assert workers.left("host-a") > 0
@@ -214,8 +214,8 @@ def test_a_host_that_sends_without_end_does_not_keep_others_waiting(workers: Wor
 def test_a_list_that_is_none_is_left_alone(workers: Workers) -> None:
     workers.redis.set(channels.reports("host-a"), "x")
     workers.receiver()
-    workers.redis.publish(channels.REPORTS_BELL, "host-a")
-    workers.redis.publish(channels.REPORTS_BELL, b"\xff\xfe no host")
+    workers.redis.publish(channels.REPORTS_WAKEUP, "host-a")
+    workers.redis.publish(channels.REPORTS_WAKEUP, b"\xff\xfe no host")
     workers.send("host-b", workers.inventory("host-b"))
     until(lambda: workers.joined("host-b"))
 
@@ -236,7 +236,7 @@ def test_a_broken_recording_ends_neither_thread_nor_host(workers: Workers) -> No
 
 def test_two_workers_at_one_message_move_that_one_alone(workers: Workers) -> None:
     """Both have read it, and both find that it can't be recorded: the second must not take the next for it."""
-    workers.send("host-a", b"garbage", workers.inventory("host-a"), ring=False)
+    workers.send("host-a", b"garbage", workers.inventory("host-a"), wake=False)
     for one in (Intake(workers.context), Intake(workers.another())):
         batch = Batch("host-a", 1, len(b"garbage"), [b"garbage"])
         one.move_aside(batch, Invalid("not JSON"))

@@ -18,8 +18,8 @@ from agent.drivers.local.folder import Folder, folder_of
 from agent.drivers.local.happened import Record
 from agent.drivers.local.observing import observe
 from agent.drivers.local.watching import Watch, watched
-from agent.guest import claims, commands, disks, execs, files, interfaces, killing, ledger, patience
-from agent.guest.ledger import Entry, Ledger
+from agent.guest import command_locks, commands, disks, exec_store, execs, files, interfaces, killing, patience
+from agent.guest.exec_store import ExecStore, StoredExec
 from agent.guest.qga import AgentForbids
 from core.contract.errors import DriverFailure, GuestTimeout, Unsupported
 from core.contract.messages import Observation, VmSpec
@@ -56,7 +56,7 @@ class Guests(ABC):
     @only_driver_failures
     def sweep_guests(self) -> None:
         """Of VMs that are paused, later."""
-        for folder in self._with(claims.FOLDER):
+        for folder in self._with(command_locks.FOLDER):
             seen = self.seen(folder).state
             if seen is not Observed.PAUSED:
                 killing.sweep(folder.path, is_on=seen is Observed.RUNNING)
@@ -72,7 +72,7 @@ class Guests(ABC):
         """What ran in a guest that does not answer now is `UNKNOWN`."""
         folder, found = folder_of(self._vms, vm.id), list[Exec]()
         answers = True
-        for entry in Ledger(folder.path).all():
+        for entry in ExecStore(folder.path).all():
             if answers:
                 try:
                     found.append(self._look(folder, entry).exec)
@@ -86,12 +86,12 @@ class Guests(ABC):
     def exec_get(self, vm: VmSpec, exec_id: str) -> Exec:
         """As it is now."""
         folder = folder_of(self._vms, vm.id)
-        return self._look(folder, Ledger(folder.path).get(exec_id)).exec
+        return self._look(folder, ExecStore(folder.path).get(exec_id)).exec
 
     @only_driver_failures
     def exec_output(self, vm: VmSpec, exec_id: str, stream: str, offset: int, limit: int) -> Output:
-        """From the files that its keeper in the guest writes."""
-        entry = Ledger(folder_of(self._vms, vm.id).path).get(exec_id)
+        """from the files that its supervisor in the guest writes."""
+        entry = ExecStore(folder_of(self._vms, vm.id).path).get(exec_id)
         with self._guest_of(vm) as (channel, _):
             return execs.output(channel, entry, stream, offset, limit)
 
@@ -99,7 +99,7 @@ class Guests(ABC):
     def exec_signal(self, vm: VmSpec, exec_id: str, signal: str) -> Exec:
         """To its cgroup, or where there is none to all that have its mark."""
         folder = folder_of(self._vms, vm.id)
-        entry = self._look(folder, Ledger(folder.path).get(exec_id))
+        entry = self._look(folder, ExecStore(folder.path).get(exec_id))
         if not entry.is_running:
             return entry.exec
         with self._guest_of(vm) as (channel, _):
@@ -109,14 +109,14 @@ class Guests(ABC):
     def exec_delete(self, vm: VmSpec, exec_id: str) -> None:
         """Its files stay in a guest that is off."""
         folder = folder_of(self._vms, vm.id)
-        entry = self._look(folder, Ledger(folder.path).get(exec_id))
+        entry = self._look(folder, ExecStore(folder.path).get(exec_id))
         execs.forget(folder.path, entry, is_on=self.seen(folder).state is Observed.RUNNING)
 
     @only_driver_failures
     def exec_sweep(self) -> float | None:
         """Of VMs that are paused, later."""
         due = list[float]()
-        for folder in self._with(ledger.FOLDER):
+        for folder in self._with(exec_store.FOLDER):
             due += self._end_late(folder)
         return min(due, default=None)
 
@@ -170,7 +170,7 @@ class Guests(ABC):
         """The folders of VMs that have such a folder in them."""
         return (Folder(path.parent) for path in sorted(self._vms.glob(f"[!.]*/{name}")))
 
-    def _look(self, folder: Folder, entry: Entry) -> Entry:
+    def _look(self, folder: Folder, entry: StoredExec) -> StoredExec:
         """One of a paused guest stands still; one of a guest that is off is lost."""
         match self.seen(folder).state:
             case Observed.RUNNING:
@@ -182,7 +182,7 @@ class Guests(ABC):
 
     def _end_late(self, folder: Folder) -> list[float]:
         """When its commands are due that are not yet; those that are past that are ended."""
-        entries = [entry for entry in Ledger(folder.path).all() if entry.deadline_at is not None]
+        entries = [entry for entry in ExecStore(folder.path).all() if entry.deadline_at is not None]
         for entry in entries:
             if entry.is_due and self.seen(folder).state is Observed.RUNNING:
                 try:

@@ -62,7 +62,7 @@ def start(session: Session, actor: Actor, *, scan_type: str, target: str, framew
         each.scan_id = scan.id
     session.add_all(wanted)
     dispatch = dispatch_of(session)
-    after_commit(session, lambda: dispatch.ring(SCAN_TASK))
+    after_commit(session, lambda: dispatch.wake(SCAN_TASK))
     return scan
 
 

@@ -22,7 +22,7 @@ RUNNING = "running"
 
 
 @dataclass(frozen=True)
-class Entry:
+class StoredExec:
     """A command as it was last seen, and how to find it: its cgroup's number and the mark of its processes.
 
     `is_late`: it is being killed because it is past its timeout.
@@ -50,34 +50,34 @@ class Entry:
         return self.deadline_at is not None and time.time() >= self.deadline_at
 
 
-class Ledger:
+class ExecStore:
     """The entries of one VM."""
 
     def __init__(self, vm_folder: Path) -> None:
         self._folder = vm_folder / FOLDER
 
-    def get(self, exec_id: str) -> Entry:
+    def get(self, exec_id: str) -> StoredExec:
         """`DriverFailure` with code "exec_not_found" when there is none."""
         found = self._read(self._path(exec_id))
         if found is None:
             raise DriverFailure(f"there is no execution '{exec_id}'", code="exec_not_found")
         return found
 
-    def find(self, exec_id: str) -> Entry | None:
+    def find(self, exec_id: str) -> StoredExec | None:
         """As `get`, or None."""
         return self._read(self._path(exec_id))
 
-    def all(self) -> list[Entry]:
+    def all(self) -> list[StoredExec]:
         """Newest first."""
         found = [entry for path in self._folder.glob("*.json") if (entry := self._read(path)) is not None]
         return sorted(found, key=lambda entry: (entry.exec.started_at, entry.number), reverse=True)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: StoredExec) -> None:
         """A new one."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._write(entry)
 
-    def change(self, entry: Entry, *, is_late: bool = False, **changes: Any) -> Entry:
+    def change(self, entry: StoredExec, *, is_late: bool = False, **changes: Any) -> StoredExec:
         """That one with some of it changed, unless its end was noted meanwhile; as it is now."""
         with self._locked():
             now = self.get(entry.exec.id)
@@ -90,15 +90,15 @@ class Ledger:
         """Forgets it."""
         self._path(exec_id).unlink(missing_ok=True)
 
-    def _write(self, entry: Entry) -> None:
+    def _write(self, entry: StoredExec) -> None:
         path = self._path(entry.exec.id)
         draft = path.with_suffix(".new")
         draft.write_text(json.dumps(asdict(entry)))
         draft.replace(path)
 
-    def _read(self, path: Path) -> Entry | None:
+    def _read(self, path: Path) -> StoredExec | None:
         try:
-            return decode(Entry, path.read_bytes())
+            return decode(StoredExec, path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return None
         except Invalid as error:

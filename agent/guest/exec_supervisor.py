@@ -2,7 +2,7 @@
 
 It uses what every Linux has: a shell, `dd`, and `fallocate` for a command that writes much. A command's files are
 `<FOLDER>/<id>.pid`, `.out`, `.err` and, once it has ended, `.exit`, all on the guest's disk: its end is known even
-after a restart. The keeper stands in a cgroup of its own and is deaf to what is sent to the command.
+after a restart. The supervisor stands in a cgroup of its own and is deaf to what is sent to the command.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ keep() {{
 
 
 def text(exec_id: str, shell: str, number: int, token: str, folder: str | None) -> str:
-    """The script; its first argument is the command. The command's cgroup is `number`, the keeper's the next."""
+    """The script; its first argument is the command. The command's cgroup is `number`, the supervisor's the next."""
     place = f"{FOLDER}/{exec_id}"
     enter = f"cd -- {shlex.quote(folder)} || exit {script.NO_FOLDER}" if folder is not None else ":"
     return f"""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.host.exits import Ends
+from agent.host.exits import Exits
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 
@@ -37,10 +37,10 @@ def told() -> Told:
 
 
 @pytest.fixture
-def ends(told: Told) -> Iterator[Ends]:
+def ends(told: Told) -> Iterator[Exits]:
     """With its thread."""
-    made = Ends()
-    made.on_end = told
+    made = Exits()
+    made.on_exit = told
     made.loop.start()
     yield made
     made.only([])
@@ -56,7 +56,7 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
     started.wait(10)
 
 
-def test_an_end_is_told_when_it_comes_and_once(ends: Ends, told: Told, process: subprocess.Popen[bytes]) -> None:
+def test_an_end_is_told_when_it_comes_and_once(ends: Exits, told: Told, process: subprocess.Popen[bytes]) -> None:
     ends.only([process.pid, None])
     assert not told.within(1.5, 1), "it runs"
     process.kill()
@@ -68,7 +68,7 @@ def test_an_end_is_told_when_it_comes_and_once(ends: Ends, told: Told, process: 
 
 
 def test_one_that_a_report_told_of_is_waited_for_at_once(
-    ends: Ends, told: Told, process: subprocess.Popen[bytes]
+    ends: Exits, told: Told, process: subprocess.Popen[bytes]
 ) -> None:
     ends.also(None)
     ends.also(process.pid)
@@ -76,14 +76,14 @@ def test_one_that_a_report_told_of_is_waited_for_at_once(
     assert told.within(10, 1)
 
 
-def test_one_that_no_vm_has_any_more_is_let_go(ends: Ends, told: Told, process: subprocess.Popen[bytes]) -> None:
+def test_one_that_no_vm_has_any_more_is_let_go(ends: Exits, told: Told, process: subprocess.Popen[bytes]) -> None:
     ends.only([process.pid])
     ends.only([])
     process.kill()
     assert not told.within(1.5, 1)
 
 
-def test_one_that_is_gone_already_hurts_nobody(ends: Ends, told: Told, process: subprocess.Popen[bytes]) -> None:
+def test_one_that_is_gone_already_hurts_nobody(ends: Exits, told: Told, process: subprocess.Popen[bytes]) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait(30)
     ends.only([gone.pid, process.pid])
