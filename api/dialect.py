@@ -41,7 +41,7 @@ class Dialects:
         """The chosen one's answer; the last resort for what its own handlers of errors let through."""
         try:
             return self.choose(environ)(environ, start_response)
-        except StopIteration:  # how flask-sock tells the server that a socket's conversation is over
+        except StopIteration:  # how flask-sock tells the server that a socket's connection is over
             raise
         except Exception as raised:  # the outermost handler
             error = error_of(raised)

@@ -38,7 +38,7 @@ FAILED = b"f"  # body: a Failure
 PING = b"p"
 
 
-class Line(Protocol):
+class FrameChannel(Protocol):
     """What a stream needs of Redis; each method raises `Unavailable` when that is gone."""
 
     def send(self, frame: bytes) -> bool:
@@ -58,8 +58,8 @@ class Stream:
     `error_of`), or `Unavailable` when it is gone, mute for `MUTE_SECONDS`, or Redis is.
     """
 
-    def __init__(self, line: Line, error_of: Callable[[Failure], CorralError]) -> None:
-        self._line, self._error_of = line, error_of
+    def __init__(self, channel: FrameChannel, error_of: Callable[[Failure], CorralError]) -> None:
+        self._channel, self._error_of = channel, error_of
         self._changed = threading.Condition()
         self._inbox: deque[bytes] = deque()
         self._sent = self._arrived = self._taken = 0
@@ -122,7 +122,7 @@ class Stream:
         """Tell the other end why there will be no more; nothing happens if it is gone."""
         self._ended = True
         try:
-            self._line.send(_frame(FAILED, 0, encode(failure).encode()))
+            self._channel.send(_frame(FAILED, 0, encode(failure).encode()))
         except Unavailable:
             pass  # it will find out by itself
 
@@ -141,7 +141,7 @@ class Stream:
             raise self._error
 
     def _send(self, kind: bytes, number: int, body: bytes = b"") -> None:
-        if not self._line.send(_frame(kind, number, body)):
+        if not self._channel.send(_frame(kind, number, body)):
             self._alone = True
 
     def _break(self, error: CorralError) -> None:
@@ -154,7 +154,7 @@ class Stream:
         heard_at = pinged_at = time.monotonic()
         try:
             while not self._closed and self._error is None:
-                frame = self._line.receive(LOOK_SECONDS)
+                frame = self._channel.receive(LOOK_SECONDS)
                 now = time.monotonic()
                 if frame is not None:
                     heard_at = now
@@ -172,7 +172,7 @@ class Stream:
             log.exception("a stream broke")
             self._break(Unavailable("the stream broke unexpectedly"))
         finally:
-            self._line.close()
+            self._channel.close()
 
     def _take(self, frame: bytes) -> None:
         kind, number, body = _parsed(frame)

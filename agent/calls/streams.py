@@ -34,7 +34,7 @@ class Streams:
         """Opens the stream of that id and has `work` done on it; returns as soon as it is open."""
         self._shares.take(owner)
         try:
-            stream = Stream(_Line(self._client, stream_id), _error_of)
+            stream = Stream(_PubSubChannel(self._client, stream_id), _error_of)
         except BaseException:
             self._shares.leave(owner)
             raise
@@ -56,7 +56,7 @@ class Streams:
             self._shares.leave(owner)
 
 
-class _Line:
+class _PubSubChannel:
     """A subscription of its own, and the shared client to publish with."""
 
     def __init__(self, client: redis.Redis, stream_id: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from flask import Flask, Request, g, request
 
-from api.realtime.conversation import Conversation
+from api.realtime.connection import WsConnection
 from api.realtime.upgrade import admitted
 from core.contract.errors import Unauthenticated
 from core.services.context import Actor
@@ -43,13 +43,13 @@ def admit(app: Flask, authenticate: Authenticate, enter: Enter) -> None:
         enter(admitted(g.caller))
 
 
-def ask(talk: Conversation, app: Flask, authenticate: Authenticate, enter: Enter) -> None:
+def ask(connection: WsConnection, app: Flask, authenticate: Authenticate, enter: Enter) -> None:
     """After it: who showed none has to say so first."""
     if "caller" not in g:
-        environ = _with_token(talk.first_message())
+        environ = _with_token(connection.first_message())
         g.caller = Caller(app, environ, authenticate)
         enter(admitted(g.caller))
-        talk.send('{"type":"authenticated"}')
+        connection.send('{"type":"authenticated"}')
 
 
 def _with_token(text: str | bytes) -> dict[str, Any]:

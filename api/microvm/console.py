@@ -22,10 +22,10 @@ from sqlalchemy.engine import Engine
 from api.auditing import audit
 from api.microvm import callers
 from api.microvm.callers import Authenticate
+from api.realtime.connection import WsConnection, ended_by, ws_connection
 from api.realtime.console import Console, Which
-from api.realtime.conversation import Conversation, conversation, ended_by
 from api.realtime.hub import Hub
-from api.realtime.upgrade import door
+from api.realtime.upgrade import socket_blueprint
 from api.web.requests import check_path
 from api.web.views import mark
 from core.contract.errors import CorralError, Invalid
@@ -38,7 +38,7 @@ _FLAGS = {"true": True, "false": False}
 
 def register(sock: Sock, realtime: Hub, engine: Engine, authenticate: Authenticate) -> None:
     """Add the route to `sock.app`."""
-    blueprint = door(sock, "microvm_console", realtime)
+    blueprint = socket_blueprint(sock, "microvm_console", realtime)
     enter = partial(_enter, engine)
 
     def admit() -> None:
@@ -48,11 +48,11 @@ def register(sock: Sock, realtime: Hub, engine: Engine, authenticate: Authentica
 
     def console(ws: Server, vm_name: str) -> None:
         del vm_name  # `enter` has found it
-        with conversation(ws, realtime) as talk:
-            callers.ask(talk, sock.app, authenticate, enter)
-            with closing(Console(realtime, g.which, _Viewer(talk))) as shown:
+        with ws_connection(ws, realtime) as connection:
+            callers.ask(connection, sock.app, authenticate, enter)
+            with closing(Console(realtime, g.which, _Viewer(connection))) as shown:
                 shown.start()
-                talk.serve(lambda _: None, partial(_type, talk, shown), g.caller)
+                connection.serve(lambda _: None, partial(_type, connection, shown), g.caller)
 
     blueprint.before_request(admit)
     sock.route("/api/v1/vms/<vm_name>/console", bp=blueprint)(mark("public", "uncounted")(console))
@@ -62,17 +62,17 @@ def register(sock: Sock, realtime: Hub, engine: Engine, authenticate: Authentica
 class _Viewer:
     """Writes what the console puts out."""
 
-    def __init__(self, talk: Conversation) -> None:
-        self._talk = talk
+    def __init__(self, connection: WsConnection) -> None:
+        self._connection = connection
 
     def connected(self, *, writable: bool) -> None:
-        self._talk.send(_message("connected", writable=writable))
+        self._connection.send(_message("connected", writable=writable))
 
     def output(self, data: bytes) -> None:
-        self._talk.send(data)
+        self._connection.send(data)
 
     def disconnected(self, error: CorralError) -> None:
-        self._talk.end(ended_by(error))
+        self._connection.end(ended_by(error))
 
 
 def _enter(engine: Engine, actor: Actor) -> None:
@@ -84,11 +84,11 @@ def _enter(engine: Engine, actor: Actor) -> None:
     g.listener.actor = actor
 
 
-def _type(talk: Conversation, shown: Console, typed: str | bytes) -> None:
+def _type(connection: WsConnection, shown: Console, typed: str | bytes) -> None:
     try:
         shown.type(typed.encode() if isinstance(typed, str) else typed)
     except CorralError as error:
-        talk.send(_message("error", error=error.code, message=error.message))
+        connection.send(_message("error", error=error.code, message=error.message))
 
 
 def _message(kind: str, **body: Any) -> str:

@@ -25,10 +25,10 @@ from sqlalchemy.engine import Engine
 from api.auditing import audit
 from api.microvm import callers
 from api.microvm.callers import Authenticate
-from api.realtime.conversation import NORMAL, TRY_LATER, Conversation, Ended, conversation
+from api.realtime.connection import NORMAL, TRY_LATER, Ended, WsConnection, ws_connection
 from api.realtime.executions import Chunk, Execution, pause_after
 from api.realtime.hub import Hub
-from api.realtime.upgrade import door
+from api.realtime.upgrade import socket_blueprint
 from api.shared.encodings import ENCODINGS, TEXT, to_text, whole
 from api.web.requests import check_path
 from api.web.views import mark
@@ -38,12 +38,12 @@ from core.services import calls
 from core.services.context import Actor
 
 PATH = "/api/v1/vms/<vm_name>/execs/<exec_id>/stream"
-CHUNK_BYTES = 32 * 1024  # as base64, a frame that the line holds (api/realtime/wire.py)
+CHUNK_BYTES = 32 * 1024  # as base64, a frame that the line holds (api/realtime/ws_transport.py)
 
 
 def register(sock: Sock, realtime: Hub, engine: Engine, authenticate: Authenticate) -> None:
     """Add the route to `sock.app`."""
-    blueprint = door(sock, "exec_sockets", realtime)
+    blueprint = socket_blueprint(sock, "exec_sockets", realtime)
 
     def enter(actor: Actor) -> None:
         g.execution = _execution(realtime, engine, actor)
@@ -55,9 +55,9 @@ def register(sock: Sock, realtime: Hub, engine: Engine, authenticate: Authentica
         callers.admit(sock.app, authenticate, enter)
 
     def stream(ws: Server, **_: str) -> None:
-        with conversation(ws, realtime) as talk:
-            callers.ask(talk, sock.app, authenticate, enter)
-            talk.go_on(Stream(talk, g.execution, g.offsets, g.encoding).step, g.caller)
+        with ws_connection(ws, realtime) as connection:
+            callers.ask(connection, sock.app, authenticate, enter)
+            connection.go_on(Stream(connection, g.execution, g.offsets, g.encoding).step, g.caller)
 
     blueprint.before_request(admit)
     sock.route(PATH, bp=blueprint, endpoint="stream")(mark("public", "uncounted")(stream))
@@ -67,8 +67,8 @@ def register(sock: Sock, realtime: Hub, engine: Engine, authenticate: Authentica
 class Stream:
     """One reader of one command's output."""
 
-    def __init__(self, talk: Conversation, execution: Execution, offsets: dict[str, int], encoding: str) -> None:
-        self._talk, self._execution, self._encoding = talk, execution, encoding
+    def __init__(self, connection: WsConnection, execution: Execution, offsets: dict[str, int], encoding: str) -> None:
+        self._connection, self._execution, self._encoding = connection, execution, encoding
         self._offsets = dict(offsets)
         self._heard_at = time.monotonic()
 
@@ -105,7 +105,7 @@ class Stream:
             self._send({**frame, "encoding": self._encoding, "data": to_text(shown, self._encoding)})
 
     def _send(self, frame: dict[str, Any]) -> None:
-        self._talk.send(json.dumps(frame, separators=(",", ":")))
+        self._connection.send(json.dumps(frame, separators=(",", ":")))
 
 
 def _execution(realtime: Hub, engine: Engine, actor: Actor) -> Execution:

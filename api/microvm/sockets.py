@@ -16,10 +16,10 @@ from sqlalchemy.engine import Engine
 
 from api.microvm import callers
 from api.microvm.callers import Authenticate
-from api.realtime.conversation import NORMAL, Conversation, Ended, conversation
+from api.realtime.connection import NORMAL, Ended, WsConnection, ws_connection
 from api.realtime.hub import Hub
 from api.realtime.listener import Interest
-from api.realtime.upgrade import door
+from api.realtime.upgrade import socket_blueprint
 from api.web.requests import check_path
 from api.web.views import mark
 from core.contract.errors import Invalid
@@ -31,7 +31,7 @@ from core.services.events import EventMessage
 
 def register(sock: Sock, realtime: Hub, engine: Engine, authenticate: Authenticate) -> None:
     """Add both routes to `sock.app`."""
-    blueprint = door(sock, "microvm_sockets", realtime)
+    blueprint = socket_blueprint(sock, "microvm_sockets", realtime)
     enter = partial(_enter, realtime, engine)
 
     def admit() -> None:
@@ -41,9 +41,9 @@ def register(sock: Sock, realtime: Hub, engine: Engine, authenticate: Authentica
         callers.admit(sock.app, authenticate, enter)
 
     def events(ws: Server, vm_name: str | None = None) -> None:
-        with conversation(ws, realtime) as talk:
-            callers.ask(talk, sock.app, authenticate, enter)
-            _serve(talk, realtime, vm_name)
+        with ws_connection(ws, realtime) as connection:
+            callers.ask(connection, sock.app, authenticate, enter)
+            _serve(connection, realtime, vm_name)
 
     blueprint.before_request(admit)
     for path in ("/api/v1/vms/<vm_name>/events", "/api/v1/system/events"):
@@ -60,15 +60,15 @@ def message(note: EventMessage, *, of_one_vm: bool) -> str:
     return json.dumps(body, separators=(",", ":"))
 
 
-def _serve(talk: Conversation, realtime: Hub, vm_name: str | None) -> None:
+def _serve(connection: WsConnection, realtime: Hub, vm_name: str | None) -> None:
     def tell(note: EventMessage) -> None:
-        talk.send(message(note, of_one_vm=vm_name is not None))
+        connection.send(message(note, of_one_vm=vm_name is not None))
         if vm_name is not None and note.type == "vm_deleted":
             raise Ended(NORMAL, "the VM was deleted")
 
     if "after" in request.args:
-        talk.pass_on(tell, realtime.replay(talk.listener, g.interest))
-    talk.serve(tell, lambda _: None, g.caller)
+        connection.pass_on(tell, realtime.replay(connection.listener, g.interest))
+    connection.serve(tell, lambda _: None, g.caller)
 
 
 def _enter(realtime: Hub, engine: Engine, actor: Actor) -> None:

@@ -17,7 +17,7 @@ from core.streams import Stream
 
 log = logging.getLogger(__name__)
 
-PIECE_BYTES = 16 * 1024  # of what a viewer is given at once: less than a slow one's line holds (wire.py)
+PIECE_BYTES = 16 * 1024  # of what a viewer is given at once: less than a slow one's line holds (ws_transport.py)
 _ANSWER_SECONDS = 10.0
 _AWAY_SECONDS = 60.0
 _RETRY_SECONDS = 0.5

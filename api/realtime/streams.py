@@ -35,7 +35,7 @@ class Streams:
         self._shares.take(owner)
         stream_id, leave = secrets.token_hex(16), partial(self._shares.leave, owner)
         try:
-            return stream_id, Stream(_Line(self._client, stream_id, leave), error_of)
+            return stream_id, Stream(_PubSubChannel(self._client, stream_id, leave), error_of)
         except BaseException:
             leave()
             raise
@@ -58,7 +58,7 @@ class Streams:
         )
 
 
-class _Line:
+class _PubSubChannel:
     """A subscription of its own, and a shared client to publish with."""
 
     def __init__(self, client: redis.Redis, stream_id: str, leave: Callable[[], None]) -> None:

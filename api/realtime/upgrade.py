@@ -1,4 +1,4 @@
-"""The door to every WebSocket: what can be refused is refused as plain HTTP, before the handshake."""
+"""The upgrade to every WebSocket: what can be refused is refused as plain HTTP, before the handshake."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flask_sock import Sock
 
 from api.realtime.hub import Hub
 from api.realtime.listener import Listener
-from api.realtime.wire import Wire
+from api.realtime.ws_transport import WsTransport
 from api.web.context import api_context
 from api.web.limits import HANDSHAKES
 from api.web.requests import source_ip
@@ -24,7 +24,7 @@ PING_SECONDS = 10
 OPTIONS = {"ping_interval": PING_SECONDS, "max_message_size": MESSAGE_BYTES}
 
 
-def door(sock: Sock, name: str, hub: Hub) -> Blueprint:
+def socket_blueprint(sock: Sock, name: str, hub: Hub) -> Blueprint:
     """A blueprint for socket routes, to be registered on `sock.app`; each request has a `g.listener` of its own."""
     blueprint = Blueprint(name, __name__)
     sock.app.config.setdefault("SOCK_SERVER_OPTIONS", OPTIONS)
@@ -78,4 +78,4 @@ def _take_over() -> None:
     environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
     for name in ("gunicorn.socket", "werkzeug.socket"):
         if name in environ:
-            environ[name] = Wire(environ[name])
+            environ[name] = WsTransport(environ[name])

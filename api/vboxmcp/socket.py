@@ -19,11 +19,11 @@ from simple_websocket import Server
 from sqlalchemy.engine import Engine
 
 from api.auditing import audit
+from api.realtime.connection import WsConnection, ended_by, ws_connection
 from api.realtime.console import Which
-from api.realtime.conversation import Conversation, conversation, ended_by
 from api.realtime.hub import Hub
 from api.realtime.listener import Interest
-from api.realtime.upgrade import admitted, door
+from api.realtime.upgrade import admitted, socket_blueprint
 from api.vboxmcp import socket_events as words
 from api.vboxmcp.socket_consoles import AT_ONCE, Consoles, encoding_of
 from api.web.requests import is_clean
@@ -41,21 +41,21 @@ _MOST_AFTER = 2**62
 
 def register(sock: Sock, realtime: Hub, engine: Engine, authenticate_key: Callable[[str], Actor]) -> None:
     """Add the route to `sock.app`."""
-    blueprint = door(sock, "vboxmcp_socket", realtime)
+    blueprint = socket_blueprint(sock, "vboxmcp_socket", realtime)
 
     @mark("public", "uncounted")
     def ws(ws: Server) -> None:
-        with conversation(ws, realtime) as talk:
-            authenticate = partial(authenticate_key, _key(talk))
+        with ws_connection(ws, realtime) as connection:
+            authenticate = partial(authenticate_key, _key(connection))
             try:
-                talk.listener.actor = admitted(authenticate)
+                connection.listener.actor = admitted(authenticate)
             except (Unauthenticated, TooMany) as error:
-                _send(talk, _error(error))
+                _send(connection, _error(error))
                 raise ended_by(error) from None
-            _send(talk, {"type": "authenticated", "username": talk.listener.actor.username})
-            client = _Client(talk, realtime, engine)
+            _send(connection, {"type": "authenticated", "username": connection.listener.actor.username})
+            client = _Client(connection, realtime, engine)
             with closing(client.consoles):
-                talk.serve(client.tell, client.answer, authenticate, client.look_around)
+                connection.serve(client.tell, client.answer, authenticate, client.look_around)
 
     sock.route("/api/v1/ws", bp=blueprint)(ws)
     sock.app.register_blueprint(blueprint)
@@ -64,9 +64,9 @@ def register(sock: Sock, realtime: Hub, engine: Engine, authenticate_key: Callab
 class _Client:
     """One authenticated client and what it has subscribed to."""
 
-    def __init__(self, talk: Conversation, realtime: Hub, engine: Engine) -> None:
-        self._talk, self._realtime, self._engine = talk, realtime, engine
-        self.consoles = Consoles(realtime, partial(_send, talk))
+    def __init__(self, connection: WsConnection, realtime: Hub, engine: Engine) -> None:
+        self._connection, self._realtime, self._engine = connection, realtime, engine
+        self.consoles = Consoles(realtime, partial(_send, connection))
         self._followed: dict[str | None, str] = {}
         self._verbs: dict[str, Callable[[JSON], None]] = {
             "subscribe": self._subscribe,
@@ -80,7 +80,7 @@ class _Client:
         """Write an event, if this dialect has a word for it."""
         event = words.event_of(note)
         if event is not None:
-            _send(self._talk, event)
+            _send(self._connection, event)
 
     def answer(self, text: str | bytes) -> None:
         """Do what a message asks for; what can't be done is told, and the socket stays open."""
@@ -91,10 +91,10 @@ class _Client:
                 raise Invalid(f"type must be one of {', '.join(sorted(self._verbs))}", field="type")
             verb(body)
         except CorralError as error:
-            _send(self._talk, _error(error))
+            _send(self._connection, _error(error))
 
     def _subscribe(self, body: JSON) -> None:
-        listener = self._talk.listener
+        listener = self._connection.listener
         if len(listener.interests) >= _SUBSCRIPTIONS:
             raise Invalid(f"a socket has at most {_SUBSCRIPTIONS} subscriptions; subscribe without vm_id")
         events = _events(body)
@@ -105,13 +105,13 @@ class _Client:
             self._follow_consoles(interest.vm_id, encoding_of(body))
         if after is None:
             self._realtime.follow(listener, interest)
-            _send(self._talk, answer)
+            _send(self._connection, answer)
             return
-        _send(self._talk, answer)
-        self._talk.pass_on(self.tell, self._realtime.replay(listener, interest))
+        _send(self._connection, answer)
+        self._connection.pass_on(self.tell, self._realtime.replay(listener, interest))
 
     def _unsubscribe(self, body: JSON) -> None:
-        listener = self._talk.listener
+        listener = self._connection.listener
         types = words.types_of(_events(body)) if "events" in body else words.ALL_TYPES
         vm_id = self._vm_id(body)
         kept = []
@@ -124,7 +124,7 @@ class _Client:
         self._realtime.unfollow(listener, tuple(kept))
         if words.types_of([words.CONSOLE_OUTPUT]) <= types:
             self._unfollow_consoles(vm_id)
-        _send(self._talk, {"type": "unsubscribed", "events": words.events_of(types), "vm_id": vm_id})
+        _send(self._connection, {"type": "unsubscribed", "events": words.events_of(types), "vm_id": vm_id})
 
     def look_around(self) -> None:
         """Find the consoles that are to be followed and have something to say by now."""
@@ -172,7 +172,7 @@ class _Client:
         return which
 
     def _caller(self) -> Actor:
-        actor = self._talk.listener.actor
+        actor = self._connection.listener.actor
         if actor is None:
             raise Unauthenticated("this socket is not authenticated yet: send an auth message first")
         return actor
@@ -185,7 +185,7 @@ class _Client:
 
     def _vm_id(self, body: JSON) -> str | None:
         """The id of the VM asked for, by id or name; `NotFound`."""
-        ref, actor = body.get("vm_id"), self._talk.listener.actor
+        ref, actor = body.get("vm_id"), self._connection.listener.actor
         if ref is None or actor is None:
             return None
         if not isinstance(ref, str) or not is_clean(ref):
@@ -194,17 +194,17 @@ class _Client:
             return lookup.vm(session, actor, ref).id
 
 
-def _key(talk: Conversation) -> str:
+def _key(connection: WsConnection) -> str:
     """The key in the first message."""
     try:
-        body = _parsed(talk.first_message())
+        body = _parsed(connection.first_message())
         key = body.get("api_key")
         if body.get("type") != "auth" or not isinstance(key, str):
             raise Unauthenticated('the first message must be {"type": "auth", "api_key": "..."}')
         return key
     except (Invalid, Unauthenticated) as error:
         refused = Unauthenticated(error.message)
-        _send(talk, _error(refused))
+        _send(connection, _error(refused))
         raise ended_by(refused) from None
 
 
@@ -237,5 +237,5 @@ def _error(error: CorralError) -> JSON:
     return {"type": "error", "error": {"code": error.code, "message": error.message, "details": error.details}}
 
 
-def _send(talk: Conversation, body: JSON) -> None:
-    talk.send(json.dumps(body, separators=(",", ":")))
+def _send(connection: WsConnection, body: JSON) -> None:
+    connection.send(json.dumps(body, separators=(",", ":")))

@@ -10,7 +10,7 @@ from flask import Flask, Request, Response, jsonify, request
 from flask_sock import Sock
 
 from api.microvm import sockets
-from api.realtime import conversation, waits
+from api.realtime import connection, waits
 from api.realtime.hub import Hub
 from api.vboxmcp import socket
 from api.web.context import ApiContext
@@ -32,8 +32,8 @@ _STATUS: dict[type[CorralError], int] = {
     Busy: 503,
     Unavailable: 503,
 }
-conversation.CHECK_SECONDS = float(os.environ.get("CHECK_SECONDS", "45"))
-conversation.FIRST_MESSAGE_SECONDS = float(os.environ.get("FIRST_MESSAGE_SECONDS", "10"))
+connection.CHECK_SECONDS = float(os.environ.get("CHECK_SECONDS", "45"))
+connection.FIRST_MESSAGE_SECONDS = float(os.environ.get("FIRST_MESSAGE_SECONDS", "10"))
 waits.QUERY_SECONDS = float(os.environ.get("QUERY_SECONDS", "20"))
 log.setup("api", "INFO")
 engine = database.connect(os.environ["DATABASE_URL"])

@@ -40,7 +40,7 @@ def opened(redis_url: str) -> Iterator[Open]:
     yield one
     for stream in made:
         stream.close()
-        until(lambda line=stream._line: line._pubsub.connection is None)  # type: ignore[misc]
+        until(lambda line=stream._channel: line._pubsub.connection is None)  # type: ignore[misc]
     until(lambda: there._shares.in_use == 0)
     here.close()
     client.close()

@@ -28,7 +28,7 @@ class SlowReader(OSError):
     """The other end has not read for too long; nothing of the frame is sent."""
 
 
-class Wire:
+class WsTransport:
     """What simple-websocket needs of a socket. All errors are OSError, which it takes as the end."""
 
     def __init__(self, sock: socket.socket) -> None:

@@ -18,7 +18,7 @@ from wsproto.frame_protocol import CloseReason
 from api.realtime.hub import Hub
 from api.realtime.listener import Listener
 from api.realtime.upgrade import MESSAGE_BYTES
-from api.realtime.wire import SlowReader, Wire
+from api.realtime.ws_transport import SlowReader, WsTransport
 from api.web.context import api_context
 from api.web.requests import source_ip
 from core.contract.errors import CorralError, Forbidden, NotFound, TooMany, Unauthenticated, Unavailable
@@ -39,7 +39,7 @@ _BURST, _BURST_SECONDS = 600, 10.0  # messages; a key that is held down on a con
 
 
 class Ended(Exception):
-    """The conversation is over, with that close code and for that reason."""
+    """The connection is over, with that close code and for that reason."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -61,12 +61,12 @@ def ended_by(error: CorralError) -> Ended:
             return Ended(FLOODED, error.message)
 
 
-class Conversation:
+class WsConnection:
     """`tell(note)` writes an event in the dialect's words, and may raise `Ended` after the last."""
 
     def __init__(self, ws: Server, hub: Hub) -> None:
         self._ws, self._hub = ws, hub
-        self._wire: Wire = ws.sock
+        self._transport: WsTransport = ws.sock
         _say_how_big(ws)
         self.listener: Listener = g.listener
         self.listener.wake = ws.event.set
@@ -148,14 +148,14 @@ class Conversation:
 
         The thread of simple-websocket must be gone before the socket's number may be used again.
         """
-        self._wire.is_last = True
+        self._transport.is_last = True
         self._ws.pong_received = True  # else its thread might close what is closed, and die of that
         try:
             self._ws.close(end.code, end.reason)
         except (ConnectionClosed, OSError):
             pass
         for how in (socket.SHUT_WR, socket.SHUT_RDWR):
-            self._wire.shut(how)
+            self._transport.shut(how)
             self._ws.thread.join(_LINGER_SECONDS)
 
     def _pass_on(self, tell: Callable[[EventMessage], None]) -> None:
@@ -170,7 +170,7 @@ class Conversation:
         messages = []
         while self._ws.input_buffer:
             messages.append(self._ws.receive(timeout=0))
-        self._wire.taken()
+        self._transport.taken()
         return messages
 
     def _look_up(self) -> None:
@@ -186,7 +186,7 @@ class Conversation:
             raise Ended(TOO_SLOW, "events come faster than you read them" + after)
 
     def _slow_down(self) -> None:
-        """Take messages as fast as they may come, and no faster: who sends more waits (api/realtime/wire.py)."""
+        """Take messages as fast as they may come, and no faster: who sends more waits (ws_transport.py)."""
         now = time.monotonic()
         earned = (now - self._counted_at) * _BURST / _BURST_SECONDS
         self._allowance, self._counted_at = min(_BURST, self._allowance + earned) - 1, now
@@ -218,19 +218,19 @@ def _say_how_big(ws: Server) -> None:
 
 
 @contextmanager
-def conversation(ws: Server, hub: Hub) -> Iterator[Conversation]:
-    """A conversation that is closed in the end, with the code that fits how it ended."""
-    talk, end = Conversation(ws, hub), Ended(NORMAL, "")
+def ws_connection(ws: Server, hub: Hub) -> Iterator[WsConnection]:
+    """A connection that is closed in the end, with the code that fits how it ended."""
+    connection, end = WsConnection(ws, hub), Ended(NORMAL, "")
     try:
-        yield talk
+        yield connection
     except Ended as why:
         end = why
     except CorralError as error:
         end = ended_by(error)
     except ConnectionClosed:
-        end = talk.why or end
+        end = connection.why or end
     except Exception:
         log.exception("a socket failed")
         end = Ended(BROKEN, "an unexpected error occurred")
     finally:
-        talk.close(end)
+        connection.close(end)

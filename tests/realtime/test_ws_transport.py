@@ -8,16 +8,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.realtime import wire
-from api.realtime.wire import SlowReader, Wire
+from api.realtime import ws_transport
+from api.realtime.ws_transport import SlowReader, WsTransport
 
-Pair = tuple[Wire, socket.socket]
+Pair = tuple[WsTransport, socket.socket]
 
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
     near, far = socket.socketpair()
-    yield Wire(near), far
+    yield WsTransport(near), far
     near.close()
     far.close()
 
@@ -42,14 +42,14 @@ def tcp() -> Iterator[Pair]:
     with socket.create_server(("127.0.0.1", 0)) as door:
         far = socket.create_connection(door.getsockname())
         near, _ = door.accept()
-    yield Wire(near), far
+    yield WsTransport(near), far
     near.close()
     far.close()
 
 
 def test_after_a_frame_cut_off_nothing_more_is_sent(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "SEND_SECONDS", 0.2)
-    here = Wire(pair[0]._socket)
+    monkeypatch.setattr(ws_transport, "SEND_SECONDS", 0.2)
+    here = WsTransport(pair[0]._socket)
     with pytest.raises(TimeoutError):
         here.send(b"x" * 10_000_000)
     with pytest.raises(ConnectionAbortedError):
@@ -59,7 +59,7 @@ def test_after_a_frame_cut_off_nothing_more_is_sent(pair: Pair, monkeypatch: pyt
 def test_a_reader_that_reads_nothing_is_found_before_a_frame_is_cut_and_still_has_its_last_one(
     tcp: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "SEND_SECONDS", 0.5)
+    monkeypatch.setattr(ws_transport, "SEND_SECONDS", 0.5)
     here, far = tcp
     sent = list[bytes]()
 
@@ -92,10 +92,10 @@ def test_who_sends_more_than_is_taken_waits_and_loses_nothing(tcp: Pair) -> None
 
 
 def test_what_nobody_takes_ends_it(tcp: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "TAKE_SECONDS", 0.2)
+    monkeypatch.setattr(ws_transport, "TAKE_SECONDS", 0.2)
     here, far = tcp
     far.sendall(b"x" * 100_000)
-    while here._unread_bytes <= wire._UNREAD_BYTES:
+    while here._unread_bytes <= ws_transport._UNREAD_BYTES:
         here.recv(4096)
     with pytest.raises(ConnectionAbortedError):
         here.recv(4096)
