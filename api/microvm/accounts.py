@@ -21,7 +21,7 @@ blp = Blueprint("auth", SHAPE, "Accounts and tokens")
 @blp.route("/auth/register")
 class Register(MethodView):
     @blp.body(Registration)
-    @blp.changes(201, Account)
+    @blp.write(201, Account)
     @mark("public")
     def post(self, session: Session, _actor: None, body: JSON) -> User:
         """Register an account; an administrator's needs an administrator's token."""
@@ -32,7 +32,7 @@ class Register(MethodView):
 @blp.route("/auth/login")
 class Login(MethodView):
     @blp.body(Credentials)
-    @blp.answers(200, Token)
+    @blp.respond(200, Token)
     @mark("public")
     def post(self, body: JSON) -> JSON:
         """Log in with a password."""

@@ -29,14 +29,14 @@ blp = Blueprint("snapshots", SHAPE, "Snapshots of virtual machines")
 @blp.route("/vms/<vm_name>/snapshots")
 class Snapshots(MethodView):
     @blp.query(SnapshotQuery)
-    @blp.lists("snapshots", SnapshotListed)
+    @blp.read_many("snapshots", SnapshotListed)
     def get(self, session: Session, actor: Actor, query: JSON, vm_name: str) -> Listed:
         """List the snapshots of a virtual machine."""
         vm, found, total = snapshots.list_of(session, actor, vm_name, Slice(**query))
         return Listed([SnapshotView(vm, snapshot) for snapshot in found], total, query["limit"], query["offset"])
 
     @blp.body(SnapshotCreation)
-    @blp.begins(201, SnapshotTaken, snapshot_of)
+    @blp.start_operation(201, SnapshotTaken, snapshot_of)
     def post(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Accepted:
         """Create a snapshot."""
         return snapshots.create(session, actor, vm_name, **body)
@@ -44,7 +44,7 @@ class Snapshots(MethodView):
 
 @blp.route("/vms/<vm_name>/snapshots/<snapshot_name>")
 class OneSnapshot(MethodView):
-    @blp.begins(204, None, nothing)
+    @blp.start_operation(204, None, nothing)
     def delete(self, session: Session, actor: Actor, vm_name: str, snapshot_name: str) -> Accepted:
         """Delete a snapshot."""
         return snapshots.delete(session, actor, vm_name, snapshot_name)
@@ -53,7 +53,7 @@ class OneSnapshot(MethodView):
 @blp.route("/vms/<vm_name>/snapshots/<snapshot_name>/restore")
 class Restore(MethodView):
     @blp.body(RestoreRequest, required=False)
-    @blp.begins(200, Restored, snapshot_of)
+    @blp.start_operation(200, Restored, snapshot_of)
     def post(self, session: Session, actor: Actor, body: JSON, vm_name: str, snapshot_name: str) -> Accepted:
         """Restore a virtual machine from a snapshot."""
         return snapshots.restore(session, actor, vm_name, snapshot_name, start=body["start_vm"])

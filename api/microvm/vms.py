@@ -40,7 +40,7 @@ blp = Blueprint("vms", SHAPE, "Virtual machines")
 @blp.route("/vms")
 class Vms(MethodView):
     @blp.query(VmQuery)
-    @blp.lists("vms", VmBrief)
+    @blp.read_many("vms", VmBrief)
     def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
         """List virtual machines."""
         status = query.pop("status", None)
@@ -48,7 +48,7 @@ class Vms(MethodView):
         return Listed(found, total, query["limit"], query["offset"])
 
     @blp.body(VmCreation)
-    @blp.begins(201, VmBrief, vm_of)
+    @blp.start_operation(201, VmBrief, vm_of)
     def post(self, session: Session, actor: Actor, body: JSON) -> Accepted:
         """Create a virtual machine."""
         return vms.create(session, actor, _wanted(body))
@@ -56,13 +56,13 @@ class Vms(MethodView):
 
 @blp.route("/vms/<vm_name>")
 class OneVm(MethodView):
-    @blp.reads(VmDetail)
+    @blp.read_one(VmDetail)
     def get(self, session: Session, actor: Actor, vm_name: str) -> VmView:
         """Get a virtual machine."""
         return listing.view(session, actor, vm_name)
 
     @blp.query(DeleteQuery)
-    @blp.begins(204, None, nothing)
+    @blp.start_operation(204, None, nothing)
     def delete(self, session: Session, actor: Actor, query: JSON, vm_name: str) -> Accepted:
         """Delete a virtual machine permanently."""
         return vms.delete(session, actor, vm_name, delete_disks=query["delete_disks"])
@@ -70,7 +70,7 @@ class OneVm(MethodView):
 
 @blp.route("/vms/<vm_name>/start")
 class Start(MethodView):
-    @blp.begins(200, Started, outcome)
+    @blp.start_operation(200, Started, outcome)
     def post(self, session: Session, actor: Actor, vm_name: str) -> Accepted:
         """Start a virtual machine."""
         return vms.start(session, actor, vm_name)
@@ -79,7 +79,7 @@ class Start(MethodView):
 @blp.route("/vms/<vm_name>/stop")
 class Stop(MethodView):
     @blp.body(Stopping, required=False)
-    @blp.begins(200, Stopped, outcome)
+    @blp.start_operation(200, Stopped, outcome)
     def post(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Accepted:
         """Stop a virtual machine gracefully."""
         return vms.stop(session, actor, vm_name, grace_seconds=body["timeout_seconds"], force=body["force"])
@@ -88,7 +88,7 @@ class Stop(MethodView):
 @blp.route("/vms/<vm_name>/restart")
 class Restart(MethodView):
     @blp.body(Stopping, required=False)
-    @blp.begins(200, Restarted, outcome)
+    @blp.start_operation(200, Restarted, outcome)
     def post(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Accepted:
         """Restart a virtual machine."""
         return vms.restart(session, actor, vm_name, grace_seconds=body["timeout_seconds"], force=body["force"])
@@ -96,7 +96,7 @@ class Restart(MethodView):
 
 @blp.route("/vms/<vm_name>/pause")
 class Pause(MethodView):
-    @blp.begins(200, Paused, outcome)
+    @blp.start_operation(200, Paused, outcome)
     def post(self, session: Session, actor: Actor, vm_name: str) -> Accepted:
         """Pause a running virtual machine."""
         return vms.pause(session, actor, vm_name)
@@ -104,7 +104,7 @@ class Pause(MethodView):
 
 @blp.route("/vms/<vm_name>/resume")
 class Resume(MethodView):
-    @blp.begins(200, Resumed, outcome)
+    @blp.start_operation(200, Resumed, outcome)
     def post(self, session: Session, actor: Actor, vm_name: str) -> Accepted:
         """Resume a paused virtual machine."""
         return vms.resume(session, actor, vm_name)
@@ -112,7 +112,7 @@ class Resume(MethodView):
 
 @blp.route("/vms/<vm_name>/save")
 class Save(MethodView):
-    @blp.begins(200, Saved, outcome)
+    @blp.start_operation(200, Saved, outcome)
     def post(self, session: Session, actor: Actor, vm_name: str) -> Accepted:
         """Save a virtual machine's state: off, and the next start goes on from there."""
         return vms.save(session, actor, vm_name)

@@ -40,7 +40,7 @@ class Blueprint(Answering):
     answer is dumped by the decorator's schema, in the dialect's shape.
     """
 
-    def reads(self, schema: type[Schema]) -> Decorator:
+    def read_one(self, schema: type[Schema]) -> Decorator:
         """The view returns one thing, and changes nothing."""
         made = schema()
 
@@ -55,7 +55,7 @@ class Blueprint(Answering):
 
         return decorate
 
-    def answers(self, status: int, schema: type[Schema], *, kind: str = "change") -> Decorator:
+    def respond(self, status: int, schema: type[Schema], *, kind: str = "change") -> Decorator:
         """The view minds its transactions itself, and returns one thing or a whole response."""
         made = schema()
 
@@ -69,7 +69,7 @@ class Blueprint(Answering):
 
         return decorate
 
-    def sends(self) -> Decorator:
+    def respond_bytes(self) -> Decorator:
         """The view returns a whole response: bytes of any type, as they come, or a part of them."""
 
         def decorate(view: View) -> View:
@@ -89,7 +89,7 @@ class Blueprint(Answering):
         """The answer that a request with the same key had before."""
         return _replayed(self._made(status, idempotency.dumped_of(first)))
 
-    def lists(self, noun: str, schema: type[Schema]) -> Decorator:
+    def read_many(self, noun: str, schema: type[Schema]) -> Decorator:
         """The view returns `Listed`."""
         made = schema()
 
@@ -104,7 +104,7 @@ class Blueprint(Answering):
 
         return decorate
 
-    def changes(self, status: int, schema: type[Schema] | None, *, forgets: tuple[str, ...] = ()) -> Decorator:
+    def write(self, status: int, schema: type[Schema] | None, *, forgets: tuple[str, ...] = ()) -> Decorator:
         """The view changes something at once, without an operation. `forgets`: fields that a replay can't show."""
         made = schema() if schema else None
 
@@ -132,7 +132,9 @@ class Blueprint(Answering):
 
         return decorate
 
-    def begins(self, status: int, schema: type[Schema] | None, answer: Answer, *, holds: bool = True) -> Decorator:
+    def start_operation(
+        self, status: int, schema: type[Schema] | None, answer: Answer, *, holds: bool = True
+    ) -> Decorator:
         """The view begins an operation and returns it; `answer(session, operation)` is what is said of it then.
 
         With `holds` that is when it has succeeded, else at once. `Prefer` decides otherwise.
@@ -169,7 +171,7 @@ class Blueprint(Answering):
 
         return decorate
 
-    def works(self, status: int, schema: type[Schema] | None, may: Callable[[Actor], None]) -> Decorator:
+    def slow_write(self, status: int, schema: type[Schema] | None, may: Callable[[Actor], None]) -> Decorator:
         """The view takes its time, outside of any transaction, for callers that `may` lets through."""
         made = schema() if schema else None
 
@@ -191,7 +193,7 @@ class Blueprint(Answering):
 
         return decorate
 
-    def inquires(self, schema: type[Schema], answer: Callable[[Question, JSON], Any]) -> Decorator:
+    def read_from_agent(self, schema: type[Schema], answer: Callable[[Question, JSON], Any]) -> Decorator:
         """The view returns a `Question` that changes nothing; `answer(question, reply)` is what is said then."""
         made = schema()
 
@@ -206,7 +208,7 @@ class Blueprint(Answering):
 
         return decorate
 
-    def asks(
+    def call_agent(
         self,
         schema: type[Schema] | None,
         answer: Callable[[Question, JSON], Any],
@@ -242,8 +244,10 @@ class Blueprint(Answering):
 
         return decorate
 
-    def asks_for_many(self, noun: str, schema: type[Schema], answer: Callable[[Question, JSON], Listed]) -> Decorator:
-        """As `asks`, for a list."""
+    def read_many_from_agent(
+        self, noun: str, schema: type[Schema], answer: Callable[[Question, JSON], Listed]
+    ) -> Decorator:
+        """As `call_agent`, for a list."""
         made = schema()
 
         def decorate(view: View) -> View:

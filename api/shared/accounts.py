@@ -51,7 +51,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/auth/password")
     class Password(MethodView):
         @blp.body(PasswordChange)
-        @blp.answers(200, PasswordChanged)
+        @blp.respond(200, PasswordChanged)
         def post(self, body: JSON) -> JSON:
             """Change your password; all your tokens are revoked."""
             caller = calling()
@@ -61,21 +61,21 @@ def blueprint(shape: Shape) -> Blueprint:
 
     @blp.route("/users/<username>/disable")
     class Disable(MethodView):
-        @blp.changes(200, UserSchema)
+        @blp.write(200, UserSchema)
         def post(self, session: Session, actor: Actor, username: str) -> User:
             """Let none of a user's credentials in any more, for administrators; their VMs go on."""
             return users.enable(session, actor, username, enabled=False)
 
     @blp.route("/users/<username>/enable")
     class Enable(MethodView):
-        @blp.changes(200, UserSchema)
+        @blp.write(200, UserSchema)
         def post(self, session: Session, actor: Actor, username: str) -> User:
             """Let a disabled user in again, for administrators."""
             return users.enable(session, actor, username, enabled=True)
 
     @blp.route("/users/<username>/revoke-tokens")
     class RevokeTokens(MethodView):
-        @blp.changes(200, UserSchema)
+        @blp.write(200, UserSchema)
         def post(self, session: Session, actor: Actor, username: str) -> User:
             """Revoke all tokens of a user, for themselves and for administrators; their API keys are as they were."""
             return users.revoke_tokens(session, actor, username)

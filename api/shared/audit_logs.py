@@ -61,7 +61,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/security/audit-logs")
     class AuditLogs(MethodView):
         @blp.query(AuditQuery)
-        @blp.lists("logs", AuditEntrySchema)
+        @blp.read_many("logs", AuditEntrySchema)
         @mark("admin")
         def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
             """Get audit logs, newest first, for administrators."""

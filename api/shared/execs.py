@@ -158,14 +158,14 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/vms/<vm_name>/execs")
     class Execs(MethodView):
         @blp.query(ExecQuery)
-        @blp.asks_for_many("execs", ExecSchema, _listed)
+        @blp.read_many_from_agent("execs", ExecSchema, _listed)
         def get(self, session: Session, actor: Actor, query: JSON, vm_name: str) -> Question:
             """List executions, newest first; ended ones are kept for a while."""
             host, vm = calls.to_execs(session, actor, vm_name)
             return Question(host, "exec_list", vm, query, CALL_SECONDS)
 
         @blp.body(ExecCreation)
-        @blp.asks(ExecSchema, _told, status=201)
+        @blp.call_agent(ExecSchema, _told, status=201)
         def post(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Question:
             """Begin a command that runs on by itself."""
             host, vm = calls.to_guest(session, actor, vm_name, "execs")
@@ -173,12 +173,12 @@ def blueprint(shape: Shape) -> Blueprint:
 
     @blp.route("/vms/<vm_name>/execs/<exec_id>")
     class OneExec(MethodView):
-        @blp.asks(ExecSchema, _told, kind="ask")
+        @blp.call_agent(ExecSchema, _told, kind="ask")
         def get(self, session: Session, actor: Actor, vm_name: str, exec_id: str) -> Question:
             """Get an execution."""
             return _about(session, actor, vm_name, exec_id, "exec_get")
 
-        @blp.asks(None, _told, status=204)
+        @blp.call_agent(None, _told, status=204)
         def delete(self, session: Session, actor: Actor, vm_name: str, exec_id: str) -> Question:
             """Kill an execution if it runs, and forget it and its output."""
             return _about(session, actor, vm_name, exec_id, "exec_delete", writes=True)
@@ -186,7 +186,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/vms/<vm_name>/execs/<exec_id>/output")
     class ExecOutput(MethodView):
         @blp.query(OutputQuery)
-        @blp.asks(OutputSchema, _shown, kind="ask")
+        @blp.call_agent(OutputSchema, _shown, kind="ask")
         @mark("audited")
         def get(self, session: Session, actor: Actor, query: JSON, vm_name: str, exec_id: str) -> Question:
             """Read an output from a byte on; the newest 8 MiB are kept at least."""
@@ -196,7 +196,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/vms/<vm_name>/execs/<exec_id>/kill")
     class Kill(MethodView):
         @blp.body(Killing, required=False)
-        @blp.asks(ExecSchema, _told)
+        @blp.call_agent(ExecSchema, _told)
         def post(self, session: Session, actor: Actor, body: JSON, vm_name: str, exec_id: str) -> Question:
             """Send a signal to all processes of an execution; one that has ended is left as it is."""
             return _about(session, actor, vm_name, exec_id, "exec_signal", body, writes=True)
@@ -204,7 +204,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/vms/<vm_name>/execs/<exec_id>/wait")
     class Wait(MethodView):
         @blp.query(WaitQuery)
-        @blp.answers(200, ExecSchema, kind="hold")
+        @blp.respond(200, ExecSchema, kind="hold")
         @mark("uncounted")
         def get(self, query: JSON, vm_name: str, exec_id: str) -> JSON | Response:
             """Wait for an execution's end: 200 with it once it has ended, 202 if it goes on."""

@@ -99,7 +99,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/vms/<vm_name>/execute")
     class Execute(MethodView):
         @blp.body(Execution)
-        @blp.asks(Executed, executed)
+        @blp.call_agent(Executed, executed)
         def post(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Question:
             """Execute a command in a virtual machine."""
             host, vm = calls.to_guest(session, actor, vm_name)

@@ -37,7 +37,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/vms/<vm_name>/expiry")
     class OneExpiry(MethodView):
         @blp.body(Expiring)
-        @blp.changes(200, Expiry)
+        @blp.write(200, Expiry)
         def put(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> object:
             """Set how long a virtual machine lives from now on."""
             return expiry.set_ttl(session, actor, vm_name, body["ttl_seconds"])

@@ -95,7 +95,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
     @blp.route("/vms/<vm_name>/files/upload")
     class Upload(MethodView):
-        @blp.answers(200, FileUploaded, kind="call")
+        @blp.respond(200, FileUploaded, kind="call")
         @blp.streamed_form(FileUpload)
         @mark("uploads")
         def post(self, vm_name: str) -> Any:
@@ -108,7 +108,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/vms/<vm_name>/files/download")
     class Download(MethodView):
         @blp.query(FileDownload)
-        @blp.sends()
+        @blp.respond_bytes()
         @mark("audited")
         def get(self, query: JSON, vm_name: str) -> Response:
             """Download a file, or with `Range` a part of it, from a virtual machine."""
@@ -117,7 +117,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/vms/<vm_name>/files")
     class Files(MethodView):
         @blp.query(FileQuery)
-        @blp.answers(200, FileListing, kind="question")
+        @blp.respond(200, FileListing, kind="question")
         @mark("audited")
         def get(self, query: JSON, vm_name: str) -> JSON:
             """List files in a directory on a virtual machine."""

@@ -101,7 +101,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/vms/<vm_name>/network/port-forward")
     class Creation(MethodView):
         @blp.body(ForwardCreation)
-        @blp.begins(201, ForwardMade, forward_of)
+        @blp.start_operation(201, ForwardMade, forward_of)
         def post(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Accepted:
             """Configure a port forward of a virtual machine."""
             return forwards.create(session, actor, vm_name, ForwardRequest(**body))
@@ -109,7 +109,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/vms/<vm_name>/network/port-forwards")
     class Forwards(MethodView):
         @blp.query(Paging)
-        @blp.lists("port_forwards", Forward)
+        @blp.read_many("port_forwards", Forward)
         def get(self, session: Session, actor: Actor, query: JSON, vm_name: str) -> Listed:
             """List the port forwards of a virtual machine."""
             vm, found, total = forwards.page(session, actor, vm_name, **query)
@@ -119,7 +119,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/vms/<vm_name>/network/port-forwards/<forward>")
     class OneForward(MethodView):
         @blp.query(WhichProtocol)
-        @blp.begins(204, None, nothing)
+        @blp.start_operation(204, None, nothing)
         def delete(self, session: Session, actor: Actor, query: JSON, vm_name: str, forward: str) -> Accepted:
             """Remove a port forward, by the host's port or by its id."""
             return forwards.delete(session, actor, vm_name, forward, query["protocol"])

@@ -38,7 +38,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/vms/<vm_name>/guest-credentials")
     class GuestCredentials(MethodView):
         @blp.body(GuestAccount)
-        @blp.asks(GuestAccountSet, _taken)
+        @blp.call_agent(GuestAccountSet, _taken)
         def put(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Question:
             """Set the account by which commands are run in a guest; its host keeps it encrypted."""
             host, vm = calls.to_driver(session, actor, vm_name, "guest_credentials")

@@ -130,20 +130,20 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/vms/<vm_id_or_name>/disks")
     class Disks(MethodView):
         @blp.query(Whole)
-        @blp.asks_for_many("disks", AttachedDisk, _listed)
+        @blp.read_many_from_agent("disks", AttachedDisk, _listed)
         def get(self, session: Session, actor: Actor, query: JSON, vm_id_or_name: str) -> Question:
             """List the disks of a virtual machine, its own first."""
             return _question(session, actor, vm_id_or_name, "disks", query)
 
         @blp.body(DiskAttachment)
-        @blp.begins(200, DiskAttached, _attached)
+        @blp.start_operation(200, DiskAttached, _attached)
         def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Accepted:
             """Attach a disk to a virtual machine."""
             return hardware.attach(session, actor, vm_id_or_name, DiskAttach(**body))
 
     @blp.route("/vms/<vm_id_or_name>/disks/<controller>/<int:port>/<int:device>")
     class OneDisk(MethodView):
-        @blp.begins(204, None, nothing)
+        @blp.start_operation(204, None, nothing)
         def delete(
             self, session: Session, actor: Actor, vm_id_or_name: str, controller: str, port: int, device: int
         ) -> Accepted:
@@ -154,7 +154,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/vms/<vm_id_or_name>/network-adapters")
     class Adapters(MethodView):
         @blp.query(Whole)
-        @blp.asks_for_many("network_adapters", NetworkAdapter, _listed)
+        @blp.read_many_from_agent("network_adapters", NetworkAdapter, _listed)
         def get(self, session: Session, actor: Actor, query: JSON, vm_id_or_name: str) -> Question:
             """List the network adapters of a virtual machine, by slot."""
             return _question(session, actor, vm_id_or_name, "adapters", query)
@@ -162,7 +162,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/vms/<vm_id_or_name>/network-adapters/<int:slot>")
     class OneAdapter(MethodView):
         @blp.body(AdapterChanges)
-        @blp.begins(200, AdapterUpdated, _params)
+        @blp.start_operation(200, AdapterUpdated, _params)
         def put(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str, slot: int) -> Accepted:
             """Change a network adapter of a virtual machine."""
             _must_be_there("network adapter", slot <= hardware.SLOTS[1])

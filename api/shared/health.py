@@ -67,7 +67,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
     @blp.route("/health")
     class HealthView(MethodView):
-        @blp.answers(200, Health, kind="health")
+        @blp.respond(200, Health, kind="health")
         @mark("public", "uncounted")
         def get(self) -> JSON:
             """Check the health of the parts; answers within a second."""

@@ -115,7 +115,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/hosts")
     class Hosts(MethodView):
         @blp.query(HostQuery)
-        @blp.lists("hosts", HostSchema)
+        @blp.read_many("hosts", HostSchema)
         def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
             """List the hosts of the fleet."""
             status = query.pop("status", None)
@@ -125,12 +125,12 @@ def blueprint(shape: Shape) -> Blueprint:
 
     @blp.route("/hosts/<host_name>")
     class OneHost(MethodView):
-        @blp.reads(HostSchema)
+        @blp.read_one(HostSchema)
         def get(self, session: Session, actor: Actor, host_name: str) -> JSON:
             """Get a host."""
             return described(hosts.get(session, actor, host_name), actor)
 
-        @blp.changes(200, HostSchema)
+        @blp.write(200, HostSchema)
         def delete(self, session: Session, actor: Actor, host_name: str) -> JSON:
             """Give up a host that never comes back (administrators).
 
@@ -141,7 +141,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/hosts/<host_name>/orphans")
     class Orphans(MethodView):
         @blp.query(Paging)
-        @blp.lists("orphans", Orphan)
+        @blp.read_many("orphans", Orphan)
         @mark("admin")
         def get(self, session: Session, actor: Actor, query: JSON, host_name: str) -> Listed:
             """List the VMs on a host that are in no table (administrators)."""
@@ -150,7 +150,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
     @blp.route("/hosts/<host_name>/orphans/<vm_id>")
     class OneOrphan(MethodView):
-        @blp.changes(202, Orphan)
+        @blp.write(202, Orphan)
         def delete(self, session: Session, actor: Actor, host_name: str, vm_id: str) -> JSON:
             """Have a host remove a VM that is in no table (administrators). It is listed until that is done."""
             orphans.remove(session, actor, host_name, vm_id)
@@ -158,7 +158,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
     @blp.route("/hosts/<host_name>/orphans/<vm_id>/adopt")
     class Adoption(MethodView):
-        @blp.works(201, Adopted, Actor.must_administer)
+        @blp.slow_write(201, Adopted, Actor.must_administer)
         @blp.body(AdoptionRequest)
         def post(self, body: JSON, host_name: str, vm_id: str) -> JSON:
             """Take a VM that is in no table into the record, with an owner (administrators). It stays as it is."""

@@ -84,7 +84,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/images")
     class Images(MethodView):
         @blp.query(ImageQuery)
-        @blp.lists("images", ImageSchema)
+        @blp.read_many("images", ImageSchema)
         def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
             """List the images in the store."""
             os_type = query.pop("os_type", None)
@@ -93,7 +93,7 @@ def blueprint(shape: Shape) -> Blueprint:
             shown = [_described(session, manifest) for manifest in cut(found, _ORDERING, Slice(**query))]
             return Listed(shown, len(found), query["limit"], query["offset"])
 
-        @blp.works(201, ImageSchema, Actor.must_administer)
+        @blp.slow_write(201, ImageSchema, Actor.must_administer)
         @blp.upload(ImageCreation)
         @mark("uploads")
         def post(self, form: JSON) -> JSON:
@@ -104,7 +104,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
     @blp.route("/images/<image_name>")
     class OneImage(MethodView):
-        @blp.reads(ImageSchema)
+        @blp.read_one(ImageSchema)
         def get(self, session: Session, actor: Actor, image_name: str) -> JSON:
             """Get an image."""
             for manifest in images.list_all(api_context().settings.images):
@@ -112,7 +112,7 @@ def blueprint(shape: Shape) -> Blueprint:
                     return _described(session, manifest)
             raise NotFound(f"image '{image_name}' not found", code="image_not_found")
 
-        @blp.works(204, None, Actor.must_administer)
+        @blp.slow_write(204, None, Actor.must_administer)
         def delete(self, image_name: str) -> None:
             """Remove an image, for administrators; VMs made from it keep what they have."""
             images.remove(api_context().settings.images, image_name)

@@ -55,14 +55,14 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/keys")
     class Keys(MethodView):
         @blp.query(KeyQuery)
-        @blp.lists("keys", KeySchema)
+        @blp.read_many("keys", KeySchema)
         def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
             """List your API keys, newest first."""
             found, total = keys.list_of(session, actor, Slice(**query))
             return Listed(found, total, query["limit"], query["offset"])
 
         @blp.body(KeyCreation)
-        @blp.changes(201, KeyMade, forgets=("key",))
+        @blp.write(201, KeyMade, forgets=("key",))
         def post(self, session: Session, actor: Actor, body: JSON) -> JSON:
             """Create an API key; its secret is in this answer and nowhere else."""
             made, secret = keys.create(session, actor, **body)
@@ -70,7 +70,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
     @blp.route("/keys/<key_id>")
     class OneKey(MethodView):
-        @blp.changes(204, None)
+        @blp.write(204, None)
         def delete(self, session: Session, actor: Actor, key_id: str) -> None:
             """Revoke an API key, for good."""
             keys.revoke(session, actor, key_id)

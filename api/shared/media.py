@@ -60,7 +60,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/media")
     class Media(MethodView):
         @blp.query(MediaQuery)
-        @blp.lists("media", MediumSchema)
+        @blp.read_many("media", MediumSchema)
         def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
             """List one's disks, or everyone's for administrators."""
             found, total = media.list_of(session, actor, media.MediaFilter(**query))
@@ -68,12 +68,12 @@ def blueprint(shape: Shape) -> Blueprint:
 
     @blp.route("/media/<medium_id>")
     class OneMedium(MethodView):
-        @blp.reads(MediumSchema)
+        @blp.read_one(MediumSchema)
         def get(self, session: Session, actor: Actor, medium_id: str) -> Medium:
             """Get a disk."""
             return media.get(session, actor, medium_id)
 
-        @blp.works(204, None, Actor.must_write)
+        @blp.slow_write(204, None, Actor.must_write)
         def delete(self, medium_id: str) -> None:
             """Delete a disk that no VM has, with all that is on it."""
             with api_context().reading() as session:

@@ -116,7 +116,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
     @blp.route("/vms/<vm_name>/metrics")
     class OfVm(MethodView):
-        @blp.inquires(VmMetrics, _measured)
+        @blp.read_from_agent(VmMetrics, _measured)
         def get(self, session: Session, actor: Actor, vm_name: str) -> Question:
             """Get what a virtual machine uses."""
             host, vm = calls.to_host(session, actor, vm_name, "metrics")

@@ -75,7 +75,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/networks")
     class Networks(MethodView):
         @blp.query(NetworkQuery)
-        @blp.lists("networks", HostNetwork)
+        @blp.read_many("networks", HostNetwork)
         def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
             """List the networks of the hosts."""
             found = networks.list_of(session, actor, query["host"])
@@ -84,7 +84,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
     @blp.route("/vms/<vm_name>/network")
     class OneVmsNetwork(MethodView):
-        @blp.answers(200, VmNetworking, kind="read")
+        @blp.respond(200, VmNetworking, kind="read")
         def get(self, vm_name: str) -> JSON:
             """Get where a virtual machine is in its network; the guest is asked, for three seconds."""
             with api_context().reading() as session:

@@ -44,7 +44,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/operations")
     class Operations(MethodView):
         @blp.query(OperationQuery)
-        @blp.lists("operations", OperationSchema)
+        @blp.read_many("operations", OperationSchema)
         def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
             """List operations, newest first."""
             found, total = operations.list_of(session, actor, operations.OperationFilter(**query))
@@ -52,12 +52,12 @@ def blueprint(shape: Shape) -> Blueprint:
 
     @blp.route("/operations/<operation_id>")
     class OneOperation(MethodView):
-        @blp.reads(OperationSchema)
+        @blp.read_one(OperationSchema)
         def get(self, session: Session, actor: Actor, operation_id: str) -> Operation:
             """Get an operation."""
             return operations.get(session, actor, operation_id)
 
-        @blp.changes(202, OperationSchema)
+        @blp.write(202, OperationSchema)
         def delete(self, session: Session, actor: Actor, operation_id: str) -> Operation:
             """Ask for an operation to be cancelled; its host decides whether that was in time."""
             return operations.cancel(session, actor, operation_id)
@@ -65,7 +65,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/operations/<operation_id>/wait")
     class Wait(MethodView):
         @blp.query(WaitQuery)
-        @blp.answers(200, OperationSchema, kind="wait")
+        @blp.respond(200, OperationSchema, kind="wait")
         @mark("uncounted")
         def get(self, query: JSON, operation_id: str) -> Response:
             """Wait for an operation's end: 200 with it once it has ended, 202 if it goes on."""

@@ -123,7 +123,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/security/scan")
     class Begin(MethodView):
         @blp.body(ScanCreation)
-        @blp.changes(202, ScanBegun)
+        @blp.write(202, ScanBegun)
         def post(self, session: Session, actor: Actor, body: JSON) -> JSON:
             """Initiate a security scan of a VM by its name, or of all."""
             scan = scans.start(session, actor, **body)
@@ -132,7 +132,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/security/scans")
     class Scans(MethodView):
         @blp.query(ScanQuery)
-        @blp.lists("scans", ScanBrief)
+        @blp.read_many("scans", ScanBrief)
         def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
             """List security scans, newest first."""
             found, total = scans.list_of(session, actor, Slice(**query))
@@ -140,7 +140,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
     @blp.route("/security/scans/<scan_id>")
     class OneScan(MethodView):
-        @blp.reads(ScanSchema)
+        @blp.read_one(ScanSchema)
         def get(self, session: Session, actor: Actor, scan_id: str) -> JSON:
             """Get security scan results, also while it goes on."""
             return _whole(*scans.get(session, actor, scan_id))

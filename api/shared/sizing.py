@@ -81,7 +81,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/vms/<vm_name>/resources")
     class Resources(MethodView):
         @blp.body(Resizing)
-        @blp.begins(200, Resized, resized)
+        @blp.start_operation(200, Resized, resized)
         def put(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Accepted:
             """Update the resources of a virtual machine."""
             return sizes.resize(session, actor, vm_name, body)

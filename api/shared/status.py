@@ -66,7 +66,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
     @blp.route("/status")
     class StatusView(MethodView):
-        @blp.answers(200, Status, kind="read")
+        @blp.respond(200, Status, kind="read")
         @mark("prompt", "uncounted")
         def get(self) -> JSON:
             """Get the status of the system; answers within a second."""

@@ -55,7 +55,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/system/info")
     class OfSystem(MethodView):
         @blp.query(SystemQuery)
-        @blp.reads(SystemInfo)
+        @blp.read_one(SystemInfo)
         def get(self, session: Session, actor: Actor, query: JSON) -> JSON:
             """Get what the fleet, or one host, is made of."""
             return _described(capacity.measure(session, actor, query.get("host")))

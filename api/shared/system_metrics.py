@@ -70,7 +70,7 @@ def blueprint(shape: Shape) -> Blueprint:
     @blp.route("/system/metrics")
     class OfSystem(MethodView):
         @blp.query(SystemQuery)
-        @blp.reads(SystemMetrics)
+        @blp.read_one(SystemMetrics)
         def get(self, session: Session, actor: Actor, query: JSON) -> JSON:
             """Get what the fleet, or one host, has and uses."""
             return _summed(capacity.measure(session, actor, query.get("host")))

@@ -22,14 +22,14 @@ blp = Blueprint("snapshots", SHAPE, "Snapshots of VMs")
 @blp.route("/vms/<vm_id_or_name>/snapshots")
 class Snapshots(MethodView):
     @blp.query(SnapshotQuery)
-    @blp.lists("snapshots", SnapshotSchema)
+    @blp.read_many("snapshots", SnapshotSchema)
     def get(self, session: Session, actor: Actor, query: JSON, vm_id_or_name: str) -> Listed:
         """List the snapshots of a VM."""
         vm, found, total = snapshots.list_of(session, actor, vm_id_or_name, Slice(**query))
         return Listed([SnapshotView(vm, snapshot) for snapshot in found], total, query["limit"], query["offset"])
 
     @blp.body(SnapshotCreation)
-    @blp.begins(200, SnapshotSchema, snapshot_of)
+    @blp.start_operation(200, SnapshotSchema, snapshot_of)
     def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Accepted:
         """Create a snapshot."""
         return snapshots.create(
@@ -44,7 +44,7 @@ class Snapshots(MethodView):
 
 @blp.route("/vms/<vm_id_or_name>/snapshots/<snapshot_id>")
 class OneSnapshot(MethodView):
-    @blp.begins(204, None, nothing)
+    @blp.start_operation(204, None, nothing)
     def delete(self, session: Session, actor: Actor, vm_id_or_name: str, snapshot_id: str) -> Accepted:
         """Delete a snapshot."""
         return snapshots.delete(session, actor, vm_id_or_name, snapshot_id)
@@ -53,7 +53,7 @@ class OneSnapshot(MethodView):
 @blp.route("/vms/<vm_id_or_name>/snapshots/<snapshot_id>/restore")
 class Restore(MethodView):
     @blp.body(RestoreRequest, required=False)
-    @blp.begins(200, Restored, snapshot_of)
+    @blp.start_operation(200, Restored, snapshot_of)
     def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str, snapshot_id: str) -> Accepted:
         """Restore a snapshot."""
         return snapshots.restore(session, actor, vm_id_or_name, snapshot_id, start=body["start_vm"])

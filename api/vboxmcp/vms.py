@@ -29,7 +29,7 @@ blp = Blueprint("vms", SHAPE, "Virtual machines")
 @blp.route("/vms")
 class Vms(MethodView):
     @blp.query(VmQuery)
-    @blp.lists("vms", VmBrief)
+    @blp.read_many("vms", VmBrief)
     def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
         """List all VMs."""
         statuses = statuses_of(query.pop("state", None))
@@ -37,7 +37,7 @@ class Vms(MethodView):
         return Listed(found, total, query["limit"], query["offset"])
 
     @blp.body(VmCreation)
-    @blp.begins(200, VmChanged, outcome)
+    @blp.start_operation(200, VmChanged, outcome)
     def post(self, session: Session, actor: Actor, body: JSON) -> Accepted:
         """Create a VM."""
         return vms.create(session, actor, _wanted(body))
@@ -45,13 +45,13 @@ class Vms(MethodView):
 
 @blp.route("/vms/<vm_id_or_name>")
 class OneVm(MethodView):
-    @blp.reads(VmDetail)
+    @blp.read_one(VmDetail)
     def get(self, session: Session, actor: Actor, vm_id_or_name: str) -> VmView:
         """Get VM details."""
         return listing.view(session, actor, vm_id_or_name)
 
     @blp.query(DeleteQuery)
-    @blp.begins(200, VmChanged, outcome, holds=False)
+    @blp.start_operation(200, VmChanged, outcome, holds=False)
     def delete(self, session: Session, actor: Actor, query: JSON, vm_id_or_name: str) -> Accepted:
         """Delete a VM with all it has."""
         return vms.delete(session, actor, vm_id_or_name, delete_disks=query["delete_disks"])
@@ -60,7 +60,7 @@ class OneVm(MethodView):
 @blp.route("/vms/<vm_id_or_name>/start")
 class Start(MethodView):
     @blp.body(StartRequest, required=False)
-    @blp.begins(200, VmChanged, outcome, holds=False)
+    @blp.start_operation(200, VmChanged, outcome, holds=False)
     def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Accepted:
         """Start a VM."""
         return vms.start(session, actor, vm_id_or_name, gui=body["gui"] or not body["headless"])
@@ -69,7 +69,7 @@ class Start(MethodView):
 @blp.route("/vms/<vm_id_or_name>/stop")
 class Stop(MethodView):
     @blp.body(StopRequest, required=False)
-    @blp.begins(200, VmChanged, outcome, holds=False)
+    @blp.start_operation(200, VmChanged, outcome, holds=False)
     def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Accepted:
         """Stop a VM."""
         return vms.stop(session, actor, vm_id_or_name, grace_seconds=body["timeout_seconds"], force=body["force"])
@@ -78,7 +78,7 @@ class Stop(MethodView):
 @blp.route("/vms/<vm_id_or_name>/restart")
 class Restart(MethodView):
     @blp.body(StopRequest, required=False)
-    @blp.begins(200, VmChanged, outcome, holds=False)
+    @blp.start_operation(200, VmChanged, outcome, holds=False)
     def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Accepted:
         """Restart a VM."""
         return vms.restart(session, actor, vm_id_or_name, grace_seconds=body["timeout_seconds"], force=body["force"])
@@ -86,7 +86,7 @@ class Restart(MethodView):
 
 @blp.route("/vms/<vm_id_or_name>/pause")
 class Pause(MethodView):
-    @blp.begins(200, VmChanged, outcome)
+    @blp.start_operation(200, VmChanged, outcome)
     def post(self, session: Session, actor: Actor, vm_id_or_name: str) -> Accepted:
         """Pause a running VM."""
         return vms.pause(session, actor, vm_id_or_name)
@@ -94,7 +94,7 @@ class Pause(MethodView):
 
 @blp.route("/vms/<vm_id_or_name>/resume")
 class Resume(MethodView):
-    @blp.begins(200, VmChanged, outcome)
+    @blp.start_operation(200, VmChanged, outcome)
     def post(self, session: Session, actor: Actor, vm_id_or_name: str) -> Accepted:
         """Resume a paused VM."""
         return vms.resume(session, actor, vm_id_or_name)
@@ -102,7 +102,7 @@ class Resume(MethodView):
 
 @blp.route("/vms/<vm_id_or_name>/save")
 class Save(MethodView):
-    @blp.begins(200, VmChanged, outcome)
+    @blp.start_operation(200, VmChanged, outcome)
     def post(self, session: Session, actor: Actor, vm_id_or_name: str) -> Accepted:
         """Save a VM's state: off, and the next start goes on from there."""
         return vms.save(session, actor, vm_id_or_name)
