@@ -39,10 +39,12 @@ def table(bridge: Bridge) -> str:
 
 
 def ruleset(bridge: Bridge, ports: Sequence[BridgePort], listen: str, policy: Egress) -> str:
-    """All of it as text for nft. Every value in it is an address, a number or a checked name.
+    """All of it as text for nft. Every value in it is an address, a number or a checked name."""
+    return _routed(bridge, ports, listen, policy) + _bridged(bridge, ports)
 
-    In `leases` is where a DHCP message has its client's MAC address, 28 bytes into it (RFC 2131).
-    """
+
+def _routed(bridge: Bridge, ports: Sequence[BridgePort], listen: str, policy: Egress) -> str:
+    """What packets may pass between the bridge and all else, and how forwards get to it."""
     name, forwards = bridge.name, _lines(_forwards(ports, listen))
     return f"""\
 table inet {table(bridge)} {{
@@ -86,6 +88,15 @@ table inet {table(bridge)} {{
         oifname != "{name}" ip saddr {bridge.subnet} masquerade
     }}
 }}
+"""
+
+
+def _bridged(bridge: Bridge, ports: Sequence[BridgePort]) -> str:
+    """What VMs may send on the bridge itself: by their own addresses alone, and not to one another.
+
+    In `leases` is where a DHCP message has its client's MAC address, 28 bytes into it (RFC 2131).
+    """
+    return f"""\
 table bridge {table(bridge)} {{
     {_set("taps", "ifname", [f'"{port.tap}"' for port in ports])}
     {_set("macs", "ifname . ether_addr", [f'"{port.tap}" . {port.mac_address}' for port in ports])}

@@ -183,6 +183,13 @@ def blueprint(shape: Shape) -> Blueprint:
             """Kill an execution if it runs, and forget it and its output."""
             return _about(session, actor, vm_name, exec_id, "exec_delete", writes=True)
 
+    _add_what_runs(blp)
+    return blp
+
+
+def _add_what_runs(blp: Blueprint) -> None:
+    """What is there of one that runs: its output, its end, and signals for it."""
+
     @blp.route("/vms/<vm_name>/execs/<exec_id>/output")
     class ExecOutput(MethodView):
         @blp.query(OutputQuery)
@@ -214,5 +221,3 @@ def blueprint(shape: Shape) -> Blueprint:
             with waiting.held(query.get("timeout")) as seconds:
                 found = wait(execution, seconds, client_gone())
             return blp.made(202, ExecSchema(), found) if found["state"] == "running" else found
-
-    return blp

@@ -7,22 +7,16 @@ from marshmallow import Schema, fields
 from msgspec import to_builtins
 from sqlalchemy.orm import Session
 
-from api.auditing import audit
-from api.auth.identity import actor as caller
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Choice, Moment, Text, computed
-from api.rest.schemas import Paging, Sorting
+from api.rest.fields import Choice, Moment, computed
+from api.rest.schemas import Sorting
 from api.rest.shapes import Listed, Shape
-from api.web.context import api_context
-from api.web.views import mark
-from core.contract.described import Described
-from core.contract.messages import JSON, build
-from core.contract.states import Status
-from core.models import Host, Vm
-from core.services import hosts, lost, orphans
+from api.shared import orphaned
+from core.contract.messages import JSON
+from core.models import Host
+from core.services import hosts, lost
 from core.services.context import Actor
 from core.services.paging import Slice
-from core.services.status import status_of
 
 _SECONDS = 20.0
 
@@ -61,13 +55,6 @@ class HostProblem(Schema):
     since = fields.String(required=True)
 
 
-class Orphan(Schema):
-    """A VM on a host that is in no table."""
-
-    id = fields.String(required=True)
-    host = fields.String(required=True)
-
-
 class HostSchema(Schema):
     """A host. `orphans`: VMs found there that are in no table, shown to administrators."""
 
@@ -84,28 +71,6 @@ class HostSchema(Schema):
     orphans = fields.List(fields.String(), required=True)
     problems = fields.List(fields.Nested(HostProblem), required=True)
     facts = fields.Dict(required=True)
-
-
-class AdoptionRequest(Schema):
-    """Whose an orphan is to be, and what it is called; by default as it was."""
-
-    owner = Text(longest=64, required=True, metadata={"description": "a user's name"})
-    name = Text(longest=63, load_default=None, allow_none=True)
-
-
-class Adopted(Schema):
-    """A VM that was an orphan."""
-
-    id = fields.String(required=True)
-    name = fields.String(required=True)
-    owner = fields.String(required=True)
-    host = fields.String(required=True)
-    hypervisor = fields.String(required=True)
-    image = fields.String(required=True)
-    status = Choice(*Status, required=True)
-    vcpus = fields.Integer(required=True)
-    memory_mb = fields.Integer(required=True)
-    disk_gb = fields.Integer(required=True)
 
 
 def blueprint(shape: Shape) -> Blueprint:
@@ -138,50 +103,8 @@ def blueprint(shape: Shape) -> Blueprint:
             """
             return described(lost.remove_host(session, actor, host_name), actor)
 
-    @blp.route("/hosts/<host_name>/orphans")
-    class Orphans(MethodView):
-        @blp.query(Paging)
-        @blp.read_many("orphans", Orphan)
-        @mark("admin")
-        def get(self, session: Session, actor: Actor, query: JSON, host_name: str) -> Listed:
-            """List the VMs on a host that are in no table (administrators)."""
-            found, total = orphans.page(session, actor, host_name, query["limit"], query["offset"])
-            return Listed([_orphan(host_name, each) for each in found], total, query["limit"], query["offset"])
-
-    @blp.route("/hosts/<host_name>/orphans/<vm_id>")
-    class OneOrphan(MethodView):
-        @blp.write(202, Orphan)
-        def delete(self, session: Session, actor: Actor, host_name: str, vm_id: str) -> JSON:
-            """Have a host remove a VM that is in no table (administrators). It is listed until that is done."""
-            orphans.remove(session, actor, host_name, vm_id)
-            return _orphan(host_name, vm_id)
-
-    @blp.route("/hosts/<host_name>/orphans/<vm_id>/adopt")
-    class Adoption(MethodView):
-        @blp.slow_write(201, Adopted, Actor.must_administer)
-        @blp.body(AdoptionRequest)
-        def post(self, body: JSON, host_name: str, vm_id: str) -> JSON:
-            """Take a VM that is in no table into the record, with an owner (administrators). It stays as it is."""
-            with api_context().reading() as session:
-                orphans.to_ask(session, caller(), host_name, vm_id)
-            told = api_context().hub.call(host_name, "describe", None, {"vm_id": vm_id}, _SECONDS)
-            with api_context().transaction() as session:
-                vm = orphans.adopt(session, caller(), host_name, vm_id, build(Described, told), **body)
-                made = _adopted(vm, body["owner"])
-                audit.within(session, 201, made)
-            return made
-
+    orphaned.add(blp)
     return blp
-
-
-def _adopted(vm: Vm, owner: str) -> JSON:
-    shown = ("id", "name", "hypervisor", "image", "vcpus", "memory_mb", "disk_gb")
-    told = {name: getattr(vm, name) for name in shown}
-    return told | {"host": vm.host_name, "owner": owner, "status": status_of(vm, None)}
-
-
-def _orphan(host_name: str, vm_id: str) -> JSON:
-    return {"id": vm_id, "host": host_name}
 
 
 def described(host: Host, actor: Actor) -> JSON:
