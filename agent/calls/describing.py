@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from agent.drivers.base import Driver
 from core.contract.described import Described
 from core.contract.errors import NotFound
-from core.contract.messages import Observation, VmSpec
+from core.contract.messages import VmSpec
 from core.contract.states import Observed
+from core.contract.vms import Observation
 
 
 def described(drivers: Iterable[Driver], vm_id: str) -> Described:

@@ -15,10 +15,10 @@ from agent.reports.journal import Entry, Journal
 from agent.reports.outbox import Outbox
 from core.contract.bounds import NAME, shortened
 from core.contract.errors import CorralError
-from core.contract.messages import Command, Failure, Observation, Report, decode, encode
+from core.contract.messages import Command, Failure, Report, decode, encode
 from core.contract.results import Result
 from core.contract.states import Kind, Observed, Phase
-from core.contract.vms import Progress
+from core.contract.vms import Observation, Progress
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from agent.network.network import Network
-from core.contract.messages import DriverHealth, Observation, VmSpec
+from core.contract.hosts import DriverHealth
+from core.contract.messages import VmSpec
+from core.contract.vms import Observation
 
 Progress = Callable[[str, int | None], None]
 """Told of each step: a few words, and the percent done where known. It raises `Cancelled` when it is to stop."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from agent.drivers.base import Driver
 from agent.drivers.registry import Drivers
 from agent.system.loops import Loop
-from core.contract.messages import DriverHealth
+from core.contract.hosts import DriverHealth
 
 WELL_SECONDS = 300.0
 ILL_SECONDS = 30.0

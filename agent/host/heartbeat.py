@@ -10,7 +10,8 @@ import redis
 from agent.host.lease import Lease
 from agent.system.loops import Loop
 from core.contract import channels
-from core.contract.messages import Heartbeat, encode
+from core.contract.hosts import Heartbeat
+from core.contract.messages import encode
 
 SECONDS = 2.0
 

@@ -24,8 +24,9 @@ from agent.reports.outbox import Outbox
 from agent.system.loops import Loop
 from core.contract import images
 from core.contract.bounds import shortened
-from core.contract.hosts import HostFacts
-from core.contract.messages import DriverHealth, Inventory, Observation, encode
+from core.contract.hosts import DriverHealth, HostFacts, Inventory
+from core.contract.messages import encode
+from core.contract.vms import Observation
 
 LOOK_SECONDS, SLOW_LOOK_SECONDS = 2.0, 15.0
 REST = 4  # how much longer than a look the pause after it is: on a slow host, looking must not be all that is done

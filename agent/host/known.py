@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 from agent.host.exits import Exits
-from core.contract.messages import Observation
 from core.contract.states import Observed
+from core.contract.vms import Observation
 
 Seen = tuple[Observed, float | None, int | None, str | None]
 

@@ -20,7 +20,9 @@ from agent.drivers.registry import Drivers
 from agent.host.looking import Looks
 from agent.system.loops import Loop
 from core.contract import channels
-from core.contract.messages import HostUsage, VmUsage, encode
+from core.contract.hosts import HostUsage
+from core.contract.messages import encode
+from core.contract.vms import VmUsage
 
 LOOK_SECONDS = 5.0
 KEPT_SECONDS = 20

@@ -10,7 +10,8 @@ from api.rest.blueprint import Blueprint
 from api.rest.fields import Moment, Text
 from api.rest.shapes import Shape
 from api.shared.words import HOST_NAME
-from core.contract.messages import JSON, HostUsage
+from core.contract.hosts import HostUsage
+from core.contract.messages import JSON
 from core.models.base import now
 from core.services.context import Actor
 from core.services.monitoring import capacity

@@ -9,7 +9,7 @@ import msgspec
 
 from cli.doctor import programs
 from cli.doctor.checks import Check, Needs, State, absent
-from core.contract.messages import DriverHealth
+from core.contract.hosts import DriverHealth
 
 HYPERVISORS = ("qemu", "virtualbox", "cloud-hypervisor")
 PROBE_SECONDS = 120

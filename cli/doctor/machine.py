@@ -19,7 +19,7 @@ from cli.image import recipe, rootfs
 from cli.image.log import BuildFailed
 from core.contract import images
 from core.contract.errors import CorralError
-from core.contract.messages import DriverHealth
+from core.contract.hosts import DriverHealth
 from core.settings import Settings, unknown
 
 KVM = Path("/dev/kvm")

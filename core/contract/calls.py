@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
 from core.contract.bounds import Count, Line, Moment, Name, Serial
 from core.contract.described import Described, OneVm
+from core.contract.measures import Measured
 from core.contract.vms import Adapter, Disk, Running
 
 _EXEC_ID, _PATH = Meta(min_length=1, max_length=64, pattern="^[0-9a-f-]*$"), Meta(min_length=1, max_length=4096)
@@ -257,7 +258,7 @@ class Plugged(Struct, frozen=True):
 
 
 class Seen(Struct, frozen=True):
-    """What a driver sees of a VM, as `messages.Observation`."""
+    """What a driver sees of a VM, as `vms.Observation`."""
 
     vm_id: Name
     state: Name
@@ -265,28 +266,6 @@ class Seen(Struct, frozen=True):
     pid: Serial | None = None
     reason: Line | None = None
     facts: Running = field(default_factory=Running)
-
-
-class Sample(Struct, frozen=True):
-    """What a VM takes of its host at one moment."""
-
-    vm_id: Name
-    vcpus: Count
-    cpu_seconds: float | None
-    memory_bytes: Serial
-    disk_bytes: Serial
-    age_seconds: float = 0.0
-
-
-class Measured(Struct, frozen=True):
-    """A VM, measured; agent/drivers/capabilities/metrics.py has what its parts are."""
-
-    sample: Sample
-    cpu_percent: float
-    network: dict[Name, float | Name | None] | None = None
-    disk_io: dict[Name, float | None] | None = None
-    guest: dict[Name, Any] | None = None
-    unknown: dict[Name, Line] = field(default_factory=dict)
 
 
 CALLS: dict[str, tuple[type[Struct], type[Struct]]] = {

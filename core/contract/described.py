@@ -15,7 +15,7 @@ class OneVm(Struct, frozen=True):
 
 
 class Described(Struct, frozen=True, kw_only=True):
-    """A VM as it was asked for last (`messages.VmSpec`), and as it is now (`messages.Observation`)."""
+    """A VM as it was asked for last (`messages.VmSpec`), and as it is now (`vms.Observation`)."""
 
     name: Name
     hypervisor: Name

@@ -1,4 +1,4 @@
-"""What a host is: its facts, as it tells them in each inventory."""
+"""What a host is, has and uses: its facts and drivers, as it tells them in each inventory, and its signs of life."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from core.contract.bounds import Count, Line, Moment, Name, Port, Serial
 from core.contract.networks import BRIDGE, USER
+from core.contract.vms import Observation
 
 _WIDEST = 16  # bits of a bridge's prefix: addresses there are looked through one by one
 
@@ -82,3 +83,67 @@ class Medium:
     vm_id: Name = ""
     made: bool = True
     created_at: Moment = 0.0
+
+
+@dataclass(frozen=True)
+class DriverHealth:
+    """One driver of a host, as probed by use: `healthy`, or `problem` says what is wrong and what to do.
+
+    `observed`: an inventory has its VMs; else they could not be looked at, and nothing is known of them now.
+    """
+
+    name: Name
+    healthy: bool
+    version: Name = ""
+    acceleration: Name = ""
+    capabilities: list[Name] = field(default_factory=list)
+    problem: Line = ""
+    observed: bool = True
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """All a host is and has. `boot_id` changes with every start of the agent, `home_id` is that of the home it has.
+
+    An agent of an older release tells no `media`.
+    """
+
+    host: Name
+    boot_id: Name
+    generation: Serial
+    at: Moment
+    vcpus: Count
+    memory_mb: Count
+    disk_gb: Count
+    drivers: list[DriverHealth]
+    images: list[Name]
+    vms: list[Observation]
+    facts: HostFacts = field(default_factory=HostFacts)
+    home_id: str = ""
+    media: list[Medium] | None = None
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """An agent is alive."""
+
+    host: Name
+    boot_id: Name
+    at: Moment
+
+
+@dataclass(frozen=True)
+class HostUsage:
+    """What a host's machine uses now. Agents that share a kernel tell the same `machine`, and `disk` a file system."""
+
+    host: Name
+    at: Moment
+    machine: Name
+    disk: Name
+    cpu_percent: float
+    cpu_cores: Count
+    memory_total_mb: Serial
+    memory_used_mb: Serial
+    disk_total_mb: Serial
+    disk_used_mb: Serial
+    disk_free_mb: Serial | None = None

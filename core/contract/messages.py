@@ -20,9 +20,9 @@ from core.contract.bounds import Count, Line, Moment, Name, Port, Serial
 from core.contract.calls import CALLS
 from core.contract.commands import PARAMS, Params
 from core.contract.errors import Invalid
-from core.contract.hosts import HostFacts, Medium
-from core.contract.states import Kind, Observed, Phase
-from core.contract.vms import Hardware, Progress, Running, VmNetwork
+from core.contract.hosts import Inventory
+from core.contract.states import Kind, Phase
+from core.contract.vms import Hardware, Observation, Progress, VmNetwork
 
 JSON = dict[str, Any]
 T = TypeVar("T")
@@ -110,18 +110,6 @@ class Numbered(Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Observation:
-    """What a driver sees of one VM."""
-
-    vm_id: Name
-    state: Observed
-    started_at: Moment | None = None
-    pid: Serial | None = None
-    reason: Line | None = None
-    facts: Running = field(default_factory=Running)
-
-
-@dataclass(frozen=True)
 class Failure:
     """Why an operation failed: `code` for programs, `message` for people, `retryable` for whoever decides."""
 
@@ -154,44 +142,6 @@ class Report(Struct, frozen=True):
         return decode(kind, bytes(self.result))
 
 
-@dataclass(frozen=True)
-class DriverHealth:
-    """One driver of a host, as probed by use: `healthy`, or `problem` says what is wrong and what to do.
-
-    `observed`: an inventory has its VMs; else they could not be looked at, and nothing is known of them now.
-    """
-
-    name: Name
-    healthy: bool
-    version: Name = ""
-    acceleration: Name = ""
-    capabilities: list[Name] = field(default_factory=list)
-    problem: Line = ""
-    observed: bool = True
-
-
-@dataclass(frozen=True)
-class Inventory:
-    """All a host is and has. `boot_id` changes with every start of the agent, `home_id` is that of the home it has.
-
-    An agent of an older release tells no `media`.
-    """
-
-    host: Name
-    boot_id: Name
-    generation: Serial
-    at: Moment
-    vcpus: Count
-    memory_mb: Count
-    disk_gb: Count
-    drivers: list[DriverHealth]
-    images: list[Name]
-    vms: list[Observation]
-    facts: HostFacts = field(default_factory=HostFacts)
-    home_id: str = ""
-    media: list[Medium] | None = None
-
-
 class Entry(Struct, frozen=True, tag_field="kind"):
     """What a host's list has: one of the two below."""
 
@@ -211,47 +161,11 @@ class InventoryEntry(Entry, frozen=True, tag="inventory"):
 
 
 @dataclass(frozen=True)
-class Heartbeat:
-    """An agent is alive."""
-
-    host: Name
-    boot_id: Name
-    at: Moment
-
-
-@dataclass(frozen=True)
 class ReceiverState:
     """How a control worker's receiver is. `waiting`: hosts whose reports could not be recorded, and are tried again."""
 
     at: float
     waiting: int
-
-
-@dataclass(frozen=True)
-class HostUsage:
-    """What a host's machine uses now. Agents that share a kernel tell the same `machine`, and `disk` a file system."""
-
-    host: Name
-    at: Moment
-    machine: Name
-    disk: Name
-    cpu_percent: float
-    cpu_cores: Count
-    memory_total_mb: Serial
-    memory_used_mb: Serial
-    disk_total_mb: Serial
-    disk_used_mb: Serial
-    disk_free_mb: Serial | None = None
-
-
-@dataclass(frozen=True)
-class VmUsage:
-    """What a VM takes of its host now. `cpu_percent`: of all its vCPUs, since the look before or its start."""
-
-    at: Moment
-    cpu_percent: float
-    memory_mb: Serial
-    disk_gb: float
 
 
 class Addressed(Struct, frozen=True, kw_only=True):

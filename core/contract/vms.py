@@ -7,8 +7,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from core.contract.bounds import Count, Line, Name, Percent, Serial
+from core.contract.bounds import Count, Line, Moment, Name, Percent, Serial
 from core.contract.networks import BRIDGE, USER, USER_ADDRESS
+from core.contract.states import Observed
 
 Some = Meta(max_length=256)
 
@@ -137,3 +138,25 @@ class Progress:
 
     step: Name
     percent: Percent | None = None
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a driver sees of one VM."""
+
+    vm_id: Name
+    state: Observed
+    started_at: Moment | None = None
+    pid: Serial | None = None
+    reason: Line | None = None
+    facts: Running = field(default_factory=Running)
+
+
+@dataclass(frozen=True)
+class VmUsage:
+    """What a VM takes of its host now. `cpu_percent`: of all its vCPUs, since the look before or its start."""
+
+    at: Moment
+    cpu_percent: float
+    memory_mb: Serial
+    disk_gb: float

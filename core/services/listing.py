@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, select
 from sqlalchemy.orm import Session
 
-from core.contract.messages import VmUsage
 from core.contract.states import LIVE, Status
+from core.contract.vms import VmUsage
 from core.models import Host, Operation, Vm
 from core.services import lookup, usage
 from core.services.accepted import AnyOperation

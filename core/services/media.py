@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from core.contract import hosts as contract
 from core.contract.commands import DiskAttach
 from core.contract.errors import Conflict, NoCapacity, NotFound
-from core.contract.messages import Inventory
+from core.contract.hosts import Inventory
 from core.models import Host, Medium, Operation, Vm
 from core.models.base import new_id, now
 from core.services import rules

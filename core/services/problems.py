@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.contract import channels
-from core.contract.messages import HostUsage
+from core.contract.hosts import HostUsage
 from core.models import Host
 from core.models.base import now
 from core.services import events, usage

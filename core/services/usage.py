@@ -10,7 +10,9 @@ from sqlalchemy.orm import Session
 
 from core.contract import channels
 from core.contract.errors import Invalid
-from core.contract.messages import HostUsage, VmUsage, decode
+from core.contract.hosts import HostUsage
+from core.contract.messages import decode
+from core.contract.vms import VmUsage
 from core.models import Vm
 from core.services.context import dispatch_of
 

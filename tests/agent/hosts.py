@@ -22,7 +22,8 @@ from redis.retry import Retry
 
 from agent.drivers.fake.state import effects
 from core.contract import channels
-from core.contract.messages import Command, Entry, Inventory, Reply, Report, VmSpec, build, decode, encode
+from core.contract.hosts import Inventory
+from core.contract.messages import Command, Entry, Reply, Report, VmSpec, build, decode, encode
 from core.contract.states import Kind
 from core.contract.vms import Hardware
 from core.dispatch import Dispatch

@@ -21,8 +21,9 @@ from agent.host.known import KnownVms
 from agent.reports.journal import Journal
 from agent.reports.outbox import Outbox
 from core.contract.commands import PARAMS
-from core.contract.messages import Observation, VmSpec, command
+from core.contract.messages import VmSpec, command
 from core.contract.states import Kind
+from core.contract.vms import Observation
 from tests.support.waiting import HANG_SECONDS
 
 

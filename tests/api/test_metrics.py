@@ -12,7 +12,9 @@ import requests
 
 from cli.fleet.fleet import Fleet
 from core.contract import channels
-from core.contract.messages import HostUsage, VmUsage, encode
+from core.contract.hosts import HostUsage
+from core.contract.messages import encode
+from core.contract.vms import VmUsage
 from core.models import Host
 from core.models.base import now
 from tests.api.world import World, problem

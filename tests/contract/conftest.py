@@ -28,8 +28,8 @@ from agent.drivers.virtualbox.power import missing_kernel_driver
 from core import settings
 from core.contract.errors import DriverFailure
 from core.contract.images import MANIFEST
-from core.contract.messages import ImageRef, Observation, VmSpec
-from core.contract.vms import Hardware, Misbehaviour
+from core.contract.messages import ImageRef, VmSpec
+from core.contract.vms import Hardware, Misbehaviour, Observation
 from tests import doubles
 from tests.support.waiting import until
 

@@ -16,8 +16,10 @@ from sqlalchemy.orm import Session
 
 from agent.drivers.fake import FakeDriver
 from core import database
-from core.contract.messages import DriverHealth, Inventory, Observation, Report
+from core.contract.hosts import DriverHealth, Inventory
+from core.contract.messages import Report
 from core.contract.states import Kind, Observed, Phase
+from core.contract.vms import Observation
 from core.dispatch import Dispatch
 from core.models import Base
 from core.services import context, listing, users

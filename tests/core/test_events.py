@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import Engine
 
-from core.contract.messages import DriverHealth, Inventory
+from core.contract.hosts import DriverHealth, Inventory
 from core.services import events
 from core.services.context import Actor
 from core.services.intake import inventories

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core.contract.errors import NoCapacity
-from core.contract.hosts import HostFacts
-from core.contract.messages import DriverHealth
+from core.contract.hosts import DriverHealth, HostFacts
 from core.models import Vm
 from core.services import vms
 from core.services.accepted import Accepted

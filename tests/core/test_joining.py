@@ -11,8 +11,7 @@ from sqlalchemy import func, select, update
 
 from core.contract.commands import AdapterSet
 from core.contract.errors import Unfit
-from core.contract.hosts import HostFacts
-from core.contract.messages import DriverHealth
+from core.contract.hosts import DriverHealth, HostFacts
 from core.contract.states import Observed
 from core.contract.vms import AdapterWish, Hardware
 from core.models import Host, Vm

@@ -7,8 +7,10 @@ import sys
 import pytest
 
 from core.contract.errors import Invalid
-from core.contract.messages import Failure, Heartbeat, Inventory, Observation, Report, VmUsage, decode, encode
+from core.contract.hosts import Heartbeat, Inventory
+from core.contract.messages import Failure, Report, decode, encode
 from core.contract.states import Observed
+from core.contract.vms import Observation, VmUsage
 
 BEAT = '{"host":"h","boot_id":"b","at":1.5%s}'
 BAD_TEXTS: dict[str, str | bytes] = {

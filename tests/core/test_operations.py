@@ -13,8 +13,9 @@ from sqlalchemy import func, select, text
 
 from core.contract import channels
 from core.contract.errors import Conflict, NoCapacity, NotFound
-from core.contract.messages import Failure, Observation, encode
+from core.contract.messages import Failure, encode
 from core.contract.states import Observed
+from core.contract.vms import Observation
 from core.dispatch import Dispatch
 from core.models import Host, Operation, Vm
 from core.services import events, listing, lookup, operations, vms

@@ -11,9 +11,8 @@ from sqlalchemy import func, select
 
 from core.contract.described import Described
 from core.contract.errors import Conflict, CorralError, Forbidden, Invalid, NoCapacity, NotFound
-from core.contract.messages import Observation
 from core.contract.states import Observed
-from core.contract.vms import Running, VmNetwork
+from core.contract.vms import Observation, Running, VmNetwork
 from core.models import Host, Vm
 from core.services import orphans, vms
 from core.services.context import Actor

@@ -11,9 +11,9 @@ from msgspec import structs
 from sqlalchemy import update
 
 from core.contract.errors import Conflict, NoCapacity, Unsupported
-from core.contract.messages import Failure, Observation
+from core.contract.messages import Failure
 from core.contract.states import Observed
-from core.contract.vms import Running
+from core.contract.vms import Observation, Running
 from core.models import Host, Operation, Vm
 from core.models.base import JSON, now
 from core.services import lookup, sizes, snapshots, vms

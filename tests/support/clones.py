@@ -18,8 +18,9 @@ from agent.drivers.capabilities.guest import ExecRequest
 from agent.drivers.local import disks, records, restores
 from agent.drivers.local.folder import Folder, folder_of, locked
 from agent.drivers.qemu import QemuDriver
-from core.contract.messages import Observation, VmSpec
+from core.contract.messages import VmSpec
 from core.contract.states import Observed
+from core.contract.vms import Observation
 
 BOOTED = "booted"
 LONG = 300.0

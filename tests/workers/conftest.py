@@ -18,8 +18,10 @@ from agent.drivers.fake import FakeDriver
 from cli.fleet.postgres import Postgres
 from core import migrate
 from core.contract import channels
-from core.contract.messages import DriverHealth, Inventory, Observation, Report, encode
+from core.contract.hosts import DriverHealth, Inventory
+from core.contract.messages import Report, encode
 from core.contract.states import Observed, Phase
+from core.contract.vms import Observation
 from core.models import Base
 from core.services import users, vms
 from core.services.accepted import Accepted

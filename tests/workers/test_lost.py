@@ -12,8 +12,9 @@ from sqlalchemy import text
 from core.contract import channels
 from core.contract.calls import OneOperation
 from core.contract.errors import Conflict, Forbidden, NoCapacity, NotFound
-from core.contract.messages import Call, Command, Observation, decode
+from core.contract.messages import Call, Command, decode
 from core.contract.states import Kind, Observed
+from core.contract.vms import Observation
 from core.services import hosts, listing, lost, orphans, vms
 from core.services.accepted import Accepted
 from core.services.context import Actor

@@ -9,8 +9,10 @@ import pytest
 
 from core.contract import channels
 from core.contract.errors import NoCapacity
-from core.contract.messages import Heartbeat, HostUsage, Observation, encode
+from core.contract.hosts import Heartbeat, HostUsage
+from core.contract.messages import encode
 from core.contract.states import Observed
+from core.contract.vms import Observation
 from tests.support.waiting import until
 from tests.workers.conftest import Workers
 from workers import sweeping

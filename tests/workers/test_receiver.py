@@ -13,8 +13,9 @@ from sqlalchemy import text
 
 from core.contract import channels
 from core.contract.errors import Invalid
-from core.contract.messages import Observation, Report
+from core.contract.messages import Report
 from core.contract.states import Observed, Phase
+from core.contract.vms import Observation
 from core.services.monitoring import health
 from tests.support.waiting import until
 from tests.workers.conftest import Workers, envelope

@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 from core import database
 from core.contract import channels
 from core.contract.errors import Busy
-from core.contract.messages import Heartbeat, encode
+from core.contract.hosts import Heartbeat
+from core.contract.messages import encode
 from core.database import transact
 from core.models.base import now
 from tests.support.waiting import until

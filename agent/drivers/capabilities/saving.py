@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from core.contract.messages import Observation, VmSpec
+from core.contract.messages import VmSpec
+from core.contract.vms import Observation
 
 SAVED = "its memory is saved: a start goes on from there"
 """The reason that `observe` gives for a VM that is off so."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from agent.drivers.base import Progress
-from core.contract.messages import Observation, VmSpec
+from core.contract.messages import VmSpec
+from core.contract.vms import Observation
 
 
 @dataclass(frozen=True)

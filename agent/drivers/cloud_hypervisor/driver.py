@@ -26,8 +26,9 @@ from agent.drivers.local.folder import Folder
 from agent.drivers.local.measuring import Counted
 from agent.guest.disks import Judge
 from core.contract.errors import DriverFailure
+from core.contract.hosts import DriverHealth
 from core.contract.images import Manifest
-from core.contract.messages import DriverHealth, Forward, VmSpec
+from core.contract.messages import Forward, VmSpec
 from core.contract.vms import Adapter, Disk
 
 

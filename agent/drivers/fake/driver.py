@@ -21,9 +21,10 @@ from agent.drivers.images import find
 from agent.media.media import Media
 from agent.network import ports
 from core.contract.errors import DriverFailure
-from core.contract.messages import DriverHealth, Forward, Observation, VmSpec
+from core.contract.hosts import DriverHealth
+from core.contract.messages import Forward, VmSpec
 from core.contract.states import Applied, Observed
-from core.contract.vms import Adapter, Disk
+from core.contract.vms import Adapter, Disk, Observation
 
 
 class FakeDriver(Guests):

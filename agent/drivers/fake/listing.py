@@ -8,7 +8,8 @@ from pathlib import Path
 
 from agent.drivers.fake.state import STATE, State
 from core.contract.errors import Invalid
-from core.contract.messages import Observation, decode
+from core.contract.messages import decode
+from core.contract.vms import Observation
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 
 from agent.drivers.capabilities.metrics import Measured, Sample
-from core.contract.messages import Observation, VmSpec
+from core.contract.messages import VmSpec
 from core.contract.states import Observed
+from core.contract.vms import Observation
 
 SHARE = 0.1
 MEMORY_BYTES, DISK_BYTES = 64 * 2**20, 2**20

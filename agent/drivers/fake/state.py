@@ -11,9 +11,9 @@ from pathlib import Path
 from agent.drivers.capabilities.saving import SAVED
 from agent.drivers.places import Medium
 from core.contract.errors import DriverFailure, Invalid
-from core.contract.messages import Forward, Observation, VmSpec, decode, encode
+from core.contract.messages import Forward, VmSpec, decode, encode
 from core.contract.states import Observed
-from core.contract.vms import Adapter, Running
+from core.contract.vms import Adapter, Observation, Running
 
 STATE = "fake-state.json"
 EFFECTS = "fake-effects.log"

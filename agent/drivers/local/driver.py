@@ -17,8 +17,9 @@ from agent.drivers.local.machines import H, Machines
 from agent.system import cgroups
 from core.contract.errors import DriverFailure
 from core.contract.images import Manifest
-from core.contract.messages import Observation, VmSpec
+from core.contract.messages import VmSpec
 from core.contract.states import Observed
+from core.contract.vms import Observation
 
 CAPABILITIES = frozenset(
     {

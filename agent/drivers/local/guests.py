@@ -22,9 +22,9 @@ from agent.guest import command_locks, commands, disks, exec_store, execs, files
 from agent.guest.exec_store import ExecStore, StoredExec
 from agent.guest.qga import AgentForbids
 from core.contract.errors import DriverFailure, GuestTimeout, Unsupported
-from core.contract.messages import Observation, VmSpec
+from core.contract.messages import VmSpec
 from core.contract.states import Observed
-from core.contract.vms import Disk
+from core.contract.vms import Disk, Observation
 
 log = logging.getLogger(__name__)
 

@@ -20,9 +20,9 @@ from agent.drivers.local.sizes import Plugs, resize
 from agent.media.media import Media
 from agent.network.namespaces import Namespace
 from core.contract.errors import DriverFailure
-from core.contract.messages import Observation, VmSpec
+from core.contract.messages import VmSpec
 from core.contract.states import Observed
-from core.contract.vms import Adapter, Disk
+from core.contract.vms import Adapter, Disk, Observation
 
 H = TypeVar("H")
 """What the driver knows of its host when it starts a VM."""

@@ -9,9 +9,8 @@ from agent.drivers.local import daemon
 from agent.drivers.local.folder import Folder
 from agent.drivers.local.happened import Record, Seen
 from core.contract.errors import DriverFailure
-from core.contract.messages import Observation
 from core.contract.states import Observed
-from core.contract.vms import Running
+from core.contract.vms import Observation, Running
 
 
 def observe(folder: Folder, record: Record) -> Observation:

@@ -26,9 +26,10 @@ from agent.drivers.qemu.qmp import Monitor
 from agent.guest.disks import Judge
 from agent.system import process
 from core.contract.errors import DriverFailure
+from core.contract.hosts import DriverHealth
 from core.contract.images import Manifest
-from core.contract.messages import DriverHealth, Forward, Observation, VmSpec
-from core.contract.vms import Adapter, Disk
+from core.contract.messages import Forward, VmSpec
+from core.contract.vms import Adapter, Disk, Observation
 
 INSTALL = "apt-get install qemu-system-x86 qemu-utils"
 

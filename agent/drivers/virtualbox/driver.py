@@ -27,9 +27,10 @@ from agent.drivers.virtualbox.observing import Watch, folders_of, observe
 from agent.media.media import Media
 from agent.system import process
 from core.contract.errors import DriverFailure
-from core.contract.messages import DriverHealth, Forward, Observation, VmSpec
+from core.contract.hosts import DriverHealth
+from core.contract.messages import Forward, VmSpec
 from core.contract.states import Observed
-from core.contract.vms import Adapter, Disk
+from core.contract.vms import Adapter, Disk, Observation
 
 CAPABILITIES = frozenset(
     {

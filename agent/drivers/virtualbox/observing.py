@@ -13,9 +13,8 @@ from agent.drivers.virtualbox import output, states
 from agent.drivers.virtualbox.folder import NAME, RECORD, Folder, Record
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from core.contract.errors import DriverFailure
-from core.contract.messages import Observation
 from core.contract.states import Observed
-from core.contract.vms import Running
+from core.contract.vms import Observation, Running
 
 HEAD_BYTES = 8192
 _OPENED = re.compile(rb"Log opened (\S+?)Z")

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from core.contract.errors import Invalid
-from core.contract.messages import Entry, Inventory, Report, decode
+from core.contract.hosts import Inventory
+from core.contract.messages import Entry, Report, decode
 from core.contract.states import Phase
 from core.services.intake import inventories, reports
 

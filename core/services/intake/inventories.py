@@ -9,8 +9,10 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from core.contract.messages import JSON, Inventory, Observation
+from core.contract.hosts import Inventory
+from core.contract.messages import JSON
 from core.contract.states import LIVE, DesiredState, Observed
+from core.contract.vms import Observation
 from core.models import Host, Operation, Vm
 from core.models.base import now
 from core.services import desired, events, hosts, lost, media, operations, problems, vms

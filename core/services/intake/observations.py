@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from sqlalchemy.orm import Session
 
 from core.contract.commands import Delete
-from core.contract.messages import Observation
 from core.contract.states import DesiredState, Observed
+from core.contract.vms import Observation
 from core.models import Vm
 from core.models.base import now
 from core.services import hosts, operations

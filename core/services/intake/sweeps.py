@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from core.contract import channels
 from core.contract.errors import Invalid
-from core.contract.messages import Failure, Heartbeat, decode
+from core.contract.hosts import Heartbeat
+from core.contract.messages import Failure, decode
 from core.contract.states import LIVE, OperationState
 from core.models import Host, Operation, Vm
 from core.models.base import now

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from core.contract.messages import HostUsage
+from core.contract.hosts import HostUsage
 from core.contract.states import Status
 from core.models import Host, Vm
 from core.services import hosts, usage
