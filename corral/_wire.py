@@ -47,6 +47,11 @@ def segment(text: str | int) -> str:
     return quote(str(text), safe="")
 
 
+def vm_path(vm: str) -> str:
+    """The path of a VM, by its name or id."""
+    return f"/vms/{segment(vm)}"
+
+
 def new_key() -> str:
     """An `Idempotency-Key`: the same request sent again does its work once."""
     return uuid.uuid4().hex

@@ -11,6 +11,7 @@ from typing import IO, Any
 from websockets.asyncio.client import ClientConnection
 
 from corral import _wire, access
+from corral._async.devices import AsyncDevices, AsyncSnapshots
 from corral._async.events import listen
 from corral._async.guests import AsyncCommands, AsyncFiles, Entries, open_socket
 from corral._async.resources import (
@@ -23,7 +24,7 @@ from corral._async.resources import (
     AsyncScans,
 )
 from corral._async.transport import AsyncTransport
-from corral._async.vms import AsyncDevices, AsyncSnapshots, AsyncVms
+from corral._async.vms import AsyncVms
 from corral._wire import Json
 from corral.access import Access
 from corral.errors import NotFound

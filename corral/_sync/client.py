@@ -12,6 +12,7 @@ from typing import IO, Any
 from websockets.sync.client import ClientConnection
 
 from corral import _wire, access
+from corral._sync.devices import Devices, Snapshots
 from corral._sync.events import listen
 from corral._sync.guests import Commands, Entries, Files, open_socket
 from corral._sync.resources import (
@@ -24,7 +25,7 @@ from corral._sync.resources import (
     Scans,
 )
 from corral._sync.transport import Transport
-from corral._sync.vms import Devices, Snapshots, Vms
+from corral._sync.vms import Vms
 from corral._wire import Json
 from corral.access import Access
 from corral.errors import NotFound

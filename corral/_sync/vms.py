@@ -1,5 +1,5 @@
 # Made from corral/_async/vms.py by scripts/unasync.py; change that file instead.
-"""Virtual machines: their life, and what is attached to them."""
+"""Virtual machines and their life."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from corral._sync.transport import Tell, Transport
-from corral._wire import Json, given, segment, value
-from corral.models import Adapter, Disk, Forward, Operation, Snapshot, Vm
+from corral._wire import Json, given, value, vm_path
+from corral.models import Operation, Vm
 
 
 class Vms:
@@ -36,7 +36,7 @@ class Vms:
 
     def get(self, vm: str) -> Vm:
         """One of them, with all that is known."""
-        return value(Vm, self._transport.json("GET", _path(vm)))
+        return value(Vm, self._transport.json("GET", vm_path(vm)))
 
     def create(
         self,
@@ -132,7 +132,7 @@ class Vms:
     ) -> Operation:
         """Remove it for good, whatever it is doing. Disks beside its own stay, unless `delete_disks`."""
         disks = "true" if delete_disks else None
-        path = _path(vm)
+        path = vm_path(vm)
         return self._transport.change("DELETE", path, wait=wait, timeout=timeout, tell=tell, delete_disks=disks)
 
     def resize(
@@ -154,157 +154,29 @@ class Vms:
             cpu_limit_percent=cpu_limit_percent,
             memory_limit_percent=memory_limit_percent,
         )
-        path = f"{_path(vm)}/resources"
+        path = f"{vm_path(vm)}/resources"
         return self._transport.change("PUT", path, body, wait=wait, timeout=timeout, tell=tell)
 
     def set_ttl(self, vm: str, ttl_seconds: int | None) -> Vm:
         """Let one live that long from now on, or (None) until somebody deletes it."""
-        self._transport.json("PUT", f"{_path(vm)}/expiry", {"ttl_seconds": ttl_seconds})
+        self._transport.json("PUT", f"{vm_path(vm)}/expiry", {"ttl_seconds": ttl_seconds})
         return self.get(vm)
 
     def metrics(self, vm: str) -> Json:
         """What it uses, measured now, as a plain JSON object."""
-        return value(dict[str, Any], self._transport.json("GET", f"{_path(vm)}/metrics"))
+        return value(dict[str, Any], self._transport.json("GET", f"{vm_path(vm)}/metrics"))
 
     def network(self, vm: str) -> Json:
         """Where it is in its network, as a plain JSON object; its guest is asked."""
-        return value(dict[str, Any], self._transport.json("GET", f"{_path(vm)}/network"))
+        return value(dict[str, Any], self._transport.json("GET", f"{vm_path(vm)}/network"))
 
     def set_guest_credentials(self, vm: str, username: str, password: str) -> None:
         """The account by which commands are run in a VirtualBox guest; its host keeps it encrypted."""
         body = {"username": username, "password": password}
-        self._transport.json("PUT", f"{_path(vm)}/guest-credentials", body)
+        self._transport.json("PUT", f"{vm_path(vm)}/guest-credentials", body)
 
     def _change(
         self, vm: str, verb: str, body: Json | None, wait: bool, timeout: float | None, tell: Tell | None
     ) -> Operation:
-        path = f"{_path(vm)}/{verb}"
+        path = f"{vm_path(vm)}/{verb}"
         return self._transport.change("POST", path, body, wait=wait, timeout=timeout, tell=tell)
-
-
-class Snapshots:
-    """A VM's snapshots, by name."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-
-    def list(self, vm: str, *, limit: int | None = None) -> Iterator[Snapshot]:
-        """All of them."""
-        return self._transport.pages(f"{_path(vm)}/snapshots", "snapshots", Snapshot, limit)
-
-    def create(
-        self,
-        vm: str,
-        name: str,
-        *,
-        description: str = "",
-        include_memory: bool = False,
-        wait: bool = True,
-        timeout: float | None = None,
-        tell: Tell | None = None,
-    ) -> Operation:
-        """Take one; with `include_memory` a running VM's memory is kept too."""
-        body = {"name": name, "description": description, "include_memory": include_memory}
-        path = f"{_path(vm)}/snapshots"
-        return self._transport.change("POST", path, body, wait=wait, timeout=timeout, tell=tell)
-
-    def restore(
-        self,
-        vm: str,
-        name: str,
-        *,
-        start: bool | None = None,
-        wait: bool = True,
-        timeout: float | None = None,
-        tell: Tell | None = None,
-    ) -> Operation:
-        """Go back to one. `start`: whether the VM runs afterwards; None: as it did when the snapshot was taken."""
-        path = f"{_path(vm)}/snapshots/{segment(name)}/restore"
-        body = given(start_vm=start)
-        return self._transport.change("POST", path, body, wait=wait, timeout=timeout, tell=tell)
-
-    def delete(
-        self, vm: str, name: str, *, wait: bool = True, timeout: float | None = None, tell: Tell | None = None
-    ) -> Operation:
-        """Remove one, in any order."""
-        path = f"{_path(vm)}/snapshots/{segment(name)}"
-        return self._transport.change("DELETE", path, wait=wait, timeout=timeout, tell=tell)
-
-
-class Devices:
-    """A VM's disks, network adapters and port forwards."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-
-    def disks(self, vm: str) -> Iterator[Disk]:
-        """Its own disk first."""
-        return self._transport.pages(f"{_path(vm)}/disks", "disks", Disk)
-
-    def attach_disk(
-        self,
-        vm: str,
-        medium: str,
-        *,
-        controller: str = "SCSI",
-        port: int,
-        device: int = 0,
-        kind: str = "hdd",
-        size_gb: int | None = None,
-        wait: bool = True,
-    ) -> Operation:
-        """Attach a medium of the VM's host. With a `size_gb`, a disk that is not there is made."""
-        body = given(
-            controller=controller,
-            port=port,
-            device=device,
-            type=kind,
-            medium=medium,
-            size_gb=size_gb,
-            create_if_missing=True if size_gb else None,
-        )
-        return self._transport.change("POST", f"{_path(vm)}/disks", body, wait=wait, timeout=None, tell=None)
-
-    def detach_disk(self, vm: str, controller: str, port: int, device: int = 0, *, wait: bool = True) -> Operation:
-        """Detach one; its file stays."""
-        path = f"{_path(vm)}/disks/{segment(controller)}/{port}/{device}"
-        return self._transport.change("DELETE", path, wait=wait, timeout=None, tell=None)
-
-    def adapters(self, vm: str) -> Iterator[Adapter]:
-        """By slot."""
-        return self._transport.pages(f"{_path(vm)}/network-adapters", "network_adapters", Adapter)
-
-    def set_adapter(self, vm: str, slot: int, *, wait: bool = True, **changes: Any) -> Operation:
-        """Change one: `enabled`, `type`, `mode`, `cable_connected`, `bridge_adapter`."""
-        path = f"{_path(vm)}/network-adapters/{slot}"
-        return self._transport.change("PUT", path, changes, wait=wait, timeout=None, tell=None)
-
-    def forwards(self, vm: str) -> Iterator[Forward]:
-        """Its port forwards."""
-        return self._transport.pages(f"{_path(vm)}/network/port-forwards", "port_forwards", Forward)
-
-    def forward(
-        self,
-        vm: str,
-        guest_port: int,
-        *,
-        host_port: int = 0,
-        protocol: str = "tcp",
-        description: str = "",
-        wait: bool = True,
-    ) -> Operation:
-        """Let a port of the host lead to one of the guest's; `host_port` 0: any free one."""
-        body = {"guest_port": guest_port, "host_port": host_port, "protocol": protocol, "description": description}
-        path = f"{_path(vm)}/network/port-forward"
-        return self._transport.change("POST", path, body, wait=wait, timeout=None, tell=None)
-
-    def remove_forward(
-        self, vm: str, forward: int | str, *, protocol: str | None = None, wait: bool = True
-    ) -> Operation:
-        """Remove one, by the host's port or by its id."""
-        path = f"{_path(vm)}/network/port-forwards/{segment(forward)}"
-        return self._transport.change("DELETE", path, wait=wait, timeout=None, tell=None, protocol=protocol)
-
-
-def _path(vm: str) -> str:
-    return f"/vms/{segment(vm)}"
