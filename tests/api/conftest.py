@@ -16,6 +16,8 @@ from cli.fleet.redis import Redis
 from cli.fleet.share import Share
 from core import migrate
 from core.settings import Settings
+from tests.api.filing import Files
+from tests.api.speaking import Speaker
 from tests.api.world import World
 from tests.support.clients import Client, new_user
 
@@ -91,3 +93,30 @@ def _three_ports() -> int:
     """The first of three that are free: a worker's and two agents'."""
     candidates = (ports.choose() for _ in range(100))
     return next(first for first in candidates if ports.is_free(first + 1) and ports.is_free(first + 2))
+
+
+@pytest.fixture(scope="module")
+def apart(fleet: Fleet) -> Iterator[Client]:
+    """With a running VM 'apart'."""
+    made = new_user(fleet)
+    assert made.call("POST", "/vms", made.bearer, {"name": "apart"}).status_code == 201
+    assert made.call("POST", "/vms/apart/start", made.bearer).status_code == 200
+    yield made
+    assert made.call("DELETE", "/vms/apart", made.bearer).status_code == 204
+
+
+@pytest.fixture(params=["bearer", "key"])
+def speaker(apart: Client, request: pytest.FixtureRequest) -> Speaker:
+    return Speaker(apart, request.param)
+
+
+@pytest.fixture
+def bare(apart: Client) -> Speaker:
+    return Speaker(apart, "bearer")
+
+
+@pytest.fixture(scope="module")
+def files(fleet: Fleet) -> Iterator[Files]:
+    made = Files(fleet)
+    yield made
+    made.guest.delete()

@@ -80,6 +80,10 @@ class World:
         return self.record.vm(owner, name, **changes).id
 
 
+# What each dialect says of a body that will not do.
+REFUSED = {"microvm": (422, "validation_error"), "vboxmcp": (400, "invalid_request")}
+
+
 def problem(answer: Any) -> tuple[int, str]:
     """The status and the word of an error, in either shape, which is checked."""
     body = answer.get_json()

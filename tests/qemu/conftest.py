@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from agent.drivers.qemu import QemuDriver
 from core import settings
 from core.contract.images import MANIFEST
 from core.contract.messages import ImageRef, VmSpec
+from tests.qemu.attaching import EMPTY_ISO
 from tests.support.clones import Clones
 
 IMAGE = "linux-default"
@@ -89,3 +91,21 @@ def run(driver: QemuDriver, running: VmSpec) -> Run:
         return driver.execute(running, ExecRequest(command, timeout, **more))  # type: ignore[arg-type]
 
     return one
+
+
+@pytest.fixture
+def here(place: Place, tmp_path: Path) -> Place:
+    """The same place, with a media folder."""
+    folder = (tmp_path / "media").resolve()
+    folder.mkdir()
+    (folder / "empty.iso").write_bytes(EMPTY_ISO)
+    return replace(place, media=(folder,))
+
+
+@pytest.fixture
+def empty(here: Place) -> Iterator[VmSpec]:
+    """A VM without an image, whose firmware looks for one for ever."""
+    made = replace(spec(image=None, disk_gb=1), owner="alice")
+    QemuDriver(here).create(made, silent, LONG)
+    yield made
+    QemuDriver(here).delete(made, LONG)

@@ -1,4 +1,4 @@
-"""Media and adapters of QEMU's VMs, as a guest sees them come and go, and what a header must not lead to."""
+"""Media and adapters of QEMU's VMs, as a guest sees them come and go."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import fcntl
 import json
 import os
 import struct
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -18,45 +16,23 @@ from agent.drivers.capabilities.hardware import DiskRequest
 from agent.drivers.local.folder import folder_of
 from agent.drivers.qemu import QemuDriver
 from agent.drivers.qemu.qmp import Monitor
-from agent.media.media import DISKS
-from agent.system import process
 from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
-from core.contract.vms import Adapter, AdapterWish, Disk, Hardware
+from core.contract.vms import Adapter, AdapterWish, Hardware
+from tests.qemu.attaching import DATA, SATA, path_of
 from tests.qemu.conftest import LONG, silent, spec
 from tests.support.clones import Clones
 from tests.support.waiting import until
 
-SATA = "SATA Controller"
-DATA = DiskRequest(SATA, 1, 0, "hdd", "data", create_if_missing=True, size_gb=1)
 ISO = DiskRequest(SATA, 2, 0, "dvd", "empty.iso")
-EMPTY_ISO = bytes(32768) + b"\1CD001\1" + bytes(2041) + b"\xffCD001\1" + bytes(2041)
 ADAPTERS = {"adapter1": AdapterWish(), "adapter2": AdapterWish(type="null", adapter_type="Am79C973")}
-
-
-@pytest.fixture
-def here(place: Place, tmp_path: Path) -> Place:
-    """The same place, with a media folder."""
-    folder = (tmp_path / "media").resolve()
-    folder.mkdir()
-    (folder / "empty.iso").write_bytes(EMPTY_ISO)
-    return replace(place, media=(folder,))
 
 
 @pytest.fixture
 def driver(here: Place) -> QemuDriver:
     """A driver object that has seen nothing."""
     return QemuDriver(here)
-
-
-@pytest.fixture
-def empty(here: Place) -> Iterator[VmSpec]:
-    """A VM without an image, whose firmware looks for one for ever."""
-    made = replace(spec(image=None, disk_gb=1), owner="alice")
-    QemuDriver(here).create(made, silent, LONG)
-    yield made
-    QemuDriver(here).delete(made, LONG)
 
 
 def test_a_guest_sees_media_come_and_go_and_its_cable_pulled(driver: QemuDriver, here: Place, running: VmSpec) -> None:
@@ -166,89 +142,6 @@ def test_a_disk_of_another_vm_is_refused_and_a_failed_plug_forgotten(
         driver.delete(other, LONG)
 
 
-@pytest.mark.parametrize("name", ["a.qcow2", "b.raw", "c.vdi", "d.vmdk", "e.img", "f"])
-def test_each_format_is_made_by_the_ending_and_found_again(
-    driver: QemuDriver, here: Place, empty: VmSpec, name: str
-) -> None:
-    disk = driver.disk_attach(empty, replace(DATA, medium=name), LONG)
-    assert disk.format == {"b.raw": "raw", "c.vdi": "vdi", "d.vmdk": "vmdk", "e.img": "raw"}.get(name, "qcow2")
-    driver.disk_detach(empty, SATA, 1, 0, LONG)
-    driver.start(empty, silent, LONG)
-    assert driver.disk_attach(empty, replace(DATA, medium=name, create_if_missing=False), LONG) == disk
-
-
-def _backed(folder: Path, name: str) -> None:
-    create("qcow2", folder / name, "-b", "/etc/passwd", "-F", "raw", "-u")
-
-
-def _data_file(folder: Path, name: str) -> None:
-    create("qcow2", folder / name, "-o", f"data_file={folder / 'outside.raw'},data_file_raw=on")
-
-
-def _extents(folder: Path, name: str) -> None:
-    create("vmdk", folder / name, "-o", "subformat=monolithicFlat")
-
-
-def _disguised(folder: Path, name: str) -> None:
-    create("qcow2", folder / name)
-
-
-def _text(folder: Path, name: str) -> None:
-    (folder / name).write_text("this is no disk")
-
-
-@pytest.mark.parametrize(
-    ("name", "make"),
-    [
-        ("backed.qcow2", _backed),
-        ("external.qcow2", _data_file),
-        ("flat.vmdk", _extents),
-        ("disguised.raw", _disguised),
-        ("disguised.img", _disguised),
-        ("text.vdi", _text),
-        ("text.qcow2", _text),
-        ("text", _text),
-    ],
-)
-def test_a_header_that_leads_elsewhere_is_refused(
-    driver: QemuDriver, here: Place, empty: VmSpec, name: str, make: Callable[[Path, str], None]
-) -> None:
-    make(here.media[0], name)
-    for kind in ("hdd", "dvd") if not name.startswith("text") else ("hdd",):
-        with pytest.raises(DriverFailure) as failure:
-            driver.disk_attach(empty, replace(DATA, medium=name, type=kind, create_if_missing=False), LONG)
-        assert failure.value.code == "invalid_request"
-    assert len(driver.disks(empty)) == 1
-
-
-def test_a_header_written_later_leads_nowhere(driver: QemuDriver, here: Place, empty: VmSpec) -> None:
-    """As a guest can do to a raw disk."""
-    disk = driver.disk_attach(empty, replace(DATA, medium="raw.img"), LONG)
-    _backed(here.media[0], "header.qcow2")
-    with path_of(here, disk).open("r+b") as file:
-        file.write((here.media[0] / "header.qcow2").read_bytes())
-    driver.start(empty, silent, LONG)
-    with Monitor(folder_of(here.vms, empty.id).path, 10.0) as monitor:
-        nodes = {node["node-name"]: node["drv"] for node in monitor.ask("query-named-block-nodes", flat=True)}
-    assert nodes["file2"] == "raw"
-
-
-def test_a_medium_that_is_gone_or_elsewhere_by_now_stops_a_start(
-    driver: QemuDriver, here: Place, empty: VmSpec
-) -> None:
-    disk = path_of(here, driver.disk_attach(empty, replace(DATA, medium="gone.qcow2"), LONG))
-    moved = disk.rename(disk.parent.parent / f"{disk.parent.name}-moved.qcow2")
-    for links in (False, True):
-        if links:
-            disk.symlink_to(moved)
-        with pytest.raises(DriverFailure, match="detach it") as failure:
-            driver.start(empty, silent, LONG)
-        assert failure.value.code == "invalid_request"
-        assert driver.observe(empty.id).state is Observed.STOPPED
-    driver.disk_detach(empty, SATA, 1, 0, LONG)
-    assert driver.start(empty, silent, LONG).state is Observed.RUNNING
-
-
 def test_a_memory_is_not_gone_back_to_with_media_attached(driver: QemuDriver, here: Place, empty: VmSpec) -> None:
     driver.start(empty, silent, LONG)
     driver.snapshot_create(empty, "memory", True, silent, LONG)
@@ -329,11 +222,6 @@ def test_vms_and_memories_of_an_older_release_have_what_they_had(
     assert failure.value.code == "invalid_state"
 
 
-def path_of(place: Place, disk: Disk) -> Path:
-    """Where a disk of alice's is."""
-    return place.media[0] / DISKS / "alice" / disk.medium
-
-
 def plugged(place: Place, vm: VmSpec) -> set[str]:
     """The media that QEMU itself has."""
     with Monitor(folder_of(place.vms, vm.id).path, 10.0) as monitor:
@@ -347,9 +235,3 @@ def devices(place: Place, vm: VmSpec) -> dict[str, str]:
         found = monitor.ask("qom-list", path="/machine/peripheral")
         kinds = {each["name"]: each["type"].removeprefix("child<").removesuffix(">") for each in found}
         return {name: kind for name, kind in kinds.items() if name.startswith("nic")}
-
-
-def create(kind: str, path: Path, *options: str) -> None:
-    """A disk of one MiB."""
-    path.unlink(missing_ok=True)
-    process.run(["qemu-img", "create", "-q", "-f", kind, *options, str(path), "1M"], 30.0)
