@@ -1,6 +1,8 @@
 # Every target sets up what it needs first: Debian packages (or says which), and .venv. The second time that is instant.
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# A run starts hundreds of processes, which would each compile the same modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Tests that share servers or a guest run in one of several processes: tests/support/tiers.py.
 PYTEST := .venv/bin/python -m pytest -n auto
 SEED ?= 1
