@@ -21,8 +21,10 @@ from api.microvm.schemas.vms import (
 from api.microvm.shape import SHAPE
 from api.rest.blueprint import Blueprint
 from api.rest.shapes import Listed
+from api.shared import lifecycle
+from api.shared.lifecycle import Verb
 from api.shared.media import DeleteQuery
-from api.shared.views import nothing, outcome, vm_of
+from api.shared.views import nothing, vm_of
 from api.shared.words import preferred
 from core.contract.messages import JSON
 from core.contract.vms import Hardware, VmNetwork
@@ -68,54 +70,18 @@ class OneVm(MethodView):
         return vms.delete(session, actor, vm_name, delete_disks=query["delete_disks"])
 
 
-@blp.route("/vms/<vm_name>/start")
-class Start(MethodView):
-    @blp.start_operation(200, Started, outcome)
-    def post(self, session: Session, actor: Actor, vm_name: str) -> Accepted:
-        """Start a virtual machine."""
-        return vms.start(session, actor, vm_name)
-
-
-@blp.route("/vms/<vm_name>/stop")
-class Stop(MethodView):
-    @blp.body(Stopping, required=False)
-    @blp.start_operation(200, Stopped, outcome)
-    def post(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Accepted:
-        """Stop a virtual machine gracefully."""
-        return vms.stop(session, actor, vm_name, grace_seconds=body["timeout_seconds"], force=body["force"])
-
-
-@blp.route("/vms/<vm_name>/restart")
-class Restart(MethodView):
-    @blp.body(Stopping, required=False)
-    @blp.start_operation(200, Restarted, outcome)
-    def post(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Accepted:
-        """Restart a virtual machine."""
-        return vms.restart(session, actor, vm_name, grace_seconds=body["timeout_seconds"], force=body["force"])
-
-
-@blp.route("/vms/<vm_name>/pause")
-class Pause(MethodView):
-    @blp.start_operation(200, Paused, outcome)
-    def post(self, session: Session, actor: Actor, vm_name: str) -> Accepted:
-        """Pause a running virtual machine."""
-        return vms.pause(session, actor, vm_name)
-
-
-@blp.route("/vms/<vm_name>/resume")
-class Resume(MethodView):
-    @blp.start_operation(200, Resumed, outcome)
-    def post(self, session: Session, actor: Actor, vm_name: str) -> Accepted:
-        """Resume a paused virtual machine."""
-        return vms.resume(session, actor, vm_name)
-
-
-@blp.route("/vms/<vm_name>/save")
-class Save(MethodView):
-    @blp.start_operation(200, Saved, outcome)
-    def post(self, session: Session, actor: Actor, vm_name: str) -> Accepted:
-        """Save a virtual machine's state: off, and the next start goes on from there."""
-        return vms.save(session, actor, vm_name)
+lifecycle.add(
+    blp,
+    "vm_name",
+    (
+        Verb("start", Started, "Start a virtual machine."),
+        Verb("stop", Stopped, "Stop a virtual machine gracefully.", Stopping),
+        Verb("restart", Restarted, "Restart a virtual machine.", Stopping),
+        Verb("pause", Paused, "Pause a running virtual machine."),
+        Verb("resume", Resumed, "Resume a paused virtual machine."),
+        Verb("save", Saved, "Save a virtual machine's state: off, and the next start goes on from there."),
+    ),
+)
 
 
 def _wanted(body: JSON) -> VmRequest:

@@ -7,6 +7,8 @@ from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
 from api.rest.shapes import Listed
+from api.shared import lifecycle
+from api.shared.lifecycle import Verb
 from api.shared.media import DeleteQuery
 from api.shared.views import outcome
 from api.shared.words import preferred
@@ -57,55 +59,18 @@ class OneVm(MethodView):
         return vms.delete(session, actor, vm_id_or_name, delete_disks=query["delete_disks"])
 
 
-@blp.route("/vms/<vm_id_or_name>/start")
-class Start(MethodView):
-    @blp.body(StartRequest, required=False)
-    @blp.start_operation(200, VmChanged, outcome, holds=False)
-    def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Accepted:
-        """Start a VM."""
-        return vms.start(session, actor, vm_id_or_name, gui=body["gui"] or not body["headless"])
-
-
-@blp.route("/vms/<vm_id_or_name>/stop")
-class Stop(MethodView):
-    @blp.body(StopRequest, required=False)
-    @blp.start_operation(200, VmChanged, outcome, holds=False)
-    def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Accepted:
-        """Stop a VM."""
-        return vms.stop(session, actor, vm_id_or_name, grace_seconds=body["timeout_seconds"], force=body["force"])
-
-
-@blp.route("/vms/<vm_id_or_name>/restart")
-class Restart(MethodView):
-    @blp.body(StopRequest, required=False)
-    @blp.start_operation(200, VmChanged, outcome, holds=False)
-    def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Accepted:
-        """Restart a VM."""
-        return vms.restart(session, actor, vm_id_or_name, grace_seconds=body["timeout_seconds"], force=body["force"])
-
-
-@blp.route("/vms/<vm_id_or_name>/pause")
-class Pause(MethodView):
-    @blp.start_operation(200, VmChanged, outcome)
-    def post(self, session: Session, actor: Actor, vm_id_or_name: str) -> Accepted:
-        """Pause a running VM."""
-        return vms.pause(session, actor, vm_id_or_name)
-
-
-@blp.route("/vms/<vm_id_or_name>/resume")
-class Resume(MethodView):
-    @blp.start_operation(200, VmChanged, outcome)
-    def post(self, session: Session, actor: Actor, vm_id_or_name: str) -> Accepted:
-        """Resume a paused VM."""
-        return vms.resume(session, actor, vm_id_or_name)
-
-
-@blp.route("/vms/<vm_id_or_name>/save")
-class Save(MethodView):
-    @blp.start_operation(200, VmChanged, outcome)
-    def post(self, session: Session, actor: Actor, vm_id_or_name: str) -> Accepted:
-        """Save a VM's state: off, and the next start goes on from there."""
-        return vms.save(session, actor, vm_id_or_name)
+lifecycle.add(
+    blp,
+    "vm_id_or_name",
+    (
+        Verb("start", VmChanged, "Start a VM.", StartRequest, holds=False),
+        Verb("stop", VmChanged, "Stop a VM.", StopRequest, holds=False),
+        Verb("restart", VmChanged, "Restart a VM.", StopRequest, holds=False),
+        Verb("pause", VmChanged, "Pause a running VM."),
+        Verb("resume", VmChanged, "Resume a paused VM."),
+        Verb("save", VmChanged, "Save a VM's state: off, and the next start goes on from there."),
+    ),
+)
 
 
 def _wanted(body: JSON) -> VmRequest:
