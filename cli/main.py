@@ -11,6 +11,7 @@ from core.version import VERSION
 
 class _Main(LazyGroup):
     places = {
+        "administrator": Place("cli.controlplane:administrator", "Make the first administrator of a control plane."),
         "api": Place("cli.remote.api:api", "Send any request to the API, for scripts."),
         "audit": Place("cli.audit:audit", "The audit log."),
         "completion": Place(
@@ -27,11 +28,13 @@ class _Main(LazyGroup):
             "cli.hypervisor.commands:hypervisor", "Hypervisors that this machine's packages do not have."
         ),
         "image": Place("cli.image.commands:image", "Images that VMs are made from."),
+        "install": Place("cli.install.commands:install", "Put systemd's units in place on this machine."),
         "key": Place("cli.remote.keys:key", "Your API keys."),
         "login": Place("cli.remote.contexts:login", "Log in to a fleet, and make it the current one."),
         "logout": Place("cli.remote.contexts:logout", "Revoke the current context's key, and forget it."),
         "mcp": Place("cli.mcp.commands:serve", "Serve tools for AI agents (Model Context Protocol)."),
         "media": Place("cli.remote.media:media", "Disks beside VMs' own, attached or kept."),
+        "migrate": Place("cli.controlplane:migrate", "Bring the tables of a control plane up to date."),
         "network": Place("cli.remote.fleet:network", "List the networks that hosts offer."),
         "op": Place("cli.remote.operations:op", "Operations: changes that were accepted."),
         "scan": Place("cli.remote.scans:scan", "Security scans."),

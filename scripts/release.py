@@ -23,7 +23,7 @@ from scripts.changelog import Refused
 
 CHANGELOG, VERSION = Path("CHANGELOG.md"), Path("core/version.py")
 # Folders whose every file a wheel has to have: what git tracks there is needed at run time, or does not belong there.
-SHIPPED = ("agent/", "api/", "cli/", "core/", "corral/", "migrations/", "workers/")
+SHIPPED = ("agent/", "api/", "cli/", "core/", "corral/", "deploy/", "migrations/", "workers/")
 BUILD_SECONDS, GIT_SECONDS = 600, 60
 
 

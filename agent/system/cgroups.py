@@ -28,7 +28,7 @@ def find(home: Path | None, vm: VmSpec) -> Path | None:
     `home` is the group that holds those of VMs; None: the agent's own. `Unsupported` says what the host lacks.
     """
     try:
-        return _ready(home or own()) / f"vm-{vm.id}"
+        return hand_down(home or own()) / f"vm-{vm.id}"
     except Unsupported:
         if is_limited(vm):
             raise
@@ -93,8 +93,8 @@ def own() -> Path:
     return group.parent if group.name == AGENT else group
 
 
-def _ready(home: Path) -> Path:
-    """Checks that VMs can have groups with limits below it, and sees to it."""
+def hand_down(home: Path) -> Path:
+    """Checks that VMs can have groups with limits below it, and sees to it; `Unsupported` says what is missing."""
     try:
         home.mkdir(exist_ok=True)
         offered = (home / "cgroup.controllers").read_text().split()
@@ -106,7 +106,7 @@ def _ready(home: Path) -> Path:
             "or are used by control groups of version 1"
         )
     try:
-        _hand_down(home)
+        _enable(home)
     except OSError as error:
         raise Unsupported(
             f"limits can't be set ({error.strerror or type(error).__name__}): set CORRAL_CGROUP to a cgroup "
@@ -115,7 +115,7 @@ def _ready(home: Path) -> Path:
     return home
 
 
-def _hand_down(home: Path) -> None:
+def _enable(home: Path) -> None:
     control = home / "cgroup.subtree_control"
     if set(CONTROLLERS) <= set(control.read_text().split()):
         return

@@ -24,6 +24,7 @@ FOLDERS = {
     "cloud_hypervisor": "guest",
     "console": "guest",
     "contract": "guest",
+    "deploy": "server",
     "documents": "guest",
     "faults": "server",
     "faults/test_guests.py": "guest",

@@ -1,0 +1,47 @@
+"""`corral migrate` and `corral administrator`: a control plane's first steps, on servers of one's own."""
+
+from __future__ import annotations
+
+import click
+from sqlalchemy.exc import SQLAlchemyError
+
+from core import bootstrap, database, settings
+from core import migrate as tables
+
+
+def _database_url() -> str:
+    if url := settings.load().database_url:
+        return url
+    raise click.ClickException("DATABASE_URL is not set: it names the control plane's PostgreSQL")
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the tables of DATABASE_URL up to date. Two at once take turns."""
+    try:
+        tables.upgrade(_database_url())
+    except SQLAlchemyError as error:
+        raise click.ClickException(_why("the database can't be brought up to date", error)) from error
+    click.echo("the tables are up to date")
+
+
+@click.command()
+def administrator() -> None:
+    """Make the first administrator, or give that account a new password and one more key.
+
+    The tables must be there: `corral migrate`.
+    """
+    engine = database.connect(_database_url(), pool_size=1)
+    try:
+        with database.transaction(engine) as session:
+            username, password, key = bootstrap.first_administrator(session)
+    except SQLAlchemyError as error:
+        raise click.ClickException(_why("no administrator was made", error)) from error
+    finally:
+        engine.dispose()
+    click.echo(f"username  {username}\npassword  {password}\napi_key   {key}")
+
+
+def _why(what: str, error: SQLAlchemyError) -> str:
+    reason = str(getattr(error, "orig", error)).strip()
+    return f"{what} ({reason}): is DATABASE_URL right, and `corral migrate` done?"

@@ -1,0 +1,1 @@
+"""`corral install`: systemd's units on a Debian machine."""
