@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from core import durable
+
 _KEY_BYTES = 32
 _NONCE = bytes(12)  # each key seals one thing alone
 _FILE = "calls.key"
@@ -84,12 +86,7 @@ def _derived(shared: bytes, both: bytes) -> bytes:
 
 def _kept(path: Path) -> bytes:
     if not path.exists():
-        draft = path.with_name(f"{path.name}.new")
-        with open(draft, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            file.write(os.urandom(_KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        durable.write_private(path, os.urandom(_KEY_BYTES))
     return path.read_bytes()
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.drivers.capabilities.execs import Exec
+from core import durable
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.messages import decode
 
@@ -91,10 +92,7 @@ class ExecStore:
         self._path(exec_id).unlink(missing_ok=True)
 
     def _write(self, entry: StoredExec) -> None:
-        path = self._path(entry.exec.id)
-        draft = path.with_suffix(".new")
-        draft.write_text(json.dumps(asdict(entry)))
-        draft.replace(path)
+        durable.write(self._path(entry.exec.id), json.dumps(asdict(entry)), lasting=False)
 
     def _read(self, path: Path) -> StoredExec | None:
         try:

@@ -19,6 +19,7 @@ from typing import IO
 
 import redis
 
+from core import durable
 from core.contract import channels
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,6 @@ def _home_id(home: Path) -> str:
     file = home / "home-id"
     with suppress(FileNotFoundError):
         return file.read_text().strip()
-    made, draft = uuid.uuid4().hex, file.with_suffix(".new")
-    draft.write_text(made)
-    draft.replace(file)
+    made = uuid.uuid4().hex
+    durable.write(file, made)
     return made

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import secrets
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from core import durable
 from core.contract.diskformats import QCOW2, RAW, VDI, VHD, VMDK
 from core.contract.errors import Invalid
 from core.contract.messages import decode
@@ -54,12 +54,7 @@ class Records:
         """Puts the record of a disk in the place of the former one."""
         file = self.file(Path(claim.medium))
         file.parent.mkdir(mode=0o700, exist_ok=True)
-        draft = file.with_name(f".new-{file.name}")
-        with draft.open("w") as new:
-            json.dump(asdict(claim), new)
-            new.flush()
-            os.fsync(new.fileno())
-        draft.replace(file)
+        durable.write(file, json.dumps(asdict(claim)))
 
     def all(self) -> Iterator[tuple[Path, Claim]]:
         """Each record that can be read, with its file."""

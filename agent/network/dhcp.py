@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agent.network.bridge import Bridge, BridgePort
 from agent.system import process
+from core import durable
 from core.contract.errors import DriverFailure
 
 CONFIG, HOSTS, LEASES, PID_FILE = "dnsmasq.conf", "hosts", "leases", "dnsmasq.pid"
@@ -22,9 +23,9 @@ def ensure(bridge: Bridge, ports: Sequence[BridgePort], folder: Path) -> None:
     config = _config(bridge, folder)
     if alive(folder) is not None and _read(folder / CONFIG) != config:
         stop(folder)
-    _write(folder / CONFIG, config)
+    durable.write(folder / CONFIG, config, lasting=False)
     changed = _read(folder / HOSTS) != hosts
-    _write(folder / HOSTS, hosts)
+    durable.write(folder / HOSTS, hosts, lasting=False)
     pid = alive(folder)
     if pid is None:
         _start(folder)
@@ -106,9 +107,3 @@ def _read(path: Path) -> str:
         return path.read_text()
     except FileNotFoundError:
         return ""
-
-
-def _write(path: Path, text: str) -> None:
-    draft = path.with_name(f"{path.name}.new")
-    draft.write_text(text)
-    draft.replace(path)

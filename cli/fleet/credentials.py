@@ -9,8 +9,8 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from cli.fleet.files import write_private
 from core.contract.errors import Unauthenticated
+from core.durable import write_private
 
 _FILE = "credentials.json"
 

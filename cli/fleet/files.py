@@ -1,4 +1,4 @@
-"""Small files of the home, written whole or not at all."""
+"""Secrets and logs of the home."""
 
 from __future__ import annotations
 
@@ -7,15 +7,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-
-def write_private(path: Path, text: str) -> None:
-    """`text` into a file that its owner alone may read, in one rename."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
+from core import durable
 
 
 def kept_secret(path: Path) -> str:
@@ -24,7 +16,7 @@ def kept_secret(path: Path) -> str:
         return path.read_text().strip()
     except FileNotFoundError:
         secret = secrets.token_urlsafe(24)
-        write_private(path, secret + "\n")
+        durable.write_private(path, secret + "\n")
         return secret
 
 

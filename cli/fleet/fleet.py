@@ -14,6 +14,7 @@ from cli.fleet.plan import Plan
 from cli.fleet.processes import Process, stop_all
 from cli.fleet.share import of_machine
 from cli.fleet.watch import Say, Watch
+from core import durable
 
 # How long each of them may take to stop, in the order in which they do; a build that is cut off leaves mounts.
 _GRACE = ((commands.IMAGE, 5.0), (commands.API, 4.0), ("", 6.0), ("redis", 2.0), ("postgres", 2.0))
@@ -103,7 +104,7 @@ class Fleet:
     def _start_parts(self) -> None:
         environment = self._environment()
         lines = [f"{name}={shlex.quote(value)}\n" for name, value in environment.items()]
-        files.write_private(self.home / "environment", "".join(lines))
+        durable.write_private(self.home / "environment", "".join(lines))
         self._say(f"starting the API, {_some(self.plan.workers, 'worker')} and {_some(self.plan.agents, 'agent')}")
         share = self.plan.share or of_machine(self.home, self.plan.agents)
         for name, forwards in zip(self.plan.host_names, self.plan.forward_ports, strict=True):

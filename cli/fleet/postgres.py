@@ -14,6 +14,7 @@ from cli.fleet import files
 from cli.fleet.privileges import Account
 from cli.fleet.processes import StartFailed
 from cli.fleet.server import Server
+from core import durable
 
 _USER = _DATABASE = "corral"
 _SETTINGS = {
@@ -111,7 +112,7 @@ class Postgres(Server):
         folder = self.working_folder.parent
         unfinished, password = folder / "data.new", folder / "password"
         shutil.rmtree(unfinished, ignore_errors=True)
-        files.write_private(password, self.password)
+        durable.write_private(password, self.password)
         account.own(password)
         initdb = [_binary("initdb"), "-D", f"{account.folder}/data.new", "--username", _USER, "--encoding=UTF8"]
         initdb += ["--locale=C.UTF-8", "--auth=scram-sha-256", f"--pwfile={account.folder}/password"]

@@ -9,8 +9,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from cli.fleet import files
 from cli.fleet.server import Server
+from core import durable
 
 _CONFIGURATION = """\
 bind 127.0.0.1
@@ -48,7 +48,7 @@ class Redis(Server):
         configuration = self.home / "redis.conf"
         quoted = '"' + str(self.working_folder).replace("\\", "\\\\").replace('"', '\\"') + '"'
         text = _CONFIGURATION.format(port=self.port, password=self.password, folder=quoted)
-        files.write_private(configuration, text)
+        durable.write_private(configuration, text)
         self.command = ["redis-server", str(configuration)]
 
     def answers(self) -> bool:

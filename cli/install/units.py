@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import deploy
-from cli.fleet.files import write_private
+from core.durable import write_private
 
 SOURCE = deploy.FOLDER / "systemd"
 UNITS, USERS, SETTINGS = Path("etc/systemd/system"), Path("etc/sysusers.d"), Path("etc/corral")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -136,13 +135,3 @@ def test_a_log_is_set_aside_at_a_start_and_cut_when_it_is_long(tmp_path: Path) -
         writer.flush()
     assert log.read_text() == "after\n"
     assert (tmp_path / "some.log.1").read_text() == "x" * 100
-
-
-def test_private_files_are_private_from_their_first_moment(tmp_path: Path) -> None:
-    former = os.umask(0)
-    try:
-        files.write_private(tmp_path / "secret", "text")
-    finally:
-        os.umask(former)
-    assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
-    assert [path.name for path in tmp_path.iterdir()] == ["secret"]

@@ -20,7 +20,6 @@ from agent.drivers.base import Progress
 from agent.drivers.cloud_hypervisor import memory, power, sizes
 from agent.drivers.cloud_hypervisor.api import Api
 from agent.drivers.cloud_hypervisor.launch import Host, launch
-from agent.drivers.durable import sync_folder
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon, disks, records
 from agent.drivers.local.folder import Folder, Machine, State
@@ -29,6 +28,7 @@ from agent.drivers.local.snapshots import PAUSED, RUNNING, STOPPED, kept_if_whol
 from agent.network.namespaces import Namespace
 from agent.system import cgroups, process
 from core.contract.errors import DriverFailure
+from core.durable import sync_folder
 
 SETTLE_SECONDS = 10.0
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agent.drivers.capabilities.saving import SAVED
 from agent.drivers.places import Medium
+from core import durable
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.messages import Forward, VmSpec, decode, encode
 from core.contract.states import Observed
@@ -79,12 +80,10 @@ def write(vms: Path, vm_id: str, state: State) -> None:
 
 def write_whole(path: Path, text: str) -> None:
     """Writes a file whole or not at all."""
-    draft = path.with_name(path.name + ".new")
     try:
-        draft.write_text(text)
+        durable.write(path, text, lasting=False)
     except FileNotFoundError:
         raise DriverFailure(f"the folder {path.parent.name} is gone: the VM was deleted", code="vm_not_found") from None
-    draft.replace(path)
 
 
 def count_effect(vms: Path, vm_id: str, verb: str) -> None:

@@ -8,11 +8,11 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.drivers.durable import sync_folder
 from agent.drivers.local.folder import Folder, State
 from agent.system import process
 from core.contract.errors import DriverFailure
 from core.contract.images import Manifest
+from core.durable import sync_folder
 
 SECONDS = 60.0
 IMAGE_FOLDER, RAW, QCOW2 = "../image/", ".raw", ".qcow2"

@@ -8,7 +8,6 @@ from abc import abstractmethod
 from agent.drivers.base import Progress
 from agent.drivers.capabilities.metrics import Sample
 from agent.drivers.capabilities.snapshots import SnapshotTaken
-from agent.drivers.durable import sync_folder
 from agent.drivers.images import find
 from agent.drivers.limits import Left, countdown, only_driver_failures
 from agent.drivers.local import adapters, daemon, images, measuring, merging, records, restores, snapshots
@@ -20,6 +19,7 @@ from core.contract.images import Manifest
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
 from core.contract.vms import Observation
+from core.durable import sync_folder
 
 CAPABILITIES = frozenset(
     {

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from agent.drivers.durable import write_json
 from agent.drivers.places import Medium
 from agent.system import users
 from agent.system.users import User
@@ -20,6 +19,7 @@ from core.contract.errors import DriverFailure, Invalid
 from core.contract.images import Manifest
 from core.contract.messages import VmSpec, decode
 from core.contract.vms import Adapter
+from core.durable import write_json
 
 STATE = "vm.json"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")  # of a VM, and of a snapshot: its id

@@ -6,11 +6,11 @@ import os
 import shutil
 from pathlib import Path
 
-from agent.drivers.durable import sync_folder
 from agent.drivers.images import find
 from core.contract.errors import DriverFailure
 from core.contract.images import ImageFile, Manifest
 from core.contract.messages import VmSpec
+from core.durable import sync_folder
 
 SHELF = ".images"
 TRIES = 3  # an image may be replaced while its files are linked one by one

@@ -14,13 +14,13 @@ from itertools import pairwise
 from pathlib import Path
 
 from agent.drivers.base import Progress
-from agent.drivers.durable import sync_folder, write_json
 from agent.drivers.limits import Left
 from agent.drivers.local import disks, records
 from agent.drivers.local.folder import Folder, State
 from agent.system import process
 from core.contract.limits import Limits
 from core.contract.messages import decode
+from core.durable import sync_folder, write_json
 
 SPARE_LAYERS = 8  # more than so many are merged: each merge copies, and so it is worth its while
 SPARE_BYTES = 1 << 30

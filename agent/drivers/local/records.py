@@ -11,11 +11,11 @@ from pathlib import Path
 
 from agent.drivers.base import Progress
 from agent.drivers.capabilities.snapshots import SnapshotTaken
-from agent.drivers.durable import write_json
 from agent.drivers.local import disks
 from agent.drivers.local.folder import NAME, Folder, Machine, State
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.messages import decode
+from core.durable import write_json
 
 RECORD, MEMORY = "snapshot.json", "memory"
 BLOCK_BYTES = 4 * 1024 * 1024

@@ -11,8 +11,10 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+from core import durable
 from core.contract import images
 from core.contract.errors import CorralError
 
@@ -73,10 +75,6 @@ def _remembered(hypervisor: str) -> dict[str, object]:
 
 def _remember(hypervisor: str, known: dict[str, object]) -> None:
     path = _cache(hypervisor)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
-    try:
-        draft.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(known))
-        draft.replace(path)
-    except OSError:
-        pass  # the next one tries again
+    with suppress(OSError):  # the next one tries again
+        path.parent.mkdir(parents=True, exist_ok=True)
+        durable.write(path, json.dumps(known), lasting=False)

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agent.drivers.durable import write_json
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.images import Manifest
 from core.contract.messages import VmSpec, decode
+from core.durable import write_json
 
 RECORD, CONSOLE = "vm.json", "console.sock"
 GROUP = "/corral"

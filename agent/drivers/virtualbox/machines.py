@@ -9,7 +9,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from agent.drivers.base import Progress
-from agent.drivers.durable import sync_folder
 from agent.drivers.images import find
 from agent.drivers.limits import Left
 from agent.drivers.virtualbox import adapters, disks
@@ -17,6 +16,7 @@ from agent.drivers.virtualbox.folder import GROUP, RECORD, Folder, Record
 from agent.drivers.virtualbox.vboxmanage import NOT_FOUND, Refused, VBoxManage
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
+from core.durable import sync_folder
 
 OS_TYPES = {"linux": "Linux_64", "windows": "WindowsNT_64"}
 _OS_TYPE = re.compile(r"[A-Za-z0-9_]{1,64}")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from agent.drivers.base import Progress
 from agent.drivers.capabilities.snapshots import SnapshotTaken
-from agent.drivers.durable import write_json
 from agent.drivers.virtualbox.folder import NAME, Folder
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.messages import decode
+from core.durable import write_json
 
 BLOCK_BYTES = 4 * 1024 * 1024
 
