@@ -135,6 +135,18 @@ def test_evidence_is_bounded_and_storable() -> None:
     assert "\0" not in outcome["evidence"]
 
 
+_WORDS = ("²", "-", "9" * 5000, "running", "installed", "a:²", "²:²", "x y z", '"' * 3)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_no_evidence_of_a_guest_s_making_stops_a_scan(check: str) -> None:
+    family = next(family for family in FAMILIES if CHECKS[check] in family.checks)
+    lines = [f"{' '.join([word] * 7)}\n{word} root" for word in _WORDS]
+    for text in (*_WORDS, *lines, f"ID=debian\nVERSION_ID={'9' * 5000}"):
+        told = evidence.outcomes(family, "mark", f"{text}\nmark {check} 0\n")
+        assert len(told) == len(family.checks)
+
+
 def test_every_familys_script_is_shell() -> None:
     for family in FAMILIES:
         for shell in ("sh", "bash"):

@@ -51,6 +51,8 @@ def _judged(family: Family, check: Check, told: tuple[str, int] | None) -> JSON:
         wrong = check.judge(text)
     except CannotJudge as error:
         return _outcome(family, check, NOT_RUN, str(error))
+    except (LookupError, ValueError):  # it is a guest's word, and may be anything
+        return _outcome(family, check, NOT_RUN, f"its evidence can't be understood: {text}")
     if not wrong:
         return _outcome(family, check, PASSED, "")
     return _outcome(family, check, WARNING if check.severity == "low" else FAILED, "\n".join(wrong))
