@@ -2,7 +2,9 @@
 
 gunicorn answers `Expect: 100-continue` before anyone has looked at the request, and after an answer it reads on to the
 body's end, whatever its size, so that a stranger with a bad token could send 5 GB. Here the client is told to go on
-when the application first reads; and a connection whose body was refused ends with the answer.
+when the application first reads; and a connection whose body was refused ends with the answer. gunicorn also waits for
+the next byte for as long as the socket does, so that a byte a minute would hold a connection for weeks: here bytes earn
+time, and little of it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 from api.web.failures import Stalled
 
 STALLED_SECONDS = 60.0
+SLOWEST_BYTES = 4096  # a second, on the whole; time in which nobody here reads does not count
 _SMALL_BYTES = 64 * 1024  # has most likely arrived by now: it is read, and the connection kept
 _LINGER_SECONDS = 2.0
 _PIECE_BYTES = 64 * 1024
@@ -28,13 +31,14 @@ class Body:
         self._body, self._sock = req.body, sock
         self._expected = bool(vars(req).get("_expected_100_continue"))
         vars(req)["_expected_100_continue"] = False  # gunicorn looks no further, and does not answer it
+        self._unreader, self._received, self._waited = req.unreader, 0, 0.0
         self._left: int | None = _length(req)
         req.body = self
         self._asked_to_close = req.should_close
         req.should_close = self._should_close
 
     def read(self, size: int | None = None) -> bytes:
-        """So many bytes, or all that are left; `Stalled` when nothing comes for too long."""
+        """So many bytes, or all that are left; `Stalled` when nothing comes for too long, or too little."""
         with self._reading():
             return self._counted(self._body.read(size), size is None or size < 0)
 
@@ -67,13 +71,28 @@ class Body:
         if self._expected:
             self._expected = False
             self._sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._sock.settimeout(STALLED_SECONDS)
+        self._unreader.chunk = self._chunk
         try:
             yield
         except TimeoutError:
-            raise Stalled(f"nothing more of the body has come for {STALLED_SECONDS:g} s") from None
+            raise Stalled(
+                f"the body comes too slowly: in {self._waited:.0f} s of waiting for it {self._received} bytes have come"
+            ) from None
         finally:
+            del self._unreader.chunk
             self._sock.settimeout(None)
+
+    def _chunk(self, size_hint: int | None = None) -> bytes:
+        """As the unreader's own, within the time that is left."""
+        left = STALLED_SECONDS + self._received / SLOWEST_BYTES - self._waited
+        self._sock.settimeout(max(0.001, min(STALLED_SECONDS, left)))
+        began = time.monotonic()
+        try:
+            data: bytes = type(self._unreader).chunk(self._unreader, size_hint)
+        finally:
+            self._waited += time.monotonic() - began
+        self._received += len(data)
+        return data
 
     def _counted(self, data: bytes, to_the_end: bool) -> bytes:
         if to_the_end or not data:
