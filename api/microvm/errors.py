@@ -34,7 +34,7 @@ _DETAILS = ("field", "issue", "operation_id", "rejected", "vm_ids")
 def problem(error: CorralError, request_id: str) -> Problem:
     """The answer to an error."""
     if isinstance(error, Refused):
-        status, word = error.status, error.code if error.status < 500 else "internal_error"
+        status, word = error.status, error.code if error.status != 500 else "internal_error"
     else:
         status, word = next(_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE)
     body: JSON = {"error": word, "message": error.message}

@@ -47,6 +47,7 @@ def make(shape: Shape, context: ApiContext, flood: Flood, blueprints: Sequence[B
     app.extensions["corral"], app.extensions["shape"] = context, shape
     app.request_class = uploads.UploadRequest
     app.config["PROPAGATE_EXCEPTIONS"] = False
+    app.url_map.merge_slashes = False  # it would answer with a page of HTML that leads elsewhere
     _set_json(app)
     requests.install(app)
     counting.install(app, shape.name, context)

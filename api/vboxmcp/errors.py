@@ -35,7 +35,7 @@ _OWN_WORDS = {"vm_not_found", "snapshot_not_found", "image_not_found", "vm_not_r
 def problem(error: CorralError, request_id: str) -> Problem:
     """The answer to an error."""
     if isinstance(error, Refused):
-        status, word = error.status, error.code if error.status < 500 else "internal_error"
+        status, word = error.status, error.code if error.status != 500 else "internal_error"
         word = "invalid_request" if word == "bad_request" else word
     else:
         status, word = next(_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE)

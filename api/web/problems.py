@@ -35,6 +35,7 @@ _CODES = {
     414: "uri_too_long",
     415: "unsupported_media_type",
     431: "headers_too_large",
+    501: "not_implemented",
 }
 
 

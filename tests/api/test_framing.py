@@ -132,6 +132,8 @@ REFUSED = {
     "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n": 400,
     "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n": 400,
     "GET /%00 HTTP/1.1\r\nHost: x\r\n\r\n": 404,
+    "GET //api//v1/vms HTTP/1.1\r\nHost: x\r\n\r\n": 404,
+    "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n": 501,
     "GET /nowhere HTTP/1.1\r\nHost: \r\n\r\n": 404,
 }
 
@@ -142,6 +144,7 @@ def test_every_answer_is_ours(fleet: Fleet, text: str) -> None:
     assert answer.status == REFUSED[text], answer.body
     assert answer.headers["content-type"] == "application/json"
     assert {"error", "message"} <= set(answer.json)
+    assert answer.json["error"] != "internal_error"
     assert "x-request-id" in answer.headers
 
 
