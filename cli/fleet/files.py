@@ -10,6 +10,11 @@ from pathlib import Path
 from core import durable
 
 
+def private_folder(path: Path) -> None:
+    """Made for its owner alone, unless it is there: others may pass the home, or even list one that was made before."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 def kept_secret(path: Path) -> str:
     """The secret in that file, made at random the first time."""
     try:

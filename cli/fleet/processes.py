@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from cli.fleet import files
+
 # The kernel sends the death signal when the *thread* that started a child ends, so one that lasts starts them all.
 _SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 
@@ -60,7 +62,7 @@ class Process:
     def start(self) -> None:
         """Starts it, unless it runs."""
         if not self.alive:
-            self.log.parent.mkdir(parents=True, exist_ok=True)
+            files.private_folder(self.log.parent)
             self._child = _SPAWNER.submit(self._spawn).result()
 
     def _spawn(self) -> subprocess.Popen[bytes]:

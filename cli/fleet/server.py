@@ -46,7 +46,7 @@ class Server(Process):
         """Starts it on the port it had last, on another when that is taken; returns when it answers."""
         if self.alive:
             return
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        files.private_folder(self.log.parent)
         self.password = files.kept_secret(self.home / f"{self.name}.password")
         for attempt in range(1, _ATTEMPTS + 1):
             clear_out(self.working_folder, self.program, self.stop_signal)

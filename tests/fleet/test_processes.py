@@ -37,9 +37,10 @@ def watch() -> Iterator[Watch]:
 
 
 def test_a_stubborn_process_is_killed_after_its_grace(tmp_path: Path) -> None:
-    stubborn = Process("stubborn", ["sh", "-c", "trap '' TERM; echo on; sleep 60"], log=tmp_path / "log")
+    stubborn = Process("stubborn", ["sh", "-c", "trap '' TERM; echo on; sleep 60"], log=tmp_path / "logs" / "log")
     stubborn.start()
     until(lambda: "on" in stubborn.log.read_text())
+    assert stubborn.log.parent.stat().st_mode & 0o777 == 0o700
     stubborn.stop(grace=0.3)
     assert stubborn.exit_code == -signal.SIGKILL
 
