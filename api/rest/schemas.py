@@ -66,6 +66,9 @@ class FailureSchema(Schema):
     details = fields.Dict(required=True)
 
 
+_RESULT = "what its host told of the success, such as `visible_to_guest` of a disk that was attached"
+
+
 class OperationSchema(Schema):
     """An operation: something that was accepted and takes its time."""
 
@@ -76,7 +79,7 @@ class OperationSchema(Schema):
     vm_name = fields.String(required=True)
     host = fields.String(required=True, attribute="host_name")
     progress = fields.Dict(required=True, allow_none=True, metadata={"description": "percent (or null) and step"})
-    result = fields.Dict(required=True, allow_none=True)
+    result = fields.Dict(required=True, allow_none=True, metadata={"description": _RESULT})
     error = fields.Nested(FailureSchema, required=True, allow_none=True)
     attempt = fields.Integer(required=True, metadata={"description": "how often it was sent to its host"})
     request_id = fields.String(required=True)

@@ -33,8 +33,8 @@ class Told(Result, frozen=True, omit_defaults=True):
     adapters: Annotated[list[Adapter], _SOME] | None = None
 
 
-class DiskAttached(Told, frozen=True, omit_defaults=True):
-    """`visible_to_guest`: whether the guest has found it by then; None when that can't be known."""
+class DiskAttached(Told, frozen=True, omit_defaults=False):
+    """`visible_to_guest`: whether the guest has found it by then; None, which is told too, when that can't be known."""
 
     visible_to_guest: bool | None = None
 

@@ -82,6 +82,19 @@ def test_the_answer_says_whether_a_guest_that_runs_has_the_disk(client: Client) 
     assert answer["data"]["visible_to_guest"] is True
     again = client.call("POST", "/vms/web/disks", client.bearer, ATTACH)
     assert (again.status_code, again.json()["visible_to_guest"]) == (200, True), again.text
+    assert not_waited_for(client)["visible_to_guest"] is True
+
+
+def test_so_does_the_operation_of_whoever_did_not_wait(client: Client) -> None:
+    assert not_waited_for(client)["visible_to_guest"] is None  # as it does not run
+
+
+def not_waited_for(client: Client) -> Any:
+    """The result of an attachment that was answered before it was done."""
+    accepted = client.call("POST", "/vms/web/disks", client.bearer, ATTACH, Prefer="respond-async")
+    ended = client.call("GET", f"/operations/{accepted.json()['id']}/wait", client.bearer)
+    assert (accepted.status_code, ended.status_code) == (202, 200), ended.text
+    return ended.json()["result"]
 
 
 WRONG: list[tuple[dict[str, Any], tuple[int, str]]] = [
