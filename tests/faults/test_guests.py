@@ -13,6 +13,12 @@ from cli.fleet import vms
 from tests.support.waiting import until
 
 HYPERVISOR = "qemu"
+LOSE = """
+UPDATE hosts h SET reserved_vcpus = h.reserved_vcpus - v.vcpus, reserved_memory_mb = h.reserved_memory_mb - v.memory_mb,
+    reserved_disk_gb = h.reserved_disk_gb - v.disk_gb FROM vms v WHERE v.id = :vm AND h.name = v.host_name;
+DELETE FROM operations WHERE vm_id = :vm;
+DELETE FROM mac_addresses WHERE vm_id = :vm;
+DELETE FROM vms WHERE id = :vm"""
 
 
 @pytest.fixture
@@ -70,6 +76,39 @@ def test_delete_wins_over_a_boot(rig: Any) -> None:
     assert rig.ended(delete, 60) == "succeeded"
     assert rig.state(start) == "cancelled"
     assert vms.running(rig.fleet.home) == []
+
+
+def test_a_vm_that_the_record_has_lost_is_adopted_and_used(rig: Any) -> None:
+    rig.create("lost")
+    vm_id, host = rig.row("SELECT id, host_name FROM vms WHERE name = 'lost' AND deleted_at IS NULL")
+    kept = _counted(rig, host)
+    _lose(rig, vm_id)
+    orphans = f"/hosts/{host}/orphans"
+    until(lambda: rig.request("GET", orphans).json()["data"] == [{"id": vm_id, "host": host}], why="it is an orphan")
+
+    owner = rig.fleet.credentials.username
+    adopted = rig.request("POST", f"{orphans}/{vm_id}/adopt", {"owner": owner, "name": "found"})
+    assert adopted.status_code == 201, adopted.text
+    shown = {name: adopted.json()["data"][name] for name in ("id", "hypervisor", "image", "memory_mb", "disk_gb")}
+    assert shown == {"id": vm_id, "hypervisor": "qemu", "image": "linux-default", "memory_mb": 512, "disk_gb": 10}
+    assert _counted(rig, host) == kept
+    assert rig.ended(rig.accept("POST", "/vms/found/start"), 90) == "succeeded"
+    assert _says(rig, "found", "echo here") == "here\n"
+    assert rig.ended(rig.accept("DELETE", "/vms/found"), 60) == "succeeded"
+    assert not (rig.fleet.home / "hosts" / host / "vms" / vm_id).exists()
+
+
+def _counted(rig: Any, host: str) -> Any:
+    return rig.row(
+        "SELECT reserved_vcpus, reserved_memory_mb, reserved_disk_gb FROM hosts WHERE name = :name", name=host
+    )
+
+
+def _lose(rig: Any, vm_id: str) -> None:
+    """As a database has lost it that was restored from a backup older than the VM."""
+    with rig.engine.begin() as connection:
+        for statement in LOSE.split(";"):
+            connection.execute(text(statement), {"vm": vm_id})
 
 
 def _host(rig: Any) -> str:
