@@ -139,3 +139,11 @@ def test_a_guest_that_is_too_slow_is_switched_off_again(driver: QemuDriver, vm: 
 def becomes(driver: QemuDriver, vm: VmSpec, state: Observed) -> None:
     """Within a few seconds."""
     until(lambda: driver.observe(vm.id).state is state)
+
+
+def test_what_a_guest_makes_qemu_write_gives_its_room_back(driver: QemuDriver, place: Place, vm: VmSpec) -> None:
+    files = [place.vms / vm.id / name for name in ("events.out", "qemu.log")]
+    for file in files:
+        file.write_bytes(b"x" * 20 * 2**20)
+    driver.observe_all()
+    assert [file.stat().st_blocks * 512 for file in files] == [2**20, 2**20]

@@ -7,6 +7,7 @@ from agent.drivers.base import Console, Progress
 from agent.drivers.capabilities.hardware import DiskRequest
 from agent.drivers.cloud_hypervisor import (
     config,
+    confinement,
     events,
     hardware,
     images,
@@ -39,6 +40,7 @@ class CloudHypervisorDriver(LocalDriver[Host]):
     capabilities = CAPABILITIES
     kinds = networking.KINDS
     record = events.RECORD
+    writes = (events.FILE, confinement.LOG)
     plugs = sizes.PLUGS
 
     def probe(self) -> DriverHealth:

@@ -10,9 +10,10 @@ from agent.drivers.capabilities.metrics import Sample
 from agent.drivers.capabilities.snapshots import SnapshotTaken
 from agent.drivers.images import find
 from agent.drivers.limits import Left, countdown, only_driver_failures
-from agent.drivers.local import adapters, daemon, images, measuring, merging, records, restores, snapshots
+from agent.drivers.local import adapters, daemon, images, measuring, merging, records, restores, snapshots, written
 from agent.drivers.local.folder import STATE, Folder, State
 from agent.drivers.local.machines import H, Machines
+from agent.network import namespaces
 from agent.system import cgroups
 from core.contract.errors import DriverFailure
 from core.contract.images import Manifest
@@ -21,6 +22,7 @@ from core.contract.states import Observed
 from core.contract.vms import Observation
 from core.durable import sync_folder
 
+NETWORK_LOG = f"{namespaces.FOLDER}/{namespaces.LOG}"
 CAPABILITIES = frozenset(
     {
         "adapters",
@@ -45,6 +47,8 @@ class LocalDriver(Machines[H]):
     """Snapshots, and what needs nothing but a VM's files; a driver says what its hypervisor does."""
 
     kinds: adapters.Kinds
+    writes: tuple[str, ...]
+    """What its hypervisor writes into a VM's folder, without end."""
 
     @abstractmethod
     def acceleration(self, host: H) -> str:
@@ -99,7 +103,10 @@ class LocalDriver(Machines[H]):
 
     @only_driver_failures
     def observe_all(self) -> list[Observation]:
-        """Every VM with a whole state."""
+        """Every VM with a whole state; what is written of each is kept short by the way."""
+        for folder in self.folders():
+            for name in (*self.writes, NETWORK_LOG):
+                written.bound(folder.path / name)
         seen = [self.seen(folder) for folder in self.folders()]
         return [each for each in seen if each.state is not Observed.ABSENT]
 

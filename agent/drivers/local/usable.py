@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.drivers.limits import Left
+from agent.drivers.local import written
 from agent.drivers.local.folder import State
 from agent.guest import commands, qga
 from core.contract.errors import DriverFailure, GuestTimeout
@@ -51,8 +52,5 @@ def console_tail(folder: Path) -> str:
 
 def tail(log: Path) -> str:
     """The end of a log, printable; nothing of one that is not there."""
-    try:
-        text = log.read_bytes()[-SHOWN:].decode(errors="replace")
-    except FileNotFoundError:
-        return ""
+    text = written.end_of(log, SHOWN).decode(errors="replace")
     return "".join(letter for letter in text if letter.isprintable() or letter == "\n").strip()

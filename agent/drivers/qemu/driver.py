@@ -41,6 +41,7 @@ class QemuDriver(LocalDriver[power.Host]):
     capabilities = CAPABILITIES
     kinds = adapters.KINDS
     record = events.RECORD
+    writes = (events.OUT, launch.LOG)
     plugs = sizes.PLUGS
 
     def probe(self) -> DriverHealth:
