@@ -16,12 +16,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from core.contract.errors import CorralError, Invalid, Unavailable
 from core.contract.messages import JSON, Failure, decode, encode
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 CHUNK_BYTES = 256 * 1024
 WINDOW = 4
@@ -100,6 +101,15 @@ class Stream:
             self._taken += 1
         self._send(TAKEN, self._taken)
         return data
+
+    def opening(self, kind: type[T]) -> T | None:
+        """The first piece, as a value of that kind; None when the other end has ended without. `Unavailable` for any
+        other: an end that says such a thing is of another release, or not what it says that it is."""
+        text = self.read()
+        try:
+            return None if text is None else decode(kind, text)
+        except Invalid as error:
+            raise Unavailable(f"the other end of the stream began with what can't be read: {error.message}") from None
 
     def chunks(self, patience: float | None = None) -> Iterator[bytes]:
         """All that comes until the other end has ended; `patience` as for `read`."""
@@ -208,7 +218,7 @@ def _parsed(frame: bytes) -> tuple[bytes, int, bytes]:
 def _json(body: bytes) -> JSON:
     try:
         word = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Invalid("the end of the stream is not JSON") from None
     if not isinstance(word, dict):
         raise Invalid("the end of the stream is not a JSON object")

@@ -1,14 +1,13 @@
 """Serial consoles: what one put out, and goes on putting out, to any number of readers; what one writer types.
 
 Readers follow the log that the driver keeps, so that none of them slows the guest or another, and a VM that restarts
-goes on in the same place. The first piece of a stream is JSON: {"writable": bool, "log": str, "position": int}; all
-others are the console's bytes, as they are. `position` is that of the first byte; with it, and the number of bytes
-taken since, a reader whose agent was restarted goes on where it was.
+goes on in the same place. The first piece of a stream is a `ConsoleOpened`; all others are the console's bytes, as they
+are. `position` is that of the first byte; with it, and the number of bytes taken since, a reader whose agent was
+restarted goes on where it was.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import socket
 import threading
@@ -25,7 +24,8 @@ from agent.drivers.registry import Drivers
 from agent.system import sockets
 from core.contract.calls import Place
 from core.contract.errors import CorralError
-from core.contract.messages import VmSpec
+from core.contract.messages import VmSpec, encode
+from core.contract.openings import ConsoleOpened
 from core.streams import CHUNK_BYTES, Stream
 
 log = logging.getLogger(__name__)
@@ -68,8 +68,7 @@ class Consoles:
         self, vm_id: str, console: Console, follower: _Follower, stream_id: str, writable: bool, stream: Stream
     ) -> None:
         try:
-            hello = {"writable": writable, "log": follower.place.log, "position": follower.place.position}
-            stream.write(json.dumps(hello).encode())
+            stream.write(encode(ConsoleOpened(writable, follower.place.log, follower.place.position)).encode())
             typist = _Typist(stream, console.socket if writable else None)
             typist.start()
             there_at = time.monotonic()

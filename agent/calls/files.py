@@ -2,13 +2,12 @@
 
 file_write {"stream", "path": where it will go, if known}: the API sends the bytes and ends with {"path",
 "permissions"}; the agent ends with {"path"} once the file is whole at its place.
-file_read {"stream", "path"}: the agent says {"size_bytes": int | None, "modified_at"}, the API answers {"first": int,
-"length": int | None}, and the agent sends these bytes and ends.
+file_read {"stream", "path"}: the agent says `FileFound`, the API answers `FilePart`, and the agent sends these bytes
+and ends.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
 
@@ -19,8 +18,8 @@ from agent.drivers.capabilities.files import FileTarget
 from agent.drivers.offers import offered
 from agent.drivers.registry import Drivers
 from core.contract.calls import ListFiles, ReadFile, WriteFile
-from core.contract.errors import Invalid
-from core.contract.messages import JSON, Call, VmSpec, build
+from core.contract.messages import JSON, Call, VmSpec, build, encode
+from core.contract.openings import FileFound, FilePart
 from core.streams import Stream
 
 IDLE_SECONDS = 300.0  # an upload of which nothing has come for so long is given up
@@ -52,12 +51,9 @@ class Files:
 
         def work(stream: Stream) -> None:
             with driver.file_read(vm, path) as reading:
-                stream.write(
-                    json.dumps({"size_bytes": reading.size_bytes, "modified_at": reading.modified_at}).encode()
-                )
-                wanted = _wanted(stream.read())
-                if wanted is not None:
-                    for chunk in reading.chunks(*wanted):
+                stream.write(encode(FileFound(reading.size_bytes, reading.modified_at)).encode())
+                if (part := stream.opening(FilePart)) is not None:
+                    for chunk in reading.chunks(part.first, part.length):
                         stream.write(chunk)
                     stream.end()
 
@@ -75,14 +71,3 @@ class Files:
     def _serve(self, call: Call, stream_id: str, work: Any) -> JSON:
         self._streams.serve(stream_id, vm_of(call).owner, work)
         return {}
-
-
-def _wanted(message: bytes | None) -> tuple[int, int | None] | None:
-    """Which bytes the API asks for; None when it has ended without asking."""
-    if message is None:
-        return None
-    wanted = json.loads(message)
-    first, length = wanted.get("first"), wanted.get("length")
-    if not isinstance(first, int) or first < 0 or not isinstance(length, int | None):
-        raise Invalid("file_read: the requested range is not part of a file")
-    return first, length

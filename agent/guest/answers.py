@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from core.contract.errors import DriverFailure, GuestTimeout
 
@@ -50,19 +49,5 @@ def understood() -> Iterator[None]:
     """Around what takes an answer apart: a guest may answer anything."""
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
         raise AgentRefused("the guest agent's answer can't be understood") from None
-
-
-def refusal(command: str, answer: dict[str, Any]) -> DriverFailure:
-    """What an error of the agent's is here; its class alone says which, its words are for people."""
-    error = answer["error"] if isinstance(answer["error"], dict) else {}
-    said = str(error.get("desc", "no reason given"))[:SHOWN]
-    if error.get("class") == "CommandNotFound":
-        return AgentForbids(
-            f"the guest agent does not allow '{command}' ({said}): take it out of 'block-rpcs' in the guest's "
-            "/etc/qemu/qemu-ga.conf (with RHEL out of the options in /etc/sysconfig/qemu-ga), or install a newer agent",
-            call=command,
-            setting="block-rpcs",
-        )
-    return AgentRefused(f"the guest agent refused '{command}': {said}")

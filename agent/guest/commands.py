@@ -6,7 +6,6 @@ those that write elsewhere go on.
 
 from __future__ import annotations
 
-import base64
 import secrets
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from agent.drivers.capabilities.guest import OUTPUT_LIMIT, ExecRequest, ExecResu
 from agent.guest import command_locks, killing, qga, script
 from agent.guest.holders import Holders
 from agent.guest.qga import Tick
+from agent.guest.replies import Status
 from core.contract.errors import DriverFailure, GuestTimeout
 from core.contract.texts import COMMAND_BYTES, PATH_BYTES, VALUE_BYTES, too_long, unsendable
 
@@ -90,7 +90,7 @@ class _Running:
         self.pid: int | None = None
         self.is_over = False
 
-    def to_its_end(self, request: ExecRequest, deadline: float, check: Check) -> dict[str, Any]:
+    def to_its_end(self, request: ExecRequest, deadline: float, check: Check) -> Status:
         """The agent's last word on it. Whatever else comes of it, nothing of it is left alive then."""
         try:
             status = self._result(request, deadline, check)
@@ -116,7 +116,7 @@ class _Running:
         self.is_over = True
         return status
 
-    def _result(self, request: ExecRequest, deadline: float, check: Check) -> dict[str, Any]:
+    def _result(self, request: ExecRequest, deadline: float, check: Check) -> Status:
         """Starts it and waits; `GuestTimeout` at the deadline."""
         began = time.monotonic()
         self.pid = self._start(request, deadline)
@@ -126,7 +126,7 @@ class _Running:
             pause = min(LAST_POLL_SECONDS, max(FIRST_POLL_SECONDS, POLL_SHARE * age))
             time.sleep(min(left, max(pause, CROWD_SECONDS * others)))
             status = self._status(max(LATE_SECONDS, deadline - time.monotonic()))
-            if status["exited"]:
+            if status.exited:
                 return status
             check()
             holders.look()
@@ -162,15 +162,13 @@ class _Running:
         if stdin is not None:
             arguments["input-data"] = qga.data(stdin)
         seconds = min(killing.left(deadline), SILENCE_SECONDS)
-        with qga.understood():
-            return int(qga.ask(self.channel, "guest-exec", seconds, self._watch, **arguments)["pid"])
+        return int(qga.ask(self.channel, "guest-exec", seconds, self._watch, **arguments).pid)
 
-    def _status(self, seconds: float) -> dict[str, Any]:
+    def _status(self, seconds: float) -> Status:
         # A command that has ended is told once, and much output takes its time: that is not cut by the deadline.
         silence = min(seconds, SILENCE_SECONDS)
-        with qga.understood():
-            found: Any = qga.ask(self.channel, "guest-exec-status", silence, self._watch, pid=self.pid)
-            return {**found, "exited": bool(found["exited"])}
+        found: Status = qga.ask(self.channel, "guest-exec-status", silence, self._watch, pid=self.pid)
+        return found
 
 
 def check_texts(command: str, folder: str | None, environment: dict[str, str] | None) -> None:
@@ -202,12 +200,11 @@ def no_folder(path: str) -> DriverFailure:
     return DriverFailure(text, code="invalid_request")
 
 
-def _result(token: str, request: ExecRequest, status: dict[str, Any], seconds: float) -> ExecResult:
-    with qga.understood():
-        out, err = (base64.b64decode(status.get(key, "")) for key in ("out-data", "err-data"))
-        code = int(128 + status["signal"] if "signal" in status else status.get("exitcode", 0))
+def _result(token: str, request: ExecRequest, status: Status, seconds: float) -> ExecResult:
+    out, err = status.out_data, status.err_data
+    code = status.exitcode if status.signal is None else 128 + status.signal
     if script.missed_folder(token, code, err):
         raise no_folder(request.working_directory or "")
     cut = max(len(out), len(err)) > OUTPUT_LIMIT
-    truncated = cut or bool(status.get("out-truncated") or status.get("err-truncated"))
+    truncated = cut or status.out_truncated or status.err_truncated
     return ExecResult(code, out[:OUTPUT_LIMIT], err[:OUTPUT_LIMIT], seconds, truncated)

@@ -8,15 +8,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from agent.guest import qga
+from agent.guest.replies import Disk, DiskAddress
 from core.contract.errors import DriverFailure
 from core.contract.messages import JSON
 
 POLL_SECONDS = 0.25
-Judge = Callable[[JSON], bool | None]
-"""Whether a GuestDiskAddress is that of the disk that is looked for; None when that does not show in it."""
+Judge = Callable[[DiskAddress], bool | None]
+"""Whether an address is that of the disk that is looked for; None when that does not show in it."""
 
 
 def has(channel: Path, judge: Judge, seconds: float, watch: qga.Tick) -> bool | None:
@@ -40,20 +40,19 @@ def by_serial(serial: str) -> Judge:
     udev has put vendor and model before that; a disk that has come just now, or where no udev runs, shows none.
     """
 
-    def judge(address: JSON) -> bool | None:
-        if address.get("bus-type") != "scsi":
+    def judge(address: DiskAddress) -> bool | None:
+        if address.bus_type != "scsi":
             return False
-        return str(address["serial"]).endswith(serial) if address.get("serial") else None
+        return address.serial.endswith(serial) if address.serial else None
 
     return judge
 
 
 def by_slot(slot: JSON) -> Judge:
     """What has a place of its own on the PCI bus, as a GuestPCIAddress."""
-    return lambda address: bool(address.get("pci-controller") == slot)
+    return lambda address: address.pci_controller == slot
 
 
-def _lists(disks: Any, judge: Judge) -> bool | None:
-    with qga.understood():
-        found = [judge(each.get("address", {})) for each in disks]
+def _lists(disks: list[Disk], judge: Judge) -> bool | None:
+    found = [judge(each.address) for each in disks if each.address is not None]
     return True if True in found else None if None in found else False

@@ -6,7 +6,6 @@ program is the dear part where the guest is emulated (40 ms).
 
 from __future__ import annotations
 
-import base64
 import logging
 import secrets
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from typing import Any
 from agent.drivers.capabilities.files import FileList, FileReading, FileTarget
 from agent.drivers.capabilities.guest import ExecRequest
 from agent.guest import commands, filescript, qga
+from agent.guest.replies import Read
 from agent.guest.transfers import Transfer
 from core.contract.errors import DriverFailure
 
@@ -137,9 +137,10 @@ class _Reading:
         return bytes(got)
 
     def _read(self, count: int) -> tuple[bytes, bool]:
-        with qga.understood():
-            found = self._ask("guest-file-read", count=count)
-            return base64.b64decode(found["buf-b64"]), bool(found["eof"])
+        found: Read = self._ask("guest-file-read", count=count)
+        if not found.buf_b64 and not found.eof:
+            raise qga.AgentRefused("the guest agent reads nothing, and does not say that the file has ended")
+        return found.buf_b64[:count], found.eof
 
     def _ask(self, command: str, **arguments: Any) -> Any:
         return qga.ask(self._channel, command, SILENCE_SECONDS, handle=self._handle, **arguments)

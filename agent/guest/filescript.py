@@ -10,6 +10,7 @@ import stat
 from shlex import quote
 
 from agent.drivers.capabilities.files import FileEntry, FileList
+from core.contract.bounds import FIRST_SECOND, LAST_SECOND, MOST_SERIAL
 from core.contract.errors import DriverFailure
 
 MISSING, A_FOLDER, NO_FOLDER, NO_FILE, REFUSED = 80, 81, 82, 83, 84
@@ -23,7 +24,7 @@ _CODES = {
     NO_FILE: ("not_a_file", "this is no regular file in the guest, but a device, a socket or a pipe"),
 }
 _KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
-_RECORD = re.compile(rb"([0-9a-f]+) ([0-9]+) (-?[0-9]+) (.*)\n", re.DOTALL)
+_RECORD = re.compile(rb"([0-9a-f]{1,8}) ([0-9]{1,19}) (-?[0-9]{1,19}) (.*)\n", re.DOTALL)
 # The place of a file: `path` with links followed, `dir` made if need be (empty for the root). A link stays, and what it
 # leads to is replaced, which must be a regular file or nothing, as without a link.
 _PLACE = f"""
@@ -103,7 +104,12 @@ def looked(text: str) -> tuple[int | None, float]:
         size, blocks, modified = map(int, text.split())
     except ValueError:
         raise Refused("the guest's answer can't be understood") from None
-    return size if size and blocks else None, float(modified)
+    return min(size, MOST_SERIAL) if size > 0 and blocks else None, file_time(modified)
+
+
+def file_time(seconds: int) -> float:
+    """A file may be of any year, and a date in an answer of those from 1 to 9999: the nearest."""
+    return float(min(max(seconds, FIRST_SECOND), LAST_SECOND))
 
 
 def piece(path: str, first: int, length: int) -> str:
@@ -156,7 +162,7 @@ def _entry(record: bytes) -> FileEntry | None:
     return FileEntry(
         path=found[4].decode(errors="replace").replace("//", "/", 1),
         kind=_KINDS.get(stat.S_IFMT(mode), "other"),
-        size_bytes=int(found[2]),
+        size_bytes=min(int(found[2]), MOST_SERIAL),
         permissions=stat.S_IMODE(mode),
-        modified_at=float(found[3]),
+        modified_at=file_time(int(found[3])),
     )

@@ -23,11 +23,10 @@ def kill(channel: Path, number: int, token: str) -> None:
 
 def run(channel: Path, text: str, deadline: float) -> int:
     """Runs a short script of ours to its end; its exit code."""
-    with qga.understood():
-        pid = qga.ask(channel, "guest-exec", left(deadline), path="/bin/sh", arg=["-c", text])["pid"]
-        while not (status := qga.ask(channel, "guest-exec-status", left(deadline), pid=pid))["exited"]:
-            time.sleep(0.02)
-        return int(status.get("exitcode", 1))
+    pid = qga.ask(channel, "guest-exec", left(deadline), path="/bin/sh", arg=["-c", text]).pid
+    while not (status := qga.ask(channel, "guest-exec-status", left(deadline), pid=pid)).exited:
+        time.sleep(0.02)
+    return 1 if status.signal is not None else int(status.exitcode)
 
 
 def left(deadline: float) -> float:

@@ -6,7 +6,6 @@ guest-network-get-interfaces, and guest-file-* for /proc/meminfo. No program is 
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agent.guest import qga
+from agent.guest.replies import CpuTimes, Interface
 from core.contract.errors import DriverFailure, GuestTimeout
 from core.contract.messages import JSON
 
@@ -76,13 +76,11 @@ class _Questions:
             self.unknown.setdefault(name, "the guest agent does not answer")
             return None
         try:
-            answer = question(self._ask)
+            with qga.understood():
+                answer = question(self._ask)
         except DriverFailure as error:
             self.unknown[name] = error.message
             self.heard = not isinstance(error, _DEAF)
-            return None
-        except (LookupError, TypeError, ValueError):
-            self.unknown[name] = "the guest agent's answer can't be understood"
             return None
         self.ever_heard = True
         return answer
@@ -96,9 +94,9 @@ class _Questions:
 
 def _cpu(ask: Ask) -> tuple[int, int]:
     """(busy, all) milliseconds of all processors since the guest's start."""
-    processors: list[dict[str, int]] = ask("guest-get-cpustats")
-    busy = sum(each.get(name, 0) for each in processors for name in BUSY)
-    return busy, busy + sum(each.get(name, 0) for each in processors for name in IDLE)
+    processors: list[CpuTimes] = ask("guest-get-cpustats")
+    busy = sum(getattr(each, name) for each in processors for name in BUSY)
+    return busy, busy + sum(getattr(each, name) for each in processors for name in IDLE)
 
 
 def _percent(before: tuple[int, int], after: tuple[int, int]) -> float:
@@ -109,7 +107,7 @@ def _percent(before: tuple[int, int], after: tuple[int, int]) -> float:
 def _memory(ask: Ask) -> JSON:
     handle = ask("guest-file-open", path=MEMINFO, mode="r")
     try:
-        text = base64.b64decode(ask("guest-file-read", handle=handle, count=MEMINFO_BYTES)["buf-b64"]).decode()
+        text = ask("guest-file-read", handle=handle, count=MEMINFO_BYTES).buf_b64.decode()
     finally:
         ask("guest-file-close", handle=handle)
     values = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in text.splitlines())}
@@ -125,10 +123,10 @@ def _memory(ask: Ask) -> JSON:
 def _file_systems(ask: Ask) -> list[JSON]:
     return [
         {
-            "mountpoint": each["mountpoint"],
-            "type": each["type"],
-            "total_bytes": each.get("total-bytes"),
-            "used_bytes": each.get("used-bytes"),
+            "mountpoint": each.mountpoint,
+            "type": each.type,
+            "total_bytes": each.total_bytes,
+            "used_bytes": each.used_bytes,
         }
         for each in ask("guest-get-fsinfo")
     ]
@@ -140,20 +138,16 @@ def _network(ask: Ask, mac_address: str) -> JSON:
     One that the guest does not show, as it has not come to it or has no driver for it, has carried nothing. What is
     shown without an address of hardware is no adapter, whether or not its traffic is counted.
     """
-    found: list[Any] = [each for each in ask("guest-network-get-interfaces") if each.get("name") != "lo"]
-    own = [each for each in found if _address(each) == mac_address.lower()]
-    adapters = own or [each for each in found if _address(each) not in ("", NO_ADDRESS)]
-    counted = [each["statistics"] for each in own or found if "statistics" in each]
+    found: list[Interface] = [each for each in ask("guest-network-get-interfaces") if each.name != "lo"]
+    own = [each for each in found if each.hardware_address.lower() == mac_address.lower()]
+    adapters = own or [each for each in found if each.hardware_address not in ("", NO_ADDRESS)]
+    counted = [each.statistics for each in own or found if each.statistics is not None]
     if adapters and not counted:
         raise DriverFailure("the guest agent counts no traffic")
     return {
-        "bytes_in": sum(each["rx-bytes"] for each in counted),
-        "bytes_out": sum(each["tx-bytes"] for each in counted),
-        "packets_in": sum(each["rx-packets"] for each in counted),
-        "packets_out": sum(each["tx-packets"] for each in counted),
+        "bytes_in": sum(each.rx_bytes for each in counted),
+        "bytes_out": sum(each.tx_bytes for each in counted),
+        "packets_in": sum(each.rx_packets for each in counted),
+        "packets_out": sum(each.tx_packets for each in counted),
         "source": "guest",
     }
-
-
-def _address(interface: Any) -> str:
-    return str(interface.get("hardware-address", "")).lower()

@@ -28,3 +28,8 @@ def ends_in(seconds: float) -> Iterator[None]:
 def at_most(seconds: float) -> float:
     """So many seconds, or fewer where the patience ends before; 0 when it has ended."""
     return max(0.0, min(seconds, _until.get() - time.monotonic()))
+
+
+def lasts() -> bool:
+    """Whether it has not ended yet."""
+    return time.monotonic() < _until.get()

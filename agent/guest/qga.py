@@ -3,15 +3,18 @@
 Pipes and no socket: an agent whose channel has nobody on the host's end sleeps 100 ms at a time (its
 `channel_event_cb`), which would cost each command that long and each idle guest ten wake-ups a second. QEMU itself
 holds both ends of a pipe open. https://qemu.readthedocs.io/en/v7.2.0/interop/qemu-ga-ref.html
+
+An agent on a port loses the answer that it writes while its GLib still holds input that it has not taken: of a
+character device that is a seek (giochannel.c, giounix.c), which a port refuses. It takes `PAGE_BYTES` at a time, and
+GLib may have read on. So what is on its way to the agent must not end beyond a page: a request is sent once all before
+it is answered, and a long one fills whole pages.
 """
 
 from __future__ import annotations
 
 import base64
 import fcntl
-import json
 import os
-import secrets
 import select
 import time
 from collections.abc import Callable
@@ -20,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from agent.guest import patience, vsock
+from agent.guest import patience, replies, vsock
 from agent.guest.answers import (
     AgentForbids,
     AgentGone,
@@ -28,13 +31,13 @@ from agent.guest.answers import (
     AgentRefused,
     AgentRestarted,
     AgentSilent,
-    refusal,
     understood,
 )
+from agent.guest.exchanges import SENTINEL, Exchange, Greeting, line_of
 from core.contract.errors import DriverFailure, GuestTimeout
-from core.contract.texts import unsendable
 
 __all__ = [
+    "SENTINEL",
     "AgentForbids",
     "AgentGone",
     "AgentHungUp",
@@ -49,11 +52,11 @@ __all__ = [
     "wait",
 ]
 IN, OUT, LOCK, TURN = "qga.in", "qga.out", "qga.lock", "qga.turn"
-SENTINEL = b"\xff"
+IN_STEP, OUT_OF_STEP = b"=", b"?"
 TICK_SECONDS = 0.25
 MARK_SECONDS = 2.0
 READ_BYTES = 256 * 1024
-MOST_BYTES = 64 * 1024 * 1024
+PAGE_BYTES, SHORT_BYTES = 4096, 2048  # what is short leaves room in a page for the markers that may follow it
 SLOWEST_BYTES = 256 * 1024  # a second; an emulated guest sends over twenty times that
 Tick = Callable[[], None]
 
@@ -63,10 +66,13 @@ def make_channel(folder: Path) -> None:
     for name in (IN, OUT):
         (folder / name).unlink(missing_ok=True)
         os.mkfifo(folder / name, 0o600)
+    (folder / LOCK).write_bytes(b"")  # a guest that resumes may have been in the middle of something
 
 
 def ask(folder: Path, command: str, timeout: float, watch: Tick | None = None, /, **arguments: Any) -> Any:
-    """One request and its answer; `AgentSilent` when the agent is silent for `timeout` seconds, or patience ends.
+    """One request and its answer, of the type that replies.py has for it; None where nobody reads it.
+
+    `AgentSilent` when the agent is silent for `timeout` seconds, or patience ends.
 
     `watch` is called four times a second while it is waited for, and may raise.
     """
@@ -78,9 +84,9 @@ def ask(folder: Path, command: str, timeout: float, watch: Tick | None = None, /
 def tell(folder: Path, command: str, timeout: float, **arguments: Any) -> None:
     """One request that is not answered, once the agent has shown that it listens; all within `timeout` seconds."""
     deadline = time.monotonic() + patience.at_most(timeout)
-    with _Channel(folder, deadline - time.monotonic()) as channel:
+    with patience.ends_in(timeout), _Channel(folder, deadline - time.monotonic()) as channel:
         channel.ask("guest-ping", {}, deadline - time.monotonic())
-        channel.send([_line(command, arguments)], deadline)
+        channel.send([line_of(command, arguments)], deadline)
 
 
 def wait(folder: Path, timeout: float, tick: Tick) -> None:
@@ -133,16 +139,34 @@ class _Channel:
 
         A marker goes before the request in the same write: what an earlier, broken exchange left is skipped up to it.
         More of them go after it while nothing is heard: an agent that answers those alone has never seen the request.
+        After an exchange that was broken, or had more of them, a marker alone finds out when all of it is read.
         """
-        exchange = _Exchange()
-        self.send([exchange.mark(), _line(command, arguments)], time.monotonic() + silence)
-        answer = self._receive(exchange, silence, tick)
-        if "error" in answer:
-            raise refusal(command, answer)
-        return answer.get("return")
+        until = time.monotonic() + silence
+        if not self._is_in_step():
+            self._converse(Greeting(), b"", until, tick)
+        return replies.read(command, self._converse(Exchange(command), line_of(command, arguments), until, tick))
+
+    def _converse(self, exchange: Exchange, request: bytes, until: float, tick: Tick | None) -> bytes:
+        text = exchange.mark() + request
+        if len(text) > SHORT_BYTES and not self._by_vsock:
+            text = text[:-1] + b" " * (-len(text) % PAGE_BYTES) + b"\n"
+        self.send([text], until)
+        answer = self._receive(exchange, max(0.0, until - time.monotonic()), tick)
+        if exchange.all_is_heard:
+            self._note(IN_STEP)
+        return answer
+
+    def _note(self, state: bytes) -> None:
+        with suppress(OSError):  # a full disk; what is not noted costs a marker
+            os.pwrite(self._state, state, 0)
+
+    def _is_in_step(self) -> bool:
+        """Whether the agent has answered all that was ever sent, as the last who had the channel has noted."""
+        return os.pread(self._state, 1, 0) == IN_STEP
 
     def send(self, lines: list[bytes], deadline: float) -> None:
         """Writes all of it; a pipe that stays full means that the guest does not read."""
+        self._note(OUT_OF_STEP)
         left = memoryview(b"".join(lines))
         while left:
             if not select.select([], [self._in], [], max(0.0, deadline - time.monotonic()))[1]:
@@ -154,10 +178,11 @@ class _Channel:
             except (BrokenPipeError, ConnectionResetError):
                 raise self._ended() from None
 
-    def _receive(self, exchange: _Exchange, silence: float, tick: Tick | None) -> dict[str, Any]:
-        """The answer. Bytes earn it the time that they take to send and no more: a trickle would have no end."""
+    def _receive(self, exchange: Exchange, silence: float, tick: Tick | None) -> bytes:
+        """The answer. Bytes of one that has many earn it the time that they take to send and no more, and none beyond
+        all patience: a trickle would have no end."""
         began = marked_at = time.monotonic()
-        while (now := time.monotonic()) - began < silence + exchange.received / SLOWEST_BYTES:
+        while (now := time.monotonic()) - began < silence + exchange.data_bytes / SLOWEST_BYTES and patience.lasts():
             if tick is not None:
                 tick()
             if select.select([self._out], [], [], min(TICK_SECONDS, silence))[0]:
@@ -208,7 +233,8 @@ class _Channel:
         deadline = time.monotonic() + self._timeout
         turn = self._descriptor(TURN, os.O_RDWR | os.O_CREAT)
         _flock(turn, deadline)
-        _flock(self._descriptor(LOCK, os.O_RDWR | os.O_CREAT), deadline)
+        self._state = self._descriptor(LOCK, os.O_RDWR | os.O_CREAT)
+        _flock(self._state, deadline)
         fcntl.flock(turn, fcntl.LOCK_UN)
 
     def _descriptor(self, name: str, flags: int) -> int:
@@ -219,39 +245,6 @@ class _Channel:
     def _close(self) -> None:
         while self._open:
             os.close(self._open.pop())
-
-
-class _Exchange:
-    """What is heard after a request. It was sent after the first of our markers, and before all others."""
-
-    def __init__(self) -> None:
-        self.received = 0
-        self._markers: list[int] = []
-        self._got = bytearray()
-        self._heard_first = False
-
-    def mark(self) -> bytes:
-        """One more marker, to be sent."""
-        self._markers.append(secrets.randbits(31))
-        return SENTINEL + _line("guest-sync-delimited", {"id": self._markers[-1]})
-
-    def take(self, some: bytes) -> dict[str, Any] | None:
-        """The answer, once it is whole; `AgentRestarted` when there will be none."""
-        self.received += len(some)
-        if self.received > MOST_BYTES:
-            raise AgentRefused(f"the guest agent's answer is over {MOST_BYTES} bytes")
-        self._got += some
-        while b"\n" in self._got[-len(some) :]:
-            line, _, rest = bytes(self._got).partition(b"\n")
-            self._got = bytearray(rest)
-            _, sentinel, after = line.rpartition(SENTINEL)
-            if not sentinel and self._heard_first:
-                return _parsed(line)
-            told = _parsed(after).get("return") if sentinel else None
-            if told in self._markers[1:]:
-                raise AgentRestarted("the guest agent was restarted before it answered: try again")
-            self._heard_first |= told == self._markers[0]
-        return None
 
 
 def _flock(descriptor: int, deadline: float) -> None:
@@ -269,21 +262,3 @@ def _flock(descriptor: int, deadline: float) -> None:
 def data(text: bytes) -> str:
     """Bytes as the agent takes them."""
     return base64.b64encode(text).decode()
-
-
-def _line(command: str, arguments: dict[str, Any]) -> bytes:
-    """Paths and the like; what commands are given is looked at before (agent/guest/commands.py)."""
-    bad = next((found for each in arguments.values() if isinstance(each, str) and (found := unsendable(each))), None)
-    if bad is not None:
-        raise DriverFailure(f"the guest agent can't take text with the character {bad}", code="invalid_request")
-    return json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n"
-
-
-def _parsed(line: bytes) -> dict[str, Any]:
-    try:
-        answer = json.loads(line)
-    except ValueError:
-        raise AgentRefused("the guest agent's answer is not JSON") from None
-    if not isinstance(answer, dict):
-        raise AgentRefused("the guest agent's answer is not an object")
-    return answer

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.guest import qga
+from agent.guest.replies import Read
 
 SECONDS = 10.0
 
@@ -23,25 +23,25 @@ class Part:
 
 def part(channel: Path, path: str, offset: int, count: int) -> Part | None:
     """That many bytes of a file from there on, fewer at its end; None when there is no such file."""
-    with _opened(channel, path) as handle, qga.understood():
+    with _opened(channel, path) as handle:
         if handle is None:
             return None
         qga.ask(channel, "guest-file-seek", SECONDS, handle=handle, offset=offset, whence=0)
         read = qga.ask(channel, "guest-file-read", SECONDS, handle=handle, count=count)
-        size = int(qga.ask(channel, "guest-file-seek", SECONDS, handle=handle, offset=0, whence=2)["position"])
-        return Part(base64.b64decode(read["buf-b64"]), size)
+        size = qga.ask(channel, "guest-file-seek", SECONDS, handle=handle, offset=0, whence=2).position
+        return Part(read.buf_b64[:count], size)
 
 
 def small(channel: Path, path: str, count: int = 4096) -> bytes | None:
     """The beginning of a file, also of one that has no size, as in /proc; None when there is none."""
-    with _opened(channel, path) as handle, qga.understood():
+    with _opened(channel, path) as handle:
         if handle is None:
             return None
         try:
-            read = qga.ask(channel, "guest-file-read", SECONDS, handle=handle, count=count)
+            read: Read = qga.ask(channel, "guest-file-read", SECONDS, handle=handle, count=count)
         except qga.AgentRefused:  # a process that has just ended
             return None
-        return base64.b64decode(read["buf-b64"])
+        return read.buf_b64[:count]
 
 
 def is_folder(channel: Path, path: str) -> bool:

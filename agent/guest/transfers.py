@@ -55,9 +55,10 @@ class Transfer:
     @contextmanager
     def opened(self, path: str, mode: str) -> Iterator[int]:
         """A handle of the guest agent's; one that an error leaves open is closed with the transfer."""
-        self.handle = int(qga.ask(self._channel, "guest-file-open", CLOSE_SECONDS, path=path, mode=mode))
+        handle: int = qga.ask(self._channel, "guest-file-open", CLOSE_SECONDS, path=path, mode=mode)
+        self.handle = handle
         self._save()
-        yield self.handle
+        yield handle
         self._ask_to_close()
         self.handle = None
 

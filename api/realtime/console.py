@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from simple_websocket import ConnectionClosed
 
 from core.contract.errors import Conflict, CorralError, NotFound, Unavailable
 from core.contract.messages import JSON, VmSpec
+from core.contract.openings import ConsoleOpened
 from core.streams import Stream
 
 log = logging.getLogger(__name__)
@@ -135,10 +135,12 @@ class Console:
             self._stream = stream
             if self._closed:
                 raise Unavailable("the console was closed while it was being opened")
-        hello: Any = json.loads(stream.read() or b"{}")
-        self._place = {"log": hello["log"], "position": hello["position"]}
-        if self._writable != hello["writable"]:
-            self._writable = bool(hello["writable"])
+        found = stream.opening(ConsoleOpened)
+        if found is None:
+            raise Unavailable("the host ended the console before it had begun; try again")
+        self._place = {"log": found.log, "position": found.position}
+        if self._writable != found.writable:
+            self._writable = found.writable
             self._viewer.connected(writable=self._writable)
         self._opened.set()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import mimetypes
 import unicodedata
@@ -21,7 +20,8 @@ from api.rest.forms import Form
 from api.web.context import api_context
 from api.web.problems import Refused
 from core.contract.errors import CorralError, Unavailable
-from core.contract.messages import JSON, VmSpec
+from core.contract.messages import JSON, VmSpec, encode
+from core.contract.openings import FileFound, FilePart
 from core.models import Idempotency
 from core.models.base import now
 from core.streams import Stream
@@ -70,18 +70,20 @@ def download(asked: Asked, path: str) -> Response:
     """The file, or the part of it that the request's `Range` names; what breaks after the first byte cuts it off."""
     stream = _open(asked, "file_read", {"path": path})
     try:
-        about = json.loads(stream.read() or b"{}")
-        status, first, length, headers = _part(about["size_bytes"])
+        found = stream.opening(FileFound)
+        if found is None:
+            raise Unavailable("the host ended the download before it had begun; try again")
+        status, part, headers = _part(found.size_bytes)
         if request.method == "HEAD":
             body: Iterator[bytes] = iter(())  # bytes would say their own length
         else:
-            stream.write(json.dumps({"first": first, "length": length}).encode())
+            stream.write(encode(part).encode())
             body = _sent(stream, stream.read())  # what can't even begin is an error, and no answer that is cut off
         response = Response(body, status, headers, content_type=_type(path))
     except BaseException:
         stream.close()
         raise
-    response.headers["Last-Modified"] = http_date(about["modified_at"])
+    response.headers["Last-Modified"] = http_date(found.modified_at)
     response.headers["Content-Disposition"] = _disposition(basename(path))
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.call_on_close(stream.close)
@@ -118,19 +120,21 @@ def _finish(stream: Stream, wanted: JSON) -> None:
         raise Unavailable("unexpected reply from the host; try again")
 
 
-def _part(size: int | None) -> tuple[int, int, int | None, dict[str, str]]:
-    """Status, first byte, length and headers of what the request asks for."""
+def _part(size: int | None) -> tuple[int, FilePart, dict[str, str]]:
+    """Status, bytes and headers of what the request asks for."""
     if size is None:
-        return 200, 0, None, {}
+        return 200, FilePart(0), {}
     asked = None if "If-Range" in request.headers else request.range
     if asked is None or asked.units != "bytes" or len(asked.ranges) != 1:
-        return 200, 0, size, {"Content-Length": str(size), "Accept-Ranges": "bytes"}
-    found = asked.range_for_length(size)
+        return 200, FilePart(0, size), {"Content-Length": str(size), "Accept-Ranges": "bytes"}
+    last, until = asked.ranges[0]
+    whole = until is None and -last >= size > 0  # the last bytes, of a file that has no more (RFC 9110, 14.1.2)
+    found = (0, size) if whole else asked.range_for_length(size)
     if found is None:
         raise Refused(416, f"the file has {size} bytes", {"Content-Range": f"bytes */{size}"})
     first, end = found
     headers = {"Content-Length": str(end - first), "Content-Range": f"bytes {first}-{end - 1}/{size}"}
-    return 206, first, end - first, headers
+    return 206, FilePart(first, end - first), headers
 
 
 def _sent(stream: Stream, begins: bytes | None) -> Iterator[bytes]:

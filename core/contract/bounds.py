@@ -8,10 +8,14 @@ from msgspec import Meta
 
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 """PostgreSQL's integer."""
-Serial = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+MOST_SERIAL = 2**63 - 1
+Serial = Annotated[int, Meta(ge=0, le=MOST_SERIAL)]
 """PostgreSQL's bigint."""
-Moment = Annotated[float, Meta(ge=0, le=253_402_300_799)]
+FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
+Moment = Annotated[float, Meta(ge=0, le=LAST_SECOND)]
 """Seconds since the epoch, up to the year 9999."""
+FileTime = Annotated[float, Meta(ge=FIRST_SECOND, le=LAST_SECOND)]
+"""The same from the year 1 on: a file may be older than the epoch."""
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from core.contract.bounds import Count, Line, Moment, Name, Serial
+from core.contract.bounds import Count, FileTime, Line, Moment, Name, Serial
 from core.contract.described import Described, OneVm
 from core.contract.measures import Measured
 from core.contract.vms import Adapter, Disk, Running
@@ -221,7 +221,7 @@ class FileEntry(Struct, frozen=True):
     kind: Name
     size_bytes: Serial
     permissions: Count
-    modified_at: float
+    modified_at: FileTime
 
 
 class FileList(Struct, frozen=True):

@@ -88,6 +88,7 @@ def test_a_part_of_a_file_and_none_of_it(files: Files) -> None:
         ("bytes=0-0", "bytes 0-0/600000", data[:1]),
         ("bytes=300000-", "bytes 300000-599999/600000", data[300_000:]),
         ("bytes=-5", "bytes 599995-599999/600000", data[-5:]),
+        ("bytes=-9999999", "bytes 0-599999/600000", data),
         ("bytes=10-9999999", "bytes 10-599999/600000", data[10:]),
     ):
         part = files.download("/part", headers={"Range": asked})

@@ -154,6 +154,23 @@ def test_what_a_broken_exchange_left_behind_is_skipped(place: Place, running: Vm
         assert run("echo clean").stdout == b"clean\n"
 
 
+def test_no_answer_is_lost_to_a_long_request_behind_what_was_not_read_yet(
+    place: Place, running: VmSpec, run: Run
+) -> None:
+    """As in a guest that is slow: its agent wakes up with an old question before it, and then this one."""
+
+    def is_silent() -> bool:
+        try:
+            qga.ask(place.vms / running.id, "guest-ping", 0.5)
+        except qga.AgentSilent:
+            return True
+        return False
+
+    run("(sleep 0.3; pkill -STOP qemu-ga; sleep 3; pkill -CONT qemu-ga) >/dev/null 2>&1 &")
+    until(is_silent)
+    assert run(f"echo {'x' * 60_000} | wc -c").stdout == b"60001\n"
+
+
 def test_the_guests_journal_is_its_users(run: Run) -> None:
     run("sleep 0.5")
     assert run("journalctl -q -u qemu-guest-agent | grep -c 'called'").stdout == b"0\n"

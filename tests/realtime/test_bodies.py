@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from api.web.failures import Stalled
 from gunicorn.config import Config
 from gunicorn.http import get_parser
 
 from api.realtime import bodies
+from api.web.failures import Stalled
 
 MANY = 1_000_000
 

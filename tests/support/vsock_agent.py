@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,11 +16,13 @@ from core.contract.messages import JSON
 class VsockAgent:
     """What a hypervisor serves. `listens`: an agent is there; `hangs_up`: so often it goes before it answers.
 
-    `calls`: how often somebody connected. `answers`: by question; all others have an empty one.
+    `calls`: how often somebody connected. `answers`: by question; all others have an empty one. `says`: the line that
+    each question is answered by, whatever it is.
     """
 
     def __init__(self, folder: Path) -> None:
         self.answers: dict[str, JSON] = {}
+        self.says: Iterable[bytes] | None = None
         self.listens, self.hangs_up, self.calls = True, 0, 0
         self.asked: list[str] = []
         self._server = socket.socket(socket.AF_UNIX)
@@ -55,5 +58,9 @@ class VsockAgent:
                 self.asked.append(request["execute"])
                 told: JSON = {"return": request["arguments"].get("id", {})}
                 answer = self.answers.get(request["execute"], told)
+                if self.says is not None and request["execute"] != "guest-sync-delimited":
+                    for some in self.says:
+                        stream.sendall(some)
+                    continue
                 marked = qga.SENTINEL if request["execute"] == "guest-sync-delimited" else b""
                 stream.sendall(marked + json.dumps(answer).encode() + b"\n")

@@ -78,7 +78,7 @@ def bring_online(folder: Path, state: State, vcpus: int, left: Left) -> bool:
     while time.monotonic() < deadline:
         try:
             seen = qga.ask(folder, "guest-get-vcpus", ASK_SECONDS)
-            resting = [{"logical-id": each["logical-id"], "online": True} for each in seen if not each["online"]]
+            resting = [{"logical-id": each.logical_id, "online": True} for each in seen if not each.online]
             if len(seen) - len(resting) >= vcpus:
                 return True
             if resting:
@@ -101,7 +101,7 @@ def bring_memory_online(folder: Path, state: State, left: Left) -> bool:
     while time.monotonic() < deadline:
         try:
             seen = qga.ask(folder, "guest-get-memory-blocks", ASK_SECONDS)
-            resting = [{"phys-index": each["phys-index"], "online": True} for each in seen if not each["online"]]
+            resting = [{"phys-index": each.phys_index, "online": True} for each in seen if not each.online]
             if resting:
                 qga.ask(folder, "guest-set-memory-blocks", ASK_SECONDS, **{"mem-blks": resting})
                 return True

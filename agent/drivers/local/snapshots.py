@@ -62,8 +62,7 @@ def quiet_guest(folder: Folder, state: State, power: str) -> Iterator[bool]:
     try:
         frozen = False
         try:
-            with qga.understood():
-                frozen = int(qga.ask(folder.path, "guest-fsfreeze-freeze", FREEZE_SECONDS)) > 0
+            frozen = qga.ask(folder.path, "guest-fsfreeze-freeze", FREEZE_SECONDS) > 0
         except DriverFailure:
             pass  # not frozen, or late: it is thawed below in any case
         yield frozen

@@ -1,0 +1,211 @@
+"""What a guest agent's answers are: for each question of which the answer is read its type, with bounds.
+
+A guest may answer anything. What is not of that type is refused as it is read, before it takes memory, and what nobody
+reads is passed over. https://qemu.readthedocs.io/en/v7.2.0/interop/qemu-ga-ref.html
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta, Raw, Struct, field
+
+from agent.guest.answers import SHOWN, AgentForbids, AgentRefused
+from core.contract.bounds import Line, Name, Serial
+from core.contract.errors import DriverFailure
+
+T = TypeVar("T")
+MOST_BYTES = 4 * 1024 * 1024
+MOST_DATA_BYTES = 64 * 1024 * 1024  # of those that have what a guest's user has written; an agent keeps 16 MB of each
+Number = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+
+
+class Started(Struct, frozen=True):
+    """A program that runs, by its number."""
+
+    pid: Number
+
+
+class Status(Struct, frozen=True, rename="kebab"):
+    """A program, and once it has `exited` how; `signal`: what ended it."""
+
+    exited: bool
+    exitcode: Annotated[int, Meta(ge=-(2**31), le=2**32 - 1)] = 0
+    signal: Annotated[int, Meta(ge=0, le=2**16)] | None = None
+    out_data: bytes = b""
+    err_data: bytes = b""
+    out_truncated: bool = False
+    err_truncated: bool = False
+
+
+class Read(Struct, frozen=True, rename="kebab"):
+    """Some of a file; `eof`: there is no more."""
+
+    buf_b64: bytes
+    eof: bool
+
+
+class Position(Struct, frozen=True):
+    """Where in a file the next byte is read."""
+
+    position: Serial
+
+
+class Vcpu(Struct, frozen=True, rename="kebab"):
+    """A processor."""
+
+    logical_id: Number
+    online: bool
+
+
+class MemoryBlock(Struct, frozen=True, rename="kebab"):
+    """A piece of memory."""
+
+    phys_index: Serial
+    online: bool
+
+
+class DiskAddress(Struct, frozen=True, rename="kebab"):
+    """Where a disk is; `pci_controller`: its domain, bus, slot and function."""
+
+    bus_type: Name
+    serial: Line | None = None
+    pci_controller: dict[Name, Number] = field(default_factory=dict)
+
+
+class Disk(Struct, frozen=True):
+    """A disk, or a part of one, which has no address."""
+
+    address: DiskAddress | None = None
+
+
+class Address(Struct, frozen=True, rename="kebab"):
+    """One of an interface."""
+
+    ip_address: Name
+    ip_address_type: Name
+
+
+class Statistics(Struct, frozen=True, rename="kebab"):
+    """What an interface has carried."""
+
+    rx_bytes: Serial
+    tx_bytes: Serial
+    rx_packets: Serial
+    tx_packets: Serial
+
+
+class Interface(Struct, frozen=True, rename="kebab"):
+    """A network interface; some have no hardware, and not every agent counts."""
+
+    name: Name
+    hardware_address: Name = ""
+    ip_addresses: list[Address] = field(default_factory=list)
+    statistics: Statistics | None = None
+
+
+class FileSystem(Struct, frozen=True, rename="kebab"):
+    """One that is mounted."""
+
+    mountpoint: Line
+    type: Name
+    total_bytes: Serial | None = None
+    used_bytes: Serial | None = None
+
+
+class CpuTimes(Struct, frozen=True):
+    """What a processor has spent its time on, in milliseconds."""
+
+    user: Serial = 0
+    nice: Serial = 0
+    system: Serial = 0
+    irq: Serial = 0
+    softirq: Serial = 0
+    steal: Serial = 0
+    idle: Serial = 0
+    iowait: Serial = 0
+
+
+_TYPES: dict[str, Any] = {
+    "guest-exec": Started,
+    "guest-exec-status": Status,
+    "guest-file-open": Number,
+    "guest-file-read": Read,
+    "guest-file-seek": Position,
+    "guest-fsfreeze-freeze": Number,
+    "guest-get-cpustats": list[CpuTimes],
+    "guest-get-disks": list[Disk],
+    "guest-get-fsinfo": list[FileSystem],
+    "guest-get-memory-blocks": list[MemoryBlock],
+    "guest-get-vcpus": list[Vcpu],
+    "guest-network-get-interfaces": list[Interface],
+}
+_DATA = ("guest-exec-status", "guest-file-read")
+
+
+class _Error(Struct, frozen=True):
+    kind: str = field(name="class", default="")
+    desc: str = "no reason given"
+
+
+class _Reply(Struct, frozen=True):
+    error: Raw | None = None
+    result: Raw = field(name="return", default=Raw(b"null"))
+
+
+class _Marker(Struct, frozen=True):
+    number: Number = field(name="return")
+
+
+def most_bytes(command: str) -> int:
+    """How long the answer to that may be."""
+    return MOST_DATA_BYTES if has_data(command) else MOST_BYTES
+
+
+def has_data(command: str) -> bool:
+    """Whether the answer to that has what a guest's user has written, much or little."""
+    return command in _DATA
+
+
+def read(command: str, line: bytes) -> Any:
+    """The answer to that question; None where nobody reads it. `AgentRefused` or `AgentForbids` when it is an error,
+    or not of the type that it has to be."""
+    reply = _decoded(line, _Reply)
+    if reply.error is not None:
+        raise refusal(command, reply.error)
+    return _decoded(reply.result, _TYPES[command]) if command in _TYPES else None
+
+
+def marker(line: bytes) -> int | None:
+    """The number in the answer to guest-sync-delimited, if it is one."""
+    if not line.startswith(b"{"):  # of such lines there may be a million
+        return None
+    try:
+        return _decoded(line, _Marker).number
+    except AgentRefused:
+        return None
+
+
+def refusal(command: str, said: Raw) -> DriverFailure:
+    """What an error of the agent's is here; its class alone says which, its words are for people."""
+    try:
+        error = _decoded(said, _Error)
+    except AgentRefused:
+        error = _Error()
+    why = error.desc[:SHOWN]
+    if error.kind == "CommandNotFound":
+        return AgentForbids(
+            f"the guest agent does not allow '{command}' ({why}): take it out of 'block-rpcs' in the guest's "
+            "/etc/qemu/qemu-ga.conf (with RHEL out of the options in /etc/sysconfig/qemu-ga), or install a newer agent",
+            call=command,
+            setting="block-rpcs",
+        )
+    return AgentRefused(f"the guest agent refused '{command}': {why}")
+
+
+def _decoded(text: bytes | Raw, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (ValueError, RecursionError):  # RecursionError: nested too deeply
+        raise AgentRefused("the guest agent's answer can't be understood") from None
