@@ -9,12 +9,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, TypeVar
 
 import redis
 from celery import Celery
-from kombu import Exchange, Queue  # type: ignore[attr-defined]
 from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -24,6 +23,7 @@ from core import refusals, sealing
 from core.contract import channels
 from core.contract.errors import Invalid, NotSent, Unavailable
 from core.contract.messages import Call, Command, Reply, Sealed, decode, encode
+from core.queues import queue
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +34,6 @@ _TIMEOUT_SECONDS = 2.0
 _GLANCE_SECONDS = 0.25
 _SECRET = ("password", "environment", "stdin_b64")  # parameters of calls
 T = TypeVar("T")
-
-
-@cache
-def _queue(name: str) -> Queue:
-    """A queue that is only its list in Redis: no binding is kept there that a FLUSHALL could take away."""
-    return Queue(name, Exchange(""), routing_key=name, no_declare=True)  # type: ignore[no-untyped-call]
 
 
 class Way:
@@ -137,7 +131,7 @@ class Dispatch:
                 COMMAND_TASK,
                 kwargs={"command": encode(command)},
                 task_id=f"{command.operation_id}.{command.attempt}",
-                queue=_queue(name),
+                queue=queue(name),
                 declare=(),
                 shadow=label,
                 argsrepr="()",
@@ -150,9 +144,8 @@ class Dispatch:
 
     def wake(self, task: str) -> bool:
         """Wake a task of the control plane's own, which looks by itself for what there is to do."""
-        queue = _queue(channels.CONTROL_QUEUE)
         return self._queues.attempt(
-            lambda: self.celery.send_task(task, queue=queue, retry=False, ignore_result=True),
+            lambda: self.celery.send_task(task, queue=queue(channels.CONTROL_QUEUE), retry=False, ignore_result=True),
             "a task was not woken, and looks by itself later",
         )
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from core import diskfiles
 from core.contract.errors import Conflict, CorralError, Invalid, NotFound
 from core.contract.images import MANIFEST, NAME, ImageFile, Manifest, names, read
+from core.units import GB
 
-GB = 1 << 30
 OS_TYPES = ("linux", "windows")
 MAX_TEXT = 2000
 STORE = "store"

@@ -8,17 +8,15 @@ import time
 from typing import Any
 
 from celery import Celery, bootsteps
-from kombu import Exchange, Queue  # type: ignore[attr-defined]
 
 from core import allocation, exposition, log, settings
 from core.contract import channels
+from core.queues import queue
 from workers import context
 from workers.receiver import Receiver
 from workers.transport import SWEEP_TASK
 
 configured = settings.load()
-# The queue is only its list in Redis: no binding is kept there that a FLUSHALL could take away.
-_queue = Queue(channels.CONTROL_QUEUE, Exchange(""), routing_key=channels.CONTROL_QUEUE)  # type: ignore[no-untyped-call]
 _NAME = f"{socket.gethostname()}:{os.getpid()}"
 
 app = Celery("workers", broker=configured.redis_url, include=["workers.tasks"])
@@ -27,7 +25,7 @@ app.conf.update(
     task_ignore_result=True,
     task_serializer="json",
     accept_content=["json"],
-    task_queues=[_queue],
+    task_queues=[queue(channels.CONTROL_QUEUE)],
     task_default_queue=channels.CONTROL_QUEUE,
     task_default_exchange="",
     task_default_routing_key=channels.CONTROL_QUEUE,

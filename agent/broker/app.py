@@ -11,25 +11,23 @@ from typing import Any
 
 from celery import Celery, signals
 from celery.platforms import SecurityWarning
-from kombu.entity import Exchange, Queue
 
 from agent.broker import celery_events
 from agent.broker.connection import SOCKET_SECONDS
 from core.contract import channels
+from core.queues import queue
 
 
 def create_app(host: str, redis_url: str) -> Celery:
     """An app for that host. It has no result backend: outcomes travel as reports."""
     app = Celery("corral-agent", broker=redis_url, set_as_current=False)
     name = channels.command_queue(host)
-    # Not declared: a queue is only its list in Redis, and nothing that a FLUSHALL takes away is needed to read it.
-    queue = Queue(name, Exchange(""), routing_key=name, no_declare=True)  # type: ignore[no-untyped-call]
     app.conf.update(
         broker_transport="agent.broker.transport:Transport",
         broker_transport_options=_transport_options(host),
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        task_queues=[queue],
+        task_queues=[queue(name)],
         task_default_queue=name,
         task_default_exchange="",
         task_default_routing_key=name,

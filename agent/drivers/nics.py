@@ -9,11 +9,9 @@ from dataclasses import replace
 from agent.network.network import on_bridge
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
-from core.contract.vms import Adapter
+from core.contract.vms import ADAPTER_MODES, ADAPTER_TYPES, Adapter
 
 COUNT = 8
-MODES = ("none", "null", "nat", "natnetwork", "bridged", "intnet", "hostonly", "generic")
-TYPES = ("Am79C970A", "Am79C973", "82540EM", "82543GC", "82545EM", "virtio")
 MAC_ADDRESS = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
 
 
@@ -30,7 +28,7 @@ def asked(vm: VmSpec) -> list[Adapter]:
     found: list[Adapter] = []
     for name, adapter in sorted(wanted.items()):
         each = Adapter(
-            slot=_slot(name),
+            slot=slot_of(name),
             enabled=adapter.enabled,
             mode=adapter.type,
             type=adapter.adapter_type,
@@ -64,15 +62,20 @@ def at(adapters: list[Adapter], slot: int) -> Adapter:
 
 def check(adapter: Adapter) -> None:
     """`DriverFailure` for what no VM can have."""
-    if not 0 <= adapter.slot < COUNT:
-        raise _invalid(f"there is no adapter slot {adapter.slot}: slots are 0 to {COUNT - 1}")
-    if adapter.mode not in MODES:
-        raise _invalid(f"'{adapter.mode}' is not an adapter's mode: {', '.join(MODES)}")
-    if adapter.type not in TYPES:
-        raise _invalid(f"'{adapter.type}' is not an adapter's type: {', '.join(TYPES)}")
+    check_words(adapter)
     mac = adapter.mac_address
     if mac is not None and (not MAC_ADDRESS.fullmatch(mac) or int(mac[:2], 16) & 1):
         raise _invalid(f"'{mac}' is not the MAC address of one machine, such as 52:54:00:12:34:56")
+
+
+def check_words(adapter: Adapter) -> None:
+    """`DriverFailure` for a slot, a mode or a type that there is not."""
+    if not 0 <= adapter.slot < COUNT:
+        raise _invalid(f"there is no adapter slot {adapter.slot}: slots are 0 to {COUNT - 1}")
+    if adapter.mode not in ADAPTER_MODES:
+        raise _invalid(f"'{adapter.mode}' is not an adapter's mode: {', '.join(ADAPTER_MODES)}")
+    if adapter.type not in ADAPTER_TYPES:
+        raise _invalid(f"'{adapter.type}' is not an adapter's type: {', '.join(ADAPTER_TYPES)}")
 
 
 def mac_address(vm: VmSpec, slot: int) -> str:
@@ -107,7 +110,8 @@ def _complete(vm: VmSpec, before: Adapter | None, wanted: Adapter) -> Adapter:
     return replace(wanted, mac_address=mac, network=network)
 
 
-def _slot(name: str) -> int:
+def slot_of(name: str) -> int:
+    """The number of `adapter1` to `adapter8`, from 0."""
     number = name.removeprefix("adapter")
     if not re.fullmatch("[1-8]", number):
         raise _invalid(f"'{name}' is not adapter1 to adapter{COUNT}")

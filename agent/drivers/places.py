@@ -10,9 +10,8 @@ from agent.drivers.capabilities.hardware import DiskRequest
 from agent.media.media import Found, Media
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.messages import VmSpec
-from core.contract.vms import Controller, Disk
+from core.contract.vms import DISK_TYPES, Controller, Disk
 
-TYPES = ("hdd", "dvd")
 DEFAULT = Controller("SATA Controller", "sata", 4)
 MOST_PORTS = 31
 SECTOR = 512  # the unit of st_blocks, whatever the file system's own is
@@ -99,8 +98,8 @@ def take(
 
     One that is in that place already is returned as it is. `elsewhere`: the paths of the disks that other VMs have.
     """
-    if request.type not in TYPES:
-        raise invalid(f"'{request.type}' is not a disk's type: {', '.join(TYPES)}")
+    if request.type not in DISK_TYPES:
+        raise invalid(f"'{request.type}' is not a disk's type: {', '.join(DISK_TYPES)}")
     place = (request.controller, request.port, request.device)
     number_of(vm, *place)
     if place == own_place(vm) or any(_is_another(there, place, request) for there in attached):

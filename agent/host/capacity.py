@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from core.units import GB
+
 VCPUS_PER_CORE = 4
 SHARE = 0.9  # of memory and disk; the rest is the host's own
 
@@ -29,7 +31,7 @@ def measure(folders: Sequence[Path], vcpus: int | None, memory_mb: int | None, d
         vcpus=vcpus or (os.cpu_count() or 1) * VCPUS_PER_CORE,
         memory_mb=memory_mb or int(psutil.virtual_memory().total * SHARE) // 2**20,
         # What VMs take already is theirs to take: without it the capacity would shrink with each start of the agent.
-        disk_gb=disk_gb or int((psutil.disk_usage(str(folders[0])).free + taken) * SHARE) // 2**30,
+        disk_gb=disk_gb or int((psutil.disk_usage(str(folders[0])).free + taken) * SHARE) // GB,
     )
 
 

@@ -18,6 +18,7 @@ from agent.host.known import KnownVms
 from agent.host.usage import Usage
 from agent.reports.journal import Journal
 from core.contract import metering
+from core.units import GB
 
 MOST_VMS = 1000
 _BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
@@ -71,5 +72,5 @@ class HostFigures(Collector):
         for vm_id, usage in seen:
             cpu.add_metric([vm_id], usage.cpu_percent)
             memory.add_metric([vm_id], usage.memory_mb * 2**20)
-            disk.add_metric([vm_id], usage.disk_gb * 2**30)
+            disk.add_metric([vm_id], usage.disk_gb * GB)
         yield from (cpu, memory, disk)

@@ -23,6 +23,7 @@ from core.contract import channels
 from core.contract.hosts import HostUsage
 from core.contract.messages import encode
 from core.contract.vms import VmUsage
+from core.units import GB, MB
 
 LOOK_SECONDS = 5.0
 KEPT_SECONDS = 20
@@ -66,7 +67,7 @@ class Usage:
         now, before = time.monotonic(), self._looks.get(sample.vm_id)
         last, seconds = (before.sample, now - before.at) if before else (None, 0.0)
         percent = sample.cpu_percent_since(last, seconds)
-        usage = VmUsage(time.time(), percent, sample.memory_bytes // 2**20, round(sample.disk_bytes / 2**30, 2))
+        usage = VmUsage(time.time(), percent, sample.memory_bytes // MB, round(sample.disk_bytes / GB, 2))
         return Look(sample, now, usage)
 
     def _tell(self, host: HostUsage, vms: dict[str, str]) -> None:

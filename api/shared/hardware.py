@@ -18,13 +18,13 @@ from core.contract import results
 from core.contract.commands import AdapterSet, DiskAttach
 from core.contract.errors import NotFound
 from core.contract.messages import JSON, build
-from core.contract.vms import Adapter
+from core.contract.vms import ADAPTER_MODES, ADAPTER_TYPES, DISK_TYPES, Adapter
 from core.services import calls, hardware, operations
 from core.services.accepted import Accepted, AnyOperation
 from core.services.context import Actor
+from core.units import GB
 
 _SECONDS = 30.0
-_GIGABYTE = 2**30
 _VISIBLE = (
     "whether the guest has found it; false: not yet; null: that can't be known, as the VM does not run or has no guest "
     "agent that tells"
@@ -37,7 +37,7 @@ class Gigabytes(fields.Float):
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
         if value is None:
             return None
-        size = round(value / _GIGABYTE, 2)
+        size = round(value / GB, 2)
         return int(size) if size.is_integer() else size
 
 
@@ -53,7 +53,7 @@ class AttachedDisk(Schema):
     controller = fields.String(required=True)
     port = fields.Integer(required=True)
     device = fields.Integer(required=True)
-    type = Choice(*hardware.DISK_TYPES, required=True)
+    type = Choice(*DISK_TYPES, required=True)
     medium = fields.String(required=True)
     size_gb = Gigabytes(required=True, attribute="size_bytes")
     used_gb = Gigabytes(required=True, allow_none=True, attribute="used_bytes")
@@ -67,7 +67,7 @@ class DiskAttachment(Strict):
     controller = Text(required=True, shortest=1, longest=64)
     port = Number(*hardware.PORTS, required=True)
     device = Number(*hardware.DEVICES, load_default=0)
-    type = Choice(*hardware.DISK_TYPES, load_default="hdd")
+    type = Choice(*DISK_TYPES, load_default="hdd")
     medium = Text(required=True, shortest=1, longest=1000)
     create_if_missing = Flag(load_default=False)
     size_gb = Number(*hardware.DISK_GB)
@@ -105,9 +105,9 @@ class AdapterChanges(Strict):
     """What is to change of an adapter; what is left out stays as it is."""
 
     enabled = Flag()
-    type = Choice(*hardware.ADAPTER_TYPES)
+    type = Choice(*ADAPTER_TYPES)
     cable_connected = Flag()
-    mode = Choice(*hardware.MODES)
+    mode = Choice(*ADAPTER_MODES)
     bridge_adapter = Text(shortest=1, longest=64)
 
     @validates_schema

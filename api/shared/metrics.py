@@ -14,9 +14,9 @@ from core.contract.messages import JSON
 from core.models.base import now
 from core.services import calls
 from core.services.context import Actor
+from core.units import GB, MB, percent
 
 _SECONDS = 30.0
-_GIGABYTE, _MEGABYTE = 2**30, 2**20
 
 
 class Cpu(Schema):
@@ -128,7 +128,7 @@ def blueprint(shape: Shape) -> Blueprint:
 def _measured(question: Question, reply: JSON) -> JSON:
     vm, sample = question.of_vm, reply["sample"]
     allocated_mb, allocated_gb = vm.memory_mb, vm.disk_gb
-    used_mb, used_gb = sample["memory_bytes"] // _MEGABYTE, sample["disk_bytes"] / _GIGABYTE
+    used_mb, used_gb = sample["memory_bytes"] // MB, sample["disk_bytes"] / GB
     nothing = 0 if sample["cpu_seconds"] is None else None
     unheard = dict.fromkeys(("bytes_in", "bytes_out", "packets_in", "packets_out"), nothing) | {"source": None}
     return {
@@ -142,13 +142,13 @@ def _measured(question: Question, reply: JSON) -> JSON:
         "memory": {
             "allocated_mb": allocated_mb,
             "used_mb": used_mb,
-            "usage_percent": _percent(used_mb, allocated_mb),
+            "usage_percent": percent(used_mb, allocated_mb),
             "available_mb": max(0, allocated_mb - used_mb),
         },
         "disk": {
             "allocated_gb": allocated_gb,
             "used_gb": round(used_gb, 2),
-            "usage_percent": _percent(used_gb, allocated_gb),
+            "usage_percent": percent(used_gb, allocated_gb),
             "available_gb": round(max(0.0, allocated_gb - used_gb), 2),
             "io": reply["disk_io"],
         },
@@ -156,7 +156,3 @@ def _measured(question: Question, reply: JSON) -> JSON:
         "guest": reply["guest"],
         "reasons": reply["unknown"],
     }
-
-
-def _percent(part: float, whole: float) -> float:
-    return round(100 * part / whole, 2) if whole else 0.0

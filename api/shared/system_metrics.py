@@ -16,6 +16,7 @@ from core.models.base import now
 from core.services.context import Actor
 from core.services.monitoring import capacity
 from core.services.monitoring.capacity import Fleet, Machines, Told
+from core.units import percent
 
 
 class MachineMetrics(Schema):
@@ -109,16 +110,12 @@ def _machine(used: Machines | HostUsage | None) -> JSON:
         "cpu_cores": used.cpu_cores,
         "memory_total_gb": _gigabytes(used.memory_total_mb),
         "memory_used_gb": _gigabytes(used.memory_used_mb),
-        "memory_usage_percent": _percent(used.memory_used_mb, used.memory_total_mb),
+        "memory_usage_percent": percent(used.memory_used_mb, used.memory_total_mb),
         "disk_total_gb": _gigabytes(used.disk_total_mb),
         "disk_used_gb": _gigabytes(used.disk_used_mb),
-        "disk_usage_percent": _percent(used.disk_used_mb, used.disk_total_mb),
+        "disk_usage_percent": percent(used.disk_used_mb, used.disk_total_mb),
     }
 
 
 def _gigabytes(megabytes: int) -> float:
     return round(megabytes / 1024, 2)
-
-
-def _percent(part: float, whole: float) -> float:
-    return round(100 * part / whole, 2) if whole else 0.0

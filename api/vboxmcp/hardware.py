@@ -8,10 +8,10 @@ from api.shared.hardware import adapter_told
 from core.contract.messages import JSON
 from core.contract.vms import Adapter, AdapterWish, Controller, Disk
 from core.services.listing import VmView
+from core.units import GB
 
 _CONTROLLER = Controller("SATA Controller", "sata", 4)
 _ADAPTER = AdapterWish(adapter_type="virtio")
-_GIGABYTE = 2**30
 
 
 def controllers_of(view: VmView) -> list[JSON]:
@@ -19,7 +19,7 @@ def controllers_of(view: VmView) -> list[JSON]:
     wanted = view.vm.hardware.storage_controllers or [_CONTROLLER]
     disks = view.vm.hardware.disks or [_own(view, wanted)]
     if view.usage is not None:
-        used = int(view.usage.disk_gb * _GIGABYTE)
+        used = int(view.usage.disk_gb * GB)
         disks = [replace(disk, used_bytes=used) if disk.own else disk for disk in disks]
     return [
         {**vars(controller), "attachments": [disk for disk in disks if disk.controller == controller.name]}
@@ -36,7 +36,7 @@ def adapters_of(view: VmView) -> list[JSON]:
 def _own(view: VmView, controllers: list[Controller]) -> Disk:
     """The VM's own disk, where drivers put it: on the first controller that takes one."""
     fit = next((each for each in controllers if each.type != "floppy"), controllers[0])
-    medium, size_bytes = f"{view.vm.id}/disk", view.vm.disk_gb * _GIGABYTE
+    medium, size_bytes = f"{view.vm.id}/disk", view.vm.disk_gb * GB
     return Disk(fit.name, 0, 0, "hdd", medium, size_bytes, used_bytes=None, format="", own=True)
 
 

@@ -21,6 +21,7 @@ from core.contract import images
 from core.contract.errors import CorralError
 from core.contract.hosts import DriverHealth
 from core.settings import Settings, unknown
+from core.units import GB
 
 KVM = Path("/dev/kvm")
 _SUBIDS = "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "
@@ -131,7 +132,7 @@ def _port(holder: str, folder: Path, name: str, variable: str, port: int, host: 
 def _room(name: str, folder: Path, variable: str, low_mb: int) -> Check:
     place = _existing(folder)
     free = shutil.disk_usage(place).free
-    told = f"{free / 2**30:.1f} GB free for {folder}"
+    told = f"{free / GB:.1f} GB free for {folder}"
     if free < low_mb * 2**20:
         fix = f"export {variable}=FOLDER   # on another disk, or free some of this one"
         return Check("disk", name, State.MISSING, f"{told}; a host with less than {low_mb} MB takes no VMs", fix)

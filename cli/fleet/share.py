@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from core.units import GB
+
 _VCPUS_PER_CORE = 4
 _SHARE = 0.9  # of memory and disk; the rest is for everything else
 
@@ -29,7 +31,7 @@ def of_machine(home: Path, agents: int) -> Share:
     return Share(
         vcpus=max(1, (os.cpu_count() or 1) * _VCPUS_PER_CORE // agents),
         memory_mb=max(1, int(psutil.virtual_memory().total * _SHARE) // agents // 2**20),
-        disk_gb=max(1, int(disk * _SHARE) // agents // 2**30),
+        disk_gb=max(1, int(disk * _SHARE) // agents // GB),
     )
 
 

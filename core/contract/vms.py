@@ -12,6 +12,10 @@ from core.contract.networks import BRIDGE, USER, USER_ADDRESS
 from core.contract.states import Observed
 
 Some = Meta(max_length=256)
+# The words of VBoxManage, which every driver is asked in.
+ADAPTER_MODES = ("none", "null", "nat", "natnetwork", "bridged", "intnet", "hostonly", "generic")
+ADAPTER_TYPES = ("Am79C970A", "Am79C973", "82540EM", "82543GC", "82545EM", "virtio")
+DISK_TYPES = ("hdd", "dvd")
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,6 @@ from core.services.context import Actor
 
 PORTS, DEVICES, SLOTS = (0, 29), (0, 1), (0, 7)
 DISK_GB = (1, 2048)
-ADAPTER_TYPES = ("Am79C970A", "Am79C973", "82540EM", "82543GC", "82545EM", "virtio")
-MODES = ("none", "null", "nat", "natnetwork", "bridged", "intnet", "hostonly", "generic")
-DISK_TYPES = ("hdd", "dvd")
 
 
 def attach(session: Session, actor: Actor, ref: str, request: DiskAttach) -> Accepted:

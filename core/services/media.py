@@ -24,8 +24,8 @@ from core.models.base import new_id, now
 from core.services import rules
 from core.services.context import Actor
 from core.services.paging import Ordering, Slice, sliced
+from core.units import GB
 
-_GB = 1 << 30
 ORDERING = Ordering(
     {"created_at": Medium.created_at, "name": Medium.name, "size_bytes": Medium.size_bytes, "host": Medium.host_name},
     key=Medium.id,
@@ -104,7 +104,7 @@ def reserve(session: Session, vm: Vm, request: DiskAttach) -> DiskAttach:
         "owner_id": vm.owner_id,
         "name": name,
         "format": "",
-        "size_bytes": size_gb * _GB,
+        "size_bytes": size_gb * GB,
         "reserved_gb": size_gb,
         "generation": 0,
         "created_at": now(),
@@ -195,7 +195,7 @@ def _take_over(row: Medium, told: contract.Medium, generation: int) -> None:
 
 def _adopt(session: Session, inventory: Inventory, found: Iterable[contract.Medium]) -> None:
     for each in found:
-        size_gb = -(-each.size_bytes // _GB) if each.made else 0
+        size_gb = -(-each.size_bytes // GB) if each.made else 0
         values = {
             "id": each.id,
             "host_name": inventory.host,

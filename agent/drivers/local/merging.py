@@ -21,9 +21,10 @@ from agent.system import process
 from core.contract.limits import Limits
 from core.contract.messages import decode
 from core.durable import sync_folder, write_json
+from core.units import GB
 
 SPARE_LAYERS = 8  # more than so many are merged: each merge copies, and so it is worth its while
-SPARE_BYTES = 1 << 30
+SPARE_BYTES = GB
 DECIDED, DRAFT = "merge.json", ".merged"
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from agent.drivers import nics
 from agent.drivers.virtualbox import states
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from core.contract.errors import DriverFailure
@@ -15,8 +16,6 @@ from core.contract.states import Observed
 from core.contract.vms import Adapter, AdapterWish
 
 COUNT = 8  # of a machine with the PIIX3 chipset
-MODES = ("none", "null", "nat", "natnetwork", "bridged", "intnet", "hostonly", "generic")
-TYPES = ("Am79C970A", "Am79C973", "82540EM", "82543GC", "82545EM", "virtio")
 _NETWORKS = {  # the option that names what an adapter is on, and where `showvminfo` tells it
     "bridged": ("--bridge-adapter", "bridgeadapter"),
     "hostonly": ("--host-only-adapter", "hostonlyadapter"),
@@ -35,7 +34,7 @@ def wanted(vm: VmSpec) -> list[Adapter]:
     mac = vm.network.mac_address
     return [
         Adapter(
-            slot=_slot(name),
+            slot=nics.slot_of(name),
             enabled=adapter.enabled,
             mode=adapter.type,
             type=adapter.adapter_type,
@@ -132,12 +131,7 @@ def _told(info: Mapping[str, str], slot: int) -> Adapter:
 
 
 def _check(adapter: Adapter) -> None:
-    if not 0 <= adapter.slot < COUNT:
-        raise _invalid(f"there is no adapter slot {adapter.slot}: slots are 0 to {COUNT - 1}")
-    if adapter.mode not in MODES:
-        raise _invalid(f"'{adapter.mode}' is not an adapter's mode: {', '.join(MODES)}")
-    if adapter.type not in TYPES:
-        raise _invalid(f"'{adapter.type}' is not an adapter's type: {', '.join(TYPES)}")
+    nics.check_words(adapter)
     if adapter.network is not None and not _NAME.fullmatch(adapter.network):
         raise _invalid(f"{adapter.network!r} can't be a network's or an interface's name")
     if adapter.mac_address is not None and not _MAC.fullmatch(adapter.mac_address.replace(":", "")):
@@ -168,13 +162,6 @@ def _refuse_unless_joinable(slot: int, mode: str, name: str, joinable: Collectio
 def _interfaces(manage: VBoxManage, mode: str) -> list[str]:
     lines = manage.run("list", _LISTS[mode]).splitlines()
     return [line.removeprefix("Name:").strip() for line in lines if line.startswith("Name:")]
-
-
-def _slot(name: str) -> int:
-    number = name.removeprefix("adapter")
-    if not re.fullmatch("[1-8]", number):
-        raise _invalid(f"'{name}' is not adapter1 to adapter{COUNT}")
-    return int(number) - 1
 
 
 def _invalid(message: str) -> DriverFailure:

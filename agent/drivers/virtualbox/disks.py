@@ -16,6 +16,7 @@ from core.contract.images import Manifest
 from core.contract.limits import Limits
 from core.contract.messages import VmSpec
 from core.contract.vms import Controller
+from core.units import GB
 
 DEFAULT = Controller("SATA Controller", "sata", 4)
 CONTROLLERS = ("ide", "sata", "scsi", "sas", "usb", "floppy", "pcie", "virtio")
@@ -23,7 +24,7 @@ WITH_PORTS = ("sata", "sas", "pcie", "virtio")  # the others have as many as the
 TYPES = {"hdd": "hdd", "dvd": "dvddrive"}
 EMPTY = ("none", "emptydrive")
 CONVERT_SECONDS, SPARE_BYTES = 3600, 64 << 20
-MB_PER_GB, BYTES_PER_GB = 1024, 1 << 30
+MB_PER_GB = 1024
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._]{0,62}[A-Za-z0-9._])?")
 
 
@@ -67,7 +68,7 @@ def make_own(manage: VBoxManage, store: Path, folder: Folder, vm: VmSpec, left: 
         copy = convert if image.format == "raw" else clone
         copy(manage, store / image.name / image.disk.name, folder.disk, left)
         # In bytes, as VBoxManage takes many times a disk's size in megabytes for a mistake. The same size is no change.
-        size_bytes = str(vm.disk_gb * BYTES_PER_GB)
+        size_bytes = str(vm.disk_gb * GB)
         manage.run("modifymedium", "disk", str(folder.disk), "--resizebyte", size_bytes, timeout=left())
     if find(store, vm) != image:
         raise DriverFailure(f"the image of VM '{vm.name}' was replaced meanwhile: try again", code="image_changed")

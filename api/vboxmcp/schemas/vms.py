@@ -16,7 +16,8 @@ from api.shared.views import uptime_seconds
 from api.shared.words import HOST_NAME, IMAGE_NAME, OS_TYPES, VM_NAME, Hypervisor
 from api.vboxmcp.hardware import adapters_of, controllers_of
 from api.vboxmcp.states import STATES, message_of, state_after, state_of
-from core.services import expiry, hardware, listing, sizes
+from core.contract.vms import ADAPTER_MODES, ADAPTER_TYPES
+from core.services import expiry, listing, sizes
 
 CONTROLLERS = ("ide", "sata", "scsi", "sas", "usb", "floppy", "pcie", "virtio")
 _OS_TYPE = Pattern(re.compile(r"[A-Za-z0-9_]{1,64}"), "must have 1 to 64 letters, digits or '_'")
@@ -35,8 +36,8 @@ class AdapterRequest(Strict):
     """A network adapter of a new VM."""
 
     enabled = Flag(load_default=True)
-    type = Choice(*hardware.MODES, load_default="nat")
-    adapter_type = Choice(*hardware.ADAPTER_TYPES, load_default="82540EM")
+    type = Choice(*ADAPTER_MODES, load_default="nat")
+    adapter_type = Choice(*ADAPTER_TYPES, load_default="82540EM")
     cable_connected = Flag(load_default=True)
     bridge_adapter = Text(shortest=1, longest=64)
 
