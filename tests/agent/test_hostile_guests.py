@@ -164,4 +164,11 @@ def test_what_a_guest_has_written_gives_its_room_back(tmp_path: Path) -> None:
     assert (size, room < 2 * written.KEPT_BYTES) == (written.MOST_BYTES + 11, True)
     assert written.end_of(file, 15) == b"old\nnew\nnewest\n"
     written.bound(tmp_path / "not there")
+    big, link, twin = (tmp_path / name for name in ("big", "link", "twin"))
+    big.write_bytes(b"x" * 2 * written.MOST_BYTES)
+    link.symlink_to(big)
+    twin.hardlink_to(big)
+    for other in (link, twin):
+        written.bound(other)
+    assert big.stat().st_blocks * 512 >= 2 * written.MOST_BYTES
     assert written.end_of(tmp_path / "not there", 5) == b""

@@ -4,9 +4,12 @@ read, and what is old gives its room back."""
 from __future__ import annotations
 
 import logging
+import os
+import stat
 from pathlib import Path
 
 from agent.system import process
+from core.contract import diskformats
 from core.contract.errors import DriverFailure
 
 KEPT_BYTES = 1024 * 1024  # more than is ever read (happened.Record.tail)
@@ -27,15 +30,22 @@ def end_of(file: Path, most: int) -> bytes:
 
 
 def bound(file: Path) -> None:
-    """Makes a hole of all but its end once it takes too much room: whoever writes goes on where it is."""
+    """Makes a hole of all but its end once it takes too much room: whoever writes goes on where it is.
+
+    A link is left alone, and what has more than one name: some lie where the VM's user could put another file.
+    """
     try:
-        found = file.stat()
-    except OSError:  # not there yet, or no more
+        if file.lstat().st_blocks * diskformats.SECTOR <= MOST_BYTES:
+            return
+        descriptor = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:  # not there yet, or no more, or a link
         return
-    if found.st_blocks * 512 <= MOST_BYTES:
-        return
-    old = ["--punch-hole", "--offset", "0", "--length", str(found.st_size - KEPT_BYTES)]
     try:
-        process.run(["fallocate", *old, str(file)], HOLE_SECONDS)
+        found = os.fstat(descriptor)
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+            old = ["--punch-hole", "--offset", "0", "--length", str(found.st_size - KEPT_BYTES)]
+            process.run(["fallocate", *old, f"/proc/self/fd/{descriptor}"], HOLE_SECONDS, holding=[descriptor])
     except DriverFailure as error:
         log.warning("'%s' grows, and what is old in it can't be given back: %s", file.name, error.message)
+    finally:
+        os.close(descriptor)
