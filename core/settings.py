@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from core import redis_urls
+
 log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ Range = tuple[Count, Count]
 # Of the client library and of commands in guests, which have the prefix and are no settings of a server.
 _NOT_OURS = frozenset({"CORRAL_URL", "CORRAL_TOKEN", "CORRAL_CONTEXT", "CORRAL_CONFIG", "CORRAL_EXEC", "CORRAL_KEEPER"})
 _PREFIX = "CORRAL_"
+_REDIS = ("redis_url", "agent_redis_url")
 _RANGE = "-"
 _MEANINGS = {"`int`": "a whole number", "`bool`": "1 or 0", "`array` of length 2": "a range like 20000-31999"}
 
@@ -151,6 +154,12 @@ class Settings:
         str, Variable("DATABASE_URL", "PostgreSQL; `corral up` starts one of its own", secret=True)
     ] = ""
     redis_url: Annotated[str, Variable("REDIS_URL", "Redis; `corral up` starts one of its own", secret=True)] = ""
+    public_url: Annotated[
+        str, Variable("CORRAL_PUBLIC_URL", "where new hosts find the API; without it as who adds them does")
+    ] = ""
+    agent_redis_url: Annotated[
+        str, Variable("CORRAL_AGENT_REDIS_URL", "where new hosts find Redis; without it as the API does", secret=True)
+    ] = ""
     rate_burst: Annotated[Count, Variable("RATE_LIMIT_BURST", "requests a minute and user")] = 100
     rate_hourly: Annotated[Count, Variable("RATE_LIMIT_HOURLY", "requests an hour and user")] = 1000
     wait_seconds: Annotated[Count, Variable("CORRAL_WAIT_SECONDS", "how long a request is held at most")] = 120
@@ -261,9 +270,18 @@ def _read(name: str, text: str) -> Any:
         value = msgspec.convert(_items(text, variable), hint, strict=False, dec_hook=_converted)
     except msgspec.ValidationError as error:
         raise SystemExit(f"{variable.name}={shown}: {_reason(error)}") from None
+    if name in _REDIS:
+        return _verified(variable.name, value)
     if variable.split == _RANGE and value[0] > value[1]:
         raise SystemExit(f"{variable.name}={shown}: the first number is above the second")
     return value
+
+
+def _verified(variable: str, url: str) -> str:
+    try:
+        return redis_urls.checked(url)
+    except ValueError as error:
+        raise SystemExit(f"{variable}: {error}") from None
 
 
 def _reason(error: msgspec.ValidationError) -> str:
