@@ -159,7 +159,7 @@ class Dispatch:
         seconds = max(1, int(call.deadline_at - time.time()) + 1)
 
         def push() -> None:
-            text = _sealed(call, self.redis.hget(channels.CALL_KEYS, host))
+            text = _sealed(call, self.redis.get(channels.call_key(host)))
             with self.redis.pipeline(transaction=False) as pipeline:
                 pipeline.rpush(name, text)
                 pipeline.expire(name, seconds, nx=True)
@@ -174,10 +174,10 @@ class Dispatch:
         done = self._quick.attempt(lambda: found.append(look(self.quick)), "a glance at Redis failed")
         return found[0] if done else None
 
-    def opened(self, reply: Reply, key: str) -> Reply:
+    def opened(self, host: str, reply: Reply, key: str) -> Reply:
         """The reply itself, where it was too long to be published or is wrapped; `Unavailable` when it is gone."""
         if reply.parked:
-            reply = decode(Reply, self._unparked(reply.call_id))
+            reply = decode(Reply, self._unparked(host, reply.call_id))
         if not reply.wrapped:
             return reply
         try:
@@ -185,9 +185,9 @@ class Dispatch:
         except (sealing.Unsealable, Invalid):
             raise Unavailable("the host's answer can't be read; try again") from None
 
-    def _unparked(self, call_id: str) -> Any:
+    def _unparked(self, host: str, call_id: str) -> Any:
         found: list[Any] = []
-        key = channels.parked_reply(call_id)
+        key = channels.parked_reply(host, call_id)
         if not self._plain.attempt(lambda: found.append(self.redis.getdel(key)), "an answer was not read"):
             raise Unavailable(f"the message broker {self.problem}: the host's answer was lost; try again soon")
         if found[0] is None:

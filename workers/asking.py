@@ -49,7 +49,7 @@ def ask(
     if reply is None:
         _abandon(dispatch, host, call)
         raise Unavailable(f"host '{host}' did not answer within {timeout:g} s", host=host)
-    return result_of(dispatch.opened(reply, call.reply_key), verb)
+    return result_of(dispatch.opened(host, reply, call.reply_key), verb)
 
 
 def _abandon(dispatch: Dispatch, host: str, call: Call) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 from sqlalchemy.engine import Engine
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from core import database, settings
 from core.dispatch import Dispatch
 from core.services import context
+from core.services.identities.accounts import Accounts
 from core.settings import Settings
 
 
@@ -25,6 +26,7 @@ class WorkerContext:
     dispatch: Dispatch
     intake: Engine
     """The receiver's own connections, which wait for locks and slow statements less long: other hosts wait behind."""
+    accounts: Accounts = field(default_factory=Accounts)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -37,6 +39,10 @@ class WorkerContext:
         """The same for the receiver."""
         with database.transaction(self.intake) as session:
             yield context.use(session, self.dispatch)
+
+    def apply_accounts(self) -> int:
+        """Make Redis's accounts of hosts those of the record; how many were not."""
+        return database.transact(self.transaction, self.accounts.apply)
 
     def close(self) -> None:
         """Let go of all connections."""

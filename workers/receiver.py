@@ -92,6 +92,7 @@ class Receiver:
                 self._ended.wait(_PAUSE_SECONDS)
 
     def _listen(self) -> None:
+        self._let_hosts_in()
         with self._redis.pubsub(ignore_subscribe_messages=True) as wakeups:  # type: ignore[no-untyped-call]
             wakeups.subscribe(channels.REPORTS_WAKEUP)
             while not self._ended.is_set():
@@ -100,6 +101,13 @@ class Receiver:
                 self._waiting |= dict.fromkeys(_woken(wakeups, 0.0 if self._waiting else 1.0))
                 self._serve()
                 self._round_at = time.monotonic()
+
+    def _let_hosts_in(self) -> None:
+        """A Redis that was away may have come back without its accounts; that is not left to the next sweep."""
+        try:
+            self._context.apply_accounts()
+        except (redis.ResponseError, Unavailable) as error:  # what can be heard is heard all the same
+            log.warning("the accounts of hosts can't be made in Redis: %s", error)
 
     def _look_at_all(self) -> None:
         """Every host with a list has a turn soon; and the others hear that this receiver is well."""

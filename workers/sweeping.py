@@ -134,6 +134,7 @@ def _scans(context: WorkerContext) -> int:
 
 
 _PARTS: dict[str, Callable[[WorkerContext], int]] = {
+    "accounts of hosts": WorkerContext.apply_accounts,
     "heartbeats": _heartbeats,
     "problems of hosts": _hosts,
     "late operations": _deadlines,

@@ -171,7 +171,7 @@ class Calls:
             text = encode(Reply(call.id, wrapped=sealing.wrap(call.reply_key, text.encode())))
         try:
             if len(text) > PARK_BYTES:
-                self._client.set(channels.parked_reply(call.id), text, ex=PARK_SECONDS)
+                self._client.set(channels.parked_reply(self._host, call.id), text, ex=PARK_SECONDS)
                 text = encode(Reply(call.id, parked=True))
             self._client.publish(call.reply_to, text)
         except RedisError as error:

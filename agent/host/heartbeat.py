@@ -35,8 +35,9 @@ def beat(
         if not lease.renew():
             on_refused()
             return
-        client.hset(channels.CALL_KEYS, host, call_key)
-        if client.hset(channels.HEARTBEATS, host, encode(Heartbeat(host, boot_id, time.time()))):
+        client.set(channels.call_key(host), call_key)
+        told = encode(Heartbeat(host, boot_id, time.time()))
+        if client.set(channels.heartbeat(host), told, get=True) is None:
             on_forgotten()
         loop.stopping.wait(SECONDS)
 

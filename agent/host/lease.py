@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 import redis
+from redis.client import Pipeline
 
 from core import durable
 from core.contract import channels
@@ -30,18 +31,6 @@ PATIENCE_SECONDS = LEASE_SECONDS + 2
 PAUSE_SECONDS = 0.5
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
-_RENEW = """
-local held = redis.call('GET', KEYS[1])
-local home = redis.call('HGET', KEYS[2], ARGV[1])
-if (held and held ~= ARGV[2]) or (home and home ~= ARGV[3]) then
-  redis.call('HSET', KEYS[3], ARGV[1], redis.call('TIME')[1])
-  return 0
-end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
-return 1
-"""
-_END = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
-
 
 class Lease:
     """A host's name, as this agent may have it. `lock` is the open lock file of its home."""
@@ -51,13 +40,24 @@ class Lease:
         self.home_id = _home_id(Path(lock.name).parent)
         file = os.fstat(lock.fileno())
         kernel = BOOT_ID.read_text().strip() if BOOT_ID.exists() else platform.node()
+        self._mine = False
         self._holder = f"{self.home_id} {kernel} {file.st_dev}:{file.st_ino}"
-        self._script = client.register_script(_RENEW)
 
     def renew(self) -> bool:
         """Whether the name is this agent's for the next seconds."""
-        keys = [channels.lease(self._host), channels.HOMES, channels.CLAIMS]
-        return bool(self._script(keys, [self._host, self._holder, self.home_id, int(LEASE_SECONDS * 1000)]))
+        self._client.transaction(self._renew, channels.lease(self._host))
+        return self._mine
+
+    def _renew(self, together: Pipeline) -> None:
+        """Done anew by redis-py when the lease has changed meanwhile. No script: an agent's account may run none."""
+        holder = together.get(channels.lease(self._host))
+        home = together.get(channels.home(self._host))
+        self._mine = holder in (None, self._holder.encode()) and home in (None, self.home_id.encode())
+        together.multi()
+        if self._mine:
+            together.set(channels.lease(self._host), self._holder, px=int(LEASE_SECONDS * 1000))
+        else:
+            together.set(channels.claim(self._host), 1, ex=channels.CLAIM_SECONDS)
 
     def obtain(self) -> None:
         """Wait for the name; `SystemExit` when another has it. Without Redis the heartbeat asks for it later."""
@@ -71,7 +71,13 @@ class Lease:
     def end(self) -> None:
         """Let the next have it at once."""
         with suppress(redis.RedisError):
-            self._client.eval(_END, 1, channels.lease(self._host), self._holder)
+            self._client.transaction(self._give_back, channels.lease(self._host))
+
+    def _give_back(self, together: Pipeline) -> None:
+        mine = together.get(channels.lease(self._host)) == self._holder.encode()
+        together.multi()
+        if mine:
+            together.delete(channels.lease(self._host))
 
 
 def refusal(host: str) -> str:

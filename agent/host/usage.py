@@ -73,7 +73,7 @@ class Usage:
     def _tell(self, host: HostUsage, vms: dict[str, str]) -> None:
         key = channels.vm_usage(self._host)
         with self._client.pipeline() as together:
-            together.hset(channels.USAGE, self._host, encode(host))
+            together.set(channels.usage(self._host), encode(host))
             together.delete(key)
             if vms:
                 together.hset(key, mapping=vms)

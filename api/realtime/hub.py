@@ -147,7 +147,7 @@ class Hub:
             if gone is not None:
                 self._abandon(host, call)
             raise self._unanswered(host, timeout)
-        return result_of(self._dispatch.opened(slot.value, call.reply_key), verb)
+        return result_of(self._dispatch.opened(host, slot.value, call.reply_key), verb)
 
     def stream(self, host: str, verb: str, vm: VmSpec | None, params: JSON, timeout: float) -> Stream:
         """A stream that the host's agent has opened at a call of that verb; `close` it in the end. Errors as `call`."""

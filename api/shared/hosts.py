@@ -28,6 +28,12 @@ class HostQuery(Sorting):
     sort = Choice(*hosts.ORDERING.sorts)
 
 
+class RemovalQuery(Schema):
+    """`force`: even while it is online."""
+
+    force = fields.Boolean(load_default=False)
+
+
 class Capacity(Schema):
     """An amount of what VMs need."""
 
@@ -95,13 +101,15 @@ def blueprint(shape: Shape) -> Blueprint:
             """Get a host."""
             return described(hosts.get(session, actor, host_name), actor)
 
+        @blp.query(RemovalQuery)
         @blp.write(200, HostSchema)
-        def delete(self, session: Session, actor: Actor, host_name: str) -> JSON:
+        def delete(self, session: Session, actor: Actor, query: JSON, host_name: str) -> JSON:
             """Give up a host that never comes back (administrators).
 
-            Its VMs become lost and their room is free; should it return, what is left of them there is removed.
+            Its VMs become lost and their room is free; should it return, what is left of them there is removed. Its
+            agent is cut off at once.
             """
-            return described(lost.remove_host(session, actor, host_name), actor)
+            return described(lost.remove_host(session, actor, host_name, **query), actor)
 
     orphaned.add(blp)
     return blp

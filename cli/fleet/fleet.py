@@ -7,7 +7,7 @@ import shlex
 from contextlib import ExitStack
 from typing import Self
 
-from cli.fleet import commands, credentials, files, ports, readiness, servers
+from cli.fleet import accounts, commands, credentials, files, ports, readiness, servers
 from cli.fleet.credentials import Credentials
 from cli.fleet.home import taken
 from cli.fleet.plan import Plan
@@ -107,8 +107,10 @@ class Fleet:
         durable.write_private(self.home / "environment", "".join(lines))
         self._say(f"starting the API, {_some(self.plan.workers, 'worker')} and {_some(self.plan.agents, 'agent')}")
         share = self.plan.share or of_machine(self.home, self.plan.agents)
+        urls = accounts.obtain(self.home, self.database_url, self.redis_url, self.plan.host_names)
         for name, forwards in zip(self.plan.host_names, self.plan.forward_ports, strict=True):
-            self._add(name, commands.agent(name, self.plan.hypervisors, share, forwards), environment)
+            own = environment | {"REDIS_URL": urls[name], "DATABASE_URL": ""}
+            self._add(name, commands.agent(name, self.plan.hypervisors, share, forwards), own)
         for name in self.plan.worker_names:
             self._add(name, commands.worker(name), environment)
         self._add(commands.API, commands.api(), environment)

@@ -51,12 +51,13 @@ def show(session: Session, name: str) -> None:
 @host.command()
 @click.argument("name", shell_complete=completion.hosts)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Even while it is online; it is cut off at once.")
 @fleet_command
-def remove(session: Session, name: str, yes: bool) -> None:
+def remove(session: Session, name: str, yes: bool, force: bool) -> None:
     """Take a host that is gone for good out of the fleet: its VMs are lost. For administrators."""
     if not yes and session.is_terminal:
         click.confirm(f"Remove host {name}? Its VMs are lost", abort=True, err=True)
-    session.client.hosts.remove(name)
+    session.client.hosts.remove(name, force=force)
     session.tell(f"Host '{name}' is removed. If it comes back, what it has left is deleted.")
 
 

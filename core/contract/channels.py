@@ -1,4 +1,8 @@
-"""The names of every queue, key and channel in Redis: one place per name."""
+"""The names of every queue, key and channel in Redis: one place per name.
+
+What an agent writes has its host's name in it: Redis lets each agent have the keys of its own host alone
+(`core.redis_users`).
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,19 @@ import re
 
 HOST_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 CONTROL_QUEUE = "control"  # Celery: the control plane's own tasks
-HEARTBEATS = "heartbeats"  # hash: host -> Heartbeat
-CALL_KEYS = "call_keys"  # hash: host -> the key that calls to it are sealed with
-HOMES = "homes"  # hash: host -> the id of the home whose agent is believed
-CLAIMS = "claims"  # hash: host -> when, by Redis's clock, another agent last wanted its name
-USAGE = "usage"  # hash: host -> HostUsage
 WORKERS = "workers"  # sorted set: a control worker's name, when it was last alive
 RECEIVERS = "receivers"  # hash: a control worker's name -> ReceiverState
 SWEPT = "swept"  # when the last round of sweeps was done, with nothing failing
+CLAIM_SECONDS = 60  # for which a claim is there
 PROBE = "probe"  # written now and then, to see whether Redis takes anything
 REPORTS_WAKEUP = "reports"  # pub/sub: a host's name, after it has appended to its list
 DEAD = ":dead"  # ends the name of a list of messages that were moved aside, each with its reason
 EVENTS = "events"  # pub/sub: events as JSON, after their commit
+
+
+def account(host: str) -> str:
+    """The user of Redis as which the host's agent comes."""
+    return f"host.{host}"
 
 
 def command_queue(host: str) -> str:
@@ -30,9 +35,34 @@ def lease(host: str) -> str:
     return f"agent:{host}"
 
 
+def heartbeat(host: str) -> str:
+    """The host's last Heartbeat."""
+    return f"heartbeat:{host}"
+
+
+def call_key(host: str) -> str:
+    """The key that calls to the host are sealed with."""
+    return f"call_key:{host}"
+
+
+def home(host: str) -> str:
+    """The id of the home whose agent is believed; written by the control plane alone."""
+    return f"home:{host}"
+
+
+def claim(host: str) -> str:
+    """There for `CLAIM_SECONDS` after another agent wanted the host's name."""
+    return f"claim:{host}"
+
+
 def calls(host: str) -> str:
     """The list of calls that the host's agent pops."""
     return f"calls:{host}"
+
+
+def usage(host: str) -> str:
+    """The HostUsage of the host's machine."""
+    return f"machine:{host}"
 
 
 def vm_usage(host: str) -> str:
@@ -70,6 +100,6 @@ def stream(stream_id: str, end: str) -> str:
     return f"stream:{stream_id}:{end}"
 
 
-def parked_reply(call_id: str) -> str:
+def parked_reply(host: str, call_id: str) -> str:
     """The key, for a short time, of a long reply: Redis cuts off a subscriber that has megabytes waiting for it."""
-    return f"reply:{call_id}"
+    return f"reply:{host}:{call_id}"

@@ -18,6 +18,7 @@ from core.models import Host, Operation, Vm
 from core.models.base import now
 from core.services import events, hosts, media, operations, outcomes, vms
 from core.services.context import Actor, dispatch_of
+from core.services.identities import accounts
 from core.services.status import status_of
 
 PURGE = "purge-"
@@ -35,19 +36,25 @@ class LeftOnHost(Result, frozen=True):
 LEFT = LeftOnHost(left_on_host=True)
 
 
-def remove_host(session: Session, actor: Actor, name: str) -> Host:
-    """Give up a host that never comes back; sweeps make its VMs lost, their room free. `Conflict` while it is there."""
+def remove_host(session: Session, actor: Actor, name: str, *, force: bool = False) -> Host:
+    """Give up a host that never comes back; sweeps make its VMs lost, their room free. Its agent is cut off at once.
+
+    `Conflict` while it is there, unless with `force`.
+    """
     actor.must_administer()
     host = session.get(Host, name, with_for_update=True, populate_existing=True)
     if host is None or host.removed_at is not None:
         raise NotFound(f"host '{name}' not found")
-    if host.silent_since is None:
+    if host.silent_since is None and not force:
         raise Conflict(
-            f"host '{name}' is online; stop its agent, wait until it is silent, and remove it then",
+            f"host '{name}' is online; stop its agent, wait until it is silent, and remove it then; or remove it by"
+            " force, which cuts it off from its VMs",
             code="invalid_state",
         )
     host.removed_at, host.problems, host.home_id = now(), {}, ""
+    host.silent_since = host.silent_since or now()  # nothing of it is heard any more
     media.host_is_gone(session, name)
+    accounts.expel(session, name)
     events.of_host(session, "host_removed", name, {"host": name})
     return host
 

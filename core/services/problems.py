@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -18,7 +18,7 @@ LOW_DISK, CLOCK, IMPOSTOR = "low_disk", "clock", "impostor"
 _NO_NEW_VMS = (LOW_DISK,)
 _ENOUGH = 1.25  # times the least: a host on the edge keeps its word for a while
 _SKEW_SECONDS = 30.0
-_CLAIM_SECONDS = 60.0
+_IMPOSTOR = "another agent calls itself so, and nothing that it says is believed: give it another name"
 
 
 def tell(session: Session, host: Host, code: str, message: str) -> None:
@@ -41,7 +41,7 @@ def against_placement(host: Host) -> str:
 def claim(session: Session, host: str) -> None:
     """Another agent calls itself so."""
     dispatch = dispatch_of(session)
-    dispatch.attempt(lambda: dispatch.redis.hset(channels.CLAIMS, host, str(int(time.time()))))
+    dispatch.attempt(lambda: dispatch.redis.set(channels.claim(host), 1, ex=channels.CLAIM_SECONDS))
 
 
 def of_clock(session: Session, ahead: dict[str, float]) -> None:
@@ -60,13 +60,14 @@ def _off(seconds: float) -> str:
 def look(session: Session, low_disk_mb: int) -> None:
     """Tell of hosts with little disk left, and of names that several agents want; Redis knows whose each name is."""
     redis, machines = dispatch_of(session).redis, usage.of_machines(session)
-    claims: dict[bytes, bytes] = redis.hgetall(channels.CLAIMS)  # type: ignore[assignment]
     present = select(Host.name, Host.home_id, Host.problems).where(Host.removed_at.is_(None)).order_by(Host.name)
+    hosts = list(session.execute(present))
+    claims: Any = redis.mget([channels.claim(name) for name, _, _ in hosts]) if hosts else []
     homes: dict[str, str] = {}
     changes = []
-    for name, home_id, known in session.execute(present):
-        homes |= {name: home_id} if home_id else {}
-        found = {IMPOSTOR: _impostor(claims.pop(name.encode(), b""))}
+    for (name, home_id, known), claimed in zip(hosts, claims, strict=True):
+        homes |= {channels.home(name): home_id} if home_id else {}
+        found = {IMPOSTOR: _IMPOSTOR if claimed else ""}
         if name in machines:
             found[LOW_DISK] = _low_disk(machines[name], low_disk_mb, LOW_DISK in known)
         changes += [(name, code, message) for code, message in found.items() if bool(message) != (code in known)]
@@ -75,9 +76,7 @@ def look(session: Session, low_disk_mb: int) -> None:
         tell(session, host, code, message)
         session.flush()
     if homes:
-        redis.hset(channels.HOMES, mapping=homes)
-    if claims:
-        redis.hdel(channels.CLAIMS, *claims)  # type: ignore[arg-type]
+        redis.mset(homes)
 
 
 def _low_disk(used: HostUsage, least_mb: int, is_low: bool) -> str:
@@ -85,9 +84,3 @@ def _low_disk(used: HostUsage, least_mb: int, is_low: bool) -> str:
     if free >= least_mb * (_ENOUGH if is_low else 1):
         return ""
     return f"has less than {least_mb} MB of disk left, and takes no new VMs"
-
-
-def _impostor(claimed_at: bytes) -> str:
-    if not claimed_at.isdigit() or time.time() - int(claimed_at) > _CLAIM_SECONDS:
-        return ""
-    return "another agent calls itself so, and nothing that it says is believed: give it another name"

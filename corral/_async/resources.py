@@ -50,9 +50,12 @@ class AsyncHosts(_Resource):
         """One of them."""
         return value(dict[str, Any], await self._transport.json("GET", f"/hosts/{segment(name)}"))
 
-    async def remove(self, name: str) -> None:
-        """Take a host that is gone for good out of the fleet, as an administrator; its VMs are lost."""
-        await self._transport.json("DELETE", f"/hosts/{segment(name)}")
+    async def remove(self, name: str, *, force: bool = False) -> None:
+        """Take a host that is gone for good out of the fleet, as an administrator; its VMs are lost.
+
+        `force`: even while it is online, as one is that was stolen; it is cut off at once.
+        """
+        await self._transport.json("DELETE", f"/hosts/{segment(name)}", force="true" if force else None)
 
     def orphans(self, name: str) -> AsyncIterator[Json]:
         """VMs that the host has and the record has not, for administrators."""

@@ -51,9 +51,12 @@ class Hosts(_Resource):
         """One of them."""
         return value(dict[str, Any], self._transport.json("GET", f"/hosts/{segment(name)}"))
 
-    def remove(self, name: str) -> None:
-        """Take a host that is gone for good out of the fleet, as an administrator; its VMs are lost."""
-        self._transport.json("DELETE", f"/hosts/{segment(name)}")
+    def remove(self, name: str, *, force: bool = False) -> None:
+        """Take a host that is gone for good out of the fleet, as an administrator; its VMs are lost.
+
+        `force`: even while it is online, as one is that was stolen; it is cut off at once.
+        """
+        self._transport.json("DELETE", f"/hosts/{segment(name)}", force="true" if force else None)
 
     def orphans(self, name: str) -> Iterator[Json]:
         """VMs that the host has and the record has not, for administrators."""

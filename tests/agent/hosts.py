@@ -27,6 +27,7 @@ from core.contract.messages import Command, Entry, Reply, Report, VmSpec, build,
 from core.contract.states import Kind
 from core.contract.vms import Hardware
 from core.dispatch import Dispatch
+from tests.support.accounts import account
 from tests.support.waiting import HANG_SECONDS, until
 
 _names = itertools.count(1)
@@ -74,7 +75,8 @@ class Host:
         """Starts the agent, and waits until Redis knows it anew."""
         known = self._heartbeat() if wait else None
         command = [sys.executable, "-m", "agent", "--name", self.name, "--hypervisor", "fake", *arguments]
-        environment = {**os.environ, "CORRAL_HOME": str(self.home), "REDIS_URL": self.url, "PYTHONFAULTHANDLER": "1"}
+        own = {"CORRAL_HOME": str(self.home), "REDIS_URL": account(self.redis, self.url, self.name)}
+        environment = {**os.environ, **own, "PYTHONFAULTHANDLER": "1"}
         with (self.home / "agent.log").open("ab") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         if wait:
@@ -105,7 +107,7 @@ class Host:
         return (self.home / "agent.log").read_text()
 
     def _heartbeat(self) -> str | None:
-        text = self.redis.hget(channels.HEARTBEATS, self.name)
+        text = self.redis.get(channels.heartbeat(self.name))
         return json.loads(text)["boot_id"] if text else None  # type: ignore[arg-type]
 
     def journaled(self, operation_id: str) -> str:

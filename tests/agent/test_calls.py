@@ -97,7 +97,7 @@ def ask(running: Host, vm: Any) -> Any:
 def test_long_output_is_cut_at_the_limit_and_parked(running: Host, vm: Any) -> None:
     reply = running.call("execute", vm, command=f"head -c {OUTPUT_LIMIT + 1} /dev/zero; exit 3")
     assert reply.parked
-    parked: Any = running.redis.getdel(channels.parked_reply(reply.call_id))
+    parked: Any = running.redis.getdel(channels.parked_reply(running.name, reply.call_id))
     result: Any = decode(Reply, parked).result
     assert (result["exit_code"], result["truncated"], result["output_limit_bytes"]) == (3, True, OUTPUT_LIMIT)
     assert base64.b64decode(result["stdout_b64"]) == bytes(OUTPUT_LIMIT)

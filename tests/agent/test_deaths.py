@@ -161,7 +161,7 @@ def test_redis_forgets_everything_while_a_command_runs(host: Host) -> None:
     assert host.end(start).phase == "succeeded"
     assert host.do(Kind.STOP, vm, force=True).phase == "succeeded"
     assert host.effects(vm, "start") == 1
-    until(lambda: host.redis.hexists(channels.HEARTBEATS, host.name))
+    until(lambda: host.redis.exists(channels.heartbeat(host.name)))
     told = until(host.inventory)
     assert [each.vm_id for each in told.vms] == [vm.id]
 

@@ -35,7 +35,7 @@ def test_a_second_agent_of_the_name_is_refused_and_told_of(agent: Host, tmp_path
     assert second.process is not None
     assert second.process.wait(60) == 1
     assert f"host '{agent.name}' is another agent's" in second.log()
-    assert agent.redis.hexists(channels.CLAIMS, agent.name)
+    assert agent.redis.exists(channels.claim(agent.name))
     agent.made()
     assert agent.alive()
 
@@ -64,10 +64,10 @@ def test_an_agent_that_ends_lets_the_next_have_the_name(agent: Host, tmp_path: P
 
 def test_a_home_that_the_control_plane_does_not_know_is_refused_even_alone(agent: Host, tmp_path: Path) -> None:
     agent.terminate()
-    agent.redis.hset(channels.HOMES, agent.name, "the home that has the VMs")
+    agent.redis.set(channels.home(agent.name), "the home that has the VMs")
     with lock(tmp_path, agent.name) as file:
         assert not Lease(agent.name, agent.redis, file).renew()
-    agent.redis.hdel(channels.HOMES, agent.name)
+    agent.redis.delete(channels.home(agent.name))
     with lock(tmp_path, agent.name) as file:
         assert Lease(agent.name, agent.redis, file).renew()
 

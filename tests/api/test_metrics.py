@@ -99,14 +99,14 @@ def lonely(world: World) -> Iterator[str]:
     name = f"h{secrets.token_hex(4)}"
     world.add_host(name)
     yield name
-    world.context.dispatch.redis.delete(channels.USAGE, channels.vm_usage(name))
+    world.context.dispatch.redis.delete(channels.usage(name), channels.vm_usage(name))
     with world.context.transaction() as session:
         session.delete(session.get_one(Host, name))
 
 
 def told(world: World, host: str, at: float, machine: str = "m") -> None:
     usage = HostUsage(host, at, machine, f"{machine}:1", 50.0, 4, 8192, 4096, 10240, 1024)
-    world.context.dispatch.redis.hset(channels.USAGE, host, encode(usage))
+    world.context.dispatch.redis.set(channels.usage(host), encode(usage))
 
 
 def test_a_host_that_is_silent_or_old_news_is_no_number(world: World, lonely: str) -> None:

@@ -30,12 +30,12 @@ def events(workers: Workers) -> list[tuple[str, str]]:
 
 
 def beat(workers: Workers, at: float) -> None:
-    workers.redis.hset(channels.HEARTBEATS, "host-a", encode(Heartbeat("host-a", "boot", at)))
+    workers.redis.set(channels.heartbeat("host-a"), encode(Heartbeat("host-a", "boot", at)))
 
 
 def use(workers: Workers, free_mb: int) -> None:
     usage = HostUsage("host-a", time.time(), "m", "d", 1.0, 1, 1024, 512, 100_000, 1_000, free_mb)
-    workers.redis.hset(channels.USAGE, "host-a", encode(usage))
+    workers.redis.set(channels.usage("host-a"), encode(usage))
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_nothing_is_believed_of_an_agent_from_another_home(joined: Workers) -> N
     assert joined.scalar("SELECT observed FROM vms") == "stopped"
     assert set(problems(joined)) == {"impostor"}
     assert events(joined) == [("host_problem", "impostor")]
-    joined.redis.hset(channels.CLAIMS, "host-a", str(int(time.time()) - 100))
+    joined.redis.delete(channels.claim("host-a"))  # as it lapses
     assert problems(joined) == {}
     joined.send("host-a", joined.inventory("host-a", Observation(created.vm_id, Observed.RUNNING), home_id="home-1"))
     until(lambda: joined.scalar("SELECT observed FROM vms") == "running")
@@ -106,7 +106,7 @@ def test_nothing_is_believed_of_an_agent_from_another_home(joined: Workers) -> N
 
 def test_redis_knows_again_whose_each_name_is(joined: Workers) -> None:
     sweeping.sweep(joined.context)
-    assert joined.redis.hgetall(channels.HOMES) == {b"host-a": b"home-1"}
+    assert joined.redis.get(channels.home("host-a")) == b"home-1"
     joined.redis.flushdb()
     sweeping.sweep(joined.context)
-    assert joined.redis.hgetall(channels.HOMES) == {b"host-a": b"home-1"}
+    assert joined.redis.get(channels.home("host-a")) == b"home-1"

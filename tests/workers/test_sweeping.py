@@ -63,43 +63,40 @@ def test_a_part_that_fails_does_not_stop_the_rest(workers: Workers) -> None:
     late = workers.create("web", "host-a")
     with workers.context.engine.begin() as connection:
         connection.execute(text("UPDATE operations SET deadline_at = now() - interval '1 hour'"))
-    workers.redis.delete(channels.HEARTBEATS)
-    workers.redis.set(channels.HEARTBEATS, "no hash")
-    with pytest.raises(SweepFailed, match=r"failed: heartbeats$"):
-        sweeping.sweep(workers.context)
+    workers.redis.acl_setuser("default", enabled=True, commands=["-mget"])
+    try:
+        with pytest.raises(SweepFailed, match=r"failed: heartbeats, problems of hosts$"):
+            sweeping.sweep(workers.context)
+    finally:
+        workers.redis.acl_setuser("default", enabled=True, commands=["+mget"])
     assert workers.state(late) == "failed"
-    workers.redis.delete(channels.HEARTBEATS)
     sweeping.sweep(workers.context)
 
 
 BAD_BEATS = {
-    "not JSON": (b"host-x", b"garbage"),
-    "deep": (b"host-x", b"[" * 100_000),
-    "name is no text": (b"\xff\xfe", b"{}"),
-    "name with a zero byte": (b"a\0b", b"{}"),
-    "another's": (b"host-x", encode(Heartbeat("host-b", "boot", 1.0)).encode()),
-    "no time": (b"host-x", b'{"host":"host-x","boot_id":"b","at":NaN}'),
-    "time without end": (b"host-x", encode(Heartbeat("host-x", "boot", 1e300)).encode()),
-    "a time that no calendar knows": (b"host-x", encode(Heartbeat("host-x", "boot", 1e18)).encode()),
+    "not JSON": b"garbage",
+    "deep": b"[" * 100_000,
+    "another's": encode(Heartbeat("host-b", "boot", 1.0)).encode(),
+    "no time": b'{"host":"host-x","boot_id":"b","at":NaN}',
+    "time without end": encode(Heartbeat("host-x", "boot", 1e300)).encode(),
+    "a time that no calendar knows": encode(Heartbeat("host-x", "boot", 1e18)).encode(),
 }
 
 
-@pytest.mark.parametrize(("name", "beat"), BAD_BEATS.values(), ids=BAD_BEATS.keys())
-def test_a_heartbeat_that_can_t_be_read_is_removed_and_the_others_count(
-    workers: Workers, name: bytes, beat: bytes
-) -> None:
+@pytest.mark.parametrize("beat", BAD_BEATS.values(), ids=BAD_BEATS.keys())
+def test_a_heartbeat_that_can_t_be_read_is_removed_and_the_others_count(workers: Workers, beat: bytes) -> None:
     workers.receiver()
-    for host in ("host-a", "host-b"):
+    for host in ("host-a", "host-b", "host-x"):
         workers.send(host, workers.inventory(host))
         until(lambda host=host: workers.joined(host))  # type: ignore[misc]
     with workers.context.engine.begin() as connection:
         connection.execute(text("UPDATE hosts SET last_seen_at = now() - interval '1 hour'"))
-    workers.redis.hset(channels.HEARTBEATS, mapping={name: beat})
+    workers.redis.set(channels.heartbeat("host-x"), beat)
     at = now().timestamp()
     for host in ("host-a", "host-b"):
-        workers.redis.hset(channels.HEARTBEATS, host, encode(Heartbeat(host, "boot", at)))
+        workers.redis.set(channels.heartbeat(host), encode(Heartbeat(host, "boot", at)))
     sweeping.sweep(workers.context)
-    assert not workers.redis.hexists(channels.HEARTBEATS, name)  # type: ignore[arg-type]
+    assert not workers.redis.exists(channels.heartbeat("host-x"))
     assert workers.scalar("SELECT count(*) FROM hosts WHERE silent_since IS NULL") == 2
 
 

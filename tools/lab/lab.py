@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from cli.client import Client
-from cli.fleet import files
+from cli.fleet import accounts, files
 from cli.fleet.fleet import Fleet
 from cli.fleet.plan import Plan
 from cli.fleet.processes import StartFailed
@@ -89,6 +89,7 @@ class Lab:
 
     def _start(self) -> None:
         self.fleet.start()
+        self._urls = accounts.obtain(self.home, self.fleet.database_url, self.fleet.redis_url, self._names)
         for name in self._names:
             host = recipe.HOSTS[name]
             self.machines[name] = Machine(host, self._built, self.home / name, self._environment(host))
@@ -99,7 +100,7 @@ class Lab:
         offers = [f"--hypervisor={hypervisor}" for hypervisor in recipe.offered(host)]
         capacity = [f"--vcpus={VCPUS}", f"--memory-mb={host.memory_mb // 2}", f"--disk-gb={DISK_GB}"]
         return {
-            "REDIS_URL": self.fleet.redis_url.replace("127.0.0.1", MACHINE),
+            "REDIS_URL": self._urls[host.name].replace("127.0.0.1", MACHINE),
             "CORRAL_HOME": "/var/lib/corral",
             "CORRAL_IMAGES": "/opt/images",
             "CLOUD_HYPERVISOR": f"/opt/corral/{recipe.GIVEN}",

@@ -37,28 +37,28 @@ _HEARD = text(
 
 def heartbeats(session: Session, silent_after: timedelta) -> None:
     """Note the hosts whose heartbeat has changed, by the database's clock; tell who goes offline or is back."""
-    redis = dispatch_of(session).redis
-    beats: dict[bytes, bytes] = redis.hgetall(channels.HEARTBEATS)  # type: ignore[assignment]
+    redis, names = dispatch_of(session).redis, list(session.scalars(select(Host.name)))
+    entries: list[bytes | None] = redis.mget([channels.heartbeat(name) for name in names]) if names else []  # type: ignore[assignment]
     told = {}
-    for name, entry in beats.items():
+    for name, entry in zip(names, entries, strict=True):
+        if entry is None:
+            continue
         try:
-            beat = _beat(name, entry)
+            told[name] = _beat(name, entry).at
         except (Invalid, ValueError, OverflowError, OSError) as error:
-            log.warning("a heartbeat can't be read and is removed: %.80r: %s", name, error)
-            redis.hdel(channels.HEARTBEATS, name)  # type: ignore[arg-type]
-        else:
-            told[beat.host] = beat.at
+            log.warning("the heartbeat of host %s can't be read and is removed: %s", name, error)
+            redis.delete(channels.heartbeat(name))
     heard = session.execute(_HEARD, {"names": list(told), "beats": list(told.values())})
     ahead = {name: float(seconds) for name, seconds in heard}
     _silence(session, silent_after)
     problems.of_clock(session, ahead)
 
 
-def _beat(name: bytes, entry: bytes) -> Heartbeat:
+def _beat(name: str, entry: bytes) -> Heartbeat:
     """The heartbeat; `Invalid` or `ValueError` for what is none, or another host's."""
     beat = decode(Heartbeat, entry)
     datetime.fromtimestamp(beat.at, UTC)
-    if not channels.HOST_NAME.fullmatch(beat.host) or beat.host.encode() != name:
+    if beat.host != name:
         raise Invalid(f"speaks for host {beat.host!r:.80}")
     return beat
 

@@ -1,0 +1,41 @@
+"""What each host's agent may do in Redis: a user of its own, with the keys, channels and commands of that host alone.
+
+A user made so is refused everything else: other hosts' keys, scripts, searches for keys, settings, and other users.
+Needs Redis 7 or Valkey: what is in brackets is a selector, within which commands and keys belong together, so that
+(say) `del` on one key gives no `del` on another.
+"""
+
+from __future__ import annotations
+
+from core.contract import channels
+
+
+def rules(host: str, secret_sha256: str, database: int = 0) -> tuple[str, ...]:
+    """The arguments of `ACL SETUSER` behind the name: the whole user, whatever it was before."""
+    # Connections, and transactions of commands that are allowed anyway.
+    common = ("+ping", "+hello", "+client|setname", "+multi", "+exec", "+discard", "+unwatch")
+    several = ("+select",) if database else ()
+    return ("reset", "on", f"#{secret_sha256}", *common, *several, *_of_keys(host), *_of_channels(database))
+
+
+def _of_keys(host: str) -> tuple[str, ...]:
+    queue, calls, lease = channels.command_queue(host), channels.calls(host), channels.lease(host)
+    told = (channels.heartbeat(host), channels.call_key(host), channels.usage(host), channels.claim(host))
+    return (
+        f"(+brpop +blpop ~{queue} ~{calls})",
+        f"(+rpush ~{channels.reports(host)})",
+        f"(+get +set +del +watch ~{lease})",
+        f"(+get %R~{channels.home(host)})",
+        f"(+set {' '.join(f'~{key}' for key in told)})",
+        f"(+set %W~{channels.parked_reply(host, '*')})",
+        f"(+hset +del +expire ~{channels.vm_usage(host)})",
+    )
+
+
+def _of_channels(database: int) -> tuple[str, ...]:
+    # The ids of streams, and of calls that replies name, are random and told to the host that they are for.
+    said = (channels.REPORTS_WAKEUP, channels.replies("*"), channels.stream("*", "api"), f"/{database}.celeryev/*")
+    return (
+        f"(+publish {' '.join(f'&{channel}' for channel in said)})",
+        f"(+subscribe +unsubscribe &{channels.stream('*', 'agent')})",
+    )
