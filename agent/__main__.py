@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from agent import runtime
 from agent.drivers.registry import CLASSES, FAKE
 from agent.host import capacity
+from agent.joining import command as joining
+from agent.joining import kept
 from agent.media.media import DISKS
 from agent.network import options as network
 from core import allocation, log, settings
@@ -18,35 +21,39 @@ from core.contract import channels
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs an agent until it is told to stop; the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["join"]:
+        return joining.main(arguments[1:])
     options = _parser().parse_args(arguments)
     environment = settings.load()
-    log.setup(f"agent@{options.name}", environment.log_level)
+    joined = _joined(options, environment)
+    log.setup(f"agent@{joined.host}", environment.log_level)
     settings.report()
     allocation.give_back()
-    if not environment.redis_url and not options.remove_network:
+    if not joined.redis_url and not options.remove_network:
         raise SystemExit("REDIS_URL is not set: the agent needs the fleet's Redis, e.g. redis://127.0.0.1:6379/0")
-    if FAKE in (options.hypervisor or ()) and not environment.fake:
+    if FAKE in joined.hypervisors and not environment.fake:
         raise SystemExit(
             "the fake driver runs no VMs, and is for tests and demonstrations: set CORRAL_FAKE=1 for the agent and"
             " for the API"
         )
-    home = environment.home / "hosts" / options.name
+    home = Path(joined.home) / "hosts" / joined.host
     (home / "vms").mkdir(parents=True, exist_ok=True)
     (home / "media").mkdir(exist_ok=True)
     media = environment.media or (home / "media",)
     described = network.of(options, home)
-    with runtime.lock(home, options.name) as lock, described.claimed():
+    with runtime.lock(home, joined.host) as lock, described.claimed():
         if options.remove_network:
             described.remove()
             return 0
         described.set_up(path.name for path in (home / "vms").iterdir())
         config = runtime.Config(
-            host=options.name,
+            host=joined.host,
             home=home,
             images=environment.images,
             media=media,
-            redis_url=environment.redis_url,
-            hypervisors=options.hypervisor or ["qemu"],
+            redis_url=joined.redis_url,
+            hypervisors=joined.hypervisors,
             capacity=capacity.measure(
                 (home / "vms", media[0] / DISKS), options.vcpus, options.memory_mb, options.disk_gb
             ),
@@ -62,11 +69,26 @@ def main(arguments: list[str] | None = None) -> int:
         return runtime.run(config)
 
 
+def _joined(options: argparse.Namespace, environment: settings.Settings) -> kept.Settings:
+    """What makes this machine a host: with a name the environment, else what a join has left."""
+    if options.name:
+        offered = options.hypervisor or ["qemu"]
+        return kept.Settings(options.name, str(environment.home), environment.redis_url, "", offered)
+    found = kept.read(options.settings)
+    if found is None:
+        raise SystemExit(
+            f"this machine is no host yet ({options.settings} is not there): join a fleet with `corral-agent join"
+            " TOKEN`, where TOKEN is of `corral host add`; or give --name, and REDIS_URL"
+        )
+    return replace(found, hypervisors=options.hypervisor or found.hypervisors or ["qemu"])
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="corral-agent",
         description="Serves one hypervisor host: takes commands from the fleet's Redis, carries them out, reports.",
-        epilog="Environment: REDIS_URL (required), CORRAL_HOME (state lives in hosts/<name>/ under it; default "
+        epilog="`corral-agent join TOKEN` makes this machine a host. Environment: REDIS_URL (with --name), "
+        "CORRAL_HOME (state lives in hosts/<name>/ under it; default "
         ".corral), CORRAL_IMAGES (the image store), CORRAL_MEDIA (folders with disks and DVDs to attach), "
         "CORRAL_CGROUP (where VMs have their control groups; default: the agent's own), CLOUD_HYPERVISOR, "
         "CORRAL_FIRMWARE (for its VMs without a kernel), CORRAL_VBOXMANAGE, "
@@ -76,7 +98,15 @@ def _parser() -> argparse.ArgumentParser:
         "CORRAL_FAKE (1: the fake driver may be offered, for tests), CORRAL_LOG_LEVEL. At SIGTERM running commands "
         "may finish for a while; what is left is taken up again at the next start.",
     )
-    parser.add_argument("--name", required=True, type=_host_name, help="the host's name, unique in the fleet")
+    parser.add_argument(
+        "--name", type=_host_name, help="the host's name, unique in the fleet (default: that with which it has joined)"
+    )
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        default=kept.default_file(),
+        help="what `corral-agent join` has left, for an agent without --name (default: %(default)s)",
+    )
     parser.add_argument(
         "--hypervisor",
         action="append",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from agent.drivers.base import Place
@@ -15,6 +16,7 @@ from agent.drivers.registry import CLASSES, Drivers
 from agent.network.network import Network
 from agent.network.user_mode import UserMode
 from core import settings
+from core.contract.hosts import DriverHealth
 from core.contract.messages import encode
 
 
@@ -24,10 +26,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("hypervisors", nargs="+", choices=sorted(CLASSES))
     names = parser.parse_args(arguments).hypervisors
     with tempfile.TemporaryDirectory(prefix="corral-") as folder:
-        network = Network(user_mode=UserMode(trying=True))
-        place = Place(Path(folder) / "vms", settings.load().images, network=network)
-        place.vms.mkdir()
-        sys.stdout.write(encode([driver.probe() for driver in Drivers(names, place).all()]))
+        sys.stdout.write(encode(probed(names, Path(folder))))
+
+
+def probed(hypervisors: Sequence[str], folder: Path) -> list[DriverHealth]:
+    """Each driver's word, in that order, of a host with nothing in that folder."""
+    place = Place(folder / "vms", settings.load().images, network=Network(user_mode=UserMode(trying=True)))
+    place.vms.mkdir()
+    return [driver.probe() for driver in Drivers(list(hypervisors), place).all()]
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ class _Main(LazyGroup):
         "down": Place("cli.fleet.down:down", "Stop the VMs that a former `up` left running."),
         "events": Place("cli.remote.fleet:events", "Show what happens, as it happens."),
         "health": Place("cli.remote.fleet:health", "Show each part of the control plane in a word."),
-        "host": Place("cli.remote.fleet:host", "The machines that VMs run on."),
+        "host": Place("cli.host.commands:host", "The machines that VMs run on."),
         "hypervisor": Place(
             "cli.hypervisor.commands:hypervisor", "Hypervisors that this machine's packages do not have."
         ),

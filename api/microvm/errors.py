@@ -28,7 +28,7 @@ _TABLE: dict[type[CorralError], tuple[int, str]] = {
 }
 # Kinds of which the code says more than the document's word.
 _CODED = (errors.GuestTimeout, errors.HostRefused)
-_DETAILS = ("field", "issue", "operation_id", "rejected", "vm_ids")
+_DETAILS = ("field", "issue", "operation_id", "reason", "rejected", "vm_ids")
 
 
 def problem(error: CorralError, request_id: str) -> Problem:

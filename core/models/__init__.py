@@ -7,7 +7,7 @@ from core.models.events import Event
 from core.models.forwards import PortForward
 from core.models.hosts import Host
 from core.models.idempotency import Idempotency
-from core.models.identities import HostIdentity
+from core.models.identities import HostIdentity, JoinToken
 from core.models.media import Medium
 from core.models.operations import Operation
 from core.models.scans import Scan, ScannedVm, ScanState
@@ -26,6 +26,7 @@ __all__ = [
     "Host",
     "HostIdentity",
     "Idempotency",
+    "JoinToken",
     "LoginFailure",
     "MacAddress",
     "Medium",

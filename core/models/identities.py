@@ -1,19 +1,46 @@
-"""Which hosts may be hosts."""
+"""Which hosts may be hosts, and the tokens by which others become so."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
+from sqlalchemy import CheckConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from core.models.base import Base, now
+from core.models.base import Base, new_id, now
 
 
 class HostIdentity(Base):
-    """A host that has joined: `secret_sha256` is of the secret that its agent has made, which nobody else knows."""
+    """A host that has joined: `secret_sha256` is of the secret that its agent has made, which nobody else knows.
+
+    `token_id`: the join token that it came with; null where it needed none, as on the machine of the control plane.
+    """
 
     __tablename__ = "host_identities"
 
     host: Mapped[str] = mapped_column(primary_key=True)
     secret_sha256: Mapped[str]
+    token_id: Mapped[str | None]
     joined_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class JoinToken(Base):
+    """Lets `uses` machines become hosts, of any name if `host` is null. `hosts`: those that did.
+
+    `replaces`: it is for a host that there is, whose former secret holds no more then.
+    """
+
+    __tablename__ = "join_tokens"
+    __table_args__ = (CheckConstraint("uses > 0", name="uses"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("join"))
+    secret_sha256: Mapped[str]
+    host: Mapped[str | None]
+    replaces: Mapped[bool]
+    uses: Mapped[int]
+    hosts: Mapped[list[str]] = mapped_column(default=list)
+    created_by: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    used_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]

@@ -14,6 +14,7 @@ from corral import _wire, access
 from corral._async.devices import AsyncDevices, AsyncSnapshots
 from corral._async.events import listen
 from corral._async.guests import AsyncCommands, AsyncFiles, Entries, open_socket
+from corral._async.joining import AsyncJoinTokens
 from corral._async.resources import (
     AsyncAudit,
     AsyncHosts,
@@ -57,6 +58,7 @@ class AsyncClient:
         self.files = AsyncFiles(self.transport)
         self.operations = AsyncOperations(self.transport)
         self.hosts = AsyncHosts(self.transport)
+        self.join_tokens = AsyncJoinTokens(self.transport)
         self.images = AsyncImages(self.transport)
         self.media = AsyncMedia(self.transport)
         self.keys = AsyncKeys(self.transport)

@@ -15,6 +15,7 @@ from corral import _wire, access
 from corral._sync.devices import Devices, Snapshots
 from corral._sync.events import listen
 from corral._sync.guests import Commands, Entries, Files, open_socket
+from corral._sync.joining import JoinTokens
 from corral._sync.resources import (
     Audit,
     Hosts,
@@ -58,6 +59,7 @@ class Client:
         self.files = Files(self.transport)
         self.operations = Operations(self.transport)
         self.hosts = Hosts(self.transport)
+        self.join_tokens = JoinTokens(self.transport)
         self.images = Images(self.transport)
         self.media = Media(self.transport)
         self.keys = Keys(self.transport)

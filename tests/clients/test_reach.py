@@ -32,6 +32,11 @@ COMMANDS = {
     "GET /hosts/{}/orphans": "host orphans",
     "DELETE /hosts/{}/orphans/{}": "host remove-orphan",
     "POST /hosts/{}/orphans/{}/adopt": "host adopt-orphan",
+    "GET /join-tokens": "host tokens",
+    "POST /join-tokens": "host add",
+    "GET /join-tokens/{}": "host add",  # which waits for it
+    "DELETE /join-tokens/{}": "host revoke-token",
+    "POST /join": "host add",  # the line that it prints, by `corral-agent join`
     "GET /images": "image list",
     "POST /images": "image upload",
     "DELETE /images/{}": "image delete",

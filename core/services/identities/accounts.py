@@ -35,9 +35,9 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def admit(session: Session, host: str, secret_sha256: str) -> None:
+def admit(session: Session, host: str, secret_sha256: str, token_id: str | None = None) -> None:
     """From the commit on, who knows that secret is the host, and nobody else is."""
-    values = {"secret_sha256": secret_sha256, "joined_at": now()}
+    values = {"secret_sha256": secret_sha256, "token_id": token_id, "joined_at": now()}
     statement = insert(HostIdentity).values(host=host, **values)
     session.execute(statement.on_conflict_do_update(index_elements=["host"], set_=values))
     dispatch = dispatch_of(session)

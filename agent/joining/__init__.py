@@ -1,0 +1,1 @@
+"""How a machine becomes a host, and what it keeps of that."""

@@ -1,0 +1,115 @@
+"""Asks the API to let this machine be a host: over TLS to the server whose key the token names, and to no other."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import socket
+import ssl
+import time
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from core import pins
+from core.contract.errors import Invalid
+from core.contract.joining import Join, Joined, Token
+from core.contract.messages import decode, encode
+
+_SECONDS = 15
+_MOST_BYTES = 2**20
+
+
+class Refused(Exception):
+    """The fleet did not let it in, or could not be asked; the message says what to do.
+
+    `may_have_joined`: what was asked may have been granted all the same, so that the same has to be asked again.
+    """
+
+    def __init__(self, message: str, *, may_have_joined: bool = False) -> None:
+        super().__init__(message)
+        self.may_have_joined = may_have_joined
+
+
+def ask(token: Token, host: str, secret: str, version: str) -> Joined:
+    """The fleet's answer; `Refused`."""
+    asked = Join(token.id, token.secret, host, hashlib.sha256(secret.encode()).hexdigest(), version, time.time())
+    status, body = _posted(token, encode(asked))
+    if status == 200:
+        try:
+            return decode(Joined, body)
+        except Invalid as error:
+            raise Refused(f"{token.url} answered what is no answer ({error.message})", may_have_joined=True) from None
+    raise _refusal(token, status, body)
+
+
+def _posted(token: Token, body: str) -> tuple[int, bytes]:
+    parts = urlsplit(token.url)
+    connection = _connection(parts, token.pin)
+    try:
+        connection.connect()
+        if token.pin:
+            _check_pin(connection, token)
+        path = f"{parts.path.rstrip('/')}/api/v1/join"
+        connection.request("POST", path, body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        return response.status, response.read(_MOST_BYTES)
+    except ssl.SSLCertVerificationError as error:
+        raise Refused(f"the certificate of {token.url} does not hold: {error.verify_message}") from None
+    except (OSError, HTTPException) as error:
+        raise Refused(
+            f"the API at {token.url} can't be reached from here ({_words(error)}): is the address right, and the way"
+            " open? The same line may be used again",
+            may_have_joined=True,
+        ) from None
+    finally:
+        connection.close()
+
+
+def _connection(parts: SplitResult, pin: str) -> HTTPConnection:
+    address, host = parts.geturl(), parts.hostname or ""
+    if parts.scheme == "https":
+        context = ssl.create_default_context()
+        if pin:  # the key itself is known, whoever has signed it
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return HTTPSConnection(host, parts.port, timeout=_SECONDS, context=context)
+    if parts.scheme != "http" or not _is_here(host):
+        raise Refused(
+            f"{address} is no https address: anyone on the way could pose as the fleet. Put a proxy with TLS"
+            " before the API, and name it in CORRAL_PUBLIC_URL there"
+        )
+    return HTTPConnection(host, parts.port, timeout=_SECONDS)
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_pin(connection: HTTPConnection, token: Token) -> None:
+    """Nothing has been sent yet."""
+    found: Any = connection.sock
+    shown = pins.key_of(found.getpeercert(binary_form=True))
+    if shown != token.pin:
+        raise Refused(
+            f"{token.url} shows the key {shown[:16]}… and the token names {token.pin[:16]}…: either its certificate has"
+            " a new key since, and an administrator makes a new token, or somebody is in between"
+        )
+
+
+def _refusal(token: Token, status: int, body: bytes) -> Refused:
+    try:
+        told = json.loads(body)
+        message = str(told["message"])
+    except (ValueError, LookupError, TypeError):
+        message = f"{token.url} is no fleet of this release: it answered {status}"
+    return Refused(message, may_have_joined=status >= 500)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, socket.gaierror):
+        return "no such name"
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)

@@ -1,0 +1,1 @@
+"""`corral host`: how machines become hosts of a fleet."""

@@ -1,0 +1,102 @@
+"""Join tokens: made by administrators, shown once, stored as a hash, good for so many machines and so long."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from core.contract.errors import Conflict, Invalid, NotFound
+from core.models import Host, JoinToken
+from core.models.base import now
+from core.services.context import Actor
+from core.services.identities.accounts import digest
+from core.services.paging import Ordering, Slice, sliced
+
+LONGEST_SECONDS, MOST_USES = 30 * 86400, 1000
+ORDERING = Ordering(
+    {"created_at": JoinToken.created_at, "expires_at": JoinToken.expires_at},
+    key=JoinToken.id,
+    by="created_at",
+    descending=True,
+)
+
+
+def create(
+    session: Session, actor: Actor, *, host: str | None, replaces: bool, ttl_seconds: int, uses: int
+) -> tuple[JoinToken, str]:
+    """A new token and its secret, which nobody can show again.
+
+    `Conflict` if the name is a host's, unless the token is to replace what that host has; `NotFound` then, if there is
+    no such host.
+    """
+    actor.must_administer()
+    if host is None and replaces:
+        raise Invalid("name the host that is to join again", field="host")
+    if host is not None:
+        if uses > 1:
+            raise Invalid("a token for one name has one use: leave the name out for more", field="uses")
+        _check_name(session, host, replaces=replaces)
+    secret = secrets.token_urlsafe(24)
+    token = JoinToken(
+        secret_sha256=digest(secret),
+        host=host,
+        replaces=replaces,
+        uses=uses,
+        created_by=actor.username,
+        expires_at=now() + timedelta(seconds=ttl_seconds),
+    )
+    session.add(token)
+    session.flush()
+    return token, secret
+
+
+def _check_name(session: Session, name: str, *, replaces: bool) -> None:
+    known = session.get(Host, name)
+    there = known is not None and known.removed_at is None
+    if replaces and not there:
+        raise NotFound(f"host '{name}' not found: a host that there is not is added, not joined again")
+    if there and not replaces:
+        raise Conflict(
+            f"host '{name}' has joined already: choose another name, or let that machine join again"
+            f" (corral host rejoin {name})",
+            reason="name_taken",
+        )
+
+
+def list_of(session: Session, actor: Actor, wanted: Slice) -> tuple[list[JoinToken], int]:
+    """A page of all tokens, newest first, and how many there are; for administrators."""
+    actor.must_see_all()
+    total = session.scalar(select(func.count()).select_from(JoinToken)) or 0
+    return list(session.scalars(sliced(select(JoinToken), ORDERING, wanted))), total
+
+
+def get(session: Session, actor: Actor, token_id: str) -> JoinToken:
+    """One of them; `NotFound`."""
+    actor.must_see_all()
+    return _known(session.get(JoinToken, token_id), token_id)
+
+
+def revoke(session: Session, actor: Actor, token_id: str) -> JoinToken:
+    """Let nobody join with it any more; again is no error. Who has joined stays."""
+    actor.must_administer()
+    token = _known(session.get(JoinToken, token_id, with_for_update=True), token_id)
+    token.revoked_at = token.revoked_at or now()
+    return token
+
+
+def state_of(token: JoinToken) -> str:
+    """ "revoked", "used", "expired" or "waiting"."""
+    if token.revoked_at is not None:
+        return "revoked"
+    if len(token.hosts) >= token.uses:
+        return "used"
+    return "expired" if token.expires_at <= now() else "waiting"
+
+
+def _known(token: JoinToken | None, token_id: str) -> JoinToken:
+    if token is None:
+        raise NotFound(f"join token '{token_id}' not found")
+    return token
