@@ -19,7 +19,7 @@ from agent.broker.connection import connect
 from agent.calls.consoles import Consoles
 from agent.calls.files import Files
 from agent.calls.server import Calls
-from agent.calls.streams import Streams
+from agent.calls.streams import AgentStreams
 from agent.commands import tasks
 from agent.commands.outcomes import Outcomes
 from agent.commands.runner import Commands
@@ -30,7 +30,7 @@ from agent.host import heartbeat
 from agent.host.capacity import Capacity
 from agent.host.exits import Exits
 from agent.host.health import Health
-from agent.host.inventory import Host, Inventories
+from agent.host.inventory import HostIdentity, Inventories
 from agent.host.known import KnownVms
 from agent.host.lease import Lease, refusal
 from agent.host.prometheus import HostFigures
@@ -118,13 +118,13 @@ class Agent:
         outcomes = Outcomes(config.host, drivers, self._journal, self._outbox, known)
         media = Media(config.media)
         self._commands = Commands(drivers, self._journal, self._vm_locks, outcomes, media)
-        streams = Streams(self._client)
+        streams = AgentStreams(self._client)
         consoles, files = Consoles(drivers, streams), Files(drivers, streams)
         key = HostKey(config.home)
         self._calls = Calls(config.host, self._client, key, drivers, self._commands, consoles, files, media)
         facts = replace(config.network.facts(), own_ports=[config.metrics_port] if config.metrics_port else [])
         self._lease, boot_id = Lease(config.host, self._client, config.lock), uuid.uuid4().hex
-        host = Host(config.host, boot_id, config.capacity, config.images, facts, self._lease.home_id, media)
+        host = HostIdentity(config.host, boot_id, config.capacity, config.images, facts, self._lease.home_id, media)
         health = Health(drivers)
         busy = self._vm_locks.busy_vms
         inventories = Inventories(host, drivers, health, self._journal, self._outbox, known, busy, exits)

@@ -6,7 +6,7 @@ import shlex
 
 import click
 
-from cli.lazy import LazyGroup, Place
+from cli.lazy import LazyCommand, LazyGroup
 from core import database, settings
 from core.contract.errors import Invalid
 from core.services.audit import chain
@@ -15,7 +15,7 @@ from core.settings import Settings
 
 
 class _AuditGroup(LazyGroup):
-    places = {"list": Place("cli.remote.audits:list_", "List changes and refusals, newest first.")}
+    places = {"list": LazyCommand("cli.remote.audits:list_", "List changes and refusals, newest first.")}
 
 
 @click.group(cls=_AuditGroup)

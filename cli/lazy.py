@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple, cast
 import click
 
 
-class Place(NamedTuple):
+class LazyCommand(NamedTuple):
     """Where a command lives ("module:object"), and its line in the group's help."""
 
     where: str
@@ -18,7 +18,7 @@ class Place(NamedTuple):
 class LazyGroup(click.Group):
     """Knows sub-commands by name and place, beside those added as usual."""
 
-    places: ClassVar[dict[str, Place]] = {}
+    places: ClassVar[dict[str, LazyCommand]] = {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*self.places, *super().list_commands(ctx)})

@@ -4,46 +4,48 @@ from __future__ import annotations
 
 import click
 
-from cli.lazy import LazyGroup, Place
+from cli.lazy import LazyCommand, LazyGroup
 from core.contract.errors import CorralError
 from core.version import VERSION
 
 
 class _Main(LazyGroup):
     places = {
-        "administrator": Place("cli.controlplane:administrator", "Make the first administrator of a control plane."),
-        "api": Place("cli.remote.api:api", "Send any request to the API, for scripts."),
-        "audit": Place("cli.audit:audit", "The audit log."),
-        "completion": Place(
+        "administrator": LazyCommand(
+            "cli.controlplane:administrator", "Make the first administrator of a control plane."
+        ),
+        "api": LazyCommand("cli.remote.api:api", "Send any request to the API, for scripts."),
+        "audit": LazyCommand("cli.audit:audit", "The audit log."),
+        "completion": LazyCommand(
             "cli.remote.completion:completion", "Print what makes a shell complete commands and names."
         ),
-        "context": Place("cli.remote.contexts:context", "The fleets that you are logged in to."),
-        "demo": Place("cli.demo:demo", "Show a VM's life on a fleet that is gone afterwards."),
-        "doctor": Place("cli.doctor.commands:doctor", "Say what this machine lacks, and how to get it."),
-        "down": Place("cli.fleet.down:down", "Stop the VMs that a former `up` left running."),
-        "events": Place("cli.remote.fleet:events", "Show what happens, as it happens."),
-        "health": Place("cli.remote.fleet:health", "Show each part of the control plane in a word."),
-        "host": Place("cli.host.commands:host", "The machines that VMs run on."),
-        "hypervisor": Place(
+        "context": LazyCommand("cli.remote.contexts:context", "The fleets that you are logged in to."),
+        "demo": LazyCommand("cli.demo:demo", "Show a VM's life on a fleet that is gone afterwards."),
+        "doctor": LazyCommand("cli.doctor.commands:doctor", "Say what this machine lacks, and how to get it."),
+        "down": LazyCommand("cli.fleet.down:down", "Stop the VMs that a former `up` left running."),
+        "events": LazyCommand("cli.remote.fleet:events", "Show what happens, as it happens."),
+        "health": LazyCommand("cli.remote.fleet:health", "Show each part of the control plane in a word."),
+        "host": LazyCommand("cli.host.commands:host", "The machines that VMs run on."),
+        "hypervisor": LazyCommand(
             "cli.hypervisor.commands:hypervisor", "Hypervisors that this machine's packages do not have."
         ),
-        "image": Place("cli.image.commands:image", "Images that VMs are made from."),
-        "install": Place("cli.install.commands:install", "Put systemd's units in place on this machine."),
-        "key": Place("cli.remote.keys:key", "Your API keys."),
-        "login": Place("cli.remote.contexts:login", "Log in to a fleet, and make it the current one."),
-        "logout": Place("cli.remote.contexts:logout", "Revoke the current context's key, and forget it."),
-        "mcp": Place("cli.mcp.commands:serve", "Serve tools for AI agents (Model Context Protocol)."),
-        "media": Place("cli.remote.media:media", "Disks beside VMs' own, attached or kept."),
-        "migrate": Place("cli.controlplane:migrate", "Bring the tables of a control plane up to date."),
-        "network": Place("cli.remote.fleet:network", "List the networks that hosts offer."),
-        "op": Place("cli.remote.operations:op", "Operations: changes that were accepted."),
-        "scan": Place("cli.remote.scans:scan", "Security scans."),
-        "settings": Place("cli.settings:show", "List every setting of this machine's environment."),
-        "store": Place("cli.image.commands:store", "The image store of this machine, without a fleet."),
-        "status": Place("cli.remote.fleet:status", "Show versions and counts."),
-        "up": Place("cli.fleet.up:up", "Run a whole fleet on this machine; Ctrl-C stops it."),
-        "user": Place("cli.remote.keys:user", "Accounts."),
-        "vm": Place("cli.remote.vms:vm", "Virtual machines."),
+        "image": LazyCommand("cli.image.commands:image", "Images that VMs are made from."),
+        "install": LazyCommand("cli.install.commands:install", "Put systemd's units in place on this machine."),
+        "key": LazyCommand("cli.remote.keys:key", "Your API keys."),
+        "login": LazyCommand("cli.remote.contexts:login", "Log in to a fleet, and make it the current one."),
+        "logout": LazyCommand("cli.remote.contexts:logout", "Revoke the current context's key, and forget it."),
+        "mcp": LazyCommand("cli.mcp.commands:serve", "Serve tools for AI agents (Model Context Protocol)."),
+        "media": LazyCommand("cli.remote.media:media", "Disks beside VMs' own, attached or kept."),
+        "migrate": LazyCommand("cli.controlplane:migrate", "Bring the tables of a control plane up to date."),
+        "network": LazyCommand("cli.remote.fleet:network", "List the networks that hosts offer."),
+        "op": LazyCommand("cli.remote.operations:op", "Operations: changes that were accepted."),
+        "scan": LazyCommand("cli.remote.scans:scan", "Security scans."),
+        "settings": LazyCommand("cli.settings:show", "List every setting of this machine's environment."),
+        "store": LazyCommand("cli.image.commands:store", "The image store of this machine, without a fleet."),
+        "status": LazyCommand("cli.remote.fleet:status", "Show versions and counts."),
+        "up": LazyCommand("cli.fleet.up:up", "Run a whole fleet on this machine; Ctrl-C stops it."),
+        "user": LazyCommand("cli.remote.keys:user", "Accounts."),
+        "vm": LazyCommand("cli.remote.vms:vm", "Virtual machines."),
     }
 
     def invoke(self, ctx: click.Context) -> object:

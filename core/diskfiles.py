@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Disk:
+class DiskFile:
     """What a disk file is: "qcow2" or "raw", and the size of the disk that a guest sees."""
 
     format: str
@@ -71,7 +71,7 @@ def no_room() -> Unavailable:
     return Unavailable("the image store is full: remove images, or make room there", code="insufficient_storage")
 
 
-def inspect(path: Path, *, boots: bool = True) -> Disk:
+def inspect(path: Path, *, boots: bool = True) -> DiskFile:
     """What the disk file at `path` is, told by its content; `boots`: a VM is to start from it, without a kernel.
 
     `Invalid` (its field is "disk") when it is no whole qcow2 or raw disk, leads to other files, or can't boot.
@@ -93,7 +93,7 @@ def check_kernel(path: Path) -> None:
         raise Invalid(f"the kernel can't be used: {error.message}", field="kernel") from None
 
 
-def _look(path: Path) -> Disk:
+def _look(path: Path) -> DiskFile:
     length = path.stat().st_size
     if not length:
         raise Invalid("it is empty")
@@ -104,12 +104,12 @@ def _look(path: Path) -> Disk:
     if kind not in (diskformats.QCOW2, diskformats.RAW):
         raise Invalid(f"it is {_NAMES.get(kind, kind)}: {_advice(kind)}")
     if kind == diskformats.QCOW2:
-        return Disk(kind, _qcow2_size(path, head))
+        return DiskFile(kind, _qcow2_size(path, head))
     if not head.rstrip(b"\0").translate(None, _TEXT):
         raise Invalid("it is text, or nothing but zeros")
     if length < LEAST_BYTES or length % SECTOR:
         raise Invalid(f"it is not qcow2, and for raw not whole {SECTOR}-byte sectors, at least 1 MiB: is it cut short?")
-    return Disk(kind, length)
+    return DiskFile(kind, length)
 
 
 def _advice(kind: str) -> str:

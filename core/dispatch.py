@@ -36,7 +36,7 @@ _SECRET = ("password", "environment", "stdin_b64")  # parameters of calls
 T = TypeVar("T")
 
 
-class Way:
+class CircuitBreaker:
     """One client's way to Redis. After a failure it does not knock again for a second: nobody waits in a row."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Dispatch:
 
     def __init__(self, redis_url: str) -> None:
         self._url = redis_url
-        self._queues, self._plain, self._quick = Way(), Way(), Way()
+        self._queues, self._plain, self._quick = CircuitBreaker(), CircuitBreaker(), CircuitBreaker()
 
     @property
     def problem(self) -> str:

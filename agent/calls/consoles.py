@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from agent.calls.streams import Streams
+from agent.calls.streams import AgentStreams
 from agent.drivers.base import Console
 from agent.drivers.registry import Drivers
 from agent.system import sockets
-from core.contract.calls import Place
+from core.contract.calls import ConsolePosition
 from core.contract.errors import CorralError
 from core.contract.messages import VmSpec, encode
 from core.contract.openings import ConsoleOpened
@@ -39,12 +39,12 @@ TYPE_SECONDS = 5.0
 class Consoles:
     """The consoles of one host, and who may type on which."""
 
-    def __init__(self, drivers: Drivers, streams: Streams) -> None:
+    def __init__(self, drivers: Drivers, streams: AgentStreams) -> None:
         self._drivers, self._streams = drivers, streams
         self._lock = threading.Lock()
         self._writers: dict[str, str] = {}
 
-    def connect(self, vm: VmSpec, stream_id: str, *, write: bool, replay: bool, after: Place | None) -> None:
+    def connect(self, vm: VmSpec, stream_id: str, *, write: bool, replay: bool, after: ConsolePosition | None) -> None:
         """Serves the VM's console on that stream: from `after` if that is still known, else from 64 KiB back or now."""
         console = self._drivers.get(vm.hypervisor).console(vm.id)
         writable = write and console.socket is not None and self._take(vm.id, stream_id)
@@ -89,13 +89,13 @@ class Consoles:
 class _Follower:
     """Reads a log that grows, is cut when it has grown long, and may not be there yet."""
 
-    def __init__(self, path: Path, after: Place | None, replay: bool) -> None:
+    def __init__(self, path: Path, after: ConsolePosition | None, replay: bool) -> None:
         self._path = path
         name, size = self._look()
         known = after is not None and after.log == name and 0 <= after.position <= size
         self._waiting = _tail(path, size) if replay and not known else b""
         self._position = after.position if after is not None and known else size
-        self.place = Place(name, self._position - len(self._waiting))
+        self.place = ConsolePosition(name, self._position - len(self._waiting))
 
     def read(self) -> bytes:
         """What has come since; nothing, if nothing has."""

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from agent.calls.parameters import asked, vm_of
-from agent.calls.streams import Streams
+from agent.calls.streams import AgentStreams
 from agent.drivers.capabilities import files
 from agent.drivers.capabilities.files import FileTarget
 from agent.drivers.offers import offered
@@ -28,7 +28,7 @@ IDLE_SECONDS = 300.0  # an upload of which nothing has come for so long is given
 class Files:
     """Answers the calls about files of one host."""
 
-    def __init__(self, drivers: Drivers, streams: Streams) -> None:
+    def __init__(self, drivers: Drivers, streams: AgentStreams) -> None:
         self._drivers, self._streams = drivers, streams
 
     def write(self, call: Call) -> JSON:

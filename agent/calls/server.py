@@ -35,7 +35,7 @@ from agent.reports.failures import failure_of
 from agent.system.loops import Loop
 from core import sealing
 from core.contract import channels
-from core.contract.calls import CALLS, Account, Console, OneCall, OneMedium, OneOperation
+from core.contract.calls import CALLS, Account, OneCall, OneMedium, OneOperation, OpenConsole
 from core.contract.described import OneVm
 from core.contract.errors import CorralError, Invalid, Unavailable, Unsupported
 from core.contract.messages import JSON, Addressed, Call, Failure, Reply, Sealed, Unread, decode, encode
@@ -199,7 +199,7 @@ class Calls:
         return asdict(self._drivers.get(vm.hypervisor).observe(vm.id))
 
     def _console(self, call: Call) -> JSON:
-        on = asked(call, Console)
+        on = asked(call, OpenConsole)
         self._consoles.connect(vm_of(call), on.stream, write=on.write, replay=on.replay, after=on.after)
         return {}
 

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 AT_ONCE, EACH = 64, 32
 
 
-class Streams:
+class AgentStreams:
     """The streams of one host, of which so many may be open at once, of all and of one owner."""
 
     def __init__(self, client: redis.Redis) -> None:

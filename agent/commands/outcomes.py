@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from agent.commands.vm_locks import Work
 from agent.drivers.registry import Drivers
 from agent.host.known import KnownVms
-from agent.reports.journal import Entry, Journal
+from agent.reports.journal import Journal, JournalEntry
 from agent.reports.outbox import Outbox
 from core.contract.bounds import NAME, shortened
 from core.contract.errors import CorralError
@@ -62,7 +62,7 @@ class Outcomes:
             self._known.note(report.observation)
         return report
 
-    def again(self, entry: Entry) -> Report:
+    def again(self, entry: JournalEntry) -> Report:
         """Sends the last report of a finished command once more, as the answer to its newest attempt."""
         report = replace(decode(Report, entry.report or ""), attempt=entry.attempt)
         self._outbox.last(entry.operation_id, encode(report))

@@ -16,7 +16,7 @@ from agent.guest import patience
 from agent.host import prometheus
 from agent.media.media import Media
 from agent.reports.failures import failure_of
-from agent.reports.journal import Entry, Journal
+from agent.reports.journal import Journal, JournalEntry
 from core.contract.bounds import shortened
 from core.contract.errors import CorralError, DriverFailure, Invalid, NotFound
 from core.contract.messages import Command, Failure, Numbered, Report
@@ -125,7 +125,7 @@ class Commands:
         if report.phase is not Phase.SUCCEEDED:
             raise CommandFailed(f"{report.phase}{problem}")
 
-    def _attempt(self, command: Command, work: Work, entry: Entry) -> Report:
+    def _attempt(self, command: Command, work: Work, entry: JournalEntry) -> Report:
         try:
             result = self._perform(command, work, entry)
         except Cancelled:
@@ -142,7 +142,7 @@ class Commands:
             return self._outcomes.ended(command, work, Phase.CANCELLED)
         return self._outcomes.ended(command, work, Phase.SUCCEEDED, result=result)
 
-    def _perform(self, command: Command, work: Work, entry: Entry) -> Result:
+    def _perform(self, command: Command, work: Work, entry: JournalEntry) -> Result:
         _refuse_late(command)
         self._vm_locks.acquire(work, command.deadline_at)
         if command.kind is not Kind.DELETE and self._journal.is_deleted(command.vm.id):

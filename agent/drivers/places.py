@@ -31,7 +31,7 @@ class Engine:
 
 
 @dataclass(frozen=True)
-class Medium:
+class AttachedMedium:
     """What is attached in a place: `path` is real, and `format` is that of the medium's record.
 
     `name` is what its owner calls it; empty in what older releases have kept.
@@ -88,12 +88,12 @@ def number_of(vm: VmSpec, controller: str, port: int, device: int) -> int:
 
 def take(
     media: Media,
-    attached: list[Medium],
+    attached: list[AttachedMedium],
     elsewhere: Iterable[str],
     vm: VmSpec,
     request: DiskRequest,
     engine: Engine,
-) -> Medium:
+) -> AttachedMedium:
     """The medium that a request means, now its owner's if it is a disk, and made if it was to be.
 
     One that is in that place already is returned as it is. `elsewhere`: the paths of the disks that other VMs have.
@@ -116,7 +116,7 @@ def take(
     _must_be_empty(vm, attached, place)
     if request.type == "hdd" and str(found.path) in {*elsewhere, *(there.path for there in attached)}:
         raise DriverFailure(f"'{found.name}' is attached to a VM already: detach it there first", code="disk_in_use")
-    return Medium(*place, request.type, str(found.path), found.format, measured(found, engine), found.name)
+    return AttachedMedium(*place, request.type, str(found.path), found.format, measured(found, engine), found.name)
 
 
 def make(media: Media, vm: VmSpec, request: DiskRequest, engine: Engine) -> Found:
@@ -152,7 +152,7 @@ def must_have(engine: Engine, found: Found) -> None:
         )
 
 
-def without(vm: VmSpec, attached: list[Medium], place: tuple[str, int, int]) -> list[Medium]:
+def without(vm: VmSpec, attached: list[AttachedMedium], place: tuple[str, int, int]) -> list[AttachedMedium]:
     """What is attached once a place is empty; not the VM's own, which stays."""
     number_of(vm, *place)
     if place == own_place(vm):
@@ -173,12 +173,12 @@ def invalid(message: str) -> DriverFailure:
     return DriverFailure(message, code="invalid_request")
 
 
-def _is_another(there: Medium, place: tuple[str, int, int], request: DiskRequest) -> bool:
+def _is_another(there: AttachedMedium, place: tuple[str, int, int], request: DiskRequest) -> bool:
     """Whether there is another medium in that place than the one of the request, by its name alone."""
     return there.place == place and Path(there.called).name != Path(request.medium).name
 
 
-def _must_be_empty(vm: VmSpec, attached: list[Medium], place: tuple[str, int, int]) -> None:
+def _must_be_empty(vm: VmSpec, attached: list[AttachedMedium], place: tuple[str, int, int]) -> None:
     there = next((f"'{each.called}'" for each in attached if each.place == place), None)
     if place == own_place(vm):
         there = "the VM's own disk"

@@ -34,7 +34,7 @@ TELL_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
-class Host:
+class HostIdentity:
     """What doesn't change while an agent runs. `boot_id` is new with every start, `images` the store."""
 
     name: str
@@ -62,7 +62,7 @@ class Inventories:
 
     def __init__(
         self,
-        host: Host,
+        host: HostIdentity,
         drivers: Drivers,
         health: Health,
         journal: Journal,

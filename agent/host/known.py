@@ -8,7 +8,7 @@ from agent.host.exits import Exits
 from core.contract.states import Observed
 from core.contract.vms import Observation
 
-Seen = tuple[Observed, float | None, int | None, str | None]
+LastTold = tuple[Observed, float | None, int | None, str | None]
 
 
 class KnownVms:
@@ -17,7 +17,7 @@ class KnownVms:
     def __init__(self, exits: Exits) -> None:
         self._exits = exits
         self._lock = threading.Lock()
-        self._told: dict[str, Seen] = {}
+        self._told: dict[str, LastTold] = {}
 
     def note(self, observation: Observation) -> None:
         """One VM was told in a report."""
@@ -44,5 +44,5 @@ class KnownVms:
         return bool((changed | gone) - ignore)
 
 
-def _seen(observation: Observation) -> Seen:
+def _seen(observation: Observation) -> LastTold:
     return observation.state, observation.started_at, observation.pid, observation.reason

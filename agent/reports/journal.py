@@ -42,7 +42,7 @@ KEEP_ROWS = 10_000
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalEntry:
     """What is known of one command. `attempt` is the newest seen; `report` is set once it has finished."""
 
     operation_id: str
@@ -65,7 +65,7 @@ class Journal:
             self._durable.execute("INSERT INTO generations VALUES (0)")
         self._generation = row[0] + GENERATION_MARGIN if row else 0
 
-    def begin(self, command: Command) -> Entry:
+    def begin(self, command: Command) -> JournalEntry:
         """Notes that a command is taken on, or what is already known of it, with the newer of both attempts."""
         with self._lock:
             known = self._entry(command.operation_id)
@@ -75,14 +75,14 @@ class Journal:
                     "VALUES (?, ?, ?, ?, ?, 'begun', ?)",
                     (command.operation_id, command.attempt, command.vm.id, command.kind, encode(command), time.time()),
                 )
-                return Entry(command.operation_id, command.attempt)
+                return JournalEntry(command.operation_id, command.attempt)
             if command.attempt > known.attempt:
                 self._durable.execute(
                     "UPDATE commands SET attempt = ? WHERE operation_id = ?", (command.attempt, command.operation_id)
                 )
-            return Entry(known.operation_id, max(known.attempt, command.attempt), known.step, known.report, True)
+            return JournalEntry(known.operation_id, max(known.attempt, command.attempt), known.step, known.report, True)
 
-    def known(self, operation_id: str) -> Entry | None:
+    def known(self, operation_id: str) -> JournalEntry | None:
         """What is known of a command, if anything."""
         with self._lock:
             return self._entry(operation_id)
@@ -184,9 +184,9 @@ class Journal:
             self._casual.close()
             self._durable.close()
 
-    def _entry(self, operation_id: str) -> Entry | None:
+    def _entry(self, operation_id: str) -> JournalEntry | None:
         row = self._durable.execute(ENTRY, (operation_id,)).fetchone()
-        return Entry(*row) if row else None
+        return JournalEntry(*row) if row else None
 
 
 def _open(path: Path, synchronous: str) -> sqlite3.Connection:

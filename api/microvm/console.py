@@ -23,7 +23,7 @@ from api.auditing import audit
 from api.microvm import callers
 from api.microvm.callers import Authenticate
 from api.realtime.connection import WsConnection, ended_by, ws_connection
-from api.realtime.console import Console, Which
+from api.realtime.console import ConsoleSession, Which
 from api.realtime.hub import Hub
 from api.realtime.upgrade import socket_blueprint
 from api.web.requests import check_path
@@ -50,7 +50,7 @@ def register(sock: Sock, realtime: Hub, engine: Engine, authenticate: Authentica
         del vm_name  # `enter` has found it
         with ws_connection(ws, realtime) as connection:
             callers.ask(connection, sock.app, authenticate, enter)
-            with closing(Console(realtime, g.which, _Viewer(connection))) as shown:
+            with closing(ConsoleSession(realtime, g.which, _Viewer(connection))) as shown:
                 shown.start()
                 connection.serve(lambda _: None, partial(_type, connection, shown), g.caller)
 
@@ -84,7 +84,7 @@ def _enter(engine: Engine, actor: Actor) -> None:
     g.listener.actor = actor
 
 
-def _type(connection: WsConnection, shown: Console, typed: str | bytes) -> None:
+def _type(connection: WsConnection, shown: ConsoleSession, typed: str | bytes) -> None:
     try:
         shown.type(typed.encode() if isinstance(typed, str) else typed)
     except CorralError as error:

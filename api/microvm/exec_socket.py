@@ -57,14 +57,14 @@ def register(sock: Sock, realtime: Hub, engine: Engine, authenticate: Authentica
     def stream(ws: Server, **_: str) -> None:
         with ws_connection(ws, realtime) as connection:
             callers.ask(connection, sock.app, authenticate, enter)
-            connection.go_on(Stream(connection, g.execution, g.offsets, g.encoding).step, g.caller)
+            connection.go_on(ExecStream(connection, g.execution, g.offsets, g.encoding).step, g.caller)
 
     blueprint.before_request(admit)
     sock.route(PATH, bp=blueprint, endpoint="stream")(mark("public", "uncounted")(stream))
     sock.app.register_blueprint(blueprint)
 
 
-class Stream:
+class ExecStream:
     """One reader of one command's output."""
 
     def __init__(self, connection: WsConnection, execution: Execution, offsets: dict[str, int], encoding: str) -> None:

@@ -52,7 +52,7 @@ class Which:
     replay: bool = True
 
 
-class Console:
+class ConsoleSession:
     """One console and its viewer. `start` returns at once; `close` it in the end."""
 
     def __init__(self, hub: Streaming, which: Which, viewer: Viewer) -> None:

@@ -20,7 +20,7 @@ from api.realtime.awaited import Awaited
 from api.realtime.feed import Feed
 from api.realtime.listener import Interest, Listener
 from api.realtime.record import Record
-from api.realtime.streams import Streams
+from api.realtime.streams import ApiStreams
 from api.realtime.subscription import Subscription
 from core import sealing
 from core.contract import channels
@@ -49,7 +49,7 @@ class Hub:
     def __init__(self, redis_url: str, engine: Engine, dispatch: Dispatch) -> None:
         self._redis_url, self._dispatch = redis_url, dispatch
         self._starting = threading.Lock()
-        self._streams = Streams(redis_url)
+        self._streams = ApiStreams(redis_url)
         self._record = Record(engine)
         self._feed = Feed(self._record)
         self._operations, self._replies = Awaited[str](), Awaited[Reply]()

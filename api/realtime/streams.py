@@ -23,7 +23,7 @@ AT_ONCE, EACH = 96, 48
 _SOCKET_SECONDS = 5.0
 
 
-class Streams:
+class ApiStreams:
     """The streams of one process."""
 
     def __init__(self, redis_url: str) -> None:

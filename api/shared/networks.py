@@ -21,7 +21,7 @@ from core.contract.messages import JSON
 from core.contract.networks import BRIDGE, USER
 from core.services import networks
 from core.services.context import Actor
-from core.services.networks import Place
+from core.services.networks import NetworkPlace
 
 ASK_SECONDS = 3.0
 CONNECTED, DISCONNECTED, UNKNOWN = CONNECTIVITY = ("connected", "disconnected", "unknown")
@@ -94,7 +94,7 @@ def blueprint(shape: Shape) -> Blueprint:
     return blp
 
 
-def _told(place: Place) -> list[JSON] | None:
+def _told(place: NetworkPlace) -> list[JSON] | None:
     """The guest's interfaces by its own word; None when there is no word."""
     if place.ask is None:
         return None
@@ -106,7 +106,7 @@ def _told(place: Place) -> list[JSON] | None:
     return interfaces
 
 
-def _described(place: Place, told: list[JSON] | None) -> JSON:
+def _described(place: NetworkPlace, told: list[JSON] | None) -> JSON:
     mac = place.vm.network.mac_address
     ours: list[Any] = [a for each in told or [] if each["mac_address"] == mac for a in each["addresses"]]
     return {
@@ -120,7 +120,7 @@ def _described(place: Place, told: list[JSON] | None) -> JSON:
     }
 
 
-def _connectivity(place: Place, told: list[JSON] | None, addresses: list[Any]) -> str:
+def _connectivity(place: NetworkPlace, told: list[JSON] | None, addresses: list[Any]) -> str:
     if place.host.silent_since is not None:
         return UNKNOWN
     if not place.running:

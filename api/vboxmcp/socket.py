@@ -25,7 +25,7 @@ from api.realtime.hub import Hub
 from api.realtime.listener import Interest
 from api.realtime.upgrade import admitted, socket_blueprint
 from api.vboxmcp import socket_events as words
-from api.vboxmcp.socket_consoles import AT_ONCE, Consoles, encoding_of
+from api.vboxmcp.socket_consoles import AT_ONCE, SocketConsoles, encoding_of
 from api.web.requests import is_clean
 from api.web.views import mark
 from core.contract.errors import CorralError, Invalid, TooMany, Unauthenticated, Unavailable
@@ -66,7 +66,7 @@ class _Client:
 
     def __init__(self, connection: WsConnection, realtime: Hub, engine: Engine) -> None:
         self._connection, self._realtime, self._engine = connection, realtime, engine
-        self.consoles = Consoles(realtime, partial(_send, connection))
+        self.consoles = SocketConsoles(realtime, partial(_send, connection))
         self._followed: dict[str | None, str] = {}
         self._verbs: dict[str, Callable[[JSON], None]] = {
             "subscribe": self._subscribe,

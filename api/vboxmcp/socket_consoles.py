@@ -17,7 +17,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from api.realtime.console import Console, Streaming, Which
+from api.realtime.console import ConsoleSession, Streaming, Which
 from core.contract.errors import CorralError, Invalid
 from core.contract.messages import JSON, VmSpec
 from core.services import events
@@ -27,12 +27,12 @@ BASE64, TEXT = "base64", "utf-8"
 _PIECE = 16 * 1024
 
 
-class Consoles:
+class SocketConsoles:
     """Those of one socket, whose `send` may be called by several threads."""
 
     def __init__(self, hub: Streaming, send: Callable[[JSON], None]) -> None:
         self._hub, self._send = hub, send
-        self._open: dict[str, tuple[Console, str]] = {}
+        self._open: dict[str, tuple[ConsoleSession, str]] = {}
 
     def connect(self, which: Which, encoding: str) -> None:
         """Show that console; anew, if it is shown already."""
@@ -54,7 +54,7 @@ class Consoles:
                 self.disconnect(each)
 
     def _show(self, which: Which, encoding: str, viewer: _Viewer) -> None:
-        console = Console(self._hub, which, viewer)
+        console = ConsoleSession(self._hub, which, viewer)
         self._open[which.vm.id] = console, encoding
         console.start()
 

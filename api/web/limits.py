@@ -21,7 +21,7 @@ from api.web.context import api_context
 from api.web.requests import source_ip
 from api.web.views import marked
 from core.contract.errors import TooMany
-from core.dispatch import Way
+from core.dispatch import CircuitBreaker
 from core.services.context import Actor
 from core.settings import Settings
 
@@ -46,7 +46,7 @@ class Limits:
             SlidingWindowCounterRateLimiter(together),
             SlidingWindowCounterRateLimiter(MemoryStorage()),
         )
-        self._way = Way()
+        self._breaker = CircuitBreaker()
 
     def count(self, who: str, what: str = REQUESTS) -> RateLimitItem:
         """Count one more of `what`; the rate that its caller is nearest to in time. `TooMany` beyond one."""
@@ -62,7 +62,9 @@ class Limits:
 
     def _ask(self, question: Callable[[RateLimiter], T]) -> T:
         found: list[T] = []
-        if self._way.attempt(lambda: found.append(question(self._together)), "requests are counted by each process"):
+        if self._breaker.attempt(
+            lambda: found.append(question(self._together)), "requests are counted by each process"
+        ):
             return found[0]
         return question(self._alone)
 

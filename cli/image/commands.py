@@ -9,7 +9,7 @@ from types import FrameType
 import click
 
 from cli.image import build as building
-from cli.lazy import LazyGroup, Place
+from cli.lazy import LazyCommand, LazyGroup
 from core import images, settings
 from core.contract.images import Manifest
 
@@ -18,10 +18,10 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 class _ImageGroup(LazyGroup):
     places = {
-        "delete": Place("cli.remote.images:delete", "Remove an image from the fleet."),
-        "list": Place("cli.remote.images:list_", "List the fleet's images."),
-        "show": Place("cli.remote.images:show", "Show an image of the fleet."),
-        "upload": Place("cli.remote.images:upload", "Send an image to the fleet."),
+        "delete": LazyCommand("cli.remote.images:delete", "Remove an image from the fleet."),
+        "list": LazyCommand("cli.remote.images:list_", "List the fleet's images."),
+        "show": LazyCommand("cli.remote.images:show", "Show an image of the fleet."),
+        "upload": LazyCommand("cli.remote.images:upload", "Send an image to the fleet."),
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cli.lazy import LazyGroup, Place
+from cli.lazy import LazyCommand, LazyGroup
 from cli.remote import completion
 from cli.remote.output import show_many, show_one
 from cli.remote.progress import change, waits
@@ -28,16 +28,16 @@ VM = click.argument("vm", metavar="VM", shell_complete=completion.vms)
 
 class _VmGroup(LazyGroup):
     places = {
-        "console": Place("cli.remote.consoles:console", "Sit at a VM's serial console."),
-        "cp": Place("cli.remote.copying:cp", "Copy a file or a folder to or from a VM."),
-        "disk": Place("cli.remote.devices:disk", "Disks and DVDs of a VM."),
-        "exec": Place("cli.remote.commands:exec_", "Run a command in a VM, and end with its exit code."),
-        "execs": Place("cli.remote.commands:execs", "Commands that run on in VMs by themselves."),
-        "files": Place("cli.remote.copying:files", "List a folder of a VM."),
-        "forward": Place("cli.remote.devices:forward", "Ports of a VM's host that lead into the VM."),
-        "logs": Place("cli.remote.consoles:logs", "Show what a VM put out on its serial console."),
-        "nic": Place("cli.remote.devices:nic", "Network adapters of a VM."),
-        "snapshot": Place("cli.remote.snapshots:snapshot", "Snapshots of a VM."),
+        "console": LazyCommand("cli.remote.consoles:console", "Sit at a VM's serial console."),
+        "cp": LazyCommand("cli.remote.copying:cp", "Copy a file or a folder to or from a VM."),
+        "disk": LazyCommand("cli.remote.devices:disk", "Disks and DVDs of a VM."),
+        "exec": LazyCommand("cli.remote.commands:exec_", "Run a command in a VM, and end with its exit code."),
+        "execs": LazyCommand("cli.remote.commands:execs", "Commands that run on in VMs by themselves."),
+        "files": LazyCommand("cli.remote.copying:files", "List a folder of a VM."),
+        "forward": LazyCommand("cli.remote.devices:forward", "Ports of a VM's host that lead into the VM."),
+        "logs": LazyCommand("cli.remote.consoles:logs", "Show what a VM put out on its serial console."),
+        "nic": LazyCommand("cli.remote.devices:nic", "Network adapters of a VM."),
+        "snapshot": LazyCommand("cli.remote.snapshots:snapshot", "Snapshots of a VM."),
     }
 
 

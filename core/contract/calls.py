@@ -176,20 +176,20 @@ class Abandoned(Struct, frozen=True):
     abandoned: bool
 
 
-class Place(Struct, frozen=True):
+class ConsolePosition(Struct, frozen=True):
     """Where a reader of a console is: at that byte of that log."""
 
     log: Name
     position: Serial
 
 
-class Console(Struct, frozen=True):
+class OpenConsole(Struct, frozen=True):
     """A console on that stream (agent/calls/consoles.py), from a place on if that is still known."""
 
     stream: Name
     write: bool
     replay: bool
-    after: Place | None = None
+    after: ConsolePosition | None = None
 
 
 class WriteFile(Struct, frozen=True):
@@ -282,7 +282,7 @@ CALLS: dict[str, tuple[type[Struct], type[Struct]]] = {
     "network": (Nothing, Interfaces),
     "disks": (Nothing, Attached),
     "adapters": (Nothing, Plugged),
-    "console": (Console, Nothing),
+    "console": (OpenConsole, Nothing),
     "file_write": (WriteFile, Nothing),
     "file_read": (ReadFile, Nothing),
     "file_list": (ListFiles, FileList),

@@ -39,7 +39,7 @@ def list_of(session: Session, actor: Actor, host: str | None = None) -> list[JSO
 
 
 @dataclass(frozen=True)
-class Place:
+class NetworkPlace:
     """A VM in its network, as recorded. `ask`: whom and about what to ask for more, if that has a point."""
 
     vm: Vm
@@ -56,13 +56,13 @@ class Place:
         return self.vm.observed == Observed.RUNNING
 
 
-def place_of(session: Session, actor: Actor, ref: str) -> Place:
+def place_of(session: Session, actor: Actor, ref: str) -> NetworkPlace:
     """Where a VM is."""
     vm, host = lookup.placed(session, actor, ref)
     network = vm.network.true
     on_bridge = network.on_bridge
     askable = vm.observed == Observed.RUNNING and host.silent_since is None and _offers(host, vm, "guest_network")
-    return Place(
+    return NetworkPlace(
         vm=vm,
         host=host,
         address=network.ip,

@@ -11,9 +11,9 @@ import pytest
 
 import api.realtime.console
 from agent.broker.connection import connect
-from agent.calls.streams import Streams as AgentStreams
-from api.realtime.console import Console, Which
-from api.realtime.streams import Streams
+from agent.calls.streams import AgentStreams
+from api.realtime.console import ConsoleSession, Which
+from api.realtime.streams import ApiStreams
 from core.contract.errors import CorralError
 from core.contract.messages import JSON, VmSpec
 from core.streams import Stream
@@ -28,7 +28,7 @@ class Hub:
 
     def __init__(self, redis_url: str) -> None:
         self._client = connect(redis_url, "agent-console-ends")
-        self.streams, self._agent = Streams(redis_url), AgentStreams(self._client)
+        self.streams, self._agent = ApiStreams(redis_url), AgentStreams(self._client)
         self.asked, self.may_answer = threading.Event(), threading.Event()
         self.typed: list[bytes] = []
         self.heard, self.leaves = threading.Event(), threading.Event()
@@ -96,7 +96,7 @@ def hub(redis_url: str) -> Iterator[Hub]:
 
 def test_a_console_left_while_it_opens_keeps_no_stream_and_says_nothing(hub: Hub) -> None:
     viewer = Viewer()
-    console = Console(hub, Which("host-a", VM, write=True), viewer)
+    console = ConsoleSession(hub, Which("host-a", VM, write=True), viewer)
     console.start()
     assert hub.asked.wait(20)
     console.close()
@@ -108,7 +108,7 @@ def test_a_console_left_while_it_opens_keeps_no_stream_and_says_nothing(hub: Hub
 
 
 def test_what_is_typed_before_it_is_open_arrives(hub: Hub) -> None:
-    console = Console(hub, Which("host-a", VM, write=True), Viewer())
+    console = ConsoleSession(hub, Which("host-a", VM, write=True), Viewer())
     console.start()
     threading.Timer(0.3, hub.may_answer.set).start()
     console.type(b"first")
@@ -123,7 +123,7 @@ def test_one_that_was_open_for_long_is_opened_again(hub: Hub, monkeypatch: pytes
     clock, viewer = Clock(), Viewer()
     monkeypatch.setattr(api.realtime.console, "time", clock)
     hub.may_answer.set()
-    console = Console(hub, Which("host-a", VM, write=True), viewer)
+    console = ConsoleSession(hub, Which("host-a", VM, write=True), viewer)
     console.start()
     console.type(b"first")
     assert hub.heard.wait(20)

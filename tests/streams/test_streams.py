@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from agent.broker.connection import connect
-from agent.calls.streams import Streams as AgentStreams
-from api.realtime.streams import Streams as ApiStreams
+from agent.calls.streams import AgentStreams
+from api.realtime.streams import ApiStreams
 from cli.fleet.redis import Redis
 from core import streams
 from core.contract import channels

@@ -16,7 +16,7 @@ from agent.drivers.limits import Left
 from agent.drivers.local import daemon, disks
 from agent.drivers.local.folder import Folder, Machine, State
 from agent.drivers.nics import first_mac_address
-from agent.drivers.places import Medium
+from agent.drivers.places import AttachedMedium
 from agent.guest import vsock
 from core import settings
 from core.contract.errors import DriverFailure
@@ -85,13 +85,13 @@ def own_disk(state: State, machine: Machine) -> JSON:
     }
 
 
-def lent(folder: Folder, vm: VmSpec, media: Sequence[Medium]) -> dict[str, str]:
+def lent(folder: Folder, vm: VmSpec, media: Sequence[AttachedMedium]) -> dict[str, str]:
     """Where a process finds them, by their names in there."""
     names = {medium_name(places.number_of(vm, *each.place)): each for each in media}
     return {name: confinement.lend(folder, each, name) for name, each in names.items()}
 
 
-def medium_disk(vm: VmSpec, medium: Medium, paths: Mapping[str, str]) -> JSON:
+def medium_disk(vm: VmSpec, medium: AttachedMedium, paths: Mapping[str, str]) -> JSON:
     """One beside it."""
     name = medium_name(places.number_of(vm, *medium.place))
     return {

@@ -11,7 +11,7 @@ from pathlib import Path
 from agent.drivers.local import confinement, trial
 from agent.drivers.local.folder import Folder
 from agent.drivers.local.handing import Handing
-from agent.drivers.places import Medium
+from agent.drivers.places import AttachedMedium
 from agent.network.namespaces import TAP
 from agent.network.network import Network
 from agent.system import process
@@ -46,7 +46,7 @@ def started(
         yield begun
 
 
-def lend(folder: Folder, medium: Medium, name: str) -> str:
+def lend(folder: Folder, medium: AttachedMedium, name: str) -> str:
     """A medium's path for a VM that is on, or about to be: a name in the VM's folder where that can be, as its user may
     not come by all folders on the way."""
     path, link, user = Path(medium.path), folder.path / MEDIA / name, folder.user

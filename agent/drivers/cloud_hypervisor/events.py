@@ -17,7 +17,7 @@ SHUTDOWN = "shutdown"
 
 
 @dataclass(frozen=True)
-class Seen(happened.Seen):
+class CloudHypervisorRunEvents(happened.RunEvents):
     """`panicked`: its guest's kernel has, and did not restart."""
 
     panicked: bool = False
@@ -38,9 +38,9 @@ class Events(happened.Record):
 
     file = FILE
 
-    def seen(self, folder: Path, since: int = 0) -> Seen:
+    def seen(self, folder: Path, since: int = 0) -> CloudHypervisorRunEvents:
         """What it says from that byte of it on."""
-        found = Seen()
+        found = CloudHypervisorRunEvents()
         for each in _events(self.tail(folder, since, TAIL_BYTES)):
             match each.get("source"), each.get("event"):
                 case "vm", "paused" | "restored":

@@ -14,7 +14,7 @@ from agent.drivers.capabilities.resizing import Resized
 from agent.drivers.capabilities.snapshots import SnapshotTaken
 from agent.drivers.fake import hardware, measuring, snapshots, state
 from agent.drivers.fake.behaviour import Behaviour, behaviour, misbehave, silent
-from agent.drivers.fake.guests import Guests
+from agent.drivers.fake.guests import FakeGuests
 from agent.drivers.fake.listing import Listing
 from agent.drivers.fake.state import State
 from agent.drivers.images import find
@@ -27,7 +27,7 @@ from core.contract.states import Applied, Observed
 from core.contract.vms import Adapter, Disk, Observation
 
 
-class FakeDriver(Guests):
+class FakeDriver(FakeGuests):
     """All but credentials, over files.
 
     A forwarded port must be free when it is forwarded; nothing listens there.

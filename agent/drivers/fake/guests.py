@@ -22,7 +22,7 @@ SECONDS = 15.0
 FILE_SECONDS = 60.0
 
 
-class Guests:
+class FakeGuests:
     """Guest, GuestNetwork, Execs and Files, without a guest."""
 
     def __init__(self, place: Place) -> None:

@@ -13,7 +13,7 @@ from core.contract.vms import Observation
 
 
 @dataclass(frozen=True)
-class Seen:
+class StateOnDisk:
     """One VM's file as it was read. Its observation is fixed, unless the VM is to crash at some time."""
 
     version: tuple[int, int]
@@ -26,7 +26,7 @@ class Listing:
 
     def __init__(self, vms: Path) -> None:
         self._vms = vms
-        self._seen: dict[str, Seen] = {}
+        self._seen: dict[str, StateOnDisk] = {}
 
     def observe_all(self) -> list[Observation]:
         """One observation for each VM with a whole state."""
@@ -40,7 +40,7 @@ class Listing:
             for name, seen in self._seen.items()
         ]
 
-    def _look(self, vm_id: str) -> Seen | None:
+    def _look(self, vm_id: str) -> StateOnDisk | None:
         path = f"{self._vms}/{vm_id}/{STATE}"
         try:
             status = os.stat(path)  # noqa: PTH116  # (the same)
@@ -50,6 +50,6 @@ class Listing:
                 return known
             with open(path, "rb") as file:
                 state = decode(State, file.read())
-            return Seen(version, state, state.observation(vm_id))
+            return StateOnDisk(version, state, state.observation(vm_id))
         except (FileNotFoundError, NotADirectoryError, Invalid):
             return None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.drivers.capabilities.saving import SAVED
-from agent.drivers.places import Medium
+from agent.drivers.places import AttachedMedium
 from core import durable
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.messages import Forward, VmSpec, decode, encode
@@ -37,7 +37,7 @@ class State:
     vcpus: int = 0
     memory_mb: int = 0
     forwards: list[Forward] = field(default_factory=list)
-    media: list[Medium] = field(default_factory=list)
+    media: list[AttachedMedium] = field(default_factory=list)
     adapters: list[Adapter] = field(default_factory=list)
     spec: VmSpec | None = None
 

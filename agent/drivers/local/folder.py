@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from agent.drivers.places import Medium
+from agent.drivers.places import AttachedMedium
 from agent.system import users
 from agent.system.users import User
 from core.contract.errors import DriverFailure, Invalid
@@ -70,7 +70,7 @@ class State:
     machine: Machine | None = None
     resume: str | None = None
     restores: int = 0
-    media: list[Medium] = field(default_factory=list)
+    media: list[AttachedMedium] = field(default_factory=list)
     adapters: list[Adapter] | None = None
     copied_by: str | None = None
 

@@ -29,7 +29,7 @@ from core.contract.vms import Disk, Observation
 log = logging.getLogger(__name__)
 
 
-class Guests(ABC):
+class LocalGuests(ABC):
     """Guest, GuestNetwork, Execs and Files, through the guest agent; several at once take turns on its channel."""
 
     name: str

@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Seen(ABC):
+class RunEvents(ABC):
     """The last word on each matter. `ended`: why it did, in the hypervisor's own word; None: it runs, or ended without
     one.
 
@@ -47,7 +47,7 @@ class Record(ABC):
     file: str
 
     @abstractmethod
-    def seen(self, folder: Path, since: int = 0) -> Seen:
+    def seen(self, folder: Path, since: int = 0) -> RunEvents:
         """What it says from that byte of it on; nothing when there is none."""
 
     def length(self, folder: Path) -> int:

@@ -15,7 +15,7 @@ from agent.drivers.capabilities.resizing import Resized
 from agent.drivers.limits import Left, countdown, only_driver_failures
 from agent.drivers.local import adapters, daemon, measuring, media, restores, shutdown, snapshots
 from agent.drivers.local.folder import Folder, State, folder_of, locked
-from agent.drivers.local.guests import Guests
+from agent.drivers.local.guests import LocalGuests
 from agent.drivers.local.sizes import Plugs, resize
 from agent.media.media import Media
 from agent.network.namespaces import Namespace
@@ -29,7 +29,7 @@ H = TypeVar("H")
 SETTLE_SECONDS = 2.0
 
 
-class Machines(Guests, Generic[H]):
+class Machines(LocalGuests, Generic[H]):
     """Power, sizes, media and adapters; a driver says what its hypervisor does."""
 
     plugs: Plugs

@@ -15,7 +15,7 @@ from agent.drivers.capabilities.hardware import DiskRequest
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon, disks
 from agent.drivers.local.folder import STATE, Folder, State
-from agent.drivers.places import Engine, Medium
+from agent.drivers.places import AttachedMedium, Engine
 from agent.media.media import Media
 from agent.system import process
 from core.contract import diskformats
@@ -45,7 +45,7 @@ def take(
     formats: Collection[str],
     left: Left,
     lock: int,
-) -> Medium:
+) -> AttachedMedium:
     """The medium that is meant, which may be attached to this VM; made if it was to be. `formats`: those there are."""
 
     def make(path: Path, kind: str, size_bytes: int) -> None:
@@ -57,7 +57,7 @@ def take(
     return places.take(media, state.media, _elsewhere(folder), vm, request, engine)
 
 
-def attach(folder: Folder, medium: Medium, plug: Callable[[], None] | None) -> Disk:
+def attach(folder: Folder, medium: AttachedMedium, plug: Callable[[], None] | None) -> Disk:
     """Remembered first, then plugged in if the VM runs; done again it finds what is there."""
     state = folder.state()
     new = medium not in state.media
@@ -103,7 +103,7 @@ def check_resuming(state: State, vm: VmSpec) -> None:
         )
 
 
-def must_be_usable(media: Media, vm: VmSpec, attached: Collection[Medium]) -> None:
+def must_be_usable(media: Media, vm: VmSpec, attached: Collection[AttachedMedium]) -> None:
     """`DriverFailure` names the first that can't be used any more."""
     for medium in attached:
         try:

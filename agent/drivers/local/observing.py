@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from agent.drivers.local import daemon
 from agent.drivers.local.folder import Folder
-from agent.drivers.local.happened import Record, Seen
+from agent.drivers.local.happened import Record, RunEvents
 from core.contract.errors import DriverFailure
 from core.contract.states import Observed
 from core.contract.vms import Observation, Running
@@ -38,7 +38,7 @@ def observe(folder: Folder, record: Record) -> Observation:
     return Observation(name, Observed.STOPPED, reason=powered_off, facts=facts)
 
 
-def _reason(seen: Seen, power: Observed) -> str | None:
+def _reason(seen: RunEvents, power: Observed) -> str | None:
     """Why a machine that is on is as it is, where that is not what was asked for."""
     if power is Observed.PAUSED and seen.halt is not None:
         return seen.halt

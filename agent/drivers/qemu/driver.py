@@ -103,7 +103,14 @@ class QemuDriver(LocalDriver[power.Host]):
         return disks.first_layer(folder, image, disk_gb, lock), None
 
     def switch_on(
-        self, folder: Folder, vm: VmSpec, host: power.Host, progress: Progress, left: Left, *, paused: bool = False
+        self,
+        folder: Folder,
+        vm: VmSpec,
+        host: power.Host,
+        progress: Progress,
+        left: Left,
+        *,
+        paused: bool = False,
     ) -> None:
         """By a process of its own."""
         power.switch_on(folder, vm, host, progress, left, paused=paused)

@@ -25,7 +25,7 @@ _ENDS = {"guest-panic": "the guest's kernel panicked", "host-signal": "its QEMU 
 
 
 @dataclass(frozen=True)
-class Seen(happened.Seen):
+class QemuRunEvents(happened.RunEvents):
     """`ended`: the reason of a SHUTDOWN event. `halted`: it is paused because the host could not write for it, `FULL`
     or `BROKEN`; `was_halted`: it has been, since it was started."""
 
@@ -75,9 +75,9 @@ class Events(happened.Record):
 
     file = OUT
 
-    def seen(self, folder: Path, since: int = 0) -> Seen:
+    def seen(self, folder: Path, since: int = 0) -> QemuRunEvents:
         """What it says from that byte of it on."""
-        found = Seen()
+        found = QemuRunEvents()
         for line in self.tail(folder, since, TAIL_BYTES).splitlines():
             found = _after(found, _event(line))
         return found
@@ -86,7 +86,7 @@ class Events(happened.Record):
 RECORD = Events()
 
 
-def _after(was: Seen, event: dict[str, Any]) -> Seen:
+def _after(was: QemuRunEvents, event: dict[str, Any]) -> QemuRunEvents:
     """https://qemu.readthedocs.io/en/v7.2.0/interop/qemu-qmp-ref.html: BLOCK_IO_ERROR comes before its STOP."""
     name, data = event.get("event"), event.get("data", {})
     if name == "STOP":

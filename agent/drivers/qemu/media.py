@@ -14,7 +14,7 @@ from agent.drivers.local import daemon
 from agent.drivers.local import media as local
 from agent.drivers.local.folder import Folder, State
 from agent.drivers.local.handing import Handing
-from agent.drivers.places import Medium
+from agent.drivers.places import AttachedMedium
 from agent.drivers.qemu.qmp import Monitor, Refused
 from agent.guest.disks import Judge, by_serial
 from agent.media.media import Media
@@ -78,7 +78,7 @@ def _check_machine(state: State, vm: VmSpec, *, on: bool) -> None:
         )
 
 
-def _node(number: int, medium: Medium) -> dict[str, Any]:
+def _node(number: int, medium: AttachedMedium) -> dict[str, Any]:
     node: dict[str, Any] = {
         "driver": medium.format,
         "node-name": _node_name(number),
@@ -92,13 +92,13 @@ def _node(number: int, medium: Medium) -> dict[str, Any]:
     return node
 
 
-def _device(number: int, medium: Medium) -> dict[str, Any]:
+def _device(number: int, medium: AttachedMedium) -> dict[str, Any]:
     driver = "scsi-cd" if medium.type == "dvd" else "scsi-hd"
     where = {"bus": f"{CONTROLLER}.0", "scsi-id": number // 2, "lun": number % 2}
     return {"driver": driver, "id": _name(number), "serial": _name(number), "drive": _node_name(number), **where}
 
 
-def _plug(monitor: Monitor, vm: VmSpec, medium: Medium) -> None:
+def _plug(monitor: Monitor, vm: VmSpec, medium: AttachedMedium) -> None:
     number = places.number_of(vm, *medium.place)
     if _is_plugged(monitor, number):
         return
@@ -138,7 +138,7 @@ def _set(number: int) -> int:
     return number + 1
 
 
-def _ways_to_open(medium: Medium) -> list[int]:
+def _ways_to_open(medium: AttachedMedium) -> list[int]:
     """QEMU takes the file of a set that is open as it would have opened it."""
     return [os.O_RDONLY] if medium.type == "dvd" else [os.O_RDWR, os.O_RDONLY]
 

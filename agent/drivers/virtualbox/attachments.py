@@ -10,7 +10,7 @@ from agent.drivers import places
 from agent.drivers.capabilities.hardware import DiskRequest
 from agent.drivers.places import Engine
 from agent.drivers.virtualbox import disks, output
-from agent.drivers.virtualbox.disks import Place
+from agent.drivers.virtualbox.disks import Slot
 from agent.drivers.virtualbox.folder import Folder
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from agent.media.media import Found, Media
@@ -46,7 +46,7 @@ def attach(manage: VBoxManage, media: Media, folder: Folder, vm: VmSpec, request
     return _disk(manage, media, folder, info, find(info, place.controller, place.port, place.device))
 
 
-def _medium(manage: VBoxManage, media: Media, vm: VmSpec, request: DiskRequest, place: Place, timeout: float) -> Found:
+def _medium(manage: VBoxManage, media: Media, vm: VmSpec, request: DiskRequest, place: Slot, timeout: float) -> Found:
     """What the request means; its format is what its record says, and VirtualBox is shown none of another."""
 
     def make(path: Path, kind: str, size_bytes: int) -> None:
@@ -89,7 +89,7 @@ def info_of(manage: VBoxManage, folder: Folder) -> Mapping[str, str]:
     return info
 
 
-def find(info: Mapping[str, str], controller: str, port: int, device: int) -> Place:
+def find(info: Mapping[str, str], controller: str, port: int, device: int) -> Slot:
     """The place that is meant; `DriverFailure` names the controllers there are."""
     there = disks.places(info)
     for place in there:
@@ -99,12 +99,12 @@ def find(info: Mapping[str, str], controller: str, port: int, device: int) -> Pl
     raise _invalid(f"the VM has no place {port}:{device} on a controller '{controller}'; there is {known}")
 
 
-def is_own(folder: Folder, place: Place) -> bool:
+def is_own(folder: Folder, place: Slot) -> bool:
     """Whether a medium goes with the VM."""
     return folder.path in Path(place.medium).parents
 
 
-def _disk(manage: VBoxManage, media: Media, folder: Folder, info: Mapping[str, str], place: Place) -> Disk:
+def _disk(manage: VBoxManage, media: Media, folder: Folder, info: Mapping[str, str], place: Slot) -> Disk:
     kind = disks.kind_of(info, place)
     facts = output.parse_item(manage.run("showmediuminfo", "disk" if kind == "hdd" else "dvd", place.medium))
     return Disk(
@@ -125,11 +125,11 @@ def _bytes(text: str | None) -> int | None:
     return int(size[1]) << 20 if size else None
 
 
-def _taken(place: Place) -> DriverFailure:
+def _taken(place: Slot) -> DriverFailure:
     return DriverFailure(f"{_name(place)} has a medium already: detach it first", code="disk_slot_taken")
 
 
-def _name(place: Place) -> str:
+def _name(place: Slot) -> str:
     return f"place {place.port}:{place.device} of '{place.controller}'"
 
 

@@ -29,7 +29,7 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._]{0,62}[A-Za-z0-9._])?")
 
 
 @dataclass(frozen=True)
-class Place:
+class Slot:
     """A place on a controller, and the medium there; "" for none."""
 
     controller: str
@@ -72,7 +72,7 @@ def make_own(manage: VBoxManage, store: Path, folder: Folder, vm: VmSpec, left: 
         manage.run("modifymedium", "disk", str(folder.disk), "--resizebyte", size_bytes, timeout=left())
     if find(store, vm) != image:
         raise DriverFailure(f"the image of VM '{vm.name}' was replaced meanwhile: try again", code="image_changed")
-    fasten(manage, folder.uuid, Place(controllers_of(vm)[0].name, 0, 0), "hdd", str(folder.disk))
+    fasten(manage, folder.uuid, Slot(controllers_of(vm)[0].name, 0, 0), "hdd", str(folder.disk))
     return image
 
 
@@ -100,24 +100,24 @@ def forget(manage: VBoxManage, medium: Path) -> None:
             raise
 
 
-def fasten(manage: VBoxManage, uuid: str, place: Place, kind: str, medium: str) -> None:
+def fasten(manage: VBoxManage, uuid: str, place: Slot, kind: str, medium: str) -> None:
     """Puts a medium ("none" for none) in a place."""
     where = ["--storagectl", place.controller, "--port", str(place.port), "--device", str(place.device)]
     manage.change(uuid, "storageattach", *where, "--type", TYPES[kind], "--medium", medium)
 
 
-def places(info: Mapping[str, str]) -> list[Place]:
+def places(info: Mapping[str, str]) -> list[Slot]:
     """Every place of every controller."""
     names = [value for key, value in info.items() if re.fullmatch(r"storagecontrollername\d+", key)]
     return [
-        Place(name, int(found["port"]), int(found["device"]), "" if value in EMPTY else value)
+        Slot(name, int(found["port"]), int(found["device"]), "" if value in EMPTY else value)
         for name in names
         for key, value in info.items()
         if (found := re.fullmatch(rf"{re.escape(name)}-(?P<port>\d+)-(?P<device>\d+)", key))
     ]
 
 
-def kind_of(info: Mapping[str, str], place: Place) -> str:
+def kind_of(info: Mapping[str, str], place: Slot) -> str:
     """Which drive is in a place: "hdd" or "dvd"."""
     return "dvd" if f"{place.controller}-IsEjected-{place.port}-{place.device}" in info else "hdd"
 

@@ -22,7 +22,7 @@ from agent.drivers.virtualbox import (
     states,
 )
 from agent.drivers.virtualbox.folder import Folder, folder_of
-from agent.drivers.virtualbox.guests import Guests
+from agent.drivers.virtualbox.guests import VirtualBoxGuests
 from agent.drivers.virtualbox.observing import Watch, folders_of, observe
 from agent.media.media import Media
 from agent.system import process
@@ -55,7 +55,7 @@ PROBE_SECONDS = 30.0
 OLDEST = 7
 
 
-class VirtualBoxDriver(Guests):
+class VirtualBoxDriver(VirtualBoxGuests):
     """All groups of verbs but `GuestNetwork` and `Execs`, by VBoxManage."""
 
     name = "virtualbox"

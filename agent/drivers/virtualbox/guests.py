@@ -18,7 +18,7 @@ from core import settings
 from core.contract.messages import VmSpec
 
 
-class Guests:
+class VirtualBoxGuests:
     """Guest, Files and Credentials."""
 
     def __init__(self, place: Place) -> None:
