@@ -71,7 +71,7 @@ def _run_fleet(corral: Path, away: Path) -> None:
         up.send_signal(signal.SIGINT)
         if (code := up.wait(END_SECONDS)) != 0:
             raise Failed(f"corral up ended with {code}:\n{tail(log)}")
-        if left := [process for process in started if process.is_running()]:
+        if left := [process for process in started if _runs(process)]:
             raise Failed(f"corral up ended, and left {left}")
     except subprocess.TimeoutExpired:
         raise Failed(f"corral up did not end within {END_SECONDS} s of Ctrl-C:\n{tail(log)}") from None
@@ -93,6 +93,14 @@ def _wait_for(true: Callable[[], bool], up: subprocess.Popen[bytes], log: Path, 
         if time.monotonic() > deadline:
             raise Failed(f"corral up never {what}, in {READY_SECONDS} s:\n{tail(log)}")
         time.sleep(0.2)
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether it does; one that has ended, and that its new parent has not yet waited for, does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _asked(url: str) -> requests.Response:
