@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
+from core import durable
 from core.contract.errors import Invalid
 from core.contract.joining import Joined
 from core.contract.messages import decode, encode
@@ -99,14 +100,9 @@ def address(file: Path, joined: Joined, secret: str) -> str:
 
 
 def write(file: Path, text: str) -> None:
-    """`text` in a file that its owner alone may read, in one rename."""
+    """`text` in a file that its owner alone may read, whole."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-    draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
-    with open(draft, "w", opener=lambda path, flags: os.open(path, flags | os.O_EXCL, 0o600)) as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    draft.replace(file)
+    durable.write_private(file, text)
 
 
 def _draft(file: Path) -> Path:

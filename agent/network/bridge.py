@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from core import durable
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.hosts import HostNetwork
 from core.contract.messages import Forward, VmSpec, decode
@@ -90,9 +91,7 @@ class BridgePorts:
     def put(self, port: BridgePort) -> None:
         """Keeps it, whole or not at all."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        draft = self._folder / f"{port.vm_id}.new"
-        draft.write_text(json.dumps(asdict(port)))
-        draft.replace(draft.with_suffix(".json"))
+        durable.write(self._folder / f"{port.vm_id}.json", json.dumps(asdict(port)))
 
     def remove(self, vm_id: str) -> bool:
         """Whether there was one."""

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from core import durable
 from core.contract.errors import DriverFailure
 
 SHELF, FILE = ".users", "user"
@@ -42,7 +43,7 @@ class User:
         try:
             found = os.fstat(descriptor)
             if stat.S_ISLNK(found.st_mode) or (found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode)):
-                raise DriverFailure(f"'{path.name}' of a VM is a symbolic link, so its owner can't be changed")
+                raise DriverFailure(f"'{path.name}' of a VM is a link, so its owner can't be changed")
             there = Path(f"/proc/self/fd/{descriptor}")
             if (found.st_uid, found.st_gid) != (self.uid, self.uid):
                 os.chown(there, self.uid, self.uid)
@@ -72,9 +73,7 @@ class Users:
         shelf = vms / SHELF
         shelf.mkdir(mode=0o700, exist_ok=True)
         user = User(next(uid for uid in self._in_turn(vm_id) if _reserved(shelf / str(uid), vm_id)))
-        draft = folder / f"{FILE}.new"
-        draft.write_text(str(user.uid))
-        draft.replace(folder / FILE)
+        durable.write(folder / FILE, str(user.uid))
         return user
 
     def release(self, vms: Path, vm_id: str) -> None:

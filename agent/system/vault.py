@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken
 
+from core import durable
 from core.contract.errors import DriverFailure
 
 KEY = "secrets.key"
@@ -36,14 +36,5 @@ class Vault:
     def _key(self) -> bytes:
         with self._making:
             if not self._path.exists():
-                draft = self._path.with_name(f"{KEY}.new")
-                with open(draft, "wb", opener=_ours_alone) as file:
-                    file.write(Fernet.generate_key())
-                    file.flush()
-                    os.fsync(file.fileno())
-                draft.replace(self._path)
+                durable.write_private(self._path, Fernet.generate_key())
             return self._path.read_bytes()
-
-
-def _ours_alone(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

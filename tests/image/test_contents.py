@@ -190,7 +190,7 @@ def test_a_full_store_says_so_and_keeps_nothing(tmp_path: Path) -> None:
         pytest.skip("no file system can be mounted here")
     try:
         (tmp_path / "disk").write_bytes(disks.BOOT_SECTOR + noise(4 * MB - 512))
-        with pytest.raises(Unavailable, match="no room left") as failure:
+        with pytest.raises(Unavailable, match="image store is full") as failure:
             images.add(small / "store", "mine", tmp_path / "disk")
         assert failure.value.code == "insufficient_storage"
         assert str(tmp_path) not in failure.value.message

@@ -158,7 +158,7 @@ def test_a_memory_is_not_gone_back_to_with_media_attached(driver: QemuDriver, he
         lambda: driver.disk_attach(empty, ISO, LONG),
         lambda: driver.adapter_set(empty, Adapter(1, mode="null"), LONG),
     ):
-        with pytest.raises(DriverFailure, match="saved memory") as failure:
+        with pytest.raises(DriverFailure, match="saved state") as failure:
             change()
         assert failure.value.code == "invalid_state"
     assert driver.snapshot_restore(empty, "memory", None, silent, LONG).state is Observed.RUNNING

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agent.drivers.virtualbox.folder import Folder
 from agent.system.vault import Vault
+from core import durable
 from core.contract.errors import DriverFailure, Invalid, Unsupported
 from core.contract.messages import decode
 
@@ -35,9 +36,7 @@ def keep(vault: Vault, folder: Folder, credentials: Credentials) -> None:
                 code="invalid_request",
             )
     folder.record()
-    draft = folder.path / f"{FILE}.new"
-    draft.write_bytes(vault.seal(json.dumps(asdict(credentials)).encode()))
-    draft.replace(folder.path / FILE)
+    durable.write_private(folder.path / FILE, vault.seal(json.dumps(asdict(credentials)).encode()))
 
 
 @contextmanager
