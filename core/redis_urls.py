@@ -1,7 +1,7 @@
 """Addresses of Redis over TLS: its certificate is verified, or the address is refused.
 
-kombu takes a bare `rediss://` for one whose certificate nobody need verify, where redis-py verifies it. So each address
-says that it wants it verified before either sees it.
+kombu takes a bare `rediss://` for one whose certificate nobody need verify, where redis-py verifies it; with
+a transport of one's own it even speaks plainly. So each address says that it wants it verified before either sees it.
 """
 
 from __future__ import annotations

@@ -104,6 +104,11 @@ def test_the_server_s_own_is_accepted(place: str, own: Certificate, way: Callabl
     assert way(checked(f"rediss://:{PASSWORD}@{place}/0?ssl_ca_certs={own.file}"))
 
 
+@pytest.mark.parametrize("query", ["", "?ssl_cert_reqs=CERT_REQUIRED", "?health_check_interval=5"])
+def test_an_address_asks_for_what_both_libraries_verify(query: str) -> None:
+    assert "ssl_cert_reqs=required" in checked(f"rediss://redis.example/0{query}")
+
+
 NOT_VERIFIED = ["ssl_cert_reqs=none", "ssl_cert_reqs=CERT_NONE", "ssl_cert_reqs=optional", "ssl_check_hostname=false"]
 
 
