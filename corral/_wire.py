@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import threading
 import uuid
-from collections.abc import Callable, Mapping
-from typing import IO, Any, TypeVar
+from collections.abc import Callable, Hashable, Mapping
+from functools import cache
+from typing import IO, Any, TypeVar, cast
 from urllib.parse import quote
 
 import msgspec
@@ -15,6 +17,7 @@ from corral.errors import ApiError, CorralError, OperationFailed
 from corral.models import Operation
 
 T = TypeVar("T")
+_FIRST = threading.Lock()
 Json = dict[str, Any]
 
 PREFIX = "/api/v1"
@@ -86,12 +89,20 @@ def failure(status: int, content: bytes, reason: str, headers: Mapping[str, str]
 
 def value(kind: type[T], data: Any) -> T:
     """A model from an answer's data."""
+    _make_known(cast(Hashable, kind))
     try:
         return msgspec.convert(data, kind)
     except (msgspec.ValidationError, RecursionError) as error:
         raise CorralError(
             f"the server's answer can't be understood ({kind.__name__}: {error}); is it a Corral API?"
         ) from None
+
+
+@cache
+def _make_known(kind: Hashable) -> None:
+    """By one thread alone: msgspec 0.22 ends the process where two meet a type for the first time at once."""
+    with _FIRST:
+        msgspec.json.Decoder(kind)
 
 
 def succeeded(operation: Operation) -> Operation:

@@ -6,14 +6,15 @@ reads is passed over. https://qemu.readthedocs.io/en/v7.2.0/interop/qemu-ga-ref.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from collections.abc import Hashable
+from typing import Annotated, Any, TypeVar, cast
 
-import msgspec
 from msgspec import Meta, Raw, Struct, field
 
 from agent.guest.answers import SHOWN, AgentForbids, AgentRefused
 from core.contract.bounds import Line, Name, Serial
 from core.contract.errors import DriverFailure
+from core.contract.types import decoder
 
 T = TypeVar("T")
 MOST_BYTES = 4 * 1024 * 1024
@@ -206,6 +207,6 @@ def refusal(command: str, said: Raw) -> DriverFailure:
 
 def _decoded(text: bytes | Raw, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(text, type=kind)
+        return cast(T, decoder(cast(Hashable, kind)).decode(text))
     except (ValueError, RecursionError):  # RecursionError: nested too deeply
         raise AgentRefused("the guest agent's answer can't be understood") from None

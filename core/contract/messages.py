@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, TypeVar, Union, cast
 
 import msgspec
@@ -22,6 +21,7 @@ from core.contract.commands import PARAMS, Params
 from core.contract.errors import Invalid
 from core.contract.hosts import Inventory
 from core.contract.states import Kind, Phase
+from core.contract.types import decoder
 from core.contract.vms import Hardware, Observation, Progress, VmNetwork
 
 JSON = dict[str, Any]
@@ -260,13 +260,14 @@ def decode(kind: type[T], text: str | bytes) -> T:
         raw = text.encode() if isinstance(text, str) else text
         if _has_nul(raw):
             raise Invalid(f"{kind.__name__}: a NUL character is not allowed")
-        return cast(T, _decoder(cast(Hashable, kind)).decode(raw))
+        return cast(T, decoder(_UNIONS.get(cast(Hashable, kind), kind)).decode(raw))
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, nested too deeply, or not of that shape
         raise Invalid(f"{kind.__name__}: {error}") from None
 
 
 def build(kind: type[T], data: Any) -> T:
     """A value of that kind from plain data, every field checked; `Invalid` names the first that is wrong."""
+    decoder(cast(Hashable, kind))  # which makes the type known, if no other thread has
     try:
         return msgspec.convert(data, kind)
     except (ValueError, RecursionError) as error:
@@ -279,11 +280,6 @@ _UNIONS: dict[Hashable, Any] = {
     Call: Union[tuple(_CALLS.values())],  # noqa: UP007
 }
 """What comes in kinds, and is told apart by its tag."""
-
-
-@cache
-def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(_UNIONS.get(kind, kind))
 
 
 def _has_nul(text: bytes) -> bool:
