@@ -94,7 +94,7 @@ def test_the_fake_driver_is_for_those_who_ask_for_it(host: Host) -> None:
     done = _run(host, "--name", "host-x", CORRAL_FAKE="")
     assert done.returncode == 1
     assert "set CORRAL_FAKE=1" in done.stderr
-    assert "neither 1 nor 0" in _run(host, "--name", "host-x", CORRAL_FAKE="yes").stderr
+    assert "expected 1 or 0" in _run(host, "--name", "host-x", CORRAL_FAKE="yes").stderr
 
 
 def _run(host: Host, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
