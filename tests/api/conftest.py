@@ -74,7 +74,12 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         image=False,
         metrics_port=_three_ports(),
         share=Share(vcpus=10_000, memory_mb=100_000_000, disk_gb=1_000_000),
-        environment={"RATE_LIMIT_BURST": str(PLENTY), "RATE_LIMIT_HOURLY": str(PLENTY), "CORRAL_WAIT_SECONDS": "20"},
+        environment={
+            "RATE_LIMIT_BURST": str(PLENTY),
+            "RATE_LIMIT_HOURLY": str(PLENTY),
+            "CORRAL_WAIT_SECONDS": "20",
+            "CORRAL_TRUSTED_PROXIES": "127.0.0.1",  # where test_proxies.py has its own
+        },
     )
     with Fleet(plan) as running:
         yield running
