@@ -48,7 +48,7 @@ def default_home() -> Path:
     if os.environ.get("CORRAL_HOME"):
         return Path(os.environ["CORRAL_HOME"]).expanduser().absolute()
     if os.geteuid() == 0:
-        return Path("/var/lib/corral")
+        return Path("/var/lib/corral-agent")  # the StateDirectory of its unit, deploy/systemd/corral-agent.service
     return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "corral"
 
 

@@ -23,9 +23,10 @@ Next, as root:
     "agent": """\
 Next, as root:
   {prefix}/bin/corral doctor --hypervisor qemu    # what this machine lacks
-  editor {settings}      # the fleet's Redis, and what the host offers
+  {prefix}/bin/corral-agent join TOKEN    # what an administrator's `corral host add` has printed
   systemctl daemon-reload
-  systemctl enable --now corral-agent""",
+  systemctl enable --now corral-agent
+More settings are in {settings}.""",
 }
 _UPDATE = {
     "control": "  systemctl restart corral-api corral-worker corral-flower",

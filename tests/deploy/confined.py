@@ -30,9 +30,9 @@ def lines(unit: Path) -> dict[str, list[str]]:
     return found
 
 
-def command(told: dict[str, list[str]], name: str) -> list[str]:
-    """ExecStart's words, with `name` for the machine's and options from the environment, as systemd has them."""
-    text = told["ExecStart"][0].replace("%l", name).replace("%%", "%")
+def command(told: dict[str, list[str]]) -> list[str]:
+    """ExecStart's words, with options from the environment, as systemd has them."""
+    text = told["ExecStart"][0].replace("%%", "%")
     return [part for word in shlex.split(text) for part in (_expanded(word) if word.startswith("$") else [word])]
 
 
@@ -41,7 +41,7 @@ def main(unit: Path) -> None:
     told = lines(unit)
     kept = " ".join(told["CapabilityBoundingSet"]).replace(_PREFIX, "").lower().split()
     bounds = ",".join(["-all", *(f"+{capability}" for capability in kept)])
-    line = ["setpriv", f"--bounding-set={bounds}", "--inh-caps=-all", "--", *command(told, "confined")]
+    line = ["setpriv", f"--bounding-set={bounds}", "--inh-caps=-all", "--", *command(told)]
     libc = ctypes.CDLL(None, use_errno=True)
     _must(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     if told.get("MemoryDenyWriteExecute") == ["yes"]:

@@ -56,7 +56,7 @@ def test_none_is_left_out(units: Path) -> None:
     ],
 )
 def test_it_starts_what_up_starts(units: Path, name: str, wanted: list[str]) -> None:
-    assert command(lines(units / f"{name}.service"), "") == wanted
+    assert command(lines(units / f"{name}.service")) == wanted
 
 
 def test_vms_live_on_when_their_agent_is_started_again(units: Path) -> None:
@@ -131,7 +131,7 @@ def test_every_part_works_within_its_limits(started: Started, redis: Redis) -> N
     port = str(ports.choose())
     started.start("corral-api", CORRAL_PORT=port)
     started.start("corral-worker")
-    started.start("corral-agent", AGENT_OPTIONS="--hypervisor fake --vcpus 4")
+    started.start("corral-agent", AGENT_OPTIONS="--name confined --hypervisor fake --vcpus 4")
     assert b"READY=1" in started.told.recv(1000)
     until(_answers(f"http://127.0.0.1:{port}/metrics"), despite=requests.RequestException)
     with client.Redis.from_url(redis.url) as asked:
@@ -141,7 +141,7 @@ def test_every_part_works_within_its_limits(started: Started, redis: Redis) -> N
 
 @pytest.mark.parametrize("manager", ["PATH/notify", "@corral-test-holder"])
 def test_the_holder_of_the_vms_group_tells_systemd_once_it_holds(units: Path, tmp_path: Path, manager: str) -> None:
-    assert command(lines(units / "corral-vms.service"), "")[1:] == ["-m", holding.__name__]
+    assert command(lines(units / "corral-vms.service"))[1:] == ["-m", holding.__name__]
     group, address = tmp_path / "group", manager.replace("PATH", str(tmp_path))
     group.mkdir()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as told:
