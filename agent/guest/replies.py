@@ -151,7 +151,7 @@ class _Error(Struct, frozen=True):
 
 
 class _Reply(Struct, frozen=True):
-    error: Raw | None = None
+    error: Raw = Raw()
     result: Raw = field(name="return", default=Raw(b"null"))
 
 
@@ -173,7 +173,7 @@ def read(command: str, line: bytes) -> Any:
     """The answer to that question; None where nobody reads it. `AgentRefused` or `AgentForbids` when it is an error,
     or not of the type that it has to be."""
     reply = _decoded(line, _Reply)
-    if reply.error is not None:
+    if bytes(reply.error):
         raise refusal(command, reply.error)
     return _decoded(reply.result, _TYPES[command]) if command in _TYPES else None
 

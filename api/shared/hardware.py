@@ -6,6 +6,7 @@ from typing import Any
 
 from flask.views import MethodView
 from marshmallow import Schema, ValidationError, fields, validates_schema
+from msgspec import UNSET
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
@@ -200,7 +201,8 @@ def _listed(question: Question, reply: JSON) -> Listed:
 
 def _attached(session: Session, operation: AnyOperation) -> JSON:
     told = operations.told(operation, results.DiskAttached)
-    return _params(session, operation) | {"visible_to_guest": told and told.visible_to_guest}
+    seen = told.visible_to_guest if told else None
+    return _params(session, operation) | {"visible_to_guest": None if seen is UNSET else seen}
 
 
 def _params(_session: Session, operation: AnyOperation) -> JSON:

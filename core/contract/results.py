@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct, field, to_builtins
+from msgspec import UNSET, Meta, Struct, UnsetType, field, to_builtins
 
 from core.contract.bounds import Name, Serial
 from core.contract.states import Applied, Kind
@@ -33,10 +33,10 @@ class Told(Result, frozen=True, omit_defaults=True):
     adapters: Annotated[list[Adapter], _SOME] | None = None
 
 
-class DiskAttached(Told, frozen=True, omit_defaults=False):
+class DiskAttached(Told, frozen=True):
     """`visible_to_guest`: whether the guest has found it by then; None, which is told too, when that can't be known."""
 
-    visible_to_guest: bool | None = None
+    visible_to_guest: bool | UnsetType | None = UNSET
 
 
 class SnapshotTaken(Result, frozen=True):

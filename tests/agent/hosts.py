@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,7 +28,7 @@ from core.contract.messages import Command, Entry, Reply, Report, VmSpec, build,
 from core.contract.states import Kind
 from core.contract.vms import Hardware
 from core.dispatch import Dispatch
-from tests.support.accounts import account
+from tests.support import accounts
 from tests.support.waiting import HANG_SECONDS, until
 
 _names = itertools.count(1)
@@ -75,12 +76,18 @@ class Host:
         """Starts the agent, and waits until Redis knows it anew."""
         known = self._heartbeat() if wait else None
         command = [sys.executable, "-m", "agent", "--name", self.name, "--hypervisor", "fake", *arguments]
-        own = {"CORRAL_HOME": str(self.home), "REDIS_URL": account(self.redis, self.url, self.name)}
+        own = {"CORRAL_HOME": str(self.home), "REDIS_URL": accounts.address_of(self.url, self.name)}
+        with suppress(RedisError):  # a test may have ended it
+            self.admit()
         environment = {**os.environ, **own, "PYTHONFAULTHANDLER": "1"}
         with (self.home / "agent.log").open("ab") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         if wait:
             until(lambda: self._heartbeat() not in (None, known), why=self._where_it_is)
+
+    def admit(self) -> None:
+        """Makes its account in Redis, which forgets it when it is started anew."""
+        accounts.admit(self.redis, self.name)
 
     def _where_it_is(self) -> str:
         """What each thread of an agent that hangs is at, and its log before."""

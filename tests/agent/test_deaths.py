@@ -143,6 +143,7 @@ def test_redis_restarts_while_a_command_runs(host: Host, redis: Redis) -> None:
     redis.kill()
     until(lambda: "trying again" in host.log())
     redis.start()
+    host.admit()
     assert host.end(start).phase == "succeeded"
     assert host.do(Kind.STOP, vm, force=True).phase == "succeeded"
     assert (host.effects(vm, "start"), host.effects(vm, "stop")) == (1, 1)
@@ -171,5 +172,6 @@ def test_an_agent_that_starts_before_redis_waits_for_it(host: Host, redis: Redis
     host.start(wait=False)
     until(lambda: "edis" in host.log())
     redis.start()
+    host.admit()
     assert host.made()
     assert host.alive()

@@ -21,7 +21,7 @@ SUM = {"size_bytes": 5, "checksum": "sha256:0", "include_memory": True}
 APPLIED = dict.fromkeys(("vcpus", "memory_mb", "cpu_limit_percent", "memory_limit_percent"), "live")
 GOOD: dict[Kind, dict[str, Any]] = {kind: {} for kind in Kind} | {
     Kind.CREATE: BOTH,
-    Kind.DISK_ATTACH: {"disks": [DISK]},
+    Kind.DISK_ATTACH: {"disks": [DISK], "visible_to_guest": True},
     Kind.DISK_DETACH: {"disks": []},
     Kind.ADAPTER_SET: {"adapters": [ADAPTER]},
     Kind.SNAPSHOT_RESTORE: BOTH,
@@ -50,7 +50,7 @@ def test_a_result_is_read_and_stored_as_it_was_told(kind: Kind) -> None:
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in Kind for name in GOOD[kind]])
 def test_what_is_wrong_in_a_result_is_named(kind: Kind, name: str) -> None:
-    for wrong in NEVER[:-1] if name == "include_memory" else NEVER:
+    for wrong in NEVER[:-1] if name in ("include_memory", "visible_to_guest") else NEVER:
         with pytest.raises(Invalid, match=name):
             report(GOOD[kind] | {name: wrong}).told(RESULTS[kind])
 

@@ -23,8 +23,9 @@ def installed(role: str, root: Path, *options: str, prefix: str = "/srv/corral")
 
 
 @pytest.fixture
-def units(root: Path) -> Path:
-    """Both roles' units, for the Corral that runs the tests."""
+def units(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Both roles' units, for the Corral that runs the tests, which may be in a folder that services do not see."""
+    monkeypatch.setattr("cli.install.units.HIDDEN", ())
     for role in ("control", "agent"):
         assert installed(role, root, prefix=sys.prefix).exit_code == 0
     return root / "etc" / "systemd" / "system"

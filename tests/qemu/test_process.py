@@ -34,7 +34,7 @@ def test_a_helper_past_its_timeout_is_killed_with_its_children(tmp_path: Path) -
 def test_a_helper_dies_with_the_agent_and_a_daemon_does_not(tmp_path: Path) -> None:
     agent = f"""
 from pathlib import Path
-from agent import process
+from agent.system import process
 folder = Path({str(tmp_path)!r})
 process.spawn(["sh", "-c", "echo $$ > daemon; exec sleep 500"], folder=folder, log=folder / "log")
 process.run(["sh", "-c", "echo $$ > {tmp_path}/helper; exec sleep 500"], 500)
