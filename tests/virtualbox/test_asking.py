@@ -52,6 +52,13 @@ def test_what_is_refused_for_good_is_told(tmp_path: Path, monkeypatch: pytest.Mo
         refusing(tmp_path, "E_FAIL", "no rights").info("vm")
 
 
+def test_a_vm_whose_settings_are_gone_since_is_known_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vboxmanage, "ASK_SECONDS", 0.0)
+    assert refusing(tmp_path, "E_ACCESSDENIED", "The object functionality is limited").info("vm") == {}
+
+
 @pytest.mark.parametrize(
     ("said", "reason"),
     [

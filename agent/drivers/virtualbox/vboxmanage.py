@@ -27,6 +27,8 @@ NOT_FOUND, IN_USE, LOCKED = "VBOX_E_OBJECT_NOT_FOUND", "VBOX_E_OBJECT_IN_USE", "
 WRONG_STATE = "VBOX_E_INVALID_VM_STATE"
 ALONE = ("convertfromraw",)
 FILE_ERROR = "VBOX_E_FILE_ERROR"
+# With E_ACCESSDENIED, which is said of a VM that starts, too: its server has lost the VM's settings since it began.
+LIMITED = "The object functionality is limited"
 # In a line of its own, or at the end of what was said.
 _CODE = re.compile(r"^VBoxManage: error: (?:Details: code (\w+)|.*\(([A-Z]+(?:_[A-Z]+)+)\)$)", re.MULTILINE)
 _SAID = re.compile(r"^VBoxManage: error: (?!Details: |Context: )(.+)", re.MULTILINE)
@@ -93,13 +95,15 @@ class VBoxManage:
             pause = min(2 * pause, LAST_AGAIN_SECONDS)
 
     def info(self, uuid: str, timeout: float = SECONDS) -> dict[str, str] | None:
-        """All that VirtualBox knows of a VM; None when it knows none of that id."""
+        """All that VirtualBox knows of a VM; empty when it can't read its settings, None when it has no such VM."""
         ask, again = ("showvminfo", uuid, "--machinereadable"), min(timeout, ASK_SECONDS)
         try:
             return output.parse(self._again(ask, timeout, again, lambda reason: reason != NOT_FOUND))
         except Refused as refused:
             if refused.reason == NOT_FOUND:
                 return None
+            if LIMITED in refused.message:
+                return {}
             raise
 
     @contextmanager
