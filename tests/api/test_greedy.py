@@ -53,7 +53,7 @@ def test_calls(two: tuple[Client, Client]) -> None:
     for client in two:
         running(client, "web")
     with ThreadPoolExecutor(EXECUTES_EACH) as pool:
-        held = [pool.submit(execute, greedy, greedy.bearer, "sleep 15") for _ in range(EXECUTES_EACH)]
+        held = [pool.submit(execute, greedy, greedy.bearer, "sleep 22") for _ in range(EXECUTES_EACH)]
 
         def refused() -> Any:
             answer = execute(greedy, greedy.bearer, "true")

@@ -11,6 +11,7 @@ import requests
 from simple_websocket import Client as Socket
 
 from tests.console.conftest import ALONE, BOOTED, FAKE, GUEST, Operator, ended, read_until
+from tests.support.waiting import until
 
 Open = Callable[..., Socket]
 
@@ -40,8 +41,7 @@ def test_what_is_typed_reaches_the_guest_and_one_types_at_a_time(caller: Operato
     for console in (first, second):
         assert b"00 ff 03 21" in read_until(console, b"00 ff 03 21")
     first.close()
-    third = consoles()
-    assert writable(third)
+    until(lambda: writable(consoles()), why="the one who typed has left")
 
 
 def test_the_last_of_it_is_shown_on_connecting(caller: Operator, consoles: Open) -> None:

@@ -105,9 +105,11 @@ def _frozen(rig: Any, *names: str) -> Iterator[None]:
     processes = []
     for name in names:
         server = psutil.Process(rig.fleet.process(name).pid)
-        processes += [server, *server.children(recursive=True)]
-    for process in processes:
-        process.suspend()
+        server.suspend()  # first: what stands still starts no process beside those that are listed
+        children = server.children(recursive=True)
+        for child in children:
+            child.suspend()
+        processes += [server, *children]
     try:
         yield
     finally:
