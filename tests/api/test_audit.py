@@ -21,9 +21,9 @@ from core import migrate
 from core.models import AuditEntry, Vm
 from core.services.audit.records import AuditRecord
 from core.settings import Settings
+from tests.api.auditing import ASYNC, entries_of, new_mark, said
 from tests.api.world import PASSWORD, VBOX_VM, Caller, World, problem
 
-ASYNC = {"Prefer": "respond-async"}
 CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
 
 
@@ -43,25 +43,6 @@ def _few_are_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flood, "OF_ALL_STRANGERS", 1000)
 
 
-def _mark() -> dict[str, str]:
-    return {"X-Request-ID": secrets.token_hex(8)}
-
-
-def _entries(world: World, given: str) -> list[AuditEntry]:
-    """Those of the requests that were given that id: it stands beside our own, which nobody can choose."""
-    with world.context.transaction() as session:
-        query = select(AuditEntry).where(AuditEntry.details["client_request_id"].astext == given)
-        return list(session.scalars(query.order_by(AuditEntry.seq)))
-
-
-def _said(world: World, method: str, path: str, headers: dict[str, str], **options: Any) -> tuple[Any, AuditEntry]:
-    """The answer to a request, and its one entry in the log."""
-    mark = _mark()
-    answer = world.request(method, path, headers | mark, environ_base={"REMOTE_ADDR": "127.0.0.1"}, **options)
-    (entry,) = _entries(world, mark["X-Request-ID"])
-    return answer, entry
-
-
 def _routes(world: World) -> Iterator[tuple[str, str, str]]:
     for dialect in ("microvm", "vboxmcp"):
         for rule in getattr(world.application, dialect).url_map.iter_rules():
@@ -76,7 +57,7 @@ def test_no_route_that_changes_anything_is_missing(world: World, caller: Caller)
     for dialect, method, rule in routes:
         path = re.sub(r"<[^>]+>", "nothing", re.sub(r"<int:[^>]+>", "0", rule)).removeprefix("/api/v1")
         for headers in (nobody[dialect], caller.headers(dialect)):
-            _, entry = _said(world, method, path, headers)
+            _, entry = said(world, method, path, headers)
             assert entry.action_type not in ("", "unknown"), rule
             assert entry.resource_type, rule
             known = headers is not nobody[dialect] and not rule.endswith(("/auth/login", "/auth/register", "/join"))
@@ -84,7 +65,7 @@ def test_no_route_that_changes_anything_is_missing(world: World, caller: Caller)
 
 
 def test_what_is_done_is_told_with_who_what_and_where(world: World, caller: Caller) -> None:
-    answer, entry = _said(world, "POST", "/vms", caller.bearer | ASYNC, json={"name": "audited", "vcpus": 2})
+    answer, entry = said(world, "POST", "/vms", caller.bearer | ASYNC, json={"name": "audited", "vcpus": 2})
     assert answer.status_code == 202
     assert (entry.action_type, entry.resource_type, entry.resource_id) == ("vm_create", "vm", "audited")
     assert (entry.user_id, entry.username) == (caller.actor.user_id, caller.actor.username)
@@ -92,7 +73,7 @@ def test_what_is_done_is_told_with_who_what_and_where(world: World, caller: Call
     assert entry.details["vm_config"] == {"name": "audited", "vcpus": 2}
     assert entry.details["operation_id"] == answer.json["id"]
     assert entry.details["vm_id"] == answer.json["vm_id"]
-    answer, entry = _said(world, "POST", "/vms", caller.key | ASYNC, json={**VBOX_VM, "name": "boxed"})
+    answer, entry = said(world, "POST", "/vms", caller.key | ASYNC, json={**VBOX_VM, "name": "boxed"})
     assert (entry.action_type, entry.resource_id, entry.result) == ("vm_create", "boxed", "accepted")
     assert entry.key_id is not None
     assert entry.key_id.startswith("key-")
@@ -121,7 +102,7 @@ def test_actions_have_the_words_that_people_use(
     if not hasattr(caller, "vm"):
         caller.vm = world.add_vm(caller)  # type: ignore[attr-defined]
     vm: str = caller.vm  # type: ignore[attr-defined]
-    answer, entry = _said(world, method, path.format(vm=vm), caller.bearer | ASYNC)
+    answer, entry = said(world, method, path.format(vm=vm), caller.bearer | ASYNC)
     assert answer.status_code == status, answer.text
     assert (entry.action_type, entry.resource_type, entry.status_code) == (action, resource, status)
     assert entry.result == ("accepted" if status == 202 else "refused")
@@ -130,31 +111,31 @@ def test_actions_have_the_words_that_people_use(
 
 def test_logins_are_told_good_and_bad(world: World, caller: Caller) -> None:
     name = caller.actor.username
-    _, good = _said(world, "POST", "/auth/login", {}, json={"username": name, "password": PASSWORD})
+    _, good = said(world, "POST", "/auth/login", {}, json={"username": name, "password": PASSWORD})
     assert (good.action_type, good.user_id, good.result) == ("login", caller.actor.user_id, "success")
-    _, bad = _said(world, "POST", "/auth/login", {}, json={"username": name, "password": "wrong horse"})
+    _, bad = said(world, "POST", "/auth/login", {}, json={"username": name, "password": "wrong horse"})
     assert (bad.action_type, bad.resource_id, bad.user_id) == ("login_failed", name, None)
     assert (bad.result, bad.status_code, bad.error_code) == ("refused", 401, "unauthorized")
 
 
 def test_nobody_can_choose_the_id_of_an_entry(world: World, caller: Caller) -> None:
-    answer, entry = _said(world, "POST", "/keys", caller.bearer, json={"name": "k"})
+    answer, entry = said(world, "POST", "/keys", caller.bearer, json={"name": "k"})
     assert entry.request_id == answer.headers["X-Corral-Request-ID"]
     assert entry.request_id.startswith("req_")
     assert entry.details["client_request_id"] == answer.headers["X-Request-ID"] != entry.request_id
 
 
 def test_reading_is_told_only_where_it_was_denied(world: World, caller: Caller) -> None:
-    mark = _mark()
+    mark = new_mark()
     assert world.get("/vms", caller.bearer | mark).status_code == 200
     assert world.get("/vms/gone", caller.bearer | mark).status_code == 404
-    assert _entries(world, mark["X-Request-ID"]) == []
-    _, entry = _said(world, "GET", "/security/audit-logs", caller.bearer)
+    assert entries_of(world, mark["X-Request-ID"]) == []
+    _, entry = said(world, "GET", "/security/audit-logs", caller.bearer)
     assert (entry.action_type, entry.status_code, entry.user_id) == ("access_denied", 403, caller.actor.user_id)
 
 
 def test_no_secret_is_ever_in_it(world: World, caller: Caller) -> None:
-    mark, canary = _mark(), f"canary{secrets.token_hex(8)}"
+    mark, canary = new_mark(), f"canary{secrets.token_hex(8)}"
     vm = world.add_vm(caller, observed="stopped")
     key = world.post("/keys", caller.bearer | mark, json={"name": "k"}).json["key"]
     world.post("/auth/register", mark, json={"username": f"u{canary[6:]}", "password": canary})
@@ -165,7 +146,7 @@ def test_no_secret_is_ever_in_it(world: World, caller: Caller) -> None:
     world.post(f"/vms/{vm}/execute", caller.key | mark, json=execution | {"stdin": canary, "content": canary})
     world.post("/vms", {"X-API-Key": canary, **mark}, json={"name": "x", "password": canary, "x": {"name": canary}})
     world.post("/vms", {"Authorization": f"Bearer {canary}", **mark}, json=[canary])
-    entries = _entries(world, mark["X-Request-ID"])
+    entries = entries_of(world, mark["X-Request-ID"])
     assert len(entries) == 8
     for entry in entries:
         shown = json.dumps({name: str(getattr(entry, name)) for name in AuditEntry.__table__.columns.keys()})  # noqa: SIM118
@@ -192,7 +173,7 @@ def test_odd_bodies_and_paths_are_told_all_the_same(world: World, caller: Caller
         [[[]]] * 100,
     ]
     for value in odd:
-        _, entry = _said(
+        _, entry = said(
             world,
             "POST",
             "/vms",
@@ -203,15 +184,15 @@ def test_odd_bodies_and_paths_are_told_all_the_same(world: World, caller: Caller
         assert entry.status_code == 422
         assert len(json.dumps(entry.details)) < 10_000
     for path in ("/vms/%00/start", "/vms/%ed%a0%80/start", f"/vms/{'x' * 5000}/start", "/%00"):
-        _, entry = _said(world, "POST", path, caller.bearer)
+        _, entry = said(world, "POST", path, caller.bearer)
         assert entry.status_code == 404
         assert len(entry.resource_id) < 1500
 
 
 def test_a_request_answered_again_says_so(world: World, caller: Caller) -> None:
     headers = caller.bearer | {"Idempotency-Key": secrets.token_hex(8)}
-    _, first = _said(world, "POST", "/keys", headers, json={"name": "again"})
-    _, second = _said(world, "POST", "/keys", headers, json={"name": "again"})
+    _, first = said(world, "POST", "/keys", headers, json={"name": "again"})
+    _, second = said(world, "POST", "/keys", headers, json={"name": "again"})
     assert (first.details.get("replayed"), second.details.get("replayed")) == (None, True)
     assert first.details["id"].startswith("key-")
 
@@ -226,11 +207,11 @@ def test_forwarded_addresses_are_believed_only_of_our_proxies(settings: Settings
             ("", "127.0.0.1"),
             ("2001:db8::1", "2001:db8::1"),
         ):
-            _, entry = _said(own, "POST", "/vms/gone/start", caller.bearer | {"X-Forwarded-For": told})
+            _, entry = said(own, "POST", "/vms/gone/start", caller.bearer | {"X-Forwarded-For": told})
             assert entry.source_ip == believed, told
     finally:
         own.close()
-    _, entry = _said(world, "POST", "/vms/gone/start", caller.bearer | {"X-Forwarded-For": "6.6.6.6"})
+    _, entry = said(world, "POST", "/vms/gone/start", caller.bearer | {"X-Forwarded-For": "6.6.6.6"})
     assert entry.source_ip == "127.0.0.1"
 
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from sqlalchemy import select
 
 from api.auditing import flood
-from core.models import AuditEntry
+from tests.api.auditing import ASYNC, said
 from tests.api.world import Caller, World, problem
-
-ASYNC = {"Prefer": "respond-async"}
 
 
 @pytest.fixture(scope="module")
@@ -32,27 +27,8 @@ def _few_are_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flood, "OF_ALL_STRANGERS", 1000)
 
 
-def _mark() -> dict[str, str]:
-    return {"X-Request-ID": secrets.token_hex(8)}
-
-
-def _entries(world: World, given: str) -> list[AuditEntry]:
-    """Those of the requests that were given that id: it stands beside our own, which nobody can choose."""
-    with world.context.transaction() as session:
-        query = select(AuditEntry).where(AuditEntry.details["client_request_id"].astext == given)
-        return list(session.scalars(query.order_by(AuditEntry.seq)))
-
-
-def _said(world: World, method: str, path: str, headers: dict[str, str], **options: Any) -> tuple[Any, AuditEntry]:
-    """The answer to a request, and its one entry in the log."""
-    mark = _mark()
-    answer = world.request(method, path, headers | mark, environ_base={"REMOTE_ADDR": "127.0.0.1"}, **options)
-    (entry,) = _entries(world, mark["X-Request-ID"])
-    return answer, entry
-
-
 def test_administrators_read_it_as_the_document_says(world: World, caller: Caller, admin: Caller) -> None:
-    _, entry = _said(world, "POST", "/vms", caller.bearer | ASYNC, json={"name": "shown", "vcpus": 2, "memory_mb": 512})
+    _, entry = said(world, "POST", "/vms", caller.bearer | ASYNC, json={"name": "shown", "vcpus": 2, "memory_mb": 512})
     query = f"?action_type=vm_create&user_id={caller.actor.user_id}&limit=1"
     body = world.get(f"/security/audit-logs{query}", admin.bearer).json
     assert set(body) == {"logs", "total", "limit", "offset"}
@@ -82,7 +58,7 @@ def test_nobody_else_reads_it(world: World, caller: Caller) -> None:
 
 
 def test_filters_choose_and_their_order_is_stable(world: World, caller: Caller, admin: Caller) -> None:
-    _, entry = _said(world, "POST", "/keys", caller.bearer, json={"name": "filtered"})
+    _, entry = said(world, "POST", "/keys", caller.bearer, json={"name": "filtered"})
 
     def found(**query: object) -> list[int]:
         answer = world.get("/security/audit-logs", admin.bearer, query_string=query)
