@@ -10,6 +10,8 @@ from pathlib import Path
 from cli.fleet.processes import StartFailed
 from core import settings
 
+_chosen: set[int] = set()
+
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
     """Whether a server could listen there now."""
@@ -22,12 +24,16 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
-def choose() -> int:
-    """A port that is free now."""
+def choose(count: int = 1) -> int:
+    """The first of that many ports in a row, which are free now.
+
+    None is chosen twice in one process: who was given a port may listen there only later.
+    """
     first, last = settings.load().ports
     for _ in range(200):
-        port = random.randint(first, last)
-        if is_free(port):
+        row = set(range(port := random.randint(first, last), port + count))
+        if row.isdisjoint(_chosen) and all(map(is_free, row)):
+            _chosen.update(row)
             return port
     raise StartFailed(f"no free TCP port between {first} and {last}: set CORRAL_PORTS to another range")
 

@@ -72,7 +72,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         hypervisors=("fake",),
         flower=False,
         image=False,
-        metrics_port=_three_ports(),
+        metrics_port=ports.choose(3),  # a worker's and two agents'
         share=Share(vcpus=10_000, memory_mb=100_000_000, disk_gb=1_000_000),
         environment={
             "RATE_LIMIT_BURST": str(PLENTY),
@@ -92,12 +92,6 @@ def client(fleet: Fleet) -> Iterator[Client]:
     yield made
     for vm in made.call("GET", "/vms?limit=100").json()["vms"]:
         assert made.call("DELETE", f"/vms/{vm['name']}").status_code == 204
-
-
-def _three_ports() -> int:
-    """The first of three that are free: a worker's and two agents'."""
-    candidates = (ports.choose() for _ in range(100))
-    return next(first for first in candidates if ports.is_free(first + 1) and ports.is_free(first + 2))
 
 
 @pytest.fixture(scope="module")

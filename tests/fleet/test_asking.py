@@ -27,7 +27,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         api_workers=1,
         image=False,
         durable=False,
-        metrics_port=_two_ports(),
+        metrics_port=ports.choose(2),
     )
     with Fleet(plan) as running:
         yield running
@@ -47,7 +47,3 @@ def test_figures_and_flower_ask_for_a_token_or_a_password(fleet: Fleet) -> None:
         assert requests.get(f"{fleet.flower_url}{page}", timeout=SECONDS).status_code == 401
         assert requests.get(f"{fleet.flower_url}{page}", auth=who, timeout=SECONDS).status_code == 200
     assert requests.get(f"{fleet.flower_url}/", headers=token, timeout=SECONDS).status_code == 401
-
-
-def _two_ports() -> int:
-    return next(first for _ in range(100) if ports.is_free((first := ports.choose()) + 1))
