@@ -166,6 +166,8 @@ class Calls:
             self._reply(call, failure=Failure("internal_error", "the agent failed unexpectedly; its log says why"))
 
     def _reply(self, call: Addressed, *, result: JSON | None = None, failure: Failure | None = None) -> None:
+        if not call.reply_to:
+            return
         text = encode(Reply(call.id, result, failure))
         if call.reply_key:
             text = encode(Reply(call.id, wrapped=sealing.wrap(call.reply_key, text.encode())))

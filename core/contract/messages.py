@@ -169,7 +169,7 @@ class ReceiverState:
 
 
 class Addressed(Struct, frozen=True, kw_only=True):
-    """Who waits for the reply to a call, and until when.
+    """Who waits for the reply to a call, and until when; with an empty `reply_to` nobody does.
 
     `reply_key` is what the reply is wrapped with (core/sealing.py); empty: it comes in the clear.
     """
@@ -187,7 +187,7 @@ class Unread(Addressed, frozen=True, kw_only=True):
 
 
 class Call(Addressed, frozen=True, kw_only=True, tag_field="verb"):
-    """Ask the host something, at most once. The reply goes to the pub/sub channel `reply_to`.
+    """Ask the host something, at most once. The reply goes to the pub/sub channel `reply_to`, if there is one.
 
     Each verb has a subclass, which `call` makes one of: the verb is its tag.
     """

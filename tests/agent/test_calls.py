@@ -122,6 +122,13 @@ def test_a_call_past_its_deadline_is_dropped(running: Host) -> None:
     assert running.call("cancel", operation_id="not-cancelled").result == {"state": "cancelled"}
 
 
+def test_a_call_whose_reply_nobody_waits_for_is_not_answered(running: Host) -> None:
+    quiet = call_of("nobody-waits", "cancel", "", time.time() + 60, None, {"operation_id": "cancelled-quietly"})
+    running.redis.rpush(channels.calls(running.name), encode(quiet))
+    assert running.call("cancel", operation_id="another").result == {"state": "cancelled"}
+    assert quiet.id not in running.log()
+
+
 def test_a_burst_of_calls_is_bounded_and_leaves_cancel_free(running: Host, vm: Any) -> None:
     with ThreadPoolExecutor(40) as clients:
         waiting = [clients.submit(running.call, "execute", vm, command="sleep 5") for _ in range(PLACES + 8)]
