@@ -77,8 +77,8 @@ def _joined(options: argparse.Namespace, environment: settings.Settings) -> kept
     found = kept.read(options.settings)
     if found is None:
         raise SystemExit(
-            f"this machine is no host yet ({options.settings} is not there): join a fleet with `corral-agent join"
-            " TOKEN`, where TOKEN is of `corral host add`; or give --name, and REDIS_URL"
+            f"this machine has not joined a fleet ({options.settings} does not exist): run `corral-agent join TOKEN`"
+            " with a token of `corral host add`, or give --name and set REDIS_URL"
         )
     return replace(found, hypervisors=options.hypervisor or found.hypervisors or ["qemu"])
 

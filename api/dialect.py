@@ -46,7 +46,7 @@ class Dialects:
         except Exception as raised:  # the outermost handler
             error = error_of(raised)
             if is_ours(error):
-                log.exception("a request broke outside its application")
+                log.exception("a request failed unexpectedly outside its application")
             status, headers, body = self.refusal(error, api_key="HTTP_X_API_KEY" in environ)
             start_response(status, headers, sys.exc_info())
             return [body]

@@ -62,5 +62,5 @@ def _database_url(configured: Settings) -> str:
     try:
         text = (configured.home / "environment").read_text()
     except OSError:
-        raise Invalid(f"set DATABASE_URL, or CORRAL_HOME: there is no fleet in {configured.home}") from None
+        raise Invalid(f"there is no fleet in {configured.home}: set DATABASE_URL or CORRAL_HOME") from None
     return dict(word.partition("=")[::2] for word in shlex.split(text))["DATABASE_URL"]

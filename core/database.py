@@ -182,11 +182,11 @@ def exclusively(engine: Engine, key: int) -> Iterator[bool]:
 def unavailable(error: BaseException) -> Unavailable | None:
     """What to say of an error that means that the database is away, frozen, full or only to be read; else None."""
     if isinstance(error, PoolTimeout):
-        return Unavailable("the database is too slow for all who ask it; try again in a few seconds")
+        return Unavailable("the database is overloaded; try again in a few seconds")
     cause = error.orig if isinstance(error, DBAPIError) else error
     code = str(getattr(cause, "pgcode", None) or "")
     if code in _IN_THE_WAY:
-        return Busy("other changes are in the way of this one; try again in a few seconds")
+        return Busy("this change conflicts with others in progress; try again in a few seconds")
     for beginning, what in _UNAVAILABLE.items():
         if code.startswith(beginning):
             return Unavailable(f"{what}; try again in a few seconds")

@@ -106,9 +106,9 @@ def _look(path: Path) -> DiskFile:
     if kind == diskformats.QCOW2:
         return DiskFile(kind, _qcow2_size(path, head))
     if not head.rstrip(b"\0").translate(None, _TEXT):
-        raise Invalid("it is text, or nothing but zeros")
+        raise Invalid("it holds only text or zeros")
     if length < LEAST_BYTES or length % SECTOR:
-        raise Invalid(f"it is not qcow2, and for raw not whole {SECTOR}-byte sectors, at least 1 MiB: is it cut short?")
+        raise Invalid(f"it is neither qcow2 nor raw (at least 1 MiB, a multiple of {SECTOR} bytes): is it cut short?")
     return DiskFile(kind, length)
 
 
@@ -116,29 +116,29 @@ def _advice(kind: str) -> str:
     if kind.startswith("compressed"):
         return "decompress it first"
     if kind.startswith("encrypted"):
-        return "a disk that can't be read can't be an image"
+        return "encrypted disks are not supported"
     if kind.endswith("archive"):
-        return "unpack it, and turn the disk that is inside into qcow2 with qemu-img convert -O qcow2"
+        return "unpack it, and convert the disk inside with qemu-img convert -O qcow2"
     if kind == diskformats.ISO:
-        return "an image is a disk; a DVD is put into a host's media folder by its operator, and attached from there"
-    return "turn it into qcow2 with qemu-img convert -O qcow2"
+        return "an image must be a disk; to attach a DVD, have the host's operator put it into the host's media folder"
+    return "convert it with qemu-img convert -O qcow2"
 
 
 def _qcow2_size(path: Path, head: bytes) -> int:
     """By the header alone, so that nothing follows what it names; then by `qemu-img check`, which reads all tables."""
     header = diskformats.qcow2(head)
     if header.has_backing_file:
-        raise Invalid("it has a backing file: make it whole with qemu-img convert -O qcow2")
+        raise Invalid("it has a backing file: make it a single file with qemu-img convert -O qcow2")
     if header.has_data_elsewhere:
-        raise Invalid("it has its data in another file: make it whole with qemu-img convert -O qcow2")
+        raise Invalid("it has its data in another file: make it a single file with qemu-img convert -O qcow2")
     if header.is_encrypted:
         raise Invalid("encrypted disk images are not supported")
     if header.is_corrupt:
-        raise Invalid("it is marked as corrupt: mend it with qemu-img check -r all, or take it anew")
+        raise Invalid("it is marked as corrupt: repair it with qemu-img check -r all, or copy it again")
     if header.is_dirty:
-        raise Invalid("it was not closed: use qemu-img check -r all on it, or copy it while its VM is off")
+        raise Invalid("it was not closed cleanly: repair it with qemu-img check -r all, or copy it while its VM is off")
     if not SECTOR <= header.size_bytes <= MOST_BYTES or header.size_bytes % SECTOR:
-        raise Invalid(f"it says that it is a disk of {header.size_bytes} bytes, and may have 512 to {MOST_BYTES}")
+        raise Invalid(f"its header says {header.size_bytes} bytes; a disk has 512 to {MOST_BYTES}")
     checked = _qemu_img("check", "--output=json", str(path), kind=diskformats.QCOW2)
     try:
         found: dict[str, Any] = json.loads(checked.stdout)
@@ -152,9 +152,9 @@ def _qcow2_size(path: Path, head: bytes) -> int:
 def _must_boot(first: bytes) -> None:
     sector = diskformats.boot_sector(first)
     if sector.is_efi and not sector.has_code:
-        raise Invalid("it needs UEFI firmware, which no host offers: give one that boots by BIOS, or a kernel with it")
+        raise Invalid("it needs UEFI firmware, which no host offers: give a disk that boots by BIOS, or add a kernel")
     if not sector.has_signature or not sector.has_code:
-        raise Invalid("its first sector has no boot loader: give a disk with a boot loader, or a kernel with it")
+        raise Invalid("its first sector has no boot loader: give a disk with a boot loader, or add a kernel")
 
 
 def _first_bytes(path: Path, kind: str) -> bytes:
@@ -184,7 +184,7 @@ def _qemu_img(verb: str, *arguments: str, kind: str) -> subprocess.CompletedProc
     except FileNotFoundError:
         raise Unavailable("prlimit is not installed: apt-get install util-linux") from None
     except subprocess.TimeoutExpired:
-        raise Invalid(f"it can't be read as a disk within {TOOL_SECONDS} seconds") from None
+        raise Invalid(f"qemu-img could not read it within {TOOL_SECONDS} seconds") from None
     if done.returncode == 127:
         raise Unavailable("qemu-img is not installed on this machine: apt-get install qemu-utils")
     if done.returncode:

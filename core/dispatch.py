@@ -139,14 +139,14 @@ class Dispatch:
                 retry=False,
                 ignore_result=True,
             ),
-            "a command was not handed over, and will be sent again",
+            "a command was not sent; it will be sent again",
         )
 
     def wake(self, task: str) -> bool:
         """Wake a task of the control plane's own, which looks by itself for what there is to do."""
         return self._queues.attempt(
             lambda: self.celery.send_task(task, queue=queue(channels.CONTROL_QUEUE), retry=False, ignore_result=True),
-            "a task was not woken, and looks by itself later",
+            "a wakeup was not sent; its task looks by itself later",
         )
 
     def publish(self, channel: str, text: str) -> bool:
@@ -171,7 +171,7 @@ class Dispatch:
     def glance(self, look: Callable[[Redis], T]) -> T | None:
         """What `look` reads from Redis; None without it."""
         found: list[T] = []
-        done = self._quick.attempt(lambda: found.append(look(self.quick)), "a glance at Redis failed")
+        done = self._quick.attempt(lambda: found.append(look(self.quick)), "a quick read from Redis failed")
         return found[0] if done else None
 
     def opened(self, host: str, reply: Reply, key: str) -> Reply:
@@ -188,10 +188,10 @@ class Dispatch:
     def _unparked(self, host: str, call_id: str) -> Any:
         found: list[Any] = []
         key = channels.parked_reply(host, call_id)
-        if not self._plain.attempt(lambda: found.append(self.redis.getdel(key)), "an answer was not read"):
-            raise Unavailable(f"the message broker {self.problem}: the host's answer was lost; try again soon")
+        if not self._plain.attempt(lambda: found.append(self.redis.getdel(key)), "a parked reply was not read"):
+            raise Unavailable(f"the message broker {self.problem}: the host's answer was lost; try again")
         if found[0] is None:
-            raise Unavailable("the host's answer was lost on its way; try again")
+            raise Unavailable("the host's answer was lost; try again")
         return found[0]
 
     def attempt(self, action: Callable[[], object], otherwise: str = "a message was not sent") -> bool:

@@ -14,7 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 log = logging.getLogger(__name__)
 SECONDS = 10
-HOW = "show the token of CORRAL_METRICS_TOKEN: Authorization: Bearer <token>"
+HOW = "send the token of CORRAL_METRICS_TOKEN: Authorization: Bearer <token>"
 
 
 def may_read(authorization: str | None, token: str) -> bool:
@@ -28,7 +28,7 @@ def serve(address: str, port: int, token: str) -> None:
     if not port:
         return
     if not token:
-        log.error("no metrics at port %d: set CORRAL_METRICS_TOKEN, which who reads them has to show", port)
+        log.error("no metrics at port %d: set CORRAL_METRICS_TOKEN, the bearer token that readers send", port)
         return
     try:
         server = ThreadingHTTPServer((address, port), _answering(token))

@@ -189,14 +189,16 @@ def _sweep(store: Path) -> None:
 
 def _check(name: str, kernel: Path | None, initrd: Path | None, cmdline: str, os_type: str, description: str) -> None:
     if not NAME.fullmatch(name):
-        raise Invalid(f"'{name}' is not an image name: lower-case letters, digits, '.', '_' and '-', at most 63")
+        raise Invalid(
+            f"'{name}' is not a valid image name: use at most 63 lower-case letters, digits, '.', '_' and '-'"
+        )
     if os_type not in OS_TYPES:
         raise Invalid(f"unknown os_type '{os_type}'; expected one of {', '.join(OS_TYPES)}")
     if kernel is None and (initrd or cmdline):
-        raise Invalid("an initrd or a command line goes with a kernel, and no kernel is given")
+        raise Invalid("an initrd or a command line needs a kernel: give a kernel too")
     for what, text in (("command line", cmdline), ("description", description)):
         if len(text) > MAX_TEXT or not text.isprintable():
-            raise Invalid(f"the {what} is one line of at most {MAX_TEXT} printable characters")
+            raise Invalid(f"the {what} must be one line of at most {MAX_TEXT} printable characters")
 
 
 def _refuse_taken(store: Path, name: str) -> None:

@@ -21,10 +21,10 @@ def checked(url: str) -> str:
     query = dict(parse_qsl(parts.query))
     if query.get("ssl_cert_reqs", "required") not in _REQUIRED or query.get("ssl_check_hostname", "").lower() in _NO:
         raise ValueError(
-            "a Redis whose certificate is not verified may be anybody's: leave out ssl_cert_reqs and"
-            " ssl_check_hostname, and name your own authority's certificate with ssl_ca_certs=FILE if it has one"
+            "the certificate of Redis must be verified: remove ssl_cert_reqs and ssl_check_hostname; if a private"
+            " authority has signed it, name that authority's certificate with ssl_ca_certs=FILE"
         )
     authority = query.get("ssl_ca_certs")
     if authority and not Path(authority).is_file():
-        raise ValueError(f"there is no file {authority} (ssl_ca_certs)")
+        raise ValueError(f"ssl_ca_certs: there is no file {authority}")
     return parts._replace(query=urlencode(query | {"ssl_cert_reqs": "required"})).geturl()

@@ -20,7 +20,7 @@ def reason(error: BaseException | None) -> str:
         case BusyLoadingError():
             return "is loading its data"
         case AuthenticationError():
-            return "refuses our password"
+            return "rejects the password"
         case redis.TimeoutError():
             return MUTE
         case ResponseError():

@@ -109,7 +109,9 @@ class Stream:
         try:
             return None if text is None else decode(kind, text)
         except Invalid as error:
-            raise Unavailable(f"the other end of the stream began with what can't be read: {error.message}") from None
+            raise Unavailable(
+                f"the other end of the stream sent an unreadable first message: {error.message}"
+            ) from None
 
     def chunks(self, patience: float | None = None) -> Iterator[bytes]:
         """All that comes until the other end has ended; `patience` as for `read`."""
@@ -179,8 +181,8 @@ class Stream:
         except CorralError as error:
             self._break(error)
         except Exception:  # the outermost handler of this thread: nobody must wait for it for ever
-            log.exception("a stream broke")
-            self._break(Unavailable("the stream broke unexpectedly"))
+            log.exception("a stream failed unexpectedly")
+            self._break(Unavailable("the stream failed unexpectedly; try again"))
         finally:
             self._channel.close()
 
@@ -191,13 +193,13 @@ class Stream:
             if kind == DATA:
                 self._arrived += 1
                 if number != self._arrived or self._arrived - self._taken > WINDOW:
-                    raise Unavailable("a piece of the stream was lost")
+                    raise Unavailable("part of the stream was lost")
                 self._inbox.append(body)
             elif kind == TAKEN:
                 self._granted = max(self._granted, number + WINDOW)
             elif kind == END:
                 if number != self._arrived:
-                    raise Unavailable("a piece of the stream was lost")
+                    raise Unavailable("part of the stream was lost")
                 self._word = _json(body)
             elif kind == FAILED:
                 self._error = self._error or self._error_of(decode(Failure, body))

@@ -44,7 +44,7 @@ class Contexts:
             return cls()
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise NotConfigured(
-                f"{path} can't be read ({type(error).__name__}); `corral login` writes it anew"
+                f"{path} can't be read ({type(error).__name__}); `corral login` writes a new one"
             ) from None
 
     def save(self, file: Path | None = None) -> None:
@@ -79,7 +79,7 @@ def find(url: str | None = None, token: str | None = None, context: str | None =
     if context and chosen is None:
         known = ", ".join(sorted(kept.contexts)) or "none"
         raise NotConfigured(
-            f"there is no context '{context}' (known: {known}); `corral login --context {context}` makes it"
+            f"there is no context '{context}' (known: {known}); `corral login --context {context}` creates it"
         )
     if chosen is None or (url and url.rstrip("/") != chosen.url):
         if not url:

@@ -69,7 +69,7 @@ class _TooLong(Exception):
     """The first entry of a list is."""
 
     def __init__(self, length: int) -> None:
-        super().__init__(f"{length} bytes long, and {_LONGEST_BYTES} at most are read")
+        super().__init__(f"{length} bytes long, over the limit of {_LONGEST_BYTES}")
 
 
 @dataclass
@@ -172,7 +172,9 @@ class Intake:
         if isinstance(error, _EXPECTED):
             log.warning("a message from host %s can't be recorded and is moved aside: %s", batch.host, _reason(error))
         else:
-            log.error("a message from host %s broke its recording and is moved aside", batch.host, exc_info=error)
+            log.error(
+                "recording a message from host %s failed unexpectedly; it is moved aside", batch.host, exc_info=error
+            )
         kept = batch.entries[0][:_DEAD_BYTES].decode(errors="backslashreplace")
         dead = json.dumps({"at": time.time(), "reason": _reason(error), "entry": kept})
         keys = [channels.reports(batch.host), channels.dead_reports(batch.host)]

@@ -85,10 +85,10 @@ class Receiver:
             try:
                 self._listen()
             except (redis.RedisError, Unavailable, OSError) as error:
-                log.warning("receiving reports will go on in a moment: %s", type(error).__name__)
+                log.warning("receiving reports failed (%s); trying again", type(error).__name__)
                 self._ended.wait(_PAUSE_SECONDS)
             except Exception:  # the outermost handler of this thread: without it the fleet would go unheard
-                log.exception("receiving reports will go on in a moment")
+                log.exception("receiving reports failed unexpectedly; trying again")
                 self._ended.wait(_PAUSE_SECONDS)
 
     def _listen(self) -> None:
@@ -107,7 +107,7 @@ class Receiver:
         try:
             self._context.apply_accounts()
         except (redis.ResponseError, Unavailable) as error:  # what can be heard is heard all the same
-            log.warning("the accounts of hosts can't be made in Redis: %s", error)
+            log.warning("the Redis accounts of hosts can't be made: %s", error)
 
     def _look_at_all(self) -> None:
         """Every host with a list has a turn soon; and the others hear that this receiver is well."""
@@ -134,7 +134,7 @@ class Receiver:
                     self._waiting[host] = None
             except Exception as error:
                 if not worlds_fault(error):
-                    log.exception("the reports of host %s are left for a while", host)
+                    log.exception("recording the reports of host %s failed unexpectedly; trying again later", host)
                 self._rest(host, error)
                 if isinstance(error, _NOBODYS) and not isinstance(error, Busy):
                     raise  # nobody's can be recorded: no need to try them all
@@ -146,7 +146,7 @@ class Receiver:
         rest.failures += 1
         rest.until = time.monotonic() + min(0.25 * 2**rest.failures, _LONGEST_REST_SECONDS)
         if rest.failures == 1:
-            log.warning("the reports of host %s can't be recorded now: %s", host, _words(error))
+            log.warning("the reports of host %s can't be recorded now; trying again later: %s", host, _words(error))
 
 
 def _words(error: Exception) -> str:

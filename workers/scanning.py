@@ -58,7 +58,9 @@ def _scan(context: WorkerContext, work: Work) -> None:
         with context.transaction() as session:
             queue.complete(session, work)
     except _Lost:
-        log.info("%s: VM %s is scanned no further: it is gone, or another's", work.scan_id, work.vm.name)
+        log.info(
+            "%s: VM %s is not scanned further: it was deleted, or another worker scans it", work.scan_id, work.vm.name
+        )
     except CorralError as error:
         log.warning("%s: VM %s: %s", work.scan_id, work.vm.name, error.message)
         with context.transaction() as session:

@@ -63,7 +63,7 @@ def _try(name: str, part: Callable[[WorkerContext], int], context: WorkerContext
     except CorralError as error:
         log.warning("sweep of %s: %s", name, error.message)
     except Exception:  # each part for itself: a fault in one must not keep the others from their work
-        log.exception("sweep of %s broke", name)
+        log.exception("sweep of %s failed unexpectedly", name)
     prometheus.SWEEP_FAILURES.labels(name).inc()
     return None
 

@@ -162,9 +162,9 @@ class _Typist:
                     for data in self.stream.chunks():
                         keyboard.type(data)
         except CorralError as error:
-            log.info("a console's client is gone: %s", error.message[:200])
+            log.info("a console's client has disconnected: %s", error.message[:200])
         except Exception:  # the outermost handler of this thread
-            log.exception("typing on a console broke")
+            log.exception("typing on a console failed unexpectedly")
         finally:
             self.gone.set()
 

@@ -103,7 +103,7 @@ class Calls:
         try:
             call = self._opened(popped[1])
         except Unsealable as error:
-            log.warning("dropped a call that was sealed for another: %s", error)
+            log.warning("dropped a call that was sealed for another host: %s", error)
             return
         if call is None:
             return
@@ -162,7 +162,7 @@ class Calls:
         except Cancelled as why:
             log.info("call %s (%s) ended: %s", call.id, call.verb, why)
         except Exception:  # the outermost handler of a call: whoever waits is told
-            log.exception("call %s (%s) broke", call.id, call.verb)
+            log.exception("call %s (%s) failed unexpectedly", call.id, call.verb)
             self._reply(call, failure=Failure("internal_error", "the agent failed unexpectedly; its log says why"))
 
     def _reply(self, call: Addressed, *, result: JSON | None = None, failure: Failure | None = None) -> None:

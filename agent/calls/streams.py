@@ -49,7 +49,7 @@ class AgentStreams:
             log.info("stream %s: %s", stream_id, error.message[:300])
             stream.fail(failure_of(error))
         except Exception:  # the outermost handler of a stream: whoever waits is told
-            log.exception("stream %s broke", stream_id)
+            log.exception("stream %s failed unexpectedly", stream_id)
             stream.fail(Failure("internal_error", "the agent failed unexpectedly; its log says why"))
         finally:
             stream.close()

@@ -90,5 +90,5 @@ class Outcomes:
         except CorralError as error:
             log.warning("%s: can't observe %s: %s", command.operation_id, command.vm.name, error.message)
         except Exception:  # whatever a driver does, the operation must end
-            log.exception("%s: observing %s broke", command.operation_id, command.vm.name)
+            log.exception("%s: observing %s failed unexpectedly", command.operation_id, command.vm.name)
         return None

@@ -59,7 +59,7 @@ class Commands:
         """Takes up, in threads of its own, what an earlier agent of this host had begun."""
         pool = ThreadPoolExecutor(concurrency + WAITING, thread_name_prefix="resumed")
         for command in self._journal.unfinished():
-            log.info("%s: taking up %s of %s again", command.operation_id, command.kind, command.vm.name)
+            log.info("%s: resuming %s of %s", command.operation_id, command.kind, command.vm.name)
             work, _ = self._vm_locks.register(command, resumed=True)
             pool.submit(self._carry_out_resumed, command, work)
         pool.shutdown(wait=False)
@@ -113,7 +113,7 @@ class Commands:
             entry = self._journal.begin(command)
             report = self._outcomes.again(entry) if entry.report is not None else self._attempt(command, work, entry)
         except AgentEnds:
-            raise CommandFailed("the agent ends; its next start takes it up") from None
+            raise CommandFailed("the agent ends; its next start resumes it") from None
         finally:
             self._vm_locks.release(work)
             self._remove_remains(command, work)
@@ -135,7 +135,7 @@ class Commands:
         except AgentEnds:
             raise
         except Exception:  # the outermost handler of a command: the operation must end, and tell nothing it shouldn't
-            log.exception("%s: %s of %s broke", command.operation_id, command.kind, command.vm.name)
+            log.exception("%s: %s of %s failed unexpectedly", command.operation_id, command.kind, command.vm.name)
             failure = Failure("internal_error", "the agent failed unexpectedly; its log says why")
             return self._outcomes.ended(command, work, Phase.FAILED, failure=failure)
         if work.overtaken:
@@ -174,7 +174,7 @@ class Commands:
             try:
                 self._drivers.get(command.vm.hypervisor).delete(command.vm, CLEANUP_SECONDS)
             except CorralError as error:
-                log.warning("remains of the deleted VM %s are still here: %s", command.vm.id, error.message)
+                log.warning("files of the deleted VM %s can't be removed: %s", command.vm.id, error.message)
 
 
 def _refuse_late(command: Command) -> None:

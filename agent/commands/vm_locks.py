@@ -70,7 +70,7 @@ class VmLocks:
             owner = command.vm.owner
             waiting = sum(each.owner == owner and not each.holds for each in self._works.values())
             if waiting >= WAITING_EACH and not resumed:
-                raise Full(f"{WAITING_EACH} commands of {owner or 'nobody'} wait for a place already")
+                raise Full(f"{WAITING_EACH} commands of owner {owner or 'nobody'} are waiting already")
             work = Work(command.operation_id, command.vm.id, command.kind, command.attempt, owner)
             self._works[work.operation_id] = work
             if work.kind is Kind.DELETE:
@@ -170,7 +170,8 @@ class VmLocks:
         if work.vm_id in self._holders:
             return DriverFailure("another operation on the VM did not end in time", code="deadline_exceeded")
         late = DriverFailure(
-            f"{self._under_way[work.owner]} operations on other VMs of the same owner did not end in time on this host",
+            f"{self._under_way[work.owner]} operations on other VMs of the same owner did not end in time on this"
+            " host; try again",
             code="deadline_exceeded",
         )
         late.retryable = True

@@ -65,7 +65,7 @@ def check(adapter: Adapter) -> None:
     check_words(adapter)
     mac = adapter.mac_address
     if mac is not None and (not MAC_ADDRESS.fullmatch(mac) or int(mac[:2], 16) & 1):
-        raise _invalid(f"'{mac}' is not the MAC address of one machine, such as 52:54:00:12:34:56")
+        raise _invalid(f"'{mac}' is not a unicast MAC address such as 52:54:00:12:34:56")
 
 
 def check_words(adapter: Adapter) -> None:
@@ -73,9 +73,9 @@ def check_words(adapter: Adapter) -> None:
     if not 0 <= adapter.slot < COUNT:
         raise _invalid(f"there is no adapter slot {adapter.slot}: slots are 0 to {COUNT - 1}")
     if adapter.mode not in ADAPTER_MODES:
-        raise _invalid(f"'{adapter.mode}' is not an adapter's mode: {', '.join(ADAPTER_MODES)}")
+        raise _invalid(f"'{adapter.mode}' is not an adapter mode: {', '.join(ADAPTER_MODES)}")
     if adapter.type not in ADAPTER_TYPES:
-        raise _invalid(f"'{adapter.type}' is not an adapter's type: {', '.join(ADAPTER_TYPES)}")
+        raise _invalid(f"'{adapter.type}' is not an adapter type: {', '.join(ADAPTER_TYPES)}")
 
 
 def mac_address(vm: VmSpec, slot: int) -> str:

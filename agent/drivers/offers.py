@@ -20,18 +20,18 @@ T = TypeVar("T")
 
 # A driver has a group's verbs where it can ever do them, and names the capability where it can do them now.
 _GROUPS: dict[type, tuple[str, str]] = {
-    Adapters: ("adapters", "has no network adapters to set"),
-    Credentials: ("guest_credentials", "takes no credentials of a guest's"),
-    Disks: ("disks", "has no disks to attach"),
-    Execs: ("execs", "can't run commands in a guest by themselves"),
-    Files: ("files", "can't reach files in a guest"),
-    Guest: ("guest", "can't run commands in a guest"),
-    GuestNetwork: ("guest_network", "can't tell of a guest's network"),
-    Metrics: ("metrics", "can't measure VMs"),
-    PortForwards: ("port_forwards", "has no port forwards"),
-    Resizing: ("resizing", "can't resize a VM"),
-    SavedStates: ("saved_states", "can't save a VM's state"),
-    Snapshots: ("snapshots", "has no snapshots"),
+    Adapters: ("adapters", "does not support changing network adapters"),
+    Credentials: ("guest_credentials", "does not use guest credentials"),
+    Disks: ("disks", "does not support attaching disks"),
+    Execs: ("execs", "does not support executions in a guest"),
+    Files: ("files", "does not support files in a guest"),
+    Guest: ("guest", "does not support commands in a guest"),
+    GuestNetwork: ("guest_network", "does not report a guest's network"),
+    Metrics: ("metrics", "does not measure VMs"),
+    PortForwards: ("port_forwards", "does not support port forwards"),
+    Resizing: ("resizing", "does not support resizing VMs"),
+    SavedStates: ("saved_states", "does not support saving a VM's state"),
+    Snapshots: ("snapshots", "does not support snapshots"),
 }
 
 

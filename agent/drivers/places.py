@@ -83,7 +83,7 @@ def number_of(vm: VmSpec, controller: str, port: int, device: int) -> int:
         if each.name == controller and 0 <= port < each.port_count and 0 <= device < devices:
             return (position * MOST_PORTS + port) * 2 + device
     there = ", ".join(f"'{each.name}' with ports 0 to {each.port_count - 1}" for each in known)
-    raise invalid(f"the VM has no place {port}:{device} on a controller '{controller}'; there is {there}")
+    raise invalid(f"the VM has no place {port}:{device} on a controller '{controller}'; it has {there}")
 
 
 def take(
@@ -99,7 +99,7 @@ def take(
     One that is in that place already is returned as it is. `elsewhere`: the paths of the disks that other VMs have.
     """
     if request.type not in DISK_TYPES:
-        raise invalid(f"'{request.type}' is not a disk's type: {', '.join(DISK_TYPES)}")
+        raise invalid(f"'{request.type}' is not a disk type: {', '.join(DISK_TYPES)}")
     place = (request.controller, request.port, request.device)
     number_of(vm, *place)
     if place == own_place(vm) or any(_is_another(there, place, request) for there in attached):
@@ -115,14 +115,14 @@ def take(
             return there
     _must_be_empty(vm, attached, place)
     if request.type == "hdd" and str(found.path) in {*elsewhere, *(there.path for there in attached)}:
-        raise DriverFailure(f"'{found.name}' is attached to a VM already: detach it there first", code="disk_in_use")
+        raise DriverFailure(f"medium '{found.name}' is attached to a VM already: detach it first", code="disk_in_use")
     return AttachedMedium(*place, request.type, str(found.path), found.format, measured(found, engine), found.name)
 
 
 def make(media: Media, vm: VmSpec, request: DiskRequest, engine: Engine) -> Found:
     """A new, empty disk of the VM's owner; nothing of it stays when it can't be made."""
     if request.size_gb is None or request.size_gb < 1:
-        raise invalid(f"medium '{request.medium}' can't be made without a size_gb of at least 1")
+        raise invalid(f"medium '{request.medium}' needs a size_gb of at least 1 to be created")
     found = media.reserve(request.medium, vm, request.medium_id)
     try:
         must_have(engine, found)
@@ -147,8 +147,8 @@ def must_have(engine: Engine, found: Found) -> None:
     """That the hypervisor has disks of that format."""
     if found.format not in engine.formats:
         raise invalid(
-            f"medium '{found.name}' is of format {found.format}, and this VM's hypervisor opens "
-            f"{', '.join(sorted(engine.formats))}: a new disk has the format that its name ends in"
+            f"medium '{found.name}' has format {found.format}, but this VM's hypervisor opens only "
+            f"{', '.join(sorted(engine.formats))}; a new disk gets the format that its name ends in"
         )
 
 
@@ -156,7 +156,7 @@ def without(vm: VmSpec, attached: list[AttachedMedium], place: tuple[str, int, i
     """What is attached once a place is empty; not the VM's own, which stays."""
     number_of(vm, *place)
     if place == own_place(vm):
-        raise invalid("the VM's own disk is there, which stays with it")
+        raise invalid("the VM's own disk is at that place and can't be detached")
     return [each for each in attached if each.place != place]
 
 
@@ -185,5 +185,5 @@ def _must_be_empty(vm: VmSpec, attached: list[AttachedMedium], place: tuple[str,
     if there is not None:
         controller, port, device = place
         raise DriverFailure(
-            f"place {port}:{device} of '{controller}' has {there} already: detach it first", code="disk_slot_taken"
+            f"place {port}:{device} of '{controller}' is taken by {there}: detach that first", code="disk_slot_taken"
         )

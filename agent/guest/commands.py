@@ -104,7 +104,7 @@ class _Running:
             self._kill()
             raise qga.AgentRefused(f"the guest agent lost the command, which was killed: {error.message}") from None
         except qga.AgentSilent as error:  # which can't kill it either: the sweep does once it is heard again
-            text = f"{error.message}; what it may still run of the command is killed as soon as it answers"
+            text = f"{error.message}; if the command still runs, it is killed as soon as the agent answers"
             raise qga.AgentSilent(text, timeout_seconds=request.timeout_seconds) from None
         except GuestTimeout:
             self._kill()
@@ -175,12 +175,12 @@ def check_texts(command: str, folder: str | None, environment: dict[str, str] | 
     """`DriverFailure` with code "invalid_request" for what no process can be given."""
     for what, text, most_bytes in _texts(command, folder, environment or {}):
         if too_long(text, most_bytes):
-            raise _unfit(f"{what} is over {most_bytes} bytes: send what is long by stdin")
+            raise _unfit(f"{what} is over {most_bytes} bytes: send long data by stdin")
         if (bad := unsendable(text)) is not None:
-            raise _unfit(f"{what} has the character {bad}, which no guest can be sent: send it by stdin, in base64")
+            raise _unfit(f"{what} contains {bad}, which can't be sent to a guest: send it by stdin, in base64")
     for name in environment or {}:
         if not name or "=" in name or unsendable(name):
-            raise _unfit(f"'{name}' can't be a variable's name")
+            raise _unfit(f"'{name}' is not a valid variable name")
 
 
 def _texts(command: str, folder: str | None, environment: dict[str, str]) -> Iterator[tuple[str, str, int]]:
@@ -196,7 +196,7 @@ def _unfit(why: str) -> DriverFailure:
 
 def no_folder(path: str) -> DriverFailure:
     """What is said of a working directory that isn't there."""
-    text = f"the working directory '{path}' can't be entered in the guest: make it first"
+    text = f"the working directory '{path}' can't be entered in the guest: create it first"
     return DriverFailure(text, code="invalid_request")
 
 

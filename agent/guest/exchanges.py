@@ -40,7 +40,7 @@ class Exchange:
         self.data_bytes += len(some) if self._has_data and self._heard_first else 0
         self._left -= len(some)
         if self._left < 0:
-            raise AgentRefused("the guest agent's answer is too long to be one")
+            raise AgentRefused("the guest agent's answer is too long")
         first, *more = some.split(b"\n")
         self._begun += first
         for rest in more:
@@ -78,5 +78,5 @@ def line_of(command: str, arguments: dict[str, Any]) -> bytes:
     """Paths and the like; what commands are given is looked at before (agent/guest/commands.py)."""
     bad = next((found for each in arguments.values() if isinstance(each, str) and (found := unsendable(each))), None)
     if bad is not None:
-        raise DriverFailure(f"the guest agent can't take text with the character {bad}", code="invalid_request")
+        raise DriverFailure(f"the guest agent can't receive text with the character {bad}", code="invalid_request")
     return json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n"

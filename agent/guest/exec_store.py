@@ -61,7 +61,7 @@ class ExecStore:
         """`DriverFailure` with code "exec_not_found" when there is none."""
         found = self._read(self._path(exec_id))
         if found is None:
-            raise DriverFailure(f"there is no execution '{exec_id}'", code="exec_not_found")
+            raise DriverFailure(f"execution '{exec_id}' not found", code="exec_not_found")
         return found
 
     def find(self, exec_id: str) -> StoredExec | None:

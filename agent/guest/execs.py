@@ -28,7 +28,7 @@ def begin(channel: Path, wanted: Detached) -> Exec:
     """Starts it, or finds the one with that id."""
     store = ExecStore(channel)
     if not ID.fullmatch(wanted.id):
-        raise DriverFailure(f"'{wanted.id}' can't be the id of an execution", code="invalid_request")
+        raise DriverFailure(f"'{wanted.id}' is not a valid execution id", code="invalid_request")
     commands.check_texts(wanted.command, wanted.working_directory, wanted.environment)
     if (found := store.find(wanted.id)) is not None:
         return look(channel, found).exec
@@ -115,7 +115,7 @@ def end_late(channel: Path, entry: StoredExec) -> None:
     entry = look(channel, entry)
     if entry.is_running:
         _kill(channel, ExecStore(channel).change(entry, is_late=True))
-        log.info("execution %s in VM %s was past its timeout and is killed", entry.exec.id, channel.name)
+        log.info("execution %s in VM %s exceeded its timeout and is killed", entry.exec.id, channel.name)
 
 
 def _new(wanted: Detached) -> Exec:

@@ -139,7 +139,7 @@ class _Reading:
     def _read(self, count: int) -> tuple[bytes, bool]:
         found: Read = self._ask("guest-file-read", count=count)
         if not found.buf_b64 and not found.eof:
-            raise qga.AgentRefused("the guest agent reads nothing, and does not say that the file has ended")
+            raise qga.AgentRefused("the guest agent returned neither data nor the end of the file")
         return found.buf_b64[:count], found.eof
 
     def _ask(self, command: str, **arguments: Any) -> Any:
@@ -176,7 +176,7 @@ def _clean(channel: Path, transfer: Transfer) -> bool:
         if transfer.paths:
             _run(channel, filescript.removing(transfer.paths), SCRIPT_SECONDS)
     except DriverFailure as error:
-        log.info("a transfer has left %s in a guest: %s", transfer.paths, error.message)
+        log.info("a transfer left %s in a guest: %s", transfer.paths, error.message)
         return False
     transfer.forget()
     return True

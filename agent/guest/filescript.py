@@ -19,9 +19,9 @@ DEFAULT_MODE = 0o644
 _WITHOUT_A_PATH = "/var/tmp"  # noqa: S108  # in the guest; a disk, where /tmp may be memory
 _CODES = {
     MISSING: ("file_not_found", "there is no such file or folder in the guest"),
-    A_FOLDER: ("is_a_directory", "this is a folder in the guest, and no file"),
-    NO_FOLDER: ("not_a_directory", "this is no folder in the guest"),
-    NO_FILE: ("not_a_file", "this is no regular file in the guest, but a device, a socket or a pipe"),
+    A_FOLDER: ("is_a_directory", "this is a folder in the guest, not a file"),
+    NO_FOLDER: ("not_a_directory", "this is not a folder in the guest"),
+    NO_FILE: ("not_a_file", "this is not a regular file in the guest but a device, a socket or a pipe"),
 }
 _KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
 _RECORD = re.compile(rb"([0-9a-f]{1,8}) ([0-9]{1,19}) (-?[0-9]{1,19}) (.*)\n", re.DOTALL)

@@ -50,10 +50,10 @@ def sweep(channel: Path, *, is_on: bool) -> None:
                 if is_on:
                     with patience.ends_in(SWEEP_SECONDS):
                         kill(channel, *found)
-                    log.info("killed command %d of VM %s, for which nobody waits any more", found[0], channel.name)
+                    log.info("killed command %d of VM %s, whose caller is gone", found[0], channel.name)
                 path.unlink(missing_ok=True)
             except qga.AgentGone:
                 path.unlink(missing_ok=True)
             except DriverFailure as error:
-                log.warning("command %d of VM %s, for which nobody waits: %s", found[0], channel.name, error.message)
+                log.warning("command %d of VM %s, whose caller is gone: %s", found[0], channel.name, error.message)
                 return  # its guest does not answer: the others can wait too

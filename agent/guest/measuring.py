@@ -88,7 +88,7 @@ class _Questions:
     def _ask(self, command: str, **arguments: Any) -> Any:
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise GuestTimeout("no time was left for it")
+            raise GuestTimeout("no time was left before the deadline")
         return qga.ask(self._channel, command, min(left, QUESTION_SECONDS), **arguments)
 
 
@@ -143,7 +143,7 @@ def _network(ask: Ask, mac_address: str) -> JSON:
     adapters = own or [each for each in found if each.hardware_address not in ("", NO_ADDRESS)]
     counted = [each.statistics for each in own or found if each.statistics is not None]
     if adapters and not counted:
-        raise DriverFailure("the guest agent counts no traffic")
+        raise DriverFailure("the guest agent reports no network traffic")
     return {
         "bytes_in": sum(each.rx_bytes for each in counted),
         "bytes_out": sum(each.tx_bytes for each in counted),

@@ -170,7 +170,7 @@ class _Channel:
         left = memoryview(b"".join(lines))
         while left:
             if not select.select([], [self._in], [], max(0.0, deadline - time.monotonic()))[1]:
-                raise AgentSilent("the guest agent takes no more requests: it hangs, or its guest does")
+                raise AgentSilent("the guest agent accepts no more requests: it or its guest hangs")
             try:
                 left = left[os.write(self._in, left) :]
             except BlockingIOError:
@@ -194,7 +194,7 @@ class _Channel:
                 with suppress(GuestTimeout):  # the pipe is full of what it has not read yet
                     self.send([exchange.mark()], now)
         raise AgentSilent(
-            f"the guest agent did not answer within {silence:.0f} s: it hangs, or its guest does or is very slow"
+            f"the guest agent did not answer within {silence:.0f} s: it or its guest hangs or is very slow"
         )
 
     def _read(self) -> bytes:
@@ -219,7 +219,9 @@ class _Channel:
         try:
             stream = vsock.reach(self._folder, self._timeout, self._tick)
         except vsock.NotListening:
-            raise AgentSilent(f"the guest agent did not answer within {self._timeout:.0f} s: nobody listens") from None
+            raise AgentSilent(
+                f"the guest agent did not answer within {self._timeout:.0f} s: is it running in the guest?"
+            ) from None
         stream.setblocking(False)
         self._open.append(stream.detach())
         return self._open[-1]
@@ -254,7 +256,7 @@ def _flock(descriptor: int, deadline: float) -> None:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                raise AgentSilent("the guest agent is still busy with an earlier request, or hangs in it") from None
+                raise AgentSilent("the guest agent is still busy with an earlier request, or hangs") from None
         time.sleep(pause)
         pause = min(2 * pause, 0.02)
 

@@ -49,10 +49,10 @@ def connect(folder: Path, timeout: float, port: int = PORT) -> socket.socket:
             stream.settimeout(max(0.01, deadline - time.monotonic()))
             some = stream.recv(1)  # what follows the line is the guest's
             if not some or len(said) > MOST_BYTES:
-                raise NotListening(f"nobody listens on port {port} in the guest")
+                raise NotListening(f"nothing listens on port {port} in the guest")
             said += some
         if not said.startswith(b"OK"):
-            raise NotListening(f"nobody listens on port {port} in the guest")
+            raise NotListening(f"nothing listens on port {port} in the guest")
     except TimeoutError:
         stream.close()
         raise NotListening("the guest does not take the connection") from None

@@ -83,7 +83,8 @@ class Lease:
 def refusal(host: str) -> str:
     """What is said to an agent that may not have the name."""
     return (
-        f"host '{host}' is another agent's, or has its VMs in another home: choose another --name, or have an "
+        f"host '{host}' belongs to another agent, or its VMs are in another CORRAL_HOME: choose another --name,"
+        " or have an "
         f"administrator remove the host '{host}' first"
     )
 

@@ -35,7 +35,7 @@ class _Question(Generic[T]):
             self.problem = error.message
         except Exception:  # a driver's fault is its own: the others are looked at all the same
             log.exception("%s failed", self.thread.name)
-            self.problem = "an internal error of the agent, which is in its log"
+            self.problem = "the agent failed unexpectedly; its log says why"
 
 
 class Looks(Generic[T]):
@@ -72,4 +72,4 @@ def _bound(ask: Callable[[Driver], T], driver: Driver) -> Callable[[], T]:
 
 
 def _silent(question: _Question[T]) -> str:
-    return f"has not answered for {time.monotonic() - question.began:.0f} s; its VMs are as they were last seen"
+    return f"has not answered for {time.monotonic() - question.began:.0f} s; the states of its VMs may be out of date"

@@ -40,7 +40,7 @@ def ask(token: Token, host: str, secret: str, version: str) -> Joined:
         try:
             return decode(Joined, body)
         except Invalid as error:
-            raise Refused(f"{token.url} answered what is no answer ({error.message})", may_have_joined=True) from None
+            raise Refused(f"the answer of {token.url} can't be read ({error.message})", may_have_joined=True) from None
     raise _refusal(token, status, body)
 
 
@@ -56,11 +56,11 @@ def _posted(token: Token, body: str) -> tuple[int, bytes]:
         response = connection.getresponse()
         return response.status, response.read(_MOST_BYTES)
     except ssl.SSLCertVerificationError as error:
-        raise Refused(f"the certificate of {token.url} does not hold: {error.verify_message}") from None
+        raise Refused(f"the certificate of {token.url} is not valid: {error.verify_message}") from None
     except (OSError, HTTPException) as error:
         raise Refused(
-            f"the API at {token.url} can't be reached from here ({_words(error)}): is the address right, and the way"
-            " open? The same line may be used again",
+            f"the API at {token.url} can't be reached from here ({_words(error)}): check the address and"
+            " the firewall, then use the same line again",
             may_have_joined=True,
         ) from None
     finally:
@@ -76,8 +76,9 @@ def _connection(parts: SplitResult, pin: str) -> HTTPConnection:
         return HTTPSConnection(host, parts.port, timeout=_SECONDS, context=context)
     if parts.scheme != "http" or not _is_here(host):
         raise Refused(
-            f"{address} is no https address: anyone on the way could pose as the fleet. Put a proxy with TLS"
-            " before the API, and name it in CORRAL_PUBLIC_URL there"
+            f"{address} is not an https address, so another machine could pose as the fleet: put a proxy with TLS"
+            " before"
+            " the API, and set CORRAL_PUBLIC_URL of the API to the proxy's address"
         )
     return HTTPConnection(host, parts.port, timeout=_SECONDS)
 
@@ -95,8 +96,9 @@ def _check_pin(connection: HTTPConnection, token: Token) -> None:
     shown = pins.key_of(found.getpeercert(binary_form=True))
     if shown != token.pin:
         raise Refused(
-            f"{token.url} shows the key {shown[:16]}… and the token names {token.pin[:16]}…: either its certificate has"
-            " a new key since, and an administrator makes a new token, or somebody is in between"
+            f"{token.url} has the certificate key {shown[:16]}…, but the token expects {token.pin[:16]}…: if the"
+            " certificate"
+            " has a new key, have an administrator make a new token; otherwise someone may intercept the connection"
         )
 
 
@@ -105,7 +107,7 @@ def _refusal(token: Token, status: int, body: bytes) -> Refused:
         told = json.loads(body)
         message = str(told["message"])
     except (ValueError, LookupError, TypeError):
-        message = f"{token.url} is no fleet of this release: it answered {status}"
+        message = f"{token.url} is not a fleet of this release: it answered {status}"
     return Refused(message, may_have_joined=status >= 500)
 
 

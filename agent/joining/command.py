@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
         raise SystemExit(error.message) from None
     known = kept.read(file)
     if known is not None and known.token == token.id:
-        _say(f"this machine has joined as '{known.host}' already; `corral-agent` runs it")
+        _say(f"this machine has already joined as '{known.host}'; `corral-agent` runs it")
         return 0
     if not preflight.passed(options.hypervisor or ["qemu"], _say):
         return 1
@@ -83,8 +83,8 @@ def _reach(url: str, joined: Joined) -> None:
             except redis.RedisError as error:
                 if time.monotonic() > until:
                     raise Refused(
-                        f"Redis at {joined.redis_url} {refusals.reason(error)}, seen from here. Where hosts find it is"
-                        " CORRAL_AGENT_REDIS_URL of the API; the same line may be used again",
+                        f"Redis at {joined.redis_url} {refusals.reason(error)} from this machine: the API's"
+                        " CORRAL_AGENT_REDIS_URL must be an address that hosts can reach; then use the same line again",
                         may_have_joined=True,
                     ) from None
                 time.sleep(_PAUSE_SECONDS)

@@ -61,7 +61,9 @@ def read(file: Path) -> Settings | None:
     except OSError as error:
         raise SystemExit(f"{file} can't be read ({error.strerror}): run the agent as the user who joined") from None
     except Invalid as error:
-        raise SystemExit(f"{file}: {error.message}; have an administrator let this host join again") from None
+        raise SystemExit(
+            f"{file}: {error.message}; have an administrator let this host join again (corral host rejoin)"
+        ) from None
 
 
 def keep(file: Path, settings: Settings) -> None:

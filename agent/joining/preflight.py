@@ -18,5 +18,5 @@ def passed(hypervisors: Sequence[str], say: Callable[[str], None]) -> bool:
         say(f"  {driver.name}: {f'works ({driver.version}{speed})' if driver.healthy else driver.problem}")
     if any(driver.healthy for driver in found):
         return True
-    say("not joined: no hypervisor works here. Mend that, then use the same line again")
+    say("not joined: no hypervisor works here. Repair that, then use the same line again")
     return False

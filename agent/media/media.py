@@ -81,13 +81,13 @@ class Media:
         """Where a new disk of that name is to be made; it is the owner's already. `disclaim` when nothing was made."""
         owner, relative = _owner(vm), self._relative(name)
         if "/" in relative or len(os.fsencode(relative)) > 255 or Path(relative).suffix.lower() == DVD:
-            raise _refused(name, "a new disk's name has no '/', at most 255 bytes, and does not end in .iso")
+            raise _refused(name, "a new disk's name must have at most 255 bytes, no '/', and not end in .iso")
         path = self._folders[0] / DISKS / owner / relative
         path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         kind = FORMATS.get(path.suffix.lower(), OWN_FORMAT)
         with self._records.held():
             if self._records.file(path).exists() and records.read(self._records.file(path)).vm not in ("", vm.id):
-                raise DriverFailure(f"'{relative}' is being made for another VM", code="disk_in_use")
+                raise DriverFailure(f"'{relative}' is being created for another VM", code="disk_in_use")
             self._records.write(Claim(owner, str(path), kind, time.time(), medium_id or records.new_id(), vm.id))
         return Found(relative, path, kind)
 
@@ -126,7 +126,7 @@ class Media:
                     continue
                 if claim.vm not in ("", of):
                     raise DriverFailure(
-                        f"medium '{self.name_of(Path(claim.medium))}' is attached to a VM: detach it there first",
+                        f"medium '{self.name_of(Path(claim.medium))}' is attached to a VM: detach it first",
                         code="disk_in_use",
                     )
                 Path(claim.medium).unlink(missing_ok=True)
@@ -178,7 +178,7 @@ class Media:
         if not self._folders:
             raise _refused(name[:80], "this host has no media folder: set CORRAL_MEDIA")
         if not 0 < len(name) <= LONGEST or not name.isprintable() or '"' in name:
-            raise _refused(name[:80], "it is empty, too long, or has characters that no medium's name has")
+            raise _refused(name[:80], "the name is empty, too long or has invalid characters")
         path = Path(name)
         if path.is_absolute():
             real = Path(os.path.realpath(path.parent)) / path.name
@@ -231,7 +231,7 @@ class Media:
 def _owner(vm: VmSpec) -> str:
     owner = vm.owner or vm.id
     if not _OWNER.fullmatch(owner):
-        raise DriverFailure(f"'{owner[:80]}' can't be the id of an owner", code="invalid_request")
+        raise DriverFailure(f"'{owner[:80]}' is not a valid owner id", code="invalid_request")
     return owner
 
 
@@ -243,7 +243,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _missing(name: str) -> DriverFailure:
-    return _refused(name[:80], "there is no such file among the host's media that you may use so")
+    return _refused(name[:80], "the host has no such file among the media that you may use")
 
 
 def _refused(name: str, why: str) -> DriverFailure:

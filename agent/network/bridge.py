@@ -57,7 +57,7 @@ def bridge_port_of(vm: VmSpec, bridge: Bridge) -> BridgePort:
     try:
         address = IPv4Address(text)
     except ValueError:
-        raise DriverFailure(f"VM '{vm.name}' has no IPv4 address but '{text}'", code="invalid_request") from None
+        raise DriverFailure(f"VM '{vm.name}' has no valid IPv4 address: '{text}'", code="invalid_request") from None
     if address not in bridge.subnet or not _MAC.fullmatch(mac):
         raise DriverFailure(
             f"VM '{vm.name}' can't be on bridge '{bridge.name}' as {mac} at {address}", code="invalid_request"

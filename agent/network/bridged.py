@@ -49,7 +49,7 @@ class Bridged:
         try:
             fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise SystemExit(f"another agent of this machine has the bridge '{self.bridge.name}'") from None
+            raise SystemExit(f"another agent of this machine uses the bridge '{self.bridge.name}'") from None
 
     def set_up(self, vm_ids: Iterable[str]) -> None:
         """Makes it, or finds it: with the ports of these VMs, and without what was left of others."""

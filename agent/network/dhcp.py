@@ -60,7 +60,7 @@ def _start(folder: Path) -> None:
     (folder / PID_FILE).unlink(missing_ok=True)
     process.run(["dnsmasq", _option(folder)], START_SECONDS)
     if alive(folder) is None:
-        raise DriverFailure(f"dnsmasq has ended as soon as it had started with {folder / CONFIG}")
+        raise DriverFailure(f"dnsmasq ended right after its start with {folder / CONFIG}")
 
 
 def _signal(folder: Path, number: int) -> None:

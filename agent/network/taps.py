@@ -42,7 +42,7 @@ def in_namespace(pid: int, names: Sequence[str]) -> list[int]:
     if len(found) != len(names):
         for each in found:
             os.close(each)
-        raise DriverFailure("can't create the VM's taps: not all of them came")
+        raise DriverFailure("can't create the VM's taps: some are missing")
     return list(found)
 
 

@@ -64,7 +64,7 @@ def run(
         said = ended.stderr.decode(errors="replace").strip()[-SHOWN:]
         what = " ".join(args[:2])
         log.warning("'%s' failed (%d): %s", what, ended.returncode, said)
-        failed = ProgramFailed(f"'{what}' failed on the host ({ended.returncode}): the agent's log has what it said")
+        failed = ProgramFailed(f"'{what}' failed on the host ({ended.returncode}): the agent's log has its output")
         failed.said = said
         raise failed
     return ended.stdout.decode(errors="replace")

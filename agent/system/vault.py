@@ -30,7 +30,7 @@ class Vault:
             return Fernet(self._key()).decrypt(sealed)
         except InvalidToken:
             raise DriverFailure(
-                f"a secret can't be opened with the key in {self._path}: set it anew", code="secret_unreadable"
+                f"a secret can't be decrypted with the key in {self._path}: set it again", code="secret_unreadable"
             ) from None
 
     def _key(self) -> bytes:

@@ -79,7 +79,9 @@ class WsConnection:
         try:
             self._ws.send(message)
         except SlowReader as error:
-            self.end(Ended(TOO_SLOW, "more comes than you read: connect again, and read it as it comes"))
+            self.end(
+                Ended(TOO_SLOW, "you read more slowly than output arrives: connect again, and read it as it arrives")
+            )
             raise ConnectionClosed(TOO_SLOW, str(error)) from None
         except OSError as error:
             raise ConnectionClosed(BROKEN, str(error)) from None
@@ -183,7 +185,7 @@ class WsConnection:
         if self._end is not None:
             raise self._end
         if self.listener.is_cut:
-            raise Ended(TOO_SLOW, "events come faster than you read them" + after)
+            raise Ended(TOO_SLOW, "you read events more slowly than they arrive" + after)
 
     def _slow_down(self) -> None:
         """Take messages as fast as they may come, and no faster: who sends more waits (ws_transport.py)."""
@@ -211,7 +213,7 @@ def _say_how_big(ws: Server) -> None:
 
     def telling(event: Event) -> bytes:
         if isinstance(event, CloseConnection) and event.code == CloseReason.MESSAGE_TOO_BIG:
-            event = CloseConnection(event.code, f"a message has at most {MESSAGE_BYTES} bytes: send more of them")
+            event = CloseConnection(event.code, f"a message has at most {MESSAGE_BYTES} bytes: split it")
         return bytes(send(event))
 
     ws.ws.send = telling
@@ -230,7 +232,7 @@ def ws_connection(ws: Server, hub: Hub) -> Iterator[WsConnection]:
     except ConnectionClosed:
         end = connection.why or end
     except Exception:
-        log.exception("a socket failed")
+        log.exception("a socket failed unexpectedly")
         end = Ended(BROKEN, "an unexpected error occurred")
     finally:
         connection.close(end)

@@ -77,14 +77,18 @@ class ConsoleSession:
         self._opened.wait(_ANSWER_SECONDS)
         stream = self._stream
         if self._writable is False:
-            why = "somebody else is typing on it, or it takes no input" if self.which.write else "you opened it so"
+            why = (
+                "another client is typing on it, or it accepts no input"
+                if self.which.write
+                else "it was opened as read-only"
+            )
             raise Conflict(
                 f"the console of VM '{self.which.vm.name}' is read-only: {why}",
                 code="console_read_only",
                 reason="held_or_no_input" if self.which.write else "requested",
             )
         if stream is None:
-            raise Unavailable(f"the console of VM '{self.which.vm.name}' is not connected at this moment")
+            raise Unavailable(f"the console of VM '{self.which.vm.name}' is not connected now; try again")
         stream.write(data)
 
     def close(self) -> None:
@@ -101,8 +105,8 @@ class ConsoleSession:
         except ConnectionClosed:
             return  # the viewer is gone, and closes what is left
         except Exception:  # the outermost handler of this thread
-            log.exception("a console broke")
-            self._last_word(CorralError("the console broke unexpectedly", code="internal_error"))
+            log.exception("a console failed unexpectedly")
+            self._last_word(CorralError("the console failed unexpectedly; connect again", code="internal_error"))
         finally:
             self._opened.set()
 
@@ -137,7 +141,7 @@ class ConsoleSession:
                 raise Unavailable("the console was closed while it was being opened")
         found = stream.opening(ConsoleOpened)
         if found is None:
-            raise Unavailable("the host ended the console before it had begun; try again")
+            raise Unavailable("the host closed the console before it opened; try again")
         self._place = {"log": found.log, "position": found.position}
         if self._writable != found.writable:
             self._writable = found.writable

@@ -108,7 +108,7 @@ class Feed:
             except Unavailable:
                 self._put_off()
             except Exception:
-                log.exception("the feed of events failed; it reads the record again")
+                log.exception("the event feed failed; it reads the database again")
                 self._put_off()
 
     def _put_off(self) -> None:

@@ -48,7 +48,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
         error = error_of(exc)
         if is_ours(error):
-            self.log.error("a request broke in the server", exc_info=exc)
+            self.log.error("a request failed unexpectedly in the server", exc_info=exc)
         else:
             self.log.info("a request was refused: %s", error.message)
         read = getattr(req or getattr(exc, "req", None), "headers", ())

@@ -25,7 +25,7 @@ class Form:
             raise Refused(415, "the body must be a form with a file: Content-Type: multipart/form-data")
         boundary = request.mimetype_params.get("boundary", "")
         if not boundary:
-            raise failed({"form": {"_schema": "the Content-Type names no boundary"}})
+            raise failed({"form": {"_schema": "the Content-Type has no boundary"}})
         self._events = multipart.events(request.stream, boundary.encode(errors="replace"))
         self._schema, self._file = schema, file
         self._sum = hashlib.sha256()
@@ -68,7 +68,7 @@ class Form:
 
     def _check_file(self, name: str) -> None:
         if name != self._file:
-            raise failed({"form": {name: "is not a file of this form"}})
+            raise failed({"form": {name: "is not a file field of this form"}})
         if self._found:
             raise failed({"form": {name: "is required exactly once"}})
 

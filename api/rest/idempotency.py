@@ -33,7 +33,7 @@ def idempotency_key() -> str | None:
     key = request.headers.get("Idempotency-Key")
     if key is not None and not _KEY.fullmatch(key):
         raise Invalid(
-            "an Idempotency-Key has 1 to 128 visible ASCII characters",
+            "an Idempotency-Key must have 1 to 128 visible ASCII characters",
             field="Idempotency-Key",
             issue="must have 1 to 128 visible ASCII characters",
         )
@@ -52,7 +52,8 @@ def claim(session: Session, key: str) -> Idempotency | None:
     first = idempotency.claim(session, principal(), key, fingerprint())
     if first is not None and first.operation_id is None and first.answer is None:
         raise Conflict(
-            "the first request with this Idempotency-Key has not been answered; whether it was carried out is unknown",
+            "the first request with this Idempotency-Key has not been answered; check whether it was carried out"
+            " before you send it with a new key",
             code="idempotency_unfinished",
         )
     return first

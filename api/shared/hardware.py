@@ -211,4 +211,4 @@ def _params(_session: Session, operation: AnyOperation) -> JSON:
 
 def _must_be_there(what: str, there: bool) -> None:
     if not there:
-        raise NotFound(f"there is no such {what}")
+        raise NotFound(f"the VM has no such {what}")

@@ -72,7 +72,7 @@ def download(asked: Asked, path: str) -> Response:
     try:
         found = stream.opening(FileFound)
         if found is None:
-            raise Unavailable("the host ended the download before it had begun; try again")
+            raise Unavailable("the host closed the download before it began; try again")
         status, part, headers = _part(found.size_bytes)
         if request.method == "HEAD":
             body: Iterator[bytes] = iter(())  # bytes would say their own length

@@ -180,7 +180,7 @@ class _Client:
     def _required_vm_id(self, body: JSON) -> str:
         vm_id = self._vm_id(body)
         if vm_id is None:
-            raise Invalid("vm_id is missing", field="vm_id")
+            raise Invalid("vm_id is required", field="vm_id")
         return vm_id
 
     def _vm_id(self, body: JSON) -> str | None:

@@ -33,10 +33,10 @@ LONGEST_REQUEST_LINE = 8190
 _FRAMING: dict[type[Exception], tuple[int, str]] = {
     LimitRequestLine: (414, f"the request line is longer than {LONGEST_REQUEST_LINE} bytes"),
     LimitRequestHeaders: (431, "the header fields are too many or too long"),
-    ExpectationFailed: (417, "only 'Expect: 100-continue' is understood"),
-    UnsupportedTransferCoding: (501, "of transfer codings only 'chunked' is understood"),
-    NoMoreData: (400, "the body ended before its headers said that it would"),
-    ClientDisconnected: (400, "the body ended before its headers said that it would"),
+    ExpectationFailed: (417, "Expect must be '100-continue'"),
+    UnsupportedTransferCoding: (501, "Transfer-Encoding must be 'chunked'"),
+    NoMoreData: (400, "the body is shorter than its headers say"),
+    ClientDisconnected: (400, "the body is shorter than its headers say"),
 }
 
 

@@ -29,7 +29,7 @@ def events(stream: IO[bytes], boundary: bytes) -> Iterator[Event]:
                 if isinstance(event, Epilogue):
                     return
     except ValueError:
-        raise Invalid("the body is not a whole multipart form", issue="malformed form") from None
+        raise Invalid("the multipart form is incomplete", issue="malformed form") from None
 
 
 def data_of(parts: Iterator[Event]) -> Iterator[bytes]:

@@ -26,7 +26,7 @@ class Places:
         with self._lock:
             if self._taken[who] >= self._most:
                 raise TooMany(
-                    f"you hold {self._most} {self._what} open already, the most allowed; close one of them",
+                    f"you have {self._most} {self._what} open, the most allowed; close one of them",
                     retry_after_seconds=_RETRY_SECONDS,
                 )
             self._taken[who] += 1

@@ -30,11 +30,11 @@ def install(source: str | Path, sha256: str, to: Path, say: Say) -> None:
     """From an address or a file; nothing is put in place unless its sum is that one."""
     if not sha256:
         raise Invalid(
-            "the sum of this release is not known here, and nothing is installed unverified: get it from the project's "
-            "release page, and give it by --sha256"
+            "the SHA-256 of this release is not known here: get it from the project's release page, and give it with "
+            "--sha256"
         )
     if not os.access(to.parent, os.W_OK):
-        raise Invalid(f"{to.parent} can't be written to: become root, or choose another place by --to")
+        raise Invalid(f"{to.parent} can't be written to: run as root, or choose another folder with --to")
     draft = to.with_name(f".{to.name}{DRAFT}")
     if isinstance(source, Path):
         shutil.copyfile(source, draft)
@@ -43,7 +43,7 @@ def install(source: str | Path, sha256: str, to: Path, say: Say) -> None:
     found = _sum(draft)
     if found != sha256.lower():
         draft.unlink()
-        raise WrongSum(f"{source} has the SHA-256 {found}, and not {sha256.lower()}: nothing was installed")
+        raise WrongSum(f"{source} has the SHA-256 {found}, expected {sha256.lower()}: nothing was installed")
     draft.chmod(0o755)
     with draft.open("rb") as file:
         os.fsync(file.fileno())

@@ -159,5 +159,5 @@ def _entry(session: Session, place: _There) -> FileEntry | None:
     listed = session.client.files.list(place.vm, str(path.parent))
     found = [each for each in listed if PurePosixPath(each.path) == path]
     if not found and len(listed) < 10_000:
-        raise NotFound(f"{place.path} is not there, in VM '{place.vm}'", 404)
+        raise NotFound(f"{place.path} not found in VM '{place.vm}'", 404)
     return found[0] if found else None

@@ -97,10 +97,10 @@ def size_of(path: Path, kind: str) -> int:
         return path.stat().st_size
     head = head_of(path)
     if kind_of(head) != kind:
-        raise Invalid(f"it is no {kind}")
+        raise Invalid(f"it is not {kind}")
     size = _SIZES[kind](head)
     if not 0 < size <= MOST_BYTES:
-        raise Invalid(f"its header says that it is a disk of {size} bytes")
+        raise Invalid(f"its header gives an invalid size: {size} bytes")
     return size
 
 
@@ -108,28 +108,28 @@ def must_begin_as(path: Path, kind: str) -> None:
     """`Invalid` unless a file that comes from somewhere can be of that format: anything but another format is raw."""
     found = kind_of(head_of(path))
     if found != kind and (kind != RAW or found in DISK_FORMATS):
-        raise Invalid(f"it should be {kind} by its name, and is {found}")
+        raise Invalid(f"its name says {kind}, but it is {found}")
     size_of(path, kind)
 
 
 def qcow2(head: bytes) -> Qcow2:
     """What a qcow2 header says; `Invalid` when it is none."""
     if len(head) < 104:
-        raise Invalid("it is cut short within its header")
+        raise Invalid("it is cut short: its header is incomplete")
     fields = _QCOW2.unpack_from(head)
     magic, version, backing, _, cluster_bits, size, crypt = fields[:7]
     if magic != b"QFI\xfb" or version not in (2, 3) or not 9 <= cluster_bits <= 21:
-        raise Invalid("its header is not one of qcow2, version 2 or 3")
+        raise Invalid("its header is not that of qcow2 version 2 or 3")
     features = struct.unpack_from(">Q", head, 72)[0] if version == 3 else 0
     if features & ~_KNOWN_FEATURES:
-        raise Invalid("its qcow2 header asks for features that are not known")
+        raise Invalid("its qcow2 header requires features that are not supported")
     return Qcow2(version, size, cluster_bits, bool(backing), bool(crypt), features)
 
 
 def _qcow2_size(head: bytes) -> int:
     header = qcow2(head)
     if header.has_backing_file or header.has_data_elsewhere:
-        raise Invalid("it has a part of its data in another file")
+        raise Invalid("part of its data is in another file: convert it to a single file first")
     return header.size_bytes
 
 
@@ -144,14 +144,14 @@ def _vmdk_size(head: bytes) -> int:
 def _vdi_size(head: bytes) -> int:
     kind, size = struct.unpack_from("<I", head, 76)[0], struct.unpack_from("<Q", head.ljust(512, b"\0"), 368)[0]
     if kind not in (1, 2):
-        raise Invalid("it is a differencing disk: clone it to a whole one first")
+        raise Invalid("it is a differencing disk: clone it to a full disk first")
     return int(size)
 
 
 def _vhd_size(head: bytes) -> int:
     size, kind = struct.unpack_from(">Q", head.ljust(512, b"\0"), 48)[0], struct.unpack_from(">I", head, 60)[0]
     if kind not in (2, 3):
-        raise Invalid("it is a differencing disk: clone it to a whole one first")
+        raise Invalid("it is a differencing disk: clone it to a full disk first")
     return int(size)
 
 

@@ -60,7 +60,9 @@ class Manifest:
 def read(store: Path, name: str) -> Manifest:
     """The manifest of an image in a store; `NotFound` when it isn't there, `Invalid` when it can't be read."""
     if not NAME.fullmatch(name):
-        raise Invalid(f"'{name}' is not an image name: lower-case letters, digits, '.', '_' and '-', at most 63")
+        raise Invalid(
+            f"'{name}' is not a valid image name: use at most 63 lower-case letters, digits, '.', '_' and '-'"
+        )
     try:
         text = (store / name / MANIFEST).read_bytes()
     except (FileNotFoundError, NotADirectoryError):

@@ -66,7 +66,7 @@ def written(token: Token) -> str:
 def read(word: str) -> Token:
     """The token again; `Invalid` for what is none, or no whole one."""
     if not word.startswith(_MARK):
-        raise Invalid(f"this is no join token: one begins with '{_MARK}'")
+        raise Invalid(f"this is not a join token: a join token begins with '{_MARK}'")
     body = word.removeprefix(_MARK)
     try:
         data = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
@@ -74,7 +74,7 @@ def read(word: str) -> Token:
         data = b""
     check, text = data[:_CHECK_BYTES], data[_CHECK_BYTES:]
     if not text or check != _check(text):
-        raise Invalid("the token is not whole: copy the whole line again")
+        raise Invalid("the join token is incomplete: copy the whole line again")
     return decode(Token, text)
 
 

@@ -31,7 +31,7 @@ def check(path: Path) -> None:
     elif head.startswith(b"\x7fELF"):
         _check_elf(path, head)
     elif head[0x38:0x3C] in (b"ARM\x64", b"RSC\x05"):
-        raise Invalid("it is a kernel for another processor than x86-64")
+        raise Invalid("it is a kernel for a processor other than x86-64")
     else:
         raise Invalid("it is not a Linux kernel: give a bzImage, such as /boot/vmlinuz-*, or a vmlinux with a PVH note")
 
@@ -45,7 +45,7 @@ def _check_bzimage(head: bytes, length: int) -> None:
 
 def _check_elf(path: Path, head: bytes) -> None:
     if len(head) < 64 or head[4] != 2 or struct.unpack_from("<H", head, 18)[0] != _X86_64:
-        raise Invalid("it is an ELF file for another processor than x86-64")
+        raise Invalid("it is an ELF file for a processor other than x86-64")
     offset, size, count = struct.unpack_from("<Q", head, 32)[0], *struct.unpack_from("<HH", head, 54)
     with path.open("rb") as file:
         for number in range(count):

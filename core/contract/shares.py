@@ -20,9 +20,13 @@ class Shares:
         """A place for that owner; `Unavailable` when there is none for now."""
         with self._lock:
             if self._taken[owner] >= self._each:
-                raise Unavailable(f"{self._each} {self._what} of yours are under way already; try again when one ends")
+                raise Unavailable(
+                    f"you have {self._each} {self._what} in progress, the most allowed; try again when one ends"
+                )
             if self._taken.total() >= self._total:
-                raise Unavailable(f"{self._total} {self._what} are under way already; try again when one ends")
+                raise Unavailable(
+                    f"{self._total} {self._what} are in progress, the most allowed; try again when one ends"
+                )
             self._taken[owner] += 1
 
     def leave(self, owner: str) -> None:

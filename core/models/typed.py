@@ -36,7 +36,7 @@ class Typed(types.TypeDecorator[T], Generic[T]):
         try:
             return None if value is None else build(self.kind, value)
         except Invalid as error:
-            log.warning("a row holds what can't be read: %s", error.message)
+            log.warning("a stored row can't be read: %s", error.message)
             return self.kind()
 
     def coerce_compared_value(self, op: Any, value: Any) -> Any:

@@ -20,7 +20,7 @@ _EXEC_ID = re.compile(r"[0-9a-f]{32}")
 def exec_id(text: str) -> str:
     """The id of an execution; `NotFound` for what can't be one."""
     if not _EXEC_ID.fullmatch(text):
-        raise NotFound(f"there is no execution '{text[:80]}'", code="exec_not_found")
+        raise NotFound(f"execution '{text[:80]}' not found", code="exec_not_found")
     return text
 
 

@@ -51,7 +51,9 @@ def get(session: Session, vm: Vm, ref: str, protocol: str | None = None) -> Port
         query = query.where(PortForward.protocol == protocol)
     found = list(session.scalars(query))
     if len(found) > 1:
-        raise Invalid(f"port {ref} of VM '{vm.name}' is forwarded for tcp and udp: say which", field="protocol")
+        raise Invalid(
+            f"port {ref} of VM '{vm.name}' is forwarded for both tcp and udp: give the protocol", field="protocol"
+        )
     if not found:
         raise NotFound(f"port forward '{ref}' of VM '{vm.name}' not found")
     return found[0]
@@ -113,10 +115,11 @@ def _must_be_open(host: Host, port: int, actor: Actor) -> None:
     """A caller's ports are those that the host's operator set aside; an administrator's all but Corral's own."""
     first, last = host.facts.forward_ports
     if port in _own_ports(host):
-        raise Invalid(f"port {port} of host '{host.name}' is one of Corral's own: choose another", field="host_port")
+        raise Invalid(f"port {port} of host '{host.name}' is used by Corral itself: choose another", field="host_port")
     if port and not first <= port <= last and not actor.is_admin:
         raise Invalid(
-            f"host_port must be 0, or {first} to {last} on host '{host.name}': others are for administrators",
+            f"host_port must be 0, or {first} to {last} on host '{host.name}': only an administrator may choose"
+            " another",
             field="host_port",
         )
 

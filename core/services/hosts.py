@@ -76,7 +76,7 @@ def reserve(session: Session, demand: Demand, wish: Wish) -> Choice:
             return choice
         rejected[choice.host] = "ran out of capacity while this request was being placed"
     raise NoCapacity(
-        f"no host takes a VM with {demand.vcpus} vCPUs, {demand.memory_mb} MB memory and {demand.disk_gb} GB disk",
+        f"no host can take a VM with {demand.vcpus} vCPUs, {demand.memory_mb} MB memory and {demand.disk_gb} GB disk",
         rejected=[{"host": name, "reason": reason} for name, reason in sorted(rejected.items())],
     )
 
@@ -122,7 +122,8 @@ def take_more(session: Session, vm: Vm, *, vcpus: int, memory_mb: int) -> None:
         ).one()
         reason = f"{more_vcpus} vCPUs and {more_memory} MB more wanted, {max(0, free[0])} and {max(0, free[1])} left"
         raise NoCapacity(
-            f"host '{vm.host_name}' of VM '{vm.name}' has no room for it with {vcpus} vCPUs and {memory_mb} MB memory",
+            f"host '{vm.host_name}' of VM '{vm.name}' would have no room for it with {vcpus} vCPUs and"
+            f" {memory_mb} MB memory",
             rejected=[{"host": vm.host_name, "reason": reason}],
         )
 
@@ -251,18 +252,18 @@ def _too_small(host: Host, demand: Demand) -> str:
     least = host.facts.image_sizes_gb.get(demand.image, 0)
     if least <= demand.disk_gb:
         return ""
-    return f"has an image '{demand.image}' that needs a disk of {least} GB"
+    return f"has a version of image '{demand.image}' that needs a disk of {least} GB"
 
 
 def _problem(host: Host, driver: JSON, wish: Wish, demand: Demand) -> str:
     if not driver["healthy"]:
         return str(driver["problem"])
     if wish.bridges and "bridges" not in driver["capabilities"]:
-        return "can't join a VM to a bridge"
+        return "can't put a VM on a bridge"
     if shut := joining.closed(host, driver["name"], demand.joins):
-        return f"lets no adapter join {', '.join(shut)}"
+        return f"does not allow adapters to join {', '.join(shut)}"
     image = demand.image
     # An older agent tells neither of such images nor of who boots them.
     if image in host.facts.kernel_images and "kernels" not in driver["capabilities"]:
-        return f"boots from disks alone, and image '{image}' has a kernel beside its disk and no boot loader on it"
+        return f"boots only from disks, and image '{image}' has a separate kernel and no boot loader on its disk"
     return ""

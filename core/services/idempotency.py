@@ -32,7 +32,7 @@ def claim(session: Session, principal: str, key: str, fingerprint: str) -> Idemp
         return None
     first = session.scalars(select(Idempotency).where(Idempotency.principal == principal, Idempotency.key == key)).one()
     if first.fingerprint != fingerprint:
-        raise Conflict("this Idempotency-Key was used for another request", code="idempotency_mismatch")
+        raise Conflict("this Idempotency-Key was used for another request: use a new one", code="idempotency_mismatch")
     return first
 
 

@@ -53,5 +53,5 @@ def refused(field: str, joins: str, hosts: Collection[Host]) -> Unfit:
     opened = sorted({f"'{each}'" for host in hosts for each in host.facts.joinable or []})
     return Unfit.of(
         field,
-        f"no adapter may join '{joins}': beside NAT its host's operator has opened {', '.join(opened) or 'nothing'}",
+        f"no adapter may join '{joins}': operators of hosts allow NAT and {', '.join(opened) or 'nothing else'}",
     )

@@ -47,8 +47,8 @@ def remove_host(session: Session, actor: Actor, name: str, *, force: bool = Fals
         raise NotFound(f"host '{name}' not found")
     if host.silent_since is None and not force:
         raise Conflict(
-            f"host '{name}' is online; stop its agent, wait until it is silent, and remove it then; or remove it by"
-            " force, which cuts it off from its VMs",
+            f"host '{name}' is online; stop its agent and wait until the host is offline, or remove it by"
+            " force, which cuts the host off from its VMs",
             code="invalid_state",
         )
     host.removed_at, host.problems, host.home_id = now(), {}, ""
@@ -102,7 +102,7 @@ def _end(session: Session, vm: Vm, live: Operation) -> None:
     if live.kind == Kind.DELETE:
         operations.complete(live, OperationState.SUCCEEDED, result=LEFT)
     else:
-        failure = Failure("host_removed", f"host '{live.host_name}' was given up")
+        failure = Failure("host_removed", f"host '{live.host_name}' was removed from the fleet")
         operations.complete(live, OperationState.FAILED, failure=failure)
         outcomes.not_succeeded(session, vm, live)
     operations.tell(session, vm, live)

@@ -92,7 +92,9 @@ def begin(session: Session, actor: Actor, vm: Vm, params: Params, *, wanted: Des
         desired.want(session, vm, wanted or DesiredState(vm.wanted), operation)
     except IntegrityError as error:
         if violates(error, "uq_operations_vm_id_live"):
-            raise Conflict(f"another operation on VM '{vm.name}' has just begun", vm=vm.name) from None
+            raise Conflict(
+                f"another operation on VM '{vm.name}' has just begun; wait for it and try again", vm=vm.name
+            ) from None
         raise
     tell(session, vm, operation)
     send(session, vm, operation)
@@ -249,7 +251,7 @@ def cancel(session: Session, actor: Actor, operation_id: str) -> Operation:
     if operation.kind == Kind.DELETE:
         raise Invalid("a delete can't be cancelled", code="invalid_state")
     if operation.state in ENDED:
-        raise Conflict(f"operation '{operation_id}' has already {operation.state}", code="invalid_state")
+        raise Conflict(f"operation '{operation_id}' has already ended ({operation.state})", code="invalid_state")
     operation.cancel_requested_at = operation.cancel_requested_at or now()
     send_cancel(session, operation)
     return operation

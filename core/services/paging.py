@@ -41,7 +41,7 @@ class Ordering:
         if wanted.sort is None:
             return self.sorts[self.by], self.descending if wanted.order is None else wanted.order == "desc"
         if wanted.sort not in self.sorts:
-            raise Invalid(f"can't sort by '{wanted.sort}'; choose one of {', '.join(self.sorts)}", field="sort")
+            raise Invalid(f"sort must be one of {', '.join(self.sorts)}", field="sort")
         return self.sorts[wanted.sort], wanted.order == "desc"
 
 

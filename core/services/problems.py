@@ -18,7 +18,7 @@ LOW_DISK, CLOCK, IMPOSTOR = "low_disk", "clock", "impostor"
 _NO_NEW_VMS = (LOW_DISK,)
 _ENOUGH = 1.25  # times the least: a host on the edge keeps its word for a while
 _SKEW_SECONDS = 30.0
-_IMPOSTOR = "another agent calls itself so, and nothing that it says is believed: give it another name"
+_IMPOSTOR = "another agent uses this host's name, and its messages are ignored: give that agent another name"
 
 
 def tell(session: Session, host: Host, code: str, message: str) -> None:
@@ -54,7 +54,7 @@ def of_clock(session: Session, ahead: dict[str, float]) -> None:
 
 def _off(seconds: float) -> str:
     word = "ahead of" if seconds > 0 else "behind"
-    return f"its clock is {abs(seconds):.0f} s {word} the control plane's, which deadlines are told by: set it by NTP"
+    return f"its clock is {abs(seconds):.0f} s {word} the control plane's, so deadlines are wrong here: set it by NTP"
 
 
 def look(session: Session, low_disk_mb: int) -> None:
@@ -83,4 +83,4 @@ def _low_disk(used: HostUsage, least_mb: int, is_low: bool) -> str:
     free = used.disk_total_mb - used.disk_used_mb if used.disk_free_mb is None else used.disk_free_mb
     if free >= least_mb * (_ENOUGH if is_low else 1):
         return ""
-    return f"has less than {least_mb} MB of disk left, and takes no new VMs"
+    return f"has less than {least_mb} MB of disk left, so it takes no new VMs"

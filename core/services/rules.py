@@ -10,7 +10,10 @@ from core.models import Host, Vm
 def must_be_reachable(vm: Vm, host: Host) -> None:
     """The VM's host is online, and was not given up."""
     if vm.lost_at is not None or host.removed_at is not None:
-        raise Conflict(f"VM '{vm.name}' is lost: its host '{host.name}' was given up; delete it", code="invalid_state")
+        raise Conflict(
+            f"VM '{vm.name}' is lost: its host '{host.name}' was removed from the fleet; delete the VM",
+            code="invalid_state",
+        )
     if host.silent_since is not None:
         since = f"{host.silent_since:%Y-%m-%d %H:%M:%S} UTC"
         raise Unavailable(f"host '{host.name}' (running VM '{vm.name}') is offline since {since}", host=host.name)
@@ -66,7 +69,7 @@ def may_resume(vm: Vm) -> None:
     """Paused."""
     must_exist(vm)
     if vm.observed == Observed.RUNNING:
-        raise Conflict(f"VM '{vm.name}' is running, and not paused", code="invalid_state")
+        raise Conflict(f"VM '{vm.name}' is running, not paused", code="invalid_state")
     if vm.observed != Observed.PAUSED:
         raise Conflict(f"VM '{vm.name}' is not running; start it first", code="vm_not_running")
 

@@ -52,7 +52,7 @@ def get(session: Session, vm: Vm, ref: str) -> Snapshot:
 def create(session: Session, actor: Actor, ref: str, *, name: str, description: str, include_memory: bool) -> Accepted:
     """Take one. Memory goes in if asked and the VM runs. Names are unique per VM: `Conflict`."""
     if not NAME.fullmatch(name):
-        raise Invalid("a snapshot's name has 1 to 63 letters, digits, '.', '_' or '-'", field="name")
+        raise Invalid("a snapshot's name must have 1 to 63 letters, digits, '.', '_' or '-'", field="name")
     vm, host = vms.to_change(session, actor, ref)
     rules.must_exist(vm)
     rules.must_support(vm, host, "snapshots")

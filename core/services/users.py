@@ -44,7 +44,7 @@ def register(session: Session, actor: Actor | None, username: str, password_hash
         raise Forbidden("only an administrator may register an administrator")
     if not USERNAME.fullmatch(username):
         raise Invalid(
-            "a username has 1 to 64 letters, digits, '.', '_', '@' or '-', and begins with a letter or digit",
+            "a username must have 1 to 64 letters, digits, '.', '_', '@' or '-', and begin with a letter or digit",
             field="username",
         )
     user = User(username=username, password_hash=password_hash, role=role)
@@ -67,7 +67,7 @@ def hashed(password: str) -> str:
     """What is kept of a password; tens of milliseconds of a processor. `Invalid` for one that is too short or long."""
     low, high = PASSWORD_LENGTHS
     if not low <= len(password) <= high:
-        raise Invalid(f"a password has {low} to {high} characters", field="password")
+        raise Invalid(f"a password must have {low} to {high} characters", field="password")
     return _hasher.hash(password)
 
 

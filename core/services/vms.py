@@ -201,10 +201,11 @@ def check_name(name: str) -> None:
     """`Invalid` for what can't be a VM's name."""
     if not NAME.fullmatch(name):
         raise Invalid(
-            "a VM's name has 1 to 63 letters, digits, '.', '_' or '-', and begins with a letter or digit", field="name"
+            "a VM's name must have 1 to 63 letters, digits, '.', '_' or '-', and begin with a letter or digit",
+            field="name",
         )
     if name in RESERVED:
-        raise Invalid(f"'{name}' means every VM, and can't be the name of one", field="name")
+        raise Invalid(f"the name '{name}' is reserved: it means every VM", field="name")
 
 
 def free_name(session: Session, owner_id: str, name: str) -> None:
@@ -228,7 +229,7 @@ def _disk_gb(session: Session, request: VmRequest) -> int:
         return max(DEFAULT_DISK_GB, least)
     if request.disk_gb < least:
         raise Invalid(
-            f"{request.disk_field} is {request.disk_gb}, and image '{request.image}' needs at least {least}",
+            f"{request.disk_field} is {request.disk_gb}, but image '{request.image}' needs at least {least}",
             field=request.disk_field,
         )
     return request.disk_gb

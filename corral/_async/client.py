@@ -162,7 +162,7 @@ class AsyncSandbox:
         async for forward in self.client.devices.forwards(self.name):
             if forward.guest_port == guest_port:
                 return forward.host_address, forward.host_port
-        raise NotFound(f"the port forward of operation {operation.id} is gone", 404)
+        raise NotFound(f"the port forward of operation {operation.id} no longer exists", 404)
 
     async def info(self) -> Vm:
         """All that is known of it."""

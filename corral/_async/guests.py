@@ -121,7 +121,7 @@ class AsyncCommands:
             if found.state != "running":
                 return found
             if left <= 0:
-                raise WaitTimeout(f"execution {exec_id} in VM '{vm}' goes on")
+                raise WaitTimeout(f"execution {exec_id} in VM '{vm}' is still running")
 
     async def kill(self, vm: str, exec_id: str, signal: str = "KILL") -> Execution:
         """Send a signal to all its processes."""

@@ -68,8 +68,8 @@ class AsyncTransport:
             left = held if deadline is None else min(held, deadline - time.monotonic())
             if left <= 0:
                 raise WaitTimeout(
-                    f"{operation.kind} of VM '{operation.vm_name}' goes on ({operation.state}); "
-                    f"operation {operation.id} can still be waited for"
+                    f"{operation.kind} of VM '{operation.vm_name}' is still {operation.state}; "
+                    f"wait for operation {operation.id} again"
                 )
             path = f"/operations/{operation.id}/wait"
             operation = value(Operation, await self.json("GET", path, timeout=max(1, round(left))))

@@ -161,7 +161,7 @@ class Sandbox:
         for forward in self.client.devices.forwards(self.name):
             if forward.guest_port == guest_port:
                 return forward.host_address, forward.host_port
-        raise NotFound(f"the port forward of operation {operation.id} is gone", 404)
+        raise NotFound(f"the port forward of operation {operation.id} no longer exists", 404)
 
     def info(self) -> Vm:
         """All that is known of it."""

@@ -39,7 +39,7 @@ def test_an_adapter_that_the_guest_does_not_show_has_carried_nothing(guest: Vsoc
     other: JSON = {"name": "eth1", "hardware-address": "02:00:00:00:00:01"}
     tunnel: JSON = {"name": "tun0"}
     counted: JSON = {"statistics": TRAFFIC}
-    unknown = "the guest agent counts no traffic"
+    unknown = "the guest agent reports no network traffic"
     assert traffic(guest, tmp_path) == 0
     assert traffic(guest, tmp_path, tunnel) == 0
     assert traffic(guest, tmp_path, tunnel | {"hardware-address": "00:00:00:00:00:00"}) == 0

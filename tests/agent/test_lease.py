@@ -34,7 +34,7 @@ def test_a_second_agent_of_the_name_is_refused_and_told_of(agent: Host, tmp_path
     second.start(wait=False)
     assert second.process is not None
     assert second.process.wait(60) == 1
-    assert f"host '{agent.name}' is another agent's" in second.log()
+    assert f"host '{agent.name}' belongs to another agent" in second.log()
     assert agent.redis.exists(channels.claim(agent.name))
     agent.made()
     assert agent.alive()

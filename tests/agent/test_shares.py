@@ -27,7 +27,7 @@ def test_an_owner_who_runs_all_the_commands_that_they_may_holds_up_nobody(runnin
 
         def refused() -> bool:
             failure = running.call("execute", greedy, command="true").failure
-            return failure is not None and failure.code == "service_unavailable" and "of yours" in failure.message
+            return failure is not None and failure.code == "service_unavailable" and "you have" in failure.message
 
         until(refused)
         assert running.call("execute", other, command="true").failure is None

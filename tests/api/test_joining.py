@@ -142,7 +142,7 @@ def test_a_token_for_several_brings_no_name(world: World, admin: Caller, name: s
     assert join(world, token, host=name).json["host"] == name
     taken = join(world, token, "another's", host=name)
     assert refused(taken) == (409, "name_taken")
-    assert "not heard of yet" in taken.json["message"]
+    assert "never seen" in taken.json["message"]
     assert join(world, token, "another's", host=f"{name}-2").status_code == 200
     assert refused(join(world, token, "a third's", host=f"{name}-3")) == (409, "token_used")
     with world.context.transaction() as session:

@@ -75,7 +75,7 @@ def test_files_go_both_ways(corral: Run, vm: str, tmp_path: Path) -> None:
     target.mkdir()
     corral("vm", "cp", f"{vm}:/srv/data.bin", str(target))
     assert (target / "data.bin").read_bytes() == source.read_bytes()
-    assert "/srv/none is not there" in corral("vm", "cp", f"{vm}:/srv/none", str(target), code=3).stderr
+    assert "/srv/none not found" in corral("vm", "cp", f"{vm}:/srv/none", str(target), code=3).stderr
     assert [path.name for path in target.iterdir()] == ["data.bin"]
     corral("vm", "cp", str(source), str(target), code=2)
 

@@ -106,7 +106,7 @@ def test_from_the_line_to_a_host_and_its_end(fleet: Fleet, corral: Run, client: 
     agent = machine.serve()
     assert adding.wait(60) == 0, machine.said()
     assert f"Host '{HOST}' is online." in machine.said()
-    assert "has joined as 'web-7' already" in machine.join(line[2])
+    assert "has already joined as 'web-7'" in machine.join(line[2])
 
     name = "on-web-7"
     client.vms.create(name, hypervisor="fake", host=HOST)
@@ -196,16 +196,16 @@ def test_a_machine_joins_again_and_its_former_self_is_cut_off(corral: Run, clien
 
 def test_what_goes_wrong_is_said_and_leaves_nothing(corral: Run, machine: Machine) -> None:
     word = token_of(corral, "add", HOST)
-    assert "not whole" in machine.join(word[:-1], code=1)
-    assert "no join token" in machine.join("hello", code=1)
+    assert "is incomplete" in machine.join(word[:-1], code=1)
+    assert "not a join token" in machine.join("hello", code=1)
     unknown = joining.written(joining.Token(joining.read(word).url, "join-0", "x"))
     assert "not joined: this fleet has no such join token" in machine.join(unknown, code=1)
     nowhere = joining.written(joining.Token("http://127.0.0.1:9", "join-0", "x"))
     assert "not joined: the API at http://127.0.0.1:9 can't be reached from here" in machine.join(nowhere, code=1)
     far = joining.written(joining.Token("http://fleet.example", "join-0", "x"))
-    assert "not joined: http://fleet.example is no https address" in machine.join(far, code=1)
+    assert "not joined: http://fleet.example is not an https address" in machine.join(far, code=1)
     assert not machine.settings.exists()
-    assert "no host yet" in machine.run(f"--settings={machine.settings}", code=1)
+    assert "has not joined a fleet" in machine.run(f"--settings={machine.settings}", code=1)
 
 
 def test_tokens_are_listed_and_revoked(corral: Run, machine: Machine) -> None:

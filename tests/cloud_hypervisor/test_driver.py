@@ -90,7 +90,7 @@ def test_a_crash_is_told_from_a_guest_that_powered_itself_off(
     assert reason_of(driver, vm, Observed.CRASHED) == "Cloud Hypervisor exited without an error message"
     driver.start(vm, silent, LONG)
     Api(folder_of(place, vm), LONG).put("vm.power-button")
-    assert reason_of(driver, vm, Observed.STOPPED) == "the guest powered itself off"
+    assert reason_of(driver, vm, Observed.STOPPED) == "the guest shut itself down"
 
 
 def test_a_guest_that_panicked_has_crashed(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_a_tail_that_was_cut_off_shows_against_a_kept_head(transaction: Any, eng
         _verify(transaction, head)
     _write(transaction, 1)
     _link(transaction)
-    with pytest.raises(Broken, match="position 6 is not the one"):
+    with pytest.raises(Broken, match="position 6 is not the expected"):
         _verify(transaction, head)
 
 

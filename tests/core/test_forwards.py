@@ -121,7 +121,7 @@ def test_zero_chooses_until_none_is_left(transaction: Any, actor: Actor, vm: str
 def test_a_port_of_both_protocols_must_be_said_which(transaction: Any, actor: Actor, vm: str, helpers: Any) -> None:
     for protocol in ("tcp", "udp"):
         helpers.do(lambda s, p=protocol: forwards.create(s, actor, vm, ForwardRequest(29000, 9, p)), Observed.STOPPED)
-    with transaction() as session, pytest.raises(Invalid, match="say which"):
+    with transaction() as session, pytest.raises(Invalid, match="give the protocol"):
         forwards.delete(session, actor, vm, "29000")
     for ref in ("9001", "0", "fwd-nothing", "9" * 400, "²"):
         with transaction() as session, pytest.raises(NotFound):
@@ -152,7 +152,7 @@ def test_a_callers_ports_are_those_of_the_host_and_nobodys_are_corrals_own(
             forwards.create(session, actor, vm, ForwardRequest(port, 80))
     for who in (actor, administrator):
         for port in (8123, 5432, 5555, 9101, 20001, 20002):
-            with transaction() as session, pytest.raises(Invalid, match="Corral's own"):
+            with transaction() as session, pytest.raises(Invalid, match="used by Corral"):
                 forwards.create(session, who, vm, ForwardRequest(port, 80))
     helpers.do(lambda s: forwards.create(s, administrator, vm, ForwardRequest(8080, 80)), Observed.STOPPED)
     for _ in range(2):  # and none of those is chosen

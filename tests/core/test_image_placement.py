@@ -58,7 +58,7 @@ def test_another_host_is_taken_and_without_one_the_reason_is_told(
     with transaction() as session, pytest.raises(NoCapacity) as refused:
         vms.create(session, actor, request)
     (told,) = refused.value.details["rejected"]
-    assert "image 'linux-default' has a kernel beside its disk" in told["reason"]
+    assert "image 'linux-default' has a separate kernel" in told["reason"]
     with transaction() as session:
         inventories.record(session, replace(helpers.inventory("host-b"), drivers=[QEMU], facts=KERNEL))
     with transaction() as session:

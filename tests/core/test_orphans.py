@@ -77,7 +77,7 @@ def test_it_is_its_owners_as_it_is_and_counted(
     [
         ({"actor": Actor("u", "u", "user")}, Forbidden, "administrator"),
         ({"owner": "nobody"}, Invalid, "there is no user 'nobody'"),
-        ({"name": "-"}, Invalid, "a VM's name has"),
+        ({"name": "-"}, Invalid, "a VM's name must have"),
         ({"name": "all"}, Invalid, "means every VM"),
         ({"name": "taken"}, Conflict, "'taken' already exists"),
         ({"vm_id": "vm-unheard-of"}, NotFound, "has no orphan 'vm-unheard-of'"),

@@ -105,7 +105,7 @@ def test_an_agent_makes_it_survives_kill_9_and_takes_it_away_when_told(machine: 
         until((tmp_path / "hosts/host-a/journal.sqlite").exists)
         assert name in links()
         code, said = ended(agent(machine, tmp_path / "other", name))
-        assert (code, "another agent of this machine has the bridge" in said) == (1, True)
+        assert (code, "another agent of this machine uses the bridge" in said) == (1, True)
     finally:
         ended(first, signal.SIGKILL)
     again = agent(machine, tmp_path, name, "--subnet=192.168.7.0/24")

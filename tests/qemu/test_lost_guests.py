@@ -126,8 +126,8 @@ def test_a_guest_that_goes_away_says_how(driver: QemuDriver, running: VmSpec, ru
     until(lambda: code_of(lambda: driver.guest_interfaces(running, 5.0)) == "")
     assert code_of(lambda: run("poweroff -f", timeout=60.0)) == "guest_stopped"
     seen = driver.observe(running.id)
-    assert (seen.state, seen.reason) == (Observed.STOPPED, "the guest powered itself off")
-    with pytest.raises(DriverFailure, match="powered itself off") as failure:
+    assert (seen.state, seen.reason) == (Observed.STOPPED, "the guest shut itself down")
+    with pytest.raises(DriverFailure, match="shut itself down") as failure:
         run("true")
     assert failure.value.code == "vm_not_running"
 

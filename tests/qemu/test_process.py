@@ -17,7 +17,7 @@ from tests.support.waiting import until
 
 def test_a_helper_gives_its_output_or_says_why_not(caplog: pytest.LogCaptureFixture) -> None:
     assert process.run(["echo", "hello"], 10.0) == "hello\n"
-    with pytest.raises(DriverFailure, match="the agent's log has what it said"):
+    with pytest.raises(DriverFailure, match="the agent's log has its output"):
         process.run(["cat", "/no/such/file"], 10.0)
     assert "No such file" in caplog.text
     with pytest.raises(process.MissingProgram, match="no-such-program"):

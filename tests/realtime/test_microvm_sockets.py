@@ -157,7 +157,7 @@ def test_a_message_too_big_ends_it_and_is_told_the_limit(served: Served, owner: 
     client = served.client(SYSTEM, owner.secret)
     client.send("x" * 20_000)
     end = client.closed()
-    assert (end.code, end.reason) == (1009, "a message has at most 16384 bytes: send more of them")
+    assert (end.code, end.reason) == (1009, "a message has at most 16384 bytes: split it")
 
 
 def test_too_many_messages_are_taken_more_slowly_and_none_ends_it(served: Served, world: Record, owner: Caller) -> None:

@@ -179,7 +179,7 @@ def test_so_many_streams_of_one_owner_and_no_more(redis_url: str) -> None:
     here = ApiStreams(redis_url)
     here._shares = Shares("streams", 3, 2)
     made = [here.prepare("one")[1] for _ in range(2)]
-    with pytest.raises(Unavailable, match="of yours"):
+    with pytest.raises(Unavailable, match="you have"):
         here.prepare("one")
     made.append(here.prepare("another")[1])
     with pytest.raises(Unavailable, match="3 streams"):

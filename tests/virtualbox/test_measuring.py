@@ -93,7 +93,7 @@ def test_a_guest_is_asked_by_one_command(tmp_path: Path, in_guest: str) -> None:
     folder.path.mkdir()
     folder.write(Record(VmSpec("vm-1", "web", "virtualbox", "linux", 1, 64, 1), None))
     manage = VBoxManage(in_guest)
-    with pytest.raises(DriverFailure, match="no credentials"):
+    with pytest.raises(DriverFailure, match="no guest credentials"):
         inside.ask(manage, vault, folder, countdown(LONG))
     credentials.keep(vault, folder, Credentials("root", "secret"))
     manage.calls.clear()

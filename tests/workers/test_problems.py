@@ -77,7 +77,7 @@ def test_a_host_with_little_disk_left_takes_no_new_vms_and_says_why(joined: Work
     with pytest.raises(NoCapacity) as refused:
         joined.create("web", "host-a")
     assert refused.value.details["rejected"] == [
-        {"host": "host-a", "reason": "has less than 2048 MB of disk left, and takes no new VMs"}
+        {"host": "host-a", "reason": "has less than 2048 MB of disk left, so it takes no new VMs"}
     ]
     use(joined, 2100)  # on the edge
     assert set(problems(joined)) == {"low_disk"}

@@ -135,7 +135,7 @@ def test_a_lock_that_stays_is_told_as_what_it_is(workers: Workers) -> None:
     statement = text("SELECT 1 FROM vms FOR UPDATE")
     with workers.context.engine.begin() as holder:
         holder.execute(statement)
-        with pytest.raises(Busy, match="other changes are in the way"):
+        with pytest.raises(Busy, match="conflicts with others"):
             transact(workers.context.receiving, lambda session: session.execute(statement), within=0)
         slow = text("SELECT pg_sleep(8)")
         with pytest.raises(Busy):

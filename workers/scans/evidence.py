@@ -41,7 +41,7 @@ def not_run(family: Family, reason: str) -> list[JSON]:
 
 def _judged(family: Family, check: Check, told: tuple[str, int] | None) -> JSON:
     if told is None:
-        return _outcome(family, check, NOT_RUN, "the guest's shell did not get so far")
+        return _outcome(family, check, NOT_RUN, "the guest's shell ended before this check")
     text, code = told
     if code == _CANNOT:
         return _outcome(family, check, NOT_RUN, text)

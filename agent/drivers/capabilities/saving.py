@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from core.contract.messages import VmSpec
 from core.contract.vms import Observation
 
-SAVED = "its memory is saved: a start goes on from there"
+SAVED = "its memory is saved: the next start resumes from it"
 """The reason that `observe` gives for a VM that is off so."""
 
 

@@ -63,7 +63,7 @@ class Api:
         except TimeoutError:
             raise Silent(f"Cloud Hypervisor did not answer '{name}' in time", code="timeout") from None
         except (OSError, http.client.HTTPException) as error:
-            raise Silent(f"Cloud Hypervisor can't be asked '{name}': {error}") from None
+            raise Silent(f"Cloud Hypervisor can't be reached for '{name}': {error}") from None
         if response.status >= 300:
             refused = Refused(f"Cloud Hypervisor refused '{name}' ({response.status}): {_reason(said)}")
             refused.status = response.status
@@ -84,5 +84,5 @@ def _reason(said: bytes) -> str:
     try:
         told = json.loads(said)
     except ValueError:
-        return said.decode(errors="replace") or "it gives no reason"
+        return said.decode(errors="replace") or "no reason given"
     return ": ".join(map(str, told)) if isinstance(told, list) else str(told)

@@ -166,7 +166,8 @@ def _payload(vm: VmSpec, image: Manifest | None) -> JSON:
     firmware = settings.load().firmware
     if firmware is None:
         raise DriverFailure(
-            f"VM '{vm.name}' has no kernel of its own, and this host no firmware to start it by: set CORRAL_FIRMWARE",
+            f"the image of VM '{vm.name}' has no kernel, and this host has no firmware to boot its disk: set"
+            " CORRAL_FIRMWARE",
             code="invalid_request",
         )
     return {"firmware": str(firmware)}

@@ -51,7 +51,7 @@ class CloudHypervisorDriver(LocalDriver[Host]):
         except (DriverFailure, OSError) as error:
             return DriverHealth(self.name, False, problem=str(error))
         if not runs:
-            problem = "the KVM of this host does not run a guest of Cloud Hypervisor's to the end of its kernel's start"
+            problem = "KVM on this host can't run a Cloud Hypervisor guest: its kernel did not boot to the end"
             return DriverHealth(self.name, False, version.name, "", sorted(self.capabilities), problem)
         return DriverHealth(self.name, True, version.name, "kvm", sorted(self.capabilities))
 

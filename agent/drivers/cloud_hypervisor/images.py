@@ -35,7 +35,7 @@ def first_disk(folder: Folder, image: Manifest | None, disk_gb: int, lock: int) 
     if shutil.which("qemu-img") is not None:
         return disks.first_layer(folder, image, disk_gb, lock), LAYER
     if image.format != "raw":
-        raise DriverFailure(f"the disk of image '{image.name}' is {image.format}, which takes qemu-img: {INSTALL}")
+        raise DriverFailure(f"the disk of image '{image.name}' is {image.format}, which needs qemu-img: {INSTALL}")
     process.run(["cp", "--sparse=always", str(source), str(whole)], SECONDS, holding=(lock,))
     _grow(whole, image.format, size_bytes, lock)
     return name, COPY

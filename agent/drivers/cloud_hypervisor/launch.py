@@ -79,7 +79,7 @@ def _wait_for_api(folder: Folder, begun: process.Daemon) -> None:
     deadline = time.monotonic() + API_SECONDS
     while time.monotonic() < deadline:
         if begun.ended():
-            said = usable.tail(folder.path / LOG) or "it said nothing"
+            said = usable.tail(folder.path / LOG) or "no output"
             raise DriverFailure(f"Cloud Hypervisor did not start: {said}")
         if (folder.path / SOCKET).exists():
             try:

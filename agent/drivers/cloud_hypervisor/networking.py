@@ -124,7 +124,7 @@ def _differ(now: Adapter, after: Adapter) -> bool:
 def _must_have_namespace(folder: Folder, vm: VmSpec, adapter: Adapter) -> None:
     if adapter.mode in INSIDE and not (folder.path / FOLDER).exists():
         raise DriverFailure(
-            f"VM '{vm.name}' was started with no adapter that has a network of its own: stop the VM first",
+            f"VM '{vm.name}' was started without a network namespace: stop the VM first",
             code="invalid_state",
         )
 

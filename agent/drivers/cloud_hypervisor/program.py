@@ -66,11 +66,11 @@ def read_version(said: str) -> Version:
     """From its own words."""
     found = _VERSION.search(said)
     if found is None:
-        raise DriverFailure(f"Cloud Hypervisor does not tell its version, but {said.strip()[:80]!r}")
+        raise DriverFailure(f"Cloud Hypervisor's version can't be read from {said.strip()[:80]!r}")
     number = Version((int(found[1]), int(found[2])))
     if number.number < OLDEST:
         oldest = ".".join(map(str, OLDEST))
-        raise TooOld(f"Cloud Hypervisor {number.name} is too old, {oldest} is needed: {INSTALL}")
+        raise TooOld(f"Cloud Hypervisor {number.name} is too old; {oldest} or later is needed: {INSTALL}")
     return number
 
 

@@ -106,7 +106,7 @@ class FakeDriver(FakeGuests):
         """Off, and it says that it is saved."""
         if not self._state(vm).saved:
             if self.observe(vm.id).state not in (Observed.RUNNING, Observed.PAUSED):
-                raise DriverFailure(f"VM '{vm.name}' is off, and has no memory to save", code="invalid_state")
+                raise DriverFailure(f"VM '{vm.name}' is off and has no memory to save", code="invalid_state")
             self._misbehave(vm, "save", silent, timeout)
             self._change(vm, "save", replace(self._state(vm), power="stopped", started_at=None, saved=True))
         return self.observe(vm.id)

@@ -122,7 +122,7 @@ def _read(vms: Path, vm: VmSpec, exec_id: str) -> Plan:
     try:
         return decode(Plan, _path(vms, vm, exec_id).read_bytes())
     except FileNotFoundError:
-        raise DriverFailure(f"there is no execution '{exec_id}'", code="exec_not_found") from None
+        raise DriverFailure(f"execution '{exec_id}' not found", code="exec_not_found") from None
 
 
 def _path(vms: Path, vm: VmSpec, exec_id: str) -> Path:

@@ -30,7 +30,7 @@ class Kinds:
         """`DriverFailure` for one that it can't have."""
         nics.check(adapter)
         if adapter.type not in self.types:
-            raise Unsupported(f"{self.hypervisor} has no adapter of type '{adapter.type}': {', '.join(self.types)}")
+            raise Unsupported(f"'{adapter.type}' is not an adapter type of {self.hypervisor}: {', '.join(self.types)}")
         placed = adapter.slot == 0 and on_bridge(vm)
         modes = ("none", "null", "bridged" if placed else "nat")
         if adapter.mode not in modes:
@@ -40,7 +40,7 @@ class Kinds:
                 "when it is made"
             )
         if placed and adapter.mode == "bridged" and adapter.network not in (None, vm.network.bridge):
-            raise Unsupported(f"VM '{vm.name}' has its address on bridge '{vm.network.bridge}', and on no other")
+            raise Unsupported(f"VM '{vm.name}' has its address on bridge '{vm.network.bridge}' and can't join another")
         mac = adapter.mac_address
         if adapter.slot == 0 and mac is not None and mac.lower() != nics.mac_address(vm, 0).lower():
             raise Unsupported(f"the MAC address of VM '{vm.name}' is {nics.mac_address(vm, 0)} and can't be changed")

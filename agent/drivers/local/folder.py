@@ -138,7 +138,7 @@ class Folder:
 def folder_of(vms: Path, vm_id: str) -> Folder:
     """The folder of the VM with that id, whether or not it is there."""
     if not NAME.fullmatch(vm_id):
-        raise DriverFailure(f"'{vm_id}' can't be a VM's id", code="invalid_request")
+        raise DriverFailure(f"'{vm_id}' is not a valid VM id", code="invalid_request")
     return Folder(vms / vm_id)
 
 

@@ -191,7 +191,7 @@ class Machines(LocalGuests, Generic[H]):
         """What is seen; `DriverFailure` unless it is so by now."""
         seen = self.seen_after(folder, before)
         if seen.state is not after:
-            raise DriverFailure(f"VM '{vm.name}' is {seen.state}, and must be {before}", code="invalid_state")
+            raise DriverFailure(f"VM '{vm.name}' is {seen.state}, but must be {before}", code="invalid_state")
         return seen
 
     def seen_after(self, folder: Folder, before: Observed) -> Observation:

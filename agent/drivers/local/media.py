@@ -88,8 +88,8 @@ def check_memory(state: State) -> None:
     if state.media:
         names = ", ".join(medium.called for medium in state.media)
         raise DriverFailure(
-            f"a snapshot with memory covers the VM's own disk alone, and {names} is attached: detach it, or leave the "
-            "memory out",
+            f"a snapshot with memory covers only the VM's own disk: detach {names}, or take the snapshot without "
+            "memory",
             code="invalid_state",
         )
 
@@ -98,7 +98,7 @@ def check_resuming(state: State, vm: VmSpec) -> None:
     """A memory that waits for its start fits only the machine that it was taken on."""
     if state.resume is not None:
         raise DriverFailure(
-            f"VM '{vm.name}' has a saved state to resume from: start and stop it first",
+            f"VM '{vm.name}' has a saved state: start it, then stop it",
             code="invalid_state",
         )
 

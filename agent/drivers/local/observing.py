@@ -34,7 +34,7 @@ def observe(folder: Folder, record: Record) -> Observation:
         return Observation(name, power, daemon.started_at(folder.path), pid, _reason(seen, power), facts)
     if state.should_run and not seen.powered_off:
         return Observation(name, Observed.CRASHED, reason=seen.end, facts=facts)
-    powered_off = "the guest powered itself off" if state.should_run else None
+    powered_off = "the guest shut itself down" if state.should_run else None
     return Observation(name, Observed.STOPPED, reason=powered_off, facts=facts)
 
 

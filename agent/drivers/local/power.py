@@ -98,9 +98,9 @@ def wait_usable(folder: Folder, ways: Ways, state: State, progress: Progress, le
     def died() -> DriverFailure:
         shown = usable.console_tail(folder.path)
         if ways.record.seen(folder.path).powered_off:
-            return DriverFailure(f"the guest powered itself off while it started: {shown}")
-        said = usable.tail(folder.path / ways.log) or "it said nothing"
-        return DriverFailure(f"{ways.program} ended while the guest started: {said}; the console ends with: {shown}")
+            return DriverFailure(f"the guest shut itself down while it booted: {shown}")
+        said = usable.tail(folder.path / ways.log) or "no output"
+        return DriverFailure(f"{ways.program} ended while the guest booted: {said}; the console ends with: {shown}")
 
     usable.wait(folder.path, state, check, died, left)
 

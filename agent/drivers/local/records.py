@@ -52,7 +52,7 @@ class Snapshot:
 def home(folder: Folder, snapshot_id: str) -> Path:
     """The snapshot's own folder."""
     if not NAME.fullmatch(snapshot_id):
-        raise DriverFailure(f"'{snapshot_id}' can't be a snapshot's id", code="invalid_request")
+        raise DriverFailure(f"'{snapshot_id}' is not a valid snapshot id", code="invalid_request")
     return folder.snapshots / snapshot_id
 
 
@@ -63,7 +63,7 @@ def read(folder: Folder, snapshot_id: str) -> Snapshot | None:
     except FileNotFoundError:
         return None
     except Invalid:
-        raise DriverFailure(f"the record of snapshot '{snapshot_id}' is damaged", code="snapshot_damaged") from None
+        raise DriverFailure(f"the metadata of snapshot '{snapshot_id}' is damaged", code="snapshot_damaged") from None
 
 
 def ids(folder: Folder) -> list[str]:

@@ -24,8 +24,8 @@ def check(folder: Folder, snapshot_id: str, acceleration: str | None, progress: 
         media.check_memory(folder.state())
     if acceleration and snapshot.machine is not None and snapshot.machine.acceleration != acceleration:
         raise DriverFailure(
-            f"snapshot '{snapshot_id}' holds the memory of a machine under {snapshot.machine.acceleration}, and this "
-            f'host now has {acceleration}: restore it with "start": false, which leaves the memory out',
+            f"snapshot '{snapshot_id}' holds memory saved under {snapshot.machine.acceleration}, but this host now "
+            f'runs {acceleration}: restore it with "start": false, without its memory',
             code="invalid_state",
         )
     return snapshot

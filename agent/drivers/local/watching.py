@@ -30,7 +30,7 @@ def watched(folder: Folder, record: Record) -> Iterator[Watch]:
             raise GuestWent("the guest restarted before it answered: its work is lost")
         if seen.ended is not None or daemon.alive(folder.path) != pid:
             daemon.wait_gone(folder.path, GONE_SECONDS)  # what is asked of the VM next finds it off
-            why = "powered itself off" if seen.powered_off else "stopped"
+            why = "shut itself down" if seen.powered_off else "stopped"
             raise GuestWent(f"the guest {why} before it answered: its work is lost", code="guest_stopped")
 
     try:

@@ -46,6 +46,6 @@ def bound(file: Path) -> None:
             old = ["--punch-hole", "--offset", "0", "--length", str(found.st_size - KEPT_BYTES)]
             process.run(["fallocate", *old, f"/proc/self/fd/{descriptor}"], HOLE_SECONDS, holding=[descriptor])
     except DriverFailure as error:
-        log.warning("'%s' grows, and what is old in it can't be given back: %s", file.name, error.message)
+        log.warning("'%s' grows, and its old part can't be freed: %s", file.name, error.message)
     finally:
         os.close(descriptor)

@@ -19,9 +19,9 @@ from agent.drivers.local import happened
 IN, OUT = "events.in", "events.out"
 TAIL_BYTES = 64 * 1024
 FULL, BROKEN = "full", "broken"
-DISK_FULL = "the host's disk is full: the VM goes on by resume, once there is room"
-DISK_BROKEN = "the host's disk failed as the VM wrote to it: the VM goes on by resume, once the disk works"
-_ENDS = {"guest-panic": "the guest's kernel panicked", "host-signal": "its QEMU process was ended on the host"}
+DISK_FULL = "the host's disk is full: make room on it, then resume the VM"
+DISK_BROKEN = "the host's disk failed while the VM wrote to it: repair the disk, then resume the VM"
+_ENDS = {"guest-panic": "the guest's kernel panicked", "host-signal": "its QEMU process was killed on the host"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,9 @@ class QemuRunEvents(happened.RunEvents):
     @property
     def end(self) -> str:
         """In words."""
-        return _ENDS.get(self.ended or "", f"QEMU ended: {self.ended}" if self.ended else "QEMU ended without a word")
+        return _ENDS.get(
+            self.ended or "", f"QEMU ended: {self.ended}" if self.ended else "QEMU ended without an error message"
+        )
 
     @property
     def halt(self) -> str | None:

@@ -67,7 +67,7 @@ def _wait_for_monitor(folder: Folder, qemu: process.Daemon) -> None:
     deadline = time.monotonic() + MONITOR_SECONDS
     while time.monotonic() < deadline:
         if qemu.ended():
-            raise DriverFailure(f"QEMU did not start: {usable.tail(folder.path / LOG) or 'it said nothing'}")
+            raise DriverFailure(f"QEMU did not start: {usable.tail(folder.path / LOG) or 'no output'}")
         try:
             with qmp.Monitor(folder.path, 5.0) as monitor:
                 monitor.ask("query-status")

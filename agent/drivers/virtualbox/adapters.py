@@ -133,9 +133,9 @@ def _told(info: Mapping[str, str], slot: int) -> Adapter:
 def _check(adapter: Adapter) -> None:
     nics.check_words(adapter)
     if adapter.network is not None and not _NAME.fullmatch(adapter.network):
-        raise _invalid(f"{adapter.network!r} can't be a network's or an interface's name")
+        raise _invalid(f"{adapter.network!r} is not a valid network or interface name")
     if adapter.mac_address is not None and not _MAC.fullmatch(adapter.mac_address.replace(":", "")):
-        raise _invalid(f"'{adapter.mac_address}' is not the MAC address of one machine, such as 08:00:27:12:34:56")
+        raise _invalid(f"'{adapter.mac_address}' is not a unicast MAC address such as 08:00:27:12:34:56")
 
 
 def _network(manage: VBoxManage, adapter: Adapter, joinable: Collection[str]) -> str:
@@ -145,7 +145,7 @@ def _network(manage: VBoxManage, adapter: Adapter, joinable: Collection[str]) ->
     there = _interfaces(manage, adapter.mode) if adapter.mode in _LISTS else None
     if name is None or (there is not None and name not in there):
         known = ", ".join(there or []) or "none"
-        raise _invalid(f"mode '{adapter.mode}' needs the name of an interface of this host; there is: {known}")
+        raise _invalid(f"mode '{adapter.mode}' needs the name of an interface of this host: {known}")
     return name
 
 
@@ -154,8 +154,9 @@ def _refuse_unless_joinable(slot: int, mode: str, name: str, joinable: Collectio
         return
     open_ones = ", ".join(f"'{each}'" for each in sorted(joinable)) or "none"
     raise _invalid(
-        f"adapter {slot} may not join '{mode}:{name}': beside NAT an adapter joins what the host's operator lists in "
-        f"CORRAL_VBOX_NETWORKS, which is {open_ones}"
+        f"adapter {slot} may not join '{mode}:{name}': the host's operator allows NAT and what"
+        " CORRAL_VBOX_NETWORKS lists, "
+        f"which is {open_ones}"
     )
 
 

@@ -33,7 +33,7 @@ def listed(manage: VBoxManage, media: Media, folder: Folder, info: Mapping[str, 
 def attach(manage: VBoxManage, media: Media, folder: Folder, vm: VmSpec, request: DiskRequest, timeout: float) -> Disk:
     """Attaches a medium, made before if it is to be; the same again is no change."""
     if request.type not in disks.TYPES:
-        raise _invalid(f"'{request.type}' is not a disk's type: {', '.join(disks.TYPES)}")
+        raise _invalid(f"'{request.type}' is not a disk type: {', '.join(disks.TYPES)}")
     place = find(info_of(manage, folder), request.controller, request.port, request.device)
     if place.medium and Path(place.medium).name != Path(request.medium).name:
         raise _taken(place)
@@ -73,7 +73,7 @@ def detach(manage: VBoxManage, folder: Folder, controller: str, port: int, devic
     if not place.medium:
         return
     if is_own(folder, place):
-        raise _invalid(f"{_name(place)} has the VM's own disk, which stays with it")
+        raise _invalid(f"{_name(place)} has the VM's own disk, which can't be detached")
     kind = disks.kind_of(info, place)
     disks.fasten(manage, folder.uuid, place, kind, "none")
     if kind == "hdd":
@@ -96,7 +96,7 @@ def find(info: Mapping[str, str], controller: str, port: int, device: int) -> Sl
         if (place.controller, place.port, place.device) == (controller, port, device):
             return place
     known = ", ".join(f"{each.controller} {each.port}:{each.device}" for each in there)
-    raise _invalid(f"the VM has no place {port}:{device} on a controller '{controller}'; there is {known}")
+    raise _invalid(f"the VM has no place {port}:{device} on a controller '{controller}'; it has {known}")
 
 
 def is_own(folder: Folder, place: Slot) -> bool:
@@ -126,7 +126,7 @@ def _bytes(text: str | None) -> int | None:
 
 
 def _taken(place: Slot) -> DriverFailure:
-    return DriverFailure(f"{_name(place)} has a medium already: detach it first", code="disk_slot_taken")
+    return DriverFailure(f"{_name(place)} is taken by another medium: detach that first", code="disk_slot_taken")
 
 
 def _name(place: Slot) -> str:

@@ -32,7 +32,7 @@ def keep(vault: Vault, folder: Folder, credentials: Credentials) -> None:
     for word in (credentials.username, credentials.password):
         if not 0 < len(word) <= LONGEST or not word.isprintable() or word.startswith("-"):
             raise DriverFailure(
-                f"a guest's name and password have 1 to {LONGEST} printable characters, not '-' first",
+                f"username and password must have 1 to {LONGEST} printable characters and not begin with '-'",
                 code="invalid_request",
             )
     folder.record()
@@ -57,10 +57,12 @@ def _read(vault: Vault, folder: Folder) -> Credentials:
         sealed = (folder.path / FILE).read_bytes()
     except FileNotFoundError:
         raise Unsupported(
-            f"VM {folder.path.name} has no credentials of a guest's account, by which VirtualBox's Guest Additions run "
-            "commands: PUT /vms/<name>/guest-credentials"
+            f"VM {folder.path.name} has no guest credentials, which VirtualBox needs to run commands in a guest: set "
+            "them with PUT /vms/<name>/guest-credentials"
         ) from None
     try:
         return decode(Credentials, vault.open(sealed))
     except (ValueError, Invalid):
-        raise DriverFailure(f"{folder.path / FILE} is damaged: set them anew", code="secret_unreadable") from None
+        raise DriverFailure(
+            f"the stored guest credentials ({folder.path / FILE}) are damaged: set them again", code="secret_unreadable"
+        ) from None

@@ -43,9 +43,9 @@ def controllers_of(vm: VmSpec) -> list[Controller]:
     asked = vm.hardware.storage_controllers or [DEFAULT]
     for each in asked:
         if not _NAME.fullmatch(each.name):
-            raise _invalid(f"{each.name!r} can't be a controller's name: letters, digits, blanks, '.' and '_'")
+            raise _invalid(f"{each.name!r} is not a valid controller name: use letters, digits, blanks, '.' and '_'")
         if each.type not in CONTROLLERS:
-            raise _invalid(f"'{each.type}' is not a controller's type: {', '.join(CONTROLLERS)}")
+            raise _invalid(f"'{each.type}' is not a controller type: {', '.join(CONTROLLERS)}")
     if all(each.type == "floppy" for each in asked):
         asked = [*asked, DEFAULT]
     return sorted(asked, key=lambda each: bool(each.type == "floppy"))

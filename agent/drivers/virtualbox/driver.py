@@ -279,7 +279,7 @@ class VirtualBoxDriver(VirtualBoxGuests):
         if seen is before:
             (power.hold if after is Observed.PAUSED else power.go_on)(self.manage, folder, left)
         elif seen is not after:
-            raise DriverFailure(f"VM '{vm.name}' is {seen}, and must be {before}", code="invalid_state")
+            raise DriverFailure(f"VM '{vm.name}' is {seen}, but must be {before}", code="invalid_state")
         return observe(self.manage, folder)
 
     def _folder(self, vm_id: str) -> Folder:

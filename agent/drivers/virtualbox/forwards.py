@@ -94,8 +94,8 @@ def _wanted(info: Mapping[str, str], address: str, vm: VmSpec) -> set[Rule]:
         return set()
     if slot is None:
         raise DriverFailure(
-            f"VM '{vm.name}' has no adapter of mode 'nat', by which VirtualBox forwards ports: change one of its "
-            "adapters, or delete its forwards",
+            f"VM '{vm.name}' has no adapter of mode 'nat', which VirtualBox needs to forward ports: set one of "
+            "its adapters to 'nat', or delete its forwards",
             code="invalid_state",
         )
     return {Rule(slot, address, forward) for forward in vm.forwards}

@@ -28,10 +28,10 @@ RUN_LEVEL_USERLAND = 2
 BEYOND_SECONDS, KILL_SECONDS = 10.0, 20.0  # the API waits for both: api/shared/execution.py
 SHELL = "/bin/sh"
 _REFUSALS = {
-    "not able to logon": "the guest does not let the account in that its host knows: PUT /vms/<name>/guest-credentials "
-    "takes another name and password",
-    "not ready (yet)": "the guest's Guest Additions take no commands now: its service VBoxService may be starting, or "
-    "have ended",
+    "not able to logon": "the guest rejects the stored guest credentials: set others with "
+    "PUT /vms/<name>/guest-credentials",
+    "not ready (yet)": "the guest's Guest Additions accept no commands now: the service VBoxService may be starting "
+    "or stopped",
 }
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -43,8 +43,8 @@ def check(info: dict[str, str], vm_name: str) -> None:
         raise DriverFailure(f"VM '{vm_name}' is {state}, not running: start it first", code="vm_not_running")
     if int(info.get("GuestAdditionsRunLevel") or 0) < RUN_LEVEL_USERLAND:
         raise Unsupported(
-            f"in VM '{vm_name}' no Guest Additions answer, by which the driver 'virtualbox' runs commands: install "
-            "virtualbox-guest-utils in it, or wait until it has booted"
+            f"no Guest Additions answer in VM '{vm_name}', and VirtualBox needs them to run commands: install "
+            "virtualbox-guest-utils in the guest, or wait until it has booted"
         )
 
 
@@ -78,7 +78,7 @@ def once(
         raise _refusal(err.decode(errors="replace").strip()[-2000:])
     err, code = err[: ended.start()], int(ended[1])
     if script.missed_folder(mark.token, code, err):
-        raise DriverFailure(f"there is no folder {request.working_directory} in the guest", code="invalid_request")
+        raise DriverFailure(f"there is no folder '{request.working_directory}' in the guest", code="invalid_request")
     truncated = max(len(out), len(err)) > OUTPUT_LIMIT
     return ExecResult(code, out[:OUTPUT_LIMIT], err[:OUTPUT_LIMIT], seconds, truncated)
 
@@ -109,7 +109,7 @@ def _text(request: ExecRequest, mark: _Mark) -> str:
     )
     if len(text) > COMMAND_LIMIT:
         raise DriverFailure(
-            f"the command and its input are longer than Guest Additions take ({COMMAND_LIMIT} bytes)",
+            f"the command with its input is longer than Guest Additions accept ({COMMAND_LIMIT} bytes)",
             code="invalid_request",
         )
     return text

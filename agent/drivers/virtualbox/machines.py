@@ -105,6 +105,6 @@ def _unregister(manage: VBoxManage, folder: Folder, left: Left) -> None:
 
 def _unknown(os_type: str) -> DriverFailure:
     return DriverFailure(
-        f"VirtualBox on this host knows no OS type '{os_type}': `VBoxManage list ostypes` shows those it knows",
+        f"OS type '{os_type}' is unknown to VirtualBox on this host: `VBoxManage list ostypes` lists the known ones",
         code="invalid_request",
     )

@@ -116,7 +116,7 @@ def _network(counters: Mapping[str, int] | None, unknown: dict[str, str]) -> JSO
     if came is None or went is None:
         unknown["network"] = "this VirtualBox does not count the traffic of the VM's adapters, or it has none"
         return None
-    unknown["network.packets"] = "VirtualBox counts bytes alone"
+    unknown["network.packets"] = "VirtualBox counts only bytes"
     return {"bytes_in": came, "bytes_out": went, "packets_in": None, "packets_out": None, "source": "virtualbox"}
 
 

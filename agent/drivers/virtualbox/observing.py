@@ -19,8 +19,8 @@ from core.contract.vms import Observation, Running
 HEAD_BYTES = 8192
 _OPENED = re.compile(rb"Log opened (\S+?)Z")
 _PID = re.compile(rb"Process ID: (\d+)")
-UNREGISTERED = "VirtualBox does not know it any more: register its .vbox file again, or delete it"
-UNREADABLE = "VirtualBox can't read its settings; they are in the VM's folder, in a file that ends in .vbox"
+UNREGISTERED = "the VM is no longer registered with VirtualBox: register its .vbox file again, or delete the VM"
+UNREADABLE = "VirtualBox can't read the VM's settings: repair the .vbox file in the VM's folder"
 
 
 @dataclass(frozen=True)

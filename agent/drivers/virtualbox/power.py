@@ -25,7 +25,7 @@ ASK_AGAIN_SECONDS = 5.0
 CUT_SECONDS = 20.0
 DEVICE = Path("/dev/vboxdrv")
 _NO_WINDOW = (
-    "A window needs VirtualBox's GUI and a display that the agent may use: run the agent in a desktop's session, or "
+    "A window needs VirtualBox's GUI and a display that the agent may use: run the agent in a desktop session, or "
     "start the VM headless"
 )
 
@@ -35,7 +35,7 @@ def missing_kernel_driver() -> str:
     if sys.platform != "linux" or DEVICE.exists():
         return ""
     return (
-        "VirtualBox's kernel driver is not loaded, so that VMs can be made and not started: "
+        "VirtualBox's kernel driver is not loaded, so VMs can be created but not started: "
         "apt-get install virtualbox-dkms linux-headers-$(uname -r), then modprobe vboxdrv"
     )
 
@@ -129,7 +129,7 @@ def save(manage: VBoxManage, folder: Folder, vm: VmSpec, left: Left) -> None:
     if now in states.SAVED:
         return
     if states.observed(now) not in (Observed.RUNNING, Observed.PAUSED):
-        raise DriverFailure(f"VM '{vm.name}' is {now}, and has no memory to save", code="invalid_state")
+        raise DriverFailure(f"VM '{vm.name}' is {now} and has no memory to save", code="invalid_state")
     manage.change(folder.uuid, "controlvm", "savestate", timeout=left())
     _until(manage, folder, lambda now: now in states.SAVED, left)
 
@@ -154,8 +154,8 @@ def _refuse_unbootable(folder: Folder, vm: VmSpec) -> None:
     image = folder.record().image
     if image is not None and image.kernel is not None:
         raise Unsupported(
-            f"image '{image.name}' of VM '{vm.name}' has a kernel beside its disk and no boot loader on it, and "
-            "VirtualBox boots from disks alone: add an image that boots by itself"
+            f"image '{image.name}' of VM '{vm.name}' has a separate kernel and no boot loader on its disk, and "
+            "VirtualBox boots only from disks: use an image with a boot loader"
         )
 
 

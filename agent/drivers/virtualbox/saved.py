@@ -53,7 +53,7 @@ def read(folder: Folder, snapshot_id: str) -> Saved | None:
     except FileNotFoundError:
         return None
     except Invalid:
-        raise DriverFailure(f"the record of snapshot '{snapshot_id}' is damaged", code="snapshot_damaged") from None
+        raise DriverFailure(f"the metadata of snapshot '{snapshot_id}' is damaged", code="snapshot_damaged") from None
 
 
 def ids(folder: Folder) -> list[str]:
@@ -123,7 +123,7 @@ def _sum(path: Path, progress: Progress) -> str:
 
 def _path(folder: Folder, snapshot_id: str) -> Path:
     if not NAME.fullmatch(snapshot_id):
-        raise DriverFailure(f"'{snapshot_id}' can't be a snapshot's id", code="invalid_request")
+        raise DriverFailure(f"'{snapshot_id}' is not a valid snapshot id", code="invalid_request")
     return folder.snapshots / f"{snapshot_id}.json"
 
 

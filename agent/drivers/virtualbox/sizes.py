@@ -17,7 +17,7 @@ ALL_PERCENT = 100
 def refuse(vm: VmSpec) -> None:
     """VirtualBox caps the use of processors, and takes the memory that a machine has."""
     if vm.memory_limit_percent not in (None, ALL_PERCENT):
-        raise Unsupported("VirtualBox can't hold a VM to a share of its memory: give it less memory_mb instead")
+        raise Unsupported("VirtualBox can't limit a VM to a share of its memory: lower memory_mb instead")
 
 
 def fit(manage: VBoxManage, folder: Folder, vm: VmSpec, left: Left) -> None:

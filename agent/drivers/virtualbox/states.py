@@ -35,10 +35,10 @@ SAVED = ("saved", "aborted-saved")
 STUCK = ("gurumeditation", "guru meditation")
 REASONS = {
     "saved": saving.SAVED,
-    "aborted": "its VirtualBox process ended without a word",
-    "aborted-saved": "its VirtualBox process ended while it went on from its saved state",
-    "gurumeditation": "VirtualBox stopped it after an error of its own (guru meditation); VBox.log says which",
-    "guru meditation": "VirtualBox stopped it after an error of its own (guru meditation); VBox.log says which",
+    "aborted": "its VirtualBox process ended without an error message",
+    "aborted-saved": "its VirtualBox process ended while it resumed from its saved state",
+    "gurumeditation": "VirtualBox stopped the VM after an internal error (guru meditation); see VBox.log",
+    "guru meditation": "VirtualBox stopped the VM after an internal error (guru meditation); see VBox.log",
 }
 
 

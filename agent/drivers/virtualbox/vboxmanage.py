@@ -122,7 +122,7 @@ class VBoxManage:
 
 def refusal(verb: str, said: str) -> Refused:
     """What VBoxManage said on standard error, as an error."""
-    words = " ".join(_SAID.findall(said)) or said or "it did not say why"
+    words = " ".join(_SAID.findall(said)) or said or "no reason given"
     code = _CODE.search(said)
     reason = code[1] or code[2] if code else ""
     refused = Refused(f"VBoxManage {verb} failed: {words}", code="invalid_state" if reason == WRONG_STATE else None)

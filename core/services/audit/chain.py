@@ -81,7 +81,7 @@ def verify(session: Session, *, expected: Head | None = None) -> Head:
         for row in rows:
             head = _checked(head, row)
             if expected is not None and head.position == expected.position and head != expected:
-                raise Broken(f"the link at position {head.position} is not the one that was expected")
+                raise Broken(f"the link at position {head.position} is not the expected one")
     if expected is not None and head.position < expected.position:
         raise Broken(f"the chain ends at position {head.position}, before the expected {expected.position}: it was cut")
     for first, last in _ranges(session):

@@ -47,7 +47,7 @@ def admit(session: Session, host: str, secret_sha256: str, token_id: str | None 
         grant(dispatch.redis, {host: secret_sha256})
         _do(dispatch.redis, "CLIENT KILL", "USER", channels.account(host))
 
-    after_commit(session, lambda: dispatch.attempt(change, "a host's account is not made yet"))
+    after_commit(session, lambda: dispatch.attempt(change, "a host's Redis account is not made yet"))
 
 
 def expel(session: Session, host: str) -> None:
@@ -63,7 +63,7 @@ def expel(session: Session, host: str) -> None:
         revoke(dispatch.redis, host)
         dispatch.redis.delete(channels.reports(host), channels.home(host))
 
-    after_commit(session, lambda: dispatch.attempt(change, "a host's account is there still"))
+    after_commit(session, lambda: dispatch.attempt(change, "a host's Redis account still exists"))
 
 
 def grant(redis: Redis, secrets: Mapping[str, str]) -> None:
@@ -128,7 +128,9 @@ class Accounts:
 def _warn_of_an_open_door(redis: Redis) -> None:
     everyones: Any = redis.acl_getuser("default")
     if everyones and {"on", "nopass"} <= set(everyones["flags"]):
-        log.warning("Redis lets anyone in as 'default', without a password: accounts keep nobody out (requirepass)")
+        log.warning(
+            "Redis lets its user 'default' in without a password, so hosts' accounts protect nothing: set requirepass"
+        )
 
 
 def _names(redis: Redis) -> list[str]:

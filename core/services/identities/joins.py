@@ -36,14 +36,15 @@ def join(session: Session, asked: Join) -> str:
     token = session.get(JoinToken, asked.token, with_for_update=True, populate_existing=True)
     if token is None or not hmac.compare_digest(token.secret_sha256, digest(asked.secret)):
         raise NotFound(
-            "this fleet has no such join token: is the line another fleet's? `corral host add` makes a new one",
+            "this fleet has no such join token: check that the line is from this fleet, or have an administrator make"
+            " a new one with `corral host add`",
             reason="token_unknown",
         )
     _check_machine(asked)
     name = token.host or asked.host
     if not channels.HOST_NAME.fullmatch(name):
         raise Invalid(
-            f"'{name[:80]}' is no name for a host: lower-case letters, digits, '.' and '-', at most 63; give one"
+            f"'{name[:80]}' is not a valid host name: use at most 63 lower-case letters, digits, '.' and '-'; give it"
             " with --name",
             field="host",
         )
@@ -73,7 +74,8 @@ def _check_machine(asked: Join) -> None:
     theirs, ours = _release(asked.version), _release(VERSION)
     if theirs is None or theirs[0] != ours[0] or not ours[1] - 1 <= theirs[1] <= ours[1]:
         raise Invalid(
-            f"the agent is of release {asked.version[:40]} and the control plane of {VERSION}: install {VERSION} there",
+            f"the agent is release {asked.version[:40]} and the control plane {VERSION}:"
+            f" install {VERSION} on this machine",
             reason="version",
         )
 
@@ -103,9 +105,10 @@ def _check_name(session: Session, token: JoinToken, name: str, known: HostIdenti
     there = host is not None and host.removed_at is None
     if token.replaces or (not there and (known is None or token.host is not None)):
         return
-    seen = f"last seen at {events.iso(host.last_seen_at)}" if host is not None and there else "not heard of yet"
+    seen = f"last seen at {events.iso(host.last_seen_at)}" if host is not None and there else "never seen"
     raise Conflict(
-        f"the name '{name}' is another host's, {seen}: give another with --name, or, if this is that machine anew,"
+        f"the name '{name}' belongs to another host ({seen}): give another with --name, or, if this machine is"
+        " that host,"
         f" have an administrator run `corral host rejoin {name}`",
         reason="name_taken",
     )

@@ -34,10 +34,10 @@ def create(
     """
     actor.must_administer()
     if host is None and replaces:
-        raise Invalid("name the host that is to join again", field="host")
+        raise Invalid("host is required for a host that joins again", field="host")
     if host is not None:
         if uses > 1:
-            raise Invalid("a token for one name has one use: leave the name out for more", field="uses")
+            raise Invalid("a join token for a named host has one use: leave out host, or uses", field="uses")
         _check_name(session, host, replaces=replaces)
     secret = secrets.token_urlsafe(24)
     token = JoinToken(
@@ -57,7 +57,9 @@ def _check_name(session: Session, name: str, *, replaces: bool) -> None:
     known = session.get(Host, name)
     there = known is not None and known.removed_at is None
     if replaces and not there:
-        raise NotFound(f"host '{name}' not found: a host that there is not is added, not joined again")
+        raise NotFound(
+            f"host '{name}' not found: only a host of the fleet can join again; add a new one with `corral host add`"
+        )
     if there and not replaces:
         raise Conflict(
             f"host '{name}' has joined already: choose another name, or let that machine join again"

@@ -48,5 +48,5 @@ def record(session: Session, host: str, step: Step) -> None:
 def _read(host: str, entry: bytes) -> Report | Inventory:
     message = decode(Entry, entry).body
     if message.host != host:
-        raise Invalid(f"speaks for host '{message.host:.80}'")
+        raise Invalid(f"claims to come from host '{message.host:.80}'")
     return message

@@ -52,7 +52,7 @@ def record(session: Session, host: str, reports: Sequence[Report]) -> None:
                 operation.begun_by = boot_id
             _apply(session, vm, operation, report)
         elif not report.operation_id.startswith(lost.PURGE):
-            log.warning("host %s reports operation %s, which is not its own", host, report.operation_id)
+            log.warning("host %s reports operation %s, which is not one of its own; ignored", host, report.operation_id)
 
 
 def _apply(session: Session, vm: Vm, operation: Operation, report: Report) -> None:

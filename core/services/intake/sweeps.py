@@ -59,7 +59,7 @@ def _beat(name: str, entry: bytes) -> Heartbeat:
     beat = decode(Heartbeat, entry)
     datetime.fromtimestamp(beat.at, UTC)
     if beat.host != name:
-        raise Invalid(f"speaks for host {beat.host!r:.80}")
+        raise Invalid(f"claims to come from host {beat.host!r:.80}")
     return beat
 
 

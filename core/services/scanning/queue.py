@@ -52,8 +52,8 @@ def take(session: Session) -> Work | None:
         if vm is None or vm.deleted_at is not None:
             _end(session, each, ScanState.CANCELLED, "the VM was deleted")
         elif each.attempt >= MOST_ATTEMPTS:
-            why = each.reason or "its workers died"
-            _end(session, each, ScanState.FAILED, f"{MOST_ATTEMPTS} attempts came to nothing: {why}")
+            why = each.reason or "the worker ended"
+            _end(session, each, ScanState.FAILED, f"{MOST_ATTEMPTS} attempts failed: {why}")
         else:
             return _taken(session, each, vm)
     return None

@@ -107,7 +107,9 @@ def _bound(session: Session, actor: Actor) -> None:
     session.execute(select(User.id).where(User.id == actor.user_id).with_for_update(key_share=True))
     query = select(func.count()).select_from(Scan).where(Scan.owner_id == actor.user_id, Scan.completed_at.is_(None))
     if (session.scalar(query) or 0) >= MOST_AT_ONCE:
-        raise Conflict(f"{MOST_AT_ONCE} scans of yours are under way; wait for one of them", code="invalid_state")
+        raise Conflict(
+            f"{MOST_AT_ONCE} of your scans are in progress, the most allowed; wait until one ends", code="invalid_state"
+        )
 
 
 def _one(session: Session, actor: Actor, ref: str) -> ScannedVm:
