@@ -26,7 +26,7 @@ _SHOWN = frozenset(
         *("path", "recursive", "permissions", "owner", "group", "working_directory"),
         # Who may
         *("username", "role", "access", "expires_at", "scan_type", "target", "frameworks"),
-        *("replaces", "ttl_seconds", "uses", "version"),
+        *("replaces", "ttl_seconds", "uses", "version", "reason"),
     }
 )
 _ADAPTER = re.compile(r"adapter[1-8]")

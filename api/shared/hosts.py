@@ -11,8 +11,9 @@ from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Moment, computed
 from api.rest.schemas import Sorting
 from api.rest.shapes import Listed, Shape
-from api.shared import orphaned
+from api.shared import cordoned, orphaned
 from core.contract.messages import JSON
+from core.contract.states import Standing
 from core.models import Host
 from core.services import hosts, lost
 from core.services.context import Actor
@@ -22,9 +23,10 @@ _SECONDS = 20.0
 
 
 class HostQuery(Sorting):
-    """Which hosts: all, or those that are online, or offline."""
+    """Which hosts: all, or those that are online, or offline, or of that standing."""
 
     status = Choice(*hosts.STATUSES)
+    standing = Choice(*Standing)
     sort = Choice(*hosts.ORDERING.sorts)
 
 
@@ -32,6 +34,15 @@ class RemovalQuery(Schema):
     """`force`: even while it is online."""
 
     force = fields.Boolean(load_default=False)
+
+
+class StandingSchema(Schema):
+    """Whether a host takes new VMs, and since when, by whom and why that is so."""
+
+    state = Choice(*Standing, required=True)
+    since = Moment(required=True, allow_none=True)
+    by = fields.String(required=True, allow_none=True)
+    reason = fields.String(required=True)
 
 
 class Capacity(Schema):
@@ -66,6 +77,7 @@ class HostSchema(Schema):
 
     name = fields.String(required=True)
     silent = computed(fields.Boolean, lambda host: host["silent_since"] is not None)
+    standing = fields.Nested(StandingSchema, required=True)
     last_seen_at = Moment(required=True)
     silent_since = Moment(required=True, allow_none=True)
     first_seen_at = Moment(required=True)
@@ -89,8 +101,8 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.read_many("hosts", HostSchema)
         def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
             """List the hosts of the fleet."""
-            status = query.pop("status", None)
-            found, total = hosts.list_of(session, actor, Slice(**query), status)
+            status, standing = query.pop("status", None), query.pop("standing", None)
+            found, total = hosts.list_of(session, actor, Slice(**query), status, standing)
             shown = [described(host, actor) for host in found]
             return Listed(shown, total, query["limit"], query["offset"])
 
@@ -111,6 +123,7 @@ def blueprint(shape: Shape) -> Blueprint:
             """
             return described(lost.remove_host(session, actor, host_name, **query), actor)
 
+    cordoned.add(blp, HostSchema, described)
     orphaned.add(blp)
     return blp
 
@@ -125,6 +138,12 @@ def described(host: Host, actor: Actor) -> JSON:
     }
     return {
         "name": host.name,
+        "standing": {
+            "state": host.standing,
+            "since": host.standing_since,
+            "by": host.standing_by,
+            "reason": host.standing_reason,
+        },
         "last_seen_at": host.last_seen_at,
         "silent_since": host.silent_since,
         "first_seen_at": host.first_seen_at,

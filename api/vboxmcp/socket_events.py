@@ -19,6 +19,7 @@ _NAMES = {
     "host_joined": "host.joined",
     "host_silent": "host.silent",
     "host_alive": "host.alive",
+    "host_standing": "host.standing_changed",
     "driver_healthy": "host.driver_healthy",
     "driver_unhealthy": "host.driver_unhealthy",
 }

@@ -1,9 +1,11 @@
-"""The group of `corral host`, with what lets machines join."""
+"""The group of `corral host`, with what lets machines join and what takes them out."""
 
 from __future__ import annotations
 
-from cli.host import joining
+from cli.host import cordons, joining
 from cli.remote.fleet import host
 
 for each in (joining.add, joining.rejoin, joining.tokens, joining.revoke_token):
+    host.add_command(each)
+for each in (cordons.cordon, cordons.uncordon, cordons.activate):
     host.add_command(each)

@@ -35,7 +35,8 @@ def list_(session: Session, status: str | None) -> None:
     """List hosts."""
     found = [plain(each) for each in session.client.hosts.list(status=status)]
     for each in found:
-        each["status"] = "offline" if each["silent"] else "online"
+        state = each["standing"]["state"]
+        each["status"] = ("offline" if each["silent"] else "online") + ("" if state == "active" else f", {state}")
         each["healthy"] = [driver["name"] for driver in each["hypervisors"] if driver["healthy"]]
     show_many(session, found, _HOSTS)
 

@@ -42,6 +42,13 @@ class Status(StrEnum):
     LOST = "lost"
 
 
+class Standing(StrEnum):
+    """Whether a host takes new VMs, as administrators have it."""
+
+    ACTIVE = "active"
+    CORDONED = "cordoned"
+
+
 class Kind(StrEnum):
     """What an operation does; each is one command to one host."""
 

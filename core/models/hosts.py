@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, CheckConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.contract.hosts import HostFacts
+from core.contract.states import Standing
 from core.models.base import JSON, Base, now
 from core.models.typed import Typed
 
@@ -20,7 +21,8 @@ class Host(Base):
 
     `home_id` is that of the agent's home, which alone is believed. `beat` is the agent's own time in the heartbeat that
     was seen last, `last_seen_at` when that was by the clock of the database. `problems`: by a word for each, what is
-    wrong and since when. A removed host is one that an administrator has given up.
+    wrong and since when. `standing`: whether it takes new VMs, and since when, by whom and why that is so; by nobody
+    where nobody has said anything. A removed host is one that an administrator has given up.
     """
 
     __tablename__ = "hosts"
@@ -44,6 +46,10 @@ class Host(Base):
     home_id: Mapped[str] = mapped_column(default="", server_default="")
     beat: Mapped[float | None]
     problems: Mapped[JSON] = mapped_column(default=dict, server_default="{}")
+    standing: Mapped[str] = mapped_column(default=Standing.ACTIVE, server_default=Standing.ACTIVE)
+    standing_since: Mapped[datetime | None]
+    standing_by: Mapped[str | None]
+    standing_reason: Mapped[str] = mapped_column(default="", server_default="")
     first_seen_at: Mapped[datetime] = mapped_column(default=now)
     last_seen_at: Mapped[datetime]
     silent_since: Mapped[datetime | None]

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import func, select, type_coerce, update
+from sqlalchemy import ColumnElement, func, select, type_coerce, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
 from core.contract.errors import Invalid, NoCapacity, NotFound
+from core.contract.states import Standing
 from core.database import violates
 from core.models import Host, Vm
 from core.models.base import JSON
 from core.placement import Choice, Demand, Offer, lacking, rank
-from core.services import joining, problems
+from core.services import joining, problems, standings
 from core.services.bridges import Wish
 from core.services.context import Actor
 from core.services.paging import Ordering, Slice, sliced
 
+_TAKES_VMS = (Host.standing == Standing.ACTIVE, Host.removed_at.is_(None))
 STATUSES = ("alive", "silent")
 ORDERING = Ordering(
     {
@@ -40,15 +42,19 @@ def all_of(session: Session) -> list[Host]:
     return list(session.scalars(select(Host).where(Host.removed_at.is_(None)).order_by(Host.name)))
 
 
-def list_of(session: Session, actor: Actor, wanted: Slice, status: str | None = None) -> tuple[list[Host], int]:
-    """A page of the hosts, by name, and how many match: all, or those that are "alive" or "silent".
+def list_of(
+    session: Session, actor: Actor, wanted: Slice, status: str | None = None, standing: str | None = None
+) -> tuple[list[Host], int]:
+    """A page of the hosts, by name, and how many match: all, or the "alive" or "silent" ones, or those of a standing.
 
     Who may log in may see them: a VM's placement is no secret of another's.
     """
     silent = Host.silent_since.is_not(None)
-    conditions = [Host.removed_at.is_(None)]
+    conditions: list[ColumnElement[bool]] = [Host.removed_at.is_(None)]
     if status is not None:
         conditions.append(silent if status == "silent" else ~silent)
+    if standing is not None:
+        conditions.append(Host.standing == standing)
     total = session.scalar(select(func.count()).select_from(Host).where(*conditions)) or 0
     return list(session.scalars(sliced(select(Host).where(*conditions), ORDERING, wanted))), total
 
@@ -56,6 +62,14 @@ def list_of(session: Session, actor: Actor, wanted: Slice, status: str | None = 
 def get(session: Session, actor: Actor, name: str) -> Host:
     """One host; `NotFound`."""
     host = session.get(Host, name)
+    if host is None or host.removed_at is not None:
+        raise NotFound(f"host '{name}' not found")
+    return host
+
+
+def locked(session: Session, name: str) -> Host:
+    """One host, locked and as it is now; `NotFound`."""
+    host = session.get(Host, name, with_for_update=True, populate_existing=True)
     if host is None or host.removed_at is not None:
         raise NotFound(f"host '{name}' not found")
     return host
@@ -72,9 +86,9 @@ def reserve(session: Session, demand: Demand, wish: Wish) -> Choice:
     _check_known(offers, demand)
     choices, rejected = rank(offers, demand)
     for choice in choices:
-        if _take(session, choice.host, demand):
+        if _take(session, choice.host, demand, *_TAKES_VMS):
             return choice
-        rejected[choice.host] = "ran out of capacity while this request was being placed"
+        rejected[choice.host] = "ran out of capacity, or was closed, while this request was being placed"
     raise NoCapacity(
         f"no host can take a VM with {demand.vcpus} vCPUs, {demand.memory_mb} MB memory and {demand.disk_gb} GB disk",
         rejected=[{"host": name, "reason": reason} for name, reason in sorted(rejected.items())],
@@ -206,11 +220,12 @@ def _of(vm: Vm) -> Any:
     return update(Vm).where(Vm.id == vm.id).execution_options(synchronize_session=False)
 
 
-def _take(session: Session, name: str, demand: Demand) -> bool:
+def _take(session: Session, name: str, demand: Demand, *conditions: ColumnElement[bool]) -> bool:
     taken = session.scalar(
         update(Host)
         .where(
             Host.name == name,
+            *conditions,
             Host.reserved_vcpus + demand.vcpus <= Host.vcpus,
             Host.reserved_memory_mb + demand.memory_mb <= Host.memory_mb,
             Host.reserved_disk_gb + demand.disk_gb <= Host.disk_gb,
@@ -240,7 +255,10 @@ def _offer(host: Host, wish: Wish, demand: Demand) -> Offer:
         name=host.name,
         silent=host.silent_since is not None,
         hypervisors={driver["name"]: _problem(host, driver, wish, demand) for driver in host.drivers},
-        unfit=wish.unfit.get(host.name, "") or _too_small(host, demand) or problems.against_placement(host),
+        unfit=standings.against_placement(host)
+        or wish.unfit.get(host.name, "")
+        or _too_small(host, demand)
+        or problems.against_placement(host),
         images=frozenset(host.images),
         free_vcpus=host.vcpus - host.reserved_vcpus,
         free_memory_mb=host.memory_mb - host.reserved_memory_mb,

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.contract.commands import Delete
-from core.contract.errors import Conflict, NotFound
+from core.contract.errors import Conflict
 from core.contract.messages import Failure, VmSpec, command
 from core.contract.results import Result
 from core.contract.states import LIVE, DesiredState, Kind, OperationState
@@ -42,9 +42,7 @@ def remove_host(session: Session, actor: Actor, name: str, *, force: bool = Fals
     `Conflict` while it is there, unless with `force`.
     """
     actor.must_administer()
-    host = session.get(Host, name, with_for_update=True, populate_existing=True)
-    if host is None or host.removed_at is not None:
-        raise NotFound(f"host '{name}' not found")
+    host = hosts.locked(session, name)
     if host.silent_since is None and not force:
         raise Conflict(
             f"host '{name}' is online; stop its agent and wait until the host is offline, or remove it by"

@@ -38,7 +38,7 @@ def to_ask(session: Session, actor: Actor, host_name: str, vm_id: str) -> None:
 def remove(session: Session, actor: Actor, host_name: str, vm_id: str) -> None:
     """Have a host remove an orphan, for good; it is on the host's list until that is done."""
     actor.must_administer()
-    host = _locked(session, actor, host_name)
+    host = hosts.locked(session, host_name)
     _of(host, vm_id, session)
     for driver in host.drivers:  # nothing says which of them it is of, and a driver passes over what it does not have
         spec = VmSpec(vm_id, vm_id, driver["name"], "", 1, 1, 1)
@@ -59,7 +59,7 @@ def adopt(
     called = seen.name if name is None else name
     vms.check_name(called)
     vms.free_name(session, owner_id, called)
-    host = _locked(session, actor, host_name)
+    host = hosts.locked(session, host_name)  # of two who change its orphans one is the first
     _of(host, vm_id, session)
     known = session.get(Vm, vm_id)
     if known is not None:
@@ -115,12 +115,6 @@ def _recorded(vm_id: str, host_name: str, seen: Described, owner_id: str, name: 
         observed_reason=seen.reason,
         started_at=None if seen.started_at is None else datetime.fromtimestamp(seen.started_at, UTC),
     )
-
-
-def _locked(session: Session, actor: Actor, host_name: str) -> Host:
-    """The host, locked: of two who change its orphans one is the first."""
-    hosts.get(session, actor, host_name)
-    return session.get_one(Host, host_name, with_for_update=True, populate_existing=True)
 
 
 def _of(host: Host, vm_id: str, session: Session) -> None:

@@ -42,9 +42,11 @@ class AsyncOperations(_Resource):
 class AsyncHosts(_Resource):
     """The machines that VMs run on, as plain JSON objects."""
 
-    def list(self, *, status: str | None = None, limit: int | None = None) -> AsyncIterator[Json]:
-        """By name. `status`: "alive" or "silent"."""
-        return self._transport.pages("/hosts", "hosts", dict[str, Any], limit, status=status)
+    def list(
+        self, *, status: str | None = None, standing: str | None = None, limit: int | None = None
+    ) -> AsyncIterator[Json]:
+        """By name. `status`: "alive" or "silent"; `standing`: "active", "cordoned"."""
+        return self._transport.pages("/hosts", "hosts", dict[str, Any], limit, status=status, standing=standing)
 
     async def get(self, name: str) -> Json:
         """One of them."""
@@ -56,6 +58,22 @@ class AsyncHosts(_Resource):
         `force`: even while it is online, as one is that was stolen; it is cut off at once.
         """
         await self._transport.json("DELETE", f"/hosts/{segment(name)}", force="true" if force else None)
+
+    async def cordon(self, name: str, reason: str | None = None) -> Json:
+        """Let a host take no new VMs, as an administrator; what is there goes on. The host as it is then."""
+        return await self._stand(name, "cordon", reason)
+
+    async def uncordon(self, name: str, reason: str | None = None) -> Json:
+        """End that."""
+        return await self._stand(name, "uncordon", reason)
+
+    async def activate(self, name: str, reason: str | None = None) -> Json:
+        """Let a host take VMs again, whatever kept it from that."""
+        return await self._stand(name, "activate", reason)
+
+    async def _stand(self, name: str, verb: str, reason: str | None) -> Json:
+        path = f"/hosts/{segment(name)}/{verb}"
+        return value(dict[str, Any], await self._transport.json("POST", path, given(reason=reason)))
 
     def orphans(self, name: str) -> AsyncIterator[Json]:
         """VMs that the host has and the record has not, for administrators."""

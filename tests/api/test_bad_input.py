@@ -88,6 +88,7 @@ ADAPTER: Fields = {
     "mode": ([*WORDS, "wifi"], False),
     "bridge_adapter": (["", *TEXTS, "b" * 65], False),
 }
+REASON: Fields = {"reason": ([*TEXTS, "r" * 501], False)}
 RESTORE: Fields = {"start_vm": (FLAGS, False)}
 KEY: Fields = {
     "name": (["", *TEXTS], True),
@@ -129,6 +130,8 @@ BODIES: list[tuple[str, str, dict[str, Any], Fields]] = [
     ("vboxmcp", "PUT /vms/{vm}/network-adapters/0", {"enabled": True}, ADAPTER),
     ("microvm", "/keys", {"name": "k"}, KEY),
     ("vboxmcp", "/keys", {"name": "k"}, KEY),
+    ("microvm", "/hosts/host-a/cordon", {}, REASON),
+    ("vboxmcp", "/hosts/host-a/activate", {}, REASON),
     ("microvm", "/auth/register", {"username": "bad-input", "password": "12345678"}, REGISTRATION),
     ("microvm", "/auth/login", {"username": "bad-input", "password": "12345678"}, LOGIN),
 ]
