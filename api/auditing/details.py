@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from api.web.requests import is_clean
+from core import labels
 from core.contract.messages import JSON
 
 _LONGEST, _MOST, _DEEPEST = 200, 20, 4
@@ -38,6 +39,8 @@ def shown(body: Any, depth: int = 0) -> JSON:
     if not isinstance(body, dict) or depth > _DEEPEST:
         return {}
     found = {name: _value(value, depth) for name, value in list(body.items())[: 4 * _MOST] if _may_be_shown(name)}
+    if isinstance(given := body.get("labels"), dict):
+        found["labels"] = _labels(given)
     if isinstance(command := body.get("command"), str):
         found |= _program(command)
     return found
@@ -65,6 +68,13 @@ def _value(value: Any, depth: int) -> Any:
             return [_value(item, depth + 1) for item in value[:_MOST]] if depth < _DEEPEST else []
         case _:
             return text(value)
+
+
+def _labels(given: JSON) -> list[str]:
+    """Those that can be labels; null, which takes one away, as a hyphen."""
+    there = {key: value for key, value in given.items() if labels.KEY.fullmatch(str(key))}
+    set_ = {key: value for key, value in there.items() if isinstance(value, str) and labels.VALUE.fullmatch(value)}
+    return [*labels.shown(set_), *(f"{key}-" for key, value in there.items() if value is None)][:_MOST]
 
 
 def _program(command: str) -> JSON:

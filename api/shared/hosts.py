@@ -9,24 +9,25 @@ from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Moment, computed
-from api.rest.schemas import Sorting
+from api.rest.schemas import Sorting, Strict
 from api.rest.shapes import Listed, Shape
 from api.shared import cordoned, orphaned
+from api.shared import labels as labelled
 from core.contract.messages import JSON
 from core.contract.states import Standing
 from core.models import Host
-from core.services import hosts, lost
+from core.services import hosts, labels, lost
 from core.services.context import Actor
-from core.services.paging import Slice
 
 _SECONDS = 20.0
 
 
 class HostQuery(Sorting):
-    """Which hosts: all, or those that are online, or offline, or of that standing."""
+    """Which hosts: all, or those that are online, or offline, of that standing, or labelled so."""
 
     status = Choice(*hosts.STATUSES)
     standing = Choice(*Standing)
+    label = labelled.Terms()
     sort = Choice(*hosts.ORDERING.sorts)
 
 
@@ -43,6 +44,12 @@ class StandingSchema(Schema):
     since = Moment(required=True, allow_none=True)
     by = fields.String(required=True, allow_none=True)
     reason = fields.String(required=True)
+
+
+class HostChange(Strict):
+    """What is to be otherwise. `labels`: those given are added or set anew, null takes one away, the others stay."""
+
+    labels = labelled.given(allow_none=True, load_default=dict)
 
 
 class Capacity(Schema):
@@ -76,6 +83,7 @@ class HostSchema(Schema):
     """A host. `orphans`: VMs found there that are in no table, shown to administrators."""
 
     name = fields.String(required=True)
+    labels = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
     silent = computed(fields.Boolean, lambda host: host["silent_since"] is not None)
     standing = fields.Nested(StandingSchema, required=True)
     last_seen_at = Moment(required=True)
@@ -101,8 +109,7 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.read_many("hosts", HostSchema)
         def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
             """List the hosts of the fleet."""
-            status, standing = query.pop("status", None), query.pop("standing", None)
-            found, total = hosts.list_of(session, actor, Slice(**query), status, standing)
+            found, total = hosts.list_of(session, actor, hosts.Page(**query))
             shown = [described(host, actor) for host in found]
             return Listed(shown, total, query["limit"], query["offset"])
 
@@ -112,6 +119,12 @@ def blueprint(shape: Shape) -> Blueprint:
         def get(self, session: Session, actor: Actor, host_name: str) -> JSON:
             """Get a host."""
             return described(hosts.get(session, actor, host_name), actor)
+
+        @blp.body(HostChange)
+        @blp.write(200, HostSchema)
+        def patch(self, session: Session, actor: Actor, body: JSON, host_name: str) -> JSON:
+            """Change a host's labels (administrators)."""
+            return described(labels.change(session, actor, host_name, body["labels"]), actor)
 
         @blp.query(RemovalQuery)
         @blp.write(200, HostSchema)
@@ -138,6 +151,7 @@ def described(host: Host, actor: Actor) -> JSON:
     }
     return {
         "name": host.name,
+        "labels": host.labels,
         "standing": {
             "state": host.standing,
             "since": host.standing_since,

@@ -11,6 +11,7 @@ from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Flag, Moment, Number, Pattern, Text
 from api.rest.schemas import Sorting, Strict
 from api.rest.shapes import Listed, Shape
+from api.shared.labels import given
 from api.web.context import api_context
 from api.web.views import mark
 from core.contract import channels
@@ -32,12 +33,16 @@ class JoinTokenQuery(Sorting):
 
 
 class JoinTokenCreation(Strict):
-    """A new token: for the host of that name, or for any. `replaces`: that host is there, and is to join again."""
+    """A new token: for the host of that name, or for any. `replaces`: that host is there, and is to join again.
+
+    `labels`: what who joins with it has from then on.
+    """
 
     host = Text(longest=63, load_default=None, allow_none=True, validate=_HOST)
     replaces = Flag(load_default=False)
     ttl_seconds = Number(60, tokens.LONGEST_SECONDS, load_default=3600)
     uses = Number(1, tokens.MOST_USES, load_default=1)
+    labels = given(load_default=dict)
 
 
 class JoinTokenSchema(Schema):
@@ -48,6 +53,7 @@ class JoinTokenSchema(Schema):
     replaces = fields.Boolean(required=True)
     state = Choice(*STATES, required=True)
     uses = fields.Integer(required=True)
+    labels = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
     hosts = fields.List(fields.String(), required=True)
     created_by = fields.String(required=True)
     created_at = Moment(required=True)

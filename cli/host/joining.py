@@ -39,6 +39,19 @@ class _Duration(click.ParamType[int]):
         return int(found[1]) * _UNITS[found[2] or "s"]
 
 
+class _Labels(click.ParamType[dict[str, str]]):
+    name = "labels"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, str]:
+        """Values by key; whether they can be labels, the fleet says."""
+        pairs = [each.partition("=") for each in str(value).split(",")]
+        if not all(key and sign for key, sign, _ in pairs):
+            self.fail(
+                f"{value!r} are not labels: write KEY=VALUE with commas between, such as zone=a,disk=ssd", param, ctx
+            )
+        return {key: text for key, _, text in pairs}
+
+
 def _choices(view: Any) -> Any:
     """What both ways to a token ask."""
     view = click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until the host is online.")(
@@ -51,13 +64,14 @@ def _choices(view: Any) -> Any:
 @click.argument("name", required=False)
 @_choices
 @click.option("--uses", type=click.IntRange(1), default=1, show_default=True, help="How many machines may use it.")
+@click.option("--labels", type=_Labels(), metavar="KEY=VALUE,...", help="What it is labelled, such as zone=a,disk=ssd.")
 @fleet_command
-def add(session: Session, name: str | None, ttl: int, wait: bool, uses: int) -> None:
+def add(session: Session, name: str | None, ttl: int, wait: bool, uses: int, labels: dict[str, str] | None) -> None:
     """Print a line that makes a machine a host, and wait until it is online. For administrators.
 
     Without NAME the machine brings its own. Paste the line there; whatever fails, the same line may be used again.
     """
-    made = session.client.join_tokens.create(name, ttl_seconds=ttl, uses=uses)
+    made = session.client.join_tokens.create(name, ttl_seconds=ttl, uses=uses, labels=labels)
     _show(session, made, wait=wait and uses == 1)
 
 

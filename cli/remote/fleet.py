@@ -9,6 +9,7 @@ import click
 from cli.remote import completion
 from cli.remote.output import plain, show_many, show_one
 from cli.remote.session import Session, fleet_command
+from core import labels
 
 _HOSTS = {
     "NAME": "name",
@@ -17,6 +18,7 @@ _HOSTS = {
     "FREE MB": "free.memory_mb",
     "FREE GB": "free.disk_gb",
     "HYPERVISORS": "healthy",
+    "LABELS": "labelled",
     "LAST SEEN": "last_seen_at",
 }
 _ORPHANS = {"ID": "id", "HOST": "host"}
@@ -30,13 +32,15 @@ def host() -> None:
 
 @host.command(name="list")
 @click.option("--status", help="Only those with that status.")
+@click.option("--label", metavar="TERMS", help="Only those labelled so, such as zone=a,disk!=hdd,fast,!old.")
 @fleet_command
-def list_(session: Session, status: str | None) -> None:
+def list_(session: Session, status: str | None, label: str | None) -> None:
     """List hosts."""
-    found = [plain(each) for each in session.client.hosts.list(status=status)]
+    found = [plain(each) for each in session.client.hosts.list(status=status, label=label)]
     for each in found:
         state = each["standing"]["state"]
         each["status"] = ("offline" if each["silent"] else "online") + ("" if state == "active" else f", {state}")
+        each["labelled"] = labels.shown(each["labels"])
         each["healthy"] = [driver["name"] for driver in each["hypervisors"] if driver["healthy"]]
     show_many(session, found, _HOSTS)
 
@@ -47,6 +51,27 @@ def list_(session: Session, status: str | None) -> None:
 def show(session: Session, name: str) -> None:
     """Show a host: what it has, what is free, and what its drivers say."""
     show_one(session, session.client.hosts.get(name))
+
+
+@host.command()
+@click.argument("name", shell_complete=completion.hosts)
+@click.argument("changes", metavar="[KEY=VALUE|KEY-]...", nargs=-1)
+@fleet_command
+def label(session: Session, name: str, changes: tuple[str, ...]) -> None:
+    """Give a host labels: KEY=VALUE sets one, KEY- takes it away. For administrators.
+
+    Without any, show those that it has.
+    """
+    wanted = dict(_label_change(each) for each in changes)
+    found = session.client.hosts.label(name, wanted) if wanted else session.client.hosts.get(name)
+    show_one(session, {"name": name, "labels": found["labels"]})
+
+
+def _label_change(text: str) -> tuple[str, str | None]:
+    key, sign, value = text.partition("=")
+    if not sign and not key.endswith("-"):
+        raise click.UsageError(f"{text!r} changes no label: write KEY=VALUE, or KEY- to take one away")
+    return (key, value) if sign else (key.removesuffix("-"), None)
 
 
 @host.command()

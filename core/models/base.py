@@ -25,7 +25,13 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {JSON: JSONB, list[JSON]: JSONB, list[str]: JSONB, datetime: DateTime(timezone=True)}
+    type_annotation_map = {
+        JSON: JSONB,
+        list[JSON]: JSONB,
+        list[str]: JSONB,
+        dict[str, str]: JSONB,
+        datetime: DateTime(timezone=True),
+    }
 
 
 def new_id(prefix: str) -> str:

@@ -22,7 +22,8 @@ class Host(Base):
     `home_id` is that of the agent's home, which alone is believed. `beat` is the agent's own time in the heartbeat that
     was seen last, `last_seen_at` when that was by the clock of the database. `problems`: by a word for each, what is
     wrong and since when. `standing`: whether it takes new VMs, and since when, by whom and why that is so; by nobody
-    where nobody has said anything. A removed host is one that an administrator has given up.
+    where nobody has said anything. `labels`: given by administrators, for placement to go by. A removed host is one
+    that an administrator has given up.
     """
 
     __tablename__ = "hosts"
@@ -43,6 +44,7 @@ class Host(Base):
     images: Mapped[list[str]]
     facts: Mapped[HostFacts] = mapped_column(Typed(HostFacts))
     orphans: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
+    labels: Mapped[dict[str, str]] = mapped_column(default=dict, server_default="{}")
     home_id: Mapped[str] = mapped_column(default="", server_default="")
     beat: Mapped[float | None]
     problems: Mapped[JSON] = mapped_column(default=dict, server_default="{}")

@@ -27,7 +27,7 @@ class HostIdentity(Base):
 class JoinToken(Base):
     """Lets `uses` machines become hosts, of any name if `host` is null. `hosts`: those that did.
 
-    `replaces`: it is for a host that there is, whose former secret holds no more then.
+    `replaces`: it is for a host that there is, whose former secret holds no more then. `labels`: what they come with.
     """
 
     __tablename__ = "join_tokens"
@@ -37,6 +37,7 @@ class JoinToken(Base):
     secret_sha256: Mapped[str]
     host: Mapped[str | None]
     replaces: Mapped[bool]
+    labels: Mapped[dict[str, str]] = mapped_column(default=dict, server_default="{}")
     uses: Mapped[int]
     hosts: Mapped[list[str]] = mapped_column(default=list)
     created_by: Mapped[str]

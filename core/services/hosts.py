@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, select, type_coerce, update
@@ -13,10 +15,11 @@ from sqlalchemy.orm.attributes import set_committed_value
 from core.contract.errors import Invalid, NoCapacity, NotFound
 from core.contract.states import Standing
 from core.database import violates
+from core.labels import Term
 from core.models import Host, Vm
 from core.models.base import JSON
 from core.placement import Choice, Demand, Offer, lacking, rank
-from core.services import joining, problems, standings
+from core.services import joining, labels, problems, standings
 from core.services.bridges import Wish
 from core.services.context import Actor
 from core.services.paging import Ordering, Slice, sliced
@@ -37,24 +40,31 @@ ORDERING = Ordering(
 )
 
 
+@dataclass(frozen=True)
+class Page(Slice):
+    """Which hosts: the "alive" or the "silent" ones, those of a standing, those whose labels are so; else all."""
+
+    status: str | None = None
+    standing: str | None = None
+    label: Sequence[Term] = ()
+
+
 def all_of(session: Session) -> list[Host]:
     """All hosts, by name, but those that were given up."""
     return list(session.scalars(select(Host).where(Host.removed_at.is_(None)).order_by(Host.name)))
 
 
-def list_of(
-    session: Session, actor: Actor, wanted: Slice, status: str | None = None, standing: str | None = None
-) -> tuple[list[Host], int]:
-    """A page of the hosts, by name, and how many match: all, or the "alive" or "silent" ones, or those of a standing.
+def list_of(session: Session, actor: Actor, wanted: Page) -> tuple[list[Host], int]:
+    """A page of the hosts, by name, and how many match.
 
     Who may log in may see them: a VM's placement is no secret of another's.
     """
     silent = Host.silent_since.is_not(None)
-    conditions: list[ColumnElement[bool]] = [Host.removed_at.is_(None)]
-    if status is not None:
-        conditions.append(silent if status == "silent" else ~silent)
-    if standing is not None:
-        conditions.append(Host.standing == standing)
+    conditions: list[ColumnElement[bool]] = [Host.removed_at.is_(None), *labels.condition(wanted.label)]
+    if wanted.status is not None:
+        conditions.append(silent if wanted.status == "silent" else ~silent)
+    if wanted.standing is not None:
+        conditions.append(Host.standing == wanted.standing)
     total = session.scalar(select(func.count()).select_from(Host).where(*conditions)) or 0
     return list(session.scalars(sliced(select(Host).where(*conditions), ORDERING, wanted))), total
 

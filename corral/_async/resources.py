@@ -43,10 +43,17 @@ class AsyncHosts(_Resource):
     """The machines that VMs run on, as plain JSON objects."""
 
     def list(
-        self, *, status: str | None = None, standing: str | None = None, limit: int | None = None
+        self,
+        *,
+        status: str | None = None,
+        standing: str | None = None,
+        label: str | None = None,
+        limit: int | None = None,
     ) -> AsyncIterator[Json]:
-        """By name. `status`: "alive" or "silent"; `standing`: "active", "cordoned"."""
-        return self._transport.pages("/hosts", "hosts", dict[str, Any], limit, status=status, standing=standing)
+        """By name. `status`: "alive" or "silent"; `standing`: "active", "cordoned"; `label`: terms for labels, such
+        as "zone=a,disk!=hdd"."""
+        query = {"status": status, "standing": standing, "label": label}
+        return self._transport.pages("/hosts", "hosts", dict[str, Any], limit, **query)
 
     async def get(self, name: str) -> Json:
         """One of them."""
@@ -74,6 +81,10 @@ class AsyncHosts(_Resource):
     async def _stand(self, name: str, verb: str, reason: str | None) -> Json:
         path = f"/hosts/{segment(name)}/{verb}"
         return value(dict[str, Any], await self._transport.json("POST", path, given(reason=reason)))
+
+    async def label(self, name: str, labels: dict[str, str | None]) -> Json:
+        """Give a host labels, as an administrator; None takes one away, and the others stay."""
+        return value(dict[str, Any], await self._transport.json("PATCH", f"/hosts/{segment(name)}", {"labels": labels}))
 
     def orphans(self, name: str) -> AsyncIterator[Json]:
         """VMs that the host has and the record has not, for administrators."""

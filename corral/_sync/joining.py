@@ -28,12 +28,13 @@ class JoinTokens(_Resource):
         replaces: bool = False,
         ttl_seconds: int | None = None,
         uses: int | None = None,
+        labels: dict[str, str] | None = None,
     ) -> Json:
         """A new one, for the host of that name or for any; what is pasted on the host is in `token`, this once.
 
-        `replaces`: the host is there, and is to join again.
+        `replaces`: the host is there, and is to join again. `labels`: what who joins has from then on.
         """
-        body = given(host=host, replaces=replaces, ttl_seconds=ttl_seconds, uses=uses)
+        body = given(host=host, replaces=replaces, ttl_seconds=ttl_seconds, uses=uses, labels=labels)
         return value(dict[str, Any], self._transport.json("POST", "/join-tokens", body))
 
     def revoke(self, token_id: str) -> None:

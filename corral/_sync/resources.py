@@ -44,10 +44,17 @@ class Hosts(_Resource):
     """The machines that VMs run on, as plain JSON objects."""
 
     def list(
-        self, *, status: str | None = None, standing: str | None = None, limit: int | None = None
+        self,
+        *,
+        status: str | None = None,
+        standing: str | None = None,
+        label: str | None = None,
+        limit: int | None = None,
     ) -> Iterator[Json]:
-        """By name. `status`: "alive" or "silent"; `standing`: "active", "cordoned"."""
-        return self._transport.pages("/hosts", "hosts", dict[str, Any], limit, status=status, standing=standing)
+        """By name. `status`: "alive" or "silent"; `standing`: "active", "cordoned"; `label`: terms for labels, such
+        as "zone=a,disk!=hdd"."""
+        query = {"status": status, "standing": standing, "label": label}
+        return self._transport.pages("/hosts", "hosts", dict[str, Any], limit, **query)
 
     def get(self, name: str) -> Json:
         """One of them."""
@@ -75,6 +82,10 @@ class Hosts(_Resource):
     def _stand(self, name: str, verb: str, reason: str | None) -> Json:
         path = f"/hosts/{segment(name)}/{verb}"
         return value(dict[str, Any], self._transport.json("POST", path, given(reason=reason)))
+
+    def label(self, name: str, labels: dict[str, str | None]) -> Json:
+        """Give a host labels, as an administrator; None takes one away, and the others stay."""
+        return value(dict[str, Any], self._transport.json("PATCH", f"/hosts/{segment(name)}", {"labels": labels}))
 
     def orphans(self, name: str) -> Iterator[Json]:
         """VMs that the host has and the record has not, for administrators."""

@@ -100,6 +100,17 @@ def test_the_fleet(corral: Run, vm: str) -> None:
     assert json.loads(corral("api", "get", "/vms", "-q", "limit=1").stdout)["limit"] == 1
 
 
+def test_hosts_are_labelled(corral: Run) -> None:
+    label = f"l{uuid.uuid4().hex[:8]}"
+    assert f"labels.{label}" in corral("host", "label", "host-a", f"{label}=a", "other=").stdout
+    assert corral("host", "list", "--label", f"{label}=a", "-o", "name").stdout == "host-a\n"
+    assert f"{label}=a, other=" in corral("host", "list", "--label", label).stdout
+    corral("host", "label", "host-a", f"{label}-", "other-")
+    assert corral("host", "list", "--label", label, "-o", "name").stdout == ""
+    assert "changes no label" in corral("host", "label", "host-a", "zone", code=2).stderr
+    assert "a label's key" in corral("host", "label", "host-a", "a b=c", code=1).stderr
+
+
 def test_login_keeps_a_key_and_no_password(fleet: Fleet, config: Path, corral: Run) -> None:
     config.unlink()
     assert "corral login" in corral("vm", "list", code=4).stderr

@@ -97,7 +97,7 @@ def is_online(client: Client) -> bool:
 
 
 def test_from_the_line_to_a_host_and_its_end(fleet: Fleet, corral: Run, client: Client, machine: Machine) -> None:
-    adding = machine.begin("cli.main", "host", "add", HOST, environment=os.environ)
+    adding = machine.begin("cli.main", "host", "add", HOST, "--labels", "zone=a,disk=ssd", environment=os.environ)
     line = shlex.split(until(lambda: [each for each in machine.said().splitlines() if "agent join" in each])[0])
     assert (line[:2], line[3:]) == (["corral-agent", "join"], ["&&", "corral-agent"])
     assert f"joined as '{HOST}'" in machine.join(line[2])
@@ -107,6 +107,9 @@ def test_from_the_line_to_a_host_and_its_end(fleet: Fleet, corral: Run, client: 
     assert adding.wait(60) == 0, machine.said()
     assert f"Host '{HOST}' is online." in machine.said()
     assert "has already joined as 'web-7'" in machine.join(line[2])
+
+    assert client.hosts.get(HOST)["labels"] == {"zone": "a", "disk": "ssd"}
+    assert [each["name"] for each in client.hosts.list(label="zone=a")] == [HOST]
 
     name = "on-web-7"
     client.vms.create(name, hypervisor="fake", host=HOST)
@@ -213,4 +216,5 @@ def test_tokens_are_listed_and_revoked(corral: Run, machine: Machine) -> None:
     assert made["id"] in corral("host", "tokens", "-o", "name").stdout.split()
     corral("host", "revoke-token", made["id"])
     assert "not joined: this join token was revoked at" in machine.join(made["token"], code=1)
+    assert "are not labels" in corral("host", "add", "--labels", "zone", code=2).stderr
     assert "is not a duration" in corral("host", "add", "--ttl", "soon", code=2).stderr

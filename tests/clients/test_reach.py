@@ -28,6 +28,7 @@ COMMANDS = {
     "GET /health": "health",
     "GET /hosts": "host list",
     "GET /hosts/{}": "host show",
+    "PATCH /hosts/{}": "host label",
     "DELETE /hosts/{}": "host remove",
     "POST /hosts/{}/cordon": "host cordon",
     "POST /hosts/{}/uncordon": "host uncordon",

@@ -27,7 +27,7 @@ def test_a_cordoned_host_takes_no_new_vms(corral: Run, client: Client) -> None:
     standing = json.loads(corral("host", "show", HOST, "-o", "json").stdout)["standing"]
     assert (standing["state"], standing["by"], standing["reason"]) == ("cordoned", "admin", "new disks")
 
-    with pytest.raises(Conflict, match="no host takes"):
+    with pytest.raises(Conflict, match="no host can take"):
         client.vms.create("on-b", hypervisor="fake", host=HOST)
     shown = corral("host", "uncordon", HOST, "-o", "json").stdout
     assert json.loads(shown)["standing"]["state"] == "active"

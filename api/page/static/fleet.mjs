@@ -16,6 +16,7 @@ export function Fleet({ count }) {
       ${host.standing.state !== "active" && html`<p>${host.standing.state} by ${host.standing.by} <${Age} at=${host.standing.since} />${host.standing.reason && `: ${host.standing.reason}`}</p>`}
       ${Object.entries(UNITS).map(([unit, label]) => host.capacity?.[unit] != null && html`<${Bar} label=${label} used=${host.capacity[unit] - host.free[unit]} total=${host.capacity[unit]} />`)}
       ${host.hypervisors.map((driver) => html`<p>${driver.name} ${driver.version} <${Status} of=${driver.healthy ? "healthy" : "unhealthy"} />${driver.problem && html`<br /><small>${driver.problem}</small>`}</p>`)}
+      ${Object.keys(host.labels).length > 0 && html`<p>${Object.entries(host.labels).map(([key, value]) => html`<code>${key}=${value}</code> `)}</p>`}
       <small>last seen <${Age} at=${host.last_seen_at} /></small></section>`)}</div>`}`;
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from datetime import timedelta
 
 from sqlalchemy import func, select
@@ -25,9 +26,18 @@ ORDERING = Ordering(
 
 
 def create(
-    session: Session, actor: Actor, *, host: str | None, replaces: bool, ttl_seconds: int, uses: int
+    session: Session,
+    actor: Actor,
+    *,
+    host: str | None,
+    replaces: bool,
+    ttl_seconds: int,
+    uses: int,
+    labels: Mapping[str, str],
 ) -> tuple[JoinToken, str]:
     """A new token and its secret, which nobody can show again.
+
+    `labels`: what hosts that join with it have from then on.
 
     `Conflict` if the name is a host's, unless the token is to replace what that host has; `NotFound` then, if there is
     no such host.
@@ -35,6 +45,8 @@ def create(
     actor.must_administer()
     if host is None and replaces:
         raise Invalid("host is required for a host that joins again", field="host")
+    if labels and replaces:
+        raise Invalid("a host that joins again keeps its labels: change them with `corral host label`", field="labels")
     if host is not None:
         if uses > 1:
             raise Invalid("a join token for a named host has one use: leave out host, or uses", field="uses")
@@ -45,6 +57,7 @@ def create(
         host=host,
         replaces=replaces,
         uses=uses,
+        labels=dict(labels),
         created_by=actor.username,
         expires_at=now() + timedelta(seconds=ttl_seconds),
     )

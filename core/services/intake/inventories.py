@@ -15,7 +15,7 @@ from core.contract.states import LIVE, DesiredState, Observed
 from core.contract.vms import Observation
 from core.models import Host, Operation, Vm
 from core.models.base import now
-from core.services import desired, events, hosts, lost, media, operations, problems, vms
+from core.services import desired, events, hosts, labels, lost, media, operations, problems, vms
 from core.services.intake import observations
 from core.services.status import status_of
 
@@ -50,6 +50,8 @@ def record(session: Session, inventory: Inventory) -> None:
         "home_id": inventory.home_id or (known.home_id if known is not None else ""),
     }
     seen_at = datetime.fromtimestamp(inventory.at, UTC)
+    if known is None or known.removed_at is not None:
+        values["labels"] = labels.brought(session, inventory.host)
     statement = insert(Host).values(name=inventory.host, first_seen_at=now(), last_seen_at=seen_at, **values)
     session.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
     media.reconcile(session, inventory)

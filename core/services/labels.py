@@ -1,0 +1,46 @@
+"""Labels of hosts: given by administrators, with the join token or later, and asked for by lists and placements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy import ColumnElement
+from sqlalchemy.orm import Session
+
+from core.contract.errors import Invalid, NotFound
+from core.labels import MOST, Term
+from core.models import Host, HostIdentity, JoinToken
+from core.services import events
+from core.services.context import Actor
+
+
+def change(session: Session, actor: Actor, name: str, changes: Mapping[str, str | None]) -> Host:
+    """Give a host labels, and take those away whose value is None; the others stay. `Invalid` for too many."""
+    actor.must_administer()
+    host = session.get(Host, name, with_for_update=True, populate_existing=True)
+    if host is None or host.removed_at is not None:
+        raise NotFound(f"host '{name}' not found")
+    kept = {key: value for key, value in {**host.labels, **changes}.items() if value is not None}
+    if len(kept) > MOST:
+        raise Invalid(f"host '{name}' would have {len(kept)} labels: at most {MOST} are allowed", field="labels")
+    if kept != host.labels:
+        host.labels = kept
+        events.of_host(session, "host_changed", name, {"host": name, "labels": kept})
+    return host
+
+
+def brought(session: Session, host: str) -> dict[str, str]:
+    """What a host has as it comes to the fleet: the labels of the token that it has joined with."""
+    identity = session.get(HostIdentity, host)
+    token = session.get(JoinToken, identity.token_id) if identity and identity.token_id else None
+    return dict(token.labels) if token else {}
+
+
+def condition(terms: Iterable[Term]) -> list[ColumnElement[bool]]:
+    """That a host's labels are so, as conditions of a query."""
+    return [_condition(each) for each in terms]
+
+
+def _condition(term: Term) -> ColumnElement[bool]:
+    there = Host.labels.has_key(term.key) if term.value is None else Host.labels.contains({term.key: term.value})
+    return ~there if term.negated else there
