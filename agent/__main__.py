@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     (home / "media").mkdir(exist_ok=True)
     media = environment.media or (home / "media",)
     described = network.of(options, home)
-    with runtime.lock(home, joined.host) as lock, described.claimed():
+    with runtime.locked(home, joined.host) as lock, described.claimed():
         if options.remove_network:
             described.remove()
             return 0

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
 
 from prometheus_client.registry import REGISTRY
 
@@ -41,7 +41,7 @@ from agent.reports import failures
 from agent.reports.journal import Journal
 from agent.reports.outbox import Outbox
 from agent.system.loops import Loop
-from core import exposition
+from core import exposition, filelocks
 from core.sealing import HostKey
 
 log = logging.getLogger(__name__)
@@ -66,33 +66,24 @@ class Config:
     metrics_port: int
     metrics_token: str
     network: Network
-    lock: IO[str]
+    lock: Path
     cgroup: Path | None = None
 
 
-def lock(home: Path, host: str) -> IO[str]:
-    """Makes sure that one agent alone serves that host; held for as long as the file is open."""
-    file = (home / "agent.lock").open("a")
+@contextmanager
+def locked(home: Path, host: str) -> Iterator[Path]:
+    """The lock file by which one agent alone serves that host, held until the block ends."""
+    file = home / "agent.lock"
     try:
-        _lock(file)
-    except OSError:
-        file.close()
+        lock = filelocks.take(file)
+    except BlockingIOError:
         raise SystemExit(
             f"another agent already runs as '{host}' in {home}; stop it or choose another --name"
         ) from None
-    return file
-
-
-def _lock(file: IO[str]) -> None:
-    """`OSError` when another process has it."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        yield file
+    finally:
+        os.close(lock)
 
 
 def run(config: Config) -> int:

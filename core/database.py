@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -17,6 +16,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from core import prepared
+from core.backoff import Backoff
 from core.contract.errors import Busy, Unavailable
 
 # A statement that hangs must not hold a request for ever; lock waits are short because transactions are.
@@ -25,6 +25,7 @@ _RESTED_SECONDS = 1.0
 # Deadlock, serialization failure, lock timeout, statement timeout: the database is there, and others are in the way.
 _IN_THE_WAY = frozenset({"40P01", "40001", "55P03", "57014"})
 _TRIES = 4
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 0.4
 _LAST_TRY_SECONDS = 12.0  # a lock that was waited for in vain is waited for once more, a slow statement is not repeated
 T = TypeVar("T")
 # By the beginnings of SQLSTATE.
@@ -146,6 +147,7 @@ def transact(
     it changes nothing but the database.
     """
     began, tries = time.monotonic(), 0
+    backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, jitter=0.8)  # so that two don't meet again
     while True:
         try:
             with begin() as session:
@@ -154,7 +156,7 @@ def transact(
             tries += 1
             if tries == _TRIES or time.monotonic() - began > within:
                 raise
-            time.sleep(random.uniform(0.02, 0.1) * tries)  # so that two don't meet again
+            time.sleep(backoff.pause())
         else:
             return done
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import logging
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from core import diskfiles
+from core import diskfiles, filelocks
 from core.contract.errors import Conflict, CorralError, Invalid, NotFound
 from core.contract.images import MANIFEST, NAME, ImageFile, Manifest, names, read
 from core.units import GB
@@ -124,12 +123,10 @@ def described(path: Path) -> ImageFile:
 @contextmanager
 def locked(store: Path, what: str, say: Callable[[str], None] = lambda _: None) -> Iterator[None]:
     """One process at a time does `what` in this store; `say` hears if another does it now."""
-    with (store / f".{what}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"waiting for another process that holds {lock.name}")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    file = store / f".{what}.lock"
+    if filelocks.is_held(file):
+        say(f"waiting for another process that holds {file}")
+    with filelocks.locked(file):
         yield
 
 
@@ -139,7 +136,7 @@ def staging(store: Path) -> Iterator[Path]:
     with locked(store, "staging"):
         _sweep(store)
         work = Path(tempfile.mkdtemp(prefix=STAGING, dir=store))
-        mine = flocked(work, os.O_DIRECTORY)
+        mine = filelocks.take(work, flags=os.O_DIRECTORY)
     try:
         yield work
     finally:
@@ -149,7 +146,7 @@ def staging(store: Path) -> Iterator[Path]:
 
 @contextmanager
 def uploading(store: Path) -> Iterator[None]:
-    """While a file of an upload is made and locked, with `flocked`; what killed processes have left there goes."""
+    """While a file of an upload is made and locked; what killed processes have left there goes."""
     store.mkdir(parents=True, exist_ok=True)
     with locked(store, "staging"):
         _sweep(store)
@@ -163,21 +160,10 @@ def sweep(store: Path) -> None:
             _sweep(store)
 
 
-def flocked(path: Path, flags: int = os.O_RDONLY) -> int:
-    """A descriptor of a file or folder that holds its lock for as long as it is open."""
-    descriptor = os.open(path, flags | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
 def _sweep(store: Path) -> None:
     for path in (*store.glob(f"{STAGING}*"), *store.glob(f"{UPLOAD}*")):
         try:
-            descriptor = flocked(path)
+            descriptor = filelocks.take(path, flags=os.O_RDONLY)
         except (BlockingIOError, FileNotFoundError):
             continue
         if path.is_dir():

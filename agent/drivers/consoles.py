@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agent.drivers.base import Console
 from agent.system import process
+from core import filelocks
 
 PROGRAM = Path(__file__).with_name("relay.py")
 # As in relay.py, which is a program and imports what Linux has alone.
@@ -40,11 +41,4 @@ def attend(folder: Path, port: Path) -> None:
 
 def attended(folder: Path) -> bool:
     """Whether there is one."""
-    import fcntl
-
-    with (folder / LOCK).open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    return filelocks.is_held(folder / LOCK)

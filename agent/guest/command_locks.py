@@ -6,11 +6,12 @@ waits for any more, and that nobody holds to its time.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from core import filelocks
 
 FOLDER = "running"
 COUNTER = "commands"
@@ -21,28 +22,21 @@ def claim(channel: Path, number: int, token: str) -> Iterator[Path]:
     """The file of one command, ours until the block ends; unlink it once nothing of the command is alive."""
     path = channel / FOLDER / str(number)
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with filelocks.locked(path) as file:
         os.write(file, token.encode())
         yield path
-    finally:
-        os.close(file)
 
 
 @contextmanager
 def left_behind(path: Path) -> Iterator[tuple[int, str] | None]:
     """The number and the token of a command that nobody waits for, ours until the block ends; None if somebody does."""
     try:
-        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:  # it has just ended
+        file = filelocks.take(path, flags=os.O_RDWR)
+    except (FileNotFoundError, BlockingIOError):  # it has just ended, or somebody waits for it
         yield None
         return
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield int(path.name), os.read(file, 100).decode()
-    except BlockingIOError:
-        yield None
     finally:
         os.close(file)
 
@@ -54,11 +48,7 @@ def paths(channel: Path) -> list[Path]:
 
 def next_number(channel: Path, count: int = 1) -> int:
     """The first of so many numbers that no command of this VM has had; the counter is a file beside the channel."""
-    counter = os.open(channel / COUNTER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(counter, fcntl.LOCK_EX)
+    with filelocks.locked(channel / COUNTER) as counter:
         number = int(os.read(counter, 20) or b"0") + 1
         os.pwrite(counter, str(number + count - 1).encode(), 0)
-    finally:
-        os.close(counter)
     return number

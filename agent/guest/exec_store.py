@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.drivers.capabilities.execs import Exec
-from core import durable
+from core import durable, filelocks
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.messages import decode
 
@@ -107,9 +105,5 @@ class ExecStore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        lock = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with filelocks.locked(self._folder / LOCK):
             yield
-        finally:
-            os.close(lock)

@@ -13,7 +13,6 @@ it is answered, and a long one fills whole pages.
 from __future__ import annotations
 
 import base64
-import fcntl
 import os
 import select
 import time
@@ -34,6 +33,7 @@ from agent.guest.answers import (
     understood,
 )
 from agent.guest.exchanges import SENTINEL, Exchange, Greeting, line_of
+from core import filelocks
 from core.contract.errors import DriverFailure, GuestTimeout
 
 __all__ = [
@@ -233,11 +233,12 @@ class _Channel:
         again lets others in between.
         """
         deadline = time.monotonic() + self._timeout
-        turn = self._descriptor(TURN, os.O_RDWR | os.O_CREAT)
-        _flock(turn, deadline)
-        self._state = self._descriptor(LOCK, os.O_RDWR | os.O_CREAT)
-        _flock(self._state, deadline)
-        fcntl.flock(turn, fcntl.LOCK_UN)
+        try:
+            with filelocks.locked(self._folder / TURN, wait=self._timeout):
+                self._state = filelocks.take(self._folder / LOCK, wait=deadline - time.monotonic())
+        except BlockingIOError:
+            raise AgentSilent("the guest agent is still busy with an earlier request, or hangs") from None
+        self._open.append(self._state)
 
     def _descriptor(self, name: str, flags: int) -> int:
         descriptor = os.open(self._folder / name, flags | os.O_CLOEXEC, 0o600)
@@ -247,18 +248,6 @@ class _Channel:
     def _close(self) -> None:
         while self._open:
             os.close(self._open.pop())
-
-
-def _flock(descriptor: int, deadline: float) -> None:
-    pause = 0.001
-    while True:
-        try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise AgentSilent("the guest agent is still busy with an earlier request, or hangs") from None
-        time.sleep(pause)
-        pause = min(2 * pause, 0.02)
 
 
 def data(text: bytes) -> str:

@@ -5,7 +5,6 @@ The guest agent numbers its handles so that none is used twice, also when it is 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.guest import qga
+from core import filelocks
 
 FOLDER = "transfers"
 CLOSE_SECONDS = 15.0
@@ -27,10 +27,11 @@ class Transfer:
         self._channel = channel
         self._path = channel / FOLDER / token
         self._path.parent.mkdir(mode=0o700, exist_ok=True)
-        self._record = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if new else 0), 0o600)
+        # A new one may be looked at by `abandoned` before it is ours, for a moment.
+        flags, patience = (os.O_RDWR | os.O_CREAT, None) if new else (os.O_RDWR, 0.0)
+        self._record = filelocks.take(self._path, flags=flags, wait=patience)
         self.handle: int | None = None
         self.paths: list[str] = []
-        self._ours = self._lock()
 
     @classmethod
     def abandoned(cls, channel: Path) -> Iterator[Transfer]:
@@ -38,12 +39,11 @@ class Transfer:
         for path in (channel / FOLDER).glob("*"):
             try:
                 transfer = cls(channel, path.name, new=False)
-            except FileNotFoundError:
-                continue  # it has just ended
+            except (FileNotFoundError, BlockingIOError):
+                continue  # it has just ended, or is under way
             try:
-                if transfer._ours:
-                    transfer._load()
-                    yield transfer
+                transfer._load()
+                yield transfer
             finally:
                 transfer.leave()
 
@@ -94,10 +94,3 @@ class Transfer:
             self.handle, self.paths = found["handle"], list(found["paths"])
         except (ValueError, KeyError, TypeError):
             pass
-
-    def _lock(self) -> bool:
-        try:
-            fcntl.flock(self._record, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True

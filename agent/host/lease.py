@@ -9,13 +9,11 @@ all of the host's VMs would be gone there.
 from __future__ import annotations
 
 import logging
-import os
 import platform
 import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 import redis
 from redis.client import Pipeline
@@ -33,12 +31,12 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Lease:
-    """A host's name, as this agent may have it. `lock` is the open lock file of its home."""
+    """A host's name, as this agent may have it. `lock` is the lock file of its home, which it holds."""
 
-    def __init__(self, host: str, client: redis.Redis, lock: IO[str]) -> None:
+    def __init__(self, host: str, client: redis.Redis, lock: Path) -> None:
         self._host, self._client = host, client
-        self.home_id = _home_id(Path(lock.name).parent)
-        file = os.fstat(lock.fileno())
+        self.home_id = _home_id(lock.parent)
+        file = lock.stat()
         kernel = BOOT_ID.read_text().strip() if BOOT_ID.exists() else platform.node()
         self._mine = False
         self._holder = f"{self.home_id} {kernel} {file.st_dev}:{file.st_ino}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import threading
@@ -14,6 +13,7 @@ from pathlib import Path
 from agent.network import dhcp, firewall, links
 from agent.network.bridge import Bridge, BridgePort, BridgePorts, bridge_port_of, no_bridge
 from agent.network.egress import Egress
+from core import filelocks
 from core.contract.messages import VmSpec
 
 
@@ -36,20 +36,15 @@ class Bridged:
         """Held for as long as an agent serves it; SystemExit when another does."""
         try:
             self.runtime.mkdir(parents=True, exist_ok=True)
-            claim = os.open(self.runtime / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            claim = filelocks.take(self.runtime / "agent.lock")
         except PermissionError as error:
             raise SystemExit(f"a bridge needs root: {error}") from None
+        except BlockingIOError:
+            raise SystemExit(f"another agent of this machine uses the bridge '{self.bridge.name}'") from None
         try:
-            self._take(claim)
             yield
         finally:
             os.close(claim)
-
-    def _take(self, claim: int) -> None:
-        try:
-            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SystemExit(f"another agent of this machine uses the bridge '{self.bridge.name}'") from None
 
     def set_up(self, vm_ids: Iterable[str]) -> None:
         """Makes it, or finds it: with the ports of these VMs, and without what was left of others."""
@@ -101,10 +96,5 @@ class Bridged:
     def _alone(self) -> Iterator[None]:
         """One change at a time, in this process and beside any other."""
         self.runtime.mkdir(parents=True, exist_ok=True)
-        with self._one:
-            lock = os.open(self.runtime / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                yield
-            finally:
-                os.close(lock)
+        with self._one, filelocks.locked(self.runtime / "lock"):
+            yield

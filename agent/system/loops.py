@@ -8,8 +8,10 @@ from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
+from core.backoff import Backoff
+
 log = logging.getLogger(__name__)
-LONGEST_PAUSE = 5.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 
 
 class Loop(threading.Thread):
@@ -20,6 +22,7 @@ class Loop(threading.Thread):
         self.stopping = threading.Event()
         self._act = act
         self._failures = 0
+        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
 
     def run(self) -> None:
         while not self.stopping.is_set():
@@ -37,9 +40,10 @@ class Loop(threading.Thread):
 
     def _pause(self) -> None:
         self._failures += 1
-        self.stopping.wait(min(0.1 * 2 ** min(self._failures, 10), LONGEST_PAUSE))
+        self.stopping.wait(self._backoff.pause())
 
     def _recovered(self) -> None:
         if self._failures:
             log.info("%s: works again after %d failures", self.name, self._failures)
             self._failures = 0
+            self._backoff.reset()

@@ -6,15 +6,16 @@ are in memory where that can be had, and a worker that gets no room for its own 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
-from typing import IO
+
+from core import filelocks
 
 _PREFIX, _LOCK = "corral-metrics-", "lock"
-_held: list[IO[str]] = []  # for as long as this process and its workers live
+_held: list[int] = []  # for as long as this process and its workers live
 _MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of our own is made in it
 # One file each for the kinds of figures in meters.py, far larger than all their labels need: they never grow.
 _KINDS = ("counter", "histogram", "gauge_livesum")
@@ -38,21 +39,14 @@ def clear(where: Path) -> None:
     where.mkdir(mode=0o700, parents=True, exist_ok=True)
     for file in where.glob("*.db"):
         file.unlink(missing_ok=True)
-    _held.append((where / _LOCK).open("a"))
-    try:
-        fcntl.flock(_held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # the gunicorn that this one takes over from has it still
-        pass
+    with suppress(BlockingIOError):  # the gunicorn that this one takes over from has it still
+        _held.append(filelocks.take(where / _LOCK))
 
 
 def _is_held(where: Path) -> bool:
     """Whether the gunicorn that made it lives, or has a worker that does."""
-    try:
-        with (where / _LOCK).open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # held, or of a gunicorn that has only just made it
-        return True
-    return False
+    lock = where / _LOCK
+    return not lock.exists() or filelocks.is_held(lock)  # without one, it has only just been made
 
 
 def take_room(where: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +11,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.client import PubSub
 from redis.retry import Retry
+
+from core.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class Subscription:
         return self._up.wait(seconds)
 
     def _run(self) -> None:
-        pause = _FIRST_PAUSE_SECONDS
+        backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, jitter=0.5)
         while not self._closing.is_set():
             try:
                 self._listen()
@@ -63,9 +64,10 @@ class Subscription:
                     log.warning("the subscription to Redis was lost: %s", error)
             except Exception:
                 log.exception("the subscription to Redis failed")
-            pause = _FIRST_PAUSE_SECONDS if self.is_up else min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            if self.is_up:
+                backoff.reset()
             self._up.clear()
-            self._closing.wait(pause * random.uniform(0.5, 1))
+            self._closing.wait(backoff.pause())
 
     def _listen(self) -> None:
         """One connection, until it breaks. redis-py would resubscribe by itself and not say so: no retry."""

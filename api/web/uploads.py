@@ -16,7 +16,7 @@ from api.web import multipart
 from api.web.context import api_context
 from api.web.problems import too_large
 from api.web.views import marked
-from core import diskfiles, images
+from core import diskfiles, filelocks, images
 
 
 class UploadRequest(Request):
@@ -40,7 +40,7 @@ class Upload:
     def __init__(self, folder: Path) -> None:
         with images.uploading(folder):
             self._file = tempfile.NamedTemporaryFile(prefix=images.UPLOAD, dir=folder)  # noqa: SIM115  # werkzeug closes it
-            self._lock: int | None = images.flocked(self.path)
+            self._lock: int | None = filelocks.take(self.path, flags=os.O_RDONLY)
         self._hash = hashlib.sha256()
 
     @property

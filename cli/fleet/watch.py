@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cli.fleet import files
 from cli.fleet.processes import Process, StartFailed
+from core.backoff import Backoff
 
 _LOOK_EVERY = 0.2
-_LONGEST_PAUSE = 30.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _STEADY_AFTER = 30.0  # seconds of running after which former failures are forgotten
 _LOG_LIMIT = 50 * 1024 * 1024
 
@@ -22,7 +23,7 @@ Say = Callable[[str], None]
 class _Kept:
     process: Process
     wanted: bool = True
-    failures: int = 0
+    backoff: Backoff = field(default_factory=lambda: Backoff(_FIRST_PAUSE, _LONGEST_PAUSE))
     again_at: float | None = None
     started_at: float = 0.0
 
@@ -73,11 +74,10 @@ class Watch:
         now = time.monotonic()
         if kept.process.alive:
             if now - kept.started_at > _STEADY_AFTER:
-                kept.failures = 0
+                kept.backoff.reset()
         elif kept.again_at is None:
             kept.process.kill()  # its children, which hold its port and do its work still
-            pause = min(2.0**kept.failures, _LONGEST_PAUSE)
-            kept.failures += 1
+            pause = kept.backoff.pause()
             kept.again_at = now + pause
             self._say(f"{kept.process.name} ended ({how(kept.process)}); starting it again in {pause:.0f} s")
         elif now >= kept.again_at:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.host.lease import Lease
-from agent.runtime import lock
+from agent.runtime import locked
 from core.contract import channels
 from tests.agent.hosts import Host
 from tests.support.waiting import until
@@ -65,10 +65,10 @@ def test_an_agent_that_ends_lets_the_next_have_the_name(agent: Host, tmp_path: P
 def test_a_home_that_the_control_plane_does_not_know_is_refused_even_alone(agent: Host, tmp_path: Path) -> None:
     agent.terminate()
     agent.redis.set(channels.home(agent.name), "the home that has the VMs")
-    with lock(tmp_path, agent.name) as file:
+    with locked(tmp_path, agent.name) as file:
         assert not Lease(agent.name, agent.redis, file).renew()
     agent.redis.delete(channels.home(agent.name))
-    with lock(tmp_path, agent.name) as file:
+    with locked(tmp_path, agent.name) as file:
         assert Lease(agent.name, agent.redis, file).renew()
 
 

@@ -7,7 +7,6 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import psutil
 import pytest
@@ -46,10 +45,10 @@ def _fill(where: Path) -> None:
 
 
 def test_room_is_taken_whole_or_not_at_all(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    held: list[IO[str]] = []
+    held: list[int] = []
     monkeypatch.setattr(shared, "_held", held)
     shared.clear(small / "metrics")
-    held[0].close()
+    os.close(held[0])
     assert shared.take_room(small / "metrics")
     assert sum(file.stat().st_blocks * 512 for file in (small / "metrics").iterdir()) == 3 * 4 << 20
     _fill(small)
@@ -65,13 +64,14 @@ def test_what_a_killed_api_left_in_memory_is_removed_by_the_next(
     monkeypatch.setattr(shared, "_MEMORY", tmp_path)
     living, dead, other = (shared.folder(tmp_path, port) for port in (1, 2, 3))
     with contextlib.ExitStack() as files:
-        held: list[IO[str]] = []
+        held: list[int] = []
         monkeypatch.setattr(shared, "_held", held)
         for where in (living, dead):
             shared.clear(where)
-        files.callback(lambda: [file.close() for file in held])
-        held[1].close()  # as its end would do
+        files.callback(os.close, held[0])
+        os.close(held[1])  # as its end would do
         shared.clear(other)
+        files.callback(os.close, held[2])
         assert living.exists()
         assert other.exists()
         assert not dead.exists()

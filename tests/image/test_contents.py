@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
+import os
 import shutil
 import struct
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from core import diskfiles, images
+from core import diskfiles, filelocks, images
 from core.contract.errors import CorralError, Invalid, Unavailable
 from core.contract.images import names
 from tests import disks
@@ -205,7 +206,7 @@ def test_what_killed_processes_have_left_is_swept_and_what_is_used_is_not(tmp_pa
     (tmp_path / f"{images.STAGING}left").mkdir()
     for path in (left, used):
         path.write_bytes(b"half of an image")
-    with open(images.flocked(used)):
+    with open(filelocks.take(used, flags=os.O_RDONLY)):
         images.sweep(tmp_path)
         assert [path.name for path in tmp_path.glob(".[nu]*")] == [used.name]
     with images.uploading(tmp_path):

@@ -6,7 +6,6 @@ does not boot. A clone has its template's size and machine id, and until it boot
 
 from __future__ import annotations
 
-import fcntl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from agent.drivers.capabilities.guest import ExecRequest
 from agent.drivers.local import disks, records, restores
 from agent.drivers.local.folder import Folder, folder_of, locked
 from agent.drivers.qemu import QemuDriver
+from core import filelocks
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
 from core.contract.vms import Observation
@@ -82,8 +82,7 @@ class Clones:
     @contextmanager
     def _alone(self, name: str) -> Iterator[None]:
         self._home.mkdir(parents=True, exist_ok=True)
-        with (self._home / f"{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with filelocks.locked(self._home / f"{name}.lock"):
             yield
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import time
@@ -15,6 +14,7 @@ from typing import Any
 from agent.drivers.places import AttachedMedium
 from agent.system import users
 from agent.system.users import User
+from core import filelocks
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.images import Manifest
 from core.contract.messages import VmSpec, decode
@@ -152,9 +152,11 @@ def locked(vms: Path, vm_id: str, timeout: float) -> Iterator[int]:
     vms.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + timeout
     while True:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            _wait_for(lock, vm_id, deadline)
+            lock = filelocks.take(path, wait=deadline - time.monotonic())
+        except BlockingIOError:
+            raise DriverFailure(f"VM {vm_id} is still busy with another operation", code="timeout") from None
+        try:
             if _is(path, lock):
                 try:
                     yield lock
@@ -163,16 +165,6 @@ def locked(vms: Path, vm_id: str, timeout: float) -> Iterator[int]:
                 return
         finally:
             os.close(lock)
-
-
-def _wait_for(lock: int, vm_id: str, deadline: float) -> None:
-    while True:
-        try:
-            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise DriverFailure(f"VM {vm_id} is still busy with another operation", code="timeout") from None
-        time.sleep(0.02)
 
 
 def _is(path: Path, lock: int) -> bool:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 from agent.drivers.virtualbox import output
 from agent.system import process
+from core.backoff import Backoff
 from core.contract.errors import DriverFailure
 from core.contract.limits import Limits
 
@@ -84,15 +85,15 @@ class VBoxManage:
     def _again(self, arguments: tuple[str, ...], timeout: float, seconds: float, passing: Callable[[str], bool]) -> str:
         """Runs it until it succeeds, is refused for a reason that is not `passing`, or the seconds are over."""
         deadline = time.monotonic() + seconds
-        pause = AGAIN_SECONDS
+        backoff = Backoff(AGAIN_SECONDS, LAST_AGAIN_SECONDS)
         while True:
             try:
                 return self.run(*arguments, timeout=timeout)
             except Refused as refused:
+                pause = backoff.pause()
                 if not passing(refused.reason) or time.monotonic() + pause >= deadline:
                     raise
             time.sleep(pause)
-            pause = min(2 * pause, LAST_AGAIN_SECONDS)
 
     def info(self, uuid: str, timeout: float = SECONDS) -> dict[str, str] | None:
         """All that VirtualBox knows of a VM; empty when it can't read its settings, None when it has no such VM."""
