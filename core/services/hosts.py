@@ -19,6 +19,7 @@ from core.labels import Term
 from core.models import Host, Vm
 from core.models.base import JSON
 from core.placement import Choice, Demand, Offer, lacking, rank
+from core.prepared import PREPARED
 from core.services import joining, labels, problems, standings
 from core.services.bridges import Wish
 from core.services.context import Actor
@@ -172,7 +173,7 @@ def release(session: Session, vm: Vm) -> None:
             reserved_memory_mb=Host.reserved_memory_mb - _held_memory_mb(vm),
             reserved_disk_gb=Host.reserved_disk_gb - vm.disk_gb,
         )
-        .execution_options(synchronize_session=False)
+        .execution_options(synchronize_session=False, **PREPARED)
     )
 
 
@@ -246,7 +247,7 @@ def _take(session: Session, name: str, demand: Demand, *conditions: ColumnElemen
             reserved_disk_gb=Host.reserved_disk_gb + demand.disk_gb,
         )
         .returning(Host.name)
-        .execution_options(synchronize_session=False)
+        .execution_options(synchronize_session=False, **PREPARED)
     )
     return taken is not None
 

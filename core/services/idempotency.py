@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from core.contract.errors import Conflict
 from core.models import Idempotency
 from core.models.base import now
+from core.prepared import PREPARED
 
 KEPT_FOR = timedelta(hours=24)
 
@@ -27,6 +28,7 @@ def claim(session: Session, principal: str, key: str, fingerprint: str) -> Idemp
         .values(principal=principal, key=key, fingerprint=fingerprint, created_at=now())
         .on_conflict_do_nothing(index_elements=["principal", "key"])
         .returning(Idempotency.key)
+        .execution_options(**PREPARED)
     )
     if made is not None:
         return None
@@ -44,6 +46,7 @@ def store(
         update(Idempotency)
         .where(Idempotency.principal == principal, Idempotency.key == key)
         .values(operation_id=operation_id, answer=answer)
+        .execution_options(**PREPARED)
     )
 
 
