@@ -93,7 +93,7 @@ class CloudHypervisorDriver(LocalDriver[Host]):
 
     def take(
         self, folder: Folder, snapshot_id: str, include_memory: bool, progress: Progress, left: Left, lock: int
-    ) -> records.Snapshot:
+    ) -> records.LocalSnapshot:
         """The memory in a folder, the disk as a copy or a layer."""
         return snapshots.take(folder, snapshot_id, include_memory, self.host(), progress, left, lock)
 

@@ -35,11 +35,11 @@ SETTLE_SECONDS = 10.0
 
 def take(
     folder: Folder, snapshot_id: str, include_memory: bool, host: Host, progress: Progress, left: Left, lock: int
-) -> records.Snapshot:
+) -> records.LocalSnapshot:
     """Takes one of the VM as it is, running or not; of one that fails nothing stays."""
     state = folder.state()
 
-    def made(home: Path) -> records.Snapshot:
+    def made(home: Path) -> records.LocalSnapshot:
         if daemon.alive(folder.path) is None:
             power, machine, layer = STOPPED, None, state.disk
             folder.change(disk=disks.layer_over(folder, layer, lock))
@@ -49,7 +49,7 @@ def take(
             taking = _Taking(folder, state, host, progress, left, lock)
             power, layer = taking.of_what_runs(home, include_memory=include_memory)
             machine = state.machine if include_memory else None
-        snapshot = records.Snapshot(snapshot_id, layer, power, machine, [])
+        snapshot = records.LocalSnapshot(snapshot_id, layer, power, machine, [])
         return records.finish(folder, folder.state(), snapshot, progress)
 
     return kept_if_whole(folder, snapshot_id, made)

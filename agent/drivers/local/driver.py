@@ -61,7 +61,7 @@ class LocalDriver(Machines[H]):
     @abstractmethod
     def take(
         self, folder: Folder, snapshot_id: str, include_memory: bool, progress: Progress, left: Left, lock: int
-    ) -> records.Snapshot:
+    ) -> records.LocalSnapshot:
         """A new snapshot, whole."""
 
     @only_driver_failures
@@ -174,7 +174,7 @@ class LocalDriver(Machines[H]):
     @only_driver_failures
     def snapshot_ids(self, vm_id: str) -> list[str]:
         """The finished ones."""
-        return records.ids(self.folder(vm_id))
+        return records.snapshot_ids(self.folder(vm_id))
 
     @only_driver_failures
     def sample_all(self) -> list[Sample]:

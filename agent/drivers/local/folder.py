@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from agent.drivers import ids
 from agent.drivers.places import AttachedMedium
 from agent.system import users
 from agent.system.users import User
@@ -22,7 +22,6 @@ from core.contract.vms import Adapter
 from core.durable import write_json
 
 STATE = "vm.json"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")  # of a VM, and of a snapshot: its id
 
 
 @dataclass(frozen=True)
@@ -137,9 +136,7 @@ class Folder:
 
 def folder_of(vms: Path, vm_id: str) -> Folder:
     """The folder of the VM with that id, whether or not it is there."""
-    if not NAME.fullmatch(vm_id):
-        raise DriverFailure(f"'{vm_id}' is not a valid VM id", code="invalid_request")
-    return Folder(vms / vm_id)
+    return Folder(vms / ids.checked("VM", vm_id))
 
 
 @contextmanager

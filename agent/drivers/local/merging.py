@@ -34,7 +34,7 @@ class Decided:
 
     layer: str
     gone: list[str]
-    file: records.File
+    file: records.SnapshotFile
 
 
 def merge(folder: Folder, state: State, progress: Progress, left: Left, lock: int) -> None:

@@ -14,7 +14,7 @@ from core.contract.errors import DriverFailure
 CLOCK_SECONDS = 5.0
 
 
-def check(folder: Folder, snapshot_id: str, acceleration: str | None, progress: Progress) -> records.Snapshot:
+def check(folder: Folder, snapshot_id: str, acceleration: str | None, progress: Progress) -> records.LocalSnapshot:
     """The snapshot, if it can be restored under that acceleration (None: its memory is not wanted); touches nothing."""
     snapshot = records.read(folder, snapshot_id)
     if snapshot is None:
@@ -31,7 +31,7 @@ def check(folder: Folder, snapshot_id: str, acceleration: str | None, progress: 
     return snapshot
 
 
-def put_back(folder: Folder, snapshot: records.Snapshot, events: str, *, running: bool, lock: int) -> State:
+def put_back(folder: Folder, snapshot: records.LocalSnapshot, events: str, *, running: bool, lock: int) -> State:
     """Cuts the machine and makes the snapshot its disk; with `running`, the next launch goes on from its memory.
 
     `events` is the file with what happened to the machine that is cut.
@@ -46,7 +46,7 @@ def put_back(folder: Folder, snapshot: records.Snapshot, events: str, *, running
     return folder.change(disk=layer, resume=resume, adapters=adapters)
 
 
-def memory_of(folder: Folder, state: State) -> tuple[records.Snapshot, Path] | None:
+def memory_of(folder: Folder, state: State) -> tuple[records.LocalSnapshot, Path] | None:
     """The snapshot whose memory the next launch goes on from, and where that is; None for a boot."""
     if state.resume is None:
         return None

@@ -17,7 +17,9 @@ SPARE_BYTES = 1024 * 1024
 RUNNING, PAUSED, STOPPED = "running", "paused", "stopped"
 
 
-def kept_if_whole(folder: Folder, snapshot_id: str, take: Callable[[Path], records.Snapshot]) -> records.Snapshot:
+def kept_if_whole(
+    folder: Folder, snapshot_id: str, take: Callable[[Path], records.LocalSnapshot]
+) -> records.LocalSnapshot:
     """What `take` makes in the snapshot's folder; of one that fails nothing stays."""
     home = records.begin(folder, snapshot_id)
     try:

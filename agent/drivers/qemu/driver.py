@@ -117,7 +117,7 @@ class QemuDriver(LocalDriver[power.Host]):
 
     def take(
         self, folder: Folder, snapshot_id: str, include_memory: bool, progress: Progress, left: Left, lock: int
-    ) -> records.Snapshot:
+    ) -> records.LocalSnapshot:
         """Freezes the disk's layer, and saves the memory while the guest waits."""
         return snapshots.take(folder, snapshot_id, include_memory, progress, left, lock)
 

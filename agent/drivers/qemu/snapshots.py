@@ -24,7 +24,7 @@ from core.contract.errors import DriverFailure
 
 def take(
     folder: Folder, snapshot_id: str, include_memory: bool, progress: Progress, left: Left, lock: int
-) -> records.Snapshot:
+) -> records.LocalSnapshot:
     """Takes one of the VM as it is, running or not; of one that fails nothing stays."""
     state = folder.state()
     return kept_if_whole(
@@ -43,7 +43,7 @@ def _take(
     progress: Progress,
     left: Left,
     lock: int,
-) -> records.Snapshot:
+) -> records.LocalSnapshot:
     if daemon.alive(folder.path) is None:
         power, machine, layer = STOPPED, None, state.disk
         folder.change(disk=disks.layer_over(folder, layer, lock))
@@ -57,7 +57,7 @@ def _take(
                 layer = _freeze_layer(folder, monitor, lock)
                 if include_memory:
                     memory.save(monitor, home / records.MEMORY, progress)
-    snapshot = records.Snapshot(snapshot_id, layer, power, machine if include_memory else None, [])
+    snapshot = records.LocalSnapshot(snapshot_id, layer, power, machine if include_memory else None, [])
     return records.finish(folder, state, snapshot, progress)
 
 

@@ -198,13 +198,13 @@ class VirtualBoxDriver(VirtualBoxGuests):
         folder = self._folder(vm.id)
         if folder.read() is not None:
             snapshots.delete(self.manage, folder, snapshot_id, countdown(timeout))
-        others = (saved.read(folder, each) for each in saved.ids(folder))
+        others = (saved.read(folder, each) for each in saved.snapshot_ids(folder))
         return {each.id: each.taken for each in others if each is not None}
 
     @only_driver_failures
     def snapshot_ids(self, vm_id: str) -> list[str]:
         """The finished ones."""
-        return saved.ids(self._folder(vm_id))
+        return saved.snapshot_ids(self._folder(vm_id))
 
     @only_driver_failures
     def resize(self, vm: VmSpec, progress: Progress, timeout: float) -> Resized:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from agent.drivers import ids
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.images import Manifest
 from core.contract.messages import VmSpec, decode
@@ -20,7 +20,6 @@ from core.durable import write_json
 
 RECORD, CONSOLE = "vm.json", "console.sock"
 GROUP = "/corral"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
 ADDRESS_BYTES = 107  # of a unix socket
 
 
@@ -96,9 +95,7 @@ class Folder:
 
 def folder_of(vms: Path, vm_id: str) -> Folder:
     """The folder of a VM, there or not; `DriverFailure` for what can't be an id."""
-    if not NAME.fullmatch(vm_id):
-        raise DriverFailure(f"'{vm_id}' is not a valid VM id", code="invalid_request")
-    return Folder(vms / vm_id)
+    return Folder(vms / ids.checked("VM", vm_id))
 
 
 def _private() -> Path:

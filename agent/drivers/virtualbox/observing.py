@@ -9,8 +9,9 @@ from pathlib import Path
 
 import psutil
 
+from agent.drivers import ids
 from agent.drivers.virtualbox import output, states
-from agent.drivers.virtualbox.folder import NAME, RECORD, Folder, Record
+from agent.drivers.virtualbox.folder import RECORD, Folder, Record
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from core.contract.errors import DriverFailure
 from core.contract.states import Observed
@@ -58,7 +59,7 @@ def process_of(folder: Folder) -> psutil.Process | None:
 
 def folders_of(vms: Path) -> list[Folder]:
     """Those of all VMs of ours, whole or damaged."""
-    names = sorted(path.parent.name for path in vms.glob(f"[!.]*/{RECORD}") if NAME.fullmatch(path.parent.name))
+    names = sorted(path.parent.name for path in vms.glob(f"[!.]*/{RECORD}") if ids.is_one(path.parent.name))
     return [Folder(vms / name) for name in names]
 
 

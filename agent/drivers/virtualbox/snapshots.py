@@ -35,7 +35,7 @@ class Node:
 
 def take(
     manage: VBoxManage, folder: Folder, snapshot_id: str, include_memory: bool, progress: Progress, left: Left
-) -> saved.Saved:
+) -> saved.VirtualBoxSnapshot:
     """Of the VM as it is. VirtualBox keeps the memory of one that runs, asked to or not; a restore may drop it."""
     now = power.word(manage, folder)
     state = states.observed(now)
@@ -46,12 +46,17 @@ def take(
     memory = next(iter(_memories(folder) - before - _kept(folder)), None)
     mode = {Observed.RUNNING: RUNNING, Observed.PAUSED: PAUSED}.get(state, STOPPED)
     with_memory = include_memory and memory is not None and mode != STOPPED
-    taken = saved.Saved(snapshot_id, mode, memory, with_memory, 0, "", [])
+    taken = saved.VirtualBoxSnapshot(snapshot_id, mode, memory, with_memory, 0, "", [])
     return saved.write(folder, taken, _files(manage, folder, snapshot_id, memory), progress)
 
 
 def restore(
-    manage: VBoxManage, folder: Folder, snapshot: saved.Saved, running: bool, progress: Progress, left: Left
+    manage: VBoxManage,
+    folder: Folder,
+    snapshot: saved.VirtualBoxSnapshot,
+    running: bool,
+    progress: Progress,
+    left: Left,
 ) -> None:
     """Cuts the power and puts the snapshot back; its memory waits for the next start if the VM is to run."""
     power.cut(manage, folder, left)
@@ -68,13 +73,13 @@ def delete(manage: VBoxManage, folder: Folder, snapshot_id: str, left: Left) -> 
         if node.name == snapshot_id:
             manage.change(folder.uuid, "snapshot", "edit", node.uuid, "--name", f"{DELETED}{node.uuid}")
     _sweep(manage, folder, left)
-    for other in saved.ids(folder):
+    for other in saved.snapshot_ids(folder):
         record = saved.read(folder, other)
         memory = record.memory if record else None
         saved.rewrite(folder, other, _files(manage, folder, other, memory), _silent)
 
 
-def check(folder: Folder, snapshot_id: str, progress: Progress) -> saved.Saved:
+def check(folder: Folder, snapshot_id: str, progress: Progress) -> saved.VirtualBoxSnapshot:
     """The snapshot, if it is whole; touches nothing."""
     found = saved.read(folder, snapshot_id)
     if found is None:
@@ -121,7 +126,7 @@ def _memories(folder: Folder) -> set[str]:
 
 
 def _kept(folder: Folder) -> set[str]:
-    records = [saved.read(folder, snapshot_id) for snapshot_id in saved.ids(folder)]
+    records = [saved.read(folder, snapshot_id) for snapshot_id in saved.snapshot_ids(folder)]
     return {each.memory for each in records if each and each.memory}
 
 
