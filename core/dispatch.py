@@ -16,10 +16,8 @@ import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 from redis import Redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-from core import refusals, sealing
+from core import redis_clients, refusals, sealing
 from core.contract import channels
 from core.contract.errors import Invalid, NotSent, Unavailable
 from core.contract.messages import Call, Command, Reply, Sealed, decode, encode
@@ -79,25 +77,13 @@ class Dispatch:
     @cached_property
     def redis(self) -> redis.Redis:
         """The plain client; every command of it has a short deadline."""
-        return redis.Redis.from_url(
-            self._url,
-            socket_timeout=_TIMEOUT_SECONDS,
-            socket_connect_timeout=_TIMEOUT_SECONDS,
-            health_check_interval=10,
-            retry=Retry(NoBackoff(), 1),  # at once: a connection that has rested may be dead
-            protocol=2,
-        )
+        # Sent again at once: a connection that has rested may be dead.
+        return redis_clients.connect(self._url, seconds=_TIMEOUT_SECONDS, check_seconds=10, retries=1)
 
     @cached_property
     def quick(self) -> Redis:
         """The plain client for what a request can do without: it waits for no more than a glance."""
-        return redis.Redis.from_url(
-            self._url,
-            socket_timeout=_GLANCE_SECONDS,
-            socket_connect_timeout=_GLANCE_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-        )
+        return redis_clients.connect(self._url, seconds=_GLANCE_SECONDS)
 
     @cached_property
     def celery(self) -> Celery:

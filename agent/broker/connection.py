@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+
+from core import redis_clients
 
 BLOCK_SECONDS = 1  # a blocking pop must end well before the socket's timeout, or redis-py would send it twice
 SOCKET_SECONDS = 5
@@ -12,12 +12,4 @@ SOCKET_SECONDS = 5
 
 def connect(url: str, name: str) -> redis.Redis:
     """A thread-safe client that never waits for ever and never repeats a command by itself."""
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=SOCKET_SECONDS,
-        socket_connect_timeout=SOCKET_SECONDS,
-        socket_keepalive=True,
-        health_check_interval=SOCKET_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-        client_name=name,
-    )
+    return redis_clients.connect(url, seconds=SOCKET_SECONDS, name=name, check_seconds=SOCKET_SECONDS)

@@ -5,18 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import redis
-from redis.exceptions import RedisError
 
-from agent.broker.connection import SOCKET_SECONDS
 from agent.reports.failures import failure_of
-from core import refusals
-from core.contract import channels
-from core.contract.errors import CorralError, DriverFailure, Unavailable
+from core.contract.errors import CorralError, DriverFailure
 from core.contract.messages import Failure
 from core.contract.shares import Shares
+from core.pubsub import PubSubChannel
 from core.streams import Stream
 
 log = logging.getLogger(__name__)
@@ -34,7 +30,7 @@ class AgentStreams:
         """Opens the stream of that id and has `work` done on it; returns as soon as it is open."""
         self._shares.take(owner)
         try:
-            stream = Stream(_PubSubChannel(self._client, stream_id), _error_of)
+            stream = Stream(PubSubChannel(self._client, stream_id, end="agent", other="api"), _error_of)
         except BaseException:
             self._shares.leave(owner)
             raise
@@ -54,40 +50,6 @@ class AgentStreams:
         finally:
             stream.close()
             self._shares.leave(owner)
-
-
-class _PubSubChannel:
-    """A subscription of its own, and the shared client to publish with."""
-
-    def __init__(self, client: redis.Redis, stream_id: str) -> None:
-        self._client, self._to = client, channels.stream(stream_id, "api")
-        self._pubsub = client.pubsub()  # type: ignore[no-untyped-call]
-        try:
-            self._pubsub.subscribe(channels.stream(stream_id, "agent"))
-            if self._pubsub.get_message(timeout=SOCKET_SECONDS) is None:
-                raise Unavailable("Redis did not confirm the stream")
-        except RedisError as error:
-            self.close()
-            raise Unavailable(f"the transfer was cut off: the message broker {refusals.reason(error)}") from None
-
-    def send(self, frame: bytes) -> bool:
-        """Published to the API's end."""
-        try:
-            return bool(self._client.publish(self._to, frame))
-        except RedisError as error:
-            raise Unavailable(f"the transfer was cut off: the message broker {refusals.reason(error)}") from None
-
-    def receive(self, seconds: float) -> bytes | None:
-        """What the API's end has published."""
-        try:
-            message: Any = self._pubsub.get_message(ignore_subscribe_messages=True, timeout=seconds)
-        except RedisError as error:
-            raise Unavailable(f"the transfer was cut off: the message broker {refusals.reason(error)}") from None
-        return message["data"] if message else None
-
-    def close(self) -> None:
-        """Ends the subscription."""
-        self._pubsub.close()
 
 
 def _error_of(failure: Failure) -> CorralError:

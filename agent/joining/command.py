@@ -9,13 +9,11 @@ import time
 from pathlib import Path
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from agent.drivers.registry import CLASSES
 from agent.joining import kept, preflight
 from agent.joining.asking import Refused, ask
-from core import redis_urls, refusals
+from core import redis_clients, redis_urls, refusals
 from core.contract import joining
 from core.contract.errors import Invalid
 from core.contract.joining import Joined, Token
@@ -68,12 +66,7 @@ def _reach(url: str, joined: Joined) -> None:
     """The account is made in a moment; `Refused` when Redis can't be reached with it."""
     until = time.monotonic() + _REDIS_SECONDS
     try:
-        client = redis.Redis.from_url(
-            redis_urls.checked(url),
-            socket_timeout=_REDIS_SECONDS,
-            socket_connect_timeout=_REDIS_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
+        client = redis_clients.connect(redis_urls.checked(url), seconds=_REDIS_SECONDS)
     except ValueError as error:
         raise Refused(str(error), may_have_joined=True) from None
     with client:

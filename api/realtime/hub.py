@@ -9,7 +9,6 @@ import secrets
 import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -22,12 +21,10 @@ from api.realtime.listener import Interest, Listener
 from api.realtime.record import Record
 from api.realtime.streams import ApiStreams
 from api.realtime.subscription import Subscription
-from core import sealing
+from core.asking import PendingCall
 from core.contract import channels
 from core.contract.errors import Invalid, NotSent, Unavailable
-from core.contract.failures import result_of
-from core.contract.messages import JSON, Call, Reply, VmSpec, build, decode
-from core.contract.messages import call as new_call
+from core.contract.messages import JSON, Reply, VmSpec, build, decode
 from core.contract.states import ENDED
 from core.dispatch import Dispatch
 from core.services.events import EventMessage
@@ -39,7 +36,6 @@ _REREAD_SECONDS = 2.0
 _FIRST_LOOK_SECONDS = 1.0
 _SUBSCRIBE_SECONDS = 5.0
 _LOOK_UP_SECONDS = 0.5  # how soon it is seen that a client has hung up
-_ABANDON_SECONDS = 30.0
 _DRAIN_SECONDS = 20.0  # a call under way at a shutdown may still take so long; less than gunicorn's graceful timeout
 
 
@@ -131,23 +127,19 @@ class Hub:
     ) -> JSON:
         subscription = self.start()
         until = time.monotonic() + timeout
+        call = PendingCall(self._dispatch, host, verb, vm, params, timeout=timeout, reply_to=self._reply_to)
         if not subscription.wait_up(min(timeout, _SUBSCRIBE_SECONDS)):
             raise NotSent("the message broker can't be reached: the host was not asked; try again in a few seconds")
-        deadline_at = time.time() + until - time.monotonic()
-        call = new_call(uuid.uuid4().hex, verb, self._reply_to, deadline_at, vm, params, sealing.new_key())
         with self._replies.expect(call.id) as slot:
-            if not self._dispatch.call(host, call):
-                raise NotSent(
-                    f"the message broker {self._dispatch.problem}: the host was not asked; try again in a few seconds"
-                )
+            call.send()
             while slot.value is None and (left := self._left(until)) > 0 and not (gone and gone()):
                 slot.changed.wait(min(left, _LOOK_UP_SECONDS) if gone else left)
                 slot.changed.clear()
         if slot.value is None:
             if gone is not None:
-                self._abandon(host, call)
-            raise self._unanswered(host, timeout)
-        return result_of(self._dispatch.opened(host, slot.value, call.reply_key), verb)
+                call.abandon()
+            raise self._restarted(host) if self.draining else call.unanswered()
+        return call.result(slot.value)
 
     def stream(self, host: str, verb: str, vm: VmSpec | None, params: JSON, timeout: float) -> Stream:
         """A stream that the host's agent has opened at a call of that verb; `close` it in the end. Errors as `call`."""
@@ -205,23 +197,14 @@ class Hub:
                 return
             position = self._feed.set_interests(listener, *_with(listener, replace(interest, after=cursor)))
 
-    def _abandon(self, host: str, call: Call) -> None:
-        """Tell the host that nobody waits for that call any more."""
-        deadline_at = time.time() + _ABANDON_SECONDS
-        self._dispatch.call(
-            host, new_call(uuid.uuid4().hex, "abandon", self._reply_to, deadline_at, None, {"call_id": call.id})
-        )
-
     def _left(self, until: float) -> float:
         now = time.monotonic()
         if self._drained_at is not None:
             until = min(until, self._drained_at + _DRAIN_SECONDS)
         return until - now
 
-    def _unanswered(self, host: str, timeout: float) -> Unavailable:
-        if self.draining:
-            return Unavailable(f"this server is being restarted and did not wait for host '{host}'", host=host)
-        return Unavailable(f"host '{host}' did not answer within {timeout:g} s", host=host)
+    def _restarted(self, host: str) -> Unavailable:
+        return Unavailable(f"this server is being restarted and did not wait for host '{host}'", host=host)
 
     def _hear(self, channel: str, data: bytes) -> None:
         try:

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from functools import cached_property, partial
-from typing import Any
 
 import redis
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.retry import Retry
 
-from core import refusals
-from core.contract import channels
-from core.contract.errors import Unavailable
+from core import redis_clients
 from core.contract.failures import error_of
 from core.contract.shares import Shares
+from core.pubsub import PubSubChannel
 from core.streams import Stream
 
 AT_ONCE, EACH = 96, 48
@@ -35,7 +29,8 @@ class ApiStreams:
         self._shares.take(owner)
         stream_id, leave = secrets.token_hex(16), partial(self._shares.leave, owner)
         try:
-            return stream_id, Stream(_PubSubChannel(self._client, stream_id, leave), error_of)
+            channel = PubSubChannel(self._client, stream_id, end="api", other="agent", on_close=leave)
+            return stream_id, Stream(channel, error_of)
         except BaseException:
             leave()
             raise
@@ -47,53 +42,6 @@ class ApiStreams:
     @cached_property
     def _client(self) -> redis.Redis:
         """It repeats nothing by itself: a piece that comes twice would break the stream."""
-        return redis.Redis.from_url(
-            self._url,
-            socket_timeout=_SOCKET_SECONDS,
-            socket_connect_timeout=_SOCKET_SECONDS,
-            health_check_interval=int(_SOCKET_SECONDS),
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-            client_name="corral-api-streams",
+        return redis_clients.connect(
+            self._url, seconds=_SOCKET_SECONDS, name="corral-api-streams", check_seconds=int(_SOCKET_SECONDS)
         )
-
-
-class _PubSubChannel:
-    """A subscription of its own, and a shared client to publish with."""
-
-    def __init__(self, client: redis.Redis, stream_id: str, leave: Callable[[], None]) -> None:
-        self._client, self._to, self._leave = client, channels.stream(stream_id, "agent"), leave
-        self._pubsub = client.pubsub()  # type: ignore[no-untyped-call]
-        try:
-            self._pubsub.subscribe(channels.stream(stream_id, "api"))
-            confirmed = self._pubsub.get_message(timeout=_SOCKET_SECONDS)
-            problem = "does not answer"
-        except RedisError as error:
-            confirmed, problem = None, refusals.reason(error)
-        if confirmed is None:
-            self._pubsub.close()
-            raise Unavailable(f"the message broker {problem}; try again in a few seconds")
-
-    def send(self, frame: bytes) -> bool:
-        """Published to the agent's end."""
-        try:
-            return bool(self._client.publish(self._to, frame))
-        except RedisError as error:
-            raise _lost(error) from None
-
-    def receive(self, seconds: float) -> bytes | None:
-        """What the agent's end has published."""
-        try:
-            message: Any = self._pubsub.get_message(ignore_subscribe_messages=True, timeout=seconds)
-        except RedisError as error:
-            raise _lost(error) from None
-        return message["data"] if message else None
-
-    def close(self) -> None:
-        """End the subscription; another stream may take its place."""
-        self._pubsub.close()
-        self._leave()
-
-
-def _lost(error: RedisError) -> Unavailable:
-    return Unavailable(f"the transfer was cut off: the message broker {refusals.reason(error)}")

@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 
 import redis
-from redis.backoff import NoBackoff
 from redis.client import PubSub
-from redis.retry import Retry
 
+from core import redis_clients
 from core.backoff import Backoff
 
 log = logging.getLogger(__name__)
@@ -71,14 +70,7 @@ class Subscription:
 
     def _listen(self) -> None:
         """One connection, until it breaks. redis-py would resubscribe by itself and not say so: no retry."""
-        client = redis.Redis.from_url(
-            self._url,
-            socket_timeout=_MUTE_SECONDS,
-            socket_connect_timeout=_LONGEST_PAUSE_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-            client_name="corral-api",
-        )
+        client = redis_clients.connect(self._url, seconds=_MUTE_SECONDS, name="corral-api")
         with client, client.pubsub() as pubsub:  # type: ignore[no-untyped-call]
             pubsub.subscribe(*self._channels)
             heard_at = time.monotonic()

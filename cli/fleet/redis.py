@@ -6,11 +6,9 @@ import signal
 from pathlib import Path
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from cli.fleet.server import Server
-from core import durable
+from core import durable, redis_clients
 
 _CONFIGURATION = """\
 bind 127.0.0.1
@@ -53,7 +51,7 @@ class Redis(Server):
 
     def answers(self) -> bool:
         try:
-            with redis.Redis.from_url(self.url, socket_timeout=2, retry=Retry(NoBackoff(), 0)) as client:
+            with redis_clients.connect(self.url, seconds=2) as client:
                 return bool(client.ping())
         except redis.RedisError:  # not there yet, or reading its log
             return False

@@ -12,7 +12,7 @@ from cli.fleet.postgres import Postgres
 from cli.fleet.processes import StartFailed
 from cli.fleet.redis import Redis
 from cli.fleet.server import Server
-from core import migrate
+from core import migrate, redis_clients
 
 
 def planned(plan: Plan) -> list[Server]:
@@ -47,7 +47,7 @@ def _with_driver(url: str) -> str:
 def prepare(database_url: str, redis_url: str) -> None:
     """Brings the tables up to date; `StartFailed` when one of the two servers can't be used."""
     try:
-        with redis.Redis.from_url(redis_url, socket_connect_timeout=5, socket_timeout=5) as client:
+        with redis_clients.connect(redis_url, seconds=5) as client:
             client.ping()
     except redis.RedisError as error:
         raise StartFailed(f"Redis can't be used ({error}): is REDIS_URL right?") from error
