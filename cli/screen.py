@@ -2,75 +2,56 @@
 
 from __future__ import annotations
 
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
-
-_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 
 class Screen:
     """On a terminal the running step has a line that moves; elsewhere each line is written once."""
 
     def __init__(self) -> None:
-        self._moves = sys.stdout.isatty()
-        self._lock = threading.RLock()
-        self._running: str | None = None
+        self._console = Console(highlight=False, soft_wrap=True)
         self._detail = ""
-        self._began = 0.0
 
-    def line(self, text: str) -> None:
-        """A line of its own."""
-        with self._lock:
-            self._clear()
-            click.echo(text)
-            sys.stdout.flush()
+    def line(self, text: str, style: str = "") -> None:
+        """A line of its own, above the step that runs."""
+        self._console.print(Text(text, style=style))
 
     def event(self, text: str) -> None:
-        """Something heard meanwhile."""
-        self.line(click.style(f"      ⚡ {text}", fg="cyan"))
+        """An event that came meanwhile."""
+        self.line(f"      ⚡ {text}", "cyan")
 
     def detail(self, text: str) -> None:
-        """How far the running step is; said once, however often it is told."""
+        """How far the running step is; shown once, however often it is told."""
         if text and text != self._detail:
             self._detail = text
-            self.line(click.style(f"      {text}", dim=True))
+            self.line(f"      {text}", "dim")
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
         """One step; its mark says whether it was done."""
-        self._running, self._detail, self._began = what, "", time.monotonic()
-        ended = threading.Event()
-        if self._moves:
-            mover = threading.Thread(target=self._move, args=(ended,), daemon=True)
-            mover.start()
-        else:
-            self.line(f"    … {what}")
+        self._detail, began = "", time.monotonic()
         mark, colour = "✗", "red"
         try:
-            yield
+            with self._moving(what):
+                yield
             mark, colour = "✓", "green"
         finally:
-            ended.set()
-            if self._moves:
-                mover.join()
-            self._running = None
-            self.line(f"    {click.style(mark, fg=colour)} {what} ({time.monotonic() - self._began:.1f} s)")
+            seconds = time.monotonic() - began
+            self._console.print(Text.assemble("    ", (mark, colour), f" {what} ({seconds:.1f} s)"))
 
-    def _move(self, ended: threading.Event) -> None:
-        frame = 0
-        while not ended.wait(0.1):
-            frame += 1
-            with self._lock:
-                self._clear()
-                seconds = time.monotonic() - self._began
-                click.echo(f"    {_FRAMES[frame % len(_FRAMES)]} {self._running} ({seconds:.0f} s)", nl=False)
-                sys.stdout.flush()
-
-    def _clear(self) -> None:
-        if self._moves:
-            click.echo("\r\033[K", nl=False)
+    @contextmanager
+    def _moving(self, what: str) -> Iterator[None]:
+        if not self._console.is_terminal:
+            self.line(f"    … {what}")
+            yield
+            return
+        columns = (TextColumn("   "), SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        with Progress(*columns, console=self._console, transient=True) as progress:
+            progress.add_task(what, total=None)
+            yield

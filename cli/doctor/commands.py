@@ -10,6 +10,7 @@ import click
 
 from cli.doctor import drivers, machine, programs
 from cli.doctor.checks import Check, Needs, State
+from cli.tables import table
 from core import settings
 
 _COLOURS = {State.OK: "green", State.MISSING: "red", State.OPTIONAL: "yellow"}
@@ -67,8 +68,13 @@ def examine(hypervisors: tuple[str, ...]) -> list[Check]:
 
 
 def _show(checks: Sequence[Check]) -> None:
-    widths = [max(len(getattr(check, field)) for check in checks) for field in ("state", "role", "name")]
-    for check in checks:
-        state = click.style(f"{check.state:{widths[0]}}", fg=_COLOURS[check.state])
-        fix = f" -> {check.fix}" if check.fix else ""
-        click.echo(f"{state}  {check.role:{widths[1]}}  {check.name:{widths[2]}}  {check.found}{fix}")
+    rows = (
+        [
+            (check.state, _COLOURS[check.state]),
+            (check.role, ""),
+            (check.name, ""),
+            (f"{check.found} -> {check.fix}" if check.fix else check.found, ""),
+        ]
+        for check in checks
+    )
+    click.echo(table([], rows), nl=False)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from cli.remote.session import Session
+from cli.tables import table
 
 Columns = Mapping[str, str]
 """A column's heading, and the field that it shows, with dots for fields of fields."""
@@ -41,7 +41,9 @@ def show_many(session: Session, items: Iterable[Any], columns: Columns, *, name:
         for row in rows:
             click.echo(row[name])
     elif session.output == "table":
-        click.echo(table(rows, columns), nl=False)
+        cells = ([_shown(_field(row, path)) for path in columns.values()] for row in rows)
+        styled = ([(value, _STATES.get(value, "")) for value in row] for row in cells)
+        click.echo(table(list(columns), styled, fit=True), nl=False)
     else:
         click.echo(_dumped(session.output, rows))
 
@@ -52,10 +54,7 @@ def show_one(session: Session, item: Any, *, name: str = "name") -> None:
     if session.output == "name":
         click.echo(row[name])
     elif session.output == "table":
-        fields = list(_flat(row))
-        width = max((len(field) for field, _ in fields), default=0)
-        for field, value in fields:
-            click.echo(f"{field:{width}}  {_styled(value)}")
+        click.echo(table([], ([(field, ""), (value, _STATES.get(value, ""))] for field, value in _flat(row))), nl=False)
     else:
         click.echo(_dumped(session.output, row))
 
@@ -64,24 +63,6 @@ def plain(item: Any) -> Any:
     """A value as data that JSON can hold."""
     data = dataclasses.asdict(item) if dataclasses.is_dataclass(item) and not isinstance(item, type) else item
     return json.loads(json.dumps(data, default=_text))
-
-
-def table(rows: Sequence[Mapping[str, Any]], columns: Columns) -> str:
-    """Columns for people; in a pipe without colours, and as wide as they are."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(width=None if sys.stdout.isatty() else 1000, highlight=False)
-    made = Table(box=None, pad_edge=False, header_style="bold" if console.is_terminal else "", padding=(0, 2, 0, 0))
-    for heading in columns:
-        made.add_column(heading, no_wrap=True)
-    for row in rows:
-        values = [_shown(_field(row, path)) for path in columns.values()]
-        made.add_row(*(Text(value, style=_STATES.get(value, "")) for value in values))
-    with console.capture() as captured:
-        console.print(made)
-    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
 def _dumped(form: str, data: Any) -> str:
@@ -139,7 +120,3 @@ def _flat(row: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, str]]
         else:
             shown = value if isinstance(value, str) and _is_moment(value) else _shown(value)
             yield f"{before}{field}", shown
-
-
-def _styled(value: str) -> str:
-    return click.style(value, fg=_STATES[value]) if value in _STATES else value
