@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.network.bridge import Bridge, BridgePort
-from agent.system import process
+from agent.system import process, signals
 from core import durable
 from core.contract.errors import DriverFailure
 
@@ -30,13 +30,13 @@ def ensure(bridge: Bridge, ports: Sequence[BridgePort], folder: Path) -> None:
     if pid is None:
         _start(folder)
     elif changed:
-        _signal(folder, signal.SIGHUP)  # reads the hosts anew
+        signals.send(lambda: alive(folder), signal.SIGHUP)  # reads the hosts anew
 
 
 def stop(folder: Path) -> None:
     """Ends it, and returns when it is gone."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        _signal(folder, number)
+        signals.send(lambda: alive(folder), number)
         deadline = time.monotonic() + STOP_SECONDS
         while alive(folder) is not None and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -61,23 +61,6 @@ def _start(folder: Path) -> None:
     process.run(["dnsmasq", _option(folder)], START_SECONDS)
     if alive(folder) is None:
         raise DriverFailure(f"dnsmasq ended right after its start with {folder / CONFIG}")
-
-
-def _signal(folder: Path, number: int) -> None:
-    pid = alive(folder)
-    if pid is None:
-        return
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        if alive(folder) == pid:  # so the descriptor is that of the process we mean
-            signal.pidfd_send_signal(descriptor, number)
-    except ProcessLookupError:
-        pass  # it ended by itself
-    finally:
-        os.close(descriptor)
 
 
 def _option(folder: Path) -> str:

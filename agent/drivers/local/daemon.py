@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from contextlib import suppress
 from pathlib import Path
 
+from agent.system import signals
 from core.contract import pidfiles
 from core.contract.errors import DriverFailure
 
@@ -33,7 +33,7 @@ def started_at(folder: Path) -> float | None:
 def cut(folder: Path) -> None:
     """Ends the process, if there is one, and returns when it is gone: first so that it can flush its disks."""
     for number, seconds in ((signal.SIGTERM, TERM_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
-        _signal(folder, number)
+        signals.send(lambda: alive(folder), number)
         if wait_gone(folder, seconds):
             return
     raise DriverFailure(f"the VM's process {alive(folder)} can't be ended")
@@ -47,20 +47,3 @@ def wait_gone(folder: Path, seconds: float) -> bool:
             return False
         time.sleep(0.01)
     return True
-
-
-def _signal(folder: Path, number: int) -> None:
-    pid = alive(folder)
-    if pid is None:
-        return
-    try:
-        process = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        if alive(folder) == pid:  # so the descriptor is that of the lock's holder
-            signal.pidfd_send_signal(process, number)
-    except ProcessLookupError:
-        pass  # it ended by itself
-    finally:
-        os.close(process)
