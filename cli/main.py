@@ -46,6 +46,7 @@ class _Main(LazyGroup):
         "up": LazyCommand("cli.fleet.up:up", "Run a whole fleet on this machine; Ctrl-C stops it."),
         "user": LazyCommand("cli.remote.keys:user", "Accounts."),
         "vm": LazyCommand("cli.remote.vms:vm", "Virtual machines."),
+        "webhook": LazyCommand("cli.remote.webhooks:webhook", "URLs that get your events."),
     }
 
     def invoke(self, ctx: click.Context) -> object:

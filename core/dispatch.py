@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 COMMAND_TASK = "corral.command"
 SCAN_TASK = "corral.scan"
+WEBHOOK_TASK = "corral.webhook"
 _DOWN_FOR_SECONDS = 1.0
 _TIMEOUT_SECONDS = 2.0
 _GLANCE_SECONDS = 0.25

@@ -128,6 +128,14 @@ class Settings:
             ",",
         ),
     ] = ()
+    webhook_networks: Annotated[
+        tuple[Network, ...],
+        Variable(
+            "CORRAL_WEBHOOK_NETWORKS",
+            "private networks that webhooks may be in, beside the internet; of the workers",
+            ",",
+        ),
+    ] = ()
     egress_allow: Annotated[
         tuple[Network, ...],
         Variable(

@@ -12,13 +12,14 @@ from core import database
 from core.contract import channels
 from core.contract.errors import CorralError
 from core.database import transact
-from core.dispatch import SCAN_TASK
+from core.dispatch import SCAN_TASK, WEBHOOK_TASK
 from core.services import expiry, idempotency, problems
 from core.services.audit import chain
 from core.services.intake import sweeps
 from core.services.lost import bereft, give_up
 from core.services.scanning import queue
-from workers import prometheus, scanning
+from core.services.webhooks import queue as deliveries
+from workers import prometheus, scanning, webhooks
 from workers.context import WorkerContext
 
 log = logging.getLogger(__name__)
@@ -133,6 +134,16 @@ def _scans(context: WorkerContext) -> int:
     return 0
 
 
+def _webhooks(context: WorkerContext) -> int:
+    """Events become deliveries here, and workers are woken to deliver them."""
+    transact(context.transaction, deliveries.sweep)
+    made = transact(context.transaction, deliveries.fan_out)
+    waiting = transact(context.transaction, deliveries.due)
+    for _ in range(min(waiting, webhooks.AT_ONCE)):
+        context.dispatch.wake(WEBHOOK_TASK)
+    return made
+
+
 _PARTS: dict[str, Callable[[WorkerContext], int]] = {
     "accounts of hosts": WorkerContext.apply_accounts,
     "heartbeats": _heartbeats,
@@ -144,4 +155,5 @@ _PARTS: dict[str, Callable[[WorkerContext], int]] = {
     "idempotency keys": _idempotency,
     "audit links": _link,
     "scans": _scans,
+    "webhooks": _webhooks,
 }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from core.contract.errors import Unavailable
-from core.dispatch import SCAN_TASK
-from workers import context, scanning, sweeping
+from core.dispatch import SCAN_TASK, WEBHOOK_TASK
+from workers import context, scanning, sweeping, webhooks
 from workers.app import app
 from workers.sweeping import SweepFailed
 from workers.transport import SWEEP_TASK
@@ -24,4 +24,14 @@ def scan() -> str:
     done = scanning.scan_next(current)
     if done:
         current.dispatch.wake(SCAN_TASK)
+    return done or "nothing to do"
+
+
+@app.task(name=WEBHOOK_TASK, throws=(Unavailable,), send_events=False)  # type: ignore[untyped-decorator]
+def deliver() -> str:
+    """Deliver to the webhook that was tried longest ago, and send for the next."""
+    current = context.get()
+    done = webhooks.deliver_next(current)
+    if done:
+        current.dispatch.wake(WEBHOOK_TASK)
     return done or "nothing to do"

@@ -28,6 +28,7 @@ from api.shared import (
     status,
     system_info,
     system_metrics,
+    webhooks,
 )
 
 _OF_VMS = (execution, execs, expiry, files, forwards, guest_credentials, sizing, hardware, metrics)
@@ -44,6 +45,7 @@ _OF_THE_FLEET = (
     system_metrics,
     audit_logs,
     scans,
+    webhooks,
     health,
     status,
 )

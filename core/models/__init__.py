@@ -15,6 +15,7 @@ from core.models.secrets import Secret
 from core.models.snapshots import Snapshot
 from core.models.users import ApiKey, LoginFailure, User
 from core.models.vms import Vm
+from core.models.webhooks import Webhook, WebhookDelivery
 
 __all__ = [
     "ApiKey",
@@ -39,4 +40,6 @@ __all__ = [
     "Snapshot",
     "User",
     "Vm",
+    "Webhook",
+    "WebhookDelivery",
 ]

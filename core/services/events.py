@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select, true
 from sqlalchemy.orm import Session
 
 from core.models import Event, Vm
@@ -16,6 +16,24 @@ from core.services.accepted import AnyOperation
 from core.services.context import Actor
 
 REPLAY_LIMIT = 1000
+TYPES = frozenset(
+    {
+        "vm_created",
+        "vm_deleted",
+        "status_change",
+        "operation",
+        "host_joined",
+        "host_changed",
+        "host_standing",
+        "host_removed",
+        "host_silent",
+        "host_alive",
+        "host_problem",
+        "host_problem_over",
+        "driver_healthy",
+        "driver_unhealthy",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -76,10 +94,14 @@ def replay(session: Session, actor: Actor, after: int, vm_id: str | None = None)
     query = select(Event).where(Event.seq > after).order_by(Event.seq).limit(REPLAY_LIMIT)
     if vm_id is not None:
         query = query.where(Event.vm_id == vm_id)
-    if not actor.is_admin:
-        of_host = Event.owner_id.is_(None) & Event.vm_id.is_(None) & Event.host_name.is_not(None)
-        query = query.where((Event.owner_id == actor.user_id) | of_host)
+    query = query.where(heard_by(actor.user_id, is_admin=actor.is_admin))
     return [_note(event) for event in session.scalars(query)]
+
+
+def heard_by(user_id: str, *, is_admin: bool) -> ColumnElement[bool]:
+    """`visible_to`, as a condition on the table."""
+    of_host = Event.owner_id.is_(None) & Event.vm_id.is_(None) & Event.host_name.is_not(None)
+    return true() if is_admin else (Event.owner_id == user_id) | of_host
 
 
 def last_seq(session: Session) -> int:
@@ -88,6 +110,8 @@ def last_seq(session: Session) -> int:
 
 
 def _add(session: Session, **values: Any) -> None:
+    if values["type"] not in TYPES:
+        raise ValueError(f"no type of events: {values['type']}")
     outbox.add_event(session, values | {"at": iso(now())})
 
 

@@ -26,6 +26,7 @@ from corral._async.resources import (
 )
 from corral._async.transport import AsyncTransport
 from corral._async.vms import AsyncVms
+from corral._async.webhooks import AsyncWebhooks
 from corral._wire import Json
 from corral.access import Access
 from corral.errors import NotFound
@@ -64,6 +65,7 @@ class AsyncClient:
         self.keys = AsyncKeys(self.transport)
         self.audit = AsyncAudit(self.transport)
         self.scans = AsyncScans(self.transport)
+        self.webhooks = AsyncWebhooks(self.transport)
 
     async def __aenter__(self) -> AsyncClient:
         return self

@@ -27,6 +27,7 @@ from corral._sync.resources import (
 )
 from corral._sync.transport import Transport
 from corral._sync.vms import Vms
+from corral._sync.webhooks import Webhooks
 from corral._wire import Json
 from corral.access import Access
 from corral.errors import NotFound
@@ -65,6 +66,7 @@ class Client:
         self.keys = Keys(self.transport)
         self.audit = Audit(self.transport)
         self.scans = Scans(self.transport)
+        self.webhooks = Webhooks(self.transport)
 
     def __enter__(self) -> Client:
         return self
