@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, exists, false, select, true, union_all
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -13,11 +15,35 @@ from core.contract.hosts import Inventory
 from core.contract.messages import JSON
 from core.contract.states import LIVE, DesiredState, Observed
 from core.contract.vms import Observation
-from core.models import Host, Operation, Vm
+from core.models import Host, Medium, Operation, Vm
 from core.models.base import now
+from core.prepared import PREPARED
 from core.services import desired, events, hosts, labels, lost, media, operations, problems, vms
 from core.services.intake import observations
 from core.services.status import status_of
+
+# Most inventories tell nothing new: what is looked at each time are columns, and a row of the ORM only what differs.
+_KNOWN = (
+    select(
+        Host.boot_id,
+        Host.generation,
+        Host.drivers,
+        Host.home_id,
+        Host.removed_at,
+        exists().where(Medium.host_name == Host.name).label("has_media"),
+    )
+    .where(Host.name == bindparam("host"))
+    .execution_options(**PREPARED)
+)
+_BOTH = union_all(
+    select(Vm.id, Vm.hypervisor, Vm.observed, true().label("present")).where(
+        Vm.host_name == bindparam("host"), Vm.deleted_at.is_(None), Vm.lost_at.is_(None)
+    ),
+    select(Vm.id, Vm.hypervisor, Vm.observed, false()).where(
+        Vm.host_name == bindparam("host"), Vm.deleted_at.is_not(None), Vm.reserved
+    ),
+)
+_COUNTED = _BOTH.order_by(_BOTH.selected_columns.id).execution_options(**PREPARED)
 
 
 def record(session: Session, inventory: Inventory) -> None:
@@ -25,7 +51,7 @@ def record(session: Session, inventory: Inventory) -> None:
 
     In that order, as everywhere: a VM's row is locked before its host's.
     """
-    known = session.get(Host, inventory.host, populate_existing=True)
+    known = session.execute(_KNOWN, {"host": inventory.host}).one_or_none()
     if known is not None and inventory.generation <= known.generation:
         return
     if known is not None and known.removed_at is not None and not _cleaned(session, inventory):
@@ -53,19 +79,21 @@ def record(session: Session, inventory: Inventory) -> None:
     if known is None or known.removed_at is not None:
         values["labels"] = labels.brought(session, inventory.host)
     statement = insert(Host).values(name=inventory.host, first_seen_at=now(), last_seen_at=seen_at, **values)
-    session.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
-    media.reconcile(session, inventory)
+    statement = statement.on_conflict_do_update(index_elements=["name"], set_=values)
+    session.execute(statement.execution_options(**PREPARED))
+    if inventory.media or (known is not None and known.has_media):
+        media.reconcile(session, inventory)
     if known is None or known.removed_at is not None:
         events.of_host(session, "host_joined", inventory.host, {"host": inventory.host})
     elif same_agent:
         _tell_drivers(session, inventory, before)
 
 
-def _stranger(session: Session, known: Host, inventory: Inventory) -> bool:
+def _stranger(session: Session, known: Any, inventory: Inventory) -> bool:
     """Whether this is said by another agent than the host's: from a home that does not have the host's VMs."""
     if not inventory.home_id or not known.home_id or inventory.home_id == known.home_id:
         return False
-    problems.claim(session, known.name)
+    problems.claim(session, inventory.host)
     return True
 
 
@@ -97,22 +125,17 @@ def _reconcile(session: Session, inventory: Inventory) -> set[str]:
     A VM with an operation under way is left to that operation's reports. What is left of deleted VMs is removed.
     """
     seen = {observation.vm_id: observation for observation in inventory.vms}
-    live = select(Operation.vm_id).where(Operation.state.in_(LIVE))
-    present = select(Vm).where(Vm.host_name == inventory.host, Vm.deleted_at.is_(None), Vm.lost_at.is_(None))
-    here = list(session.scalars(present.order_by(Vm.id)))
-    busy = set(session.scalars(live.where(Operation.host_name == inventory.host)))
-    unobserved = {driver.name for driver in inventory.drivers if not driver.observed}
-    applied = []
-    for vm in here:
-        if vm.hypervisor in unobserved:
-            continue  # neither gone nor crashed: its driver could not be asked
-        observation = seen.get(vm.id) or Observation(vm.id, Observed.ABSENT, reason="its host no longer has it")
-        if vm.id not in busy and _differs(vm, observation) and _apply(session, vm, observation, inventory.generation):
-            applied.append(vm)
-    strangers = set(seen) - {vm.id for vm in here}
-    left = lost.leftovers(session, inventory.host, strangers, inventory.generation)
+    counted = session.execute(_COUNTED, {"host": inventory.host}).all()
+    here = [row for row in counted if row.present]
+    applied = [
+        vm
+        for observation in _news(session, inventory, here, seen)
+        if (vm := _applied(session, observation, inventory.generation)) is not None
+    ]
+    strangers = set(seen) - {row.id for row in here}
+    left = lost.leftovers(session, inventory.host, strangers, inventory.generation) if strangers else []
     lost.purge_all(session, inventory.host, left, inventory.generation)
-    buried = lost.buried(session, inventory.host, left)
+    buried = lost.buried(session, inventory.host, left) if len(counted) > len(here) else []
     for vm in applied:  # after them all: a host's row is locked after its VMs'
         observations.take_back(session, vm)
         hosts.recount(session, vm)
@@ -121,18 +144,36 @@ def _reconcile(session: Session, inventory: Inventory) -> set[str]:
     return strangers - {vm.id for vm in left}
 
 
-def _differs(vm: Vm, seen: Observation) -> bool:
-    return vm.observed != seen.state and not (vm.observed is None and seen.state == Observed.ABSENT)
+def _news(
+    session: Session, inventory: Inventory, here: Sequence[Any], seen: Mapping[str, Observation]
+) -> list[Observation]:
+    """What is otherwise than the tables say, in the order of the VMs' ids."""
+    unobserved = {driver.name for driver in inventory.drivers if not driver.observed}
+    found = [
+        seen.get(row.id) or Observation(row.id, Observed.ABSENT, reason="its host no longer has it")
+        for row in here
+        if row.hypervisor not in unobserved  # neither gone nor crashed: its driver could not be asked
+        and _differs(row.observed, seen[row.id].state if row.id in seen else Observed.ABSENT)
+    ]
+    if not found:
+        return []
+    live = select(Operation.vm_id).where(Operation.state.in_(LIVE), Operation.host_name == inventory.host)
+    busy = set(session.scalars(live))
+    return [observation for observation in found if observation.vm_id not in busy]
 
 
-def _apply(session: Session, vm: Vm, seen: Observation, generation: int) -> bool:
-    """Whether it was applied: an operation may have been accepted before the row was locked."""
-    locked = session.get_one(Vm, vm.id, with_for_update=True, populate_existing=True)
-    if operations.live_of(session, locked) is not None:
-        return False
-    before = status_of(locked, None)
-    observations.observe(locked, seen, generation)
-    if locked.wanted != DesiredState.DELETED and seen.state == Observed.RUNNING:
-        desired.want(session, locked, DesiredState.RUNNING)
-    vms.status_changed(session, locked, before, status_of(locked, None))
-    return True
+def _differs(observed: str | None, state: Observed) -> bool:
+    return observed != state and not (observed is None and state == Observed.ABSENT)
+
+
+def _applied(session: Session, seen: Observation, generation: int) -> Vm | None:
+    """The VM, if it was applied: an operation may have been accepted before the row was locked."""
+    vm = session.get_one(Vm, seen.vm_id, with_for_update=True, populate_existing=True)
+    if operations.live_of(session, vm) is not None:
+        return None
+    before = status_of(vm, None)
+    observations.observe(vm, seen, generation)
+    if vm.wanted != DesiredState.DELETED and seen.state == Observed.RUNNING:
+        desired.want(session, vm, DesiredState.RUNNING)
+    vms.status_changed(session, vm, before, status_of(vm, None))
+    return vm
