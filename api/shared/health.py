@@ -58,6 +58,7 @@ class Health(Schema):
 _FULL_BYTES = 16 * 1024 * 1024
 _VITAL = ("database", "redis", "workers", "receiver", "network")
 _IN_TABLES = ("database", "hosts", "cloud_hypervisor", "qemu", "virtualbox", "network")
+_HYPERVISORS = ("cloud-hypervisor", "qemu", "virtualbox")
 _IN_REDIS = ("redis", "workers", "receiver")
 
 
@@ -121,14 +122,8 @@ def overall(components: dict[str, str]) -> str:
 
 def _fleet(context: ApiContext) -> dict[str, str]:
     with context.reading() as session:
-        return {
-            "database": HEALTHY,
-            "hosts": health.of_hosts(session),
-            "cloud_hypervisor": health.of_hypervisor(session, "cloud-hypervisor"),
-            "qemu": health.of_hypervisor(session, "qemu"),
-            "virtualbox": health.of_hypervisor(session, "virtualbox"),
-            "network": health.of_network(session),
-        }
+        words = health.of_fleet(session, _HYPERVISORS)
+    return {"database": HEALTHY} | {name.replace("-", "_"): word for name, word in words.items()}
 
 
 def _redis(context: ApiContext) -> Found:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from redis import Redis, RedisError
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core import refusals
@@ -20,34 +21,29 @@ _LEAST_SECONDS, _ROUNDS = 10, 5
 _FORGOTTEN_SECONDS = 3600
 
 
-def of_hypervisor(session: Session, name: str) -> str:
-    """Healthy on an online host; unhealthy where it is offered and does not work; else absent."""
-    offers = [
-        driver["healthy"]
-        for host in session.scalars(select(Host).where(Host.silent_since.is_(None), Host.removed_at.is_(None)))
-        for driver in host.drivers
-        if driver["name"] == name
-    ]
-    if not offers:
-        return ABSENT
-    return HEALTHY if any(offers) else UNHEALTHY
+def of_fleet(session: Session, hypervisors: Sequence[str]) -> dict[str, str]:
+    """A word for each of those hypervisors, for `network` and for `hosts`. One look at the table, however many rows.
+
+    A hypervisor: healthy on an online host; unhealthy where it is offered and does not work; else absent. The network:
+    whether all, some or none of the hosts can be heard. Hosts: whether VMs can run on all, some or none: they can on
+    an online host whose hypervisor works.
+    """
+    online, any_works = Host.silent_since.is_(None), Host.drivers.contains([{"healthy": True}])
+    counts = [func.count(), func.count().filter(online), func.count().filter(online, any_works)]
+    for name in hypervisors:
+        counts += [
+            func.count().filter(online, Host.drivers.contains([{"name": name, **works}]))
+            for works in ({}, {"healthy": True})
+        ]
+    total, heard, able, *offers = session.execute(select(*counts).where(Host.removed_at.is_(None))).one()
+    found = {"network": _share(heard, total), "hosts": _share(able, total)}
+    for name, offered, working in zip(hypervisors, offers[::2], offers[1::2], strict=True):
+        found[name] = HEALTHY if working else UNHEALTHY if offered else ABSENT
+    return found
 
 
-def of_network(session: Session) -> str:
-    """Whether the hosts can be heard: all, some or none of them."""
-    silent = list(session.scalars(select(Host.silent_since.is_not(None)).where(Host.removed_at.is_(None))))
-    if not silent or all(silent):
-        return UNHEALTHY
-    return DEGRADED if any(silent) else HEALTHY
-
-
-def of_hosts(session: Session) -> str:
-    """Whether VMs can run on them: an online host does whose hypervisor works."""
-    hosts = list(session.scalars(select(Host).where(Host.removed_at.is_(None))))
-    able = [host.silent_since is None and any(driver["healthy"] for driver in host.drivers) for host in hosts]
-    if not any(able):
-        return UNHEALTHY
-    return HEALTHY if all(able) else DEGRADED
+def _share(good: int, total: int) -> str:
+    return UNHEALTHY if not good else HEALTHY if good == total else DEGRADED
 
 
 def of_redis(redis: Redis) -> str:
