@@ -21,7 +21,8 @@ from tools.virtualbox import root
 from tools.virtualbox.sandbox import Sandbox
 
 os.environ["CORRAL_FAKE"] = "1"  # most tests are on the fake driver
-_SUPPORT = ("tiers", "beside", "lanes", "logs", "order", "ports", "skips")  # the first is imported by others
+# The first is imported by others.
+_SUPPORT = ("tiers", "beside", "lanes", "leftovers", "logs", "order", "ports", "skips")
 pytest_plugins = [f"tests.support.{name}" for name in _SUPPORT]
 
 

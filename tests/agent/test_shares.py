@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.calls.server import EXECUTES_EACH
 from agent.commands.vm_locks import WAITING_EACH
+from core.contract import channels
+from core.contract.messages import call as call_of
+from core.contract.messages import encode
 from core.contract.states import Kind
 from tests.support.waiting import until
 
@@ -19,20 +22,20 @@ def test_an_owner_who_runs_all_the_commands_that_they_may_holds_up_nobody(runnin
     made = running.made()
     assert running.do(Kind.START, made).phase == "succeeded"
     greedy, other = replace(made, owner="greedy"), replace(made, owner="other")
-    with ThreadPoolExecutor(EXECUTES_EACH) as clients:
-        held = [
-            clients.submit(running.call, "execute", greedy, seconds=60.0, command="sleep 10")
-            for _ in range(EXECUTES_EACH)
-        ]
+    calls = [f"held-{number}" for number in range(EXECUTES_EACH)]
+    for each in calls:
+        held = call_of(each, "execute", "", time.time() + 600, greedy, {"command": "sleep 500"})
+        running.redis.rpush(channels.calls(running.name), encode(held))
 
-        def refused() -> bool:
-            failure = running.call("execute", greedy, command="true").failure
-            return failure is not None and failure.code == "service_unavailable" and "you have" in failure.message
+    def refused() -> bool:
+        failure = running.call("execute", greedy, command="true").failure
+        return failure is not None and failure.code == "service_unavailable" and "you have" in failure.message
 
-        until(refused)
-        assert running.call("execute", other, command="true").failure is None
-        assert running.call("observe", greedy).failure is None
-        assert [each.result().failure for each in held if each.result().failure] == []
+    until(refused)
+    assert running.call("execute", other, command="true").failure is None
+    assert running.call("observe", greedy).failure is None
+    assert [running.call("abandon", call_id=each).result for each in calls] == [{"abandoned": True}] * len(calls)
+    assert until(lambda: running.call("execute", greedy, command="true").result)
 
 
 def test_an_owner_with_more_operations_than_the_host_has_places_holds_up_nobody(host: Host) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from agent.network.bridged import Bridged
 from core.contract.messages import Forward, VmSpec
 from core.contract.networks import tap_of
 from core.contract.vms import VmNetwork
+from tests.support import leftovers
 
 BRIDGE = Bridge(
     "chbr0",
@@ -67,7 +67,7 @@ class Machine:
     @contextmanager
     def another(self) -> Iterator[Machine]:
         """The same with one more guest."""
-        name = f"corral-{secrets.token_hex(3)}-guest"
+        name = leftovers.namespace("guest")
         try:
             _create(name)
             yield replace(self, guest=name)
@@ -110,8 +110,8 @@ def new_machine(folder: Path) -> Iterator[Machine]:
     """One that is gone afterwards, whatever came of what was done there. Its bridge is kept in the folder."""
     if os.geteuid() != 0:
         pytest.skip("network namespaces need root")
-    names = [f"corral-{secrets.token_hex(3)}-{role}" for role in ("host", "world", "guest")]
-    runtime = Path(tempfile.mkdtemp(prefix="corral-", dir="/run"))
+    names = [leftovers.namespace(role) for role in ("host", "world", "guest")]
+    runtime = Path(tempfile.mkdtemp(prefix=f"{leftovers.mark()}-", dir=leftovers.RUNTIME))
     runtime.chmod(0o755)  # dnsmasq reads there, and is not root
     made = Machine(names[0], names[1], names[2], runtime, folder / "network")
     try:
