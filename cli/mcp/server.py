@@ -43,8 +43,11 @@ Name = Annotated[str, Field(description="the VM's name")]
 _RUN_SECONDS = 55  # clients give up on a tool after a minute
 
 
-def make(client: AsyncClient, *, read_only: bool = False, longest_ttl: int = 3600) -> MCPServer:
-    """The server with its tools. `longest_ttl`: seconds that a VM made here may live at most."""
+def make(client: Callable[[], AsyncClient], *, read_only: bool = False, longest_ttl: int = 3600) -> MCPServer:
+    """The server with its tools, each of which asks for the client of its caller.
+
+    `longest_ttl`: seconds that a VM made here may live at most.
+    """
     server = MCPServer("corral", instructions=_INSTRUCTIONS)
     tools = Tools(client, longest_ttl)
     offered = [*_READING] if read_only else [*_READING, *_CHANGING]
@@ -67,10 +70,14 @@ def _told(tool: Tool[P]) -> Tool[P]:
 
 
 class Tools:
-    """The tools, on one client. Their docstrings are what an agent reads."""
+    """The tools. Their docstrings are what an agent reads."""
 
-    def __init__(self, client: AsyncClient, longest_ttl: int) -> None:
-        self._client, self._longest_ttl = client, longest_ttl
+    def __init__(self, client: Callable[[], AsyncClient], longest_ttl: int) -> None:
+        self._client_of_caller, self._longest_ttl = client, longest_ttl
+
+    @property
+    def _client(self) -> AsyncClient:
+        return self._client_of_caller()
 
     async def vm_list(self, status: str | None = None) -> str:
         """List VMs (the newest 50), or those with a status such as running."""

@@ -24,7 +24,7 @@ def _served(fleet: Fleet, talk: Callable[[Client], Awaitable[None]], *, read_onl
     async def run() -> None:
         async with (
             AsyncClient(fleet.url, fleet.credentials.api_key) as corral,
-            Client(make(corral, read_only=read_only)) as client,
+            Client(make(lambda: corral, read_only=read_only)) as client,
         ):
             await talk(client)
 
