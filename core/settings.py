@@ -132,7 +132,7 @@ class Settings:
         tuple[Network, ...],
         Variable(
             "CORRAL_WEBHOOK_NETWORKS",
-            "private networks that webhooks may be in, beside the internet; of the workers",
+            "private networks that webhooks may be in, beside the internet; of the API and the workers",
             ",",
         ),
     ] = ()

@@ -7,7 +7,6 @@ between gains nothing. Redirects are not followed, and no proxy is asked.
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import socket
 import ssl
 import threading
@@ -15,12 +14,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from urllib.parse import SplitResult, urlsplit
 
+from core.services.webhooks.reach import may_reach
 from core.settings import Network
 
 CONNECT_SECONDS = 5.0
 SECONDS = 15.0
 _READ_BYTES = 1024
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052
 
 
 class NotPosted(Exception):
@@ -66,23 +65,6 @@ def _address(name: str, port: int, allowed: Sequence[Network]) -> str:
         if not may_reach(address, allowed):
             raise NotPosted(f"'{name}' has an address that webhooks may not reach: ask the operator to allow it")
     return addresses[0]
-
-
-def may_reach(address: str, allowed: Sequence[Network]) -> bool:
-    """Whether that address is one of the internet, or in a network that the operator allows."""
-    judged = ipaddress.ip_address(address.partition("%")[0])
-    if any(judged in network for network in allowed):
-        return True
-    return all(each.is_global and not each.is_multicast for each in (judged, *_within(judged)))
-
-
-def _within(judged: ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
-    """The IPv4 addresses that an IPv6 address leads to."""
-    if isinstance(judged, ipaddress.IPv4Address):
-        return []
-    translated = ipaddress.IPv4Address(judged.packed[-4:]) if judged in _NAT64 else None
-    teredo = judged.teredo[1] if judged.teredo else None
-    return [each for each in (judged.ipv4_mapped, judged.sixtofour, teredo, translated) if each]
 
 
 def _connection(parts: SplitResult, port: int, plain: socket.socket) -> http.client.HTTPConnection:

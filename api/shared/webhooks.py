@@ -10,6 +10,7 @@ from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Flag, Length, Moment, Text
 from api.rest.schemas import Sorting, Strict
 from api.rest.shapes import Listed, Shape
+from api.web.context import api_context
 from core.contract.messages import JSON
 from core.models import Webhook
 from core.services import events
@@ -105,7 +106,7 @@ def _add_webhooks(blp: Blueprint) -> None:
         @blp.write(201, WebhookMade, forgets=("secret",))
         def post(self, session: Session, actor: Actor, body: JSON) -> JSON:
             """Create a webhook; the secret that signs its deliveries is in this answer alone."""
-            made = hooks.create(session, actor, **body)
+            made = hooks.create(session, actor, **body, allowed=api_context().settings.webhook_networks)
             return _described(made) | {"secret": made.secret}
 
     @blp.route("/webhooks/<webhook_id>")
@@ -119,7 +120,8 @@ def _add_webhooks(blp: Blueprint) -> None:
         @blp.write(200, WebhookSchema)
         def patch(self, session: Session, actor: Actor, body: JSON, webhook_id: str) -> JSON:
             """Change a webhook's URL or types, disable or enable it."""
-            return _described(hooks.change(session, actor, webhook_id, **body))
+            allowed = api_context().settings.webhook_networks
+            return _described(hooks.change(session, actor, webhook_id, **body, allowed=allowed))
 
         @blp.write(204, None)
         def delete(self, session: Session, actor: Actor, webhook_id: str) -> None:

@@ -65,6 +65,8 @@ def test_the_secret_is_shown_once_and_is_in_no_log(world: World) -> None:
         ({"url": "https://example.org/a b"}, "url", 400),
         ({"url": "https://example.org:99999"}, "url", 400),
         ({"url": "https://[::1"}, "url", 400),
+        ({"url": "https://127.0.0.1/"}, "url", 400),
+        ({"url": "https://[::ffff:10.0.0.1]:8443/"}, "url", 400),
         ({"url": f"https://example.org/{'a' * 2000}"}, "url", 422),
         ({"url": URL, "types": "vm_created"}, "types", 422),
         ({"url": URL, "types": ["vm_exploded"]}, "types", 400),

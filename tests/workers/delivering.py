@@ -35,7 +35,7 @@ class Hooks:
 
     def create(self, url: str, *types: str, actor: Actor | None = None) -> str:
         with self.context.transaction() as session:
-            return hooks.create(session, actor or self.actor, url, types).id
+            return hooks.create(session, actor or self.actor, url, types, LOOPBACK).id
 
     def happen(self, vm: str, type_: str = "status_change", owner: str | None = None, **data: Any) -> int:
         """An event; its number."""

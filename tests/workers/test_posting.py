@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from core.services.webhooks.reach import may_reach
 from tests.support.certificates import certificate
 from tests.support.receivers import receiver
 from workers import posting
-from workers.posting import NotPosted, may_reach, post
+from workers.posting import NotPosted, post
 
 LOOPBACK = [ip_network("127.0.0.0/8")]
 

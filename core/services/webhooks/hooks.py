@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -17,6 +18,8 @@ from core.models.base import now
 from core.services import events
 from core.services.context import Actor
 from core.services.paging import Ordering, Slice, sliced
+from core.services.webhooks.reach import may_reach
+from core.settings import Network
 
 MOST = 20
 LONGEST_URL = 2000
@@ -26,10 +29,12 @@ _SECRET_BYTES = 32
 ORDERING = Ordering({"created_at": Webhook.created_at}, key=Webhook.id, by="created_at", descending=True)
 
 
-def create(session: Session, actor: Actor, url: str, types: Sequence[str] = ()) -> Webhook:
+def create(
+    session: Session, actor: Actor, url: str, types: Sequence[str] = (), allowed: Sequence[Network] = ()
+) -> Webhook:
     """A new webhook of the caller's, for the events of those types from now on; without types for all that they see.
 
-    `Invalid` for a URL or a type that can't be had, and beyond `MOST` of them.
+    `allowed`: private networks that it may be in. `Invalid` for a URL or type that can't be had, and beyond `MOST`.
     """
     actor.must_write()
     session.get_one(User, actor.user_id, with_for_update=True)  # two at once are counted one after the other
@@ -38,7 +43,7 @@ def create(session: Session, actor: Actor, url: str, types: Sequence[str] = ()) 
         raise Invalid(f"you have {MOST} webhooks, which is the most: delete one first", code="limit_reached")
     hook = Webhook(
         owner_id=actor.user_id,
-        url=_checked_url(url),
+        url=_checked_url(url, allowed),
         types=_checked_types(types),
         secret=_new_secret(),
         after_seq=events.last_seq(session),
@@ -71,12 +76,13 @@ def change(
     url: str | None = None,
     types: Sequence[str] | None = None,
     enabled: bool | None = None,
+    allowed: Sequence[Network] = (),
 ) -> Webhook:
     """Set what is given. Enabled again, it is tried at once, and gets what has happened meanwhile."""
     actor.must_write()
     hook = get(session, actor, hook_id, lock=True)
     if url is not None:
-        hook.url = _checked_url(url)
+        hook.url = _checked_url(url, allowed)
     if types is not None:
         hook.types = _checked_types(types)
     if enabled is False:
@@ -111,7 +117,7 @@ def _new_secret() -> str:
     return _MARK + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
 
-def _checked_url(url: str) -> str:
+def _checked_url(url: str, allowed: Sequence[Network]) -> str:
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -123,6 +129,9 @@ def _checked_url(url: str) -> str:
         raise Invalid("url may hold no user or password: deliveries are signed instead", field="url")
     if parts.fragment or not (url.isascii() and url.isprintable()) or " " in url:
         raise Invalid("url may hold ASCII without spaces and no fragment: encode anything else", field="url")
+    with suppress(ValueError):  # a name: where it leads is seen at each delivery
+        if not may_reach(parts.hostname, allowed):
+            raise Invalid("url has a private address: ask the operator to allow its network", field="url")
     return url
 
 
