@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
-
 import click
 
+from cli.fleet import home
 from cli.lazy import LazyCommand, LazyGroup
 from core import database, settings
 from core.contract.errors import Invalid
@@ -59,8 +58,6 @@ def _database_url(configured: Settings) -> str:
     """What the environment says, else what the fleet was started with."""
     if configured.database_url:
         return configured.database_url
-    try:
-        text = (configured.home / "environment").read_text()
-    except OSError:
-        raise Invalid(f"there is no fleet in {configured.home}: set DATABASE_URL or CORRAL_HOME") from None
-    return dict(word.partition("=")[::2] for word in shlex.split(text))["DATABASE_URL"]
+    if url := home.environment(configured.home).get("DATABASE_URL"):
+        return url
+    raise Invalid(f"there is no fleet in {configured.home}: set DATABASE_URL or CORRAL_HOME")

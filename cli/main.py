@@ -16,6 +16,9 @@ class _Main(LazyGroup):
         ),
         "api": LazyCommand("cli.remote.api:api", "Send any request to the API, for scripts."),
         "audit": LazyCommand("cli.audit:audit", "The audit log."),
+        "backup": LazyCommand(
+            "cli.backup.commands:backup", "Write all that a control plane knows into one file; no disks of VMs."
+        ),
         "completion": LazyCommand(
             "cli.remote.completion:completion", "Print what makes a shell complete commands and names."
         ),
@@ -39,6 +42,7 @@ class _Main(LazyGroup):
         "migrate": LazyCommand("cli.controlplane:migrate", "Bring the tables of a control plane up to date."),
         "network": LazyCommand("cli.remote.fleet:network", "List the networks that hosts offer."),
         "op": LazyCommand("cli.remote.operations:op", "Operations: changes that were accepted."),
+        "restore": LazyCommand("cli.backup.commands:restore", "Bring a control plane back from a backup."),
         "scan": LazyCommand("cli.remote.scans:scan", "Security scans."),
         "settings": LazyCommand("cli.settings:show", "List every setting of this machine's environment."),
         "store": LazyCommand("cli.image.commands:store", "The image store of this machine, without a fleet."),

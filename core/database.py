@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 
 import psycopg2
 from sqlalchemy import create_engine, event, text
-from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from core import prepared
+from core import database_urls, prepared
 from core.backoff import Backoff
 from core.contract.errors import Busy, Unavailable
 
@@ -55,7 +55,7 @@ def connect(
     }
     options = " ".join(f"-c {name}={int(seconds * 1000)}" for name, seconds in limits.items())
     engine = create_engine(
-        make_url(url).set(drivername="postgresql+psycopg2"),
+        database_urls.engine_url(url),
         pool_size=pool_size,
         max_overflow=0,  # such a connection is closed after each use, and what it has prepared is gone with it
         pool_use_lifo=True,  # the busiest stay warm, and the rest rest

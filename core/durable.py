@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 SHARED = 0o666  # less the process's umask
 
@@ -16,16 +18,23 @@ def write(path: Path, content: str | bytes, *, mode: int = SHARED, lasting: bool
 
     Its draft is beside it, hidden, and another one's for each process. `OSError` leaves the former file, and no draft.
     """
+    with writing(path, mode=mode, lasting=lasting) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def writing(path: Path, *, mode: int = SHARED, lasting: bool = True) -> Iterator[BinaryIO]:
+    """The same of what is too long to be had at once: it is in its place once the block has ended without an error."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.new")
     draft.unlink(missing_ok=True)
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            yield file
             if lasting:
                 file.flush()
                 os.fsync(file.fileno())
         draft.replace(path)
-    except OSError:
+    except BaseException:
         draft.unlink(missing_ok=True)
         raise
     if lasting:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from alembic import context
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, text
 
+from core import database_urls
 from core.models import Base
 
 # Two control planes that start at once migrate one after the other.
@@ -16,7 +17,7 @@ _LOCK = 0x4D494752
 def run() -> None:
     """Run the migrations in one transaction."""
     url = context.config.attributes.get("database_url") or os.environ["DATABASE_URL"]
-    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg2"))
+    engine = create_engine(database_urls.engine_url(url))
     with engine.connect() as connection:
         context.configure(connection=connection, target_metadata=Base.metadata, compare_type=True)
         with context.begin_transaction():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,3 +39,12 @@ def holder(home: Path) -> str:
         return (home / "lock").read_text().strip() if filelocks.is_held(home / "lock") else ""
     except PermissionError:  # it is another user's
         return ""
+
+
+def environment(home: Path) -> dict[str, str]:
+    """The settings that the fleet there was started with last; none where none ever was."""
+    try:
+        text = (home / "environment").read_text()
+    except OSError:
+        return {}
+    return dict(word.partition("=")[::2] for word in shlex.split(text))

@@ -100,7 +100,7 @@ class Postgres(Server):
         flags = [flag for name, value in settings.items() for flag in ("-c", f"{name}={value}")]
         self._forget_dead_postmaster()
         self.command = account.command(
-            [_binary("postgres"), "-D", f"{account.folder}/data", *flags], death_signal=self.death_signal
+            [binary("postgres"), "-D", f"{account.folder}/data", *flags], death_signal=self.death_signal
         )
 
     def _forget_dead_postmaster(self) -> None:
@@ -114,7 +114,7 @@ class Postgres(Server):
         shutil.rmtree(unfinished, ignore_errors=True)
         durable.write_private(password, self.password)
         account.own(password)
-        initdb = [_binary("initdb"), "-D", f"{account.folder}/data.new", "--username", _USER, "--encoding=UTF8"]
+        initdb = [binary("initdb"), "-D", f"{account.folder}/data.new", "--username", _USER, "--encoding=UTF8"]
         initdb += ["--locale=C.UTF-8", "--auth=scram-sha-256", f"--pwfile={account.folder}/password"]
         initdb += ["--data-checksums", "--no-instructions", *([] if self.durable else ["--no-sync"])]
         with self.log.open("ab") as log:
@@ -125,12 +125,12 @@ class Postgres(Server):
         unfinished.rename(self.working_folder)
 
 
-def _binary(name: str) -> str:
-    """From the newest server that Debian has here: its programs are not on the PATH."""
+def binary(name: str, package: str = "apt-get install postgresql-15, or set DATABASE_URL") -> str:
+    """From the newest release that Debian has here: not all of its programs are on the PATH. `package` brings it."""
     found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4]))
     if found:
         return str(found[-1])
     on_path = shutil.which(name)
     if on_path is None:
-        raise StartFailed("PostgreSQL is not installed: apt-get install postgresql-15, or set DATABASE_URL")
+        raise StartFailed(f"PostgreSQL's {name} is not installed: {package}")
     return on_path

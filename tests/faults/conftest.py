@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 import requests
+from click.testing import CliRunner, Result
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine
 
@@ -20,7 +24,8 @@ from cli.fleet import vms
 from cli.fleet.fleet import Fleet
 from cli.fleet.plan import Plan
 from cli.fleet.share import Share
-from core import settings
+from cli.main import main
+from core import database_urls, settings
 from tests.support.waiting import HANG_SECONDS, until
 
 # Failures are noticed and made up for quickly, so that a test needs seconds.
@@ -120,6 +125,35 @@ class Rig:
         lines = (line.split() for line in path.read_text().splitlines())
         return Counter(verb for vm, verb in lines if vm == vm_id)
 
+    @contextmanager
+    def stopped(self, *names: str) -> Iterator[None]:
+        """Without those processes of the control plane; without a name, without API and workers."""
+        chosen = names or ("api", *self.fleet.plan.worker_names)
+        for name in chosen:
+            self.fleet.kill(name, hold=True)
+        try:
+            yield
+        finally:
+            for name in chosen:
+                self.fleet.restart(name)
+
+    def lose_record(self) -> None:
+        """Its database is a new one, without a table."""
+        place, password = database_urls.for_programs(self.fleet.database_url)
+        self.engine.dispose()
+        connection = psycopg2.connect(place, password=password, dbname="postgres")
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("DROP DATABASE corral WITH (FORCE)")
+            cursor.execute("CREATE DATABASE corral")
+        connection.close()
+
+    def lose_redis(self) -> None:
+        """It is a new one: without a key, and without an account."""
+        self.fleet.kill("redis", hold=True)
+        shutil.rmtree(self.fleet.home / "redis")
+        self.fleet.restart("redis")
+
     def agrees(self) -> None:
         """Every operation has ended, and the tables agree with what is on the hosts."""
         live = "SELECT count(*) FROM operations WHERE state IN ('queued', 'running')"
@@ -139,6 +173,23 @@ class Rig:
             for seen in DRIVERS[self.fleet.plan.hypervisors[0]](place).observe_all():
                 found[seen.vm_id] = seen.state.value
         return found
+
+
+Corral = Callable[..., Result]
+
+
+@pytest.fixture
+def corral(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Corral:
+    """The command line beside the fleet's servers; it has to end with `code`."""
+    monkeypatch.setenv("DATABASE_URL", rig.fleet.database_url)
+    monkeypatch.setenv("REDIS_URL", rig.fleet.redis_url)
+
+    def run(*words: object, code: int = 0) -> Result:
+        result = CliRunner().invoke(main, [str(word) for word in words])
+        assert result.exit_code == code, result.output
+        return result
+
+    return run
 
 
 @pytest.fixture

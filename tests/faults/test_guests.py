@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,6 +97,22 @@ def test_a_vm_that_the_record_has_lost_is_adopted_and_used(rig: Any) -> None:
     assert _says(rig, "found", "echo here") == "here\n"
     assert rig.ended(rig.accept("DELETE", "/vms/found"), 60) == "succeeded"
     assert not (rig.fleet.home / "hosts" / host / "vms" / vm_id).exists()
+
+
+def test_a_guest_runs_on_while_its_control_plane_is_lost_and_restored(
+    rig: Any, vm: str, corral: Any, tmp_path: Path
+) -> None:
+    assert rig.ended(rig.accept("POST", f"/vms/{vm}/start"), 90) == "succeeded"
+    (before,) = vms.running(rig.fleet.home)
+    assert _says(rig, vm, "echo once > /root/kept") == ""
+    corral("backup", tmp_path / "backup")
+    with rig.stopped():
+        rig.lose_record()
+        rig.lose_redis()
+        corral("restore", tmp_path / "backup")
+    until(lambda: _says(rig, vm, "cat /root/kept") == "once\n", why="the guest is used")
+    (after,) = vms.running(rig.fleet.home)
+    assert after.process.pid == before.process.pid
 
 
 def _counted(rig: Any, host: str) -> Any:

@@ -12,12 +12,11 @@ from core.contract import channels
 from core.contract.errors import Invalid
 from core.contract.hosts import Heartbeat
 from core.contract.messages import Failure, decode
-from core.contract.states import LIVE, OperationState
+from core.contract.states import LIVE
 from core.models import Host, Operation, Vm
 from core.models.base import now
-from core.services import events, hosts, operations, outcomes, problems, vms
+from core.services import events, operations, problems, unheard
 from core.services.context import dispatch_of
-from core.services.status import status_of
 
 log = logging.getLogger(__name__)
 
@@ -126,12 +125,6 @@ def expire(session: Session, vm_id: str, operation_id: str) -> None:
 
 
 def _expire(session: Session, vm: Vm, operation: Operation) -> None:
-    before = status_of(vm, operation)
     failure = Failure("deadline_exceeded", f"host '{operation.host_name}' did not finish it in time", retryable=True)
-    operations.complete(operation, OperationState.FAILED, failure=failure)
-    session.flush()
-    outcomes.not_succeeded(session, vm, operation)
-    hosts.recount(session, vm)
-    operations.tell(session, vm, operation)
+    unheard.fail(session, vm, operation, failure)
     operations.send_cancel(session, operation)  # its host may be at it all the same
-    vms.status_changed(session, vm, before, status_of(vm, None), operation)

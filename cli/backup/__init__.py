@@ -1,0 +1,1 @@
+"""`corral backup` and `corral restore`: all that a control plane knows, in one file."""
