@@ -34,8 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         raise SystemExit("REDIS_URL is not set: the agent needs the fleet's Redis, e.g. redis://127.0.0.1:6379/0")
     if FAKE in joined.hypervisors and not environment.fake:
         raise SystemExit(
-            "the fake driver runs no VMs, and is for tests and demonstrations: set CORRAL_FAKE=1 for the agent and"
-            " for the API"
+            "the fake driver runs no VMs and is only for tests: set CORRAL_FAKE=1 for the agent and for the API"
         )
     home = Path(joined.home) / "hosts" / joined.host
     (home / "vms").mkdir(parents=True, exist_ok=True)
@@ -86,32 +85,27 @@ def _joined(options: argparse.Namespace, environment: settings.Settings) -> kept
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="corral-agent",
-        description="Serves one hypervisor host: takes commands from the fleet's Redis, carries them out, reports.",
-        epilog="`corral-agent join TOKEN` makes this machine a host. Environment: REDIS_URL (with --name), "
-        "CORRAL_HOME (state lives in hosts/<name>/ under it; default "
-        ".corral), CORRAL_IMAGES (the image store), CORRAL_MEDIA (folders with disks and DVDs to attach), "
-        "CORRAL_CGROUP (where VMs have their control groups; default: the agent's own), CLOUD_HYPERVISOR, "
-        "CORRAL_FIRMWARE (for its VMs without a kernel), CORRAL_VBOXMANAGE, "
-        "CORRAL_METRICS_PORT and CORRAL_METRICS_BIND (for Prometheus; default: none, and loopback), "
-        "CORRAL_METRICS_TOKEN (what Prometheus shows), CORRAL_EGRESS_ALLOW and CORRAL_EGRESS_DENY (networks that "
-        "guests may and may not reach), CORRAL_VM_UIDS (the users that VMs run as; default: 2000000-2999999), "
-        "CORRAL_FAKE (1: the fake driver may be offered, for tests), CORRAL_LOG_LEVEL. At SIGTERM running commands "
-        "may finish for a while; what is left is taken up again at the next start.",
+        description="Runs a host of a fleet: takes commands from the fleet's Redis, carries them out and reports.",
+        epilog="`corral-agent join TOKEN` makes this machine a host; without that, give --name and set REDIS_URL. "
+        "State is in CORRAL_HOME/hosts/<name>/. `corral settings` lists every environment variable. After SIGTERM "
+        "running commands may finish for a while; the next start resumes the rest.",
     )
     parser.add_argument(
-        "--name", type=_host_name, help="the host's name, unique in the fleet (default: that with which it has joined)"
+        "--name",
+        type=_host_name,
+        help="the host's name, unique in the fleet (default: the name that it has joined with)",
     )
     parser.add_argument(
         "--settings",
         type=Path,
         default=kept.default_file(),
-        help="what `corral-agent join` has left, for an agent without --name (default: %(default)s)",
+        help="the file written by `corral-agent join`, read without --name (default: %(default)s)",
     )
     parser.add_argument(
         "--hypervisor",
         action="append",
         choices=sorted(CLASSES),
-        help="a hypervisor to offer; may be given several times (default: qemu)",
+        help="a hypervisor to offer; repeatable (default: qemu)",
     )
     parser.add_argument("--vcpus", type=_positive, help="virtual CPUs to offer (default: four per core)")
     parser.add_argument("--memory-mb", type=_positive, help="memory to offer, in MiB (default: 90%% of what there is)")
@@ -120,13 +114,13 @@ def _parser() -> argparse.ArgumentParser:
         "--concurrency",
         type=_positive,
         default=max(16, 2 * (os.cpu_count() or 1)),
-        help="commands carried out at once (default: %(default)s)",
+        help="commands to carry out at once (default: %(default)s)",
     )
     parser.add_argument(
         "--finish-seconds",
         type=_positive,
         default=10,
-        help="how long running commands may take to finish at SIGTERM (default: %(default)s)",
+        help="seconds that running commands may take to finish after SIGTERM (default: %(default)s)",
     )
     network.add(parser)
     return parser

@@ -36,12 +36,14 @@ class _Kept(click.ParamType[Head]):
 
 
 @audit.command()
-@click.option("--expect", type=_Kept(), metavar="HEAD", help="A head printed earlier and kept elsewhere: shows cuts.")
+@click.option(
+    "--expect", type=_Kept(), metavar="HEAD", help="A head that was printed earlier: finds entries cut off at the end."
+)
 def verify(expect: Head | None) -> None:
-    """Prove that nothing in the audit log was changed, removed, moved or slipped in.
+    """Verify that nothing in the audit log was changed, removed, moved or inserted.
 
-    Prints the head of the chain and exits with 0, or names the first entry that is wrong and exits with 1. Reads the
-    database at DATABASE_URL, or else that of the fleet in CORRAL_HOME.
+    Prints the head of the chain and exits with 0, or names the first wrong entry and exits with 1. Reads the database
+    at DATABASE_URL, or else the database of the fleet in CORRAL_HOME.
     """
     engine = database.connect(_database_url(settings.load()), pool_size=2)
     try:
@@ -50,7 +52,7 @@ def verify(expect: Head | None) -> None:
             left = chain.waiting(session)
     finally:
         engine.dispose()
-    click.echo(f"{head.position} entries are linked and unbroken; {left} wait to be linked")
+    click.echo(f"{head.position} entries are linked and unbroken; {left} are not linked yet")
     click.echo(f"head: {head.position}:{head.sha256.hex()}")
 
 

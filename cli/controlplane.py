@@ -12,31 +12,31 @@ from core import migrate as tables
 def _database_url() -> str:
     if url := settings.load().database_url:
         return url
-    raise click.ClickException("DATABASE_URL is not set: it names the control plane's PostgreSQL")
+    raise click.ClickException("DATABASE_URL is not set: set it to the control plane's PostgreSQL")
 
 
 @click.command()
 def migrate() -> None:
-    """Bring the tables of DATABASE_URL up to date. Two at once take turns."""
+    """Migrate the database at DATABASE_URL to this release. Two runs at once take turns."""
     try:
         tables.upgrade(_database_url())
     except SQLAlchemyError as error:
-        raise click.ClickException(_why("the database can't be brought up to date", error)) from error
-    click.echo("the tables are up to date")
+        raise click.ClickException(_why("the database can't be migrated", error)) from error
+    click.echo("the database is up to date")
 
 
 @click.command()
 def administrator() -> None:
-    """Make the first administrator, or give that account a new password and one more key.
+    """Create the first administrator, or give that account a new password and another API key.
 
-    The tables must be there: `corral migrate`.
+    Run `corral migrate` first.
     """
     engine = database.connect(_database_url(), pool_size=1)
     try:
         with database.transaction(engine) as session:
             username, password, key = bootstrap.first_administrator(session)
     except SQLAlchemyError as error:
-        raise click.ClickException(_why("no administrator was made", error)) from error
+        raise click.ClickException(_why("no administrator was created", error)) from error
     finally:
         engine.dispose()
     click.echo(f"username  {username}\npassword  {password}\napi_key   {key}")
@@ -44,4 +44,4 @@ def administrator() -> None:
 
 def _why(what: str, error: SQLAlchemyError) -> str:
     reason = str(getattr(error, "orig", error)).strip()
-    return f"{what} ({reason}): is DATABASE_URL right, and `corral migrate` done?"
+    return f"{what} ({reason}): check DATABASE_URL, and run `corral migrate` first"

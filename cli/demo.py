@@ -26,9 +26,9 @@ _SCRIPT = "for n in 1 2 3; do echo line $n; done; echo to stderr >&2; exit 3"
 
 
 @click.command()
-@click.option("--hypervisor", default="qemu", show_default=True, help="Which driver to show.")
+@click.option("--hypervisor", default="qemu", show_default=True, help="The driver to show.")
 def demo(hypervisor: str) -> None:
-    """Show a VM's life, from its creation to its end, on a fleet that is gone afterwards."""
+    """Show a VM's whole life, from its creation to its deletion, on a temporary fleet."""
     began = time.monotonic()
     screen = Screen()
     with tempfile.TemporaryDirectory(prefix="corral-demo-") as folder:
@@ -42,7 +42,7 @@ def demo(hypervisor: str) -> None:
         finally:
             with screen.step("Stop the fleet"):
                 fleet.stop()
-    screen.line(f"All of it was seen to work, in {time.monotonic() - began:.0f} s. Now try: make up")
+    screen.line(f"Everything worked, in {time.monotonic() - began:.0f} s. Now try: make up")
 
 
 def _start(fleet: Fleet) -> None:
@@ -56,7 +56,7 @@ def _show(fleet: Fleet, screen: Screen) -> None:
     with Client(fleet.url, fleet.credentials.api_key) as client, _events(client, screen) as heard:
         try:
             _life(client, screen)
-            with screen.step("Every step was told on the WebSocket"):
+            with screen.step("Every step arrived as an event on the WebSocket"):
                 _heard_all(heard)
         except Refused as error:
             _remove(client)
@@ -77,7 +77,7 @@ def _life(client: Client, screen: Screen) -> None:
     with screen.step("Create a VM"):
         client.vms.create(_VM, vcpus=1, memory_mb=512, disk_gb=3, tell=tell)
     _check(status() == "created", "the new VM is not 'created'")
-    with screen.step("Start it, until its guest can be used"):
+    with screen.step("Start it, and wait until its guest is usable"):
         client.vms.start(_VM, tell=tell)
     _check(status() == "running", "the started VM is not 'running'")
     with screen.step("Run uname -a in it"):
@@ -95,7 +95,7 @@ def _life(client: Client, screen: Screen) -> None:
         screen.detail(f"/root/file: {_run(client, 'cat /root/file').stdout.strip()}")
     with screen.step("Restore the snapshot"):
         client.snapshots.restore(_VM, "good", tell=tell)
-    with screen.step("See the file back"):
+    with screen.step("Find the file again"):
         content = _run(client, "cat /root/file").stdout.strip()
         _check(content == "precious", f"/root/file holds {content!r}")
         screen.detail(f"/root/file: {content}")
@@ -158,7 +158,7 @@ def _heard_all(heard: list[Event]) -> None:
         } - seen
 
     _wait(lambda: not missing(), 5)
-    _check(not missing(), f"no event told of {', '.join(sorted(missing()))}")
+    _check(not missing(), f"no event arrived of {', '.join(sorted(missing()))}")
 
 
 def _wait(true: Callable[[], bool], seconds: float) -> None:

@@ -12,9 +12,9 @@ from core import settings
 @click.command("settings")
 @click.option("--output", "-o", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def show(output: str) -> None:
-    """List every setting: its variable, its value here, and what it is for.
+    """List every setting: its variable, its value here, and its meaning.
 
-    Values come from the environment, else they are the defaults. Secrets are masked.
+    A value comes from the environment, or is the default. Secrets are masked.
     """
     here, defaults = settings.load(), settings.Settings()
     rows = [

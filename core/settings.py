@@ -62,32 +62,32 @@ class Settings:
     home: Annotated[Path, Variable("CORRAL_HOME", "all state: databases, logs, VMs, `credentials.json`")] = field(
         default_factory=lambda: Path(".corral").absolute()
     )
-    images: Annotated[Path, Variable("CORRAL_IMAGES", "the image store")] = field(
+    images: Annotated[Path, Variable("CORRAL_IMAGES", "the folder with the image store")] = field(
         default_factory=partial(_cached, "images")
     )
-    virtualbox: Annotated[Path, Variable("CORRAL_VIRTUALBOX", "where the tests keep their VirtualBox")] = field(
+    virtualbox: Annotated[Path, Variable("CORRAL_VIRTUALBOX", "the folder of the tests' VirtualBox")] = field(
         default_factory=partial(_cached, "virtualbox")
     )
-    lab: Annotated[Path, Variable("CORRAL_LAB", "where the lab keeps its hosts")] = field(
+    lab: Annotated[Path, Variable("CORRAL_LAB", "the lab's folder, for development")] = field(
         default_factory=partial(_cached, "lab")
     )
-    vboxmanage: Annotated[str, Variable("CORRAL_VBOXMANAGE", "VirtualBox's program, where it is not in the `PATH`")] = (
+    vboxmanage: Annotated[str, Variable("CORRAL_VBOXMANAGE", "VirtualBox's program, if it is not in `PATH`")] = (
         "VBoxManage"
     )
     cloud_hypervisor: Annotated[
-        str, Variable("CLOUD_HYPERVISOR", "Cloud Hypervisor's program, where it is not in the `PATH`")
+        str, Variable("CLOUD_HYPERVISOR", "Cloud Hypervisor's program, if it is not in `PATH`")
     ] = "cloud-hypervisor"
     firmware: Annotated[
-        Path | None, Variable("CORRAL_FIRMWARE", "a firmware for Cloud Hypervisor's VMs whose image has no kernel")
+        Path | None, Variable("CORRAL_FIRMWARE", "the firmware for VMs of Cloud Hypervisor whose image has no kernel")
     ] = None
     kvm_trial_seconds: Annotated[
-        Count, Variable("CORRAL_KVM_TRIAL_SECONDS", "how long a guest may take to show that KVM works")
+        Count, Variable("CORRAL_KVM_TRIAL_SECONDS", "seconds that a trial guest may take to show that KVM works")
     ] = 8
     media: Annotated[
         tuple[Path, ...],
         Variable(
             "CORRAL_MEDIA",
-            "colon-separated folders whose disks and DVDs may be attached; without it `media` in the host's folder",
+            "colon-separated folders with disks and DVDs that users may attach (default: `media` in the host's folder)",
             os.pathsep,
         ),
     ] = ()
@@ -97,26 +97,20 @@ class Settings:
     ports: Annotated[
         Range,
         Variable(
-            "CORRAL_PORTS", "what a fleet of one machine takes the ports of its servers and forwards from", _RANGE
+            "CORRAL_PORTS", "the range of ports for the servers and port forwards of a fleet on one machine", _RANGE
         ),
     ] = (20000, 31999)
-    api_workers: Annotated[Count, Variable("CORRAL_API_WORKERS", "API processes")] = 2
-    workers: Annotated[Count, Variable("CORRAL_WORKERS", "workers of the control plane that `corral up` starts")] = 1
+    api_workers: Annotated[Count, Variable("CORRAL_API_WORKERS", "the number of API processes")] = 2
+    workers: Annotated[Count, Variable("CORRAL_WORKERS", "the number of workers of `corral up`")] = 1
     flower_port: Annotated[
-        Port, Variable("CORRAL_FLOWER_PORT", "Flower, on loopback; the administrator's name and password")
+        Port, Variable("CORRAL_FLOWER_PORT", "the port of Flower, on loopback; log in as the administrator")
     ] = 5555
-    fake: Annotated[
-        bool,
-        Variable(
-            "CORRAL_FAKE",
-            "1: the fake driver, whose VMs are files and run nothing, may be offered and asked for; for tests",
-        ),
-    ] = False
+    fake: Annotated[bool, Variable("CORRAL_FAKE", "1: allow the fake driver, whose VMs run nothing; for tests")] = False
     trusted_proxies: Annotated[
         tuple[Network, ...],
         Variable(
             "CORRAL_TRUSTED_PROXIES",
-            "addresses or networks of reverse proxies whose `X-Forwarded-For` is believed",
+            "addresses or networks of reverse proxies whose `X-Forwarded-For` is trusted",
             ",",
         ),
     ] = ()
@@ -124,7 +118,7 @@ class Settings:
         tuple[str, ...],
         Variable(
             "CORRAL_VBOX_NETWORKS",
-            "what adapters of VirtualBox may join beside NAT: `bridged:eth1, hostonly:vboxnet0, internal:lab`",
+            "networks beside NAT that VirtualBox adapters may join: `bridged:eth1, hostonly:vboxnet0, intnet:lab`",
             ",",
         ),
     ] = ()
@@ -132,7 +126,7 @@ class Settings:
         tuple[Network, ...],
         Variable(
             "CORRAL_WEBHOOK_NETWORKS",
-            "private networks that webhooks may be in, beside the internet; of the API and the workers",
+            "private networks that webhooks may reach, beside the internet; read by API and workers",
             ",",
         ),
     ] = ()
@@ -140,7 +134,7 @@ class Settings:
         tuple[Network, ...],
         Variable(
             "CORRAL_EGRESS_ALLOW",
-            "networks (`10.20.0.0/16, fd00:1::/64`) that guests may reach though they are private",
+            "networks (`10.20.0.0/16, fd00:1::/64`) that guests may reach although they are private",
             ",",
         ),
     ] = ()
@@ -153,52 +147,54 @@ class Settings:
         ),
     ] = ()
     vm_uids: Annotated[
-        Range, Variable("CORRAL_VM_UIDS", "the users that VMs run as where the agent is root", _RANGE)
+        Range, Variable("CORRAL_VM_UIDS", "the range of user ids for VMs, if the agent runs as root", _RANGE)
     ] = (
         2_000_000,
         2_999_999,
     )
     database_url: Annotated[
-        str, Variable("DATABASE_URL", "PostgreSQL; `corral up` starts one of its own", secret=True)
+        str, Variable("DATABASE_URL", "PostgreSQL (default: `corral up` starts one)", secret=True)
     ] = ""
-    redis_url: Annotated[str, Variable("REDIS_URL", "Redis; `corral up` starts one of its own", secret=True)] = ""
+    redis_url: Annotated[str, Variable("REDIS_URL", "Redis (default: `corral up` starts one)", secret=True)] = ""
     public_url: Annotated[
-        str, Variable("CORRAL_PUBLIC_URL", "where new hosts find the API; without it as who adds them does")
+        str, Variable("CORRAL_PUBLIC_URL", "the API's address for new hosts (default: the one `corral host add` used)")
     ] = ""
     agent_redis_url: Annotated[
-        str, Variable("CORRAL_AGENT_REDIS_URL", "where new hosts find Redis; without it as the API does", secret=True)
+        str, Variable("CORRAL_AGENT_REDIS_URL", "Redis's address for new hosts (default: `REDIS_URL`)", secret=True)
     ] = ""
-    rate_burst: Annotated[Count, Variable("RATE_LIMIT_BURST", "requests a minute and user")] = 100
-    rate_hourly: Annotated[Count, Variable("RATE_LIMIT_HOURLY", "requests an hour and user")] = 1000
-    wait_seconds: Annotated[Count, Variable("CORRAL_WAIT_SECONDS", "how long a request is held at most")] = 120
-    max_body_mb: Annotated[Count, Variable("CORRAL_MAX_BODY_MB", "the largest body, but for images and files")] = 1
+    rate_burst: Annotated[Count, Variable("RATE_LIMIT_BURST", "requests per minute and user")] = 100
+    rate_hourly: Annotated[Count, Variable("RATE_LIMIT_HOURLY", "requests per hour and user")] = 1000
+    wait_seconds: Annotated[Count, Variable("CORRAL_WAIT_SECONDS", "the longest wait of a request, in seconds")] = 120
+    max_body_mb: Annotated[
+        Count, Variable("CORRAL_MAX_BODY_MB", "the largest body in MB, but for images and files")
+    ] = 1
     silent_after_seconds: Annotated[
-        Count, Variable("CORRAL_SILENT_AFTER", "seconds without a heartbeat after which a host counts as offline")
+        Count, Variable("CORRAL_SILENT_AFTER", "seconds without a heartbeat until a host is offline")
     ] = 15
     low_disk_mb: Annotated[
-        int, Variable("CORRAL_LOW_DISK_MB", "a host with less disk left takes no new VMs; of the workers")
+        int, Variable("CORRAL_LOW_DISK_MB", "MB of free disk below which a host takes no new VMs; read by workers")
     ] = 2048
     sweep_seconds: Annotated[Count, Variable("CORRAL_SWEEP_SECONDS", "seconds between two sweeps")] = 2
     resend_seconds: Annotated[
-        Count, Variable("CORRAL_RESEND_SECONDS", "seconds after which an unanswered command is sent again")
+        Count, Variable("CORRAL_RESEND_SECONDS", "seconds until an unanswered command is sent again")
     ] = 5
     metrics_token: Annotated[
         str,
         Variable(
             "CORRAL_METRICS_TOKEN",
-            "the bearer token for `/metrics`; `corral up` makes one, in `credentials.json`",
+            "the bearer token for `/metrics` (`corral up` writes it to `credentials.json`)",
             secret=True,
         ),
     ] = ""
     metrics_port: Annotated[
-        Port, Variable("CORRAL_METRICS_PORT", "where a worker or an agent has `/metrics`; 0: nowhere")
+        Port, Variable("CORRAL_METRICS_PORT", "the port of `/metrics` of a worker or an agent; 0: none")
     ] = 0
-    metrics_bind: Annotated[str, Variable("CORRAL_METRICS_BIND", "on which address")] = "127.0.0.1"
+    metrics_bind: Annotated[str, Variable("CORRAL_METRICS_BIND", "the address of that port")] = "127.0.0.1"
     cgroup: Annotated[
         str,
         Variable(
             "CORRAL_CGROUP",
-            "the control group (version 2) in which an agent makes one for each VM; without it the agent's own",
+            "the control group (version 2) below which an agent puts its VMs (default: the agent's own)",
         ),
     ] = ""
     log_level: Annotated[str, Variable("CORRAL_LOG_LEVEL", "`DEBUG`, `INFO`, `WARNING` or `ERROR`")] = "INFO"
@@ -281,7 +277,7 @@ def _read(name: str, text: str) -> Any:
     if name in _REDIS:
         return _verified(variable.name, value)
     if variable.split == _RANGE and value[0] > value[1]:
-        raise SystemExit(f"{variable.name}={shown}: the first number is above the second")
+        raise SystemExit(f"{variable.name}={shown}: the first number must not be above the second")
     return value
 
 

@@ -70,8 +70,8 @@ class Calls:
         self._host, self._client, self._drivers, self._commands = host, client, drivers, commands
         self._key = key
         self._consoles, self._media = consoles, media
-        questions = Shares(f"questions to host '{host}'", QUESTIONS, QUESTIONS_EACH)
-        executes = Shares(f"commands by calls to host '{host}'", EXECUTES, EXECUTES_EACH)
+        questions = Shares(f"calls to host '{host}'", QUESTIONS, QUESTIONS_EACH)
+        executes = Shares(f"commands on host '{host}'", EXECUTES, EXECUTES_EACH)
         self._questions = questions, ThreadPoolExecutor(QUESTIONS, thread_name_prefix="call")
         self._executes = executes, ThreadPoolExecutor(EXECUTES, thread_name_prefix="execute")
         self.waiting, self.guests = Waiting(), GuestCommands(drivers)

@@ -81,9 +81,8 @@ class Lease:
 def refusal(host: str) -> str:
     """What is said to an agent that may not have the name."""
     return (
-        f"host '{host}' belongs to another agent, or its VMs are in another CORRAL_HOME: choose another --name,"
-        " or have an "
-        f"administrator remove the host '{host}' first"
+        f"host '{host}' belongs to another agent, or its VMs are in another CORRAL_HOME: choose another --name, "
+        f"or have an administrator remove the host '{host}' first"
     )
 
 

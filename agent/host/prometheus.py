@@ -49,7 +49,7 @@ class HostFigures(Collector):
         """All families."""
         unfinished, unsent = self._journal.depth()
         journal = GaugeMetricFamily(
-            "corral_agent_journal", "Commands in the journal that are not done with.", labels=["state"]
+            "corral_agent_journal", "Unfinished commands and unsent reports in the journal.", labels=["state"]
         )
         journal.add_metric(["unfinished"], unfinished)
         journal.add_metric(["unsent"], unsent)
@@ -66,9 +66,13 @@ class HostFigures(Collector):
 
     def _of_each(self) -> Iterator[GaugeMetricFamily]:
         seen = sorted(self._usage.vms().items())[:MOST_VMS]
-        cpu = GaugeMetricFamily("corral_agent_vm_cpu_percent", "Of all the VM's vCPUs, in use.", labels=["vm"])
-        memory = GaugeMetricFamily("corral_agent_vm_memory_bytes", "Held by the host for the VM.", labels=["vm"])
-        disk = GaugeMetricFamily("corral_agent_vm_disk_bytes", "Taken by the VM's disk.", labels=["vm"])
+        cpu = GaugeMetricFamily("corral_agent_vm_cpu_percent", "Use of all the VM's vCPUs, in percent.", labels=["vm"])
+        memory = GaugeMetricFamily(
+            "corral_agent_vm_memory_bytes", "Memory of the host that the VM uses.", labels=["vm"]
+        )
+        disk = GaugeMetricFamily(
+            "corral_agent_vm_disk_bytes", "Space of the host that the VM's disk uses.", labels=["vm"]
+        )
         for vm_id, usage in seen:
             cpu.add_metric([vm_id], usage.cpu_percent)
             memory.add_metric([vm_id], usage.memory_mb * 2**20)

@@ -92,26 +92,28 @@ def _say(line: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="corral-agent join",
-        description="Makes this machine a host of the fleet whose administrator made the token (`corral host add`). "
-        "Whatever fails, nothing is left of it, and the same line may be used again.",
+        description="Makes this machine a host of a fleet. An administrator of the fleet makes the token with `corral "
+        "host add`. If joining fails, nothing is left behind, and the same line can be used again.",
     )
-    parser.add_argument("token", help="what `corral host add` has printed")
+    parser.add_argument("token", help="the token that `corral host add` has printed")
     parser.add_argument(
         "--name",
         default=socket.gethostname().partition(".")[0].lower(),
-        help="the host's name, where the token names none (default: %(default)s)",
+        help="the host's name, unless the token names one (default: %(default)s)",
     )
     parser.add_argument(
         "--hypervisor",
         action="append",
         choices=sorted(CLASSES),
-        help="a hypervisor to offer; may be given several times (default: qemu)",
+        help="a hypervisor to offer; repeatable (default: qemu)",
     )
-    parser.add_argument("--settings", type=Path, default=kept.default_file(), help="default: %(default)s")
+    parser.add_argument(
+        "--settings", type=Path, default=kept.default_file(), help="the file to write (default: %(default)s)"
+    )
     parser.add_argument(
         "--home",
         type=Path,
         default=kept.default_home(),
-        help="where the host's VMs and its state are (default: %(default)s)",
+        help="the folder for VMs and state (default: %(default)s)",
     )
     return parser

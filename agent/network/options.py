@@ -34,29 +34,29 @@ def add(parser: argparse.ArgumentParser) -> None:
         type=_ports,
         default=Network.forward_ports,
         metavar="FIRST-LAST",
-        help="where a port is chosen for a forward that does not care (default: 20000-29999)",
+        help="the range from which a free port is chosen for a forward (default: 20000-29999)",
     )
     group.add_argument(
         "--bridge",
         type=_bridge,
-        help="offer a bridge of that name, like chbr0, which the agent makes; needs root, nft and dnsmasq",
+        help="create and offer a bridge with this name, such as chbr0; needs root, nft and dnsmasq",
     )
     group.add_argument(
         "--subnet",
         type=_subnet,
         default=IPv4Network("192.168.200.0/24"),
-        help="the bridge's subnet, whose first address is the host's (default: %(default)s)",
+        help="the bridge's subnet; the host takes its first address (default: %(default)s)",
     )
     group.add_argument(
         "--dhcp-range",
         type=_range,
         metavar="FIRST-LAST",
-        help="addresses for VMs that ask for none (default: the second half of the subnet)",
+        help="addresses for VMs that request none (default: the second half of the subnet)",
     )
     group.add_argument(
         "--remove-network",
         action="store_true",
-        help="take the bridge, its interfaces, rules and DHCP server away, and end; VMs on it lose their network",
+        help="remove the bridge with its interfaces, rules and DHCP server, and exit; VMs on it lose their network",
     )
 
 
@@ -64,7 +64,7 @@ def of(options: argparse.Namespace, home: Path) -> Network:
     """The network that the command line describes; SystemExit for one that can't be."""
     if options.bridge is None:
         if options.remove_network:
-            raise SystemExit("--remove-network needs to know which: add --bridge NAME")
+            raise SystemExit("--remove-network needs --bridge NAME")
         return Network(options.forward_address, options.forward_ports, user_mode=_user_mode(), joinable=_joinable())
     from agent.network.bridged import Bridged  # Linux's alone
 
@@ -101,7 +101,9 @@ def _address(text: str) -> str:
 
 def _bridge(text: str) -> str:
     if not NAME.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r}: use up to 15 lower-case letters, digits and '-', a letter first")
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: use up to 15 lower-case letters, digits and '-', beginning with a letter"
+        )
     return text
 
 
@@ -111,7 +113,7 @@ def _subnet(text: str) -> IPv4Network:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a subnet like 192.168.200.0/24") from None
     if not 16 <= subnet.prefixlen <= 29:
-        raise argparse.ArgumentTypeError(f"{text!r}: a subnet has from /16 to /29")
+        raise argparse.ArgumentTypeError(f"{text!r}: a subnet must be /16 to /29")
     return subnet
 
 

@@ -84,9 +84,8 @@ class UserMode:
                 self.problem = ""
                 return way
         self.problem = (
-            "guests with user-mode networks have no network, because nothing would isolate them from this host:"
-            " apt-get "
-            f"install {namespaces.PACKAGES} ({'; '.join(failed)})"
+            "guests with user-mode networks have no network, because nothing would isolate them from this host: "
+            f"apt-get install {namespaces.PACKAGES} ({'; '.join(failed)})"
         )
         log.warning(self.problem)
         return Way.CLOSED

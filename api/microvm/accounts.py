@@ -24,7 +24,7 @@ class Register(MethodView):
     @blp.write(201, Account)
     @mark("public")
     def post(self, session: Session, _actor: None, body: JSON) -> User:
-        """Register an account; an administrator's needs an administrator's token."""
+        """Register an account; registering an administrator needs an administrator's token."""
         password_hash = passwords.hashed(body.pop("password"))
         return users.register(session, identity.actor(required=False), password_hash=password_hash, **body)
 

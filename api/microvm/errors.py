@@ -62,7 +62,7 @@ class Error(Schema):
 
     error = fields.String(required=True)
     message = fields.String(required=True)
-    details = fields.Dict(metadata={"description": "what was wrong with what"})
+    details = fields.Dict(metadata={"description": "what was wrong, by field or subject"})
 
 
 class FieldError(Schema):

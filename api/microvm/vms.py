@@ -79,7 +79,7 @@ lifecycle.add(
         Verb("restart", Restarted, "Restart a virtual machine.", Stopping),
         Verb("pause", Paused, "Pause a running virtual machine."),
         Verb("resume", Resumed, "Resume a paused virtual machine."),
-        Verb("save", Saved, "Save a virtual machine's state: off, and the next start goes on from there."),
+        Verb("save", Saved, "Save a virtual machine's memory to disk and stop it; the next start resumes from it."),
     ),
 )
 

@@ -29,7 +29,7 @@ class FleetFigures(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """All families."""
         tables, queues = self._read()
-        up = _family("corral_up", "Whether the API reaches its servers.", ["server"])
+        up = _family("corral_up", "Whether the API reaches PostgreSQL and Redis.", ["server"])
         up.add_metric(["postgresql"], float(tables is not None))
         up.add_metric(["redis"], float(queues is not None))
         yield up
@@ -73,11 +73,11 @@ def _of_tables(tables: Tables) -> Iterator[GaugeMetricFamily]:
 
 
 def _of_queues(queues: Queues) -> Iterator[GaugeMetricFamily]:
-    waiting = _family("corral_waiting_messages", "Messages that wait in Redis, over all hosts.", ["queue"])
+    waiting = _family("corral_waiting_messages", "Messages waiting in Redis, over all hosts.", ["queue"])
     for queue, count in queues.waiting.items():
         waiting.add_metric([queue], count)
     yield waiting
-    lag = _family("corral_reports_lag_seconds", "For how long the oldest report has waited to be recorded.", [])
+    lag = _family("corral_reports_lag_seconds", "How long the oldest report has waited to be recorded.", [])
     lag.add_metric([], queues.lag_seconds)
     yield lag
 

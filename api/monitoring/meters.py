@@ -18,12 +18,12 @@ REQUESTS = Counter(
 )
 REQUEST_SECONDS = Histogram(
     "corral_http_request_seconds",
-    "How long requests took, those included that waited for an operation.",
+    "How long requests took, including requests that waited for an operation.",
     ["dialect", "method", "route"],
     buckets=_BUCKETS,
 )
 HELD = Gauge("corral_held_waits", "Requests that wait for an operation's end now.", multiprocess_mode="livesum")
-SOCKETS = Gauge("corral_open_sockets", "WebSockets that are open now.", multiprocess_mode="livesum")
+SOCKETS = Gauge("corral_open_sockets", "Open WebSockets.", multiprocess_mode="livesum")
 CALLS = Counter("corral_calls", "Calls to hosts, by how they ended.", ["verb", "outcome"])
 CALL_SECONDS = Histogram("corral_call_seconds", "How long hosts took to answer.", ["verb"], buckets=_BUCKETS)
 CONNECTIONS = Gauge(

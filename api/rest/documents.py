@@ -26,14 +26,14 @@ _IDEMPOTENCY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "The same key and request again: the same answer, and the work is done once. Kept 24 hours.",
+    "description": "Repeat a request with the same key: the work is done once. Kept for 24 hours.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"},
 }
 _PREFER = {
     "name": "Prefer",
     "in": "header",
     "required": False,
-    "description": "`respond-async`: answer 202 with the operation; `wait=N`: hold the request up to N seconds.",
+    "description": "`respond-async`: answer 202 with the operation; `wait=N`: wait for its end up to N seconds.",
     "schema": {"type": "string"},
 }
 _PARAMETERS = {"change": [_IDEMPOTENCY], "call": [_IDEMPOTENCY], "operation": [_IDEMPOTENCY, _PREFER]}
@@ -68,10 +68,10 @@ def complete(shape: Shape, doc: JSON, doc_info: JSON, **_: Any) -> JSON:
         responses[status] = _response(HTTPStatus(status).phrase, shape.error_schema(status))
     if noted["kind"] == "hold":
         done = next(response for status, response in responses.items() if str(status) == "200")
-        responses[202] = {**done, "description": "Not yet: it goes on"}
+        responses[202] = {**done, "description": "The execution still runs"}
     if noted["kind"] in ("operation", "wait"):
         schema = shape.one_schema(OperationSchema)
-        responses[202] = _response("Accepted: it goes on, follow the operation", schema)
+        responses[202] = _response("Accepted: the operation goes on; follow it by its id", schema)
     if parameters := _PARAMETERS.get(noted["kind"]):
         doc.setdefault("parameters", []).extend(parameters)
     if noted["public"]:

@@ -66,7 +66,7 @@ class FailureSchema(Schema):
     details = fields.Dict(required=True)
 
 
-_RESULT = "what its host told of the success, such as `visible_to_guest` of a disk that was attached"
+_RESULT = "what the host reported on success, such as `visible_to_guest` of an attached disk"
 
 
 class OperationSchema(Schema):
@@ -78,10 +78,12 @@ class OperationSchema(Schema):
     vm_id = fields.String(required=True)
     vm_name = fields.String(required=True)
     host = fields.String(required=True, attribute="host_name")
-    progress = fields.Dict(required=True, allow_none=True, metadata={"description": "percent (or null) and step"})
+    progress = fields.Dict(
+        required=True, allow_none=True, metadata={"description": "percent done (or null) and current step"}
+    )
     result = fields.Dict(required=True, allow_none=True, metadata={"description": _RESULT})
     error = fields.Nested(FailureSchema, required=True, allow_none=True)
-    attempt = fields.Integer(required=True, metadata={"description": "how often it was sent to its host"})
+    attempt = fields.Integer(required=True, metadata={"description": "how many times the command was sent to the host"})
     request_id = fields.String(required=True)
     cancel_requested_at = Moment(required=True, allow_none=True)
     accepted_at = Moment(required=True)

@@ -63,21 +63,21 @@ def blueprint(shape: Shape) -> Blueprint:
     class Disable(MethodView):
         @blp.write(200, UserSchema)
         def post(self, session: Session, actor: Actor, username: str) -> User:
-            """Let none of a user's credentials in any more, for administrators; their VMs go on."""
+            """Disable a user: all their credentials are refused, and their VMs keep running (administrators)."""
             return users.enable(session, actor, username, enabled=False)
 
     @blp.route("/users/<username>/enable")
     class Enable(MethodView):
         @blp.write(200, UserSchema)
         def post(self, session: Session, actor: Actor, username: str) -> User:
-            """Let a disabled user in again, for administrators."""
+            """Enable a disabled user (administrators)."""
             return users.enable(session, actor, username, enabled=True)
 
     @blp.route("/users/<username>/revoke-tokens")
     class RevokeTokens(MethodView):
         @blp.write(200, UserSchema)
         def post(self, session: Session, actor: Actor, username: str) -> User:
-            """Revoke all tokens of a user, for themselves and for administrators; their API keys are as they were."""
+            """Revoke all your tokens, or as an administrator another user's; API keys stay."""
             return users.revoke_tokens(session, actor, username)
 
     return blp

@@ -41,8 +41,8 @@ A_WEEK = 7 * 24 * 3600
 class ExecCreation(CommandLine):
     """A command that runs on by itself. Past its timeout, if it has one, it is killed with its children."""
 
-    name = fields.String(validate=EXEC_NAME, metadata={"description": "for people; need not be unique"})
-    timeout_seconds = Number(1, A_WEEK, metadata={"description": "without it, it may run for ever"})
+    name = fields.String(validate=EXEC_NAME, metadata={"description": "a name for people; need not be unique"})
+    timeout_seconds = Number(1, A_WEEK, metadata={"description": "seconds until it is killed (default: never)"})
 
 
 class ExecQuery(Paging):
@@ -55,8 +55,8 @@ class OutputQuery(Schema):
     """Which part of which output."""
 
     stream = Choice("stdout", "stderr", load_default="stdout")
-    offset = Number(0, 2**62, strict=False, load_default=0, metadata={"description": "of the first byte wanted"})
-    limit = Number(4, MOST_BYTES, strict=False, load_default=65536, metadata={"description": "most bytes"})
+    offset = Number(0, 2**62, strict=False, load_default=0, metadata={"description": "offset of the first byte"})
+    limit = Number(4, MOST_BYTES, strict=False, load_default=65536, metadata={"description": "maximum number of bytes"})
     encoding = Choice(*ENCODINGS, load_default=TEXT)
 
 
@@ -86,12 +86,12 @@ class ExecSchema(Schema):
         *STATES,
         required=True,
         metadata={
-            "description": "lost: its guest restarted or stopped; unknown: it ran when its guest was last heard, and "
-            "the guest does not answer now"
+            "description": "lost: the guest restarted or stopped; unknown: it was running, and the guest does not "
+            "answer now"
         },
     )
     exit_code = fields.Integer(required=True, allow_none=True)
-    signal = Choice(*SIGNALS, required=True, allow_none=True, metadata={"description": "the last that was sent"})
+    signal = Choice(*SIGNALS, required=True, allow_none=True, metadata={"description": "the last signal that was sent"})
     started_at = computed(Moment, _moment("started_at"))
     ended_at = computed(Moment, _moment("ended_at"), allow_none=True)
     execution_time_seconds = computed(fields.Float, _seconds, allow_none=True)
@@ -108,7 +108,7 @@ class OutputSchema(Schema):
     data = fields.String(required=True)
     offset = fields.Integer(required=True)
     next_offset = fields.Integer(required=True)
-    ended = fields.Boolean(required=True, metadata={"description": "nothing follows"})
+    ended = fields.Boolean(required=True, metadata={"description": "whether this is the end of the output"})
 
 
 def _told(_question: Question, reply: JSON) -> JSON:
@@ -153,21 +153,21 @@ def _about(
 
 def blueprint(shape: Shape) -> Blueprint:
     """The resources, in a dialect."""
-    blp = Blueprint("execs", shape, "Commands that run on in virtual machines by themselves")
+    blp = Blueprint("execs", shape, "Executions: commands that keep running in virtual machines without their caller")
 
     @blp.route("/vms/<vm_name>/execs")
     class Execs(MethodView):
         @blp.query(ExecQuery)
         @blp.read_many_from_agent("execs", ExecSchema, _listed)
         def get(self, session: Session, actor: Actor, query: JSON, vm_name: str) -> Question:
-            """List executions, newest first; ended ones are kept for a while."""
+            """List a virtual machine's executions, newest first; the last 100 that ended are kept."""
             host, vm = calls.to_execs(session, actor, vm_name)
             return Question(host, "exec_list", vm, query, CALL_SECONDS)
 
         @blp.body(ExecCreation)
         @blp.call_agent(ExecSchema, _told, status=201)
         def post(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Question:
-            """Begin a command that runs on by itself."""
+            """Begin an execution: a command that keeps running without its caller."""
             host, vm = calls.to_guest(session, actor, vm_name, "execs")
             return Question(host, "exec_begin", vm, {**body, "id": uuid.uuid4().hex}, CALL_SECONDS)
 
@@ -180,7 +180,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
         @blp.call_agent(None, _told, status=204)
         def delete(self, session: Session, actor: Actor, vm_name: str, exec_id: str) -> Question:
-            """Kill an execution if it runs, and forget it and its output."""
+            """Kill an execution if it runs, and delete its output."""
             return _about(session, actor, vm_name, exec_id, "exec_delete", writes=True)
 
     _add_what_runs(blp)
@@ -196,7 +196,7 @@ def _add_what_runs(blp: Blueprint) -> None:
         @blp.call_agent(OutputSchema, _shown, kind="ask")
         @mark("audited")
         def get(self, session: Session, actor: Actor, query: JSON, vm_name: str, exec_id: str) -> Question:
-            """Read an output from a byte on; the newest 8 MiB are kept at least."""
+            """Read an output from an offset; at least the newest 8 MiB are kept."""
             params = {"offsets": {query["stream"]: query["offset"]}, "limit": query["limit"]}
             return _about(session, actor, vm_name, exec_id, "exec_output", params, said=query)
 
@@ -205,7 +205,7 @@ def _add_what_runs(blp: Blueprint) -> None:
         @blp.body(Killing, required=False)
         @blp.call_agent(ExecSchema, _told)
         def post(self, session: Session, actor: Actor, body: JSON, vm_name: str, exec_id: str) -> Question:
-            """Send a signal to all processes of an execution; one that has ended is left as it is."""
+            """Send a signal to all processes of an execution; does nothing once it has ended."""
             return _about(session, actor, vm_name, exec_id, "exec_signal", body, writes=True)
 
     @blp.route("/vms/<vm_name>/execs/<exec_id>/wait")
@@ -214,7 +214,7 @@ def _add_what_runs(blp: Blueprint) -> None:
         @blp.respond(200, ExecSchema, kind="hold")
         @mark("uncounted")
         def get(self, query: JSON, vm_name: str, exec_id: str) -> JSON | Response:
-            """Wait for an execution's end: 200 with it once it has ended, 202 if it goes on."""
+            """Wait for an execution: 200 once it has ended, 202 if it still runs."""
             with api_context().reading() as session:
                 host, vm = calls.to_execs(session, identity.actor(), vm_name)
             execution = Execution(api_context().hub, host, vm, calls.exec_id(exec_id))

@@ -35,11 +35,11 @@ class CommandLine(Strict):
     environment = fields.Dict(
         keys=Text(longest=255, validate=VARIABLE_NAME), values=GuestText(longest=VALUE_BYTES), load_default=dict
     )
-    stdin = Text(longest=_LONGEST_STDIN, metadata={"description": "its standard input, which is empty by default"})
+    stdin = Text(longest=_LONGEST_STDIN, metadata={"description": "standard input of the command (default: empty)"})
     encoding = Choice(
         *ENCODINGS,
         load_default=TEXT,
-        metadata={"description": "of stdin, stdout and stderr: text, or base64, which holds any bytes"},
+        metadata={"description": "encoding of stdin, stdout and stderr: text, or base64 for any bytes"},
     )
 
     @post_load
@@ -69,9 +69,9 @@ class Executed(Schema):
     encoding = Choice(*ENCODINGS, required=True)
     truncated = fields.Boolean(required=True)
     truncation = fields.String(
-        required=True, allow_none=True, metadata={"description": "which limit was hit, and how to have the rest"}
+        required=True, allow_none=True, metadata={"description": "which limit was reached, and how to get the rest"}
     )
-    output_limit_bytes = fields.Integer(required=True, metadata={"description": "of each of the two outputs"})
+    output_limit_bytes = fields.Integer(required=True, metadata={"description": "bytes kept of each output"})
 
 
 def executed(question: Question, reply: JSON) -> JSON:
@@ -94,7 +94,7 @@ def executed(question: Question, reply: JSON) -> JSON:
 
 def blueprint(shape: Shape) -> Blueprint:
     """The resource, in a dialect."""
-    blp = Blueprint("execution", shape, "Running commands in virtual machines")
+    blp = Blueprint("execution", shape, "Commands in virtual machines")
 
     @blp.route("/vms/<vm_name>/execute")
     class Execute(MethodView):

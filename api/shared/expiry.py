@@ -14,7 +14,7 @@ from core.contract.messages import JSON
 from core.services import expiry
 from core.services.context import Actor
 
-DESCRIPTION = "seconds until the VM is deleted by itself; without it, it stays until somebody deletes it"
+DESCRIPTION = "seconds until the VM is deleted automatically (default: never)"
 
 
 class Expiring(Strict):
@@ -39,7 +39,7 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.body(Expiring)
         @blp.write(200, Expiry)
         def put(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> object:
-            """Set how long a virtual machine lives from now on."""
+            """Set when a virtual machine is deleted automatically, from now on."""
             return expiry.set_ttl(session, actor, vm_name, body["ttl_seconds"])
 
     return blp

@@ -39,7 +39,7 @@ class FileUpload(Strict):
     permissions = Text(
         load_default=None,
         validate=PERMISSIONS,
-        metadata={"description": "without it those of the file that is replaced, or 644", "example": "644"},
+        metadata={"description": "in octal (default: those of the file that is replaced, or 644)", "example": "644"},
     )
 
 

@@ -33,14 +33,14 @@ class GuestAccountSet(Schema):
 
 def blueprint(shape: Shape) -> Blueprint:
     """The resource, in a dialect."""
-    blp = Blueprint("guest-credentials", shape, "Accounts in guests, for hypervisors that need one")
+    blp = Blueprint("guest-credentials", shape, "Guest credentials, for hypervisors that need them")
 
     @blp.route("/vms/<vm_name>/guest-credentials")
     class GuestCredentials(MethodView):
         @blp.body(GuestAccount)
         @blp.call_agent(GuestAccountSet, _taken)
         def put(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Question:
-            """Set the account by which commands are run in a guest; its host keeps it encrypted."""
+            """Set the account that runs commands in a guest; the host keeps it encrypted."""
             host, vm = calls.to_driver(session, actor, vm_name, "guest_credentials")
             return Question(host, "guest_credentials", vm, body, _SECONDS)
 

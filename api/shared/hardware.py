@@ -27,8 +27,8 @@ from core.units import GB
 
 _SECONDS = 30.0
 _VISIBLE = (
-    "whether the guest has found it; false: not yet; null: that can't be known, as the VM does not run or has no guest "
-    "agent that tells"
+    "whether the guest has found the disk; false: not yet; null: unknown, as the VM is off or its guest agent does not "
+    "report disks"
 )
 
 

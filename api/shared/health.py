@@ -50,7 +50,7 @@ class Health(Schema):
     problems = fields.Dict(
         keys=fields.String(),
         values=fields.String(),
-        metadata={"description": "what refuses or is full, by part, where anything is"},
+        metadata={"description": "problems by part, if there are any"},
     )
     uptime_seconds = fields.Integer(required=True)
 

@@ -129,9 +129,9 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.query(RemovalQuery)
         @blp.write(200, HostSchema)
         def delete(self, session: Session, actor: Actor, query: JSON, host_name: str) -> JSON:
-            """Give up a host that never comes back (administrators).
+            """Remove a host that is gone for good (administrators).
 
-            Its VMs become lost and their room is free; should it return, what is left of them there is removed. Its
+            Its VMs become lost and their capacity is free; if the host returns, the VMs are deleted there. Its
             agent is cut off at once.
             """
             return described(lost.remove_host(session, actor, host_name, **query), actor)

@@ -114,7 +114,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
         @blp.slow_write(204, None, Actor.must_administer)
         def delete(self, image_name: str) -> None:
-            """Remove an image, for administrators; VMs made from it keep what they have."""
+            """Remove an image, for administrators; VMs created from it keep their disks."""
             images.remove(api_context().settings.images, image_name)
 
     return blp

@@ -105,7 +105,7 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.body(JoinTokenCreation)
         @blp.write(201, JoinTokenMade, forgets=("token",))
         def post(self, session: Session, actor: Actor, body: JSON) -> JSON:
-            """Create a token by which a machine becomes a host (administrators); it is in this answer alone."""
+            """Create a token that lets a machine join as a host (administrators); it is shown only in this answer."""
             made, secret = tokens.create(session, actor, **body)
             url = api_context().settings.public_url or request.host_url.rstrip("/")
             return _described(made) | {"token": written(Token(url, made.id, secret, made.host or ""))}
@@ -120,7 +120,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
         @blp.write(204, None)
         def delete(self, session: Session, actor: Actor, token_id: str) -> None:
-            """Revoke a join token (administrators); who has joined with it stays."""
+            """Revoke a join token (administrators); hosts that have joined stay."""
             tokens.revoke(session, actor, token_id)
 
     @blp.route("/join")
@@ -129,7 +129,7 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.write(200, JoinedSchema)
         @mark("public")
         def post(self, session: Session, _caller: None, body: JSON) -> Joined:
-            """Become a host, with a join token. The same request is answered again."""
+            """Join the fleet as a host, with a join token. The same request may be repeated."""
             return addresses.answer(api_context().settings, joins.join(session, build(Join, body)))
 
     return blp

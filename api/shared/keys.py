@@ -64,7 +64,7 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.body(KeyCreation)
         @blp.write(201, KeyMade, forgets=("key",))
         def post(self, session: Session, actor: Actor, body: JSON) -> JSON:
-            """Create an API key; its secret is in this answer and nowhere else."""
+            """Create an API key; its secret is shown only in this answer."""
             made, secret = keys.create(session, actor, **body)
             return {name: getattr(made, name) for name in KeySchema().fields} | {"key": secret}
 
@@ -72,7 +72,7 @@ def blueprint(shape: Shape) -> Blueprint:
     class OneKey(MethodView):
         @blp.write(204, None)
         def delete(self, session: Session, actor: Actor, key_id: str) -> None:
-            """Revoke an API key, for good."""
+            """Revoke an API key for good."""
             keys.revoke(session, actor, key_id)
 
     return blp

@@ -49,20 +49,20 @@ class DeleteQuery(Schema):
     """What goes with a VM."""
 
     delete_disks = fields.Boolean(
-        load_default=False, metadata={"description": "its extra disks go too; else they stay"}
+        load_default=False, metadata={"description": "delete the attached disks too (default: they stay)"}
     )
 
 
 def blueprint(shape: Shape) -> Blueprint:
     """The resources, in a dialect."""
-    blp = Blueprint("media", shape, "Disks of one's own")
+    blp = Blueprint("media", shape, "Media: disks that users have beside VMs' own")
 
     @blp.route("/media")
     class Media(MethodView):
         @blp.query(MediaQuery)
         @blp.read_many("media", MediumSchema)
         def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
-            """List one's disks, or everyone's for administrators."""
+            """List your disks; an administrator gets everyone's."""
             found, total = media.list_of(session, actor, media.MediaFilter(**query))
             return Listed(found, total, query["limit"], query["offset"])
 
@@ -75,7 +75,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
         @blp.slow_write(204, None, Actor.must_write)
         def delete(self, medium_id: str) -> None:
-            """Delete a disk that no VM has, with all that is on it."""
+            """Delete a disk that is not attached, with all its data."""
             with api_context().reading() as session:
                 host = media.to_delete(session, caller(), medium_id).host_name
             api_context().hub.call(host, "medium_delete", None, {"id": medium_id}, _SECONDS)

@@ -118,7 +118,7 @@ def blueprint(shape: Shape) -> Blueprint:
     class OfVm(MethodView):
         @blp.read_from_agent(VmMetrics, _measured)
         def get(self, session: Session, actor: Actor, vm_name: str) -> Question:
-            """Get what a virtual machine uses."""
+            """Get the resource usage of a virtual machine."""
             host, vm = calls.to_host(session, actor, vm_name, "metrics")
             return Question(host, "measure", vm, {}, _SECONDS)
 

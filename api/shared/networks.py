@@ -86,7 +86,7 @@ def blueprint(shape: Shape) -> Blueprint:
     class OneVmsNetwork(MethodView):
         @blp.respond(200, VmNetworking, kind="read")
         def get(self, vm_name: str) -> JSON:
-            """Get where a virtual machine is in its network; the guest is asked, for three seconds."""
+            """Get the network addresses of a virtual machine; waits up to three seconds for the guest."""
             with api_context().reading() as session:
                 place = networks.place_of(session, caller(), vm_name)
             return _described(place, _told(place))

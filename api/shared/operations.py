@@ -59,7 +59,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
         @blp.write(202, OperationSchema)
         def delete(self, session: Session, actor: Actor, operation_id: str) -> Operation:
-            """Ask for an operation to be cancelled; its host decides whether that was in time."""
+            """Ask the host to cancel an operation; it may already be too late."""
             return operations.cancel(session, actor, operation_id)
 
     @blp.route("/operations/<operation_id>/wait")
@@ -68,7 +68,7 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.respond(200, OperationSchema, kind="wait")
         @mark("uncounted")
         def get(self, query: JSON, operation_id: str) -> Response:
-            """Wait for an operation's end: 200 with it once it has ended, 202 if it goes on."""
+            """Wait for an operation: 200 once it has ended, 202 if it goes on."""
             with waiting.held(query.get("timeout")) as seconds:
                 waiting.wait(operation_id, seconds)
             with api_context().transaction() as session:

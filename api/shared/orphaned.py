@@ -35,7 +35,7 @@ class Orphan(Schema):
 class AdoptionRequest(Schema):
     """Whose an orphan is to be, and what it is called; by default as it was."""
 
-    owner = Text(longest=64, required=True, metadata={"description": "a user's name"})
+    owner = Text(longest=64, required=True, metadata={"description": "the username of the new owner"})
     name = Text(longest=63, load_default=None, allow_none=True)
 
 
@@ -63,7 +63,7 @@ def add(blp: Blueprint) -> None:
         @blp.read_many("orphans", Orphan)
         @mark("admin")
         def get(self, session: Session, actor: Actor, query: JSON, host_name: str) -> Listed:
-            """List the VMs on a host that are in no table (administrators)."""
+            """List a host's orphans: VMs that are not in the database (administrators)."""
             found, total = orphans.page(session, actor, host_name, query["limit"], query["offset"])
             return Listed([_orphan(host_name, each) for each in found], total, query["limit"], query["offset"])
 
@@ -71,7 +71,7 @@ def add(blp: Blueprint) -> None:
     class OneOrphan(MethodView):
         @blp.write(202, Orphan)
         def delete(self, session: Session, actor: Actor, host_name: str, vm_id: str) -> JSON:
-            """Have a host remove a VM that is in no table (administrators). It is listed until that is done."""
+            """Delete an orphan on its host (administrators). It is listed until it is deleted."""
             orphans.remove(session, actor, host_name, vm_id)
             return _orphan(host_name, vm_id)
 
@@ -80,7 +80,7 @@ def add(blp: Blueprint) -> None:
         @blp.slow_write(201, Adopted, Actor.must_administer)
         @blp.body(AdoptionRequest)
         def post(self, body: JSON, host_name: str, vm_id: str) -> JSON:
-            """Take a VM that is in no table into the record, with an owner (administrators). It stays as it is."""
+            """Add an orphan to the database as a user's VM (administrators). The VM itself does not change."""
             with api_context().reading() as session:
                 orphans.to_ask(session, caller(), host_name, vm_id)
             told = api_context().hub.call(host_name, "describe", None, {"vm_id": vm_id}, _SECONDS)

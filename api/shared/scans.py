@@ -63,7 +63,9 @@ class Finding(Schema):
     recommendation = fields.String(required=True)
     affected_resource = fields.String(required=True)
     evidence = fields.String(required=True)
-    controls = fields.Dict(required=True, metadata={"description": "by framework, the controls that it bears on"})
+    controls = fields.Dict(
+        required=True, metadata={"description": "the controls that the finding concerns, by framework"}
+    )
 
 
 class CheckNotRun(Schema):
@@ -95,7 +97,7 @@ class Results(Schema):
     risk_score_of_findings = fields.Integer(required=True, allow_none=True)
     findings = fields.List(fields.Nested(Finding), required=True)
     checks_not_run = fields.List(fields.Nested(CheckNotRun), required=True)
-    frameworks = fields.Dict(required=True, metadata={"description": "by framework: how its checks and controls fared"})
+    frameworks = fields.Dict(required=True, metadata={"description": "results of checks and controls, by framework"})
 
 
 class ScannedVmSchema(Schema):
@@ -125,7 +127,7 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.body(ScanCreation)
         @blp.write(202, ScanBegun)
         def post(self, session: Session, actor: Actor, body: JSON) -> JSON:
-            """Initiate a security scan of a VM by its name, or of all."""
+            """Initiate a security scan of a VM by its name, or of all your VMs."""
             scan = scans.start(session, actor, **body)
             return _brief(scan, scans.STARTED if scan.completed_at is None else scans.COMPLETED)
 
@@ -142,7 +144,7 @@ def blueprint(shape: Shape) -> Blueprint:
     class OneScan(MethodView):
         @blp.read_one(ScanSchema)
         def get(self, session: Session, actor: Actor, scan_id: str) -> JSON:
-            """Get security scan results, also while it goes on."""
+            """Get the results of a security scan, also while it runs."""
             return _whole(*scans.get(session, actor, scan_id))
 
     return blp

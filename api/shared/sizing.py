@@ -76,7 +76,7 @@ def resized(_session: Session, operation: AnyOperation) -> JSON:
 
 def blueprint(shape: Shape) -> Blueprint:
     """The resource, in a dialect."""
-    blp = Blueprint("resources", shape, "Sizes of virtual machines")
+    blp = Blueprint("resources", shape, "Sizes and limits of virtual machines")
 
     @blp.route("/vms/<vm_name>/resources")
     class Resources(MethodView):

@@ -31,7 +31,7 @@ class System(Schema):
     """`host_os` and `python_version` are the API's own; versions of hypervisors are those of the hosts."""
 
     host_os = fields.String(required=True)
-    cloud_hypervisor_version = fields.String(required=True, metadata={"description": "absent: no host has it"})
+    cloud_hypervisor_version = fields.String(required=True, metadata={"description": "absent if no host has it"})
     python_version = fields.String(required=True)
     hypervisors = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
 

@@ -27,7 +27,7 @@ class Machine(Schema):
     os = fields.String(required=True)
     cpus = fields.Integer(required=True)
     memory_mb = fields.Integer(required=True)
-    virtualbox_version = fields.String(required=True, metadata={"description": "absent: no host has it"})
+    virtualbox_version = fields.String(required=True, metadata={"description": "absent if no host has it"})
     hypervisors = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
 
 
@@ -50,14 +50,14 @@ class SystemInfo(Schema):
 
 def blueprint(shape: Shape) -> Blueprint:
     """The resource, in a dialect."""
-    blp = Blueprint("system_info", shape, "What the fleet is made of")
+    blp = Blueprint("system_info", shape, "Hardware and drivers of the fleet")
 
     @blp.route("/system/info")
     class OfSystem(MethodView):
         @blp.query(SystemQuery)
         @blp.read_one(SystemInfo)
         def get(self, session: Session, actor: Actor, query: JSON) -> JSON:
-            """Get what the fleet, or one host, is made of."""
+            """Get the hardware and drivers of the fleet or of a host."""
             return _described(capacity.measure(session, actor, query.get("host")))
 
     return blp

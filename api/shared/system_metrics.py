@@ -74,7 +74,7 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.query(SystemQuery)
         @blp.read_one(SystemMetrics)
         def get(self, session: Session, actor: Actor, query: JSON) -> JSON:
-            """Get what the fleet, or one host, has and uses."""
+            """Get the capacity and the use of the fleet or of a host."""
             return _summed(capacity.measure(session, actor, query.get("host")))
 
     return blp

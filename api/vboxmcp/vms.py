@@ -55,7 +55,7 @@ class OneVm(MethodView):
     @blp.query(DeleteQuery)
     @blp.start_operation(200, VmChanged, outcome, holds=False)
     def delete(self, session: Session, actor: Actor, query: JSON, vm_id_or_name: str) -> Accepted:
-        """Delete a VM with all it has."""
+        """Delete a VM with its disk and snapshots."""
         return vms.delete(session, actor, vm_id_or_name, delete_disks=query["delete_disks"])
 
 
@@ -68,7 +68,7 @@ lifecycle.add(
         Verb("restart", VmChanged, "Restart a VM.", StopRequest, holds=False),
         Verb("pause", VmChanged, "Pause a running VM."),
         Verb("resume", VmChanged, "Resume a paused VM."),
-        Verb("save", VmChanged, "Save a VM's state: off, and the next start goes on from there."),
+        Verb("save", VmChanged, "Save a VM's memory to disk and stop it; the next start resumes from it."),
     ),
 )
 

@@ -24,15 +24,15 @@ _COLOURS = {State.OK: "green", State.MISSING: "red", State.OPTIONAL: "yellow"}
     multiple=True,
     default=["qemu"],
     show_default=True,
-    help="What `corral up` is to offer here; repeatable.",
+    help="A hypervisor that `corral up` is to offer here; repeatable.",
 )
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.pass_context
 def doctor(context: click.Context, hypervisors: tuple[str, ...], output: str) -> None:
-    """Say what this machine lacks for `corral up`, and the command that mends it.
+    """Check what this machine lacks for `corral up`, and show the command that installs it.
 
-    A line each: ok, missing, or optional (not there, and not needed for what is asked). Nothing is installed. The exit
-    code is 1 when something is missing.
+    Each line says ok, missing, or optional (not found, and not needed for the given hypervisors). Nothing is installed.
+    The exit code is 1 when something is missing.
     """
     checks = examine(hypervisors)
     lacking = [check for check in checks if check.state is State.MISSING]

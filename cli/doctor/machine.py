@@ -35,29 +35,29 @@ def python() -> Check:
 def kvm(found: dict[str, DriverHealth], wanted: Needs) -> Check:
     """Whether there is a KVM, who may use it, and whether it runs a guest; without it QEMU emulates."""
     state = absent(wanted.hypervisors == ("cloud-hypervisor",))
-    slow = "guests are emulated, many times slower"
+    slow = "guests are emulated, and many times slower"
     if not KVM.exists():
         fix = "sudo modprobe -a kvm_intel kvm_amd   # after virtualization is turned on in the firmware"
-        return Check("kvm", str(KVM), state, f"not there: {slow}", fix)
+        return Check("kvm", str(KVM), state, f"missing: {slow}", fix)
     users = _may_use(KVM)
     if not os.access(KVM, os.R_OK | os.W_OK):
         fix = f"sudo chgrp kvm {KVM} && sudo usermod --append --groups kvm {_user(os.geteuid())}   # and log in anew"
-        return Check("kvm", str(KVM), state, f"you may not use it, but {users}: {slow}", fix)
+        return Check("kvm", str(KVM), state, f"you may not use it, only {users} may: {slow}", fix)
     if found["qemu"].acceleration == "tcg":
-        return Check("kvm", str(KVM), state, f"it opens, and runs no guest to the end of its boot: {slow}")
+        return Check("kvm", str(KVM), state, f"it exists, but runs no guest to the end of its boot: {slow}")
     return Check("kvm", str(KVM), State.OK, f"for {users}")
 
 
 def rights() -> Check:
     """Whom everything runs as, and what that means."""
     if os.geteuid() != 0:
-        told = f"not root: VMs run as {_user(os.geteuid())}, each in a network namespace; bridges take root"
+        told = f"not root: VMs run as {_user(os.geteuid())}, each in a network namespace; bridges need root"
         return Check("rights", "user", State.OK, told)
     try:
         server = unprivileged().pw_name
     except StartFailed as error:
         return Check("rights", "user", State.MISSING, str(error), "sudo adduser --system postgres")
-    told = f"root: each VM runs as a user of its own, PostgreSQL as {server}; bridges can be had"
+    told = f"root: each VM runs as a user of its own, PostgreSQL as {server}; bridges are possible"
     return Check("rights", "user", State.OK, told)
 
 
@@ -75,7 +75,7 @@ def image(store: Path, wanted: Needs) -> Check:
     folder = _existing(store)
     if not os.access(folder, os.W_OK | os.X_OK):
         fix = "export CORRAL_IMAGES=FOLDER   # one of yours"
-        return Check("image", "store", absent(wanted.runs_guests), f"you may not write to {folder}", fix)
+        return Check("image", "store", absent(wanted.runs_guests), f"you can't write to {folder}", fix)
     if has_image(store):
         return Check("image", recipe.NAME, State.OK, str(store / recipe.NAME))
     try:
@@ -135,7 +135,7 @@ def _room(name: str, folder: Path, variable: str, low_mb: int) -> Check:
     told = f"{free / GB:.1f} GB free for {folder}"
     if free < low_mb * 2**20:
         fix = f"export {variable}=FOLDER   # on another disk, or free some of this one"
-        return Check("disk", name, State.MISSING, f"{told}; a host with less than {low_mb} MB takes no VMs", fix)
+        return Check("disk", name, State.MISSING, f"{told}; a host with less than {low_mb} MB takes no new VMs", fix)
     return Check("disk", name, State.OK, told)
 
 

@@ -12,10 +12,10 @@ from core import settings
 
 @click.command()
 def down() -> None:
-    """Stop the VMs that went on running when `corral up` ended. Starts nothing; their disks stay."""
+    """Stop the VMs that still run after `corral up` has ended. Their disks stay; nothing is started."""
     home = settings.load().home
     if not home.exists():
-        raise click.ClickException(f"there is no {home}: is CORRAL_HOME right?")
+        raise click.ClickException(f"there is no {home}: check CORRAL_HOME")
     try:
         with taken(home):
             left = vms.running(home)

@@ -11,10 +11,11 @@ from cli.fleet.fleet import Fleet
 
 _TEXT = """\
 
-Corral is ready: {agents} at your service. Ctrl-C stops it.
+Corral is ready: {agents} running. Ctrl-C stops it.
 
+  web page     {url}/
   API          {url}/api/v1
-  its pages    {url}/docs/microvm
+API docs     {url}/docs/microvm
                {url}/docs/vboxmcp
   Flower       {flower}
   Prometheus   {url}/metrics, with the metrics_token of the credentials
@@ -22,18 +23,18 @@ Corral is ready: {agents} at your service. Ctrl-C stops it.
   credentials  {credentials}
   logs         {logs}
 
-In another terminal:
+In another terminal, try:
 
   {corral} login --local
   {corral} vm create web{option} --start
   {corral} vm exec web uname -a
 
-Or with curl. Paste into another terminal, first of all:
+Or with curl. Paste into another terminal, beginning with these two lines:
 
   field() {{ sed -n "s/.*\\"$1\\": *\\"\\([^\\"]*\\)\\".*/\\1/p"; }}
   API={url}/api/v1 KEYS={credentials}
 
-the microvm dialect, a VM that answers:
+Then, in the microvm dialect, create, start and use a VM:
 
   TOKEN=$(curl -s $API/auth/login -H 'Content-Type: application/json' -d "{{\\"username\\": \\"{username}\\", \
 \\"password\\": \\"$(field password < $KEYS)\\"}}" | field access_token)
@@ -43,7 +44,7 @@ the microvm dialect, a VM that answers:
   curl -s $API/vms/web/execute -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \
 -d '{{"command": "uname -a"}}'
 
-the vboxmcp dialect, the same VMs:
+Or in the vboxmcp dialect, for the same VMs:
 
   KEY=$(field api_key < $KEYS)
   curl -s $API/vms -H "X-API-Key: $KEY"

@@ -46,7 +46,7 @@ class Process:
     def pid(self) -> int:
         """Of the process itself, also its group's id; an error when it was never started."""
         if self._child is None:
-            raise RuntimeError(f"{self.name} was never started")
+            raise RuntimeError(f"{self.name} was not started")
         return self._child.pid
 
     @property
@@ -157,7 +157,7 @@ def clear_out(folder: Path, program: str, polite: signal.Signals, grace: float =
             if not occupants(folder, program):
                 return
             time.sleep(0.05)
-    raise StartFailed(f"{program} is at work in {folder} and can't be ended: {occupants(folder, program)}")
+    raise StartFailed(f"{program} still runs in {folder} and can't be ended: {occupants(folder, program)}")
 
 
 def _send(pid: int, number: signal.Signals) -> None:

@@ -42,7 +42,7 @@ def wait_for_image(build: Process, database_url: str, hosts: list[str], say: Say
         last = files.tail(build.log, 1).strip()
         say(f"building the default image ({time.monotonic() - began:.0f} s): {last}")
     if build.exit_code != 0:
-        say(f"the default image could not be made ({how(build)}). The end of {build.log}:\n{files.tail(build.log)}")
+        say(f"the default image could not be built ({how(build)}). The end of {build.log}:\n{files.tail(build.log)}")
         return
     engine = database.connect(database_url, pool_size=2)
     try:
@@ -58,7 +58,9 @@ def _until(what: str, done: Callable[[], bool], processes: list[Process], say: S
             _check(processes)
         now = time.monotonic()
         if now - began > _PATIENCE:
-            raise StartFailed(f"waited {_PATIENCE:.0f} s for {what} in vain; see the logs in {processes[0].log.parent}")
+            raise StartFailed(
+                f"gave up waiting for {what} after {_PATIENCE:.0f} s; see the logs in {processes[0].log.parent}"
+            )
         if now - said > 5:
             said = now
             say(f"waiting for {what} ({now - began:.0f} s)")

@@ -50,9 +50,9 @@ def prepare(database_url: str, redis_url: str) -> None:
         with redis_clients.connect(redis_url, seconds=5) as client:
             client.ping()
     except redis.RedisError as error:
-        raise StartFailed(f"Redis can't be used ({error}): is REDIS_URL right?") from error
+        raise StartFailed(f"Redis can't be used ({error}): check REDIS_URL") from error
     try:
         migrate.upgrade(database_url)
     except SQLAlchemyError as error:
         why = str(getattr(error, "orig", error)).strip()
-        raise StartFailed(f"the database can't be brought up to date ({why}): is DATABASE_URL right?") from error
+        raise StartFailed(f"the database can't be migrated ({why}): check DATABASE_URL") from error

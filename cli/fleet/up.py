@@ -26,21 +26,21 @@ def _asked(_number: int, _frame: FrameType | None) -> None:
 
 
 @click.command()
-@click.option("--agents", type=click.IntRange(1, 200), default=2, show_default=True, help="How many hosts.")
+@click.option("--agents", type=click.IntRange(1, 200), default=2, show_default=True, help="The number of hosts.")
 @click.option(
     "--hypervisor",
     "hypervisors",
     multiple=True,
     default=["qemu"],
     show_default=True,
-    help="What each offers; repeatable.",
+    help="A hypervisor that each host offers; repeatable.",
 )
-@click.option("--flower/--no-flower", default=True, help="Whether to start Flower.")
+@click.option("--flower/--no-flower", default=True, help="Whether to start Flower, the task monitor.")
 def up(agents: int, hypervisors: tuple[str, ...], flower: bool) -> None:
-    """Run API, worker, agents and Flower here, with a PostgreSQL and a Redis of their own.
+    """Run a whole fleet on this machine: API, worker, agents, Flower, PostgreSQL and Redis.
 
-    State lives in CORRAL_HOME (.corral): start again and everything is found again. Ports: CORRAL_PORT (8000),
-    CORRAL_FLOWER_PORT (5555). DATABASE_URL and REDIS_URL name servers to use instead. Ctrl-C stops all but the VMs.
+    All state is in CORRAL_HOME (.corral), and the next start continues with it. Ports: CORRAL_PORT (8000),
+    CORRAL_FLOWER_PORT (5555). DATABASE_URL and REDIS_URL name existing servers to use. Ctrl-C stops all but the VMs.
     """
     plan = Plan.of(settings.load())
     for complaint in settings.complaints():
@@ -63,7 +63,7 @@ def _run(fleet: Fleet) -> None:
         try:
             threading.Event().wait()
         except _Stop:
-            _say("stopping (once more: at once)")
+            _say("stopping (Ctrl-C again: at once)")
             raise
 
 
@@ -75,5 +75,5 @@ def _tell_what_runs(home: Path) -> None:
     left = vms.running(home)
     if left:
         names = ", ".join(f"{vm.name} on {vm.host}" for vm in left[:10]) + (", ..." if len(left) > 10 else "")
-        _say(f"VMs that go on running: {names}. `make up` finds them again, `make down` stops them")
+        _say(f"VMs that keep running: {names}. `make up` finds them again, `make down` stops them")
     _say("stopped")

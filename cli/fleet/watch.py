@@ -98,5 +98,5 @@ def how(process: Process) -> str:
     """How a process ended, in words."""
     code = process.exit_code
     if code is None:
-        return "it never ran"
+        return "it did not start"
     return f"killed by signal {-code}" if code < 0 else f"exit code {code}"

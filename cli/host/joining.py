@@ -57,19 +57,23 @@ def _choices(view: Any) -> Any:
     view = click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until the host is online.")(
         view
     )
-    return click.option("--ttl", type=_Duration(), default="1h", show_default=True, help="For how long it holds.")(view)
+    return click.option(
+        "--ttl", type=_Duration(), default="1h", show_default=True, help="How long the token is valid."
+    )(view)
 
 
 @click.command()
 @click.argument("name", required=False)
 @_choices
-@click.option("--uses", type=click.IntRange(1), default=1, show_default=True, help="How many machines may use it.")
-@click.option("--labels", type=_Labels(), metavar="KEY=VALUE,...", help="What it is labelled, such as zone=a,disk=ssd.")
+@click.option(
+    "--uses", type=click.IntRange(1), default=1, show_default=True, help="How many machines may join with the token."
+)
+@click.option("--labels", type=_Labels(), metavar="KEY=VALUE,...", help="The host's labels, such as zone=a,disk=ssd.")
 @fleet_command
 def add(session: Session, name: str | None, ttl: int, wait: bool, uses: int, labels: dict[str, str] | None) -> None:
-    """Print a line that makes a machine a host, and wait until it is online. For administrators.
+    """Print the command that makes a machine a host, and wait until it is online. For administrators.
 
-    Without NAME the machine brings its own. Paste the line there; whatever fails, the same line may be used again.
+    Without NAME the host gets the machine's hostname. Paste the command on the machine; if it fails, run it again.
     """
     made = session.client.join_tokens.create(name, ttl_seconds=ttl, uses=uses, labels=labels)
     _show(session, made, wait=wait and uses == 1)
@@ -80,9 +84,9 @@ def add(session: Session, name: str | None, ttl: int, wait: bool, uses: int, lab
 @_choices
 @fleet_command
 def rejoin(session: Session, name: str, ttl: int, wait: bool) -> None:
-    """Print a line that lets a host join again, as after a reinstallation or a leak. For administrators.
+    """Print the command that lets a host join again, such as after a reinstallation. For administrators.
 
-    Until the line is used the host goes on as it is; then its former secret holds no more.
+    The host keeps its secret until the command is run; then the old secret is invalid.
     """
     _show(session, session.client.join_tokens.create(name, replaces=True, ttl_seconds=ttl), wait=wait)
 
@@ -98,9 +102,9 @@ def tokens(session: Session) -> None:
 @click.argument("token_id")
 @fleet_command
 def revoke_token(session: Session, token_id: str) -> None:
-    """Let nobody join with a token any more; who has joined stays. For administrators."""
+    """Revoke a join token; hosts that have joined stay. For administrators."""
     session.client.join_tokens.revoke(token_id)
-    session.tell(f"Nobody joins with {token_id} any more.")
+    session.tell(f"Join token {token_id} is revoked.")
 
 
 def _show(session: Session, made: dict[str, Any], *, wait: bool) -> None:
@@ -110,7 +114,7 @@ def _show(session: Session, made: dict[str, Any], *, wait: bool) -> None:
     elif session.output == "name":
         click.echo(token)
     else:
-        session.tell(f"Paste this on {made['host'] or 'the machine'}, as the user whose VMs it is to run:\n")
+        session.tell(f"Paste this on {made['host'] or 'the machine'}, as the user that VMs are to run as:\n")
         click.echo(f"corral-agent join {token} && corral-agent")
         session.tell("")
     if wait:
@@ -127,8 +131,12 @@ def _arrival(session: Session, made: dict[str, Any]) -> None:
             if name and _online(session, name, before):
                 break
             if name is None and token["state"] != "waiting":
-                raise click.ClickException(f"nobody has joined: the token is {token['state']}")
-            tell(f"{name} has joined; its agent is to start" if name else f"waiting, until {token['expires_at']}")
+                raise click.ClickException(f"no machine has joined: the token is {token['state']}")
+            tell(
+                f"{name} has joined; waiting for its agent to start"
+                if name
+                else f"waiting, until {token['expires_at']}"
+            )
             time.sleep(_LOOK_SECONDS)
     session.tell(f"Host '{name}' is online.")
 

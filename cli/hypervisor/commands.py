@@ -14,20 +14,20 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.group()
 def hypervisor() -> None:
-    """Hypervisors that this machine's packages do not have."""
+    """Install hypervisors that Debian does not package."""
 
 
 @hypervisor.command()
 @click.argument("name", type=click.Choice(sorted(RELEASES)))
-@click.option("--from", "file", type=FILE, help="A file that was fetched elsewhere, for machines without the internet.")
-@click.option("--sha256", default="", help="The sum that it has to have, where it is not known here.")
-@click.option("--to", type=click.Path(path_type=Path), help="Where it goes (default: /usr/local/bin).")
-@click.option("--mirror", help="An address with the files of the release, instead of the project's own.")
-@click.option("--machine", help="Another kind of machine than this one: x86_64 or aarch64.")
+@click.option("--from", "file", type=FILE, help="A file downloaded before, for a machine without internet access.")
+@click.option("--sha256", default="", help="The expected SHA-256, if Corral does not know it.")
+@click.option("--to", type=click.Path(path_type=Path), help="Where to install it (default: /usr/local/bin).")
+@click.option("--mirror", help="A mirror to download the release from.")
+@click.option("--machine", help="The target architecture: x86_64 or aarch64 (default: this machine's).")
 def install(
     name: str, file: Path | None, sha256: str, to: Path | None, mirror: str | None, machine: str | None
 ) -> None:
-    """Install a hypervisor's official static release, verified before it is put in place."""
+    """Install a hypervisor's official static release after verifying its SHA-256."""
     release = RELEASES[name]
     wanted = release.file(machine)
     source = file if file is not None else release.url(wanted, mirror)

@@ -21,13 +21,13 @@ class _ImageGroup(LazyGroup):
         "delete": LazyCommand("cli.remote.images:delete", "Remove an image from the fleet."),
         "list": LazyCommand("cli.remote.images:list_", "List the fleet's images."),
         "show": LazyCommand("cli.remote.images:show", "Show an image of the fleet."),
-        "upload": LazyCommand("cli.remote.images:upload", "Send an image to the fleet."),
+        "upload": LazyCommand("cli.remote.images:upload", "Upload an image to the fleet."),
     }
 
 
 @click.group(cls=_ImageGroup)
 def image() -> None:
-    """Images that VMs are made from."""
+    """Images that VMs are created from."""
 
 
 @click.group()
@@ -36,22 +36,22 @@ def store() -> None:
 
 
 @image.command()
-@click.option("--force", is_flag=True, help="Build it even if it is there, with the packages of today.")
+@click.option("--force", is_flag=True, help="Build it again with today's packages, even if it exists.")
 def build(force: bool) -> None:
-    """Build linux-default from Debian's packages, unless it is there already."""
+    """Build the image linux-default from Debian's packages, unless it exists."""
     signal.signal(signal.SIGTERM, _stop)
     building.build(settings.load().images, click.echo, force=force)
 
 
 @store.command()
 @click.argument("name")
-@click.option("--disk", type=FILE, required=True, help="A qcow2 or raw disk; it is copied.")
-@click.option("--kernel", type=FILE, help="A Linux kernel to boot directly, instead of by the disk's own loader.")
+@click.option("--disk", type=FILE, required=True, help="A qcow2 or raw disk to copy.")
+@click.option("--kernel", type=FILE, help="A Linux kernel to boot directly, instead of the disk's boot loader.")
 @click.option("--initrd", type=FILE, help="The kernel's initial ramdisk.")
 @click.option("--cmdline", default="", help="The kernel's command line.")
 @click.option("--os-type", type=click.Choice(images.OS_TYPES), default="linux", show_default=True)
-@click.option("--guest-agent/--no-guest-agent", default=False, help="The QEMU guest agent starts by itself in there.")
-@click.option("--description", default="", help="A line for people.")
+@click.option("--guest-agent/--no-guest-agent", default=False, help="The image starts the QEMU guest agent by itself.")
+@click.option("--description", default="", help="A note.")
 def add(
     name: str,
     disk: Path,
@@ -62,7 +62,7 @@ def add(
     guest_agent: bool,
     description: str,
 ) -> None:
-    """Add an image of your own."""
+    """Add an image to this machine's store."""
     added = images.add(
         settings.load().images,
         name,
@@ -79,7 +79,7 @@ def add(
 
 @store.command(name="list")
 def list_() -> None:
-    """Show what is in the store."""
+    """List the images in this machine's store."""
     for found in images.list_all(settings.load().images):
         click.echo(_line(found))
 
@@ -87,7 +87,7 @@ def list_() -> None:
 @store.command()
 @click.argument("name")
 def remove(name: str) -> None:
-    """Remove an image; VMs made from it stay."""
+    """Remove an image from this machine's store; VMs created from it stay."""
     images.remove(settings.load().images, name)
 
 

@@ -23,29 +23,33 @@ Next, as root:
     "agent": """\
 Next, as root:
   {prefix}/bin/corral doctor --hypervisor qemu    # what this machine lacks
-  {prefix}/bin/corral-agent join TOKEN    # what an administrator's `corral host add` has printed
+  {prefix}/bin/corral-agent join TOKEN    # the token from an administrator's `corral host add`
   systemctl daemon-reload
   systemctl enable --now corral-agent
 More settings are in {settings}.""",
 }
 _UPDATE = {
     "control": "  systemctl restart corral-api corral-worker corral-flower",
-    "agent": "  systemctl restart corral-agent             # VMs live on",
+    "agent": "  systemctl restart corral-agent             # VMs keep running",
 }
 
 
 @click.command()
 @click.argument("role", type=click.Choice(sorted(units.ROLES)))
-@click.option("--root", type=click.Path(path_type=Path), default="/", help="Below which folder, instead of /.")
 @click.option(
-    "--prefix", type=click.Path(path_type=Path), help="Where Corral is installed (default: what you run now)."
+    "--root", type=click.Path(path_type=Path), default="/", help="Put the files below this folder instead of /."
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option(
+    "--prefix",
+    type=click.Path(path_type=Path),
+    help="Where Corral is installed (default: the installation you run now).",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be done without doing it.")
 def install(role: str, root: Path, prefix: Path | None, dry_run: bool) -> None:
-    """Put systemd's units in place on Debian, for the control plane or for a host's agent.
+    """Install Corral's systemd units on Debian, for the control plane or for a host's agent.
 
-    Units are written anew, so changes of yours belong in `systemctl edit`. A file in /etc/corral is written once and
-    then is yours. Nothing is started.
+    Units are overwritten at each install, so make your changes with `systemctl edit`. Settings in /etc/corral are
+    written once and never overwritten. Nothing is started.
     """
     root, prefix = root.absolute(), (prefix or Path(sys.prefix)).absolute()
     if (why := units.refusal(root, prefix)) and not dry_run:

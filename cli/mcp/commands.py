@@ -25,7 +25,7 @@ class Address(click.ParamType[tuple[str, int]]):
 
 
 @click.command(name="mcp")
-@click.option("--context", metavar="NAME", help="The fleet to speak to (see `corral context list`).")
+@click.option("--context", metavar="NAME", help="The fleet to use (see `corral context list`).")
 @click.option("--read-only", is_flag=True, help="Offer only tools that change nothing.")
 @click.option(
     "--ttl",
@@ -34,7 +34,7 @@ class Address(click.ParamType[tuple[str, int]]):
     default=60,
     show_default=True,
     metavar="MINUTES",
-    help="How long a VM that an agent makes lives, unless the agent asks for less.",
+    help="The time to live of VMs that an agent creates, unless it asks for less.",
 )
 @click.option(
     "--listen",

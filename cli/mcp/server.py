@@ -25,9 +25,9 @@ P = ParamSpec("P")
 Tool = Callable[P, Awaitable[str]]
 
 _INSTRUCTIONS = (
-    "Virtual machines for you alone. vm_create makes one that runs; use run, file_write and file_read in it, and "
-    "vm_delete when you are done (it is deleted by itself after its time to live). Take a snapshot before a risky "
-    "step; restore goes back to it."
+    "Private virtual machines. vm_create creates and starts one; use run, file_write and file_read in it, and "
+    "vm_delete when you are done (a VM is deleted automatically after its time to live). Take a snapshot before a "
+    "risky step; restore goes back to it."
 )
 
 _READS = ToolAnnotations(read_only_hint=True)
@@ -82,7 +82,7 @@ class Tools:
     async def vm_list(self, status: str | None = None) -> str:
         """List VMs (the newest 50), or those with a status such as running."""
         found = [vm async for vm in self._client.vms.list(status=status, sort="created_at", order="desc", limit=50)]
-        return "\n".join(map(_line, found)) or "no VMs; vm_create makes one"
+        return "\n".join(map(_line, found)) or "no VMs; vm_create creates one"
 
     async def vm_create(
         self,
@@ -91,9 +91,9 @@ class Tools:
         vcpus: int = 1,
         memory_mb: int = 512,
         disk_gb: int | None = None,
-        ttl_minutes: Annotated[int | None, Field(description="deleted by itself after that time")] = None,
+        ttl_minutes: Annotated[int | None, Field(description="the VM is deleted automatically after this time")] = None,
     ) -> str:
-        """Make a VM and start it, until it can be used. With a name that you have already: that VM, started."""
+        """Create a VM, start it and wait until it is usable. If you already have a VM of that name: start that VM."""
         chosen = name or f"agent-{uuid.uuid4().hex[:8]}"
         ttl = min(self._longest_ttl, ttl_minutes * 60) if ttl_minutes else self._longest_ttl
         if name is None or not await self._exists(chosen):
@@ -105,7 +105,7 @@ class Tools:
         return _line(await self._client.vms.get(chosen))
 
     async def vm_info(self, name: Name) -> str:
-        """Tell all about a VM: status and why, size, address, what it uses, its snapshots and exposed ports."""
+        """Show a VM: status and reason, size, address, resource use, snapshots and exposed ports."""
         vm = await self._client.vms.get(name)
         snapshots = [each.name async for each in self._client.snapshots.list(name)]
         ports = [
@@ -117,7 +117,7 @@ class Tools:
     async def vm_power(
         self, name: Name, action: Literal["start", "stop", "restart", "pause", "resume"], force: bool = False
     ) -> str:
-        """Start, stop, restart, pause or resume a VM. With force, its guest is not asked first."""
+        """Start, stop, restart, pause or resume a VM. With force, its power is cut without asking the guest."""
         options: dict[str, Any] = {"force": True} if force and action in ("stop", "restart") else {}
         await getattr(self._client.vms, action)(name, **options)
         return _line(await self._client.vms.get(name))
@@ -133,26 +133,28 @@ class Tools:
         command: Annotated[str, Field(description="a line for the guest's shell")],
         working_directory: str | None = None,
         stdin: str | None = None,
-        timeout_seconds: Annotated[int, Field(ge=1, le=86400, description="killed after that time")] = 600,
+        timeout_seconds: Annotated[
+            int, Field(ge=1, le=86400, description="the command is killed after this time")
+        ] = 600,
     ) -> str:
-        """Run a command in a VM and tell its output and exit code. One that takes over 55 s goes on: see run_output."""
+        """Run a command in a VM; returns its output and exit code. After 55 s it keeps running: see run_output."""
         begun = await self._client.commands.begin(
             name, command, working_directory=working_directory, stdin=stdin, timeout=timeout_seconds
         )
         try:
             await self._client.commands.wait(name, begun.id, timeout=_RUN_SECONDS)
         except WaitTimeout:
-            return f"still running as {begun.id}; run_output has what it wrote so far and waits for its end"
+            return f"still running as {begun.id}; run_output returns its output so far and waits for its end"
         return await self.run_output(name, begun.id)
 
     async def run_output(
         self,
         name: Name,
         run_id: str,
-        stdout_after: Annotated[int, Field(ge=0, description="begin behind that byte")] = 0,
-        stderr_after: Annotated[int, Field(ge=0, description="begin behind that byte")] = 0,
+        stdout_after: Annotated[int, Field(ge=0, description="begin after this byte")] = 0,
+        stderr_after: Annotated[int, Field(ge=0, description="begin after this byte")] = 0,
     ) -> str:
-        """Tell the output of a run and how it ended; waits up to 55 s for its end."""
+        """Return the output of a run and how it ended; waits up to 55 s for its end."""
         try:
             ended = await self._client.commands.wait(name, run_id, timeout=_RUN_SECONDS)
             how = f"{ended.state}, exit code {ended.exit_code}"
@@ -164,13 +166,13 @@ class Tools:
             if found.data:
                 parts.append(f"{stream}:\n{found.data}")
             if not found.ended:
-                parts.append(f"({stream} goes on behind byte {found.next_offset})")
+                parts.append(f"({stream} continues after byte {found.next_offset})")
         return "\n".join(parts)
 
     async def file_read(
         self, name: Name, path: str, first_byte: Annotated[int, Field(ge=0)] = 0, as_base64: bool = False
     ) -> str:
-        """Read up to 32 KiB of a file of a VM."""
+        """Read up to 32 KiB of a file in a VM."""
         content = bytearray()
         async for piece in self._client.files.pieces(name, path, first_byte):
             content += piece
@@ -184,7 +186,7 @@ class Tools:
     async def file_write(
         self, name: Name, path: str, content: str, permissions: str = "644", from_base64: bool = False
     ) -> str:
-        """Write a file of a VM, whole; folders on the way are made."""
+        """Write a whole file in a VM; missing folders are created."""
         try:
             data = base64.b64decode(content, validate=True) if from_base64 else content.encode()
         except ValueError:
@@ -193,33 +195,33 @@ class Tools:
         return f"{path} has {size} bytes"
 
     async def file_list(self, name: Name, path: str = "/") -> str:
-        """List a folder of a VM (the first 200 entries)."""
+        """List a folder in a VM (the first 200 entries)."""
         found = await self._client.files.list(name, path)
         lines = [
             f"{each.permissions} {each.size_bytes:>10} {each.path}{'/' * each.is_directory}" for each in found[:200]
         ]
         return "\n".join(lines + [f"({len(found) - 200} more)"] * (len(found) > 200)) or "empty"
 
-    async def snapshot(self, name: Name, snapshot: Annotated[str, Field(description="what to call it")]) -> str:
+    async def snapshot(self, name: Name, snapshot: Annotated[str, Field(description="the snapshot's name")]) -> str:
         """Take a snapshot of a VM, with its memory if it runs."""
         running = (await self._client.vms.get(name)).status == "running"
         await self._client.snapshots.create(name, snapshot, include_memory=running)
         return f"snapshot '{snapshot}' of VM '{name}' is taken{', with its memory' * running}"
 
     async def restore(self, name: Name, snapshot: str) -> str:
-        """Put a VM back to a snapshot; what came after it is lost."""
+        """Restore a VM to a snapshot; all later changes are lost."""
         await self._client.snapshots.restore(name, snapshot)
         return _line(await self._client.vms.get(name))
 
     async def logs(self, name: Name) -> str:
-        """Tell the last of what a VM wrote on its serial console: its boot messages."""
+        """Return the end of a VM's serial console output, such as its boot messages."""
         text = bytearray()
         async with self._client.console(name, read_only=True) as line:
             await shown.until_quiet(line, text)
         return shown.tail(text.decode(errors="replace")) or "nothing yet"
 
     async def expose_port(self, name: Name, guest_port: Annotated[int, Field(ge=1, le=65535)]) -> str:
-        """Let a TCP port of a VM be reached from outside; tells the address."""
+        """Make a TCP port of a VM reachable from outside; returns the address."""
         async for each in self._client.devices.forwards(name):
             if (each.guest_port, each.protocol) == (guest_port, "tcp"):
                 return f"{each.host_address}:{each.host_port}"
@@ -236,5 +238,5 @@ class Tools:
 
 def _line(vm: Vm) -> str:
     why = f" ({vm.reason})" if vm.reason else ""
-    until = f", deleted by itself at {vm.expires_at:%F %T} UTC" if vm.expires_at else ""
+    until = f", deleted automatically at {vm.expires_at:%F %T} UTC" if vm.expires_at else ""
     return f"{vm.name}: {vm.status}{why}, {vm.vcpus} vCPU, {vm.memory_mb} MB, {vm.hypervisor} on {vm.host}{until}"

@@ -13,11 +13,11 @@ from cli.remote.session import Session, fleet_command
 @click.command()
 @click.argument("method", type=click.Choice(["GET", "POST", "PUT", "DELETE", "PATCH"], case_sensitive=False))
 @click.argument("path")
-@click.option("--data", "-d", metavar="JSON", help="The body; `-` reads it from standard input.")
-@click.option("--query", "-q", metavar="NAME=VALUE", multiple=True, help="A parameter of the query.")
+@click.option("--data", "-d", metavar="JSON", help="The body, or `-` for standard input.")
+@click.option("--query", "-q", metavar="NAME=VALUE", multiple=True, help="A query parameter; repeatable.")
 @fleet_command
 def api(session: Session, method: str, path: str, data: str | None, query: tuple[str, ...]) -> None:
-    """Send METHOD to PATH below /api/v1, and print the answer's JSON.
+    """Send a request to PATH below /api/v1, and print the answer as JSON.
 
     For example: corral api GET /vms -q status=running
     """

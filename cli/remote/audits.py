@@ -20,11 +20,11 @@ _COLUMNS = {
 
 
 @click.command(name="list")
-@click.option("--action", "action_type", help="Such as vm_create or login_failed.")
-@click.option("--resource-type", help="Such as vm or key.")
-@click.option("--user", "user_id", help="One user's, by id.")
-@click.option("--since", type=click.DateTime(), help="From then on (UTC).")
-@click.option("--until", type=click.DateTime(), help="Up to then (UTC).")
+@click.option("--action", "action_type", help="Only this action, such as vm_create or login_failed.")
+@click.option("--resource-type", help="Only this type of resource, such as vm or key.")
+@click.option("--user", "user_id", help="Only entries of this user, by id.")
+@click.option("--since", type=click.DateTime(), help="Only entries from this time on (UTC).")
+@click.option("--until", type=click.DateTime(), help="Only entries up to this time (UTC).")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
 @fleet_command
 def list_(

@@ -28,11 +28,11 @@ _COLUMNS = {
 
 
 @click.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("--timeout", type=click.IntRange(1), metavar="SECONDS", help="Kill it after that long.")
-@click.option("--workdir", "-w", metavar="DIR", help="Where it runs.")
-@click.option("--env", "-e", metavar="NAME=VALUE", multiple=True, help="A variable of its environment.")
-@click.option("--stdin", "-i", is_flag=True, help="Give it our standard input (128 KiB at most).")
-@click.option("--detach", "-d", is_flag=True, help="Let it run on by itself, and print its id.")
+@click.option("--timeout", type=click.IntRange(1), metavar="SECONDS", help="Kill the command after that long.")
+@click.option("--workdir", "-w", metavar="DIR", help="The folder in the guest to run in.")
+@click.option("--env", "-e", metavar="NAME=VALUE", multiple=True, help="An environment variable; repeatable.")
+@click.option("--stdin", "-i", is_flag=True, help="Pass on standard input (128 KiB at most).")
+@click.option("--detach", "-d", is_flag=True, help="Leave it running and print its id.")
 @VM
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @fleet_command
@@ -46,10 +46,10 @@ def exec_(
     stdin: bool,
     detach: bool,
 ) -> None:
-    """Run COMMAND in a VM, with its output as it comes, and end with its exit code.
+    """Run COMMAND in a VM, show its output as it comes, and exit with its exit code.
 
-    One word is a line for the guest's shell; several are a program and its arguments. Ctrl-C interrupts it there, and a
-    second one kills it. Where no exit code comes from the guest, that of this command is 125.
+    One word is a line for the guest's shell; several words are a program and its arguments. Ctrl-C interrupts the
+    command in the guest, and a second Ctrl-C kills it. The exit code is 125 when the guest gives none.
     """
     from corral.errors import CorralError
 
@@ -89,7 +89,7 @@ def exec_(
 
 @click.group()
 def execs() -> None:
-    """Commands that run on in VMs by themselves (`exec --detach` begins them)."""
+    """Executions: commands left running in VMs by `vm exec --detach`."""
 
 
 @execs.command(name="list")
@@ -97,7 +97,7 @@ def execs() -> None:
 @click.option("--state", type=click.Choice(["running", "exited", "killed", "timed_out", "lost"]))
 @fleet_command
 def list_(session: Session, vm: str, state: str | None) -> None:
-    """List them, newest first."""
+    """List a VM's executions, newest first."""
     show_many(session, session.client.commands.list(vm, state=state), _COLUMNS, name="id")
 
 
@@ -106,7 +106,7 @@ def list_(session: Session, vm: str, state: str | None) -> None:
 @click.argument("exec_id")
 @fleet_command
 def show(session: Session, vm: str, exec_id: str) -> None:
-    """Show one."""
+    """Show an execution."""
     show_one(session, session.client.commands.get(vm, exec_id), name="id")
 
 
@@ -115,7 +115,7 @@ def show(session: Session, vm: str, exec_id: str) -> None:
 @click.argument("exec_id")
 @fleet_command
 def follow(session: Session, vm: str, exec_id: str) -> None:
-    """Show the output of one, from what is kept on, until it ends; and end with its exit code."""
+    """Show an execution's kept and new output until it ends; exit with its exit code."""
     ended = _followed(session, vm, session.client.commands.get(vm, exec_id))
     sys.exit(ended.exit_code if ended.exit_code is not None else NO_EXIT_CODE)
 
@@ -125,7 +125,7 @@ def follow(session: Session, vm: str, exec_id: str) -> None:
 @click.argument("exec_id")
 @fleet_command
 def wait(session: Session, vm: str, exec_id: str) -> None:
-    """Wait until one has ended."""
+    """Wait until an execution has ended."""
     session.client.commands.wait(vm, exec_id)
     show_one(session, session.client.commands.get(vm, exec_id), name="id")
 
@@ -136,7 +136,7 @@ def wait(session: Session, vm: str, exec_id: str) -> None:
 @click.option("--signal", type=click.Choice(["TERM", "KILL", "INT", "HUP", "QUIT", "USR1", "USR2"]), default="KILL")
 @fleet_command
 def kill(session: Session, vm: str, exec_id: str, signal: str) -> None:
-    """Send a signal to all processes of one."""
+    """Send a signal to all processes of an execution."""
     show_one(session, session.client.commands.kill(vm, exec_id, signal), name="id")
 
 
@@ -145,7 +145,7 @@ def kill(session: Session, vm: str, exec_id: str, signal: str) -> None:
 @click.argument("exec_id")
 @fleet_command
 def forget(session: Session, vm: str, exec_id: str) -> None:
-    """Kill one if it runs, and forget it with its output."""
+    """Kill an execution if it runs, and delete its output."""
     session.client.commands.forget(vm, exec_id)
 
 

@@ -48,5 +48,5 @@ def completion(ctx: click.Context, shell: str) -> None:
     """
     kind = get_completion_class(shell)
     if kind is None:
-        raise click.ClickException(f"completion for {shell} is not there")
+        raise click.ClickException(f"no completion for {shell}")
     click.echo(kind(ctx.find_root().command, {}, "corral", "_CORRAL_COMPLETE").source())

@@ -27,12 +27,12 @@ _QUIET_SECONDS = 1.0
 
 @click.command()
 @VM
-@click.option("--read-only", is_flag=True, help="Watch, and leave the keyboard to others.")
+@click.option("--read-only", is_flag=True, help="Watch only, without typing.")
 @fleet_command
 def console(session: Session, vm: str, read_only: bool) -> None:
-    """Sit at a VM's serial console; Ctrl-] leaves it.
+    """Open a VM's serial console; Ctrl-] leaves it.
 
-    What it put out last is shown first. It goes on through restarts of the VM and of the API.
+    The last output is shown first. The console stays open through restarts of the VM and of the API.
     """
     from websockets import ConnectionClosed
 
@@ -57,10 +57,10 @@ def console(session: Session, vm: str, read_only: bool) -> None:
 
 @click.command()
 @VM
-@click.option("--follow", "-f", is_flag=True, help="Go on with what comes; Ctrl-C ends it.")
+@click.option("--follow", "-f", is_flag=True, help="Keep showing new output; Ctrl-C ends it.")
 @fleet_command
 def logs(session: Session, vm: str, follow: bool) -> None:
-    """Show what a VM put out on its serial console: the last 64 KiB."""
+    """Show the last 64 KiB of output of a VM's serial console."""
     from websockets import ConnectionClosed
 
     try:

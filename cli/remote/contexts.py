@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("url", required=False)
-@click.option("--context", "name", metavar="NAME", help="What to call this fleet (default: its host's name).")
-@click.option("--username", "-u", help="Asked for when it is missing.")
+@click.option("--context", "name", metavar="NAME", help="The name to keep this fleet under (default: the URL's host).")
+@click.option("--username", "-u", help="Your username; prompts for it if missing.")
 @click.option("--token-stdin", is_flag=True, help="Read an API key or token from standard input instead of a password.")
-@click.option("--local", is_flag=True, help="The fleet that `corral up` runs here, as its first administrator.")
+@click.option(
+    "--local", is_flag=True, help="Log in to the fleet that `corral up` runs here, as its first administrator."
+)
 def login(url: str | None, name: str | None, username: str | None, token_stdin: bool, local: bool) -> None:
-    """Log in to the fleet at URL, and make it the current one.
+    """Log in to the fleet at URL, and make it the current context.
 
-    A password is used once, to make an API key, and not kept. The key is in ~/.config/corral/config.json.
+    The password is used once, to create an API key, and not kept. The key is kept in ~/.config/corral/config.json.
     """
     from cli.remote.session import sentences
     from corral.access import Access, Contexts
@@ -74,13 +76,13 @@ def logout(session: Session) -> None:
 
 @click.group()
 def context() -> None:
-    """The fleets that you are logged in to."""
+    """Contexts: the fleets that you are logged in to."""
 
 
 @context.command(name="list")
 @fleet_command
 def list_(session: Session) -> None:
-    """List them."""
+    """List contexts."""
     from corral.access import Contexts
 
     kept = Contexts.load()
@@ -91,7 +93,7 @@ def list_(session: Session) -> None:
 @context.command()
 @click.argument("name")
 def use(name: str) -> None:
-    """Make NAME the current one."""
+    """Make NAME the current context."""
     from corral.access import Contexts
 
     kept = Contexts.load()

@@ -51,7 +51,7 @@ class _There:
 def cp(session: Session, source: str, target: str) -> None:
     """Copy a file or a folder between this machine and a VM.
 
-    A path in a VM is VM:/absolute/path. A target that ends in / is a folder to copy into. A folder travels as tar,
+    A path in a VM is VM:/absolute/path. A target that ends in / is a folder to copy into. A folder is sent as tar,
     which the guest must have.
 
     \b
@@ -64,16 +64,16 @@ def cp(session: Session, source: str, target: str) -> None:
     elif isinstance(start, _There) and isinstance(end, Path):
         _fetch(session, start, end)
     else:
-        raise click.UsageError("one of the two is in a VM: VM:/path; the other is on this machine")
+        raise click.UsageError("exactly one of SOURCE and TARGET must be in a VM (VM:/path)")
 
 
 @click.command()
 @VM
 @click.argument("path", default="/")
-@click.option("--recursive", "-r", is_flag=True, help="With what is in its folders.")
+@click.option("--recursive", "-r", is_flag=True, help="Include subfolders.")
 @fleet_command
 def files(session: Session, vm: str, path: str, recursive: bool) -> None:
-    """List a folder of a VM."""
+    """List a folder in a VM."""
     show_many(session, session.client.files.list(vm, path, recursive=recursive), _FILES, name="path")
 
 
@@ -82,13 +82,13 @@ def _where(text: str) -> Path | _There:
     if not colon or "/" in vm or vm in ("", "."):
         return Path(text)
     if not path.startswith("/"):
-        raise click.UsageError(f"{text!r}: a path in a VM begins with /")
+        raise click.UsageError(f"{text!r}: a path in a VM must begin with /")
     return _There(vm, path)
 
 
 def _put(session: Session, source: Path, target: _There) -> None:
     if not source.exists():
-        raise click.ClickException(f"{source} is not there")
+        raise click.ClickException(f"{source} not found")
     if source.is_dir():
         _put_folder(session, source, target)
         return
@@ -140,7 +140,7 @@ def _fetch_folder(session: Session, source: _There, into: Path) -> None:
             with tarfile.open(packed) as tar:
                 tar.extractall(into, filter="data")  # refuses what would leave the folder
     except tarfile.TarError as error:
-        raise click.ClickException(f"what the guest sent can't be unpacked here: {error}") from None
+        raise click.ClickException(f"the guest's archive can't be unpacked: {error}") from None
     finally:
         _run(session, source.vm, f"rm -f {packed_there}")
 

@@ -27,12 +27,12 @@ _NETWORKS = {"NAME": "name", "TYPE": "type", "HOST": "host", "SUBNET": "subnet",
 
 @click.group()
 def host() -> None:
-    """The machines that VMs run on."""
+    """Hosts: the machines that VMs run on."""
 
 
 @host.command(name="list")
-@click.option("--status", help="Only those with that status.")
-@click.option("--label", metavar="TERMS", help="Only those labelled so, such as zone=a,disk!=hdd,fast,!old.")
+@click.option("--status", help="Only hosts with this status: alive (online) or silent (offline).")
+@click.option("--label", metavar="TERMS", help="Only hosts with these labels, such as zone=a,disk!=hdd,fast,!old.")
 @fleet_command
 def list_(session: Session, status: str | None, label: str | None) -> None:
     """List hosts."""
@@ -49,7 +49,7 @@ def list_(session: Session, status: str | None, label: str | None) -> None:
 @click.argument("name", shell_complete=completion.hosts)
 @fleet_command
 def show(session: Session, name: str) -> None:
-    """Show a host: what it has, what is free, and what its drivers say."""
+    """Show a host: its size, what is free, and its drivers."""
     show_one(session, session.client.hosts.get(name))
 
 
@@ -58,9 +58,9 @@ def show(session: Session, name: str) -> None:
 @click.argument("changes", metavar="[KEY=VALUE|KEY-]...", nargs=-1)
 @fleet_command
 def label(session: Session, name: str, changes: tuple[str, ...]) -> None:
-    """Give a host labels: KEY=VALUE sets one, KEY- takes it away. For administrators.
+    """Label a host: KEY=VALUE sets a label, KEY- removes it. For administrators.
 
-    Without any, show those that it has.
+    Without labels, show those of the host.
     """
     wanted = dict(_label_change(each) for each in changes)
     found = session.client.hosts.label(name, wanted) if wanted else session.client.hosts.get(name)
@@ -70,28 +70,28 @@ def label(session: Session, name: str, changes: tuple[str, ...]) -> None:
 def _label_change(text: str) -> tuple[str, str | None]:
     key, sign, value = text.partition("=")
     if not sign and not key.endswith("-"):
-        raise click.UsageError(f"{text!r} changes no label: write KEY=VALUE, or KEY- to take one away")
+        raise click.UsageError(f"{text!r} is not a label: write KEY=VALUE, or KEY- to remove one")
     return (key, value) if sign else (key.removesuffix("-"), None)
 
 
 @host.command()
 @click.argument("name", shell_complete=completion.hosts)
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@click.option("--force", is_flag=True, help="Even while it is online; it is cut off at once.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--force", is_flag=True, help="Remove it even while it is online; it is cut off at once.")
 @fleet_command
 def remove(session: Session, name: str, yes: bool, force: bool) -> None:
-    """Take a host that is gone for good out of the fleet: its VMs are lost. For administrators."""
+    """Remove a host that is gone for good; its VMs become lost. For administrators."""
     if not yes and session.is_terminal:
-        click.confirm(f"Remove host {name}? Its VMs are lost", abort=True, err=True)
+        click.confirm(f"Remove host {name}? Its VMs become lost", abort=True, err=True)
     session.client.hosts.remove(name, force=force)
-    session.tell(f"Host '{name}' is removed. If it comes back, what it has left is deleted.")
+    session.tell(f"Host '{name}' is removed. If it comes back, its VMs on disk are deleted.")
 
 
 @host.command()
 @click.argument("name", shell_complete=completion.hosts)
 @fleet_command
 def orphans(session: Session, name: str) -> None:
-    """List the VMs that a host has and the record has not. For administrators."""
+    """List a host's orphans: VMs that are not in the database. For administrators."""
     show_many(session, session.client.hosts.orphans(name), _ORPHANS, name="id")
 
 
@@ -100,7 +100,7 @@ def orphans(session: Session, name: str) -> None:
 @click.argument("vm_id")
 @fleet_command
 def remove_orphan(session: Session, name: str, vm_id: str) -> None:
-    """Have a host delete one of its orphans. For administrators."""
+    """Delete an orphan on its host. For administrators."""
     session.client.hosts.remove_orphan(name, vm_id)
     session.tell(f"Orphan {vm_id} is being deleted by host '{name}'.")
 
@@ -108,32 +108,32 @@ def remove_orphan(session: Session, name: str, vm_id: str) -> None:
 @host.command(name="adopt-orphan")
 @click.argument("name", shell_complete=completion.hosts)
 @click.argument("vm_id")
-@click.option("--owner", required=True, help="The user whose VM it is to be.")
-@click.option("--name", "called", help="What it is called (default: as it was).")
+@click.option("--owner", required=True, help="The user who becomes the VM's owner.")
+@click.option("--name", "called", help="The VM's name (default: its former name).")
 @fleet_command
 def adopt_orphan(session: Session, name: str, vm_id: str, owner: str, called: str | None) -> None:
-    """Take one of a host's orphans into the record, with an owner. For administrators."""
+    """Add an orphan to the database as a user's VM. For administrators."""
     show_one(session, session.client.hosts.adopt_orphan(name, vm_id, owner=owner, called=called))
 
 
 @host.command()
-@click.option("--host", "name", shell_complete=completion.hosts, help="One host (default: the fleet).")
+@click.option("--host", "name", shell_complete=completion.hosts, help="Only this host (default: the whole fleet).")
 @fleet_command
 def info(session: Session, name: str | None) -> None:
-    """Show what the fleet, or one host, is made of."""
+    """Show the hardware and drivers of the fleet or of a host."""
     show_one(session, session.client.request("GET", "/system/info", host=name))
 
 
 @host.command()
-@click.option("--host", "name", shell_complete=completion.hosts, help="One host (default: the fleet).")
+@click.option("--host", "name", shell_complete=completion.hosts, help="Only this host (default: the whole fleet).")
 @fleet_command
 def metrics(session: Session, name: str | None) -> None:
-    """Show what the fleet, or one host, has and uses."""
+    """Show the capacity and the use of the fleet or of a host."""
     show_one(session, session.client.request("GET", "/system/metrics", host=name))
 
 
 @click.command()
-@click.option("--host", "name", shell_complete=completion.hosts, help="Those of one host.")
+@click.option("--host", "name", shell_complete=completion.hosts, help="Only networks of this host.")
 @fleet_command
 def network(session: Session, name: str | None) -> None:
     """List the networks that hosts offer."""
@@ -143,7 +143,7 @@ def network(session: Session, name: str | None) -> None:
 @click.command()
 @fleet_command
 def health(session: Session) -> None:
-    """Show each part of the control plane in a word; ends with 1 if any is not healthy."""
+    """Show whether each part of the control plane is healthy; exit with 1 if one is not."""
     found = session.client.health()
     show_one(session, found, name="status")
     if found["status"] != "healthy":
@@ -153,16 +153,16 @@ def health(session: Session) -> None:
 @click.command()
 @fleet_command
 def status(session: Session) -> None:
-    """Show versions and counts."""
+    """Show the fleet's versions and counts."""
     show_one(session, session.client.status(), name="api_version")
 
 
 @click.command()
 @click.argument("vm", required=False, shell_complete=completion.vms)
-@click.option("--after", type=int, metavar="SEQ", help="Begin behind the event with that number (0: all kept).")
+@click.option("--after", type=int, metavar="SEQ", help="Begin after the event with this number (0: all that are kept).")
 @fleet_command
 def events(session: Session, vm: str | None, after: int | None) -> None:
-    """Show what happens, to a VM or to all, as it happens; Ctrl-C ends it."""
+    """Show events as they happen, of a VM or of all; Ctrl-C ends it."""
     try:
         for event in session.client.events(vm, after):
             row = plain(event)

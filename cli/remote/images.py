@@ -48,8 +48,8 @@ def show(session: Session, name: str) -> None:
 @click.option("--initrd", type=_FILE, help="The kernel's initial ramdisk.")
 @click.option("--cmdline", default="", help="The kernel's command line.")
 @click.option("--os-type", type=click.Choice(["linux", "windows"]), default="linux", show_default=True)
-@click.option("--guest-agent", is_flag=True, help="The QEMU guest agent starts by itself in there.")
-@click.option("--description", default="", help="A line for people.")
+@click.option("--guest-agent", is_flag=True, help="The image starts the QEMU guest agent by itself.")
+@click.option("--description", default="", help="A note.")
 @fleet_command
 def upload(session: Session, name: str, disk: Path, **options: Any) -> None:
     """Send the image DISK (qcow2 or raw) to the fleet as NAME; for administrators."""

@@ -29,17 +29,17 @@ def key() -> None:
 @key.command(name="list")
 @fleet_command
 def list_(session: Session) -> None:
-    """List them, newest first."""
+    """List your API keys, newest first."""
     show_many(session, session.client.keys.list(), _COLUMNS)
 
 
 @key.command()
 @click.argument("name")
 @click.option("--access", type=click.Choice(["read", "full"]), default="full", show_default=True)
-@click.option("--expires", type=click.DateTime(), help="When it ends by itself (UTC).")
+@click.option("--expires", type=click.DateTime(), help="When the key expires (UTC).")
 @fleet_command
 def create(session: Session, name: str, access: str, expires: datetime | None) -> None:
-    """Make one, and print its secret, which nobody can show again."""
+    """Create an API key and print its secret, which is shown only now."""
     made = session.client.keys.create(name, access=access, expires_at=expires.replace(tzinfo=UTC) if expires else None)
     if session.output == "table":
         click.echo(made.key)
@@ -51,22 +51,22 @@ def create(session: Session, name: str, access: str, expires: datetime | None) -
 @click.argument("key_id", metavar="ID")
 @fleet_command
 def revoke(session: Session, key_id: str) -> None:
-    """End one for good."""
+    """Revoke an API key for good."""
     session.client.keys.revoke(key_id)
     session.tell(f"Key {key_id} is revoked.")
 
 
 @click.group()
 def user() -> None:
-    """Accounts."""
+    """User accounts."""
 
 
 @user.command()
 @click.argument("name")
-@click.option("--admin", is_flag=True, help="An administrator; only one may make another.")
+@click.option("--admin", is_flag=True, help="Register an administrator; only an administrator may.")
 @fleet_command
 def register(session: Session, name: str, admin: bool) -> None:
-    """Register an account; its password is asked for."""
+    """Register an account; prompts for its password."""
     password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     body = {"username": name, "password": password, "role": "admin" if admin else "user"}
     show_one(session, session.client.request("POST", "/auth/register", body), name="username")
@@ -75,7 +75,7 @@ def register(session: Session, name: str, admin: bool) -> None:
 @user.command()
 @fleet_command
 def password(session: Session) -> None:
-    """Change your own password; both are asked for. Tokens end, and API keys stay."""
+    """Change your own password; prompts for the old and the new one. Tokens end; API keys stay."""
     current = click.prompt("Current password", hide_input=True, err=True)
     new = click.prompt("New password", hide_input=True, confirmation_prompt=True, err=True)
     session.client.request("POST", "/auth/password", {"current_password": current, "new_password": new})
@@ -93,6 +93,6 @@ def _verb(name: str, done: str, help_text: str) -> None:
         session.tell(f"User '{username}' {done}.")
 
 
-_verb("disable", "is disabled: no password, token or key of theirs is taken", "Disable an account.")
-_verb("enable", "is enabled again", "Enable an account again.")
-_verb("revoke-tokens", "has to log in again; API keys stay", "End all tokens of an account.")
+_verb("disable", "is disabled: its password, tokens and keys are refused", "Disable an account.")
+_verb("enable", "is enabled again", "Enable a disabled account.")
+_verb("revoke-tokens", "must log in again; API keys stay", "Revoke all tokens of an account; API keys stay.")

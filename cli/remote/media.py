@@ -22,15 +22,15 @@ _COLUMNS = {
 
 @click.group()
 def media() -> None:
-    """Disks beside VMs' own, attached or kept."""
+    """Disks that users have beside VMs' own."""
 
 
 @media.command(name="list")
-@click.option("--host", shell_complete=completion.hosts, help="On one host.")
-@click.option("--attached/--free", default=None, help="Those that a VM has, or those that none has.")
+@click.option("--host", shell_complete=completion.hosts, help="Only disks on this host.")
+@click.option("--attached/--free", default=None, help="Only disks that are attached to a VM, or that are not.")
 @fleet_command
 def list_(session: Session, host: str | None, attached: bool | None) -> None:
-    """List your disks; everyone's for administrators."""
+    """List your disks; an administrator sees everyone's."""
     show_many(session, session.client.media.list(host=host, attached=attached), _COLUMNS)
 
 
@@ -38,17 +38,17 @@ def list_(session: Session, host: str | None, attached: bool | None) -> None:
 @click.argument("medium_id", metavar="ID")
 @fleet_command
 def show(session: Session, medium_id: str) -> None:
-    """Show one."""
+    """Show a disk."""
     show_one(session, session.client.media.get(medium_id))
 
 
 @media.command()
 @click.argument("medium_id", metavar="ID")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @fleet_command
 def delete(session: Session, medium_id: str, yes: bool) -> None:
-    """Delete one that no VM has, with all that is on it."""
+    """Delete a disk that is not attached, with all its data."""
     if not yes and session.is_terminal:
-        click.confirm(f"Delete {medium_id} with all that is on it?", abort=True, err=True)
+        click.confirm(f"Delete {medium_id} with all its data?", abort=True, err=True)
     session.client.media.delete(medium_id)
     session.tell(f"{medium_id} is deleted.")

@@ -24,13 +24,13 @@ _ID = click.argument("operation_id", metavar="ID", shell_complete=completion.ope
 
 @click.group()
 def op() -> None:
-    """Operations: changes that were accepted, and how they ended."""
+    """Operations: accepted changes, and how they ended."""
 
 
 @op.command(name="list")
-@click.option("--vm", shell_complete=completion.vms, help="Of one VM.")
+@click.option("--vm", shell_complete=completion.vms, help="Only operations of this VM.")
 @click.option("--state", type=click.Choice(["queued", "running", "succeeded", "failed", "cancelled"]))
-@click.option("--kind", help="Such as start or snapshot_create.")
+@click.option("--kind", help="Only this kind, such as start or snapshot_create.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
 @fleet_command
 def list_(session: Session, vm: str | None, state: str | None, kind: str | None, limit: int) -> None:
@@ -43,16 +43,16 @@ def list_(session: Session, vm: str | None, state: str | None, kind: str | None,
 @_ID
 @fleet_command
 def show(session: Session, operation_id: str) -> None:
-    """Show one."""
+    """Show an operation."""
     show_one(session, session.client.operations.get(operation_id), name="id")
 
 
 @op.command()
 @_ID
-@click.option("--timeout", type=float, metavar="SECONDS", help="Wait this long at most.")
+@click.option("--timeout", type=float, metavar="SECONDS", help="Stop waiting after that long; the operation goes on.")
 @fleet_command
 def wait(session: Session, operation_id: str, timeout: float | None) -> None:
-    """Wait for one, showing how far it is; ends with 1 if it fails."""
+    """Wait for an operation and show its progress; exit with 1 if it fails."""
     with operation_line(session) as tell:
         done = session.client.operations.wait(operation_id, timeout, tell)
     show_one(session, done, name="id")
@@ -62,5 +62,5 @@ def wait(session: Session, operation_id: str, timeout: float | None) -> None:
 @_ID
 @fleet_command
 def cancel(session: Session, operation_id: str) -> None:
-    """Ask for one to be cancelled; its host decides whether that was in time."""
+    """Ask the host to cancel an operation; it may already be too late."""
     show_one(session, session.client.operations.cancel(operation_id), name="id")

@@ -19,8 +19,12 @@ Advance = Callable[[int], None]
 
 def waits(view: Any) -> Any:
     """Options of a command that changes a VM."""
-    view = click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until it is done.")(view)
-    return click.option("--timeout", type=float, metavar="SECONDS", help="Wait this long at most.")(view)
+    view = click.option(
+        "--wait/--no-wait", default=True, show_default=True, help="Wait until the operation has ended."
+    )(view)
+    return click.option(
+        "--timeout", type=float, metavar="SECONDS", help="Stop waiting after that long; the operation goes on."
+    )(view)
 
 
 def change(

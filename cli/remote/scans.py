@@ -20,13 +20,13 @@ _COLUMNS = {
 
 @click.group()
 def scan() -> None:
-    """Security scans."""
+    """Security scans of guests."""
 
 
 @scan.command(name="list")
 @fleet_command
 def list_(session: Session) -> None:
-    """List them, newest first."""
+    """List scans, newest first."""
     show_many(session, session.client.scans.list(), _COLUMNS, name="scan_id")
 
 
@@ -39,10 +39,15 @@ def list_(session: Session) -> None:
     default="configuration",
     show_default=True,
 )
-@click.option("--framework", "frameworks", multiple=True, help="For compliance: SOC2, HIPAA, PCI_DSS, ISO27001.")
+@click.option(
+    "--framework",
+    "frameworks",
+    multiple=True,
+    help="For a compliance scan: SOC2, HIPAA, PCI_DSS or ISO27001; repeatable.",
+)
 @fleet_command
 def begin(session: Session, vm: str, scan_type: str, frameworks: tuple[str, ...]) -> None:
-    """Scan a VM, or `all` of yours."""
+    """Begin a scan of a VM, or of `all` your VMs."""
     show_one(session, session.client.scans.begin(vm, scan_type, frameworks), name="scan_id")
 
 
@@ -50,5 +55,5 @@ def begin(session: Session, vm: str, scan_type: str, frameworks: tuple[str, ...]
 @click.argument("scan_id", metavar="ID")
 @fleet_command
 def show(session: Session, scan_id: str) -> None:
-    """Show one, with what was found so far."""
+    """Show a scan with its findings so far."""
     show_one(session, session.client.scans.get(scan_id), name="scan_id")

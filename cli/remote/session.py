@@ -56,11 +56,11 @@ class Session:
 def fleet_command(view: F) -> F:
     """A command that speaks to a fleet: it gets a `Session` first, and its errors are sentences."""
 
-    @click.option("--context", metavar="NAME", help="The fleet to speak to (see `corral context list`).")
+    @click.option("--context", metavar="NAME", help="The fleet to use (see `corral context list`).")
     @click.option(
-        "-o", "--output", type=click.Choice(FORMATS), default="table", show_default=True, help="How to show the answer."
+        "-o", "--output", type=click.Choice(FORMATS), default="table", show_default=True, help="Output format."
     )
-    @click.option("--debug", is_flag=True, help="With an error, show the request's id and its details.")
+    @click.option("--debug", is_flag=True, help="With an error, show the request's id and the details.")
     @functools.wraps(view)
     def wrapper(*args: Any, context: str | None, output: str, debug: bool, **options: Any) -> Any:
         session = Session(context, output, debug=debug)
@@ -91,7 +91,7 @@ def fail(session: Session, error: CorralError) -> NoReturn:
     """Say what went wrong, and what to do where that is known, and leave."""
     if session.debug:
         request = getattr(error, "request_id", "") or session.client.transport.last_request_id
-        session.tell(f"request: {request or '(none was answered)'}\ndetails: {getattr(error, 'details', None)}")
+        session.tell(f"request: {request or '(no answer)'}\ndetails: {getattr(error, 'details', None)}")
     raise _Failure(error.message + _advice(error), exit_code(error))
 
 

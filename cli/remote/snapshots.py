@@ -29,21 +29,21 @@ def snapshot() -> None:
 @VM
 @fleet_command
 def list_(session: Session, vm: str) -> None:
-    """List them."""
+    """List a VM's snapshots."""
     show_many(session, session.client.snapshots.list(vm), _COLUMNS)
 
 
 @snapshot.command()
 @VM
 @click.argument("name")
-@click.option("--memory", "include_memory", is_flag=True, help="Keep a running VM's memory too.")
-@click.option("--description", default="", help="A line for people.")
+@click.option("--memory", "include_memory", is_flag=True, help="Include the memory of a running VM.")
+@click.option("--description", default="", help="A note.")
 @waits
 @fleet_command
 def create(
     session: Session, vm: str, name: str, include_memory: bool, description: str, wait: bool, timeout: float | None
 ) -> None:
-    """Take one."""
+    """Take a snapshot of a VM."""
     options: dict[str, Any] = {
         "include_memory": include_memory,
         "description": description,
@@ -56,13 +56,13 @@ def create(
 @snapshot.command()
 @VM
 @click.argument("name")
-@click.option("--start/--no-start", default=None, help="Whether it runs afterwards (default: as it did then).")
+@click.option("--start/--no-start", default=None, help="Whether the VM runs afterwards (default: as at the snapshot).")
 @waits
 @fleet_command
 def restore(session: Session, vm: str, name: str, start: bool | None, wait: bool, timeout: float | None) -> None:
-    """Go back to one."""
+    """Set a VM back to a snapshot."""
     options: dict[str, Any] = {"start": start, "wait": wait, "timeout": timeout}
-    change(session, f"VM '{vm}' is as it was at '{name}'.", session.client.snapshots.restore, vm, name, **options)
+    change(session, f"VM '{vm}' is back at snapshot '{name}'.", session.client.snapshots.restore, vm, name, **options)
 
 
 @snapshot.command()
@@ -71,6 +71,6 @@ def restore(session: Session, vm: str, name: str, start: bool | None, wait: bool
 @waits
 @fleet_command
 def delete(session: Session, vm: str, name: str, wait: bool, timeout: float | None) -> None:
-    """Remove one."""
+    """Delete a snapshot."""
     what = f"Snapshot '{name}' of VM '{vm}' is deleted."
     change(session, what, session.client.snapshots.delete, vm, name, wait=wait, timeout=timeout)

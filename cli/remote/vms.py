@@ -28,14 +28,14 @@ VM = click.argument("vm", metavar="VM", shell_complete=completion.vms)
 
 class _VmGroup(LazyGroup):
     places = {
-        "console": LazyCommand("cli.remote.consoles:console", "Sit at a VM's serial console."),
+        "console": LazyCommand("cli.remote.consoles:console", "Open a VM's serial console."),
         "cp": LazyCommand("cli.remote.copying:cp", "Copy a file or a folder to or from a VM."),
         "disk": LazyCommand("cli.remote.devices:disk", "Disks and DVDs of a VM."),
-        "exec": LazyCommand("cli.remote.commands:exec_", "Run a command in a VM, and end with its exit code."),
-        "execs": LazyCommand("cli.remote.commands:execs", "Commands that run on in VMs by themselves."),
+        "exec": LazyCommand("cli.remote.commands:exec_", "Run a command in a VM, and exit with its exit code."),
+        "execs": LazyCommand("cli.remote.commands:execs", "Executions: commands left running in VMs."),
         "files": LazyCommand("cli.remote.copying:files", "List a folder of a VM."),
-        "forward": LazyCommand("cli.remote.devices:forward", "Ports of a VM's host that lead into the VM."),
-        "logs": LazyCommand("cli.remote.consoles:logs", "Show what a VM put out on its serial console."),
+        "forward": LazyCommand("cli.remote.devices:forward", "Port forwards of a VM."),
+        "logs": LazyCommand("cli.remote.consoles:logs", "Show the output of a VM's serial console."),
         "nic": LazyCommand("cli.remote.devices:nic", "Network adapters of a VM."),
         "snapshot": LazyCommand("cli.remote.snapshots:snapshot", "Snapshots of a VM."),
     }
@@ -47,11 +47,13 @@ def vm() -> None:
 
 
 @vm.command(name="list")
-@click.option("--status", metavar="STATUS", help="Only those with that status.")
-@click.option("--sort", type=click.Choice(["created_at", "name", "memory_mb", "vcpus", "status"]), help="By what.")
-@click.option("--reverse", is_flag=True, help="The other way round.")
-@click.option("--limit", type=click.IntRange(1), help="That many at most.")
-@click.option("--watch", is_flag=True, help="Show them again whenever something happens; Ctrl-C ends it.")
+@click.option("--status", metavar="STATUS", help="Only VMs with this status.")
+@click.option(
+    "--sort", type=click.Choice(["created_at", "name", "memory_mb", "vcpus", "status"]), help="Sort by this field."
+)
+@click.option("--reverse", is_flag=True, help="Reverse the order.")
+@click.option("--limit", type=click.IntRange(1), help="Show at most this many.")
+@click.option("--watch", is_flag=True, help="Update the list as VMs change; Ctrl-C ends it.")
 @fleet_command
 def list_(
     session: Session, status: str | None, sort: str | None, reverse: bool, limit: int | None, watch: bool
@@ -73,23 +75,23 @@ def list_(
 @VM
 @fleet_command
 def show(session: Session, vm: str) -> None:
-    """Show all that is known of a VM."""
+    """Show a VM."""
     show_one(session, session.client.vms.get(vm))
 
 
 @vm.command()
 @click.argument("name")
-@click.option("--image", shell_complete=completion.images, help="What it is made from (default: that of its OS).")
-@click.option("--vcpus", type=int, help="How many processors.")
-@click.option("--memory", "memory_mb", type=int, metavar="MB", help="How much memory.")
-@click.option("--disk", "disk_gb", type=int, metavar="GB", help="How large a disk.")
+@click.option("--image", shell_complete=completion.images, help="The image to create it from (default: by --os-type).")
+@click.option("--vcpus", type=int, help="Virtual CPUs.")
+@click.option("--memory", "memory_mb", type=int, metavar="MB", help="Memory.")
+@click.option("--disk", "disk_gb", type=int, metavar="GB", help="Disk size.")
 @click.option("--os-type", type=click.Choice(["linux", "windows"]))
-@click.option("--hypervisor", help="qemu, cloud-hypervisor or virtualbox; without it the fleet chooses.")
-@click.option("--host", shell_complete=completion.hosts, help="On which host; without it the fleet chooses.")
-@click.option("--bridge", help="A bridge of the host to be on.")
-@click.option("--ip", help="Its address on that bridge.")
-@click.option("--ttl", metavar="TIME", help="Delete it by itself after that time, such as 90s, 30m, 8h or 7d.")
-@click.option("--start", is_flag=True, help="Start it too.")
+@click.option("--hypervisor", help="qemu, cloud-hypervisor or virtualbox (default: the fleet chooses).")
+@click.option("--host", shell_complete=completion.hosts, help="The host to run on (default: the fleet chooses).")
+@click.option("--bridge", help="A bridge of the host to join.")
+@click.option("--ip", help="The VM's address on that bridge.")
+@click.option("--ttl", metavar="TIME", help="Delete the VM automatically after this time, such as 90s, 30m, 8h or 7d.")
+@click.option("--start", is_flag=True, help="Start the VM as well.")
 @waits
 @fleet_command
 def create(
@@ -99,7 +101,7 @@ def create(
     what = f"VM '{name}' is created."
     options["ttl_seconds"] = _seconds(ttl) if ttl else None
     if start and not wait:
-        raise click.UsageError("--start needs --wait: a VM can be started once it is there")
+        raise click.UsageError("--start needs --wait: a VM can be started only once it is created")
     change(session, what, session.client.vms.create, name, wait=wait, timeout=timeout, **options)
     if start:
         change(session, f"VM '{name}' is running.", session.client.vms.start, name, wait=True, timeout=timeout)
@@ -117,10 +119,10 @@ def _verb(name: str, done: str, help_text: str) -> None:
             change(session, f"VM '{each}' {done}.", getattr(session.client.vms, name), each, wait=wait, timeout=timeout)
 
 
-_verb("start", "is running", "Start VMs, until their guests can be used.")
+_verb("start", "is running", "Start VMs, and wait until their guests are usable.")
 _verb("pause", "is paused", "Pause running VMs.")
-_verb("resume", "goes on", "Let paused VMs go on.")
-_verb("save", "is saved", "Put VMs' memory on disk and stop them (VirtualBox); their next start goes on from there.")
+_verb("resume", "goes on", "Resume paused VMs.")
+_verb("save", "is saved", "Save VMs' memory to disk and stop them (VirtualBox); the next start resumes from it.")
 
 
 def _ending_verb(name: str, done: str, help_text: str) -> None:
@@ -128,8 +130,14 @@ def _ending_verb(name: str, done: str, help_text: str) -> None:
 
     @vm.command(name=name, help=help_text)
     @click.argument("vms", metavar="VM...", nargs=-1, required=True, shell_complete=completion.vms)
-    @click.option("--force", is_flag=True, help="Do not ask the guest: cut the power.")
-    @click.option("--grace", type=click.IntRange(0, 3600), default=30, show_default=True, help="Seconds for the guest.")
+    @click.option("--force", is_flag=True, help="Cut the power without asking the guest.")
+    @click.option(
+        "--grace",
+        type=click.IntRange(0, 3600),
+        default=30,
+        show_default=True,
+        help="Seconds that the guest has to shut down.",
+    )
     @waits
     @fleet_command
     def command(
@@ -140,18 +148,18 @@ def _ending_verb(name: str, done: str, help_text: str) -> None:
             change(session, f"VM '{each}' {done}.", getattr(session.client.vms, name), each, **options)
 
 
-_ending_verb("stop", "is stopped", "Stop VMs: ask their guests, and cut the power when the grace is over.")
-_ending_verb("restart", "is running again", "Stop VMs and start them.")
+_ending_verb("stop", "is stopped", "Stop VMs: shut down the guests, and cut the power when the grace time is over.")
+_ending_verb("restart", "is running again", "Stop VMs and start them again.")
 
 
 @vm.command()
 @click.argument("vms", metavar="VM...", nargs=-1, required=True, shell_complete=completion.vms)
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@click.option("--disks", "delete_disks", is_flag=True, help="Delete the disks attached to them too.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--disks", "delete_disks", is_flag=True, help="Delete the attached disks as well.")
 @waits
 @fleet_command
 def delete(session: Session, vms: tuple[str, ...], yes: bool, wait: bool, **options: Any) -> None:
-    """Delete VMs for good, with their snapshots; disks that were attached to them stay, unless --disks."""
+    """Delete VMs and their snapshots for good; attached disks stay, unless --disks."""
     if not yes and session.is_terminal:
         click.confirm(f"Delete {', '.join(vms)} for good?", abort=True, err=True)
     for each in vms:
@@ -162,16 +170,26 @@ def delete(session: Session, vms: tuple[str, ...], yes: bool, wait: bool, **opti
 @VM
 @click.option("--vcpus", type=int)
 @click.option("--memory", "memory_mb", type=int, metavar="MB")
-@click.option("--cpu-limit", "cpu_limit_percent", type=int, metavar="PERCENT", help="Of what its vCPUs could take.")
 @click.option(
-    "--memory-limit", "memory_limit_percent", type=int, metavar="PERCENT", help="Of what its memory could take."
+    "--cpu-limit",
+    "cpu_limit_percent",
+    type=int,
+    metavar="PERCENT",
+    help="Limit processor use to this share of the vCPUs.",
+)
+@click.option(
+    "--memory-limit",
+    "memory_limit_percent",
+    type=int,
+    metavar="PERCENT",
+    help="Limit memory use to this share of the VM's memory.",
 )
 @waits
 @fleet_command
 def resize(session: Session, vm: str, wait: bool, timeout: float | None, **sizes: int | None) -> None:
     """Change a VM's size or limits."""
     if not any(value is not None for value in sizes.values()):
-        raise click.UsageError("say what to change: --vcpus, --memory, --cpu-limit or --memory-limit")
+        raise click.UsageError("nothing to change: give --vcpus, --memory, --cpu-limit or --memory-limit")
     what = f"VM '{vm}' is resized."
     done = change(session, what, session.client.vms.resize, vm, wait=wait, timeout=timeout, **sizes)
     if wait and session.output == "table":
@@ -184,10 +202,12 @@ def resize(session: Session, vm: str, wait: bool, timeout: float | None, **sizes
 @click.argument("time")
 @fleet_command
 def ttl(session: Session, vm: str, time: str) -> None:
-    """Let a VM live for TIME from now on (such as 90s, 30m, 8h or 7d), or `forever`."""
+    """Set when a VM is deleted automatically: TIME from now, such as 90s, 30m, 8h or 7d, or `forever`."""
     found = session.client.vms.set_ttl(vm, None if time == "forever" else _seconds(time))
     session.tell(
-        f"VM '{vm}' is deleted by itself at {found.expires_at:%F %T} UTC." if found.expires_at else f"VM '{vm}' stays."
+        f"VM '{vm}' is deleted automatically at {found.expires_at:%F %T} UTC."
+        if found.expires_at
+        else f"VM '{vm}' stays until it is deleted."
     )
 
 
@@ -196,7 +216,7 @@ def _seconds(text: str) -> int:
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     number, unit = text[:-1], text[-1:]
     if not number.isascii() or not number.isdigit() or unit not in units:
-        raise click.UsageError(f"{text!r} is no time: write a number and s, m, h or d, such as 30m")
+        raise click.UsageError(f"{text!r} is not a time: give a number and s, m, h or d, such as 30m")
     return int(number) * units[unit]
 
 
@@ -204,7 +224,7 @@ def _seconds(text: str) -> int:
 @VM
 @fleet_command
 def metrics(session: Session, vm: str) -> None:
-    """Show what a VM uses, measured now."""
+    """Measure what a VM uses now."""
     show_one(session, session.client.vms.metrics(vm), name="vm_name")
 
 
@@ -212,7 +232,7 @@ def metrics(session: Session, vm: str) -> None:
 @VM
 @fleet_command
 def network(session: Session, vm: str) -> None:
-    """Show where a VM is in its network."""
+    """Show a VM's network addresses."""
     show_one(session, session.client.vms.network(vm), name="vm_name")
 
 
@@ -221,7 +241,7 @@ def network(session: Session, vm: str) -> None:
 @click.option("--username", "-u", required=True)
 @fleet_command
 def guest_credentials(session: Session, vm: str, username: str) -> None:
-    """Set the account by which commands are run in a VirtualBox guest; the password is asked for."""
+    """Set the account that runs commands in a VirtualBox guest; prompts for the password."""
     password = click.prompt("Password", hide_input=True, err=True)
     session.client.vms.set_guest_credentials(vm, username, password)
     session.tell(f"The account of VM '{vm}' is '{username}'.")

@@ -15,7 +15,7 @@ from core.services.context import Actor
 
 VCPUS, MEMORY_MB, DISK_GB, PERCENT = (1, 16), (128, 65536), (1, 2048), (1, 100)
 
-DISK_DEFAULT = f"{vms.DEFAULT_DISK_GB}, or what the image needs if that is more"
+DISK_DEFAULT = f"{vms.DEFAULT_DISK_GB}, or what the image needs if more"
 
 
 def resize(session: Session, actor: Actor, ref: str, changes: JSON) -> Accepted:

@@ -107,7 +107,7 @@ def test_hosts_are_labelled(corral: Run) -> None:
     assert f"{label}=a, other=" in corral("host", "list", "--label", label).stdout
     corral("host", "label", "host-a", f"{label}-", "other-")
     assert corral("host", "list", "--label", label, "-o", "name").stdout == ""
-    assert "changes no label" in corral("host", "label", "host-a", "zone", code=2).stderr
+    assert "is not a label" in corral("host", "label", "host-a", "zone", code=2).stderr
     assert "a label's key" in corral("host", "label", "host-a", "a b=c", code=1).stderr
 
 
@@ -130,7 +130,7 @@ def test_login_keeps_a_key_and_no_password(fleet: Fleet, config: Path, corral: R
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (("vm", "resize", "x"), 2, "say what to change"),
+        (("vm", "resize", "x"), 2, "nothing to change"),
         (("vm", "create", "UPPER CASE"), 1, "name"),
         (("vm", "create", "x", "--vcpus", "many"), 2, "not a valid integer"),
         (("vm", "start", "x", "--context", "nowhere"), 4, "there is no context 'nowhere'"),

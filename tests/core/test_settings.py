@@ -54,7 +54,7 @@ def test_a_text_becomes_a_value(
         ("CORRAL_API_WORKERS", "0", "CORRAL_API_WORKERS='0': expected a whole number >= 1"),
         ("CORRAL_FAKE", "yes", "CORRAL_FAKE='yes': expected 1 or 0"),
         ("CORRAL_PORTS", "7", "CORRAL_PORTS='7': expected a range like 20000-31999, got 1"),
-        ("CORRAL_PORTS", "9-7", "CORRAL_PORTS='9-7': the first number is above the second"),
+        ("CORRAL_PORTS", "9-7", "CORRAL_PORTS='9-7': the first number must not be above the second"),
         ("CORRAL_EGRESS_DENY", "10.0.0.1/8", "CORRAL_EGRESS_DENY='10.0.0.1/8': 10.0.0.1/8 has host bits set"),
     ],
 )

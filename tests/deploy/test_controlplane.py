@@ -20,7 +20,7 @@ def test_the_first_steps_of_a_control_plane(postgres: Postgres, monkeypatch: pyt
     url = postgres.create_database("first_steps")
     early = told(monkeypatch, "administrator", url)
     assert early.exit_code == 1
-    assert "`corral migrate` done?" in early.output
+    assert "run `corral migrate` first" in early.output
     for _ in range(2):
         assert told(monkeypatch, "migrate", url).exit_code == 0
     made = dict(line.split() for line in told(monkeypatch, "administrator", url).output.splitlines())
@@ -39,7 +39,7 @@ NOWHERE = "postgresql://127.0.0.1:1/x"
     [
         ("migrate", "", "DATABASE_URL is not set"),
         ("administrator", "", "DATABASE_URL is not set"),
-        ("migrate", NOWHERE, "is DATABASE_URL right"),
+        ("migrate", NOWHERE, "check DATABASE_URL"),
         ("administrator", NOWHERE, "the database can't be reached"),
     ],
 )

@@ -127,12 +127,12 @@ def test_an_agent_makes_it_survives_kill_9_and_takes_it_away_when_told(machine: 
     [
         (["--bridge=Eth 0"], "lower-case"),
         (["--bridge=br0", "--subnet=10.0.0.1/8"], "not a subnet"),
-        (["--bridge=br0", "--subnet=10.0.0.0/8"], "from /16 to /29"),
+        (["--bridge=br0", "--subnet=10.0.0.0/8"], "must be /16 to /29"),
         (["--bridge=br0", "--dhcp-range=10.0.0.1-10.0.0.2"], "must be within"),
         (["--bridge=br0", "--dhcp-range=x-y"], "not an IPv4 address"),
         (["--forward-ports=80-90"], "from 1024 on"),
         (["--forward-address=::1"], "not an IPv4 address"),
-        (["--remove-network"], "add --bridge"),
+        (["--remove-network"], "needs --bridge"),
     ],
 )
 def test_options_that_can_not_be_are_refused(

@@ -25,7 +25,7 @@ def check(folder: Folder, snapshot_id: str, acceleration: str | None, progress: 
     if acceleration and snapshot.machine is not None and snapshot.machine.acceleration != acceleration:
         raise DriverFailure(
             f"snapshot '{snapshot_id}' holds memory saved under {snapshot.machine.acceleration}, but this host now "
-            f'runs {acceleration}: restore it with "start": false, without its memory',
+            f'runs {acceleration}: restore it with "start_vm": false, without its memory',
             code="invalid_state",
         )
     return snapshot

@@ -60,7 +60,7 @@ function Overview({ vm, path, count }) {
     ["Network", network && `${vm.network_config.type}, ${network.connectivity_status}`],
     ["Created", html`<${Age} at=${vm.created_at} />`],
     ["Started", vm.started_at && html`<${Age} at=${vm.started_at} />`],
-    ["Deleted by itself at", vm.expires_at],
+    ["Deleted automatically at", vm.expires_at],
     ["Processor", usage.cpu_usage_percent != null ? `${usage.cpu_usage_percent} %` : null],
     ["Memory used", usage.memory_used_mb != null ? gigabytes(usage.memory_used_mb) : null],
     ["Disk used", usage.disk_usage_gb != null ? `${usage.disk_usage_gb} GB` : null],
@@ -173,7 +173,7 @@ function Snapshots({ path, count, act, vm }) {
       ["Memory", (each) => (each.include_memory ? "yes" : "no")],
       ["Size", (each) => bytes(each.size_bytes)],
       ["Taken", (each) => html`<${Age} at=${each.created_at} />`],
-      ["", (each) => html`<button onClick=${() => confirm(`Go back to ${each.name}? What came after it is lost.`) && act("POST", `/snapshots/${encodeURIComponent(each.name)}/restore`)}>restore</button>
+      ["", (each) => html`<button onClick=${() => confirm(`Restore ${each.name}? All later changes are lost.`) && act("POST", `/snapshots/${encodeURIComponent(each.name)}/restore`)}>restore</button>
         <button class="danger" onClick=${() => confirm(`Delete ${each.name}?`) && act("DELETE", `/snapshots/${encodeURIComponent(each.name)}`)}>delete</button>`],
     ]} />`}`;
 }
@@ -212,7 +212,7 @@ function Events({ vm, count, heard }) {
     ${operations && html`<${Table} rows=${operations.operations} empty="None." columns=${[
       ["Kind", (each) => each.kind], ["State", (each) => html`<${Status} of=${each.state} />`], ["Accepted", (each) => html`<${Age} at=${each.accepted_at} />`], ["Error", (each) => each.error?.message ?? ""],
     ]} />`}
-    <h2>Heard since you came</h2>
+    <h2>Events since you opened this page</h2>
     <${Table} rows=${mine.map((event) => ({ ...event, id: event.seq }))} empty="Nothing yet." columns=${[
       ["At", (event) => event.timestamp], ["Event", (event) => event.event_type], ["", (event) => (event.data.new_status ? `${event.data.old_status} → ${event.data.new_status}` : "")],
     ]} />`;

@@ -49,7 +49,7 @@ export function Vms({ count }) {
       ${["start", "stop", "restart", "delete"].map((verb) => html`<button disabled=${!chosen.size} onClick=${() => bulk(verb)}>${verb}</button>`)}
       <a class="button primary" href="#/create">New VM</a>
     </div>
-    ${!found.length && html`<p class="empty">${vms.length ? "No VM fits the filter." : "No VMs yet."}</p>`}
+    ${!found.length && html`<p class="empty">${vms.length ? "No VM matches the filter." : "No VMs yet."}</p>`}
     <div class="rows" onScroll=${(event) => setTop(event.target.scrollTop)} tabindex="0" aria-label="VMs">
       <table><thead><tr>
         <th scope="col"><input type="checkbox" aria-label="Choose all" checked=${found.length > 0 && found.every((vm) => chosen.has(vm.name))} onChange=${(event) => toggle(found.map((vm) => vm.name), event.target.checked)} /></th>
@@ -92,14 +92,14 @@ export function Create() {
   };
   return html`<h1>New VM</h1><form class="sheet" onSubmit=${submit}>
     <${Field} label="Name" name="name" required pattern="[A-Za-z0-9][A-Za-z0-9._\\-]{0,62}" autofocus help="Letters, digits, '.', '_' and '-'." />
-    <label class="field"><span>Image</span><select name="template"><option value="">the default</option>${images?.map((image) => html`<option>${image.name}</option>`)}</select></label>
+    <label class="field"><span>Image</span><select name="template"><option value="">default image</option>${images?.map((image) => html`<option>${image.name}</option>`)}</select></label>
     <${Field} label="vCPUs" name="vcpus" type="number" min="1" value="1" required />
     <${Field} label="Memory, MB" name="memory_mb" type="number" min="128" step="128" value="512" required />
-    <${Field} label="Disk, GB" name="disk_gb" type="number" min="1" help="Empty: the image's own size, or the default." />
-    <label class="field"><span>Host</span><select name="host"><option value="">any that fits</option>
+    <${Field} label="Disk, GB" name="disk_gb" type="number" min="1" help="Empty: the default, or what the image needs if more." />
+    <label class="field"><span>Host</span><select name="host"><option value="">any host</option>
       ${hosts?.map((host) => html`<option value=${host.name} disabled=${host.silent}>${host.name}${host.silent ? ": offline" : `: ${host.free.vcpus} vCPU, ${gigabytes(host.free.memory_mb)} free`}</option>`)}</select></label>
-    <${Field} label="Hours to live" name="ttl_hours" type="number" min="0.1" step="0.1" help="Empty: until somebody deletes it." />
-    <label class="check"><input type="checkbox" name="start" checked /> Start it too</label>
+    <${Field} label="Time to live, in hours" name="ttl_hours" type="number" min="0.1" step="0.1" help="Empty: it is not deleted automatically." />
+    <label class="check"><input type="checkbox" name="start" checked /> Start it</label>
     <${Problem} error=${error} />
     <p><button class="primary" disabled=${step !== null}>${step ?? "Create"}</button> <a href="#/vms">Back</a></p></form>`;
 }

@@ -40,7 +40,7 @@ def create(
     session.get_one(User, actor.user_id, with_for_update=True)  # two at once are counted one after the other
     count = session.scalar(select(func.count()).select_from(Webhook).where(Webhook.owner_id == actor.user_id)) or 0
     if count >= MOST:
-        raise Invalid(f"you have {MOST} webhooks, which is the most: delete one first", code="limit_reached")
+        raise Invalid(f"you have {MOST} webhooks, the most allowed: delete one first", code="limit_reached")
     hook = Webhook(
         owner_id=actor.user_id,
         url=_checked_url(url, allowed),
@@ -126,9 +126,9 @@ def _checked_url(url: str, allowed: Sequence[Network]) -> str:
     if parts.scheme not in ("https", "http") or not parts.hostname or port == 0:
         raise Invalid("url must be like https://example.org/path", field="url")
     if parts.username is not None or parts.password is not None:
-        raise Invalid("url may hold no user or password: deliveries are signed instead", field="url")
+        raise Invalid("url must not contain a user or password: deliveries are signed instead", field="url")
     if parts.fragment or not (url.isascii() and url.isprintable()) or " " in url:
-        raise Invalid("url may hold ASCII without spaces and no fragment: encode anything else", field="url")
+        raise Invalid("url must be ASCII without spaces or a fragment: encode other characters", field="url")
     with suppress(ValueError):  # a name: where it leads is seen at each delivery
         if not may_reach(parts.hostname, allowed):
             raise Invalid("url has a private address: ask the operator to allow its network", field="url")
@@ -138,5 +138,7 @@ def _checked_url(url: str, allowed: Sequence[Network]) -> str:
 def _checked_types(types: Sequence[str]) -> list[str]:
     for each in types:
         if each not in events.TYPES:
-            raise Invalid(f"'{each}' is no type of events; choose of {', '.join(sorted(events.TYPES))}", field="types")
+            raise Invalid(
+                f"'{each}' is not an event type; choose from {', '.join(sorted(events.TYPES))}", field="types"
+            )
     return sorted(set(types))
