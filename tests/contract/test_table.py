@@ -21,9 +21,9 @@ PAGE = HERE.parents[1] / "docs/drivers.md"
 NAMES = {"qemu": "QEMU", "cloud-hypervisor": "Cloud Hypervisor", "virtualbox": "VirtualBox"}
 # Where the contract tests run it on the real program, with guests that run.
 REAL = {
-    "qemu": "here and in the lab: real QEMU, emulated here, under KVM there",
-    "cloud-hypervisor": "what needs no running guest here; most of a VM's life in the lab; tests of guests on a double",
-    "virtualbox": "what needs no running VM here, on real VBoxManage; a VM's life in the lab",
+    "qemu": "emulated in `make test`, with KVM in the lab",
+    "cloud-hypervisor": "in `make test` without running guests, and on a double; most of a VM's life in the lab",
+    "virtualbox": "in `make test` real VBoxManage without running VMs; a VM's life in the lab",
 }
 # What no contract test asks for: how it is done, or whether at all, is one driver's own.
 ELSEWHERE = {
@@ -33,9 +33,9 @@ ELSEWHERE = {
 }
 HEAD = """# Verbs of the drivers
 
-What each driver does, verb by verb; a test writes this page and fails when it is not true any more. Every cell that
-is filled has contract tests, the same for all drivers, in the files beside it, or tests of its own in the folder that
-is named.
+What each driver can do, verb by verb. `python -m tests.contract.test_table` generates this page, and a test fails when
+it is out of date. Each "yes" is tested: by contract tests, which are the same for all drivers, in the files of the last
+column, or by the driver's own tests in that folder.
 
 """
 
@@ -68,7 +68,7 @@ def page() -> str:
             cells = " | ".join("yes" if each else "" for each in has)
             lines.append(f"| `{verb}` | {cells} | {', '.join(files_with(verb)) or ELSEWHERE[verb]} |")
     real = "".join(f"- {NAMES[name]}: {where}\n" for name, where in REAL.items())
-    return f"{HEAD}{chr(10).join(lines)}\n\nOn the real thing:\n\n{real}"
+    return f"{HEAD}{chr(10).join(lines)}\n\nHow the contract tests run:\n\n{real}"
 
 
 def test_the_page_is_what_the_drivers_do() -> None:
