@@ -141,8 +141,9 @@ def _fill(database_url: str, count: int) -> None:
     with engine.begin() as connection:
         connection.execute(
             text(
-                "INSERT INTO hosts (name, boot_id, generation, vcpus, memory_mb, disk_gb, drivers, images, facts,"
-                " first_seen_at, last_seen_at) VALUES ('paper', '', 0, 0, 0, 0, '[]', '[]', '{}', :at, :at)"
+                "INSERT INTO hosts (name, boot_id, generation, offered_vcpus, offered_memory_mb, offered_disk_gb,"
+                " drivers, images, facts, first_seen_at, last_seen_at)"
+                " VALUES ('paper', '', 0, 0, 0, 0, '[]', '[]', '{}', :at, :at)"
             ),
             {"at": long_ago},
         )

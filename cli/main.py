@@ -42,6 +42,7 @@ class _Main(LazyGroup):
         "migrate": LazyCommand("cli.controlplane:migrate", "Migrate the database of a control plane."),
         "network": LazyCommand("cli.remote.fleet:network", "List the networks that hosts offer."),
         "op": LazyCommand("cli.remote.operations:op", "Operations: accepted changes, and how they ended."),
+        "placement": LazyCommand("cli.remote.placing:placement", "Placement: which host a VM would be on, and why."),
         "restore": LazyCommand("cli.backup.commands:restore", "Restore a control plane from a backup."),
         "scan": LazyCommand("cli.remote.scans:scan", "Security scans of guests."),
         "settings": LazyCommand("cli.settings:show", "List every setting and its value here."),

@@ -49,6 +49,7 @@ class Vm:
     resource_usage: Usage | None = None
     reason: str | None = None
     expires_at: datetime | None = None
+    placement: dict[str, Any] | None = None
     last_seen_at: datetime | None = None
     operation_id: str | None = None
 

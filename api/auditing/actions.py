@@ -12,7 +12,7 @@ from api.web.requests import PREFIX
 from api.web.views import marked
 
 DENIALS = (401, 403)
-CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "update", "DELETE": "delete"}
 _VARIABLE = re.compile(r"<(?:[^:>]+:)?(\w+)>")
 
@@ -53,9 +53,14 @@ def of(request: Request, status: int) -> Action:
     if request.url_rule is None:
         return _NOWHERE
     named = _of_route(request.url_rule.rule, "GET" if request.method == "HEAD" else request.method)
-    if request.method in CHANGING or (marked("audited") and status not in DENIALS):
+    if changes(request) or (marked("audited") and status not in DENIALS):
         return named
     return Action(_DENIED, named.resource_type, named.id_name)
+
+
+def changes(request: Request) -> bool:
+    """Whether this request asks for a change."""
+    return request.method in _CHANGING and not marked("asks")
 
 
 @cache

@@ -67,7 +67,7 @@ def asking(session: Session) -> None:
 
     Of what is only read of a guest nothing follows, unless it failed.
     """
-    if request.method in actions.CHANGING or marked("audited"):
+    if actions.changes(request) or marked("audited"):
         records.write(session, _record(202, {}))
         after_commit(session, _asked)
 
@@ -111,7 +111,7 @@ def _note(session: Session, status: int, more: JSON) -> None:
 
 def _is_told(status: int) -> bool:
     """Whether the answer makes an entry: changes, refusals, and what was read of a guest."""
-    if request.method in actions.CHANGING or status in actions.DENIALS:
+    if actions.changes(request) or status in actions.DENIALS:
         return True
     return marked("audited") and (status >= 400 or "is_asked" not in g)
 

@@ -23,6 +23,7 @@ _SHOWN = frozenset(
         *("network_config", "network", "bridge", "ip", "adapter_type", "mode", "bridge_adapter", "cable_connected"),
         *("enabled", "mac_address", "host_port", "guest_port", "protocol"),
         # What is done to them
+        *("placement", "require", "prefer", "apart_from_group", "strategy", "overcommit"),
         *("force", "timeout_seconds", "headless", "gui", "start_vm", "include_memory", "include_ram", "signal"),
         *("path", "recursive", "permissions", "owner", "group", "working_directory"),
         # Who may

@@ -21,13 +21,13 @@ from api.microvm.schemas.vms import (
 from api.microvm.shape import SHAPE
 from api.rest.blueprint import Blueprint
 from api.rest.shapes import Listed
-from api.shared import lifecycle
+from api.shared import lifecycle, placements
 from api.shared.lifecycle import Verb
 from api.shared.media import DeleteQuery
 from api.shared.views import nothing, vm_of
 from api.shared.words import preferred
 from core.contract.messages import JSON
-from core.contract.vms import Hardware, VmNetwork
+from core.contract.vms import Hardware, Placement, VmNetwork
 from core.services import expiry, listing, vms
 from core.services.accepted import Accepted
 from core.services.context import Actor
@@ -96,7 +96,11 @@ def _wanted(body: JSON) -> VmRequest:
         image=body.get("template") or f"{body['os_type']}-default",
         hypervisors=(hypervisor,) if hypervisor else preferred(*PREFERRED),
         host=body.get("host"),
+        placement=Placement(**body["placement"]),
         network=VmNetwork(**body["network_config"]),
         hardware=Hardware(disk_type=body["storage_config"]["disk_type"]),
         expires_at=expiry.after(body.get("ttl_seconds")),
     )
+
+
+placements.add(blp, VmCreation, _wanted)

@@ -73,6 +73,18 @@ class Number(fields.Integer):
         return super()._deserialize(value, attr, data, **kwargs)
 
 
+class Ratio(fields.Float):
+    """A number between bounds; a string is none."""
+
+    def __init__(self, least: float, most: float, **kwargs: Any) -> None:
+        super().__init__(validate=Between(least, most), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if isinstance(value, str | bool):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
 class Flag(fields.Boolean):
     """true or false and nothing like it."""
 

@@ -8,15 +8,16 @@ from msgspec import to_builtins
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Choice, Moment, computed
+from api.rest.fields import Choice, Moment, Ratio, computed
 from api.rest.schemas import Sorting, Strict
 from api.rest.shapes import Listed, Shape
 from api.shared import cordoned, orphaned
 from api.shared import labels as labelled
+from api.shared.placements import Capacity
 from core.contract.messages import JSON
 from core.contract.states import Standing
 from core.models import Host
-from core.services import hosts, labels, lost
+from core.services import hosts, lost
 from core.services.context import Actor
 
 _SECONDS = 20.0
@@ -46,18 +47,27 @@ class StandingSchema(Schema):
     reason = fields.String(required=True)
 
 
+class OvercommitChange(Strict):
+    """How often what the host's agent offers may be promised to VMs."""
+
+    vcpus = Ratio(*hosts.OVERCOMMIT)
+    memory_mb = Ratio(*hosts.OVERCOMMIT)
+    disk_gb = Ratio(*hosts.OVERCOMMIT)
+
+
+class Overcommit(Schema):
+    """The same as it is: 1.0, just what is there."""
+
+    vcpus = fields.Float(required=True)
+    memory_mb = fields.Float(required=True)
+    disk_gb = fields.Float(required=True)
+
+
 class HostChange(Strict):
-    """What is to be otherwise. `labels`: those given are added or set anew, null takes one away, the others stay."""
+    """What is to be otherwise; what is left out stays. `labels`: null takes one away."""
 
     labels = labelled.given(allow_none=True, load_default=dict)
-
-
-class Capacity(Schema):
-    """An amount of what VMs need."""
-
-    vcpus = fields.Integer(required=True)
-    memory_mb = fields.Integer(required=True)
-    disk_gb = fields.Integer(required=True)
+    overcommit = fields.Nested(OvercommitChange, load_default=dict)
 
 
 class Hypervisor(Schema):
@@ -80,7 +90,10 @@ class HostProblem(Schema):
 
 
 class HostSchema(Schema):
-    """A host. `orphans`: VMs found there that are in no table, shown to administrators."""
+    """A host. Its `capacity` is what its agent has `offered`, times `overcommit`.
+
+    `orphans`: VMs found there that are in no table, shown to administrators.
+    """
 
     name = fields.String(required=True)
     labels = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
@@ -89,6 +102,8 @@ class HostSchema(Schema):
     last_seen_at = Moment(required=True)
     silent_since = Moment(required=True, allow_none=True)
     first_seen_at = Moment(required=True)
+    offered = fields.Nested(Capacity, required=True)
+    overcommit = fields.Nested(Overcommit, required=True)
     capacity = fields.Nested(Capacity, required=True)
     reserved = fields.Nested(Capacity, required=True)
     free = fields.Nested(Capacity, required=True)
@@ -123,8 +138,8 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.body(HostChange)
         @blp.write(200, HostSchema)
         def patch(self, session: Session, actor: Actor, body: JSON, host_name: str) -> JSON:
-            """Change a host's labels (administrators)."""
-            return described(labels.change(session, actor, host_name, body["labels"]), actor)
+            """Change a host's labels, and how often its room is promised (administrators)."""
+            return described(hosts.change(session, actor, host_name, **body), actor)
 
         @blp.query(RemovalQuery)
         @blp.write(200, HostSchema)
@@ -143,12 +158,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
 def described(host: Host, actor: Actor) -> JSON:
     """A host as that caller may see it."""
-    capacity = {"vcpus": host.vcpus, "memory_mb": host.memory_mb, "disk_gb": host.disk_gb}
-    reserved = {
-        "vcpus": host.reserved_vcpus,
-        "memory_mb": host.reserved_memory_mb,
-        "disk_gb": host.reserved_disk_gb,
-    }
+    capacity, reserved = _room(host, ""), _room(host, "reserved_")
     return {
         "name": host.name,
         "labels": host.labels,
@@ -161,6 +171,8 @@ def described(host: Host, actor: Actor) -> JSON:
         "last_seen_at": host.last_seen_at,
         "silent_since": host.silent_since,
         "first_seen_at": host.first_seen_at,
+        "offered": _room(host, "offered_"),
+        "overcommit": _room(host, "overcommit_"),
         "capacity": capacity,
         "reserved": reserved,
         "free": {what: max(0, capacity[what] - reserved[what]) for what in capacity},
@@ -170,3 +182,7 @@ def described(host: Host, actor: Actor) -> JSON:
         "problems": [{"code": code, **problem} for code, problem in sorted(host.problems.items())],
         "facts": to_builtins(host.facts),
     }
+
+
+def _room(host: Host, which: str) -> JSON:
+    return {what: getattr(host, f"{which}{what}") for what in hosts.ROOM}

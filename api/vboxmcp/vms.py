@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
 from api.rest.shapes import Listed
-from api.shared import lifecycle
+from api.shared import lifecycle, placements
 from api.shared.lifecycle import Verb
 from api.shared.media import DeleteQuery
 from api.shared.views import outcome
@@ -16,7 +16,7 @@ from api.vboxmcp.schemas.vms import StartRequest, StopRequest, VmBrief, VmChange
 from api.vboxmcp.shape import SHAPE
 from api.vboxmcp.states import statuses_of
 from core.contract.messages import JSON, build
-from core.contract.vms import Hardware, VmNetwork
+from core.contract.vms import Hardware, Placement, VmNetwork
 from core.services import expiry, listing, vms
 from core.services.accepted import Accepted
 from core.services.context import Actor
@@ -86,7 +86,11 @@ def _wanted(body: JSON) -> VmRequest:
         image=body.get("template") or f"{family}-default",
         hypervisors=(hypervisor,) if hypervisor else preferred(*PREFERRED),
         host=body.get("host"),
+        placement=Placement(**body["placement"]),
         network=VmNetwork(**body["network_config"]),
         hardware=build(Hardware, {name: body[name] for name in ("os_type", "network", "storage_controllers")}),
         expires_at=expiry.after(body.get("ttl_seconds")),
     )
+
+
+placements.add(blp, VmCreation, _wanted)

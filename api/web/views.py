@@ -13,8 +13,8 @@ View = TypeVar("View", bound=Callable[..., Any])
 def mark(*words: str) -> Callable[[View], View]:
     """Mark a view: `public` (anyone may call), `admin` (they alone may), `uncounted` (no rate limits), `uploads`.
 
-    `audited`: it reads of a guest, which the audit log tells. `prompt`: it finds out itself who is calling, as it must
-    answer soon even when that can't be found out.
+    `asks`: whatever its method, it changes nothing. `audited`: it reads of a guest, which the audit log tells.
+    `prompt`: it finds out itself who is calling, as it must answer soon even when that can't be found out.
     """
 
     def decorate(view: View) -> View:

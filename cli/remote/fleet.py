@@ -67,6 +67,23 @@ def label(session: Session, name: str, changes: tuple[str, ...]) -> None:
     show_one(session, {"name": name, "labels": found["labels"]})
 
 
+@host.command()
+@click.argument("name", shell_complete=completion.hosts)
+@click.option("--vcpus", type=float, metavar="RATIO")
+@click.option("--memory", "memory_mb", type=float, metavar="RATIO")
+@click.option("--disk", "disk_gb", type=float, metavar="RATIO")
+@fleet_command
+def overcommit(session: Session, name: str, **ratios: float | None) -> None:
+    """Set how much of a host's room VMs may reserve: 2 is twice what its agent offers. For administrators.
+
+    Without ratios, show those of the host.
+    """
+    wanted = any(ratio is not None for ratio in ratios.values())
+    hosts = session.client.hosts
+    found = hosts.set_overcommit(name, **ratios) if wanted else hosts.get(name)
+    show_one(session, {"name": name} | {what: found[what] for what in ("offered", "overcommit", "capacity", "free")})
+
+
 def _label_change(text: str) -> tuple[str, str | None]:
     key, sign, value = text.partition("=")
     if not sign and not key.endswith("-"):

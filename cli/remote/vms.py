@@ -9,6 +9,7 @@ import click
 from cli.lazy import LazyCommand, LazyGroup
 from cli.remote import completion
 from cli.remote.output import show_many, show_one
+from cli.remote.placing import placing, wanted
 from cli.remote.progress import change, waits
 from cli.remote.session import Session, fleet_command
 
@@ -81,14 +82,7 @@ def show(session: Session, vm: str) -> None:
 
 @vm.command()
 @click.argument("name")
-@click.option("--image", shell_complete=completion.images, help="The image to create it from (default: by --os-type).")
-@click.option("--vcpus", type=int, help="Virtual CPUs.")
-@click.option("--memory", "memory_mb", type=int, metavar="MB", help="Memory.")
-@click.option("--disk", "disk_gb", type=int, metavar="GB", help="Disk size.")
-@click.option("--os-type", type=click.Choice(["linux", "windows"]))
-@click.option("--hypervisor", help="qemu, cloud-hypervisor or virtualbox (default: the fleet chooses).")
-@click.option("--host", shell_complete=completion.hosts, help="The host to run on (default: the fleet chooses).")
-@click.option("--bridge", help="A bridge of the host to join.")
+@placing
 @click.option("--ip", help="The VM's address on that bridge.")
 @click.option("--ttl", metavar="TIME", help="Delete the VM automatically after this time, such as 90s, 30m, 8h or 7d.")
 @click.option("--start", is_flag=True, help="Start the VM as well.")
@@ -99,7 +93,7 @@ def create(
 ) -> None:
     """Create a VM."""
     what = f"VM '{name}' is created."
-    options["ttl_seconds"] = _seconds(ttl) if ttl else None
+    options = wanted(options) | {"ttl_seconds": _seconds(ttl) if ttl else None}
     if start and not wait:
         raise click.UsageError("--start needs --wait: a VM can be started only once it is created")
     change(session, what, session.client.vms.create, name, wait=wait, timeout=timeout, **options)

@@ -16,6 +16,7 @@ Some = Meta(max_length=256)
 ADAPTER_MODES = ("none", "null", "nat", "natnetwork", "bridged", "intnet", "hostonly", "generic")
 ADAPTER_TYPES = ("Am79C970A", "Am79C973", "82540EM", "82543GC", "82545EM", "virtio")
 DISK_TYPES = ("hdd", "dvd")
+SPREAD, PACK = STRATEGIES = ("spread", "pack")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,20 @@ class VmNetwork:
     def true(self) -> VmNetwork:
         """Where the VM really is."""
         return self if self.on_bridge else replace(self, type=USER, bridge=USER, ip=USER_ADDRESS)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What a VM asks of its host. `require` and `prefer` are terms for its labels (`core.labels`).
+
+    `apart_from_group`: the VM is of that group of its owner's, of which no host is to have two. `strategy`: "spread"
+    takes the host with most memory left, "pack" the one with least.
+    """
+
+    require: list[Line] = field(default_factory=list)
+    prefer: list[Line] = field(default_factory=list)
+    apart_from_group: Name | None = None
+    strategy: Name = SPREAD
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Computed
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.contract.hosts import HostFacts
@@ -13,8 +13,13 @@ from core.models.base import JSON, Base, now
 from core.models.typed import Typed
 
 
+def _promised(what: str) -> Computed:
+    return Computed(f"least(floor(offered_{what} * overcommit_{what}), 2147483647)::integer", persisted=True)
+
+
 class Host(Base):
-    """Capacity is what the agent offers; `reserved_*` are counters that only placement moves.
+    """Capacity is what the agent offers (`offered_*`), times how often an administrator lets it be promised
+    (`overcommit_*`); `reserved_*` are counters that only placement moves.
 
     Resizing a host below what it has promised is allowed, so the CHECK holds the counters above zero, and the
     conditional UPDATE that reserves holds them below capacity.
@@ -27,6 +32,7 @@ class Host(Base):
     """
 
     __tablename__ = "hosts"
+    __mapper_args__ = {"eager_defaults": True}  # capacity comes back with each change: no session is needed
     __table_args__ = (
         CheckConstraint("reserved_vcpus >= 0 AND reserved_memory_mb >= 0 AND reserved_disk_gb >= 0", name="reserved"),
     )
@@ -34,9 +40,15 @@ class Host(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     boot_id: Mapped[str]
     generation: Mapped[int] = mapped_column(BigInteger)
-    vcpus: Mapped[int]
-    memory_mb: Mapped[int]
-    disk_gb: Mapped[int]
+    offered_vcpus: Mapped[int]
+    offered_memory_mb: Mapped[int]
+    offered_disk_gb: Mapped[int]
+    overcommit_vcpus: Mapped[float] = mapped_column(default=1.0, server_default="1")
+    overcommit_memory_mb: Mapped[float] = mapped_column(default=1.0, server_default="1")
+    overcommit_disk_gb: Mapped[float] = mapped_column(default=1.0, server_default="1")
+    vcpus: Mapped[int] = mapped_column(_promised("vcpus"))
+    memory_mb: Mapped[int] = mapped_column(_promised("memory_mb"))
+    disk_gb: Mapped[int] = mapped_column(_promised("disk_gb"))
     reserved_vcpus: Mapped[int] = mapped_column(default=0, server_default="0")
     reserved_memory_mb: Mapped[int] = mapped_column(default=0, server_default="0")
     reserved_disk_gb: Mapped[int] = mapped_column(default=0, server_default="0")

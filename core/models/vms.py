@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, ForeignKey, Index, inspect, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
-from core.contract.vms import Hardware, VmNetwork
+from core.contract.vms import Hardware, Placement, VmNetwork
 from core.models.base import Base, new_id, now
 from core.models.forwards import PortForward
 from core.models.typed import Typed
@@ -21,6 +21,7 @@ class Vm(Base):
     what is counted for it on its host (empty: what it is to have, as rows of an older release).
     A deleted VM that is still counted was on a host that is silent: what is left there is removed when it returns.
     A lost VM was on a host that was given up.
+    `placement`: what was asked of its host when it was placed, and is to be heeded wherever it is placed again.
     `image_digest`: the version of its image that its host told of when it was placed there; empty: none was told.
     A name is unique among one owner's VMs that are not deleted, an address among those on one bridge.
     """
@@ -63,6 +64,7 @@ class Vm(Base):
     running_memory_mb: Mapped[int | None]
     held_vcpus: Mapped[int | None]
     held_memory_mb: Mapped[int | None]
+    placement: Mapped[Placement] = mapped_column(Typed(Placement), default=Placement, server_default="{}")
     network: Mapped[VmNetwork] = mapped_column(Typed(VmNetwork))
     hardware: Mapped[Hardware] = mapped_column(Typed(Hardware))
     forwards: Mapped[list[PortForward]] = relationship(order_by="PortForward.id", viewonly=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,21 +12,20 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
-from core.contract.errors import Invalid, NoCapacity, NotFound
-from core.contract.states import Standing
+from core.contract.errors import NoCapacity, NotFound
 from core.database import violates
 from core.labels import Term
 from core.models import Host, Vm
-from core.models.base import JSON
-from core.placement import Choice, Demand, Offer, lacking, rank
+from core.placement import Room, lacking
 from core.prepared import PREPARED
-from core.services import joining, labels, problems, standings
-from core.services.bridges import Wish
+from core.services import events, groups
+from core.services import labels as labelled
 from core.services.context import Actor
 from core.services.paging import Ordering, Slice, sliced
 
-_TAKES_VMS = (Host.standing == Standing.ACTIVE, Host.removed_at.is_(None))
 STATUSES = ("alive", "silent")
+ROOM = ("vcpus", "memory_mb", "disk_gb")
+OVERCOMMIT = (0.1, 64.0)  # between which an administrator may choose
 ORDERING = Ordering(
     {
         "name": Host.name,
@@ -61,7 +60,7 @@ def list_of(session: Session, actor: Actor, wanted: Page) -> tuple[list[Host], i
     Who may log in may see them: a VM's placement is no secret of another's.
     """
     silent = Host.silent_since.is_not(None)
-    conditions: list[ColumnElement[bool]] = [Host.removed_at.is_(None), *labels.condition(wanted.label)]
+    conditions: list[ColumnElement[bool]] = [Host.removed_at.is_(None), *labelled.condition(wanted.label)]
     if wanted.status is not None:
         conditions.append(silent if wanted.status == "silent" else ~silent)
     if wanted.standing is not None:
@@ -86,34 +85,41 @@ def locked(session: Session, name: str) -> Host:
     return host
 
 
-def reserve(session: Session, demand: Demand, wish: Wish) -> Choice:
-    """Choose a host and count the VM on it, at once or not at all.
+def change(
+    session: Session, actor: Actor, name: str, *, labels: Mapping[str, str | None], overcommit: Mapping[str, float]
+) -> Host:
+    """Change a host's labels, and how often what its agent offers is promised: by any of `ROOM`. The rest stays.
 
-    The choice is made without a lock; the conditional UPDATE decides. When another request took the room meanwhile,
-    the next choice is tried. `NoCapacity` lists every host and why not; `Invalid` for a host or hypervisor unknown.
+    What is promised already stays so too, were it more than there is room for by now.
     """
-    present = select(Host).where(Host.removed_at.is_(None)).execution_options(populate_existing=True)
-    offers = [_offer(host, wish, demand) for host in session.scalars(present)]
-    _check_known(offers, demand)
-    choices, rejected = rank(offers, demand)
-    for choice in choices:
-        if _take(session, choice.host, demand, *_TAKES_VMS):
-            return choice
-        rejected[choice.host] = "ran out of capacity, or was closed, while this request was being placed"
-    raise NoCapacity(
-        f"no host can take a VM with {demand.vcpus} vCPUs, {demand.memory_mb} MB memory and {demand.disk_gb} GB disk",
-        rejected=[{"host": name, "reason": reason} for name, reason in sorted(rejected.items())],
+    actor.must_administer()
+    host = locked(session, name)
+    told: dict[str, object] = {"labels": host.labels} if labelled.change(host, labels) else {}
+    for what, ratio in overcommit.items():
+        if getattr(host, f"overcommit_{what}") != ratio:
+            setattr(host, f"overcommit_{what}", ratio)
+            told["overcommit"] = {each: getattr(host, f"overcommit_{each}") for each in ROOM}
+    if told:
+        session.flush()
+        events.of_host(session, "host_changed", name, {"host": name, **told})
+    return host
+
+
+def free(host: Host) -> Room:
+    """What is left of its capacity; less than nothing where it has promised more than it has by now."""
+    return Room(
+        host.vcpus - host.reserved_vcpus, host.memory_mb - host.reserved_memory_mb, host.disk_gb - host.reserved_disk_gb
     )
 
 
-def take_whole(session: Session, host: str, name: str, demand: Demand) -> None:
+def take_whole(session: Session, host: str, name: str, size: Room) -> None:
     """Count a VM that is there already, and of no record so far, on its host: `NoCapacity` without room for it."""
-    if not _take(session, host, demand):
-        offer = _offer(session.get_one(Host, host), Wish(), demand)
+    if not take(session, host, size):
+        short = lacking(free(session.get_one(Host, host)), size)
         raise NoCapacity(
-            f"host '{host}' has no room for VM '{name}' with {demand.vcpus} vCPUs, {demand.memory_mb} MB memory and"
-            f" {demand.disk_gb} GB disk",
-            rejected=[{"host": host, "reason": lacking(offer, demand)}],
+            f"host '{host}' has no room for VM '{name}' with {size.vcpus} vCPUs, {size.memory_mb} MB memory and"
+            f" {size.disk_gb} GB disk",
+            rejected=[{"host": host, "reason": "; ".join(each.message for each in short)}],
         )
 
 
@@ -207,14 +213,17 @@ def _held_memory_mb(vm: Vm) -> int:
 
 
 def count_again(session: Session, vm: Vm) -> bool:
-    """Whether a VM that was given up is counted on its host again: there is room, and its address is still free."""
+    """Whether a VM that was given up is counted on its host again: there is room, its address is still free, and no
+    other of its group is there by now."""
     session.flush()
     size = {"vcpus": vm.vcpus, "memory_mb": vm.memory_mb}
     counted = {"reserved": True, **{f"held_{name}": value for name, value in size.items()}}
     try:
         with session.begin_nested() as savepoint:
             session.execute(_of(vm).values(**counted))
-            taken = _take(session, vm.host_name, Demand((), "", vm.vcpus, vm.memory_mb, vm.disk_gb))
+            taken = take(session, vm.host_name, Room(vm.vcpus, vm.memory_mb, vm.disk_gb))
+            others = groups.hosts_of(session, vm.owner_id, vm.placement.apart_from_group, but=vm.id)
+            taken = taken and vm.host_name not in others
             if not taken:
                 savepoint.rollback()
     except IntegrityError as error:
@@ -231,68 +240,23 @@ def _of(vm: Vm) -> Any:
     return update(Vm).where(Vm.id == vm.id).execution_options(synchronize_session=False)
 
 
-def _take(session: Session, name: str, demand: Demand, *conditions: ColumnElement[bool]) -> bool:
+def take(session: Session, name: str, size: Room, *conditions: ColumnElement[bool]) -> bool:
+    """Count that much on a host, whose row is locked from then on: True if there is room, and the conditions hold."""
     taken = session.scalar(
         update(Host)
         .where(
             Host.name == name,
             *conditions,
-            Host.reserved_vcpus + demand.vcpus <= Host.vcpus,
-            Host.reserved_memory_mb + demand.memory_mb <= Host.memory_mb,
-            Host.reserved_disk_gb + demand.disk_gb <= Host.disk_gb,
+            Host.reserved_vcpus + size.vcpus <= Host.vcpus,
+            Host.reserved_memory_mb + size.memory_mb <= Host.memory_mb,
+            Host.reserved_disk_gb + size.disk_gb <= Host.disk_gb,
         )
         .values(
-            reserved_vcpus=Host.reserved_vcpus + demand.vcpus,
-            reserved_memory_mb=Host.reserved_memory_mb + demand.memory_mb,
-            reserved_disk_gb=Host.reserved_disk_gb + demand.disk_gb,
+            reserved_vcpus=Host.reserved_vcpus + size.vcpus,
+            reserved_memory_mb=Host.reserved_memory_mb + size.memory_mb,
+            reserved_disk_gb=Host.reserved_disk_gb + size.disk_gb,
         )
         .returning(Host.name)
         .execution_options(synchronize_session=False, **PREPARED)
     )
     return taken is not None
-
-
-def _check_known(offers: list[Offer], demand: Demand) -> None:
-    if demand.host is not None and demand.host not in {offer.name for offer in offers}:
-        raise Invalid(f"there is no host '{demand.host}'", field="host")
-    if not demand.image:
-        return
-    if offers and not any(demand.image in offer.images for offer in offers):
-        raise Invalid(f"there is no image '{demand.image}' on any host", field="template", code="image_not_found")
-
-
-def _offer(host: Host, wish: Wish, demand: Demand) -> Offer:
-    return Offer(
-        name=host.name,
-        silent=host.silent_since is not None,
-        hypervisors={driver["name"]: _problem(host, driver, wish, demand) for driver in host.drivers},
-        unfit=standings.against_placement(host)
-        or wish.unfit.get(host.name, "")
-        or _too_small(host, demand)
-        or problems.against_placement(host),
-        images=frozenset(host.images),
-        free_vcpus=host.vcpus - host.reserved_vcpus,
-        free_memory_mb=host.memory_mb - host.reserved_memory_mb,
-        free_disk_gb=host.disk_gb - host.reserved_disk_gb,
-    )
-
-
-def _too_small(host: Host, demand: Demand) -> str:
-    least = host.facts.image_sizes_gb.get(demand.image, 0)
-    if least <= demand.disk_gb:
-        return ""
-    return f"has a version of image '{demand.image}' that needs a disk of {least} GB"
-
-
-def _problem(host: Host, driver: JSON, wish: Wish, demand: Demand) -> str:
-    if not driver["healthy"]:
-        return str(driver["problem"])
-    if wish.bridges and "bridges" not in driver["capabilities"]:
-        return "can't put a VM on a bridge"
-    if shut := joining.closed(host, driver["name"], demand.joins):
-        return f"does not allow adapters to join {', '.join(shut)}"
-    image = demand.image
-    # An older agent tells neither of such images nor of who boots them.
-    if image in host.facts.kernel_images and "kernels" not in driver["capabilities"]:
-        return f"boots only from disks, and image '{image}' has a separate kernel and no boot loader on its disk"
-    return ""

@@ -7,26 +7,23 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
-from core.contract.errors import Invalid, NotFound
+from core.contract.errors import Invalid
 from core.labels import MOST, Term
 from core.models import Host, HostIdentity, JoinToken
-from core.services import events
-from core.services.context import Actor
 
 
-def change(session: Session, actor: Actor, name: str, changes: Mapping[str, str | None]) -> Host:
-    """Give a host labels, and take those away whose value is None; the others stay. `Invalid` for too many."""
-    actor.must_administer()
-    host = session.get(Host, name, with_for_update=True, populate_existing=True)
-    if host is None or host.removed_at is not None:
-        raise NotFound(f"host '{name}' not found")
+def change(host: Host, changes: Mapping[str, str | None]) -> bool:
+    """Give a host labels, and take those away whose value is None; the others stay. False if nothing has changed.
+
+    `Invalid` for too many.
+    """
     kept = {key: value for key, value in {**host.labels, **changes}.items() if value is not None}
     if len(kept) > MOST:
-        raise Invalid(f"host '{name}' would have {len(kept)} labels: at most {MOST} are allowed", field="labels")
-    if kept != host.labels:
+        raise Invalid(f"host '{host.name}' would have {len(kept)} labels: at most {MOST} are allowed", field="labels")
+    changed = kept != host.labels
+    if changed:
         host.labels = kept
-        events.of_host(session, "host_changed", name, {"host": name, "labels": kept})
-    return host
+    return changed
 
 
 def brought(session: Session, host: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ from core.contract.states import Observed
 from core.database import violates
 from core.models import Host, User, Vm
 from core.models.base import now
-from core.placement import Demand
+from core.placement import Room
 from core.services import addresses, bridges, desired, events, hosts, lost, vms
 from core.services.context import Actor
 
@@ -67,8 +67,7 @@ def adopt(
             f"VM '{vm_id}' is in the database already, as '{known.name}' on host '{known.host_name}'",
             code="invalid_state",
         )
-    demand = Demand((seen.hypervisor,), "", seen.vcpus, seen.memory_mb, seen.disk_gb)
-    hosts.take_whole(session, host_name, called, demand)
+    hosts.take_whole(session, host_name, called, Room(seen.vcpus, seen.memory_mb, seen.disk_gb))
     host.orphans = [each for each in host.orphans if each != vm_id]
     vm = _recorded(vm_id, host_name, seen, owner_id, called)
     session.add(vm)

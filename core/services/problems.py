@@ -33,9 +33,9 @@ def tell(session: Session, host: Host, code: str, message: str) -> None:
         events.of_host(session, "host_problem_over", host.name, {"host": host.name, "problem": code})
 
 
-def against_placement(host: Host) -> str:
-    """Why the host takes no new VMs, empty if it does."""
-    return "; ".join(host.problems[code]["message"] for code in _NO_NEW_VMS if code in host.problems)
+def against_placement(host: Host) -> dict[str, str]:
+    """Why the host takes no new VMs, by the problem's word; empty if it does."""
+    return {code: str(host.problems[code]["message"]) for code in _NO_NEW_VMS if code in host.problems}
 
 
 def claim(session: Session, host: str) -> None:

@@ -14,13 +14,14 @@ from core.contract.commands import Create, Delete, Params, Pause, Restart, Resum
 from core.contract.errors import Conflict, Invalid
 from core.contract.messages import Failure
 from core.contract.states import DesiredState, Kind, Observed, OperationState, Status
-from core.contract.vms import Hardware, VmNetwork
+from core.contract.vms import Hardware, Placement, VmNetwork
 from core.database import violates
 from core.models import Host, Vm
 from core.models.base import new_id, now
-from core.placement import Demand
-from core.services import bridges, events, hosts, joining, lookup, media, operations, rules
+from core.placement import Demand, Room, Verdict
+from core.services import bridges, events, hosts, joining, lookup, media, operations, placing, rules
 from core.services.accepted import Accepted, AnyOperation
+from core.services.bridges import Wish
 from core.services.context import Actor
 from core.services.status import status_of
 
@@ -48,6 +49,7 @@ class VmRequest:
     network: VmNetwork = field(default_factory=VmNetwork)
     hardware: Hardware = field(default_factory=Hardware)
     expires_at: datetime | None = None
+    placement: Placement = field(default_factory=Placement)
 
 
 def create(session: Session, actor: Actor, request: VmRequest) -> Accepted:
@@ -55,20 +57,8 @@ def create(session: Session, actor: Actor, request: VmRequest) -> Accepted:
     actor.must_write()
     check_name(request.name)
     free_name(session, actor.user_id, request.name)
-    disk_gb = _disk_gb(session, request)
-    joins = joining.asked(request.hardware)
-    joining.must_be_open(session, request.hypervisors, request.host, joins)
-    demand = Demand(
-        request.hypervisors,
-        request.image,
-        request.vcpus,
-        request.memory_mb,
-        disk_gb,
-        request.host,
-        joins=tuple(joins.values()),
-    )
-    wish = bridges.wish(session, request.network)
-    choice = hosts.reserve(session, demand, wish)
+    demand, wish = _needs(session, request)
+    choice = placing.reserve(session, actor.user_id, demand, wish)
     vm_id = new_id("vm")
     network = bridges.joined(session, choice.host, wish, request.network, vm_id)
     vm = Vm(
@@ -82,7 +72,8 @@ def create(session: Session, actor: Actor, request: VmRequest) -> Accepted:
         image_digest=hosts.image_digest(session, choice.host, request.image),
         vcpus=request.vcpus,
         memory_mb=request.memory_mb,
-        disk_gb=disk_gb,
+        disk_gb=demand.size.disk_gb,
+        placement=request.placement,
         network=network,
         hardware=request.hardware,
         wanted=DesiredState.STOPPED,
@@ -101,6 +92,27 @@ def create(session: Session, actor: Actor, request: VmRequest) -> Accepted:
             raise bridges.taken(network) from None
         raise
     return operations.begin(session, actor, vm, Create())
+
+
+def explain(session: Session, actor: Actor, request: VmRequest) -> list[Verdict]:
+    """Of each host, the best first, whether `create` would place such a VM there, and why not; nothing is made."""
+    return placing.verdicts(session, actor.user_id, *_needs(session, request))
+
+
+def _needs(session: Session, request: VmRequest) -> tuple[Demand, Wish]:
+    """What a new VM needs of a host; `Invalid` where no host could ever have it."""
+    size = Room(request.vcpus, request.memory_mb, _disk_gb(session, request))
+    joins = joining.asked(request.hardware)
+    joining.must_be_open(session, request.hypervisors, request.host, joins)
+    demand = Demand(
+        request.hypervisors,
+        request.image,
+        size,
+        request.host,
+        joins=tuple(joins.values()),
+        placement=request.placement,
+    )
+    return demand, bridges.wish(session, request.network)
 
 
 def start(session: Session, actor: Actor, ref: str, *, gui: bool = False) -> Accepted:

@@ -40,13 +40,14 @@ class AsyncTransport:
         return _decoded(response)
 
     async def pages(
-        self, path: str, noun: str, kind: type[T], limit: int | None = None, /, **query: Any
+        self, path: str, noun: str, kind: type[T], limit: int | None = None, body: Any = None, /, **query: Any
     ) -> AsyncIterator[T]:
-        """All items of a list, or the first `limit`, a page a request."""
+        """All items of a list, or the first `limit`, a page a request; of one that a `body` asks for, by POST."""
         offset = 0
         while limit is None or offset < limit:
             size = _wire.PAGE if limit is None else min(_wire.PAGE, limit - offset)
-            page = await self.json("GET", path, limit=size, offset=offset, **query)
+            method = "GET" if body is None else "POST"
+            page = await self.json(method, path, body, limit=size, offset=offset, **query)
             for item in page[noun]:
                 yield value(kind, item)
             offset += len(page[noun])

@@ -51,15 +51,17 @@ class AsyncVms:
         bridge: str | None = None,
         ip: str | None = None,
         ttl_seconds: int | None = None,
+        placement: Json | None = None,
         wait: bool = True,
         timeout: float | None = None,
         tell: Tell | None = None,
     ) -> Operation:
         """Make one, which does not run yet. What is left out, the API chooses.
 
-        With `ttl_seconds` it is deleted by itself after that time, whatever becomes of the program.
+        With `ttl_seconds` it is deleted by itself after that time, whatever becomes of the program. `placement` is what
+        it asks of its host: {"require": ["zone=a"], "prefer": ["disk=ssd"], "apart_from_group": "web", "strategy":
+        "spread"}, each if wanted.
         """
-        storage, network = given(disk_size_gb=disk_gb), given(bridge=bridge, ip=ip)
         body = given(
             name=name,
             template=image,
@@ -69,10 +71,38 @@ class AsyncVms:
             hypervisor=hypervisor,
             host=host,
             ttl_seconds=ttl_seconds,
-            storage_config=storage or None,
-            network_config=network or None,
+            placement=placement or None,
+            storage_config=given(disk_size_gb=disk_gb) or None,
+            network_config=given(bridge=bridge, ip=ip) or None,
         )
         return await self._transport.change("POST", "/vms", body, wait=wait, timeout=timeout, tell=tell)
+
+    def explain_placement(
+        self,
+        *,
+        image: str | None = None,
+        vcpus: int | None = None,
+        memory_mb: int | None = None,
+        disk_gb: int | None = None,
+        os_type: str | None = None,
+        hypervisor: str | None = None,
+        host: str | None = None,
+        bridge: str | None = None,
+        placement: Json | None = None,
+    ) -> AsyncIterator[Json]:
+        """Where `create` would place such a one: each host, the best first, with `fits` and `reasons`. None is made."""
+        body = given(
+            template=image,
+            vcpus=vcpus,
+            memory_mb=memory_mb,
+            os_type=os_type,
+            hypervisor=hypervisor,
+            host=host,
+            placement=placement or None,
+            storage_config=given(disk_size_gb=disk_gb) or None,
+            network_config=given(bridge=bridge) or None,
+        )
+        return self._transport.pages("/placements", "placements", dict[str, Any], None, body)
 
     async def start(
         self, vm: str, *, wait: bool = True, timeout: float | None = None, tell: Tell | None = None

@@ -87,6 +87,14 @@ class Hosts(_Resource):
         """Give a host labels, as an administrator; None takes one away, and the others stay."""
         return value(dict[str, Any], self._transport.json("PATCH", f"/hosts/{segment(name)}", {"labels": labels}))
 
+    def set_overcommit(
+        self, name: str, *, vcpus: float | None = None, memory_mb: float | None = None, disk_gb: float | None = None
+    ) -> Json:
+        """How often what a host's agent offers may be promised to VMs, as an administrator; None: as it is."""
+        ratios = given(vcpus=vcpus, memory_mb=memory_mb, disk_gb=disk_gb)
+        path = f"/hosts/{segment(name)}"
+        return value(dict[str, Any], self._transport.json("PATCH", path, {"overcommit": ratios}))
+
     def orphans(self, name: str) -> Iterator[Json]:
         """VMs that the host has and the record has not, for administrators."""
         return self._transport.pages(f"/hosts/{segment(name)}/orphans", "orphans", dict[str, Any])

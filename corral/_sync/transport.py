@@ -39,12 +39,15 @@ class Transport:
         response = self.send(method, path, json=body, params=given(**query), key=key)
         return _decoded(response)
 
-    def pages(self, path: str, noun: str, kind: type[T], limit: int | None = None, /, **query: Any) -> Iterator[T]:
-        """All items of a list, or the first `limit`, a page a request."""
+    def pages(
+        self, path: str, noun: str, kind: type[T], limit: int | None = None, body: Any = None, /, **query: Any
+    ) -> Iterator[T]:
+        """All items of a list, or the first `limit`, a page a request; of one that a `body` asks for, by POST."""
         offset = 0
         while limit is None or offset < limit:
             size = _wire.PAGE if limit is None else min(_wire.PAGE, limit - offset)
-            page = self.json("GET", path, limit=size, offset=offset, **query)
+            method = "GET" if body is None else "POST"
+            page = self.json(method, path, body, limit=size, offset=offset, **query)
             for item in page[noun]:
                 yield value(kind, item)
             offset += len(page[noun])

@@ -143,7 +143,7 @@ def test_a_silent_hosts_vms_are_unknown_with_when_it_was_last_seen(world: World,
 
 
 def test_hosts_tell_what_they_have_and_their_orphans_to_administrators(world: World, owner: Caller) -> None:
-    world.add_host("host-b", vcpus=8, reserved_vcpus=3, orphans=["vm-orphan"])
+    world.add_host("host-b", offered_vcpus=8, reserved_vcpus=3, orphans=["vm-orphan"])
     shown = world.get("/hosts/host-b", owner.bearer).json
     assert (shown["capacity"]["vcpus"], shown["reserved"]["vcpus"], shown["free"]["vcpus"]) == (8, 3, 5)
     assert shown["hypervisors"][0]["healthy"] is True

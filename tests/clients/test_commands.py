@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from cli.fleet.fleet import Fleet
+from corral import Client
 from tests.clients.conftest import Run
 
 
@@ -109,6 +110,46 @@ def test_hosts_are_labelled(corral: Run) -> None:
     assert corral("host", "list", "--label", label, "-o", "name").stdout == ""
     assert "is not a label" in corral("host", "label", "host-a", "zone", code=2).stderr
     assert "a label's key" in corral("host", "label", "host-a", "a b=c", code=1).stderr
+
+
+def test_vms_ask_for_hosts(corral: Run, client: Client) -> None:
+    label, name = f"l{uuid.uuid4().hex[:8]}", f"vm-{uuid.uuid4().hex[:8]}"
+    corral("host", "label", "host-b", f"{label}=x")
+    asked = (
+        "--hypervisor",
+        "fake",
+        "--require",
+        label,
+        "--prefer",
+        f"{label}=x",
+        "--apart-from-group",
+        label,
+        "--spread",
+    )
+    shown = corral("placement", "explain", *asked, "--vcpus", "2").stdout.splitlines()
+    assert shown[1].split()[:4] == ["host-b", "yes", "fake", f"{label}=x"]
+    assert shown[2].split()[:2] == ["host-a", "no"]
+    assert shown[2].endswith(f"is not labelled {label}")
+    corral("vm", "create", name, *asked)
+    assert (client.vms.get(name).host, client.vms.get(name).placement) == (
+        "host-b",
+        {"require": [label], "prefer": [f"{label}=x"], "apart_from_group": label, "strategy": "spread"},
+    )
+    assert "host-b: has another VM of group" in corral("vm", "create", f"{name}-2", *asked, code=5).stderr
+    assert corral("placement", "explain", *asked, "-o", "name").stdout == "host-a\nhost-b\n"
+    assert "is not a term" in corral("placement", "explain", "--require", "zone>a", code=1).stderr
+    corral("vm", "delete", name, "--yes")
+    corral("host", "label", "host-b", f"{label}-")
+
+
+def test_a_host_s_room_may_be_promised_often(corral: Run, client: Client) -> None:
+    before = client.hosts.get("host-a")["capacity"]
+    shown = json.loads(corral("host", "overcommit", "host-a", "--vcpus", "2", "--memory", "0.5", "-o", "json").stdout)
+    assert shown["capacity"] == {**before, "vcpus": 2 * before["vcpus"], "memory_mb": before["memory_mb"] // 2}
+    corral("host", "overcommit", "host-a", "--vcpus", "1", "--memory", "1")
+    assert client.hosts.get("host-a")["capacity"] == before
+    assert "overcommit.vcpus" in corral("host", "overcommit", "host-a").stdout
+    assert "must be at most 64" in corral("host", "overcommit", "host-a", "--disk", "65", code=1).stderr
 
 
 def test_login_keeps_a_key_and_no_password(fleet: Fleet, config: Path, corral: Run) -> None:

@@ -41,6 +41,7 @@ COMMANDS = {
     "GET /join-tokens/{}": "host add",  # which waits for it
     "DELETE /join-tokens/{}": "host revoke-token",
     "POST /join": "host add",  # the line that it prints, by `corral-agent join`
+    "POST /placements": "placement explain",
     "GET /images": "image list",
     "POST /images": "image upload",
     "DELETE /images/{}": "image delete",

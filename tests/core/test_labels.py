@@ -70,7 +70,7 @@ def test_terms_choose_alike_in_memory_and_in_the_record(transaction: Transaction
 
 
 def _host(name: str) -> Host:
-    room = {"vcpus": 1, "memory_mb": 1, "disk_gb": 1}
+    room = {"offered_vcpus": 1, "offered_memory_mb": 1, "offered_disk_gb": 1}
     told = {"drivers": [], "images": [], "facts": HostFacts(), "last_seen_at": now()}
     return Host(name=name, boot_id="b", generation=1, **room, **told)
 

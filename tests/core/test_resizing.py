@@ -148,10 +148,10 @@ def test_no_room_names_the_host_and_changes_nothing(resizer: Resizer) -> None:
         {"host": "host-a", "reason": "4 vCPUs and 0 MB more wanted, 3 and 3584 left"}
     ]
     with resizer.transaction() as session:  # a host that has promised more than it has by now
-        session.execute(update(Host).values(vcpus=0))
+        session.execute(update(Host).values(offered_vcpus=0))
     resizer.end(resizer.begin(memory_mb=1024))
     with resizer.transaction() as session:
-        session.execute(update(Host).values(vcpus=4, memory_mb=0))
+        session.execute(update(Host).values(offered_vcpus=4, offered_memory_mb=0))
     resizer.end(resizer.begin(vcpus=2))
     assert resizer.counted() == (2, 1024)
 

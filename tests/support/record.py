@@ -92,9 +92,9 @@ class Record:
         values = {
             "boot_id": "b",
             "generation": 1,
-            "vcpus": 100_000,
-            "memory_mb": 1_000_000_000,
-            "disk_gb": 10_000_000,
+            "offered_vcpus": 100_000,
+            "offered_memory_mb": 1_000_000_000,
+            "offered_disk_gb": 10_000_000,
             "drivers": [fake],
             "images": ["linux-default", "windows-default"],
             "facts": HostFacts(),

@@ -6,6 +6,7 @@ from marshmallow import Schema, fields
 
 from api.rest.fields import Choice, Flag, Moment, Number, Text, Within, computed
 from api.rest.schemas import Sorting, Strict, constant
+from api.shared import placements
 from api.shared.expiry import DESCRIPTION
 from api.shared.networks import NetworkRequest
 from api.shared.sizing import Sizes
@@ -45,6 +46,7 @@ class VmCreation(Strict):
     storage_config = fields.Nested(StorageRequest, load_default=lambda: StorageRequest().load({}))
     hypervisor = Hypervisor()
     host = Text(longest=63, validate=HOST_NAME)
+    placement = placements.asked()
     ttl_seconds = Number(*expiry.TTL_SECONDS, metadata={"description": DESCRIPTION})
 
 
@@ -105,6 +107,7 @@ class VmDetail(VmBrief):
     expires_at = Moment(required=True, allow_none=True, attribute="vm.expires_at")
     last_seen_at = computed(Moment, last_seen_at, allow_none=True)
     at_next_start = fields.Nested(Sizes, required=True, attribute="vm")
+    placement = fields.Nested(placements.PlacementSchema, required=True, attribute="vm.placement")
     operation_id = computed(fields.String, operation_id, allow_none=True)
 
 

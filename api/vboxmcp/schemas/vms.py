@@ -8,6 +8,7 @@ from marshmallow import Schema, fields, validate
 
 from api.rest.fields import Choice, Flag, Moment, Number, Pattern, Text, computed
 from api.rest.schemas import SortingAll, Strict
+from api.shared import placements
 from api.shared.expiry import DESCRIPTION
 from api.shared.hardware import Gigabytes, NetworkAdapter
 from api.shared.networks import NetworkRequest
@@ -66,6 +67,7 @@ class VmCreation(Strict):
     network_config = fields.Nested(NetworkRequest, load_default=dict)
     hypervisor = Hypervisor()
     host = Text(longest=63, validate=HOST_NAME)
+    placement = placements.asked()
     ttl_seconds = Number(*expiry.TTL_SECONDS, metadata={"description": DESCRIPTION})
 
 
@@ -121,6 +123,7 @@ class VmDetail(VmBrief):
     """All about a VM. `at_next_start`: the size and the limits that it will have then, at the latest."""
 
     at_next_start = fields.Nested(Sizes, required=True, attribute="vm")
+    placement = fields.Nested(placements.PlacementSchema, required=True, attribute="vm.placement")
     reason = fields.String(required=True, allow_none=True, attribute="vm.observed_reason")
     expires_at = Moment(required=True, allow_none=True, attribute="vm.expires_at")
     storage_controllers = computed(fields.List, controllers_of, cls_or_instance=fields.Nested(Controller))

@@ -65,9 +65,9 @@ def record(session: Session, inventory: Inventory) -> None:
     values = {
         "boot_id": inventory.boot_id,
         "generation": inventory.generation,
-        "vcpus": inventory.vcpus,
-        "memory_mb": inventory.memory_mb,
-        "disk_gb": inventory.disk_gb,
+        "offered_vcpus": inventory.vcpus,
+        "offered_memory_mb": inventory.memory_mb,
+        "offered_disk_gb": inventory.disk_gb,
         "drivers": [asdict(health) for health in inventory.drivers],
         "images": inventory.images,
         "facts": inventory.facts,

@@ -1,0 +1,112 @@
+"""Where a new VM goes: what stands against each host, and the best one with the VM counted on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.contract.errors import Invalid, NoCapacity
+from core.contract.states import Standing
+from core.models import Host
+from core.models.base import JSON
+from core.placement import Choice, Demand, Obstacle, Offer, Verdict, judge
+from core.services import groups, hosts, joining, problems, standings
+from core.services.bridges import Wish
+
+_TAKES_VMS = (Host.standing == Standing.ACTIVE, Host.removed_at.is_(None))
+_TOO_LATE = "ran out of capacity, or was closed, while this request was being placed"
+
+
+def reserve(session: Session, owner_id: str, demand: Demand, wish: Wish) -> Choice:
+    """Choose a host and count the VM on it, at once or not at all.
+
+    The choice is made without a lock; the conditional UPDATE decides. When another request took the room meanwhile,
+    the next choice is tried. `NoCapacity` lists every host and why not; `Invalid` for a host or image unknown.
+    """
+    rejected: dict[str, str] = {}
+    for verdict in verdicts(session, owner_id, demand, wish):
+        if verdict.choice is None:
+            if demand.host in (None, verdict.host):
+                rejected[verdict.host] = verdict.why_not
+        elif _take(session, owner_id, demand, verdict.host):
+            return verdict.choice
+        else:
+            rejected[verdict.host] = _TOO_LATE
+    size = demand.size
+    raise NoCapacity(
+        f"no host can take a VM with {size.vcpus} vCPUs, {size.memory_mb} MB memory and {size.disk_gb} GB disk",
+        rejected=[{"host": name, "reason": reason} for name, reason in sorted(rejected.items())],
+    )
+
+
+def verdicts(session: Session, owner_id: str, demand: Demand, wish: Wish) -> list[Verdict]:
+    """What stands against each host, the best one first; `Invalid` for a host or image unknown. Nothing is reserved."""
+    present = select(Host).where(Host.removed_at.is_(None)).execution_options(populate_existing=True)
+    having = groups.hosts_of(session, owner_id, demand.placement.apart_from_group)
+    offers = [_offer(host, demand, wish, having) for host in session.scalars(present)]
+    _check_known(offers, demand)
+    return judge(offers, demand)
+
+
+def _take(session: Session, owner_id: str, demand: Demand, host: str) -> bool:
+    """Whether the VM is counted there now. Who has counted it has the host's row locked, and so places there alone."""
+    group = demand.placement.apart_from_group
+    with session.begin_nested() as savepoint:
+        taken = hosts.take(session, host, demand.size, *_TAKES_VMS)
+        if taken and host in groups.hosts_of(session, owner_id, group):
+            taken = False
+        if not taken:
+            savepoint.rollback()
+    return taken
+
+
+def _check_known(offers: list[Offer], demand: Demand) -> None:
+    if demand.host is not None and demand.host not in {offer.name for offer in offers}:
+        raise Invalid(f"there is no host '{demand.host}'", field="host")
+    if not demand.image:
+        return
+    if offers and not any(demand.image in offer.images for offer in offers):
+        raise Invalid(f"there is no image '{demand.image}' on any host", field="template", code="image_not_found")
+
+
+def _offer(host: Host, demand: Demand, wish: Wish, having: frozenset[str]) -> Offer:
+    return Offer(
+        name=host.name,
+        hypervisors={driver["name"]: _problem(host, driver, demand, wish) for driver in host.drivers},
+        images=frozenset(host.images),
+        free=hosts.free(host),
+        labels=host.labels,
+        obstacles=tuple(_obstacles(host, demand, wish, having)),
+    )
+
+
+def _obstacles(host: Host, demand: Demand, wish: Wish, having: frozenset[str]) -> Iterator[Obstacle]:
+    if host.silent_since is not None:
+        yield Obstacle("offline", "is offline (no heartbeat)")
+    if closed := standings.against_placement(host):
+        yield Obstacle(host.standing, closed)
+    if unfit := wish.unfit.get(host.name):
+        yield Obstacle("network", unfit)
+    least = host.facts.image_sizes_gb.get(demand.image, 0)
+    if least > demand.size.disk_gb:
+        yield Obstacle("image_size", f"has a version of image '{demand.image}' that needs a disk of {least} GB")
+    if host.name in having:
+        yield Obstacle("group", f"has another VM of group '{demand.placement.apart_from_group}'")
+    for code, message in problems.against_placement(host).items():
+        yield Obstacle(code, message)
+
+
+def _problem(host: Host, driver: JSON, demand: Demand, wish: Wish) -> str:
+    if not driver["healthy"]:
+        return str(driver["problem"])
+    if wish.bridges and "bridges" not in driver["capabilities"]:
+        return "can't put a VM on a bridge"
+    if shut := joining.closed(host, driver["name"], demand.joins):
+        return f"does not allow adapters to join {', '.join(shut)}"
+    image = demand.image
+    # An older agent tells neither of such images nor of who boots them.
+    if image in host.facts.kernel_images and "kernels" not in driver["capabilities"]:
+        return f"boots only from disks, and image '{image}' has a separate kernel and no boot loader on its disk"
+    return ""
