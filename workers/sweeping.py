@@ -13,7 +13,7 @@ from core.contract import channels
 from core.contract.errors import CorralError
 from core.database import transact
 from core.dispatch import SCAN_TASK, WEBHOOK_TASK
-from core.services import expiry, idempotency, problems
+from core.services import counts, expiry, idempotency, problems
 from core.services.audit import chain
 from core.services.intake import sweeps
 from core.services.lost import bereft, give_up
@@ -144,9 +144,15 @@ def _webhooks(context: WorkerContext) -> int:
     return made
 
 
+def _counts(context: WorkerContext) -> int:
+    transact(context.transaction, counts.gather)
+    return 0
+
+
 _PARTS: dict[str, Callable[[WorkerContext], int]] = {
     "accounts of hosts": WorkerContext.apply_accounts,
     "heartbeats": _heartbeats,
+    "counts of VMs": _counts,
     "problems of hosts": _hosts,
     "late operations": _deadlines,
     "expired VMs": _expiries,

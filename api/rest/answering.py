@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,6 +20,20 @@ from api.web.requests import PREFIX
 from core.services.accepted import AnyOperation
 
 View = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One thing that needs no schema any more: as plain data, but for one part of it, which is there as JSON text.
+
+    For what is so long that it is rendered once and answered many times.
+    """
+
+    body: dict[str, Any]
+    part: str
+    text: str
+
+
 Decorator = Callable[[View], View]
 
 
@@ -59,7 +75,15 @@ class Answering(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
         return self._one(status, OperationSchema(), operation)
 
     def _one(self, status: int, schema: Schema, found: Any) -> Response:
+        if isinstance(found, Rendered):
+            return self._spliced(status, found)
         return self._made(status, schema.dump(found))
+
+    def _spliced(self, status: int, found: Rendered) -> Response:
+        mark = secrets.token_hex(16)
+        response = self._made(status, found.body | {found.part: mark})
+        response.set_data(response.get_data(as_text=True).replace(f'"{mark}"', found.text))
+        return response
 
     def _many(self, noun: str, schema: Schema, listed: Listed) -> Response:
         items = [schema.dump(item) for item in listed.items]

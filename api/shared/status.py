@@ -20,8 +20,9 @@ from api.web.context import api_context
 from api.web.views import mark
 from core.contract.errors import Unauthenticated
 from core.contract.messages import JSON
+from core.contract.states import Status as VmStatus
 from core.models.base import now
-from core.services import hosts, snapshots
+from core.services import counts, snapshots
 from core.services.context import Actor
 from core.services.monitoring import capacity, request_stats
 from core.version import VERSION
@@ -103,8 +104,8 @@ def _from_tables() -> tuple[Actor | Unauthenticated, JSON]:
 
 
 def _figures(session: Session) -> JSON:
-    vms, known = capacity.count(session), hosts.all_of(session)
-    hypervisors = capacity.versions(known)
+    vms, (hosts, silent) = counts.count(session), capacity.heard(session)
+    hypervisors = capacity.versions(session)
     return {
         "system": {
             "host_os": _os(),
@@ -114,10 +115,10 @@ def _figures(session: Session) -> JSON:
         },
         "statistics": {
             "total_vms": vms.total,
-            "running_vms": vms.running,
+            "running_vms": vms.by_status.get(VmStatus.RUNNING, 0),
             "total_snapshots": snapshots.count(session),
-            "total_hosts": len(known),
-            "silent_hosts": sum(host.silent_since is not None for host in known),
+            "total_hosts": hosts,
+            "silent_hosts": silent,
         },
     }
 

@@ -11,11 +11,9 @@ from api.rest.blueprint import Blueprint
 from api.rest.shapes import Shape
 from api.shared.system_metrics import SystemQuery
 from core.contract.messages import JSON
-from core.models import Host
 from core.services import sizes
 from core.services.context import Actor
 from core.services.monitoring import capacity
-from core.services.monitoring.capacity import Fleet
 from core.version import VERSION
 
 _ABSENT = "absent"
@@ -58,32 +56,27 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.read_one(SystemInfo)
         def get(self, session: Session, actor: Actor, query: JSON) -> JSON:
             """Get the hardware and drivers of the fleet or of a host."""
-            return _described(capacity.measure(session, actor, query.get("host")))
+            return _described(session, actor, query.get("host"))
 
     return blp
 
 
-def _described(found: Fleet) -> JSON:
-    known = [told.host for told in found.hosts]
-    hypervisors = capacity.versions(known)
-    machines = found.machines
+def _described(session: Session, actor: Actor, host: str | None) -> JSON:
+    offered, machines = capacity.offer(session, actor, host), capacity.machines(session, actor, host)
+    hypervisors = capacity.versions(session, host)
     return {
         "version": VERSION,
         "api_version": API_VERSION,
         "host": {
-            "os": ", ".join(sorted({host.facts.os for host in known})) or "none",
-            "cpus": machines.cpu_cores if machines else sum(host.vcpus for host in known),
-            "memory_mb": machines.memory_total_mb if machines else sum(host.memory_mb for host in known),
+            "os": ", ".join(offered.oses) or "none",
+            "cpus": machines.cpu_cores if machines else offered.vcpus,
+            "memory_mb": machines.memory_total_mb if machines else offered.memory_mb,
             "virtualbox_version": hypervisors.get("virtualbox", _ABSENT),
             "hypervisors": hypervisors,
         },
         "limits": {
-            "max_vms": sum(_room(host) for host in known),
-            "max_memory_per_vm": min(sizes.MEMORY_MB[1], max((host.memory_mb for host in known), default=0)),
-            "max_cpus_per_vm": min(sizes.VCPUS[1], max((host.vcpus for host in known), default=0)),
+            "max_vms": offered.smallest,
+            "max_memory_per_vm": min(sizes.MEMORY_MB[1], offered.most_memory_mb),
+            "max_cpus_per_vm": min(sizes.VCPUS[1], offered.most_vcpus),
         },
     }
-
-
-def _room(host: Host) -> int:
-    return min(host.vcpus, host.memory_mb // sizes.MEMORY_MB[0], host.disk_gb)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
+
 from flask.views import MethodView
 from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
 
+from api.rest.answering import Rendered
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Moment, Text
+from api.rest.fields import Moment, Text, moment
 from api.rest.shapes import Shape
 from api.shared.words import HOST_NAME
+from api.web.context import api_context
 from core.contract.hosts import HostUsage
 from core.contract.messages import JSON
+from core.contract.states import Status
 from core.models.base import now
+from core.services import counts
 from core.services.context import Actor
 from core.services.monitoring import capacity
-from core.services.monitoring.capacity import Fleet, Machines, Told
+from core.services.monitoring.capacity import Machines, Told
 from core.units import percent
 
 
@@ -65,6 +72,10 @@ class SystemQuery(Schema):
     host = Text(longest=63, validate=HOST_NAME)
 
 
+_NOTHING = tuple(MachineMetrics().fields)
+_MANY = 100
+
+
 def blueprint(shape: Shape) -> Blueprint:
     """The resource, in a dialect."""
     blp = Blueprint("system_metrics", shape, "Metrics of the fleet")
@@ -73,38 +84,60 @@ def blueprint(shape: Shape) -> Blueprint:
     class OfSystem(MethodView):
         @blp.query(SystemQuery)
         @blp.read_one(SystemMetrics)
-        def get(self, session: Session, actor: Actor, query: JSON) -> JSON:
+        def get(self, session: Session, actor: Actor, query: JSON) -> Rendered:
             """Get the capacity and the use of the fleet or of a host."""
-            return _summed(capacity.measure(session, actor, query.get("host")))
+            host = query.get("host")
+            machines = _machines(session, actor) if host is None else _look(session, actor, host)
+            return Rendered(machines.body | {"vms": _counted(session, host)}, "hosts", machines.hosts)
 
     return blp
 
 
-def _summed(found: Fleet) -> JSON:
-    vms = found.vms
+@dataclass(frozen=True)
+class _Machines:
+    """What was found when machines were looked at; `hosts` as JSON, of so many."""
+
+    body: JSON
+    hosts: str
+    count: int
+
+
+def _machines(session: Session, actor: Actor) -> _Machines:
+    """Those of a large fleet are looked at once in a while, however many ask: hosts tell every five seconds."""
+    kept = api_context().machines
+    found: _Machines | None = kept.get()
+    if found is None:
+        found = _look(session, actor, None)
+        if found.count > _MANY:
+            kept.put(found)
+    return found
+
+
+def _look(session: Session, actor: Actor, host: str | None) -> _Machines:
+    found = capacity.measure(session, actor, host)
+    hosts = json.dumps([_host(told) for told in found.hosts], separators=(",", ":"))
+    body = {"timestamp": moment(now()), "host": _machine(found.machines)}
+    return _Machines(body, hosts, len(found.hosts))
+
+
+def _counted(session: Session, host: str | None) -> JSON:
+    vms = counts.count(session, host)
     return {
-        "timestamp": now(),
-        "host": _machine(found.machines),
-        "vms": {
-            "total_count": vms.total,
-            "running_count": vms.running,
-            "unknown_count": vms.unknown,
-            "total_vcpus_allocated": vms.vcpus,
-            "total_memory_allocated_gb": _gigabytes(vms.memory_mb),
-        },
-        "hosts": [_host(told) for told in found.hosts],
+        "total_count": vms.total,
+        "running_count": vms.by_status.get(Status.RUNNING, 0),
+        "unknown_count": vms.by_status.get(Status.UNKNOWN, 0),
+        "total_vcpus_allocated": vms.vcpus,
+        "total_memory_allocated_gb": _gigabytes(vms.memory_mb),
     }
 
 
 def _host(told: Told) -> JSON:
-    host = told.host
-    of = {"name": host.name, "silent": host.silent_since is not None, "last_seen_at": host.last_seen_at}
-    return of | _machine(told.usage)
+    return {"name": told.name, "silent": told.silent, "last_seen_at": moment(told.last_seen_at)} | _machine(told.usage)
 
 
 def _machine(used: Machines | HostUsage | None) -> JSON:
     if used is None:
-        return dict.fromkeys(MachineMetrics().fields)
+        return dict.fromkeys(_NOTHING)
     return {
         "cpu_usage_percent": used.cpu_percent,
         "cpu_cores": used.cpu_cores,

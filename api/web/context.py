@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from flask import current_app
 from limits import RateLimitItem, WindowStats
@@ -14,6 +14,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from api.web.bounded_checks import Once
+from api.web.kept import Kept
 from api.web.places import Places
 from api.web.tally import Tally
 from core import database
@@ -79,6 +80,7 @@ class ApiContext:
     waits: Places = field(default_factory=lambda: Places(MOST_WAITS, "waits"))
     strangers: Places = field(default_factory=lambda: Places(MOST_STRANGERS, "sockets that have not said who calls"))
     examinations: Once = field(default_factory=Once)
+    machines: Kept[Any] = field(default_factory=lambda: Kept(2.0))
     started_at: float = field(default_factory=time.time)
     _secrets: dict[str, str] = field(default_factory=dict)
 

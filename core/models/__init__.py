@@ -3,6 +3,7 @@
 from core.models.addresses import MacAddress
 from core.models.audit import AuditEntry, AuditLink, AuditPending
 from core.models.base import Base
+from core.models.counts import VM_COUNTS
 from core.models.events import Event
 from core.models.forwards import PortForward
 from core.models.hosts import Host
@@ -18,6 +19,7 @@ from core.models.vms import Vm
 from core.models.webhooks import Webhook, WebhookDelivery
 
 __all__ = [
+    "VM_COUNTS",
     "ApiKey",
     "AuditEntry",
     "AuditLink",

@@ -47,9 +47,28 @@ class Ordering:
 
 def sliced(query: Query, ordering: Ordering, wanted: Slice) -> Query:
     """The part of a query. What is null comes last, whatever the direction."""
+    return query.order_by(*ordered(ordering, wanted)).limit(wanted.limit).offset(wanted.offset)
+
+
+def sliced_from_the_end(query: Query, ordering: Ordering, wanted: Slice, total: int) -> Query:
+    """The same part where there are so many rows, backwards: what is passed over is what comes after it.
+
+    None of the values that the list is sorted by is null.
+    """
     column, descending = ordering.of(wanted)
-    terms = (column.desc(), ordering.key.desc()) if descending else (column, ordering.key)
-    return query.order_by(terms[0].nulls_last(), terms[1]).limit(wanted.limit).offset(wanted.offset)
+    left = max(total - wanted.offset, 0)
+    size = left if wanted.limit is None else min(left, wanted.limit)
+    backwards = (column, ordering.key) if descending else (column.desc(), ordering.key.desc())
+    return query.order_by(*backwards).limit(size).offset(left - size)
+
+
+def ordered(ordering: Ordering, wanted: Slice) -> tuple[Any, Any]:
+    """What a query is ordered by. What is null comes last, whatever the direction."""
+    column, descending = ordering.of(wanted)
+    first, key = (column.desc(), ordering.key.desc()) if descending else (column, ordering.key)
+    # An index is read backwards for what can't be null alone.
+    nullable = getattr(getattr(column, "expression", column), "nullable", True)
+    return (first.nulls_last() if nullable else first), key
 
 
 def cut(items: Sequence[T], ordering: Ordering, wanted: Slice) -> list[T]:

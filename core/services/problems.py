@@ -59,9 +59,10 @@ def _off(seconds: float) -> str:
 
 def look(session: Session, low_disk_mb: int) -> None:
     """Tell of hosts with little disk left, and of names that several agents want; Redis knows whose each name is."""
-    redis, machines = dispatch_of(session).redis, usage.of_machines(session)
+    redis = dispatch_of(session).redis
     present = select(Host.name, Host.home_id, Host.problems).where(Host.removed_at.is_(None)).order_by(Host.name)
     hosts = list(session.execute(present))
+    machines = usage.of_machines(session, [name for name, _, _ in hosts])
     claims: Any = redis.mget([channels.claim(name) for name, _, _ in hosts]) if hosts else []
     homes: dict[str, str] = {}
     changes = []

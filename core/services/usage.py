@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TypeVar, cast
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.contract import channels
@@ -13,7 +13,7 @@ from core.contract.errors import Invalid
 from core.contract.hosts import HostUsage
 from core.contract.messages import decode
 from core.contract.vms import VmUsage
-from core.models import Host, Vm
+from core.models import Vm
 from core.services.context import dispatch_of
 
 FRESH_SECONDS = 20.0
@@ -27,9 +27,8 @@ def of_vm(session: Session, vm: Vm) -> VmUsage | None:
     return _fresh(VmUsage, text)
 
 
-def of_machines(session: Session) -> dict[str, HostUsage]:
-    """What each host's machine uses, by the host's name; without offline ones."""
-    names = list(session.scalars(select(Host.name).where(Host.removed_at.is_(None))))
+def of_machines(session: Session, names: Sequence[str]) -> dict[str, HostUsage]:
+    """What the machines of those hosts use, by the host's name; without those that have not said so lately."""
     keys = [channels.usage(name) for name in names]
     told = dispatch_of(session).glance(lambda redis: cast(list[bytes | None], redis.mget(keys))) if keys else None
     found = zip(names, (_fresh(HostUsage, text) for text in told or ()), strict=False)

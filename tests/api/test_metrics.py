@@ -5,18 +5,23 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import requests
 
+from api.shared.system_metrics import SystemMetrics
 from cli.fleet.fleet import Fleet
+from cli.fleet.postgres import Postgres
+from core import migrate
 from core.contract import channels
 from core.contract.hosts import HostUsage
 from core.contract.messages import encode
 from core.contract.vms import VmUsage
 from core.models import Host
 from core.models.base import now
+from core.settings import Settings
 from tests.api.world import World, problem
 from tests.support.clients import new_user
 from tests.support.waiting import until
@@ -137,6 +142,42 @@ def test_machines_are_added_up_by_their_size(world: World, lonely: str) -> None:
     body = world.get("/system/metrics", headers).json["host"]
     assert (body["cpu_cores"], body["cpu_usage_percent"], body["memory_total_gb"]) == (8, 50.0, 16.0)
     assert (body["disk_total_gb"], body["disk_usage_percent"]) == (20.0, 10.0)
+
+
+@pytest.fixture(scope="module")
+def large(settings: Settings, postgres: Postgres) -> Iterator[World]:
+    """With a hundred hosts and one, in a database of its own."""
+    url = postgres.create_database("large")
+    migrate.upgrade(url)
+    made = World(replace(settings, database_url=url))
+    for number in range(101):
+        made.add_host(f"host-{number:03d}")
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("dialect", ["microvm", "vboxmcp"])
+def test_the_machines_of_a_large_fleet_are_looked_at_once_in_a_while(large: World, dialect: str) -> None:
+    """VMs are counted each time."""
+    caller = large.caller()
+
+    def measured(query: str = "") -> Any:
+        answer = large.get(f"/system/metrics{query}", caller.headers(dialect))
+        assert answer.status_code == 200, answer.text
+        body = answer.json["data"] if dialect == "vboxmcp" else answer.json
+        assert SystemMetrics().validate(body) == {}
+        return body
+
+    large.context.machines.put(None)
+    before = measured()
+    assert len(before["hosts"]) > 100
+    large.add_vm(caller, host_name="host-001")
+    large.add_host(f"host-{dialect}")
+    after = measured()
+    assert after["vms"]["total_count"] == before["vms"]["total_count"] + 1
+    assert (after["hosts"], after["timestamp"]) == (before["hosts"], before["timestamp"])
+    assert [host["name"] for host in measured(f"?host=host-{dialect}")["hosts"]] == [f"host-{dialect}"]
+    until(lambda: f"host-{dialect}" in {host["name"] for host in measured()["hosts"]})
 
 
 def test_usage_is_of_the_vm_that_was_asked_for_and_fresh(world: World, lonely: str) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, column, func, select, true, type_coerce
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
-from core.contract.hosts import HostUsage
-from core.contract.states import Status
-from core.models import Host, Vm
-from core.services import hosts, usage
+from core.contract.hosts import HostFacts, HostUsage
+from core.models import Host
+from core.services import hosts, sizes, usage
 from core.services.context import Actor
-from core.services.listing import joined
-from core.services.status import status_column
 
 
 @dataclass(frozen=True)
@@ -30,21 +28,12 @@ class Machines:
 
 
 @dataclass(frozen=True)
-class Vms:
-    """How many VMs there are, and what they were given; `unknown`: on hosts that are silent."""
-
-    total: int
-    running: int
-    unknown: int
-    vcpus: int
-    memory_mb: int
-
-
-@dataclass(frozen=True)
 class Told:
     """A host, and what its machine uses; None when it is silent or has not said so lately."""
 
-    host: Host
+    name: str
+    silent: bool
+    last_seen_at: datetime
     usage: HostUsage | None
 
 
@@ -53,43 +42,81 @@ class Fleet:
     """`machines` is None while no host has told."""
 
     machines: Machines | None
-    vms: Vms
     hosts: list[Told]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What hosts are and offer, in all and at most; `smallest`: how many of the smallest VMs they have room for."""
+
+    oses: tuple[str, ...]
+    vcpus: int
+    memory_mb: int
+    most_vcpus: int
+    most_memory_mb: int
+    smallest: int
 
 
 def measure(session: Session, actor: Actor, host_name: str | None = None) -> Fleet:
     """The whole fleet, or one host; `NotFound`. Nothing is asked of any host."""
-    chosen = hosts.all_of(session) if host_name is None else [hosts.get(session, actor, host_name)]
-    known = usage.of_machines(session)
-    told = [Told(host, None if host.silent_since else known.get(host.name)) for host in chosen]
-    return Fleet(_machines([each.usage for each in told if each.usage]), count(session, host_name), told)
+    chosen = _chosen(session, actor, host_name)
+    query = select(Host.name, Host.silent_since.is_not(None), Host.last_seen_at).where(*chosen).order_by(Host.name)
+    rows = session.execute(query).all()
+    known = usage.of_machines(session, [name for name, silent, _ in rows if not silent])
+    told = [Told(*row, known.get(row.name)) for row in rows]
+    return Fleet(_machines([each.usage for each in told if each.usage]), told)
 
 
-def count(session: Session, host_name: str | None = None) -> Vms:
-    """The VMs of the fleet, or of one host."""
-    word = status_column()
-    of: list[ColumnElement[bool]] = [Vm.deleted_at.is_(None)]
-    if host_name is not None:
-        of.append(Vm.host_name == host_name)
-    query = joined(
-        select(
-            func.count(),
-            func.count().filter(word == Status.RUNNING.value),
-            func.count().filter(word == Status.UNKNOWN.value),
-            func.coalesce(func.sum(Vm.vcpus).filter(Vm.reserved), 0),
-            func.coalesce(func.sum(Vm.memory_mb).filter(Vm.reserved), 0),
-        ).select_from(Vm)
+def machines(session: Session, actor: Actor, host_name: str | None = None) -> Machines | None:
+    """What the machines of the whole fleet, or of one host, have and use."""
+    online = select(Host.name).where(*_chosen(session, actor, host_name), Host.silent_since.is_(None))
+    return _machines(list(usage.of_machines(session, session.scalars(online).all()).values()))
+
+
+def offer(session: Session, actor: Actor, host_name: str | None = None) -> Offer:
+    """What the whole fleet, or one host, is and offers; `NotFound`."""
+    least = func.least(Host.vcpus, Host.memory_mb / sizes.MEMORY_MB[0], Host.disk_gb)
+    os = func.coalesce(type_coerce(Host.facts, JSONB)["os"].as_string(), HostFacts().os)
+    columns = (
+        func.array_agg(os.distinct()),
+        func.sum(Host.vcpus),
+        func.sum(Host.memory_mb),
+        func.max(Host.vcpus),
+        func.max(Host.memory_mb),
+        func.sum(least),
     )
-    return Vms(*session.execute(query.where(*of)).one())
+    oses, *numbers = session.execute(select(*columns).where(*_chosen(session, actor, host_name))).one()
+    return Offer(tuple(sorted(oses or ())), *(int(number or 0) for number in numbers))
 
 
-def versions(known: Sequence[Host]) -> dict[str, str]:
-    """The versions of each hypervisor on those hosts that are online."""
+def heard(session: Session) -> tuple[int, int]:
+    """How many hosts there are, and how many of them are silent."""
+    found = select(func.count(), func.count(Host.silent_since)).where(Host.removed_at.is_(None))
+    total, silent = session.execute(found).one()
+    return total, silent
+
+
+def versions(session: Session, host_name: str | None = None) -> dict[str, str]:
+    """The versions of each hypervisor on the hosts that are online, or on one of them."""
+    driver = func.jsonb_array_elements(Host.drivers).table_valued(column("value", JSONB)).render_derived()
+    of = (
+        Host.removed_at.is_(None),
+        Host.silent_since.is_(None),
+        *([] if host_name is None else [Host.name == host_name]),
+    )
+    name, version = (driver.c.value[key].as_string() for key in ("name", "version"))
     told: dict[str, set[str]] = {}
-    for host in known:
-        for driver in host.drivers if host.silent_since is None else []:
-            told.setdefault(driver["name"], set()).add(driver["version"])
-    return {name: ", ".join(sorted(filter(None, found))) or "unknown" for name, found in told.items()}
+    for each, known in session.execute(
+        select(name, version).select_from(Host).join(driver, true()).where(*of).distinct()
+    ):
+        told.setdefault(each, set()).add(known)
+    return {each: ", ".join(sorted(filter(None, known))) or "unknown" for each, known in sorted(told.items())}
+
+
+def _chosen(session: Session, actor: Actor, host_name: str | None) -> tuple[ColumnElement[bool], ...]:
+    if host_name is None:
+        return (Host.removed_at.is_(None),)
+    return (Host.name == hosts.get(session, actor, host_name).name,)
 
 
 def _machines(told: list[HostUsage]) -> Machines | None:
