@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
-import gevent
-from gevent import monkey
-
+from api.web.beside import beside
 from api.web.context import api_context
 from api.web.requests import source_ip
 from core.contract.errors import Unauthenticated
 from core.models import User
 from core.services import logins, users
 
-T = TypeVar("T")
-
 
 def login(username: str, password: str) -> User:
     """The user; `Unauthenticated` for a wrong name or password, `TooMany` after several."""
     with api_context().transaction() as session:
         attempt = logins.begin(session, username, source_ip())
-    if not _beside(lambda: attempt.matches(password)):
+    if not beside(lambda: attempt.matches(password)):
         raise Unauthenticated("wrong username or password")
     with api_context().transaction() as session:
         return logins.succeeded(session, attempt)
@@ -37,12 +30,4 @@ def change(username: str, current: str, new: str) -> User:
 
 def hashed(password: str) -> str:
     """What is kept of a password; `Invalid` for one that is too short or long."""
-    return _beside(lambda: users.hashed(password))
-
-
-def _beside(work: Callable[[], T]) -> T:
-    """In a real thread, where threads are gevent's own and share one."""
-    if not monkey.is_module_patched("threading"):
-        return work()
-    done: T = gevent.get_hub().threadpool.apply(work)
-    return done
+    return beside(lambda: users.hashed(password))

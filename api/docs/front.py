@@ -1,4 +1,7 @@
-"""/ and /docs: where somebody who knows only the address goes on, as JSON; in a browser the web page, and its links."""
+"""/ and /docs: where somebody who knows only the address goes on, as JSON; in a browser the web page, and its links.
+
+/join.sh: the script by which a machine that has nothing of Corral's becomes a host.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from html import escape
 
 from flask import Blueprint, Response, jsonify, request
 
+import deploy
 from api.page import views as page
 from api.rest.shapes import Shape
 from api.web.requests import PREFIX
@@ -31,6 +35,13 @@ def blueprint(shape: Shape) -> Blueprint:
         if request.accept_mimetypes.best_match(("application/json", "text/html")) == "text/html":
             return page.index() if request.path == "/" else Response(_page(), content_type="text/html; charset=utf-8")
         return jsonify(shape.one({"name": "Corral", "version": VERSION, **LINKS}))
+
+    @blp.get("/join.sh")
+    @mark("public", "uncounted")
+    def join() -> Response:
+        response = Response((deploy.FOLDER / "join.sh").read_bytes(), content_type="text/x-shellscript; charset=utf-8")
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
 
     return blp
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import request
+from flask import Response, request
 from flask.views import MethodView
 from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
@@ -11,6 +11,7 @@ from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Flag, Moment, Number, Pattern, Text
 from api.rest.schemas import Sorting, Strict
 from api.rest.shapes import Listed, Shape
+from api.shared import archive
 from api.shared.labels import given
 from api.web.context import api_context
 from api.web.views import mark
@@ -79,6 +80,13 @@ class JoinRequest(Strict):
     at = fields.Float(required=True, metadata={"description": "the machine's time, in seconds since the epoch"})
 
 
+class ReleaseRequest(Strict):
+    """Who is to become a host, by its token."""
+
+    token = Text(required=True, longest=64)
+    secret = Text(required=True, longest=64)
+
+
 class JoinedSchema(Schema):
     """It is one: where it finds Redis, and as whom it comes there."""
 
@@ -131,6 +139,20 @@ def blueprint(shape: Shape) -> Blueprint:
         def post(self, session: Session, _caller: None, body: JSON) -> Joined:
             """Join the fleet as a host, with a join token. The same request may be repeated."""
             return addresses.answer(api_context().settings, joins.join(session, build(Join, body)))
+
+    @blp.route("/join/release")
+    class Release(MethodView):
+        @blp.respond_bytes()
+        @blp.body(ReleaseRequest)
+        @mark("public", "asks")
+        def post(self, body: JSON) -> Response:
+            """Fetch the release of the fleet, with a join token: a tar of wheels, of requirements.txt and its digests.
+
+            It is of the Python and the processor of the control plane's machine.
+            """
+            with api_context().reading() as session:
+                joins.may_install(session, body["token"], body["secret"])
+            return archive.response()
 
     return blp
 

@@ -116,6 +116,8 @@ def _show(session: Session, made: dict[str, Any], *, wait: bool) -> None:
     else:
         session.tell(f"Paste this on {made['host'] or 'the machine'}, as the user that VMs are to run as:\n")
         click.echo(f"corral-agent join {token} && corral-agent")
+        session.tell("\nor, on a machine that has nothing of Corral's, this, as root:\n")
+        click.echo(f"{pins.fetching(token, '/join.sh')} | sh -s -- {token}")
         session.tell("")
     if wait:
         _arrival(session, made)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import shlex
 import socket
 import ssl
 from dataclasses import replace
@@ -26,6 +28,14 @@ def pinned(word: str, url: str) -> str:
     if not token.url.startswith("https:"):
         return word
     return joining.written(replace(token, pin=_key(token.url)))
+
+
+def fetching(word: str, path: str) -> str:
+    """What fetches a file of the token's server in a shell, from the server with that key alone."""
+    token = joining.read(word)
+    known = base64.b64encode(bytes.fromhex(token.pin)).decode()
+    check = f"k --pinnedpubkey sha256//{known}" if token.pin else ""
+    return f"curl -fsS{check} {shlex.quote(token.url.rstrip('/') + path)}"
 
 
 def _key(url: str) -> str:

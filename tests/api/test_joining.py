@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import secrets
+import tarfile
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -15,6 +17,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+import deploy
 from cli.fleet.accounts import address
 from core.contract import joining
 from core.models import Host, HostIdentity, JoinToken
@@ -235,3 +238,39 @@ def test_no_secret_is_in_the_audit_log(world: World, admin: Caller, name: str) -
     assert {"join_create", "join_token_create"} <= {each["action_type"] for each in entries.json["logs"]}
     assert joining.read(token).secret not in entries.text
     assert token not in entries.text
+
+
+def release_of(world: World, token: str, /, **changes: Any) -> Any:
+    read = joining.read(token)
+    return world.post("/join/release", json={"token": read.id, "secret": read.secret, **changes})
+
+
+def test_who_is_to_join_gets_the_fleet_s_release(world: World, admin: Caller, name: str) -> None:
+    made = mint(world, admin, host=name)
+    for _ in range(2):
+        answer = release_of(world, made["token"])
+        assert (answer.status_code, answer.mimetype) == (200, "application/x-tar")
+        assert int(answer.headers["Content-Length"]) == len(answer.data)
+        with tarfile.open(fileobj=io.BytesIO(answer.data)) as tar:
+            files = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+        lines = files.pop("requirements.txt").decode().splitlines()
+        digests = [f"--hash=sha256:{hashlib.sha256(data).hexdigest()}" for data in files.values()]
+        assert sorted(line.split()[1] for line in lines) == sorted(digests)
+        assert f"corral=={VERSION}" in [line.split()[0] for line in lines]
+        join(world, made["token"])  # and so who has joined may have it again
+
+
+def test_nobody_else_gets_it(world: World, admin: Caller, name: str) -> None:
+    made = mint(world, admin, host=name)
+    assert refused(release_of(world, made["token"], secret="wrong")) == (404, "token_unknown")
+    assert refused(release_of(world, made["token"], token="join-0")) == (404, "token_unknown")
+    for field, value in (("token", 5), ("secret", None), ("token", "x" * 65), ("unknown", 1)):
+        assert problem(release_of(world, made["token"], **{field: value}))[0] == INVALID["microvm"]
+    assert world.delete(f"/join-tokens/{made['id']}", admin.bearer).status_code == 204
+    assert refused(release_of(world, made["token"])) == (409, "token_revoked")
+
+
+def test_the_script_is_there_for_anyone(world: World) -> None:
+    answer = world.application.microvm.test_client().get("/join.sh")
+    assert (answer.status_code, answer.mimetype) == (200, "text/x-shellscript")
+    assert answer.data == (deploy.FOLDER / "join.sh").read_bytes()

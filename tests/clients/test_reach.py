@@ -40,6 +40,7 @@ COMMANDS = {
     "POST /join-tokens": "host add",
     "GET /join-tokens/{}": "host add",  # which waits for it
     "DELETE /join-tokens/{}": "host revoke-token",
+    "POST /join/release": "host add",  # the script of its other line
     "POST /join": "host add",  # the line that it prints, by `corral-agent join`
     "POST /placements": "placement explain",
     "GET /images": "image list",

@@ -34,12 +34,7 @@ def join(session: Session, asked: Join) -> str:
     The errors' `reason`: token_unknown, token_expired, token_revoked, token_used, name_taken, clock_skew, version.
     """
     token = session.get(JoinToken, asked.token, with_for_update=True, populate_existing=True)
-    if token is None or not hmac.compare_digest(token.secret_sha256, digest(asked.secret)):
-        raise NotFound(
-            "this fleet has no such join token: check that the line is from this fleet, or have an administrator make"
-            " a new one with `corral host add`",
-            reason="token_unknown",
-        )
+    token = _known(token, asked.secret)
     _check_machine(asked)
     name = token.host or asked.host
     if not channels.HOST_NAME.fullmatch(name):
@@ -58,6 +53,21 @@ def join(session: Session, asked: Join) -> str:
             _begin_anew(session, name)
     accounts.admit(session, name, asked.secret_sha256, token.id)
     return name
+
+
+def may_install(session: Session, token_id: str, secret: str) -> None:
+    """That who has that token may have the fleet's release, to join with it; also who has used it, to do it again."""
+    _check_token(_known(session.get(JoinToken, token_id), secret), again=True)
+
+
+def _known(token: JoinToken | None, secret: str) -> JoinToken:
+    if token is None or not hmac.compare_digest(token.secret_sha256, digest(secret)):
+        raise NotFound(
+            "this fleet has no such join token: check that the line is from this fleet, or have an administrator make"
+            " a new one with `corral host add`",
+            reason="token_unknown",
+        )
+    return token
 
 
 def _check_machine(asked: Join) -> None:
