@@ -11,6 +11,7 @@ from pathlib import Path
 from agent import runtime
 from agent.drivers.registry import CLASSES, FAKE
 from agent.host import capacity
+from agent.images import source
 from agent.joining import command as joining
 from agent.joining import kept
 from agent.media.media import DISKS
@@ -64,6 +65,10 @@ def main(arguments: list[str] | None = None) -> int:
             cgroup=Path(environment.cgroup) if environment.cgroup else None,
             network=described,
             lock=lock,
+            source=source.of_redis(
+                environment.public_url or joined.api_url, joined.api_pin, joined.host, joined.redis_url
+            ),
+            pull_mb_per_second=environment.pull_mb_per_second,
         )
         return runtime.run(config)
 

@@ -35,6 +35,10 @@ from agent.host.known import KnownVms
 from agent.host.lease import Lease, refusal
 from agent.host.prometheus import HostFigures
 from agent.host.usage import Usage
+from agent.images.download import Rate
+from agent.images.images import Images
+from agent.images.pulls import Pulls
+from agent.images.source import Source
 from agent.media.media import Media
 from agent.network.network import Network
 from agent.reports import failures
@@ -67,6 +71,8 @@ class Config:
     metrics_token: str
     network: Network
     lock: Path
+    source: Source | None = None
+    pull_mb_per_second: int = 0
     cgroup: Path | None = None
 
 
@@ -108,18 +114,21 @@ class Agent:
         known = KnownVms(exits)
         outcomes = Outcomes(config.host, drivers, self._journal, self._outbox, known)
         media = Media(config.media)
-        self._commands = Commands(drivers, self._journal, self._vm_locks, outcomes, media)
+        pulls = Pulls(place.contents, config.source, Rate(config.pull_mb_per_second << 20))
+        images = Images(config.images, place.contents, pulls)
+        self._commands = Commands(drivers, self._journal, self._vm_locks, outcomes, media, images)
         streams = AgentStreams(self._client)
         consoles, files = Consoles(drivers, streams), Files(drivers, streams)
         key = HostKey(config.home)
         self._calls = Calls(config.host, self._client, key, drivers, self._commands, consoles, files, media)
         facts = replace(config.network.facts(), own_ports=[config.metrics_port] if config.metrics_port else [])
         self._lease, boot_id = Lease(config.host, self._client, config.lock), uuid.uuid4().hex
-        host = HostIdentity(config.host, boot_id, config.capacity, config.images, facts, self._lease.home_id, media)
+        host = HostIdentity(config.host, boot_id, config.capacity, images, facts, self._lease.home_id, media)
         health = Health(drivers)
         busy = self._vm_locks.busy_vms
         inventories = Inventories(host, drivers, health, self._journal, self._outbox, known, busy, exits)
         soon, refused = inventories.soon, self._on_refused
+        pulls.on_new = soon
         beat = heartbeat.beat(host.name, host.boot_id, key.public, self._client, self._lease, soon, refused)
         usage = Usage(config.host, place.vms, drivers, self._client)
         own = [self._calls.loop, self._outbox.loop, inventories.loop, exits.loop, usage.loop, beat, self._pruner()]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from core import labels
+from core.contract.images import Manifest
 from core.contract.vms import PACK, Placement
 
 
@@ -30,7 +31,8 @@ class Obstacle:
 class Offer:
     """A host as placement sees it: what is free, and what it can run. `hypervisors`: "" when healthy, else the problem.
 
-    `obstacles`: why this VM can't be there, whatever there is room for.
+    `contents`: the digests of all images there; it `pulls` those of the fleet that are not. `obstacles`: why this VM
+    can't be there, whatever there is room for.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Offer:
     images: frozenset[str]
     free: Room
     labels: labels.Labels = field(default_factory=dict)
+    contents: frozenset[str] = frozenset()
+    pulls: bool = False
     obstacles: tuple[Obstacle, ...] = ()
 
 
@@ -45,7 +49,8 @@ class Offer:
 class Demand:
     """What a VM needs. `hypervisors` in order of preference; `host` pins it.
 
-    `joins`: what its adapters are to join of a host's networks, each as "mode:name".
+    `joins`: what its adapters are to join of a host's networks, each as "mode:name". `content`: the fleet's image of
+    that name; None: hosts alone may have one.
     """
 
     hypervisors: tuple[str, ...]
@@ -54,14 +59,25 @@ class Demand:
     host: str | None = None
     joins: tuple[str, ...] = ()
     placement: Placement = field(default_factory=Placement)
+    content: Manifest | None = None
+
+    def digest_at(self, contents: Collection[str], *, pulls: bool) -> str:
+        """The digest of the fleet's image if a VM is made of that one on such a host; "": of the host's own."""
+        fleets = self.content.digest if self.content is not None else ""
+        return fleets if pulls or fleets in contents else ""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A host, and the hypervisor to use there."""
+    """A host, and the hypervisor to use there.
+
+    `digest`: that of the fleet's image, if the VM is made of that one; `pulls`: it is not there yet.
+    """
 
     host: str
     hypervisor: str
+    digest: str = ""
+    pulls: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,8 +102,8 @@ class Verdict:
 def judge(offers: Iterable[Offer], demand: Demand) -> list[Verdict]:
     """A verdict on each host: those that can take it, best first, then the others by name.
 
-    The best one holds most of what is preferred, has the better hypervisor, and then most memory left (or least, to
-    pack), most vCPUs, and the first name.
+    The best one holds most of what is preferred, has the better hypervisor, has the image, and then most memory left
+    (or least, to pack), most vCPUs, and the first name.
     """
     return sorted((_verdict(offer, demand) for offer in offers), key=lambda verdict: _order(verdict, demand))
 
@@ -110,7 +126,9 @@ def _verdict(offer: Offer, demand: Demand) -> Verdict:
     hypervisor = next((each for each in demand.hypervisors if offer.hypervisors.get(each) == ""), None)
     preferred = tuple(text for text in demand.placement.prefer if labels.term(text).holds(offer.labels))
     obstacles = (*offer.obstacles, *_obstacles(offer, demand, hypervisor))
-    choice = Choice(offer.name, hypervisor) if hypervisor is not None and not obstacles else None
+    digest = demand.digest_at(offer.contents, pulls=offer.pulls)
+    pulls = bool(digest) and digest not in offer.contents
+    choice = Choice(offer.name, hypervisor, digest, pulls) if hypervisor is not None and not obstacles else None
     return Verdict(offer.name, choice, offer.free, preferred, obstacles)
 
 
@@ -122,8 +140,9 @@ def _obstacles(offer: Offer, demand: Demand, hypervisor: str | None) -> Iterator
             yield Obstacle("label", f"is not labelled {text}")
     if hypervisor is None:
         yield Obstacle("hypervisor", _no_hypervisor(offer, demand.hypervisors))
-    if demand.image and demand.image not in offer.images:
-        yield Obstacle("image", f"does not have image '{demand.image}'")
+    if demand.image and not demand.digest_at(offer.contents, pulls=offer.pulls) and demand.image not in offer.images:
+        why = ", and its agent does not know where the API is" if demand.content is not None else ""
+        yield Obstacle("image", f"does not have image '{demand.image}'{why}")
     yield from lacking(offer.free, demand.size)
 
 
@@ -132,10 +151,10 @@ def _no_hypervisor(offer: Offer, wanted: Sequence[str]) -> str:
     return "; ".join(problems) or f"does not offer {' or '.join(wanted)}"
 
 
-def _order(verdict: Verdict, demand: Demand) -> tuple[bool, int, int, int, int, str]:
+def _order(verdict: Verdict, demand: Demand) -> tuple[bool, int, int, bool, int, int, str]:
     if verdict.choice is None:
-        return (True, 0, 0, 0, 0, verdict.host)
+        return (True, 0, 0, False, 0, 0, verdict.host)
     sign = 1 if demand.placement.strategy == PACK else -1
     free = verdict.free
     better = (-len(verdict.preferred), demand.hypervisors.index(verdict.choice.hypervisor))
-    return (False, *better, sign * free.memory_mb, sign * free.vcpus, verdict.host)
+    return (False, *better, verdict.choice.pulls, sign * free.memory_mb, sign * free.vcpus, verdict.host)

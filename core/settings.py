@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -17,10 +16,10 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
-import msgspec
 from msgspec import Meta
 
 from core import redis_urls
+from core.variables import RANGE, Variable, read
 
 log = logging.getLogger(__name__)
 
@@ -36,18 +35,6 @@ Range = tuple[Count, Count]
 _NOT_OURS = frozenset({"CORRAL_URL", "CORRAL_TOKEN", "CORRAL_CONTEXT", "CORRAL_CONFIG", "CORRAL_EXEC", "CORRAL_KEEPER"})
 _PREFIX = "CORRAL_"
 _REDIS = ("redis_url", "agent_redis_url")
-_RANGE = "-"
-_MEANINGS = {"`int`": "a whole number", "`bool`": "1 or 0", "`array` of length 2": "a range like 20000-31999"}
-
-
-@dataclass(frozen=True)
-class Variable:
-    """Where a setting comes from, and what it means. `split`: what lies between the items of a list."""
-
-    name: str
-    about: str
-    split: str = ""
-    secret: bool = False
 
 
 def _cached(name: str) -> Path:
@@ -97,7 +84,7 @@ class Settings:
     ports: Annotated[
         Range,
         Variable(
-            "CORRAL_PORTS", "the range of ports for the servers and port forwards of a fleet on one machine", _RANGE
+            "CORRAL_PORTS", "the range of ports for the servers and port forwards of a fleet on one machine", RANGE
         ),
     ] = (20000, 31999)
     api_workers: Annotated[Count, Variable("CORRAL_API_WORKERS", "the number of API processes")] = 2
@@ -147,7 +134,7 @@ class Settings:
         ),
     ] = ()
     vm_uids: Annotated[
-        Range, Variable("CORRAL_VM_UIDS", "the range of user ids for VMs, if the agent runs as root", _RANGE)
+        Range, Variable("CORRAL_VM_UIDS", "the range of user ids for VMs, if the agent runs as root", RANGE)
     ] = (
         2_000_000,
         2_999_999,
@@ -157,11 +144,16 @@ class Settings:
     ] = ""
     redis_url: Annotated[str, Variable("REDIS_URL", "Redis (default: `corral up` starts one)", secret=True)] = ""
     public_url: Annotated[
-        str, Variable("CORRAL_PUBLIC_URL", "the API's address for new hosts (default: the one `corral host add` used)")
+        str, Variable("CORRAL_PUBLIC_URL", "the API's address for hosts (default: the one `corral host add` used)")
     ] = ""
     agent_redis_url: Annotated[
         str, Variable("CORRAL_AGENT_REDIS_URL", "Redis's address for new hosts (default: `REDIS_URL`)", secret=True)
     ] = ""
+    pull_mb_per_second: Annotated[
+        int,
+        Meta(ge=0),
+        Variable("CORRAL_PULL_MB_PER_SECOND", "the most MB per second at which a host gets images; 0: no limit"),
+    ] = 0
     rate_burst: Annotated[Count, Variable("RATE_LIMIT_BURST", "requests per minute and user")] = 100
     rate_hourly: Annotated[Count, Variable("RATE_LIMIT_HOURLY", "requests per hour and user")] = 1000
     wait_seconds: Annotated[Count, Variable("CORRAL_WAIT_SECONDS", "the longest wait of a request, in seconds")] = 120
@@ -253,32 +245,14 @@ def masked(name: str, value: object) -> str:
     return "" if value is None else str(int(value) if isinstance(value, bool) else value)
 
 
-def _items(text: str, variable: Variable) -> str | list[str]:
-    if not variable.split:
-        return text
-    parts = text.replace(" ", ",").split(",") if variable.split == "," else text.split(variable.split)
-    return [part.strip() for part in parts if part.strip()]
-
-
-def _converted(kind: type, text: str) -> Any:
-    """What msgspec does not know: a path, or a network."""
-    if kind is Path:
-        return Path(text).expanduser().absolute()
-    return ipaddress.ip_network(text)
-
-
 def _read(name: str, text: str) -> Any:
     variable, hint = variables()[name], _hints()[name]
-    shown = "***" if variable.secret else repr(text)
     try:
-        value = msgspec.convert(_items(text, variable), hint, strict=False, dec_hook=_converted)
-    except msgspec.ValidationError as error:
-        raise SystemExit(f"{variable.name}={shown}: {_reason(error)}") from None
-    if name in _REDIS:
-        return _verified(variable.name, value)
-    if variable.split == _RANGE and value[0] > value[1]:
-        raise SystemExit(f"{variable.name}={shown}: the first number must not be above the second")
-    return value
+        value = read(variable, hint, text)
+    except ValueError as error:
+        shown = "***" if variable.secret else repr(text)
+        raise SystemExit(f"{variable.name}={shown}: {error}") from None
+    return _verified(variable.name, value) if name in _REDIS else value
 
 
 def _verified(variable: str, url: str) -> str:
@@ -286,11 +260,3 @@ def _verified(variable: str, url: str) -> str:
         return redis_urls.checked(url)
     except ValueError as error:
         raise SystemExit(f"{variable}: {error}") from None
-
-
-def _reason(error: msgspec.ValidationError) -> str:
-    """msgspec's words, without where in a list the value is, and with types named for people."""
-    words = re.sub(r" - at `.*", "", str(error)).replace(", got `str`", "")
-    for kind, meaning in _MEANINGS.items():
-        words = words.replace(kind, meaning)
-    return words[:1].lower() + words[1:]

@@ -14,6 +14,7 @@ from agent.drivers.base import Cancelled
 from agent.drivers.registry import Drivers
 from agent.guest import patience
 from agent.host import prometheus
+from agent.images.images import Images
 from agent.media.media import Media
 from agent.reports.failures import failure_of
 from agent.reports.journal import Journal, JournalEntry
@@ -21,7 +22,7 @@ from core.contract.bounds import shortened
 from core.contract.errors import CorralError, DriverFailure, Invalid, NotFound
 from core.contract.messages import Command, Failure, Numbered, Report
 from core.contract.results import Result
-from core.contract.states import Kind, Phase
+from core.contract.states import Kind, Observed, Phase
 
 log = logging.getLogger(__name__)
 PROGRESS_SECONDS = 0.25
@@ -36,10 +37,16 @@ class Commands:
     """All that happens to commands on one host."""
 
     def __init__(
-        self, drivers: Drivers, journal: Journal, vm_locks: VmLocks, outcomes: Outcomes, media: Media | None = None
+        self,
+        drivers: Drivers,
+        journal: Journal,
+        vm_locks: VmLocks,
+        outcomes: Outcomes,
+        media: Media | None = None,
+        images: Images | None = None,
     ) -> None:
         self._drivers, self._journal, self._vm_locks, self._outcomes = drivers, journal, vm_locks, outcomes
-        self._media = media or Media([])
+        self._media, self._images = media or Media([]), images
 
     def run(self, command: Command) -> None:
         """Does a command or answers it from the journal; `CommandFailed` unless it succeeded, now or earlier."""
@@ -144,6 +151,7 @@ class Commands:
 
     def _perform(self, command: Command, work: Work, entry: JournalEntry) -> Result:
         _refuse_late(command)
+        self._get_image(command, work)
         self._vm_locks.acquire(work, command.deadline_at)
         if command.kind is not Kind.DELETE and self._journal.is_deleted(command.vm.id):
             raise NotFound(f"VM '{command.vm.name}' was deleted", code="vm_not_found")
@@ -152,6 +160,25 @@ class Commands:
         mark = self._marker(command)
         with patience.ends_in(command.deadline_at - time.time()):
             return perform(CommandContext(driver, command, self._progress_of(work), entry.step, mark, self._media))
+
+    def _get_image(self, command: Command, work: Work) -> None:
+        """Before a new VM has a place here, as an image may take its time, and others go on meanwhile."""
+        image, images = command.vm.image, self._images
+        if command.kind is not Kind.CREATE or image is None or images is None or not images.lacks(image):
+            return
+        if self._drivers.get(command.vm.hypervisor).observe(command.vm.id).state is not Observed.ABSENT:
+            return  # it was made before the agent died
+        self._outcomes.begun(work)
+        told: tuple[str, int | None] = ("", None)
+
+        def progress(step: str, percent: int | None) -> None:
+            nonlocal told
+            self._vm_locks.check(work)
+            if (step, percent) != told:
+                told = (step, percent)
+                self._outcomes.progress(work, step, percent)
+
+        images.obtain(image, progress, command.deadline_at - time.time())
 
     def _marker(self, command: Command) -> Callable[[str], None]:
         return lambda step: self._journal.mark(command.operation_id, step)

@@ -120,6 +120,12 @@ class VmLocks:
                 self._changed.notify_all()
             return work is not None
 
+    def check(self, work: Work) -> None:
+        """For who waits without a place: raises `Cancelled`, or `AgentEnds`, once that is over."""
+        work.check()
+        if self._ends:
+            raise AgentEnds
+
     def busy_vms(self) -> set[str]:
         """The VMs that something is under way on."""
         with self._changed:

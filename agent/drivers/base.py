@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from agent.images.contents import Contents
 from agent.network.network import Network
 from core.contract.hosts import DriverHealth
 from core.contract.messages import VmSpec
@@ -42,7 +43,7 @@ def wanted() -> None:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a driver keeps things: `vms/<vm id>/` is one VM's folder, `images` the store of images.
+    """Where a driver keeps things: `vms/<vm id>/` is one VM's folder, `images` the host's own store of images.
 
     `media` are the folders whose disks and DVDs may be attached to VMs (agent/media/).
     `cgroup` is where VMs have their groups; None: under the agent's own.
@@ -53,6 +54,11 @@ class Place:
     media: tuple[Path, ...] = ()
     cgroup: Path | None = None
     network: Network = field(default_factory=Network)
+
+    @property
+    def contents(self) -> Contents:
+        """The images that came from the fleet: on the VMs' own file system, so that they can share blocks and files."""
+        return Contents(self.vms.parent / "pulled")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from agent.drivers.base import Driver
 from agent.drivers.registry import Drivers
@@ -18,6 +17,7 @@ from agent.host.exits import Exits
 from agent.host.health import Health
 from agent.host.known import KnownVms
 from agent.host.looking import Looks
+from agent.images.images import Images
 from agent.media.media import Media
 from agent.reports.journal import Journal
 from agent.reports.outbox import Outbox
@@ -35,12 +35,12 @@ TELL_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class HostIdentity:
-    """What doesn't change while an agent runs. `boot_id` is new with every start, `images` the store."""
+    """What doesn't change while an agent runs. `boot_id` is new with every start."""
 
     name: str
     boot_id: str
     capacity: Capacity
-    images: Path
+    images: Images
     facts: HostFacts
     home_id: str
     media: Media
@@ -79,6 +79,7 @@ class Inventories:
         self._told_at = 0.0
         self._pause = LOOK_SECONDS
         self._stored: dict[str, tuple[int, int]] = {}
+        self._pulled: list[str] = []
         self._looks = Looks(_vms_of)
         self._last: dict[str, list[Observation]] = {}
         self._blind: set[str] = set()
@@ -106,16 +107,16 @@ class Inventories:
         unseen = [each for name in blind for each in self._last.get(name, [])]
         self._exits.only(each.pid for each in vms + unseen)
         self._pause = min(max(LOOK_SECONDS, REST * (time.monotonic() - began)), SLOW_LOOK_SECONDS)
-        stored = images.versions(self._host.images)
+        stored, pulled = images.versions(self._host.images.store), self._host.images.contents.digests()
         due = time.monotonic() - self._told_at >= TELL_SECONDS
-        news = stored != self._stored or blind.keys() != self._blind or self._known.differs(vms + unseen, busy)
-        if asked or due or news:
-            self._stored, self._blind = stored, set(blind)
+        news = (stored, pulled) != (self._stored, self._pulled) or blind.keys() != self._blind
+        if asked or due or news or self._known.differs(vms + unseen, busy):
+            self._stored, self._pulled, self._blind = stored, pulled, set(blind)
             self._tell(generation, vms, blind)
             self._known.replace(vms + unseen)
 
     def _tell(self, generation: int, vms: list[Observation], blind: dict[str, str]) -> None:
-        manifests = images.readable(self._host.images, sorted(self._stored))
+        manifests = images.readable(self._host.images.store, sorted(self._stored))
         inventory = Inventory(
             host=self._host.name,
             boot_id=self._host.boot_id,
@@ -132,6 +133,8 @@ class Inventories:
                 kernel_images=[each.name for each in manifests if each.kernel is not None],
                 image_sizes_gb={each.name: each.disk_size_gb for each in manifests},
                 image_digests={each.name: each.digest for each in manifests},
+                image_contents=sorted({*self._pulled, *(each.digest for each in manifests)}),
+                pulls_images=self._host.images.pulls.possible,
             ),
             home_id=self._host.home_id,
             media=self._host.media.told(),

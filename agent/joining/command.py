@@ -58,7 +58,8 @@ def _join(file: Path, token: Token, options: argparse.Namespace) -> str:
     url = kept.address(file, joined, begun.secret)
     _reach(url, joined)
     home = str(options.home.expanduser().absolute())
-    kept.keep(file, kept.Settings(joined.host, home, url, token.id, options.hypervisor or ["qemu"]))
+    offered = options.hypervisor or ["qemu"]
+    kept.keep(file, kept.Settings(joined.host, home, url, token.id, offered, token.url, token.pin))
     return joined.host
 
 

@@ -19,13 +19,18 @@ AUTHORITY = "redis-ca.pem"
 
 @dataclass(frozen=True)
 class Settings:
-    """What `corral-agent` runs by when it is told nothing else. `token`: the id of the one that it joined with."""
+    """What `corral-agent` runs by when it is told nothing else. `token`: the id of the one that it joined with.
+
+    `api_url` and `api_pin`: the fleet's API, as that token had them. Files of an older release have neither.
+    """
 
     host: str
     home: str
     redis_url: str
     token: str
     hypervisors: list[str] = field(default_factory=list)
+    api_url: str = ""
+    api_pin: str = ""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from api.microvm.shape import SHAPE
 from api.rest.blueprint import Blueprint
 from api.rest.shapes import Listed
 from api.shared import lifecycle, placements
+from api.shared.images import fleet_image
 from api.shared.lifecycle import Verb
 from api.shared.media import DeleteQuery
 from api.shared.views import nothing, vm_of
@@ -86,6 +87,7 @@ lifecycle.add(
 
 def _wanted(body: JSON) -> VmRequest:
     hypervisor = body.get("hypervisor")
+    image = body.get("template") or f"{body['os_type']}-default"
     return VmRequest(
         name=body["name"],
         os_type=body["os_type"],
@@ -93,13 +95,14 @@ def _wanted(body: JSON) -> VmRequest:
         memory_mb=body["memory_mb"],
         disk_gb=body["storage_config"].get("disk_size_gb"),
         disk_field="storage_config.disk_size_gb",
-        image=body.get("template") or f"{body['os_type']}-default",
+        image=image,
         hypervisors=(hypervisor,) if hypervisor else preferred(*PREFERRED),
         host=body.get("host"),
         placement=Placement(**body["placement"]),
         network=VmNetwork(**body["network_config"]),
         hardware=Hardware(disk_type=body["storage_config"]["disk_type"]),
         expires_at=expiry.after(body.get("ttl_seconds")),
+        content=fleet_image(image),
     )
 
 

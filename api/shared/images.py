@@ -18,23 +18,19 @@ from api.web.context import api_context
 from api.web.views import mark
 from core import images
 from core.contract.errors import NotFound
-from core.contract.images import Manifest
+from core.contract.images import Manifest, readable
 from core.contract.messages import JSON
+from core.models import Host
 from core.services import hosts
 from core.services.context import Actor
 from core.services.paging import Ordering, Slice, cut
-
-
-def _size(manifest: Manifest) -> int:
-    return sum(file.size_bytes for file in (manifest.disk, manifest.kernel, manifest.initrd) if file)
-
 
 _ORDERING = Ordering(
     {
         "name": lambda manifest: manifest.name,
         "os_type": lambda manifest: manifest.os_type,
         "disk_size_gb": lambda manifest: manifest.disk_size_gb,
-        "size_bytes": _size,
+        "size_bytes": lambda manifest: manifest.size_bytes,
     },
     key=lambda manifest: manifest.name,
     by="name",
@@ -62,14 +58,14 @@ class ImageCreation(Strict):
 
 
 class ImageSchema(Schema):
-    """An image. `hosts` have it; others get it from the store when they share it."""
+    """An image of the fleet. `hosts` have it; others get it when a VM there is to be made from it."""
 
     name = fields.String(required=True, attribute="manifest.name")
     digest = fields.String(required=True, attribute="manifest.digest")
     os_type = fields.String(required=True, attribute="manifest.os_type")
     format = fields.String(required=True, attribute="manifest.format")
     disk_size_gb = fields.Integer(required=True, attribute="manifest.disk_size_gb")
-    size_bytes = computed(fields.Integer, lambda image: _size(image["manifest"]))
+    size_bytes = fields.Integer(required=True, attribute="manifest.size_bytes")
     has_kernel = computed(fields.Boolean, lambda image: image["manifest"].kernel is not None)
     cmdline = fields.String(required=True, attribute="manifest.cmdline")
     guest_agent = fields.Boolean(required=True, attribute="manifest.guest_agent")
@@ -86,11 +82,12 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.query(ImageQuery)
         @blp.read_many("images", ImageSchema)
         def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
-            """List the images in the store."""
+            """List the fleet's images."""
             os_type = query.pop("os_type", None)
             stored = images.list_all(api_context().settings.images)
             found = [manifest for manifest in stored if os_type in (None, manifest.os_type)]
-            shown = [_described(session, manifest) for manifest in cut(found, _ORDERING, Slice(**query))]
+            among = hosts.all_of(session)
+            shown = [_described(among, manifest) for manifest in cut(found, _ORDERING, Slice(**query))]
             return Listed(shown, len(found), query["limit"], query["offset"])
 
         @blp.slow_write(201, ImageSchema, Actor.must_administer)
@@ -109,7 +106,7 @@ def blueprint(shape: Shape) -> Blueprint:
             """Get an image."""
             for manifest in images.list_all(api_context().settings.images):
                 if manifest.name == image_name:
-                    return _described(session, manifest)
+                    return _described(hosts.all_of(session), manifest)
             raise NotFound(f"image '{image_name}' not found", code="image_not_found")
 
         @blp.slow_write(204, None, Actor.must_administer)
@@ -120,6 +117,16 @@ def blueprint(shape: Shape) -> Blueprint:
     return blp
 
 
-def _described(session: Session, manifest: Manifest) -> JSON:
-    having = [host.name for host in hosts.all_of(session) if manifest.name in host.images]
-    return {"manifest": manifest, "hosts": having}
+def fleet_image(name: str) -> Manifest | None:
+    """The fleet's own of that name, which hosts get from here; None where there is none that can be read."""
+    return next(iter(readable(api_context().settings.images, [name])), None)
+
+
+def _described(among: list[Host], manifest: Manifest) -> JSON:
+    return {"manifest": manifest, "hosts": [host.name for host in among if _has(host, manifest)]}
+
+
+def _has(host: Host, manifest: Manifest) -> bool:
+    """By content, as far as the host's agent tells that; an older one's word is the name."""
+    told = host.facts.image_contents
+    return manifest.digest in told if told else manifest.name in host.images

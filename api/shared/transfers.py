@@ -18,10 +18,10 @@ from werkzeug.http import http_date
 from api.rest import idempotency
 from api.rest.forms import Form
 from api.web.context import api_context
-from api.web.problems import Refused
+from api.web.parts import part_of
 from core.contract.errors import CorralError, Unavailable
 from core.contract.messages import JSON, VmSpec, encode
-from core.contract.openings import FileFound, FilePart
+from core.contract.openings import FileFound
 from core.models import Idempotency
 from core.models.base import now
 from core.streams import Stream
@@ -73,7 +73,7 @@ def download(asked: Asked, path: str) -> Response:
         found = stream.opening(FileFound)
         if found is None:
             raise Unavailable("the host closed the download before it began; try again")
-        status, part, headers = _part(found.size_bytes)
+        status, part, headers = part_of(found.size_bytes)
         if request.method == "HEAD":
             body: Iterator[bytes] = iter(())  # bytes would say their own length
         else:
@@ -118,23 +118,6 @@ def _finish(stream: Stream, wanted: JSON) -> None:
     stream.end({"path": wanted["path"], "permissions": permissions and int(permissions, 8)})
     for _ in stream.chunks():
         raise Unavailable("unexpected reply from the host; try again")
-
-
-def _part(size: int | None) -> tuple[int, FilePart, dict[str, str]]:
-    """Status, bytes and headers of what the request asks for."""
-    if size is None:
-        return 200, FilePart(0), {}
-    asked = None if "If-Range" in request.headers else request.range
-    if asked is None or asked.units != "bytes" or len(asked.ranges) != 1:
-        return 200, FilePart(0, size), {"Content-Length": str(size), "Accept-Ranges": "bytes"}
-    last, until = asked.ranges[0]
-    whole = until is None and -last >= size > 0  # the last bytes, of a file that has no more (RFC 9110, 14.1.2)
-    found = (0, size) if whole else asked.range_for_length(size)
-    if found is None:
-        raise Refused(416, f"the file has {size} bytes", {"Content-Range": f"bytes */{size}"})
-    first, end = found
-    headers = {"Content-Length": str(end - first), "Content-Range": f"bytes {first}-{end - 1}/{size}"}
-    return 206, FilePart(first, end - first), headers
 
 
 def _sent(stream: Stream, begins: bytes | None) -> Iterator[bytes]:

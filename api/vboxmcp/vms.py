@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from api.rest.blueprint import Blueprint
 from api.rest.shapes import Listed
 from api.shared import lifecycle, placements
+from api.shared.images import fleet_image
 from api.shared.lifecycle import Verb
 from api.shared.media import DeleteQuery
 from api.shared.views import outcome
@@ -76,6 +77,7 @@ lifecycle.add(
 def _wanted(body: JSON) -> VmRequest:
     family = "windows" if body["os_type"].lower().startswith("win") else "linux"
     hypervisor = body.get("hypervisor")
+    image = body.get("template") or f"{family}-default"
     return VmRequest(
         name=body["name"],
         os_type=family,
@@ -83,13 +85,14 @@ def _wanted(body: JSON) -> VmRequest:
         memory_mb=body["memory_mb"],
         disk_gb=body.get("storage_gb"),
         disk_field="storage_gb",
-        image=body.get("template") or f"{family}-default",
+        image=image,
         hypervisors=(hypervisor,) if hypervisor else preferred(*PREFERRED),
         host=body.get("host"),
         placement=Placement(**body["placement"]),
         network=VmNetwork(**body["network_config"]),
         hardware=build(Hardware, {name: body[name] for name in ("os_type", "network", "storage_controllers")}),
         expires_at=expiry.after(body.get("ttl_seconds")),
+        content=fleet_image(image),
     )
 
 

@@ -26,6 +26,7 @@ from core.streams import Stream
 
 MOST_WAITS = 100  # of one user
 MOST_STRANGERS = 200  # from one address, each for some seconds
+MOST_DOWNLOADS = 32  # of images' files, by all hosts together: one more would make all of them slower
 
 T = TypeVar("T")
 
@@ -79,6 +80,7 @@ class ApiContext:
     limits: Limits
     waits: Places = field(default_factory=lambda: Places(MOST_WAITS, "waits"))
     strangers: Places = field(default_factory=lambda: Places(MOST_STRANGERS, "sockets that have not said who calls"))
+    downloads: Places = field(default_factory=lambda: Places(MOST_DOWNLOADS, "downloads"))
     examinations: Once = field(default_factory=Once)
     machines: Kept[Any] = field(default_factory=lambda: Kept(2.0))
     started_at: float = field(default_factory=time.time)

@@ -109,7 +109,7 @@ class Fleet:
         share = self.plan.share or of_machine(self.home, self.plan.agents)
         urls = accounts.obtain(self.home, self.database_url, self.redis_url, self.plan.host_names)
         for name, forwards in zip(self.plan.host_names, self.plan.forward_ports, strict=True):
-            own = environment | {"REDIS_URL": urls[name], "DATABASE_URL": ""}
+            own = environment | {"REDIS_URL": urls[name], "DATABASE_URL": "", "CORRAL_PUBLIC_URL": self.url}
             self._add(name, commands.agent(name, self.plan.hypervisors, share, forwards), own)
         for name in self.plan.worker_names:
             self._add(name, commands.worker(name), environment)

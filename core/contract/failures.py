@@ -50,6 +50,7 @@ _KINDS: dict[str, type[CorralError]] = {
     "no_space": NoCapacity,
     "insufficient_resources": NoCapacity,
     "service_unavailable": Unavailable,
+    "image_unavailable": Unavailable,
     "deadline_exceeded": Unavailable,
 }
 

@@ -46,7 +46,8 @@ class HostFacts:
 
     `forward_ports`: the first and the last that one is chosen from, below 32768, where Linux begins to hand out ports
     for outgoing connections. `kernel_images`: those that need their kernel beside them. `image_sizes_gb`: the least
-    size of a VM's disk by image. `image_digests`: which version of each image it is. `own_ports`: where something of
+    size of a VM's disk by image. `image_digests`: which version of each image it is. `image_contents`: the digests of
+    those and of all that it has got from the fleet, which it does if it `pulls_images`. `own_ports`: where something of
     Corral's listens. `joinable`: what adapters of VirtualBox may join, each as "mode:name"; None: not told.
     """
 
@@ -57,6 +58,8 @@ class HostFacts:
     kernel_images: list[Line] = field(default_factory=list)
     image_sizes_gb: dict[Line, Count] = field(default_factory=dict)
     image_digests: dict[Line, Name] = field(default_factory=dict)
+    image_contents: list[Name] = field(default_factory=list)
+    pulls_images: bool = False
     joinable: Annotated[list[Name], Meta(max_length=256)] | None = None
     own_ports: Annotated[list[Port], Meta(max_length=64)] = field(default_factory=list)
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from core.contract.errors import Invalid, NotFound
@@ -19,6 +20,9 @@ from core.contract.messages import decode
 
 MANIFEST = "manifest.json"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,41 @@ class Manifest:
     facts: dict[str, object] = field(default_factory=dict)
 
     @property
+    def files(self) -> list[ImageFile]:
+        """All that it names."""
+        return [file for file in (self.disk, self.kernel, self.initrd) if file is not None]
+
+    @property
+    def size_bytes(self) -> int:
+        """What its files take together."""
+        return sum(file.size_bytes for file in self.files)
+
+    @property
+    def canonical(self) -> bytes:
+        """The text that its digest is of."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode()
+
+    @cached_property
     def digest(self) -> str:
         """ "sha256:<hex>" of the whole."""
-        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
-        return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+        return digest_of(self.canonical)
+
+
+def digest_of(canonical: bytes) -> str:
+    """The digest of a manifest by its canonical text."""
+    return "sha256:" + hashlib.sha256(canonical).hexdigest()
+
+
+def of_content(canonical: bytes, digest: str) -> Manifest:
+    """The manifest with that digest, whoever has sent it; `Invalid` for any other, and for one that can't be."""
+    if digest_of(canonical) != digest:
+        raise Invalid(f"what came as the manifest {digest} is another one")
+    manifest = decode(Manifest, canonical)
+    named = [file.name for file in manifest.files]
+    whole = all(FILE_NAME.fullmatch(file.name) and SHA256.fullmatch(file.sha256) for file in manifest.files)
+    if not NAME.fullmatch(manifest.name) or not whole or len(set(named)) < len(named):
+        raise Invalid(f"the manifest {digest} names files that can't be")
+    return manifest
 
 
 def read(store: Path, name: str) -> Manifest:

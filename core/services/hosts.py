@@ -131,7 +131,7 @@ def image_size_gb(session: Session, image: str, host: str | None) -> int:
 
 
 def image_digest(session: Session, host: str, image: str) -> str | None:
-    """Which version of that image the host has, as far as it has told."""
+    """Which version of that image the host has of its own, as far as it has told."""
     digest = type_coerce(Host.facts, JSONB)["image_digests"][image].as_string()
     return session.scalar(select(digest).where(Host.name == host))
 

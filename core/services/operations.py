@@ -65,13 +65,22 @@ def live_of(session: Session, vm: Vm) -> Operation | None:
     return session.scalar(select(Operation).where(Operation.vm_id == vm.id, Operation.state.in_(LIVE)))
 
 
-def begin(session: Session, actor: Actor, vm: Vm, params: Params, *, wanted: DesiredState | None = None) -> Accepted:
+def begin(
+    session: Session,
+    actor: Actor,
+    vm: Vm,
+    params: Params,
+    *,
+    wanted: DesiredState | None = None,
+    longer_seconds: float = 0.0,
+) -> Accepted:
     """Accept an operation: its row and event now, its command after the commit. `wanted`: what it moves the VM towards.
 
+    `longer_seconds`: how much longer than others of its kind it may take.
     `Conflict` when another is under way on that VM: the index decides, whatever the caller has looked at before.
     """
     kind, moment = params.kind, now()
-    seconds = _SECONDS[kind] + (params.grace_seconds if isinstance(params, Stopping) else 0.0)
+    seconds = _SECONDS[kind] + longer_seconds + (params.grace_seconds if isinstance(params, Stopping) else 0.0)
     operation = Accepted(
         id=new_id("op"),
         kind=kind,

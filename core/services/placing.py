@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.contract.errors import Invalid, NoCapacity
+from core.contract.images import Manifest
 from core.contract.states import Standing
 from core.models import Host
 from core.models.base import JSON
@@ -67,7 +68,7 @@ def _check_known(offers: list[Offer], demand: Demand) -> None:
         raise Invalid(f"there is no host '{demand.host}'", field="host")
     if not demand.image:
         return
-    if offers and not any(demand.image in offer.images for offer in offers):
+    if demand.content is None and offers and not any(demand.image in offer.images for offer in offers):
         raise Invalid(f"there is no image '{demand.image}' on any host", field="template", code="image_not_found")
 
 
@@ -78,6 +79,8 @@ def _offer(host: Host, demand: Demand, wish: Wish, having: frozenset[str]) -> Of
         images=frozenset(host.images),
         free=hosts.free(host),
         labels=host.labels,
+        contents=frozenset(host.facts.image_contents),
+        pulls=host.facts.pulls_images,
         obstacles=tuple(_obstacles(host, demand, wish, having)),
     )
 
@@ -90,7 +93,7 @@ def _obstacles(host: Host, demand: Demand, wish: Wish, having: frozenset[str]) -
     if unfit := wish.unfit.get(host.name):
         yield Obstacle("network", unfit)
     least = host.facts.image_sizes_gb.get(demand.image, 0)
-    if least > demand.size.disk_gb:
+    if least > demand.size.disk_gb and _content_of(host, demand) is None:
         yield Obstacle("image_size", f"has a version of image '{demand.image}' that needs a disk of {least} GB")
     if host.name in having:
         yield Obstacle("group", f"has another VM of group '{demand.placement.apart_from_group}'")
@@ -105,8 +108,15 @@ def _problem(host: Host, driver: JSON, demand: Demand, wish: Wish) -> str:
         return "can't put a VM on a bridge"
     if shut := joining.closed(host, driver["name"], demand.joins):
         return f"does not allow adapters to join {', '.join(shut)}"
-    image = demand.image
+    image, content = demand.image, _content_of(host, demand)
     # An older agent tells neither of such images nor of who boots them.
-    if image in host.facts.kernel_images and "kernels" not in driver["capabilities"]:
+    has_kernel = image in host.facts.kernel_images if content is None else content.kernel is not None
+    if has_kernel and "kernels" not in driver["capabilities"]:
         return f"boots only from disks, and image '{image}' has a separate kernel and no boot loader on its disk"
     return ""
+
+
+def _content_of(host: Host, demand: Demand) -> Manifest | None:
+    """The fleet's image, if a VM there is made of that one."""
+    digest = demand.digest_at(host.facts.image_contents, pulls=host.facts.pulls_images)
+    return demand.content if digest else None

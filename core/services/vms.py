@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from core.contract.commands import Create, Delete, Params, Pause, Restart, Resume, Save, Start, Stop
 from core.contract.errors import Conflict, Invalid
+from core.contract.images import Manifest
 from core.contract.messages import Failure
 from core.contract.states import DesiredState, Kind, Observed, OperationState, Status
 from core.contract.vms import Hardware, Placement, VmNetwork
@@ -26,6 +27,7 @@ from core.services.context import Actor
 from core.services.status import status_of
 
 DEFAULT_DISK_GB = 10
+SLOWEST_PULL = 1 << 20  # bytes a second of an image on its way to a host, which a create waits for
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 RESERVED = frozenset({"all"})  # of a scan's target
 
@@ -35,6 +37,7 @@ class VmRequest:
     """What a caller wants of a new VM. `hypervisors` in order of preference; `host` pins one.
 
     `disk_gb` None: as large as its image, if that is larger than the default; `disk_field`: what the caller calls it.
+    `content`: the fleet's image of that name, if it has one.
     """
 
     name: str
@@ -50,6 +53,7 @@ class VmRequest:
     hardware: Hardware = field(default_factory=Hardware)
     expires_at: datetime | None = None
     placement: Placement = field(default_factory=Placement)
+    content: Manifest | None = None
 
 
 def create(session: Session, actor: Actor, request: VmRequest) -> Accepted:
@@ -69,7 +73,7 @@ def create(session: Session, actor: Actor, request: VmRequest) -> Accepted:
         host_name=choice.host,
         os_type=request.os_type,
         image=request.image,
-        image_digest=hosts.image_digest(session, choice.host, request.image),
+        image_digest=choice.digest or hosts.image_digest(session, choice.host, request.image),
         vcpus=request.vcpus,
         memory_mb=request.memory_mb,
         disk_gb=demand.size.disk_gb,
@@ -91,7 +95,8 @@ def create(session: Session, actor: Actor, request: VmRequest) -> Accepted:
         if violates(error, "uq_vms_host_name_address"):
             raise bridges.taken(network) from None
         raise
-    return operations.begin(session, actor, vm, Create())
+    longer = request.content.size_bytes / SLOWEST_PULL if request.content is not None and choice.pulls else 0.0
+    return operations.begin(session, actor, vm, Create(), longer_seconds=longer)
 
 
 def explain(session: Session, actor: Actor, request: VmRequest) -> list[Verdict]:
@@ -111,6 +116,7 @@ def _needs(session: Session, request: VmRequest) -> tuple[Demand, Wish]:
         request.host,
         joins=tuple(joins.values()),
         placement=request.placement,
+        content=request.content,
     )
     return demand, bridges.wish(session, request.network)
 
@@ -236,7 +242,8 @@ def free_name(session: Session, owner_id: str, name: str) -> None:
 
 def _disk_gb(session: Session, request: VmRequest) -> int:
     """The size of the disk: what was asked for if the image fits into it, else what it needs."""
-    least = hosts.image_size_gb(session, request.image, request.host)
+    own = hosts.image_size_gb(session, request.image, request.host)
+    least = own if request.content is None else request.content.disk_size_gb
     if request.disk_gb is None:
         return max(DEFAULT_DISK_GB, least)
     if request.disk_gb < least:

@@ -6,11 +6,8 @@ import json
 import os
 import shlex
 import stat
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,54 +20,10 @@ from cli.fleet.fleet import Fleet
 from core.contract import channels, joining
 from corral import Client, NotFound
 from tests.clients.conftest import Run
+from tests.support.machines import Machine
 from tests.support.waiting import until
 
 HOST = "web-7"
-
-
-class Machine:
-    """One that is no host yet, with nothing in its environment but its own folders."""
-
-    def __init__(self, folder: Path, images: Path) -> None:
-        self.settings, self.home, self._said = folder / "etc" / "agent.json", folder / "state", folder / "said"
-        own = {"HOME": str(folder), "CORRAL_FAKE": "1", "CORRAL_IMAGES": str(images)}
-        self._environment = {"PATH": os.environ["PATH"], **own}
-        self._kept = [f"--settings={self.settings}", f"--home={self.home}", "--hypervisor=fake"]
-        self._ended = ExitStack()
-
-    def run(self, *words: str, code: int = 0) -> str:
-        """One command of the agent's; what it says."""
-        command = [sys.executable, "-m", "agent", *words]
-        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == code, done.stderr
-        return done.stderr
-
-    def join(self, token: str, *, code: int = 0) -> str:
-        return self.run("join", token, *self._kept, code=code)
-
-    def begin_to_join(self, token: str) -> subprocess.Popen[bytes]:
-        """The same, and not waited for."""
-        return self.begin("agent", "join", token, *self._kept)
-
-    def serve(self) -> subprocess.Popen[bytes]:
-        """The agent, told nothing but where its settings are."""
-        return self.begin("agent", f"--settings={self.settings}")
-
-    def begin(self, *words: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """A command that ends with the test at the latest."""
-        command = [sys.executable, "-m", *words]
-        with self._said.open("ab") as said:
-            process = subprocess.Popen(command, env=environment or self._environment, stdout=said, stderr=said)
-        self._ended.callback(process.wait)
-        self._ended.callback(process.kill)
-        return process
-
-    def said(self) -> str:
-        """What all of those have said so far."""
-        return self._said.read_text()
-
-    def close(self) -> None:
-        self._ended.close()
 
 
 @pytest.fixture

@@ -42,6 +42,8 @@ COMMANDS = {
     "DELETE /join-tokens/{}": "host revoke-token",
     "POST /join/release": "host add",  # the script of its other line
     "POST /join": "host add",  # the line that it prints, by `corral-agent join`
+    "GET /image-contents/{}": "vm create",  # whose host gets its image there
+    "GET /image-contents/{}/{}": "vm create",
     "POST /placements": "placement explain",
     "GET /images": "image list",
     "POST /images": "image upload",

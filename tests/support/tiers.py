@@ -30,6 +30,8 @@ FOLDERS = {
     "faults/test_guests.py": "guest",
     "fleet": "server",
     "image": "guest",
+    "images": "server",
+    "images/test_guest.py": "guest",
     "lab": "lab",
     "network": "server",
     "clients/test_page.py": "server",

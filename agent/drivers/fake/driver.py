@@ -56,7 +56,7 @@ class FakeDriver(FakeGuests):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self._vms, self._images = place.vms, place.images
+        self._vms = place.vms
         self._network, self._media = place.network, Media(place.media)
         self._listing = Listing(place.vms)
 
@@ -68,7 +68,7 @@ class FakeDriver(FakeGuests):
         """Makes the VM's folder at once and its state at the end. Of its image only the version counts."""
         if state.read(self._vms, vm.id) is None:
             if vm.image is not None and vm.image.digest:
-                find(self._images, vm)
+                find(self._place, vm)
             (self._vms / vm.id).mkdir(parents=True, exist_ok=True)
             self._misbehave(vm, "create", progress, timeout)
             self._change(vm, "create", State("stopped", adapters=nics.asked(vm)))

@@ -70,10 +70,10 @@ class LocalDriver(Machines[H]):
         with self.busy(vm.id, timeout) as (folder, lock):
             if folder.read() is None:
                 progress("making the disk", None)
-                find(self._place.images, vm)
+                find(self._place, vm)
                 shutil.rmtree(folder.path, ignore_errors=True)
                 folder.path.mkdir(mode=0o700, parents=True)
-                image = images.take(self._place.images, vm, folder.image, self._place.vms)
+                image = images.take(self._place, vm, folder.image)
                 having = self.kinds.asked(vm, image)
                 disk, copied_by = self.first_disk(folder, image, vm.disk_gb, lock)
                 folder.write(State(vm, image, disk, adapters=having, copied_by=copied_by))

@@ -6,7 +6,9 @@ import os
 import shutil
 from pathlib import Path
 
+from agent.drivers.base import Place
 from agent.drivers.images import find
+from agent.images.finding import Image
 from core.contract.errors import DriverFailure
 from core.contract.images import ImageFile, Manifest
 from core.contract.messages import VmSpec
@@ -16,24 +18,24 @@ SHELF = ".images"
 TRIES = 3  # an image may be replaced while its files are linked one by one
 
 
-def take(store: Path, vm: VmSpec, folder: Path, vms: Path) -> Manifest | None:
+def take(place: Place, vm: VmSpec, folder: Path) -> Manifest | None:
     """The image a VM is made from, its files in `folder`, all of one version; None for a VM without an image."""
     for _ in range(TRIES):
-        manifest = find(store, vm)
-        if manifest is None:
+        image = find(place, vm)
+        if image is None:
             return None
-        bring(store, manifest, folder, vms)
-        if find(store, vm) == manifest:
-            return manifest
+        bring(image, folder, place.vms)
+        if find(place, vm) == image:
+            return image.manifest
     raise DriverFailure(f"the image of VM '{vm.name}' keeps being replaced: try again", code="image_changed")
 
 
-def bring(store: Path, manifest: Manifest, folder: Path, vms: Path) -> None:
+def bring(image: Image, folder: Path, vms: Path) -> None:
     """Puts the image's files into `folder`, made anew."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    for file in _files(manifest):
-        _bring(store / manifest.name / file.name, file, folder / file.name, vms / SHELF)
+    for file in image.manifest.files:
+        _bring(image.path(file), file, folder / file.name, vms / SHELF)
     sync_folder(folder)
 
 
@@ -42,10 +44,6 @@ def tidy(vms: Path) -> None:
     for copy in (vms / SHELF).glob("*"):
         if copy.stat().st_nlink == 1:
             copy.unlink(missing_ok=True)
-
-
-def _files(manifest: Manifest) -> list[ImageFile]:
-    return [file for file in (manifest.disk, manifest.kernel, manifest.initrd) if file is not None]
 
 
 def _bring(source: Path, file: ImageFile, to: Path, shelf: Path) -> None:

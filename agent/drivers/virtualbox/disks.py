@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.drivers.base import Place
 from agent.drivers.images import find
 from agent.drivers.limits import Left
 from agent.drivers.virtualbox.folder import Folder
@@ -58,22 +59,22 @@ def add_controllers(manage: VBoxManage, uuid: str, vm: VmSpec) -> None:
         manage.change(uuid, "storagectl", "--name", each.name, "--add", each.type, *ports, "--hostiocache", "on")
 
 
-def make_own(manage: VBoxManage, store: Path, folder: Folder, vm: VmSpec, left: Left) -> Manifest | None:
+def make_own(manage: VBoxManage, place: Place, folder: Folder, vm: VmSpec, left: Left) -> Manifest | None:
     """The VM's own disk, of its full size: the image's content, or nothing yet. Returns the image."""
-    image = find(store, vm)
+    image = find(place, vm)
     size_mb = vm.disk_gb * MB_PER_GB
     if image is None:
         manage.run("createmedium", "disk", "--filename", str(folder.disk), "--size", str(size_mb), timeout=left())
     else:
-        copy = convert if image.format == "raw" else clone
-        copy(manage, store / image.name / image.disk.name, folder.disk, left)
+        copy = convert if image.manifest.format == "raw" else clone
+        copy(manage, image.path(image.manifest.disk), folder.disk, left)
         # In bytes, as VBoxManage takes many times a disk's size in megabytes for a mistake. The same size is no change.
         size_bytes = str(vm.disk_gb * GB)
         manage.run("modifymedium", "disk", str(folder.disk), "--resizebyte", size_bytes, timeout=left())
-    if find(store, vm) != image:
+    if find(place, vm) != image:
         raise DriverFailure(f"the image of VM '{vm.name}' was replaced meanwhile: try again", code="image_changed")
     fasten(manage, folder.uuid, Slot(controllers_of(vm)[0].name, 0, 0), "hdd", str(folder.disk))
-    return image
+    return image.manifest if image is not None else None
 
 
 def clone(manage: VBoxManage, source: Path, disk: Path, left: Left) -> None:

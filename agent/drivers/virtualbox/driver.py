@@ -90,9 +90,7 @@ class VirtualBoxDriver(VirtualBoxGuests):
         folder, left = self._folder(vm.id), countdown(timeout)
         with self.manage.turn(folder.uuid):
             if folder.read() is None:
-                machines.create(
-                    self.manage, self._place.images, folder, vm, self._place.network.joinable, progress, left
-                )
+                machines.create(self.manage, self._place, folder, vm, progress, left)
             return observe(self.manage, folder)
 
     @only_driver_failures

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from agent.drivers.base import Progress
+from agent.drivers.base import Place, Progress
 from agent.drivers.images import find
 from agent.drivers.limits import Left
 from agent.drivers.virtualbox import adapters, disks
@@ -25,24 +25,23 @@ _SERIAL = ("0x3F8", "4")  # COM1, which is ttyS0
 
 def create(
     manage: VBoxManage,
-    store: Path,
+    place: Place,
     folder: Folder,
     vm: VmSpec,
-    joinable: Collection[str],
     progress: Progress,
     left: Left,
 ) -> None:
     """Everything, from nothing or from the remains of an earlier try; our record comes last."""
     progress("making the machine", None)
-    find(store, vm)
-    options = _options(manage, folder, vm, joinable)
+    find(place, vm)
+    options = _options(manage, folder, vm, place.network.joinable)
     remove(manage, folder, manage.info(folder.uuid), left)
     folder.path.mkdir(mode=0o700, parents=True)
     _register(manage, folder, vm)
     manage.change(folder.uuid, "modifyvm", *options, timeout=left())
     disks.add_controllers(manage, folder.uuid, vm)
     progress("making the disk", None)
-    image = disks.make_own(manage, store, folder, vm, left)
+    image = disks.make_own(manage, place, folder, vm, left)
     folder.write(Record(vm, image))
     sync_folder(folder.path.parent)
 

@@ -35,6 +35,11 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def secret_of(session: Session, host: str) -> str | None:
+    """The SHA-256 of the secret by which that host is known; None for what is no host that has joined."""
+    return session.scalar(select(HostIdentity.secret_sha256).where(HostIdentity.host == host))
+
+
 def admit(session: Session, host: str, secret_sha256: str, token_id: str | None = None) -> None:
     """From the commit on, who knows that secret is the host, and nobody else is."""
     values = {"secret_sha256": secret_sha256, "token_id": token_id, "joined_at": now()}

@@ -1,0 +1,30 @@
+"""Which host is calling, where hosts ask: by the proof that it shows (core/contract/proofs.py)."""
+
+from __future__ import annotations
+
+import time
+
+from flask import request
+from sqlalchemy.orm import Session
+
+from api.web.requests import PREFIX
+from core.contract import proofs
+from core.contract.errors import Invalid, Unauthenticated
+from core.services.identities import accounts
+
+
+def caller(session: Session) -> str:
+    """The host's name; `Unauthenticated` for whoever shows no proof that holds, such as a user."""
+    try:
+        proof = proofs.read(request.headers.get("Authorization", ""))
+    except Invalid as error:
+        raise Unauthenticated(error.message) from None
+    secret_sha256 = accounts.secret_of(session, proof.host)
+    path = request.path.removeprefix(PREFIX)
+    if secret_sha256 is None or not proof.holds(secret_sha256, request.method, path):
+        raise Unauthenticated("the proof does not hold: is this a host that has joined this fleet?")
+    off = proof.seconds_off(time.time())
+    if abs(off) > proofs.SECONDS:
+        word = "ahead of" if off > 0 else "behind"
+        raise Unauthenticated(f"the host's clock is {abs(off):.0f} s {word} the control plane's: set it by NTP")
+    return proof.host

@@ -1,0 +1,23 @@
+"""Which host may have which image's content: one that has a VM, or is to have one, that is made of it."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.contract.errors import NotFound
+from core.models import Vm
+
+
+def must_need(session: Session, host: str, digest: str) -> None:
+    """`NotFound` for an image that the host has no use for: it can't tell whether there is such a one."""
+    of_vm = select(Vm.id).where(
+        Vm.host_name == host, Vm.image_digest == digest, Vm.deleted_at.is_(None), Vm.lost_at.is_(None)
+    )
+    if session.scalar(of_vm.limit(1)) is None:
+        raise not_found(digest)
+
+
+def not_found(digest: str) -> NotFound:
+    """The error for an image that is not there, or not for who asks."""
+    return NotFound(f"there is no image {digest[:80]} that this host needs", code="image_not_found")
