@@ -240,8 +240,14 @@ def _of(vm: Vm) -> Any:
     return update(Vm).where(Vm.id == vm.id).execution_options(synchronize_session=False)
 
 
-def take(session: Session, name: str, size: Room, *conditions: ColumnElement[bool]) -> bool:
-    """Count that much on a host, whose row is locked from then on: True if there is room, and the conditions hold."""
+def take(session: Session, name: str, size: Room, *conditions: ColumnElement[bool], wait: bool = True) -> bool:
+    """Count that much on a host, whose row is locked from then on: True if there is room, and the conditions hold.
+
+    Without `wait` also False while another has the row locked.
+    """
+    if not wait:
+        free = select(Host.name).where(Host.name == name).with_for_update(skip_locked=True)
+        conditions = (*conditions, Host.name == free.scalar_subquery())
     taken = session.scalar(
         update(Host)
         .where(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from core.contract.errors import Invalid, NoCapacity
 from core.contract.images import Manifest
 from core.contract.states import Standing
+from core.contract.vms import PACK
 from core.models import Host
 from core.models.base import JSON
 from core.placement import Choice, Demand, Obstacle, Offer, Verdict, judge
@@ -17,6 +18,7 @@ from core.services import groups, hosts, joining, problems, standings
 from core.services.bridges import Wish
 
 _TAKES_VMS = (Host.standing == Standing.ACTIVE, Host.removed_at.is_(None))
+_FEW = 16
 _TOO_LATE = "ran out of capacity, or was closed, while this request was being placed"
 
 
@@ -26,6 +28,9 @@ def reserve(session: Session, owner_id: str, demand: Demand, wish: Wish) -> Choi
     The choice is made without a lock; the conditional UPDATE decides. When another request took the room meanwhile,
     the next choice is tried. `NoCapacity` lists every host and why not; `Invalid` for a host or image unknown.
     """
+    choice = _of_few(session, owner_id, demand, wish)
+    if choice is not None:
+        return choice
     rejected: dict[str, str] = {}
     for verdict in verdicts(session, owner_id, demand, wish):
         if verdict.choice is None:
@@ -42,6 +47,44 @@ def reserve(session: Session, owner_id: str, demand: Demand, wish: Wish) -> Choi
     )
 
 
+def _of_few(session: Session, owner_id: str, demand: Demand, wish: Wish) -> Choice | None:
+    """The same choice, where it is among the few that PostgreSQL finds best: not all hosts are looked at then.
+
+    A host that another request is just placing a VM on is passed over, unless they all are.
+    """
+    if demand.placement.prefer:
+        return None
+    having = groups.hosts_of(session, owner_id, demand.placement.apart_from_group)
+    offers = [_offer(host, demand, wish, having) for host in session.scalars(_few(demand))]
+    fit = [verdict.choice for verdict in judge(offers, demand) if verdict.choice is not None]
+    best = [choice for choice in fit if choice.hypervisor == demand.hypervisors[0]]  # others may be better elsewhere
+    for wait in (False, True):
+        for choice in best:
+            if _take(session, owner_id, demand, choice.host, wait=wait):
+                return choice
+    return None
+
+
+def _few(demand: Demand) -> Select[Host]:
+    """Those with room that offer the hypervisor that is preferred, in the order of `judge`."""
+    free_memory, free_vcpus = Host.memory_mb - Host.reserved_memory_mb, Host.vcpus - Host.reserved_vcpus
+    query = select(Host).where(
+        *_TAKES_VMS,
+        Host.silent_since.is_(None),
+        free_vcpus >= demand.size.vcpus,
+        free_memory >= demand.size.memory_mb,
+        Host.disk_gb - Host.reserved_disk_gb >= demand.size.disk_gb,
+        Host.drivers.contains([{"name": demand.hypervisors[0], "healthy": True}]),
+    )
+    if demand.image:
+        query = query.where(Host.images.contains([demand.image]))
+    if demand.host is not None:
+        query = query.where(Host.name == demand.host)
+    packs = demand.placement.strategy == PACK
+    order = (free_memory, free_vcpus) if packs else (free_memory.desc(), free_vcpus.desc())
+    return query.order_by(*order, Host.name.collate("C")).limit(_FEW).execution_options(populate_existing=True)
+
+
 def verdicts(session: Session, owner_id: str, demand: Demand, wish: Wish) -> list[Verdict]:
     """What stands against each host, the best one first; `Invalid` for a host or image unknown. Nothing is reserved."""
     present = select(Host).where(Host.removed_at.is_(None)).execution_options(populate_existing=True)
@@ -51,11 +94,11 @@ def verdicts(session: Session, owner_id: str, demand: Demand, wish: Wish) -> lis
     return judge(offers, demand)
 
 
-def _take(session: Session, owner_id: str, demand: Demand, host: str) -> bool:
+def _take(session: Session, owner_id: str, demand: Demand, host: str, *, wait: bool = True) -> bool:
     """Whether the VM is counted there now. Who has counted it has the host's row locked, and so places there alone."""
     group = demand.placement.apart_from_group
     with session.begin_nested() as savepoint:
-        taken = hosts.take(session, host, demand.size, *_TAKES_VMS)
+        taken = hosts.take(session, host, demand.size, *_TAKES_VMS, wait=wait)
         if taken and host in groups.hosts_of(session, owner_id, group):
             taken = False
         if not taken:

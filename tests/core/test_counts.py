@@ -27,7 +27,7 @@ HOSTS = ("h-a", "h-b", "h-c")
 @pytest.fixture
 def owner(transaction: Any, actor: Actor) -> Actor:
     """A user, and hosts."""
-    offer = {"boot_id": "b", "generation": 1, "vcpus": 9, "memory_mb": 9999, "disk_gb": 9999}
+    offer = {"boot_id": "b", "generation": 1, "offered_vcpus": 9, "offered_memory_mb": 9999, "offered_disk_gb": 9999}
     with transaction() as session:
         for name in HOSTS:
             session.add(Host(name=name, **offer, drivers=[], images=[], facts=HostFacts(), last_seen_at=now()))

@@ -64,7 +64,7 @@ def record(engine: Engine, population: Population, *, owner: str, hypervisor: st
 
 def _host(name: str, population: Population) -> dict[str, object]:
     """As yet unheard of; what its VMs take is counted."""
-    offer = {"boot_id": "", "generation": 0, "vcpus": 0, "memory_mb": 0, "disk_gb": 0}
+    offer = {"boot_id": "", "generation": 0, "offered_vcpus": 0, "offered_memory_mb": 0, "offered_disk_gb": 0}
     told: dict[str, object] = {"drivers": [], "images": [], "facts": {}, "last_seen_at": now()}
     counted = {
         "reserved_vcpus": population.vms * VM_VCPUS,
