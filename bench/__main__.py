@@ -1,4 +1,4 @@
-"""`python -m bench`: all figures, or those of `control`, `guests`, `snapshots`, `files` or `virtualbox`."""
+"""`python -m bench`: all figures, or those of `control`, `fleet`, `guests`, `snapshots`, `files` or `virtualbox`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from bench import files, guests, http, snapshots, virtualbox
+from bench import fleet as simulated
 from bench.stats import Row
 from cli.fleet.fleet import Fleet
 from cli.fleet.plan import Plan
@@ -20,7 +21,7 @@ from core import settings
 
 
 @contextmanager
-def _fleet(hypervisor: str) -> Iterator[Fleet]:
+def _fleet(hypervisor: str, *, agents: int = 2, workers: int = 1) -> Iterator[Fleet]:
     """A fleet in a folder of its own, without limits on the rate of requests."""
     no_limit = {"RATE_LIMIT_BURST": "100000000", "RATE_LIMIT_HOURLY": "100000000"}
     with tempfile.TemporaryDirectory(prefix="corral-bench-") as folder:
@@ -29,14 +30,24 @@ def _fleet(hypervisor: str) -> Iterator[Fleet]:
             home=Path(folder) / "home",
             images=settings.load().images,
             hypervisors=(hypervisor,),
+            agents=agents,
+            workers=workers,
             flower=False,
-            image=hypervisor == "qemu",
+            image=hypervisor == "qemu" and agents > 0,
             share=Share(vcpus=64, memory_mb=32768, disk_gb=1000),
             environment=no_limit,
         )
-        with Fleet(plan, say=lambda line: click.echo(f"  {line}", err=True)) as fleet:
+        with Fleet(plan, say=_say) as fleet:
             os.environ["REDIS_URL"] = fleet.redis_url
             yield fleet
+
+
+def _say(line: str) -> None:
+    click.echo(f"  {line}", err=True)
+
+
+def _many_hosts() -> Iterator[Row]:
+    yield from simulated.all_of(lambda: _fleet("qemu", agents=0, workers=2), _say)
 
 
 def _control() -> Iterator[Row]:
@@ -73,6 +84,7 @@ def _files() -> Iterator[Row]:
 
 _PARTS = {
     "control": _control,
+    "fleet": _many_hosts,
     "guests": _guests,
     "snapshots": _snapshots,
     "files": _files,
@@ -83,7 +95,7 @@ _PARTS = {
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(list(_PARTS)), metavar="[PART]...")
 def main(names: tuple[str, ...]) -> None:
-    """Measure the parts of that name, or all of them: control, guests, snapshots, files, virtualbox.
+    """Measure the parts of that name, or all of them: control, fleet, guests, snapshots, files, virtualbox.
 
     A row is printed as soon as it is measured. The exit code is 1 when one does not reach what it should.
     """
