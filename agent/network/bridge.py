@@ -13,7 +13,7 @@ from core import durable
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.hosts import HostNetwork
 from core.contract.messages import Forward, VmSpec, decode
-from core.contract.networks import BRIDGE, tap_of
+from core.contract.networks import BRIDGE, mac_of, tap_of
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,14}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
@@ -28,6 +28,11 @@ class Bridge:
     gateway: IPv4Address
     first: IPv4Address
     last: IPv4Address
+
+    @property
+    def mac_address(self) -> str:
+        """The gateway's, by the rule that its VMs' are made by."""
+        return mac_of(self.gateway)
 
     def told(self) -> HostNetwork:
         """As the control plane is told of it."""

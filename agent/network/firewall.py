@@ -113,6 +113,7 @@ table bridge {table(bridge)} {{
         iifname != @taps accept
         iifname . ether saddr != @macs drop
         ether type ip udp dport 67 jump leases
+        ether type arp iifname . arp saddr ether != @macs drop
         ether type arp iifname . arp saddr ip != @addresses drop
         ether type arp accept
         ether type ip ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept

@@ -21,6 +21,8 @@ def ensure(bridge: Bridge, taps: Collection[str], *, from_loopback: bool) -> Non
     """The bridge, up and with its address, and just those taps on it. `from_loopback`: forwards listen there."""
     with IPRoute() as kernel:
         index = _ensure_link(kernel, bridge.name, kind="bridge")
+        # By itself it has that of one of its taps, and another when that VM leaves: guests would lose their gateway.
+        _set_address(kernel, index, bridge.mac_address)
         kernel.addr("replace", index=index, address=str(bridge.gateway), prefixlen=bridge.subnet.prefixlen)
         kernel.link("set", index=index, state="up")
         for name in taps:
@@ -50,6 +52,12 @@ def _ensure_link(kernel: Any, name: str, **what: Any) -> int:
             raise DriverFailure(f"the interface '{name}' can't be made: {os.strerror(error.code)}") from None
     (index,) = kernel.link_lookup(ifname=name)
     return int(index)
+
+
+def _set_address(kernel: Any, index: int, mac_address: str) -> None:
+    (link,) = kernel.get_links(index)
+    if link.get("address") != mac_address:
+        kernel.link("set", index=index, address=mac_address)
 
 
 def _taps_on(kernel: Any, index: int) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from ipaddress import IPv4Address
 
 USER, BRIDGE = "user", "bridge"
 USER_ADDRESS = "10.0.2.15"
@@ -11,6 +12,11 @@ USER_ADDRESS = "10.0.2.15"
 def tap_of(vm_id: str) -> str:
     """The host's interface of a VM on a bridge: Linux allows 15 characters."""
     return f"vm{hashlib.sha256(vm_id.encode()).hexdigest()[:12]}"
+
+
+def mac_of(address: IPv4Address) -> str:
+    """One for each address on a bridge, so that it is unique there, and no neighbour's table is ever wrong."""
+    return "52:54:" + ":".join(f"{byte:02x}" for byte in address.packed)
 
 
 _DEFAULTS = {"intnet": "intnet", "hostonly": "vboxnet0", "natnetwork": "NatNetwork", "bridged": "", "generic": ""}

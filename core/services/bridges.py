@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.contract.errors import Conflict, Unfit
-from core.contract.networks import BRIDGE, USER
+from core.contract.networks import BRIDGE, USER, mac_of
 from core.contract.vms import VmNetwork
 from core.models import Host, Vm
 from core.services import addresses
@@ -76,7 +76,7 @@ def joined(session: Session, host: str, wanted: Wish, network: VmNetwork, vm_id:
     if bridge is None:
         return replace(network, type=USER, mac_address=addresses.claim(session, vm_id))
     address = IPv4Address(network.ip) if network.ip else _free_address(session, bridge)
-    return VmNetwork(BRIDGE, bridge.name, str(address), _mac_of(address))
+    return VmNetwork(BRIDGE, bridge.name, str(address), mac_of(address))
 
 
 def taken(network: VmNetwork) -> Conflict:
@@ -129,8 +129,3 @@ def _free_address(session: Session, bridge: Bridge) -> IPv4Address:
         if address not in having and not bridge.why_not(address):
             return address
     raise Conflict(f"bridge '{bridge.name}' of host '{bridge.host}' has no free address")
-
-
-def _mac_of(address: IPv4Address) -> str:
-    """One for each address, so that it is unique on the bridge, and no neighbour's table is ever wrong."""
-    return "52:54:" + ":".join(f"{byte:02x}" for byte in address.packed)

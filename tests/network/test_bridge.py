@@ -56,6 +56,22 @@ def test_a_vm_that_leaves_takes_all_of_its_own_along(machine: Machine) -> None:
         assert rules() == empty
 
 
+def test_its_gateway_has_one_mac_address_whoever_comes_and_goes(machine: Machine) -> None:
+    """Guests remember it: they would not reach the world for as long."""
+    bridged = machine.bridged()
+    bridged.set_up([])
+    vms = [
+        spec(vm_id=f"vm-{number}", address=f"192.168.200.{number}", mac=f"52:54:00:00:00:{number}")
+        for number in range(10, 15)
+    ]
+    seen = {links()["chbr0"].get("address")}
+    for change in (bridged.join, lambda vm: bridged.leave(vm.id)):
+        for vm in vms:
+            change(vm)
+            seen.add(links()["chbr0"].get("address"))
+    assert seen == {"52:54:c0:a8:c8:01"}
+
+
 def test_whatever_was_lost_is_there_again(machine: Machine) -> None:
     vm, gone = spec(Forward("tcp", 8080, 80)), spec(vm_id="vm-gone", address="192.168.200.101", mac="52:54:00:00:00:02")
     bridged = machine.bridged()
