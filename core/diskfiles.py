@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.contract import diskformats, kernels
+from core.contract import diskformats, kernels, outputs
 from core.contract.diskformats import BOOT_BYTES, MOST_BYTES, SECTOR
 from core.contract.errors import Invalid, Unavailable
 from core.contract.limits import Limits, within
@@ -24,6 +24,7 @@ CHUNK = 1 << 20
 ZEROS = bytes(CHUNK)
 LEAST_BYTES = 1 << 20
 TOOL_SECONDS = 120
+SAID_BYTES = 1 << 20
 _TEXT = bytes([*range(32, 127), *b"\t\n\r\f"])
 _LEAKS = 3  # how `qemu-img check` ends when clusters are lost, which does no harm
 _NAMES = {
@@ -180,16 +181,29 @@ def _qemu_img(verb: str, *arguments: str, kind: str) -> subprocess.CompletedProc
     """Runs it within limits, and with the format that was found; what it says goes to the log and to no one else."""
     command = within(Limits(cpu_seconds=TOOL_SECONDS), ["qemu-img", verb, "-f", kind, *arguments])
     try:
-        done = subprocess.run(command, capture_output=True, timeout=TOOL_SECONDS, check=False)
+        done = _ended(command)
     except FileNotFoundError:
         raise Unavailable("prlimit is not installed: apt-get install util-linux") from None
     except subprocess.TimeoutExpired:
         raise Invalid(f"qemu-img could not read it within {TOOL_SECONDS} seconds") from None
+    except outputs.TooLong:
+        raise Invalid("it is cut short or damaged: qemu-img finds more errors in it than can be told") from None
     if done.returncode == 127:
         raise Unavailable("qemu-img is not installed on this machine: apt-get install qemu-utils")
     if done.returncode:
         log.info("qemu-img %s ended with %s: %r", verb, done.returncode, done.stderr[:2000])
     return done
+
+
+def _ended(command: list[str]) -> subprocess.CompletedProcess[bytes]:
+    """Run to its end, or until it has said so much that the rest is of no use; killed whatever is raised."""
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tool:
+        try:
+            out, err = outputs.read(tool, TOOL_SECONDS, SAID_BYTES, to_the_end=False)
+        except BaseException:
+            tool.kill()
+            raise
+    return subprocess.CompletedProcess(command, tool.returncode, out, err)
 
 
 def _renamed(source: Path, target: Path) -> bool:

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from core.contract import outputs
 from core.contract.errors import DriverFailure
 from core.contract.limits import Limits, within
 
 log = logging.getLogger(__name__)
 SHOWN = 2000
+MOST_BYTES = 64 << 20  # of each output: what a helper works on may be a stranger's, and have it say anything
 LAUNCH_SECONDS = 20.0
 # $0: a control group and $1: a pid file, either of which may be empty.
 BEGIN = 'set -e; [ -z "$0" ] || echo $$ >"$0/cgroup.procs"; [ -z "$1" ] || echo $$ >"$1"; shift; exec "$@"'
@@ -40,7 +42,7 @@ class ProgramFailed(DriverFailure):
 
 @dataclass(frozen=True)
 class Ended:
-    """How a helper ended, and all that it put out."""
+    """How a helper ended, and what it put out: of each output not much more than was to be heard, and its end."""
 
     returncode: int
     stdout: bytes
@@ -67,6 +69,8 @@ def run(
         failed = ProgramFailed(f"'{what}' failed on the host ({ended.returncode}): the agent's log has its output")
         failed.said = said
         raise failed
+    if len(ended.stdout) > MOST_BYTES:
+        raise ProgramFailed(f"'{args[0]}' put out more than {MOST_BYTES} bytes on the host")
     return ended.stdout.decode(errors="replace")
 
 
@@ -77,6 +81,7 @@ def output(
     holding: Sequence[int] = (),
     folder: Path | None = None,
     limits: Limits | None = None,
+    most_bytes: int = MOST_BYTES,
 ) -> Ended:
     """Runs a helper to its end, whatever that is, in `folder` or where the agent is; within `limits` if there are any.
 
@@ -93,7 +98,7 @@ def output(
         cwd=folder,
     ) as helper:
         try:
-            out, err = helper.communicate(timeout=timeout)
+            out, err = outputs.read(helper, timeout, most_bytes)
         except subprocess.TimeoutExpired:
             _kill_group(helper)
             raise DriverFailure(f"'{args[0]}' did not end within {timeout:.0f} s", code="timeout") from None

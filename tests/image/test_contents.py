@@ -156,6 +156,28 @@ def test_a_qcow2_that_is_damaged_or_absurd_is_refused(tmp_path: Path, at: int, v
     refused(tmp_path, because)
 
 
+def full_of_errors() -> bytes:
+    """A qcow2 all of whose clusters are half a sector beside a cluster: half a million lines of qemu-img's."""
+    cluster, tables = 1 << 16, 64
+    at = {name: number * cluster for number, name in enumerate(("header", "l1", "l2", "refcounts", "block", "data"))}
+    size = tables * (cluster // 8) * cluster
+    header = struct.pack(
+        ">4sIQIIQIIQQIIQ", b"QFI\xfb", 3, 0, 0, 16, size, 0, tables, at["l1"], at["refcounts"], 1, 0, 0
+    )
+    parts = {
+        "header": header + struct.pack(">QQQII", 0, 0, 0, 4, 104),
+        "l1": struct.pack(">Q", at["l2"] | 1 << 63) * tables,
+        "l2": struct.pack(">Q", at["data"] + 512 | 1 << 63) * (cluster // 8),
+        "refcounts": struct.pack(">Q", at["block"]),
+    }
+    return b"".join(parts.get(name, b"").ljust(cluster, b"\0") for name in at)
+
+
+def test_a_qcow2_that_makes_a_tool_talk_without_end_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "disk").write_bytes(full_of_errors())
+    refused(tmp_path, "more errors in it than can be told")
+
+
 @pytest.mark.parametrize(
     ("content", "because"),
     [

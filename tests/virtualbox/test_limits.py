@@ -27,7 +27,7 @@ def test_only_what_works_by_itself_has_limits(tmp_path: Path) -> None:
     disks.convert(manage, raw, tmp_path / "a.vdi", countdown(60.0))
     disks.clone(manage, raw, tmp_path / "b.vdi", countdown(60.0))
     manage.run("startvm", "web")
-    manage.ended("guestcontrol", "web", timeout=60.0)
+    manage.ended("guestcontrol", "web", timeout=60.0, most_bytes=MB)
     first, *others = said.read_text().splitlines()
     assert first == f"convertfromraw {66 * MB // 512} {disks.CONVERT_SECONDS} {(2 << 30) // 1024}"
     assert others == [f"{verb} {NONE}" for verb in ("clonemedium", "closemedium", "startvm", "guestcontrol")]

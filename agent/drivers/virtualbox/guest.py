@@ -73,7 +73,7 @@ def once(
     began, mark = time.monotonic(), mark or _Mark()
     out, err = _run(manage, vault, folder, request, mark)
     seconds = time.monotonic() - began
-    ended = re.search(rb"\n%s (\d+)\n" % mark.token.encode(), err)
+    ended = re.search(rb"\n%s (\d{1,3})\n" % mark.token.encode(), err)
     if ended is None:
         raise _refusal(err.decode(errors="replace").strip()[-2000:])
     err, code = err[: ended.start()], int(ended[1])
@@ -126,6 +126,7 @@ def _run(manage: VBoxManage, vault: Vault, folder: Folder, request: ExecRequest,
                 *["guestcontrol", folder.uuid, "run", *account, "--timeout", milliseconds, *given],
                 *["--wait-stdout", "--wait-stderr", "--", SHELL, "-c", text],
                 timeout=request.timeout_seconds + BEYOND_SECONDS,
+                most_bytes=OUTPUT_LIMIT,
             )
         except DriverFailure as failure:
             if failure.code != GuestTimeout.code:

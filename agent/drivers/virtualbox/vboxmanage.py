@@ -68,10 +68,10 @@ class VBoxManage:
         except process.ProgramFailed as failed:
             raise refusal(arguments[0], failed.said) from None
 
-    def ended(self, *arguments: str, timeout: float) -> process.Ended:
-        """Runs it once, and tells how that ended, in bytes."""
+    def ended(self, *arguments: str, timeout: float, most_bytes: int) -> process.Ended:
+        """Runs it once, and tells how that ended, in bytes: of each output so many, and its end if there are more."""
         self.calls[arguments[0]] += 1
-        return process.output([self.program, *arguments], timeout)
+        return process.output([self.program, *arguments], timeout, most_bytes=most_bytes)
 
     def change(self, uuid: str, verb: str, *arguments: str, timeout: float = SECONDS) -> str:
         """Changes one VM: `verb uuid arguments`. Waits for its turn, and for whoever has a session on the VM."""
