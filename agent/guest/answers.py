@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from core.contract.errors import DriverFailure, GuestTimeout
+from core.contract.errors import DriverFailure, GuestTimeout, Invalid
 
 SHOWN = 300
 
@@ -49,5 +49,5 @@ def understood() -> Iterator[None]:
     """Around what takes an answer apart: a guest may answer anything."""
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, Invalid):
         raise AgentRefused("the guest agent's answer can't be understood") from None

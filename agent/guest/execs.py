@@ -13,6 +13,7 @@ from typing import Any
 from agent.drivers.capabilities.execs import KEPT_BYTES, MOST_KEPT, MOST_RUNNING, Detached, Exec, Output
 from agent.guest import command_locks, commands, exec_supervisor, killing, qga, reading, script
 from agent.guest.exec_store import ExecStore, StoredExec
+from core.contract.bounds import MOST_EXIT_CODE
 from core.contract.errors import DriverFailure, GuestTimeout
 
 log = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ def output(channel: Path, entry: StoredExec, stream: str, offset: int, limit: in
     if found.size > KEPT_BYTES:
         # Where the kept part begins is noted before the older part is cut off, and read after what was read of that.
         with qga.understood():
-            begins_at = int(reading.small(channel, f"{path}.from") or b"0")
+            begins_at = min(int(reading.small(channel, f"{path}.from") or b"0"), found.size)
         if offset < begins_at:
             offset, found = begins_at, reading.part(channel, path, begins_at, limit) or reading.Part(b"", 0)
     return Output(found.data, offset, ended=not entry.is_running and offset + len(found.data) >= found.size)
@@ -174,18 +175,31 @@ def _is_kept(channel: Path, entry: StoredExec) -> bool:
 
 
 def _ended(channel: Path, entry: StoredExec, told: list[str]) -> StoredExec:
-    """Notes how it ended: the exit code, and where the shell knows them when it began and ended."""
-    with qga.understood():
-        code = int(told[0]) if told and told[0].isdecimal() else None
-        seconds = float(told[2].replace(",", ".")) - float(told[1].replace(",", ".")) if len(told) == 3 else math.nan
-    # A guest's clock may be set meanwhile, to anything.
-    ended_at = entry.exec.started_at + max(0.0, seconds) if math.isfinite(seconds) else time.time()
+    """Notes how it ended: the exit code, and after how long where the shell knows that."""
+    code, seconds = _exit_code(told), _seconds(told)
+    # A guest's clock may be set meanwhile, to anything; and it had ended by now.
+    ended_at = min(entry.exec.started_at + max(0.0, seconds), time.time()) if math.isfinite(seconds) else time.time()
     sent = entry.exec.signal
     if entry.is_late and code == 128 + SIGNALS["KILL"]:
         state = "timed_out"
     else:
         state = "killed" if sent is not None and code == 128 + SIGNALS[sent] else "exited"
     return ExecStore(channel).change(entry, state=state, exit_code=code, ended_at=ended_at)
+
+
+def _exit_code(told: list[str]) -> int | None:
+    """None for what the guest made up: root in there may write anything in the supervisor's name."""
+    known = bool(told) and told[0].isdecimal() and int(told[0]) <= MOST_EXIT_CODE
+    return int(told[0]) if known else None
+
+
+def _seconds(told: list[str]) -> float:
+    """From its beginning to its end; NaN where that is not told."""
+    try:
+        _, began, ended = told
+        return float(ended.replace(",", ".")) - float(began.replace(",", "."))
+    except ValueError:
+        return math.nan
 
 
 def _kill(channel: Path, entry: StoredExec) -> StoredExec:

@@ -32,7 +32,7 @@ def write(channel: Path, near: str | None, chunks: Iterator[bytes], target: Call
     """As `Files.file_write`, in the guest whose agent is at the end of the channel in that folder."""
     with _transfer(channel) as transfer:
         transfer.note(filescript.draft(filescript.folder_of(near), transfer.token))
-        folder = _run(channel, filescript.beginning(transfer.token, near), SCRIPT_SECONDS)
+        folder = filescript.placed(_run(channel, filescript.beginning(transfer.token, near), SCRIPT_SECONDS))
         draft = filescript.draft(folder, transfer.token)
         transfer.note(draft)
         try:
@@ -47,7 +47,7 @@ def write(channel: Path, near: str | None, chunks: Iterator[bytes], target: Call
 def _finish(channel: Path, transfer: Transfer, draft: str, target: FileTarget) -> FileTarget:
     transfer.note(draft, filescript.draft(filescript.folder_of(target.path), transfer.token))
     script = filescript.finishing(transfer.token, draft, target.path, target.permissions)
-    return FileTarget(_run(channel, script, FINISH_SECONDS), target.permissions)
+    return FileTarget(filescript.placed(_run(channel, script, FINISH_SECONDS)), target.permissions)
 
 
 def _fill(channel: Path, transfer: Transfer, draft: str, chunks: Iterator[bytes]) -> None:

@@ -12,6 +12,7 @@ from shlex import quote
 from agent.drivers.capabilities.files import FileEntry, FileList
 from core.contract.bounds import FIRST_SECOND, LAST_SECOND, MOST_SERIAL
 from core.contract.errors import DriverFailure
+from core.contract.texts import PATH_BYTES
 
 MISSING, A_FOLDER, NO_FOLDER, NO_FILE, REFUSED = 80, 81, 82, 83, 84
 SHOWN = 300
@@ -78,6 +79,13 @@ lasting() {{ sync -- "$1" 2>/dev/null || sync; }}
 chmod -- "${{mode:-{DEFAULT_MODE:04o}}}" "$new" && lasting "$new" && mv -f -- "$new" "$path" || exit {REFUSED}
 lasting "$dir/" && printf %s "$path"
 """
+
+
+def placed(text: str) -> str:
+    """The folder or the file that a script printed, "" for the root; what is no path there goes no further."""
+    if len(text) > PATH_BYTES or "\0" in text or not f"{text}/".startswith("/"):
+        raise Refused("the guest's answer can't be understood")
+    return text
 
 
 def removing(paths: list[str]) -> str:

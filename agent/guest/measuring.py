@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.guest import qga
+from msgspec import to_builtins
+
+from agent.guest import figures, qga
 from agent.guest.replies import CpuTimes, Interface
 from core.contract.errors import DriverFailure, GuestTimeout
 from core.contract.messages import JSON
@@ -55,7 +57,7 @@ def measure(channel: Path, mac_address: str, seconds: float, deadline: float) ->
     after = asked.ask("guest.cpu", _cpu)
     if not asked.ever_heard:
         return Inside.silent(asked.unknown["guest.cpu"])
-    cpu = None if before is None or after is None else {"usage_percent": _percent(before, after)}
+    cpu = None if before is None or after is None else figures.cpu(after[0] - before[0], after[1] - before[1])
     return Inside({"cpu": cpu} | guest, network, asked.unknown)
 
 
@@ -99,37 +101,17 @@ def _cpu(ask: Ask) -> tuple[int, int]:
     return busy, busy + sum(getattr(each, name) for each in processors for name in IDLE)
 
 
-def _percent(before: tuple[int, int], after: tuple[int, int]) -> float:
-    busy, passed = after[0] - before[0], after[1] - before[1]
-    return round(100 * min(1.0, max(0.0, busy / passed)), 2) if passed > 0 else 0.0
-
-
 def _memory(ask: Ask) -> JSON:
     handle = ask("guest-file-open", path=MEMINFO, mode="r")
     try:
         text = ask("guest-file-read", handle=handle, count=MEMINFO_BYTES).buf_b64.decode()
     finally:
         ask("guest-file-close", handle=handle)
-    values = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in text.splitlines())}
-    total, available = values["MemTotal"], values["MemAvailable"]
-    return {
-        "total_mb": total // 1024,
-        "used_mb": (total - available) // 1024,
-        "available_mb": available // 1024,
-        "usage_percent": round(100 * (total - available) / total, 2),
-    }
+    return figures.memory(text)
 
 
 def _file_systems(ask: Ask) -> list[JSON]:
-    return [
-        {
-            "mountpoint": each.mountpoint,
-            "type": each.type,
-            "total_bytes": each.total_bytes,
-            "used_bytes": each.used_bytes,
-        }
-        for each in ask("guest-get-fsinfo")
-    ]
+    return figures.file_systems([to_builtins(each) for each in ask("guest-get-fsinfo")])
 
 
 def _network(ask: Ask, mac_address: str) -> JSON:
@@ -144,10 +126,11 @@ def _network(ask: Ask, mac_address: str) -> JSON:
     counted = [each.statistics for each in own or found if each.statistics is not None]
     if adapters and not counted:
         raise DriverFailure("the guest agent reports no network traffic")
-    return {
-        "bytes_in": sum(each.rx_bytes for each in counted),
-        "bytes_out": sum(each.tx_bytes for each in counted),
-        "packets_in": sum(each.rx_packets for each in counted),
-        "packets_out": sum(each.tx_packets for each in counted),
-        "source": "guest",
-    }
+    return figures.traffic(
+        {
+            "bytes_in": sum(each.rx_bytes for each in counted),
+            "bytes_out": sum(each.tx_bytes for each in counted),
+            "packets_in": sum(each.rx_packets for each in counted),
+            "packets_out": sum(each.tx_packets for each in counted),
+        }
+    )

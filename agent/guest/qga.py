@@ -90,7 +90,7 @@ def tell(folder: Path, command: str, timeout: float, **arguments: Any) -> None:
 
 
 def wait(folder: Path, timeout: float, tick: Tick) -> None:
-    """Returns as soon as the agent answers; calls `tick` four times a second, which may raise."""
+    """Returns as soon as the agent answers, whatever that is; calls `tick` four times a second, which may raise."""
     deadline = time.monotonic() + timeout
     while True:
         left = deadline - time.monotonic()
@@ -105,6 +105,8 @@ def wait(folder: Path, timeout: float, tick: Tick) -> None:
             time.sleep(TICK_SECONDS)
         except AgentRestarted:
             return  # our bytes were dropped before it listened, and now it does
+        except (AgentRefused, AgentForbids):
+            return  # it is there, and what it says is the matter of who asks it something
 
 
 class _Channel:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar, cast
 from msgspec import Meta, Raw, Struct, field
 
 from agent.guest.answers import SHOWN, AgentForbids, AgentRefused
-from core.contract.bounds import Line, Name, Serial
+from core.contract.bounds import MOST_LISTED, ExitCode, Line, Name, Serial
 from core.contract.errors import DriverFailure
 from core.contract.types import decoder
 
@@ -32,7 +32,7 @@ class Status(Struct, frozen=True, rename="kebab"):
     """A program, and once it has `exited` how; `signal`: what ended it."""
 
     exited: bool
-    exitcode: Annotated[int, Meta(ge=-(2**31), le=2**32 - 1)] = 0
+    exitcode: ExitCode = 0
     signal: Annotated[int, Meta(ge=0, le=2**16)] | None = None
     out_data: bytes = b""
     err_data: bytes = b""
@@ -102,7 +102,7 @@ class Interface(Struct, frozen=True, rename="kebab"):
 
     name: Name
     hardware_address: Name = ""
-    ip_addresses: list[Address] = field(default_factory=list)
+    ip_addresses: Annotated[list[Address], Meta(max_length=MOST_LISTED)] = field(default_factory=list)
     statistics: Statistics | None = None
 
 
@@ -137,10 +137,10 @@ _TYPES: dict[str, Any] = {
     "guest-fsfreeze-freeze": Number,
     "guest-get-cpustats": list[CpuTimes],
     "guest-get-disks": list[Disk],
-    "guest-get-fsinfo": list[FileSystem],
+    "guest-get-fsinfo": Annotated[list[FileSystem], Meta(max_length=MOST_LISTED)],
     "guest-get-memory-blocks": list[MemoryBlock],
     "guest-get-vcpus": list[Vcpu],
-    "guest-network-get-interfaces": list[Interface],
+    "guest-network-get-interfaces": Annotated[list[Interface], Meta(max_length=MOST_LISTED)],
 }
 _DATA = ("guest-exec-status", "guest-file-read")
 

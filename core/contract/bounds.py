@@ -16,8 +16,14 @@ Moment = Annotated[float, Meta(ge=0, le=LAST_SECOND)]
 """Seconds since the epoch, up to the year 9999."""
 FileTime = Annotated[float, Meta(ge=FIRST_SECOND, le=LAST_SECOND)]
 """The same from the year 1 on: a file may be older than the epoch."""
+MOST_LISTED = 1024
+"""What a guest shows of one kind: interfaces, addresses of one, file systems. More is made up."""
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
+
+LEAST_EXIT_CODE, MOST_EXIT_CODE = -(2**31), 2**32 - 1
+ExitCode = Annotated[int, Meta(ge=LEAST_EXIT_CODE, le=MOST_EXIT_CODE)]
+"""Of a program in any guest: Windows has 32 bits."""
 
 NAME, LINE = 256, 4096
 Name = Annotated[str, Meta(max_length=NAME)]

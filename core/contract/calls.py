@@ -11,7 +11,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from core.contract.bounds import Count, FileTime, Line, Moment, Name, Serial
+from core.contract.bounds import MOST_LISTED, Count, ExitCode, FileTime, Line, Moment, Name, Serial
 from core.contract.described import Described, OneVm
 from core.contract.measures import Measured
 from core.contract.vms import Adapter, Disk, Running
@@ -60,7 +60,7 @@ class Begin(CommandLine, frozen=True, kw_only=True):
 class Executed(Struct, frozen=True):
     """How a command ended."""
 
-    exit_code: int
+    exit_code: ExitCode
     stdout_b64: str
     stderr_b64: str
     execution_time_seconds: float
@@ -98,7 +98,7 @@ class Exec(Struct, frozen=True):
     timeout_seconds: float | None = None
     working_directory: str | None = None
     state: Name = "running"
-    exit_code: int | None = None
+    exit_code: ExitCode | None = None
     signal: Name | None = None
     ended_at: Moment | None = None
 
@@ -236,13 +236,13 @@ class Interface(Struct, frozen=True):
 
     name: Name
     mac_address: Name
-    addresses: list[Name]
+    addresses: Annotated[list[Name], Meta(max_length=MOST_LISTED)]
 
 
 class Interfaces(Struct, frozen=True):
     """Those of the guest."""
 
-    interfaces: list[Interface]
+    interfaces: Annotated[list[Interface], Meta(max_length=MOST_LISTED)]
 
 
 class Attached(Struct, frozen=True):

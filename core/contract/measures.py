@@ -1,12 +1,15 @@
-"""What a VM was measured to take, as a call tells it."""
+"""What a VM was measured to take, as a call tells it. A guest's own figures are its word, and so have bounds."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
-from core.contract.bounds import Count, Line, Name, Serial
+from core.contract.bounds import MOST_LISTED, Count, Line, Name, Serial
+
+Share = Annotated[float, Meta(ge=0, le=100)]
+"""A percentage of what there is."""
 
 
 class Sample(Struct, frozen=True):
@@ -20,12 +23,66 @@ class Sample(Struct, frozen=True):
     age_seconds: float = 0.0
 
 
+class Traffic(Struct, frozen=True):
+    """What the VM's adapters have carried; `source`: who has counted it."""
+
+    bytes_in: Serial
+    bytes_out: Serial
+    packets_in: Serial | None
+    packets_out: Serial | None
+    source: Name
+
+
+class DiskIo(Struct, frozen=True):
+    """What its disks have read and written."""
+
+    read_bytes: Serial
+    written_bytes: Serial
+    reads: Serial
+    writes: Serial
+
+
+class GuestCpu(Struct, frozen=True):
+    """The processors as the guest's kernel sees them."""
+
+    usage_percent: Share
+
+
+class GuestMemory(Struct, frozen=True):
+    """The memory as the guest's kernel sees it."""
+
+    total_mb: Serial
+    used_mb: Serial
+    available_mb: Serial
+    usage_percent: Share
+
+
+class FileSystem(Struct, frozen=True):
+    """One that is mounted in the guest."""
+
+    mountpoint: Line
+    type: Name
+    total_bytes: Serial | None = None
+    used_bytes: Serial | None = None
+
+
+FileSystems = Annotated[list[FileSystem], Meta(max_length=MOST_LISTED)]
+
+
+class Guest(Struct, frozen=True):
+    """What the guest tells of itself; None for what it does not."""
+
+    cpu: GuestCpu | None = None
+    memory: GuestMemory | None = None
+    file_systems: FileSystems | None = None
+
+
 class Measured(Struct, frozen=True):
     """A VM, measured; agent/drivers/capabilities/metrics.py has what its parts are."""
 
     sample: Sample
     cpu_percent: float
-    network: dict[Name, float | Name | None] | None = None
-    disk_io: dict[Name, float | None] | None = None
-    guest: dict[Name, Any] | None = None
+    network: Traffic | None = None
+    disk_io: DiskIo | None = None
+    guest: Guest | None = None
     unknown: dict[Name, Line] = field(default_factory=dict)

@@ -97,6 +97,14 @@ def test_an_answer_that_is_none_is_the_guest_s_fault(
     assert blamed(ask, tmp_path) == "guest_refused"
 
 
+@pytest.mark.parametrize("line", [*LINES.values(), b'{"error": {"class": "CommandNotFound"}}'])
+def test_an_agent_that_answers_anything_is_there(guest: VsockAgent, tmp_path: Path, line: bytes) -> None:
+    """Its VM has started: to switch it off again would help nobody."""
+    guest.says = [line + b"\n"]
+    qga.wait(tmp_path, LONG, lambda: None)
+    assert "guest-ping" in guest.asked
+
+
 def test_an_answer_has_no_more_than_was_asked_for(guest: VsockAgent, tmp_path: Path) -> None:
     guest.answers = {
         "guest-file-open": {"return": 1},

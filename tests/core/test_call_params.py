@@ -27,6 +27,8 @@ ADAPTER |= {"mac_address": None, "network": None}
 FILE: dict[str, Any] = {"path": "/a", "kind": "file", "size_bytes": 1, "permissions": 420, "modified_at": 1.0}
 SEEN: dict[str, Any] = {"vm_id": "vm-1", "state": "running", "started_at": 1.0, "pid": 2, "reason": None}
 SEEN |= {"facts": {"restores": 1, "vcpus": 2, "memory_mb": 512, "acceleration": None}}
+TRAFFIC = {"bytes_in": 1, "bytes_out": 2, "packets_in": None, "packets_out": 4, "source": "tap"}
+DISK_IO = {"read_bytes": 1, "written_bytes": 2, "reads": 3, "writes": 4}
 INTERFACE = {"name": "eth0", "mac_address": "52:54:00:00:00:01", "addresses": ["10.0.2.15"]}
 DONE: dict[str, Any] = {"exit_code": 1, "stdout_b64": "", "stderr_b64": "", "execution_time_seconds": 0.5}
 DONE |= {"truncated": False, "output_limit_bytes": 5}
@@ -45,8 +47,8 @@ GOOD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "observe": ({}, SEEN),
     "measure": (
         {},
-        {"sample": SAMPLE | {"age_seconds": 0.0}, "cpu_percent": 1.5, "network": {"bytes_in": 1.0, "source": "tap"}}
-        | {"disk_io": {"reads": 1.0}, "guest": {"cpu": None}, "unknown": {"memory": "why"}},
+        {"sample": SAMPLE | {"age_seconds": 0.0}, "cpu_percent": 1.5, "network": TRAFFIC, "disk_io": DISK_IO}
+        | {"guest": {"cpu": {"usage_percent": 5.0}, "memory": None, "file_systems": []}, "unknown": {"memory": "why"}},
     ),
     "network": ({}, {"interfaces": [INTERFACE]}),
     "disks": ({}, {"disks": [DISK]}),

@@ -20,7 +20,7 @@ from agent.drivers.local.observing import observe
 from agent.drivers.local.watching import Watch, watched
 from agent.guest import command_locks, commands, disks, exec_store, execs, files, interfaces, killing, patience
 from agent.guest.exec_store import ExecStore, StoredExec
-from agent.guest.qga import AgentForbids
+from agent.guest.qga import AgentForbids, AgentRefused
 from core.contract.errors import DriverFailure, GuestTimeout, Unsupported
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
@@ -69,7 +69,7 @@ class LocalGuests(ABC):
 
     @only_driver_failures
     def exec_list(self, vm: VmSpec) -> list[Exec]:
-        """What ran in a guest that does not answer now is `UNKNOWN`."""
+        """What ran in a guest that does not answer now, or not to the question, is `UNKNOWN`."""
         folder, found = folder_of(self._vms, vm.id), list[Exec]()
         answers = True
         for entry in ExecStore(folder.path).all():
@@ -77,7 +77,7 @@ class LocalGuests(ABC):
                 try:
                     found.append(self._look(folder, entry).exec)
                     continue
-                except (GuestTimeout, AgentForbids):
+                except (GuestTimeout, AgentForbids, AgentRefused):
                     answers = False
             found.append(replace(entry.exec, state=UNKNOWN) if entry.is_running else entry.exec)
         return found

@@ -64,7 +64,7 @@ def write(at: Guest, near: str | None, chunks: Iterator[bytes], target: Callable
     """As `Files.file_write`. What an agent that is killed leaves in the guest is a hidden file of root's alone."""
     at.check()
     token = secrets.token_hex(8)
-    folder = at.run(filescript.beginning(token, near))
+    folder = filescript.placed(at.run(filescript.beginning(token, near)))
     draft = filescript.draft(folder, token)
     drafts = [draft, f"{draft}.part"]
     try:
@@ -72,7 +72,7 @@ def write(at: Guest, near: str | None, chunks: Iterator[bytes], target: Callable
         wanted = target()
         drafts.append(filescript.draft(filescript.folder_of(wanted.path), token))
         script = filescript.finishing(token, draft, wanted.path, wanted.permissions)
-        return FileTarget(at.run(script, LAST_SECONDS), wanted.permissions)
+        return FileTarget(filescript.placed(at.run(script, LAST_SECONDS)), wanted.permissions)
     except (Refused, filescript.Refused) as error:
         _remove(at, drafts)
         at.check()
@@ -113,11 +113,12 @@ class _Reading:
             asked = PIECE_BYTES if left is None else min(left, PIECE_BYTES)
             done = self._at.execute(filescript.piece(self._path, first, asked))
             filescript.check(done.exit_code, done.stderr)
-            if done.stdout:
-                yield done.stdout
-            first += len(done.stdout)
-            left = None if left is None else left - len(done.stdout)
-            if len(done.stdout) < asked:
+            piece = done.stdout[:asked]
+            if piece:
+                yield piece
+            first += len(piece)
+            left = None if left is None else left - len(piece)
+            if len(piece) < asked:
                 break
         if left:
             raise DriverFailure("the file became shorter while it was read", code="file_refused")

@@ -7,8 +7,9 @@ from agent.drivers.limits import Left
 from agent.drivers.virtualbox import guest
 from agent.drivers.virtualbox.folder import Folder
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
+from agent.guest import figures
+from agent.guest.answers import AgentRefused, understood
 from agent.system.vault import Vault
-from core.contract.errors import DriverFailure
 from core.contract.messages import JSON
 
 LEAST_SECONDS = 1.0  # of which the command sleeps half
@@ -29,29 +30,25 @@ def ask(manage: VBoxManage, vault: Vault, folder: Folder, left: Left) -> JSON:
     guest.check(manage.info(folder.uuid, left()) or {}, folder.record().spec.name)
     done = guest.once(manage, vault, folder, ExecRequest(SCRIPT, max(LEAST_SECONDS, left() - guest.BEYOND_SECONDS)))
     try:
-        return parse(done.stdout.decode(errors="replace"))
-    except (LookupError, ValueError):
+        with understood():
+            return parse(done.stdout.decode(errors="replace"))
+    except AgentRefused:
         said = done.stderr.decode(errors="replace").strip()[-200:]
-        raise DriverFailure(f"the guest's answer can't be understood: {said or 'is it Linux?'}") from None
+        raise AgentRefused(f"the guest's answer can't be understood: {said or 'is it Linux?'}") from None
 
 
 def parse(text: str) -> JSON:
-    """Of `SCRIPT`'s output; `LookupError` or `ValueError` for any other."""
+    """Of `SCRIPT`'s output; whatever else it is goes by `understood`."""
     stat, meminfo, disks = text.strip().split("\n\n")
     before, after = ([int(word) for word in line.split()[1 : COUNTED + 1]] for line in stat.splitlines())
     passed = [late - early for early, late in zip(before, after, strict=True)]
     idle, whole = sum(passed[each] for each in IDLE), sum(passed)
-    values = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in meminfo.splitlines())}
-    total, available = values["MemTotal"], values["MemAvailable"]
     return {
-        "cpu": {"usage_percent": round(100 * min(1.0, max(0.0, 1 - idle / whole)), 2) if whole > 0 else 0.0},
-        "memory": {
-            "total_mb": total // 1024,
-            "used_mb": (total - available) // 1024,
-            "available_mb": available // 1024,
-            "usage_percent": round(100 * (total - available) / total, 2),
-        },
-        "file_systems": [_file_system(line) for line in disks.splitlines() if line.startswith("/dev/")],
+        "cpu": figures.cpu(whole - idle, whole),
+        "memory": figures.memory(meminfo),
+        "file_systems": figures.file_systems(
+            [_file_system(line) for line in disks.splitlines() if line[:5] == "/dev/"]
+        ),
     }
 
 
