@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.drivers.base import Place
-from agent.drivers.virtualbox import VirtualBoxDriver, power
+from agent.drivers.limits import countdown
+from agent.drivers.virtualbox import VirtualBoxDriver, machines, power
 from agent.drivers.virtualbox import driver as driver_module
-from agent.drivers.virtualbox.folder import RECORD, folder_of
+from agent.drivers.virtualbox.folder import RECORD, Folder, folder_of
+from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
@@ -94,6 +96,17 @@ def test_damaged_remains_are_told_and_can_be_deleted(driver: VirtualBoxDriver, p
         assert vm.id in [each.vm_id for each in driver.observe_all()]
         assert driver.delete(vm, LONG).state is Observed.ABSENT
         assert vm.id not in driver.manage.run("list", "-l", "vms")
+
+
+def test_what_goes_and_is_told_as_a_failure_has_gone(tmp_path: Path) -> None:
+    """As VirtualBox does with one whose disks it can't delete."""
+    program = tmp_path / "VBoxManage"
+    code = "VBOX_E_$([ $# = 3 ] && echo FILE_ERROR || echo OBJECT_NOT_FOUND)"
+    program.write_text(f'#!/bin/sh\necho "VBoxManage: error: Details: code {code} (0x80bb0001)" >&2; exit 1\n')
+    program.chmod(0o755)
+    manage = VBoxManage(str(program))
+    machines.remove(manage, Folder(tmp_path / "vm-1"), {}, countdown(LONG))
+    assert manage.calls == {"unregistervm": 2}
 
 
 def test_a_damaged_snapshot_is_refused_before_the_vm_is_touched(

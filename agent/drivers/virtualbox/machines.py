@@ -93,13 +93,15 @@ def _options(manage: VBoxManage, folder: Folder, vm: VmSpec, joinable: Collectio
 
 
 def _unregister(manage: VBoxManage, folder: Folder, left: Left) -> None:
+    """Where its settings or disks can't be read it goes without them, unless it has gone; its folder is next."""
     try:
-        manage.unlocked("unregistervm", folder.uuid, "--delete", timeout=left())
+        try:
+            manage.unlocked("unregistervm", folder.uuid, "--delete", timeout=left())
+        except Refused:
+            manage.unlocked("unregistervm", folder.uuid, timeout=left())
     except Refused as refused:
-        if refused.reason == NOT_FOUND:
-            return
-        # Its settings or disks can't be read: it goes without them, and the folder goes next.
-        manage.unlocked("unregistervm", folder.uuid, timeout=left())
+        if refused.reason != NOT_FOUND:
+            raise
 
 
 def _unknown(os_type: str) -> DriverFailure:
