@@ -5,15 +5,17 @@ Sources: Linux' Documentation/arch/x86/boot.rst; the ELF specification; Xen's do
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 from core.contract.errors import Invalid
 
 HEAD_BYTES = 4096
 _PVH_NOTE = 18  # XEN_ELFNOTE_PHYS32_ENTRY
 _X86_64, _NOTE_SEGMENT = 62, 4
-_MOST_NOTES_BYTES = 1 << 16
+_MOST_SEGMENTS, _MOST_NOTES_BYTES = 64, 1 << 16  # Linux' own has five, and some hundred bytes
 _COMPRESSED = ((b"\x1f\x8b", "gzip"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bzip2"))
 
 
@@ -48,15 +50,21 @@ def _check_elf(path: Path, head: bytes) -> None:
         raise Invalid("it is an ELF file for a processor other than x86-64")
     offset, size, count = struct.unpack_from("<Q", head, 32)[0], *struct.unpack_from("<HH", head, 54)
     with path.open("rb") as file:
-        for number in range(count):
-            file.seek(offset + number * size)
-            entry = file.read(56)
+        for number in range(min(count, _MOST_SEGMENTS)):
+            entry = _read(file, offset + number * size, 56)
             if len(entry) == 56 and struct.unpack_from("<I", entry)[0] == _NOTE_SEGMENT:
-                file.seek(struct.unpack_from("<Q", entry, 8)[0])
-                length = min(struct.unpack_from("<Q", entry, 32)[0], _MOST_NOTES_BYTES)
-                if _has_pvh(file.read(length)):
+                at, length = struct.unpack_from("<Q", entry, 8)[0], struct.unpack_from("<Q", entry, 32)[0]
+                if _has_pvh(_read(file, at, min(length, _MOST_NOTES_BYTES))):
                     return
     raise Invalid("it is an ELF file without a PVH note, which can't be booted: give the bzImage of that kernel")
+
+
+def _read(file: BinaryIO, at: int, length: int) -> bytes:
+    """What is there; nothing beyond the file's end, wherever a header says that something is."""
+    if at >= file.seek(0, os.SEEK_END):
+        return b""
+    file.seek(at)
+    return file.read(length)
 
 
 def _has_pvh(notes: bytes) -> bool:

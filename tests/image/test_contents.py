@@ -200,6 +200,27 @@ def test_a_kernel_that_boots_nothing_is_refused(tmp_path: Path, content: bytes, 
     refused(tmp_path, because, kernel=tmp_path / "kernel")
 
 
+@pytest.mark.parametrize("at", [1 << 40, 1 << 63, (1 << 64) - 1])
+@pytest.mark.parametrize("what", [32, 64 + 8, 64 + 32], ids=["its segments", "a note", "a note's length"])
+def test_an_elf_that_says_that_it_goes_on_beyond_its_end_is_refused(tmp_path: Path, what: int, at: int) -> None:
+    content = bytearray(disks.elf(note=1))
+    content[what : what + 8] = struct.pack("<Q", at)
+    (tmp_path / "kernel").write_bytes(content)
+    with pytest.raises(Invalid, match="without a PVH note"):
+        diskfiles.check_kernel(tmp_path / "kernel")
+
+
+@pytest.mark.timeout(20)
+def test_an_elf_with_notes_without_end_is_refused_at_once(tmp_path: Path) -> None:
+    """65,535 segments, each of which is the same 64 KiB: half an hour of a processor."""
+    content = bytearray(disks.elf(note=1))
+    segment = struct.pack("<IIQQQQQQ", 4, 4, 4096, 0, 0, 1 << 16, 0, 4)
+    content[32:40], content[54:58] = struct.pack("<Q", 4096 + (1 << 16)), struct.pack("<HH", 56, 65535)
+    (tmp_path / "kernel").write_bytes(bytes(content).ljust(4096 + (1 << 16), b"\0") + segment * 65535)
+    with pytest.raises(Invalid, match="without a PVH note"):
+        diskfiles.check_kernel(tmp_path / "kernel")
+
+
 def test_an_elf_with_a_pvh_note_is_a_kernel(tmp_path: Path) -> None:
     (tmp_path / "kernel").write_bytes(disks.elf(note=18))
     diskfiles.check_kernel(tmp_path / "kernel")
