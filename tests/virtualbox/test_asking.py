@@ -41,6 +41,14 @@ def test_what_is_no_answer_is_asked_again(tmp_path: Path, code: str, text: str) 
     assert refusing(tmp_path, code, text).info("vm") == {"VMState": "running"}
 
 
+def test_a_server_that_was_not_there_in_time_is_asked_again(tmp_path: Path) -> None:
+    late = "Failed to create the VirtualBox object!"
+    assert refusing(tmp_path, "NS_ERROR_FAILURE", late).run("modifymedium", "x") == 'VMState="running"\n'
+    (tmp_path / "asked").unlink()
+    with pytest.raises(Refused):
+        refusing(tmp_path, "VBOX_E_FILE_ERROR", "no such file").run("modifymedium", "x")
+
+
 def test_a_vm_that_is_not_there_is_asked_for_once(tmp_path: Path) -> None:
     assert refusing(tmp_path, "VBOX_E_OBJECT_NOT_FOUND", "Could not find it").info("vm") is None
     assert (tmp_path / "asked").read_text() == "again\n"

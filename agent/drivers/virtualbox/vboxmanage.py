@@ -26,6 +26,7 @@ ASK_SECONDS = 8.0
 AGAIN_SECONDS, LAST_AGAIN_SECONDS = 0.1, 1.0
 NOT_FOUND, IN_USE, LOCKED = "VBOX_E_OBJECT_NOT_FOUND", "VBOX_E_OBJECT_IN_USE", "VBOX_E_INVALID_OBJECT_STATE"
 WRONG_STATE = "VBOX_E_INVALID_VM_STATE"
+NO_SERVER, SERVER_TRIES = "Failed to create the VirtualBox object", 3  # a busy host takes its time to start it
 ALONE = ("convertfromraw",)
 FILE_ERROR = "VBOX_E_FILE_ERROR"
 # With E_ACCESSDENIED, which is said of a VM that starts, too: its server has lost the VM's settings since it began.
@@ -61,12 +62,15 @@ class VBoxManage:
             raise ValueError(f"VBoxManage {arguments[0]} may start VirtualBox's server, which would have its limits")
         return self._run(arguments, timeout, limits)
 
-    def _run(self, arguments: tuple[str, ...], timeout: float, limits: Limits | None) -> str:
+    def _run(self, arguments: tuple[str, ...], timeout: float, limits: Limits | None, tries: int = SERVER_TRIES) -> str:
+        """Once more where the server was not there in time: it was not asked then, and may be there by now."""
         self.calls[arguments[0]] += 1
         try:
             return process.run([self.program, *arguments], timeout, limits=limits)
         except process.ProgramFailed as failed:
-            raise refusal(arguments[0], failed.said) from None
+            if NO_SERVER not in failed.said or tries == 1:
+                raise refusal(arguments[0], failed.said) from None
+        return self._run(arguments, timeout, limits, tries - 1)
 
     def ended(self, *arguments: str, timeout: float, most_bytes: int) -> process.Ended:
         """Runs it once, and tells how that ended, in bytes: of each output so many, and its end if there are more."""
