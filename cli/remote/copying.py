@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.remote import completion
+from cli.remote import completion, unpacking
 from cli.remote.output import show_many
 from cli.remote.progress import bytes_bar
 from cli.remote.session import Session, fleet_command
@@ -136,10 +136,8 @@ def _fetch_folder(session: Session, source: _There, into: Path) -> None:
             packed = Path(folder) / "packed.tar"
             with bytes_bar(session, source.name, None) as advance:
                 session.client.files.download(source.vm, there, packed, tell=advance)
-            into.mkdir(parents=True, exist_ok=True)
-            with tarfile.open(packed) as tar:
-                tar.extractall(into, filter="data")  # refuses what would leave the folder
-    except tarfile.TarError as error:
+            unpacking.unpack(packed, into)
+    except unpacking.Refused as error:
         raise click.ClickException(f"the guest's archive can't be unpacked: {error}") from None
     finally:
         _run(session, source.vm, f"rm -f {packed_there}")

@@ -35,6 +35,7 @@ FOLDERS = {
     "lab": "lab",
     "network": "server",
     "clients/test_page.py": "server",
+    "clients/test_unpacking.py": "unit",
     "network/test_guest.py": "guest",
     "network/test_reach.py": "guest",
     "network/test_rules.py": "unit",
