@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cli.lazy import LazyCommand, LazyGroup
+from cli.visible import Sentence, visible
 from core.contract.errors import CorralError
 from core.version import VERSION
 
@@ -59,7 +60,12 @@ class _Main(LazyGroup):
         try:
             return super().invoke(ctx)
         except CorralError as error:
-            raise click.ClickException(error.message) from error
+            raise click.ClickException(visible(error.message, lines=True)) from error
+        except click.ClickException as error:
+            shown = visible(error.format_message(), lines=True)
+            if shown == error.format_message():
+                raise
+            raise Sentence(shown, error.exit_code) from error
 
 
 @click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,6 +8,7 @@ import sys
 import click
 
 from cli.remote.session import Session, fleet_command
+from cli.visible import as_json
 
 
 @click.command()
@@ -29,4 +30,4 @@ def api(session: Session, method: str, path: str, data: str | None, query: tuple
     parameters = dict(pair.partition("=")[::2] for pair in query)
     answer = session.client.request(method, "/" + path.removeprefix("/api/v1").lstrip("/"), body, **parameters)
     if answer is not None:
-        click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        click.echo(as_json(answer, indent=2))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from cli.remote import completion
 from cli.remote.output import plain, show_many, show_one
 from cli.remote.session import Session, fleet_command
+from cli.visible import as_json, visible
 from core import labels
 
 _HOSTS = {
@@ -187,10 +186,9 @@ def events(session: Session, vm: str | None, after: int | None) -> None:
                 told = " ".join(
                     f"{field}={value}" for field, value in event.data.items() if not isinstance(value, dict)
                 )
-                click.echo(
-                    f"{row['timestamp']}  {event.seq:>8}  {event.event_type:20} {event.vm_name or ''} {told}".rstrip()
-                )
+                line = f"{row['timestamp']}  {event.seq:>8}  {event.event_type:20} {event.vm_name or ''} {told}"
+                click.echo(visible(line.rstrip()))
             else:
-                click.echo(json.dumps(row, ensure_ascii=False))
+                click.echo(as_json(row))
     except KeyboardInterrupt:
         return

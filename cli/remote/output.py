@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,7 @@ import click
 
 from cli.remote.session import Session
 from cli.tables import table
+from cli.visible import as_json, as_yaml, visible
 
 Columns = Mapping[str, str]
 """A column's heading, and the field that it shows, with dots for fields of fields."""
@@ -39,7 +41,7 @@ def show_many(session: Session, items: Iterable[Any], columns: Columns, *, name:
     rows = [plain(item) for item in items]
     if session.output == "name":
         for row in rows:
-            click.echo(row[name])
+            click.echo(_alone(row[name]))
     elif session.output == "table":
         cells = ([_shown(_field(row, path)) for path in columns.values()] for row in rows)
         styled = ([(value, _STATES.get(value, "")) for value in row] for row in cells)
@@ -52,7 +54,7 @@ def show_one(session: Session, item: Any, *, name: str = "name") -> None:
     """One value or JSON object, a field a line."""
     row = plain(item)
     if session.output == "name":
-        click.echo(row[name])
+        click.echo(_alone(row[name]))
     elif session.output == "table":
         click.echo(table([], ([(field, ""), (value, _STATES.get(value, ""))] for field, value in _flat(row))), nl=False)
     else:
@@ -66,11 +68,12 @@ def plain(item: Any) -> Any:
 
 
 def _dumped(form: str, data: Any) -> str:
-    if form == "yaml":
-        import yaml
+    return as_yaml(data).rstrip("\n") if form == "yaml" else as_json(data, indent=2)
 
-        return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True)).rstrip("\n")
-    return json.dumps(data, indent=2, ensure_ascii=False)
+
+def _alone(name: Any) -> str:
+    """A name in a pipe is what it is; on a terminal it is what can be seen."""
+    return visible(str(name)) if sys.stdout.isatty() else str(name)
 
 
 def _text(value: Any) -> Any:
@@ -93,17 +96,23 @@ def _shown(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(str(each) for each in value)
-    text = str(value)
-    return _age(text) if _is_moment(text) else text
+    moment = _moment(str(value))
+    return str(value) if moment is None else _age(moment)
 
 
-def _is_moment(text: str) -> bool:
-    return len(text) >= 20 and text[4:5] == "-" and text[10:11] == "T" and text.endswith("Z")
+def _moment(text: str) -> datetime | None:
+    """A date and a time of the API's, if it is one: names can look like it."""
+    if len(text) < 20 or not text.endswith("Z"):
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
 
 
-def _age(text: str) -> str:
+def _age(moment: datetime) -> str:
     """How long ago, as a list has room for."""
-    seconds = (datetime.now(UTC) - datetime.fromisoformat(text)).total_seconds()
+    seconds = (datetime.now(UTC) - moment).total_seconds()
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
         if abs(seconds) >= 2 * length:
             return f"{int(seconds // length)}{unit} ago" if seconds > 0 else f"in {int(-seconds // length)}{unit}"
@@ -118,5 +127,5 @@ def _flat(row: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, str]]
             for number, each in enumerate(value):
                 yield from _flat(each, f"{before}{field}.{number}.")
         else:
-            shown = value if isinstance(value, str) and _is_moment(value) else _shown(value)
+            shown = value if isinstance(value, str) and _moment(value) else _shown(value)
             yield f"{before}{field}", shown

@@ -74,7 +74,7 @@ def bytes_bar(session: Session, what: str, total: int | None) -> Iterator[Advanc
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # a file may be called as it likes
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from cli.visible import Sentence
+
 if TYPE_CHECKING:
     from corral import Client
     from corral.errors import CorralError
@@ -92,20 +94,7 @@ def fail(session: Session, error: CorralError) -> NoReturn:
     if session.debug:
         request = getattr(error, "request_id", "") or session.client.transport.last_request_id
         session.tell(f"request: {request or '(no answer)'}\ndetails: {getattr(error, 'details', None)}")
-    raise _Failure(error.message + _advice(error), exit_code(error))
-
-
-class _Failure(click.ClickException):
-    """A sentence, and the code to end with."""
-
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
-
-    @property
-    def exit_code(self) -> int:  # type: ignore[override]
-        """What `click` ends the process with."""
-        return self.code
+    raise Sentence(error.message + _advice(error), exit_code(error))
 
 
 def exit_code(error: CorralError) -> int:
