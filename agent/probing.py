@@ -13,6 +13,7 @@ from pathlib import Path
 
 from agent.drivers.base import Place
 from agent.drivers.registry import CLASSES, Drivers
+from agent.network.group_rules import GroupRules
 from agent.network.network import Network
 from agent.network.user_mode import UserMode
 from core import settings
@@ -31,7 +32,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def probed(hypervisors: Sequence[str], folder: Path) -> list[DriverHealth]:
     """Each driver's word, in that order, of a host with nothing in that folder."""
-    place = Place(folder / "vms", settings.load().images, network=Network(user_mode=UserMode(trying=True)))
+    network = Network(user_mode=UserMode(trying=True), groups=GroupRules(trying=True))
+    place = Place(folder / "vms", settings.load().images, network=network)
     place.vms.mkdir()
     return [driver.probe() for driver in Drivers(list(hypervisors), place).all()]
 

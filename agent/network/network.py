@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from agent.network import ports
 from agent.network.bridge import no_bridge
+from agent.network.group_rules import GroupRules
 from agent.network.user_mode import UserMode
 from core.contract.errors import DriverFailure
 from core.contract.hosts import USER_NETWORK, HostFacts
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 class Network:
     """Where forwards listen, from which ports one is chosen for who does not care, and the bridge if there is one.
 
-    `user_mode` are the networks that VMs have for themselves; `joinable`: those of VirtualBox's that they may join,
-    each as "mode:name".
+    `user_mode` are the networks that VMs have for themselves, and `groups` holds those of VirtualBox's to the same;
+    `joinable`: the networks of VirtualBox's that they may join, each as "mode:name".
     """
 
     forward_address: str = ports.LOOPBACK
@@ -32,6 +33,7 @@ class Network:
     bridged: Bridged | None = None
     user_mode: UserMode = field(default_factory=UserMode)
     joinable: frozenset[str] = frozenset()
+    groups: GroupRules = field(default_factory=GroupRules)
 
     def facts(self) -> HostFacts:
         """What the control plane is told of the host, as far as it is known here."""

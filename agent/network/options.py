@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.network import ports
 from agent.network.bridge import NAME, Bridge
 from agent.network.egress import Egress
+from agent.network.group_rules import GroupRules
 from agent.network.network import Network
 from agent.network.user_mode import UserMode
 from agent.system.users import Users, as_root
 from core import settings
 
+if TYPE_CHECKING:
+    from agent.network.bridged import Bridged
 FIRST_PORT, LAST_PORT = 1024, 65535
 RUNTIME = Path(
     "/run/corral"
@@ -62,26 +66,27 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def of(options: argparse.Namespace, home: Path) -> Network:
     """The network that the command line describes; SystemExit for one that can't be."""
+    environment = settings.load()
+    policy = Egress(environment.egress_allow, environment.egress_deny)
+    return Network(
+        options.forward_address,
+        options.forward_ports,
+        _bridged(options, home, policy),
+        UserMode(policy, Users(*environment.vm_uids) if as_root() else None),
+        frozenset(environment.vbox_networks),
+        GroupRules(policy, Path(environment.cgroup) if environment.cgroup else None),
+    )
+
+
+def _bridged(options: argparse.Namespace, home: Path, policy: Egress) -> Bridged | None:
     if options.bridge is None:
         if options.remove_network:
             raise SystemExit("--remove-network needs --bridge NAME")
-        return Network(options.forward_address, options.forward_ports, user_mode=_user_mode(), joinable=_joinable())
+        return None
     from agent.network.bridged import Bridged  # Linux's alone
 
-    user_mode = _user_mode()
     bridge = _described(options.bridge, options.subnet, options.dhcp_range)
-    bridged = Bridged(bridge, options.forward_address, home / "network", RUNTIME / bridge.name, user_mode.policy)
-    return Network(options.forward_address, options.forward_ports, bridged, user_mode, _joinable())
-
-
-def _joinable() -> frozenset[str]:
-    return frozenset(settings.load().vbox_networks)
-
-
-def _user_mode() -> UserMode:
-    environment = settings.load()
-    users = Users(*environment.vm_uids) if as_root() else None
-    return UserMode(Egress(environment.egress_allow, environment.egress_deny), users)
+    return Bridged(bridge, options.forward_address, home / "network", RUNTIME / bridge.name, policy)
 
 
 def _described(name: str, subnet: IPv4Network, dhcp_range: tuple[IPv4Address, IPv4Address] | None) -> Bridge:

@@ -82,7 +82,11 @@ class VirtualBoxDriver(VirtualBoxGuests):
         problem = power.missing_kernel_driver()
         if not version.split(".")[0].isdigit() or int(version.split(".")[0]) < OLDEST:
             problem = f"VirtualBox {version} is too old: {INSTALL}"
-        return DriverHealth(self.name, not problem, version, "virtualbox", sorted(self.capabilities), problem)
+        healthy = not problem
+        if healthy:
+            self._place.network.groups.ready(prove=True)
+            problem = self._place.network.groups.problem
+        return DriverHealth(self.name, healthy, version, "virtualbox", sorted(self.capabilities), problem)
 
     @only_driver_failures
     def create(self, vm: VmSpec, progress: Progress, timeout: float) -> Observation:

@@ -11,7 +11,7 @@ from pathlib import Path
 from agent.drivers import consoles
 from agent.drivers.base import Progress
 from agent.drivers.limits import Left
-from agent.drivers.virtualbox import adapters, forwards, sizes, states
+from agent.drivers.virtualbox import adapters, forwards, holding, sizes, states
 from agent.drivers.virtualbox.folder import Folder
 from agent.drivers.virtualbox.observing import UNREGISTERED
 from agent.drivers.virtualbox.vboxmanage import Refused, VBoxManage
@@ -69,12 +69,15 @@ def switch_on(manage: VBoxManage, folder: Folder, network: Network, vm: VmSpec, 
         folder.change(spec=vm)
         consoles.attend(folder.path, folder.console)
         front = "gui" if vm.hardware.gui else "headless"
+        group = None if missing_kernel_driver() else network.groups.ready()
+        holding.server(network.groups, group)
         try:
             manage.unlocked("startvm", folder.uuid, "--type", front, timeout=left())
         except Refused as refused:
             problem = missing_kernel_driver() or refused.message + (f". {_NO_WINDOW}" if front == "gui" else "")
             raise DriverFailure(problem, code="operation_failed") from None
         _until(manage, folder, lambda now: now not in states.BUSY, left, progress)
+        holding.machine(network.groups, group, folder)
         after = word(manage, folder)
         if states.observed(after) is not Observed.RUNNING:
             raise DriverFailure(f"VM '{vm.name}' was {after} right after its start: VBox.log in its folder says why")
