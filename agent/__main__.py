@@ -12,6 +12,7 @@ from agent import runtime
 from agent.drivers.registry import CLASSES, FAKE
 from agent.host import capacity
 from agent.images import source
+from agent.images.collecting import Rules
 from agent.joining import command as joining
 from agent.joining import kept
 from agent.media.media import DISKS
@@ -69,6 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
                 environment.public_url or joined.api_url, joined.api_pin, joined.host, joined.redis_url
             ),
             pull_mb_per_second=environment.pull_mb_per_second,
+            pulled=Rules(environment.pulled_days, environment.pulled_free_mb << 20),
         )
         return runtime.run(config)
 

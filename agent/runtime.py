@@ -35,6 +35,7 @@ from agent.host.known import KnownVms
 from agent.host.lease import Lease, refusal
 from agent.host.prometheus import HostFigures
 from agent.host.usage import Usage
+from agent.images.collecting import Rules
 from agent.images.download import Rate
 from agent.images.images import Images
 from agent.images.pulls import Pulls
@@ -71,8 +72,9 @@ class Config:
     metrics_token: str
     network: Network
     lock: Path
-    source: Source | None = None
-    pull_mb_per_second: int = 0
+    source: Source | None
+    pull_mb_per_second: int
+    pulled: Rules
     cgroup: Path | None = None
 
 
@@ -114,7 +116,7 @@ class Agent:
         known = KnownVms(exits)
         outcomes = Outcomes(config.host, drivers, self._journal, self._outbox, known)
         media = Media(config.media)
-        pulls = Pulls(place.contents, config.source, Rate(config.pull_mb_per_second << 20))
+        pulls = Pulls(place.contents, config.source, Rate(config.pull_mb_per_second << 20), config.pulled)
         images = Images(config.images, place.contents, pulls)
         self._commands = Commands(drivers, self._journal, self._vm_locks, outcomes, media, images)
         streams = AgentStreams(self._client)
@@ -131,6 +133,7 @@ class Agent:
         pulls.on_new = soon
         beat = heartbeat.beat(host.name, host.boot_id, key.public, self._client, self._lease, soon, refused)
         usage = Usage(config.host, place.vms, drivers, self._client)
+        self._pulls = pulls
         own = [self._calls.loop, self._outbox.loop, inventories.loop, exits.loop, usage.loop, beat, self._pruner()]
         self._figures = lambda: HostFigures(self._journal, known, usage, health)
         self._loops = [*own, *health.loops]
@@ -189,6 +192,7 @@ class Agent:
     def _pruner(self) -> Loop:
         def prune() -> None:
             self._journal.prune()
+            self._pulls.collect()
             loop.stopping.wait(PRUNE_SECONDS)
 
         loop = Loop("pruner", prune)

@@ -154,6 +154,14 @@ class Settings:
         Meta(ge=0),
         Variable("CORRAL_PULL_MB_PER_SECOND", "the most MB per second at which a host gets images; 0: no limit"),
     ] = 0
+    pulled_days: Annotated[
+        int, Meta(ge=0), Variable("CORRAL_PULLED_DAYS", "days until an unused pulled image is removed; 0: never")
+    ] = 30
+    pulled_free_mb: Annotated[
+        int,
+        Meta(ge=0),
+        Variable("CORRAL_PULLED_FREE_MB", "MB of free disk below which unused pulled images are removed"),
+    ] = 5120
     rate_burst: Annotated[Count, Variable("RATE_LIMIT_BURST", "requests per minute and user")] = 100
     rate_hourly: Annotated[Count, Variable("RATE_LIMIT_HOURLY", "requests per hour and user")] = 1000
     wait_seconds: Annotated[Count, Variable("CORRAL_WAIT_SECONDS", "the longest wait of a request, in seconds")] = 120

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 
 from agent.commands.handlers import CommandContext, perform
 from agent.commands.outcomes import Outcomes
@@ -134,7 +135,8 @@ class Commands:
 
     def _attempt(self, command: Command, work: Work, entry: JournalEntry) -> Report:
         try:
-            result = self._perform(command, work, entry)
+            with self._keeping_image(command):
+                result = self._perform(command, work, entry)
         except Cancelled:
             return self._outcomes.ended(command, work, Phase.CANCELLED)
         except CorralError as error:
@@ -160,6 +162,12 @@ class Commands:
         mark = self._marker(command)
         with patience.ends_in(command.deadline_at - time.time()):
             return perform(CommandContext(driver, command, self._progress_of(work), entry.step, mark, self._media))
+
+    def _keeping_image(self, command: Command) -> AbstractContextManager[None]:
+        """Nothing removes what a new VM is just being made of."""
+        if command.kind is not Kind.CREATE or command.vm.image is None or self._images is None:
+            return nullcontext()
+        return self._images.pulls.held(command.vm.image)
 
     def _get_image(self, command: Command, work: Work) -> None:
         """Before a new VM has a place here, as an image may take its time, and others go on meanwhile."""

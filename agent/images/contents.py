@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from core.contract import images
 from core.contract.errors import Invalid
 from core.contract.images import ImageFile, Manifest
 
-_SUFFIX = ".json"
+_SUFFIX, _PART = ".json", ".part"
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Contents:
 
     def part(self, file: ImageFile) -> Path:
         """Where it is while it comes."""
-        return self._blobs / f"{file.sha256}.part"
+        return self._blobs / f"{file.sha256}{_PART}"
 
     def came(self, file: ImageFile) -> None:
         """The part is the whole, and was verified: it gets its name, and outlives a power cut."""
@@ -95,6 +97,40 @@ class Contents:
     def finish(self, manifest: Manifest) -> None:
         """All blobs are here: the image is."""
         durable.write(self._manifest(manifest.digest), manifest.canonical)
+
+    def use(self, digest: str) -> None:
+        """Notes that it is used now."""
+        if images.DIGEST.fullmatch(digest):
+            with suppress(FileNotFoundError):
+                os.utime(self._manifest(digest))
+
+    def used_at(self, digest: str) -> float:
+        """When it was used last, or came."""
+        try:
+            return self._manifest(digest).stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
+
+    def remove(self, digest: str, keep: Collection[str]) -> None:
+        """Removes an image, its manifest first, and those of its blobs that no other has, nor are to be kept."""
+        manifest = self.get(digest)
+        self._manifest(digest).unlink(missing_ok=True)
+        durable.sync_folder(self._manifests)
+        wanted = {*keep, *self._wanted()}
+        for file in manifest.files if manifest is not None else []:
+            if file.sha256 not in wanted:
+                self.blob(file).unlink(missing_ok=True)
+
+    def tidy(self, before: float, keep: Collection[str]) -> None:
+        """Removes blobs that no image has, and parts, that were written last before that moment."""
+        wanted = {*keep, *self._wanted()}
+        for path in self._blobs.glob("*"):
+            if path.name.removesuffix(_PART) not in wanted and path.stat().st_mtime < before:
+                path.unlink(missing_ok=True)
+
+    def _wanted(self) -> set[str]:
+        whole = [self.get(digest) for digest in self.digests()]
+        return {file.sha256 for manifest in whole if manifest is not None for file in manifest.files}
 
     def _manifest(self, digest: str) -> Path:
         return self._manifests / f"{digest.removeprefix('sha256:')}{_SUFFIX}"

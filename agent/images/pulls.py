@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from agent.images import collecting
+from agent.images.collecting import Rules
 from agent.images.contents import Contents
 from agent.images.download import SPARE_BYTES, Download, Rate, no_room
 from agent.images.source import Away, Source
 from core.backoff import Backoff
 from core.contract.errors import CorralError, DriverFailure, NotFound, Unavailable
-from core.contract.images import Manifest
+from core.contract.images import ImageFile, Manifest
 from core.contract.messages import ImageRef
 
 log = logging.getLogger(__name__)
@@ -35,9 +38,10 @@ class Unwanted(Exception):
 
 @dataclass
 class Pull:
-    """One under way."""
+    """One under way; of which files is known once it has the manifest."""
 
     image: ImageRef
+    blobs: dict[str, ImageFile] = field(default_factory=dict)
     waiting: int = 0
     ended: bool = False
     failure: CorralError | None = None
@@ -57,8 +61,10 @@ class Pull:
 class Pulls:
     """Those of one host. `on_new` is called once an image is here that was not."""
 
-    def __init__(self, contents: Contents, source: Source | None, rate: Rate) -> None:
-        self._contents, self._source, self._rate = contents, source, rate
+    def __init__(self, contents: Contents, source: Source | None, rate: Rate, rules: Rules) -> None:
+        self._contents, self._source, self._rate, self._rules = contents, source, rate, rules
+        self._held: Counter[str] = Counter()
+        contents.make()
         self._changed = threading.Condition()
         self._under_way: dict[str, Pull] = {}
         self._places = threading.Semaphore(AT_ONCE)
@@ -85,6 +91,26 @@ class Pulls:
                     raise Unavailable(f"image '{image.name}' did not come in time: {why}", code="deadline_exceeded")
             if pull.failure is not None:
                 raise pull.failure
+
+    @contextmanager
+    def held(self, image: ImageRef) -> Iterator[None]:
+        """Nothing removes that image during the block, if it is here or comes."""
+        with self._changed:
+            self._held[image.digest] += 1
+            self._contents.use(image.digest)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held[image.digest] -= 1
+                self._contents.use(image.digest)
+
+    def collect(self, more: int = 0) -> int:
+        """Removes what nobody uses, by the rules, so that there are `more` bytes free; how many images."""
+        with self._changed:
+            held = {digest for digest, count in self._held.items() if count > 0}
+            coming = {sha256 for pull in self._under_way.values() for sha256 in pull.blobs}
+            return collecting.collect(self._contents, self._rules, held, coming, more)
 
     def _over(self, pull: Pull) -> bool:
         with self._changed:
@@ -131,7 +157,6 @@ class Pulls:
             if self._contents.get(pull.image.digest) is not None:
                 return
             began = time.monotonic()
-            self._contents.make()
             manifest = self._asked(pull, lambda: source.manifest(pull.image.digest))
             self._fetch(source, pull, manifest)
             self._contents.finish(manifest)
@@ -140,6 +165,8 @@ class Pulls:
 
     def _fetch(self, source: Source, pull: Pull, manifest: Manifest) -> None:
         blobs = {file.sha256: file for file in manifest.files}
+        with self._changed:
+            pull.blobs = blobs
 
         def came() -> None:
             pull.left, pull.heard_at = sum(map(self._contents.missing, blobs.values())), time.monotonic()
@@ -147,6 +174,8 @@ class Pulls:
 
         pull.size = sum(file.size_bytes for file in blobs.values())
         came()
+        if self._contents.free_bytes() < pull.left + SPARE_BYTES:
+            self.collect(more=pull.left + SPARE_BYTES)
         if self._contents.free_bytes() < pull.left + SPARE_BYTES:
             raise no_room(manifest)
         for sha256, file in blobs.items():

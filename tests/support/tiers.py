@@ -31,6 +31,7 @@ FOLDERS = {
     "fleet": "server",
     "image": "guest",
     "images": "server",
+    "images/test_collecting.py": "unit",
     "images/test_guest.py": "guest",
     "lab": "lab",
     "network": "server",
