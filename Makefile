@@ -18,19 +18,19 @@ up: setup-run ## Run the whole fleet in the foreground; Ctrl-C stops it
 	@.venv/bin/corral up
 
 .PHONY: down
-down: setup-run ## Stop the VMs that a former `make up` left running
+down: setup-run ## Stop the VMs that an earlier `make up` left running
 	@.venv/bin/corral down
 
 .PHONY: demo
-demo: setup-run ## See all of it work: a fleet, a VM, a snapshot, and nothing left behind
+demo: setup-run ## Show a VM's whole life on a temporary fleet
 	@.venv/bin/corral demo
 
 .PHONY: image
-image: setup-run ## Build the default guest image, unless it is there
+image: setup-run ## Build the default guest image, unless it exists
 	@.venv/bin/corral image build
 
 .PHONY: test
-test: setup-dev ## Run the tests, on real servers that they start themselves
+test: setup-dev ## Run all tests, on real servers that they start themselves
 	@.venv/bin/corral image build
 	@.venv/bin/python -m tools.virtualbox build --if-possible
 	@$(PYTEST) $(if $(BESIDE),--beside '$(BESIDE)')
@@ -40,7 +40,7 @@ test-fast: lint ## Lint, and run the tests that need neither a guest nor Virtual
 	@$(PYTEST) -m "unit or server"
 
 .PHONY: test-random
-test-random: setup-dev ## As test, in a random order: make test-random SEED=7 TIERS="unit or server"
+test-random: setup-dev ## Like test, in a random order: make test-random SEED=7 TIERS="unit or server"
 	@$(PYTEST) -m "$(TIERS)" --shuffle $(SEED)
 
 .PHONY: lab
@@ -52,7 +52,7 @@ lab-test: setup-dev ## Test the drivers on those hosts: minutes, and more the fi
 	@.venv/bin/python -m pytest -m lab tests/lab -s --ignore tests/lab/test_cloud_hypervisor.py
 
 .PHONY: lab-test-cloud-hypervisor
-lab-test-cloud-hypervisor: setup-dev ## The life of a VM on Cloud Hypervisor there, where this machine has its program
+lab-test-cloud-hypervisor: setup-dev ## Test Cloud Hypervisor on those hosts, if this machine has its program
 	@.venv/bin/python -m pytest -m lab tests/lab/test_cloud_hypervisor.py -s
 
 .PHONY: lint
@@ -68,24 +68,24 @@ bench: setup-dev ## Measure, and print the figures as ratios
 	@.venv/bin/python -m bench
 
 .PHONY: migration
-migration: setup-dev ## Write a migration for what the models changed: make migration MESSAGE="add a column"
+migration: setup-dev ## Write a migration for changes of the models: make migration MESSAGE="add a column"
 	@.venv/bin/python scripts/migration.py "$(MESSAGE)"
 
 .PHONY: openapi
-openapi: setup-dev ## Write both OpenAPI documents anew, which the tests compare
+openapi: setup-dev ## Generate both OpenAPI documents, which the tests compare
 	@.venv/bin/python -m api.openapi docs/openapi
 
 .PHONY: requirements
-requirements: setup-dev ## Pin anew what setup.cfg asks for
+requirements: setup-dev ## Pin the dependencies of setup.cfg again
 	$(COMPILE) --upgrade --output-file requirements.txt setup.cfg
 	$(COMPILE) --upgrade --extra dev --constraint requirements.txt --output-file requirements-dev.txt setup.cfg
 
 .PHONY: release
-release: setup-dev ## Build wheel and sdist, and prove them without the checkout; VERSION=1.2.3 cuts that release
+release: setup-dev ## Build and test wheel and sdist; VERSION=1.2.3 also cuts that release
 	@.venv/bin/python -m scripts.release $(VERSION)
 
 .PHONY: clean
-clean: ## Remove what tools left; .corral (your VMs) and .venv stay
+clean: ## Remove files of tools; .corral (your VMs) and .venv stay
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .schemathesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 

@@ -46,7 +46,7 @@ def prove(wheel: Path, constraints: Path, version: str, folder: Path, say: Say) 
     if told != f"corral {version}":
         raise Failed(f"corral --version says {told!r}, not 'corral {version}'")
     if "Run a whole fleet on this machine" not in _done([str(corral), "--help"], away):
-        raise Failed("corral --help does not tell of corral up")
+        raise Failed("corral --help does not list corral up")
     _done([str(corral), "doctor", "--hypervisor", "fake"], away)
     say("running a fleet from it")
     _run_fleet(corral, away)

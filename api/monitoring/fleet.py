@@ -57,7 +57,7 @@ class FleetFigures(Collector):
 
 def _of_tables(tables: Tables) -> Iterator[GaugeMetricFamily]:
     operations = _family(
-        "corral_operations", "Operations under way or accepted in the last hour, by kind and state.", ["kind", "state"]
+        "corral_operations", "Operations in progress or of the last hour, by kind and state.", ["kind", "state"]
     )
     for (kind, state), count in tables.operations.items():
         operations.add_metric([kind, state], count)

@@ -97,10 +97,10 @@ class Archive:
         self._tar = tar
         text = self._read(_MANIFEST)
         if self._read(_SUM).decode("ascii", "replace").split(" ")[0] != hashlib.sha256(text).hexdigest():
-            raise Damaged("the backup is damaged: its manifest does not have the sum that was written with it")
+            raise Damaged("the backup is damaged: its manifest does not match its checksum")
         form = decode(_Form, text).format
         if form != FORMAT:
-            raise Invalid(f"the backup is of form {form}, and this release reads {FORMAT}: restore it with a newer one")
+            raise Invalid(f"the backup has format {form}, and this release reads {FORMAT}: use a newer release")
         self.manifest = decode(Manifest, text)
 
     def check(self, advance: Advance) -> None:
@@ -113,7 +113,7 @@ class Archive:
                     length += len(block)
                     advance(len(block))
             if (length, digest.hexdigest()) != (part.bytes, part.sha256):
-                raise Damaged(f"the backup is damaged: {name} does not have the sum that was written with it")
+                raise Damaged(f"the backup is damaged: {name} does not match its checksum")
 
     def copy(self, name: str, to: IO[bytes], advance: Advance) -> None:
         """Writes a part's content."""
@@ -132,7 +132,7 @@ class Archive:
         except KeyError:
             content = None
         if content is None:
-            raise Damaged(f"the backup is damaged, or none at all: it has no {name}")
+            raise Damaged(f"this is not a backup, or it is damaged: it has no {name}")
         return content
 
 
@@ -143,4 +143,4 @@ def opened(file: BinaryIO) -> Iterator[Archive]:
         with tarfile.open(fileobj=file, mode="r:") as tar:
             yield Archive(tar)
     except (tarfile.TarError, EOFError) as error:
-        raise Damaged(f"the backup is damaged, or none at all ({error})") from None
+        raise Damaged(f"this is not a backup, or it is damaged ({error})") from None

@@ -31,37 +31,34 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="Encrypt it for this public key, of age (age1…) or SSH (ssh-ed25519 …); repeatable.",
 )
 def backup(file: Path, recipients: tuple[str, ...]) -> None:
-    """Write all that the control plane knows into FILE: its record, its secrets, and its settings. No disks of VMs.
+    """Back up a control plane into FILE: its database, secrets and settings, without the disks of VMs.
 
-    Of the control plane at DATABASE_URL, or of the fleet in CORRAL_HOME; it may run meanwhile. FILE is whole or not
-    there, and its owner's alone. Who has it can do all that the control plane can: encrypt it, or keep it well.
+    Backs up the control plane at DATABASE_URL, or the fleet in CORRAL_HOME, which may run meanwhile. FILE is written
+    whole or not at all, readable only by you. It gives the control plane's rights: encrypt it, or keep it safe.
     """
     public = secrecy.recipients(recipients)
     with _at(at_rest=False) as here:
         taken = taking.take(here, file, public, _bar)
     click.echo(f"wrote {file}, {taken.bytes:,} bytes{', encrypted' if public else ''}: {_described(taken.manifest)}")
     if taken.unnoted:
-        click.echo(f"the audit log has no word of it: {taken.unnoted}", err=True)
+        click.echo(f"the audit log has no entry of it: {taken.unnoted}", err=True)
 
 
 @click.command()
 @click.argument("file", type=_FILE)
 @click.option("--identity", type=_FILE, metavar="FILE", help="The secret key of an encrypted backup, of age or SSH.")
-@click.option("--check", is_flag=True, help="Only prove that it is whole, and say what is in it.")
-@click.option("--replace", is_flag=True, help="Put it in the place of the record that is there, which is gone then.")
-@click.option(
-    "--settings", "to", type=_FILE, metavar="FILE", help="Also write the settings that it has into this file."
-)
+@click.option("--check", is_flag=True, help="Only verify the file, and show its content.")
+@click.option("--replace", is_flag=True, help="Replace an existing database, whose content is lost.")
+@click.option("--settings", "to", type=_FILE, metavar="FILE", help="Also write the backup's settings to this file.")
 def restore(file: Path, identity: Path | None, check: bool, replace: bool, to: Path | None) -> None:
-    """Bring a control plane back from the FILE of `corral backup`, while API and workers stand still.
+    """Restore a control plane from the FILE of `corral backup`, while the API and the workers are stopped.
 
-    Into the database of DATABASE_URL, with REDIS_URL, or into the fleet in CORRAL_HOME. Hosts and their VMs go on
-    meanwhile; once API and workers run again, hosts tell what has changed since. docs/deploying.md says what becomes
-    of it.
+    Restores into the database at DATABASE_URL, with REDIS_URL, or into the fleet in CORRAL_HOME. Hosts and their VMs
+    keep running, and report later changes once the API and the workers run again: see docs/deploying.md.
     """
     with restoring.checked(file, identity, _bar) as found:
         if check:
-            click.echo(f"{file} is whole: {_described(found.manifest)}")
+            click.echo(f"{file} is intact: {_described(found.manifest)}")
         else:
             _restore(found, replace=replace)
         if to is not None:
@@ -72,7 +69,7 @@ def restore(file: Path, identity: Path | None, check: bool, replace: bool, to: P
 def _restore(found: Archive, *, replace: bool) -> None:
     with _at(at_rest=True) as here:
         if not here.redis_url:
-            raise Invalid("set REDIS_URL too: what waits there for hosts is forgotten")
+            raise Invalid("set REDIS_URL too: a restore deletes the commands that wait there")
         settled = restoring.put_back(here, found, _bar, replace=replace)
     click.echo(f"restored: {_described(found.manifest)}")
     click.echo(_settled(settled))
@@ -80,10 +77,11 @@ def _restore(found: Archive, *, replace: bool) -> None:
 
 def _settled(settled: Settled) -> str:
     return (
-        f"under way at the backup: {settled.going_on} go on, {settled.failed} failed; join tokens revoked: "
+        f"operations in progress at the backup: {settled.going_on} go on, {settled.failed} failed; join tokens"
+        " revoked: "
         f"{settled.revoked_tokens}\n"
-        "Next: start API and workers. `corral host list` shows hosts as they come back, and\n"
-        "`corral host orphans HOST` the VMs that were made since."
+        "Next: start the API and the workers. `corral host list` shows hosts as they come back, and\n"
+        "`corral host orphans HOST` the VMs that were created since."
     )
 
 

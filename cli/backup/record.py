@@ -142,7 +142,7 @@ def load(url: str, content: Callable[[IO[bytes]], None]) -> None:
         fed.result()
         if reading.returncode or put.returncode:
             said.seek(0)
-            raise ToolFailed(f"the record was not restored, and nothing was changed: {_why(said.readlines())}")
+            raise ToolFailed(f"the database was not restored, and nothing was changed: {_why(said.readlines())}")
 
 
 def _fed(to: IO[bytes], content: Callable[[IO[bytes]], None]) -> None:
@@ -185,7 +185,7 @@ def _connected(url: str) -> Iterator[connection]:
         made = psycopg2.connect(**(_BOUNDED | parse_dsn(place)), password=password or None)
     except psycopg2.OperationalError as error:
         reason = str(error).strip()
-        raise Unavailable(f"the database can't be reached ({reason}): is DATABASE_URL right?") from None
+        raise Unavailable(f"the database can't be reached ({reason}): check DATABASE_URL") from None
     try:
         yield made
     except psycopg2.Error as error:

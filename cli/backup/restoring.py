@@ -58,7 +58,7 @@ def put_back(place: Place, backup: Archive, bar: Bar, *, replace: bool) -> Settl
 def write_settings(backup: Archive, to: Path) -> None:
     """Writes the settings that the control plane had; `Conflict` for a file that is there."""
     if to.exists():
-        raise Conflict(f"{to} exists, and the settings of a backup take no file's place", code="file_exists")
+        raise Conflict(f"{to} exists, and --settings overwrites no file", code="file_exists")
     try:
         with durable.writing(to, mode=0o600) as file:
             backup.copy(archive.SETTINGS, file, lambda _: None)
@@ -75,7 +75,7 @@ def _plain(file: BinaryIO, identity: Path | None, to: IO[bytes]) -> BinaryIO:
     if not secrecy.is_sealed(file):
         return file
     if identity is None:
-        raise Invalid("the backup is encrypted: give the file with the secret key by --identity")
+        raise Invalid("the backup is encrypted: give the file with the secret key with --identity")
     secrecy.unseal(file, to, secrecy.identities(identity))
     return cast(BinaryIO, to)
 
@@ -110,12 +110,13 @@ def _must_have_place(place: Place, *, replace: bool) -> None:
     found = record.state(place.database_url)
     if found.tables and not found.schema:
         raise Conflict(
-            f"the database has tables that are not Corral's ('{min(found.tables)}'): give DATABASE_URL one of its own",
+            f"the database has tables that are not Corral's ('{min(found.tables)}'): use another database",
             code="not_empty",
         )
     if found.tables and not replace:
         raise Conflict(
-            "the database has a record: --replace puts the backup in its place, and it is gone then", code="not_empty"
+            "the database is not empty: --replace replaces it with the backup, and its content is lost",
+            code="not_empty",
         )
 
 

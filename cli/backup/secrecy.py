@@ -31,7 +31,7 @@ def recipients(texts: Sequence[str]) -> list[Any]:
         try:
             found.append(kind.from_str(text.strip()))
         except pyrage.RecipientError as error:
-            raise Invalid(f"'{text:.40}' is no public key of age or SSH ({error})") from None
+            raise Invalid(f"'{text:.40}' is not a public key of age or SSH ({error})") from None
     return found
 
 

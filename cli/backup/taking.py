@@ -59,9 +59,9 @@ def take(place: Place, to: Path, public: Sequence[Any], bar: Bar) -> Taken:
 
 def _must_be_free(to: Path) -> None:
     if to.exists():
-        raise Conflict(f"{to} exists, and a backup takes no file's place: choose another name", code="file_exists")
+        raise Conflict(f"{to} exists, and a backup overwrites no file: choose another name", code="file_exists")
     if not os.access(to.parent, os.W_OK):
-        raise Invalid(f"{to.parent} can't be written to, or is no folder")
+        raise Invalid(f"{to.parent} can't be written to, or is not a folder")
 
 
 def _recorded(place: Place, contents: dict[str, IO[bytes]], bar: Bar) -> Manifest:

@@ -41,7 +41,7 @@ def kvm(found: dict[str, DriverHealth], wanted: Needs) -> Check:
         return Check("kvm", str(KVM), state, f"missing: {slow}", fix)
     users = _may_use(KVM)
     if not os.access(KVM, os.R_OK | os.W_OK):
-        fix = f"sudo chgrp kvm {KVM} && sudo usermod --append --groups kvm {_user(os.geteuid())}   # and log in anew"
+        fix = f"sudo chgrp kvm {KVM} && sudo usermod --append --groups kvm {_user(os.geteuid())}   # then log in again"
         return Check("kvm", str(KVM), state, f"you may not use it, only {users} may: {slow}", fix)
     if found["qemu"].acceleration == "tcg":
         return Check("kvm", str(KVM), state, f"it exists, but runs no guest to the end of its boot: {slow}")
@@ -74,7 +74,7 @@ def image(store: Path, wanted: Needs) -> Check:
     """The image store, and the default image, which `corral up` builds where it may."""
     folder = _existing(store)
     if not os.access(folder, os.W_OK | os.X_OK):
-        fix = "export CORRAL_IMAGES=FOLDER   # one of yours"
+        fix = "export CORRAL_IMAGES=FOLDER   # a folder that you can write to"
         return Check("image", "store", absent(wanted.runs_guests), f"you can't write to {folder}", fix)
     if has_image(store):
         return Check("image", recipe.NAME, State.OK, str(store / recipe.NAME))

@@ -39,10 +39,10 @@ class Address(click.ParamType[tuple[str, int]]):
 @click.option(
     "--listen",
     type=Address(),
-    help="Serve over HTTP at /mcp of that address instead; each agent sends an API key of its own.",
+    help="Serve over HTTP at /mcp of this address instead; each agent sends its own API key.",
 )
-@click.option("--url", metavar="URL", help="With --listen: where the API is, when no context says so.")
-@click.option("--name", "names", multiple=True, help="With --listen: the server's name, as agents call it.")
+@click.option("--url", metavar="URL", help="With --listen: the API's address (default: the context's).")
+@click.option("--name", "names", multiple=True, help="With --listen: the host name that agents use; repeatable.")
 def serve(
     context: str | None,
     read_only: bool,

@@ -85,7 +85,7 @@ class Vm(Base):
     def _is_new(self, _name: str, value: str) -> str:
         """Only with the row: changed it is by `core.services.desired.want` alone."""
         if inspect(self).persistent:
-            raise AttributeError("what is wanted of a VM is changed by core.services.desired.want alone")
+            raise AttributeError("only core.services.desired.want changes the desired state of a VM")
         return value
 
     @property

@@ -69,8 +69,8 @@ def _send_anew(operation: Operation) -> None:
 def _unknown(operation: Operation, taken_at: datetime) -> Failure:
     return Failure(
         "record_restored",
-        f"the control plane was restored from a backup of {events.iso(taken_at)}, when this was under way: look at VM "
-        f"'{operation.vm_name}' for whether host '{operation.host_name}' has done it",
+        f"the control plane was restored from a backup of {events.iso(taken_at)}, when this operation was in "
+        f"progress: check on VM '{operation.vm_name}' whether host '{operation.host_name}' has done it",
     )
 
 

@@ -57,7 +57,7 @@ def test_settings_are_in_it_and_are_given_back_where_one_says(
         ["sh", "-c", '. "$0"; printf %s "$CORRAL_METRICS_TOKEN"', str(to)], capture_output=True, text=True, check=True
     )
     assert shown.stdout == "it's a token"
-    assert "take no file's place" in corral(new, "restore", file, "--check", "--settings", to, code=1)
+    assert "overwrites no file" in corral(new, "restore", file, "--check", "--settings", to, code=1)
     assert content(new) == {}
 
 
@@ -92,7 +92,7 @@ def test_an_encrypted_one_opens_with_its_key_alone(corral: Corral, old: Old, new
     assert content(new) == {}
     corral(new, "restore", file, "--identity", tmp_path / "own")
     assert content(new, *LOG) == content(old.url, *LOG)
-    assert "is no public key" in corral(old.url, "backup", tmp_path / "two", "--recipient", "age1nobody", code=1)
+    assert "is not a public key" in corral(old.url, "backup", tmp_path / "two", "--recipient", "age1nobody", code=1)
     assert not (tmp_path / "two").exists()
 
 

@@ -103,7 +103,7 @@ def test_a_record_is_replaced_only_if_that_is_said(corral: Corral, old: Old, fil
     old.record.caller()
     old.record.engine.dispose()
     execute(old.url, "CREATE TABLE later (x int)", "CREATE FUNCTION later() RETURNS int LANGUAGE sql AS 'SELECT 1'")
-    assert "--replace puts the backup in its place" in corral(old.url, "restore", file, code=1)
+    assert "--replace replaces it with the backup" in corral(old.url, "restore", file, code=1)
     assert len(content(old.url)["users"]) == 2
     corral(old.url, "restore", file, "--replace")
     assert len(content(old.url)["users"]) == 1
@@ -146,7 +146,7 @@ def test_a_newer_record_is_not_for_this_release(corral: Corral, new: str, file: 
         ({"schema": "9999"}, "of a newer release: their schema is 9999"),
         ({"schema": "0000"}, "the tables are too old: their schema is 0000"),
         ({"schema": "mine"}, "which no release of Corral has"),
-        ({"format": 2}, "the backup is of form 2"),
+        ({"format": 2}, "the backup has format 2"),
     ]
     for number, (changes, why) in enumerate(refused):
         _written(file, tmp_path / str(number), _dump(file), **changes)
@@ -160,9 +160,9 @@ def test_what_can_not_be_backed_up_leaves_no_file(
     assert "nothing to back up" in corral(new, "backup", tmp_path / "none", code=1)
     nowhere = "postgresql://corral:a-secret@127.0.0.1:1/x"
     away = corral(nowhere, "backup", tmp_path / "none", code=1)
-    assert "is DATABASE_URL right?" in away
+    assert "check DATABASE_URL" in away
     assert "a-secret" not in away
-    assert "can't be written to, or is no folder" in corral(old.url, "backup", tmp_path / "no" / "none", code=1)
+    assert "can't be written to, or is not a folder" in corral(old.url, "backup", tmp_path / "no" / "none", code=1)
     execute(postgres.url, "CREATE ROLE weak LOGIN PASSWORD 'a-secret'")
     execute(old.url, "GRANT SELECT ON alembic_version, hosts, users, vms TO weak")
     weak = old.url.replace(f"corral:{postgres.password}", "weak:a-secret")
@@ -177,7 +177,7 @@ def test_what_can_not_be_backed_up_leaves_no_file(
 def test_no_file_is_written_over(corral: Corral, old: Old, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     kept.write_text("a backup of yesterday")
-    assert "takes no file's place" in corral(old.url, "backup", kept, code=1)
+    assert "overwrites no file" in corral(old.url, "backup", kept, code=1)
     assert kept.read_text() == "a backup of yesterday"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -67,6 +68,13 @@ def test_error_texts_are_in_plain_words() -> None:
     assert [found for line in error_texts.page().splitlines() for found in _odd("an error", line)] == []
 
 
+@pytest.mark.parametrize("package", ["agent", "api", "cli", "core", "corral", "workers"])
+def test_messages_of_the_code_are_in_plain_words(package: str) -> None:
+    """Those of the log, of the screen, and of errors that are no answers."""
+    paths = sorted((ROOT / package).rglob("*.py"))
+    assert [found for path in paths for text in _texts(path) for found in _odd(path.name, text)] == []
+
+
 def test_help_is_in_plain_words() -> None:
     texts = [*_help(main, "corral"), *((each.name, each.about) for each in settings.variables().values())]
     assert len(texts) > 300
@@ -83,6 +91,15 @@ def test_descriptions_of_the_api_are_in_plain_words(dialect: str) -> None:
 def test_a_phrase_is_found_across_lines() -> None:
     assert _odd("x", "What it says\n  is no\n  answer.") != []
     assert _odd("x", "The caller waits for an online host.") == []
+
+
+def _texts(path: Path) -> Iterator[str]:
+    """What is written in quotes there, but for docstrings."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
 
 
 def _help(command: click.Command, name: str) -> Iterator[tuple[str, str]]:

@@ -118,7 +118,9 @@ class Lab:
                 if machine.panic or not machine.alive:
                     raise StartFailed(f"{machine.name} ended by itself {machine.panic}\n{self.account()}")
             if now - began > JOIN_SECONDS:
-                raise StartFailed(f"waited {JOIN_SECONDS:.0f} s in vain. {'; '.join(waiting)}\n{self.account()}")
+                raise StartFailed(
+                    f"waited {JOIN_SECONDS:.0f} s without success. {'; '.join(waiting)}\n{self.account()}"
+                )
             if now - said_at > SAY_SECONDS:
                 said_at = now
                 self._say(f"{now - began:.0f} s: {'; '.join(waiting)}")

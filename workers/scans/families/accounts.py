@@ -30,7 +30,7 @@ FAMILY = Family(
             "high",
             "readable; awk -F: '$2 ~ /^(\\$1\\$|[A-Za-z0-9.\\/])/ && $2 !~ /^\\$[2-9a-z]/ {print $1}' /etc/shadow",
             offenders,
-            "Set ENCRYPT_METHOD YESCRYPT (or SHA512) in /etc/login.defs, and the passwords anew",
+            "Set ENCRYPT_METHOD YESCRYPT (or SHA512) in /etc/login.defs, and set the passwords again",
             AUTHENTICATION,
         ),
         Check(
@@ -39,7 +39,7 @@ FAMILY = Family(
             "critical",
             "readable; awk -F: '$3 == 0 && $1 != \"root\" {print $1}' /etc/passwd",
             offenders,
-            "Give the accounts ids of their own, and let them use sudo",
+            "Give these accounts other ids, and let them use sudo",
             ACCOUNTS,
         ),
         Check(
@@ -48,7 +48,7 @@ FAMILY = Family(
             "medium",
             'readable; awk -F: \'n[$1]++ {print "name " $1} u[$3]++ {print "id " $3 ": " $1}\' /etc/passwd',
             offenders,
-            "Give each account an id and a name of its own",
+            "Give each account a unique id and name",
             ACCOUNTS,
         ),
         Check(
@@ -91,7 +91,7 @@ FAMILY = Family(
         ),
         Check(
             "accounts-umask",
-            "New files are for everyone by default",
+            "New files are readable by everyone by default (umask)",
             "low",
             "[ -r /etc/login.defs ] || cannot 'there is no /etc/login.defs'\n"
             "awk '$1 == \"UMASK\" && $2 !~ /[27]7$/ {print $1, $2}' /etc/login.defs",

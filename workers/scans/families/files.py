@@ -24,7 +24,7 @@ walked() {{
 }}
 modes() {{
     for name in "$@"; do [ -e "$name" ] && set -- "$@" "$name"; shift; done
-    [ $# -gt 0 ] || cannot "none of them is here"
+    [ $# -gt 0 ] || cannot "none of them exists"
     stat -L -c '%a %U %n' -- "$@"
 }}
 """
@@ -74,7 +74,7 @@ FAMILY = Family(
         _modes(
             "shadow",
             "critical",
-            "Others than root may read the hashes of passwords",
+            "Users other than root may read password hashes",
             "/etc/shadow /etc/gshadow /etc/shadow- /etc/gshadow-",
             _at_most(0o640),
             "chown root:shadow /etc/shadow /etc/gshadow; chmod 640 /etc/shadow /etc/gshadow",
@@ -82,7 +82,7 @@ FAMILY = Family(
         _modes(
             "passwd",
             "high",
-            "Others than root may change the accounts",
+            "Users other than root may change accounts",
             "/etc/passwd /etc/group /etc/passwd- /etc/group-",
             _at_most(0o644),
             "chown root:root /etc/passwd /etc/group; chmod 644 /etc/passwd /etc/group",
@@ -90,7 +90,7 @@ FAMILY = Family(
         _modes(
             "sudoers",
             "high",
-            "Others than root may say who becomes root",
+            "Users other than root may change sudo's rules",
             "/etc/sudoers /etc/sudoers.d/*",
             _at_most(0o440),
             "chmod 440 /etc/sudoers /etc/sudoers.d/*",
@@ -98,7 +98,7 @@ FAMILY = Family(
         _modes(
             "ssh-config",
             "medium",
-            "Others than root may change how SSH works",
+            "Users other than root may change SSH's configuration",
             "/etc/ssh/sshd_config /etc/ssh/sshd_config.d/*",
             _at_most(0o644),
             "chmod 600 /etc/ssh/sshd_config",
@@ -106,7 +106,7 @@ FAMILY = Family(
         _modes(
             "ssh-host-keys",
             "high",
-            "Others than root may read the host's SSH keys",
+            "Users other than root may read the host's SSH keys",
             "/etc/ssh/ssh_host_*_key",
             _at_most(0o640),
             "chmod 600 /etc/ssh/ssh_host_*_key",
@@ -114,7 +114,7 @@ FAMILY = Family(
         _modes(
             "cron",
             "medium",
-            "Others than root may change what cron runs",
+            "Users other than root may change cron's jobs",
             "/etc/crontab /etc/cron.d /etc/cron.hourly /etc/cron.daily /etc/cron.weekly /etc/cron.monthly",
             _at_most(0o755),
             "chown root:root and chmod go-w on /etc/crontab and /etc/cron.*",
@@ -129,7 +129,7 @@ FAMILY = Family(
         ),
         Check(
             "files-world-writable",
-            "Files that everyone may write to",
+            "World-writable files",
             "high",
             "walked file",
             offenders,
@@ -138,7 +138,7 @@ FAMILY = Family(
         ),
         Check(
             "files-no-sticky-bit",
-            "Folders in which everyone may delete what is another's",
+            "World-writable folders without the sticky bit",
             "high",
             "walked folder",
             offenders,
@@ -156,7 +156,7 @@ FAMILY = Family(
         ),
         Check(
             "files-privileged",
-            "Unusual programs that run with more rights than their user has",
+            "Unusual setuid or setgid programs",
             "medium",
             "walked privileged",
             _unexpected,

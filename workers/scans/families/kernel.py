@@ -42,13 +42,13 @@ def _each(name: str) -> tuple[str, ...]:
 
 
 _CHECKS = (
-    _check("aslr", "high", "Addresses are not laid out at random", ("kernel/randomize_va_space",), "2"),
-    _check("kptr", "low", "Kernel addresses are shown", ("kernel/kptr_restrict",), "1 or more"),
-    _check("dmesg", "low", "The kernel's log is for everyone", ("kernel/dmesg_restrict",), "1"),
+    _check("aslr", "high", "Address space layout randomization (ASLR) is off", ("kernel/randomize_va_space",), "2"),
+    _check("kptr", "low", "Kernel addresses are exposed", ("kernel/kptr_restrict",), "1 or more"),
+    _check("dmesg", "low", "Everyone may read the kernel's log", ("kernel/dmesg_restrict",), "1"),
     _check(
         "ptrace",
         "medium",
-        "Programs may look into one another",
+        "Programs may inspect one another (ptrace)",
         ("kernel/yama/ptrace_scope",),
         "1 or more",
     ),
@@ -59,7 +59,13 @@ _CHECKS = (
         ("kernel/unprivileged_bpf_disabled",),
         "1 or more",
     ),
-    _check("perf", "low", "Unprivileged users may trace the kernel", ("kernel/perf_event_paranoid",), "2 or more"),
+    _check(
+        "perf",
+        "low",
+        "Unprivileged users may use kernel performance events",
+        ("kernel/perf_event_paranoid",),
+        "2 or more",
+    ),
     _check(
         "protected-links",
         "medium",
@@ -75,12 +81,26 @@ _CHECKS = (
         "1 or more",
     ),
     _check("core-dumps", "medium", "Privileged programs leave core dumps", ("fs/suid_dumpable",), "0"),
-    _check("syncookies", "medium", "Floods of SYN are not met", ("net/ipv4/tcp_syncookies",), "1", NETWORK),
-    _check("rp-filter", "medium", "Packets with forged sources are taken", _each("rp_filter"), "1 or 2", NETWORK),
+    _check(
+        "syncookies",
+        "medium",
+        "No protection from SYN floods (SYN cookies are off)",
+        ("net/ipv4/tcp_syncookies",),
+        "1",
+        NETWORK,
+    ),
+    _check(
+        "rp-filter",
+        "medium",
+        "Packets with forged source addresses are accepted",
+        _each("rp_filter"),
+        "1 or 2",
+        NETWORK,
+    ),
     _check(
         "accept-redirects",
         "medium",
-        "ICMP redirects are believed",
+        "ICMP redirects are accepted",
         (
             *_each("accept_redirects"),
             "net/ipv6/conf/all/accept_redirects",
@@ -93,12 +113,19 @@ _CHECKS = (
     _check(
         "source-route",
         "medium",
-        "Packets may choose their route",
+        "Source-routed packets are accepted",
         _each("accept_source_route"),
         "0",
         NETWORK,
     ),
-    _check("martians", "low", "Impossible packets are not logged", _each("log_martians"), "1", NETWORK),
+    _check(
+        "martians",
+        "low",
+        "Packets with impossible source addresses are not logged",
+        _each("log_martians"),
+        "1",
+        NETWORK,
+    ),
     _check("forwarding", "low", "The machine routes between networks", ("net/ipv4/ip_forward",), "0", NETWORK),
 )
 

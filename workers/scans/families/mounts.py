@@ -13,7 +13,7 @@ def _has(folder: str, *wanted: str) -> Judge:
     def judge(text: str) -> list[str]:
         mounts = {fields[1]: fields[3].split(",") for line in text.splitlines() if len(fields := line.split()) > 3}
         if folder not in mounts:
-            return [f"{folder} is no file system of its own"]
+            return [f"{folder} is not a separate file system"]
         lacking = [option for option in wanted if option not in mounts[folder]]
         return [f"{folder} lacks {', '.join(lacking)}"] if lacking else []
 

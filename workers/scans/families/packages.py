@@ -20,7 +20,7 @@ upgrades() {
         lists || cannot "the guest has no package lists: run apt-get update in it"
         printf '%s\\n' "$UPGRADES"; [ "$STATUS" = 0 ] || cannot "apt-get -s upgrade failed";;
     dnf) dnf -q -C updateinfo list --updates "$@" 2>&1 || cannot "dnf has no lists: run dnf makecache in it";;
-    apk) [ -n "$1" ] && cannot "apk does not tell which updates are for security"; apk version -l '<' | sed 1d;;
+    apk) [ -n "$1" ] && cannot "apk does not show which updates are for security"; apk version -l '<' | sed 1d;;
     *) cannot "the guest has none of apt, dnf and apk";;
     esac
 }
@@ -96,12 +96,14 @@ def supported(text: str, today: date | None = None) -> list[str]:
             if date.fromisoformat(_ENDS[known]) < now:
                 return [f"{known} has had no security updates since {_ENDS[known]}"]
             if (now - ENDS_AS_OF).days > _GOOD_FOR_DAYS:
-                raise CannotJudge(f"the table of when support ends is of {ENDS_AS_OF}, too old to trust: update Corral")
+                raise CannotJudge(f"the table of support dates is of {ENDS_AS_OF}, too old to trust: update Corral")
             return []
     first = min((known for known in _ENDS if known.startswith(f"{name} ")), key=_release, default="")
     if first and version and _release(f"{name} {version}") < _release(first):
-        return [f"{name} {version} has had no security updates for long: {first} has had none since {_ENDS[first]}"]
-    raise CannotJudge(f"when support of '{name} {version}' ends is not known here, as of {ENDS_AS_OF}")
+        return [
+            f"{name} {version} has had no security updates for a long time: {first} has had none since {_ENDS[first]}"
+        ]
+    raise CannotJudge(f"the end of support of '{name} {version}' is not known here, as of {ENDS_AS_OF}")
 
 
 def _release(known: str) -> list[int]:
@@ -126,7 +128,7 @@ def _version(release: str) -> list[tuple[int, str]]:
 def _stale(text: str) -> list[str]:
     days = text.strip()
     if not days.isdigit():
-        raise CannotJudge("it is not known when the package lists were renewed")
+        raise CannotJudge("the age of the package lists is unknown")
     return [f"the package lists are {days} days old"] if int(days) > 7 else []
 
 
@@ -156,7 +158,7 @@ FAMILY = Family(
         ),
         Check(
             "packages-lists",
-            "The lists of packages are older than a week",
+            "The package lists are older than a week",
             "medium",
             "[ \"$MANAGER\" = apt ] || cannot 'the guest does not use apt'\n"
             "lists || cannot 'the guest has no package lists: run apt-get update in it'\n"
@@ -168,7 +170,7 @@ FAMILY = Family(
         ),
         Check(
             "packages-release",
-            "The distribution's release is not supported any more",
+            "The distribution's release is no longer supported",
             "high",
             "[ -r /etc/os-release ] || cannot 'there is no /etc/os-release'\ncat /etc/os-release",
             supported,
@@ -177,7 +179,7 @@ FAMILY = Family(
         ),
         Check(
             "packages-kernel",
-            "A newer kernel is installed than the one that runs",
+            "The running kernel is older than the installed one",
             "medium",
             "echo running $(uname -r)\nfor each in /lib/modules/*/kernel; do\n"
             '    [ -d "$each" ] && each=${each%/kernel} && echo "installed ${each##*/}"; done; true',
@@ -187,7 +189,7 @@ FAMILY = Family(
         ),
         Check(
             "packages-restart",
-            "An update waits for a restart",
+            "An update needs a restart",
             "medium",
             "[ -e /run/reboot-required ] || exit 0\n"
             "echo 'a restart is required'; cat /run/reboot-required.pkgs 2>/dev/null; true",
@@ -197,7 +199,7 @@ FAMILY = Family(
         ),
         Check(
             "packages-replaced-programs",
-            "Programs run that were replaced or removed",
+            "Running programs were replaced or removed on disk",
             "medium",
             "ls -l /proc/[0-9]*/exe 2>/dev/null | sed -n '/memfd:/d; s/.*-> \\(.*\\) (deleted)$/\\1/p' | sort -u",
             offenders,
@@ -206,7 +208,7 @@ FAMILY = Family(
         ),
         Check(
             "packages-broken",
-            "Packages that are not wholly installed",
+            "Packages are only partly installed",
             "low",
             "[ \"$MANAGER\" = apt ] || cannot 'the guest does not use dpkg'\n/usr/bin/dpkg --audit; true",
             offenders,
@@ -215,7 +217,7 @@ FAMILY = Family(
         ),
         Check(
             "packages-signatures",
-            "Packages are taken without valid signatures",
+            "Packages are accepted without valid signatures",
             "high",
             'case "$MANAGER" in\n'
             "apt) grep -rhiE '^[^#]*(trusted=yes|allow-insecure=yes|^ *trusted: *yes)' /etc/apt/sources.list"

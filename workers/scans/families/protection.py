@@ -29,18 +29,18 @@ FAMILY = Family(
     checks=(
         Check(
             "protection-firewall",
-            "No firewall filters what comes in",
+            "No firewall filters incoming traffic",
             "medium",
             "if command -v nft >/dev/null; then nft list ruleset | grep -m1 -E 'hook input'; fi\n"
             "if command -v iptables >/dev/null; then iptables -S INPUT 2>/dev/null |"
             " grep -m1 -E '^-A|^-P INPUT (DROP|REJECT)'; fi; true",
-            _something("neither nftables nor iptables filters what comes in"),
-            "Let in what is needed and drop the rest, with nftables, ufw or firewalld",
+            _something("neither nftables nor iptables filters incoming traffic"),
+            "Allow the needed traffic and drop the rest, with nftables, ufw or firewalld",
             NETWORK,
         ),
         Check(
             "protection-clock",
-            "No time server keeps the clock",
+            "No time service keeps the clock",
             "medium",
             "running systemd-timesyn chronyd ntpd ntpd.service openntpd; true",
             _something("no time service runs"),
@@ -93,7 +93,7 @@ FAMILY = Family(
             "    apt-config dump APT::Periodic::Unattended-Upgrade | grep -v '\"0\"'\n"
             "elif command -v dnf >/dev/null; then\n"
             "    systemctl is-enabled dnf-automatic.timer dnf-automatic-install.timer 2>/dev/null | grep enabled\n"
-            "else cannot 'neither apt nor dnf is here'; fi; true",
+            "else cannot 'neither apt nor dnf is installed'; fi; true",
             _something("no automatic upgrades are configured"),
             "Install unattended-upgrades, or enable dnf-automatic.timer",
             PATCHING,

@@ -69,7 +69,7 @@ FAMILY = Family(
     checks=(
         Check(
             "services-clear-text",
-            "Services that take passwords in clear text: telnet, FTP, rsh",
+            "Services accept passwords in clear text: telnet, FTP, rsh",
             "critical",
             "listening",
             _none(lambda socket: socket.port in _CLEAR_TEXT),
@@ -78,16 +78,16 @@ FAMILY = Family(
         ),
         Check(
             "services-databases",
-            "Databases that listen to the network",
+            "Databases listen on the network",
             "high",
             "listening",
             _none(lambda socket: socket.port in _DATABASES),
-            "Bind databases to 127.0.0.1, or let only those in who need them",
+            "Bind databases to 127.0.0.1, or allow only hosts that need them",
             NETWORK,
         ),
         Check(
             "services-sharing",
-            "File sharing that listens to the network",
+            "File sharing listens on the network",
             "medium",
             "listening",
             _none(lambda socket: socket.port in _SHARING),
@@ -96,11 +96,11 @@ FAMILY = Family(
         ),
         Check(
             "services-listening",
-            "Services other than SSH that listen beyond loopback",
+            "Services other than SSH listen beyond loopback",
             "medium",
             "listening",
             _none(_is_unexpected),
-            "Stop what isn't needed, bind it to 127.0.0.1, or let only those in who need it",
+            "Stop services that aren't needed, bind them to 127.0.0.1, or allow only hosts that need them",
             NETWORK,
         ),
         Check(
@@ -110,7 +110,7 @@ FAMILY = Family(
             "for name in in.telnetd telnetd in.rshd in.rlogind ypserv in.tftpd in.talkd vsftpd proftpd; do\n"
             '    command -v "$name"; done; true',
             lambda text: text.split(),
-            "Remove the packages that they are from",
+            "Remove their packages",
             CRYPTOGRAPHY,
         ),
     ),

@@ -20,7 +20,7 @@ setting() {
     while read -r name value; do [ "$name" = "$1" ] && echo "$name $value" && return; done <<END
 $SETTINGS
 END
-    cannot "sshd -T does not tell $1: $SETTINGS"
+    cannot "sshd -T does not show $1: $SETTINGS"
 }
 """
 _WEAK_CIPHERS = ("3des", "arcfour", "blowfish", "cast128", "-cbc", "rijndael")
@@ -31,7 +31,7 @@ _WEAK_EXCHANGES = ("group1-sha1", "group14-sha1", "group-exchange-sha1")
 def _value(text: str) -> str:
     name, _, value = text.strip().partition(" ")
     if not value:
-        raise CannotJudge(f"sshd -T says nothing of {name or 'it'}")
+        raise CannotJudge(f"sshd -T does not show {name or 'it'}")
     return value.lower()
 
 
@@ -43,7 +43,7 @@ def _number(is_good: Callable[[int], bool]) -> Judge:
     def judge(text: str) -> list[str]:
         value = _value(text)
         if not value.isdigit():
-            raise CannotJudge(f"sshd -T says {text.strip()!r}, which is no number")
+            raise CannotJudge(f"sshd -T says {text.strip()!r}, which is not a number")
         return [] if is_good(int(value)) else [text.strip()]
 
     return judge
@@ -74,7 +74,7 @@ FAMILY = Family(
         _check(
             "passwordauthentication",
             "medium",
-            "SSH takes passwords in place of keys",
+            "SSH accepts passwords",
             _not_in("yes"),
             "Set PasswordAuthentication no, and give users keys",
             AUTHENTICATION,
@@ -82,7 +82,7 @@ FAMILY = Family(
         _check(
             "permitemptypasswords",
             "critical",
-            "SSH takes empty passwords",
+            "SSH accepts empty passwords",
             _not_in("yes"),
             "Set PermitEmptyPasswords no",
             AUTHENTICATION,
@@ -90,7 +90,7 @@ FAMILY = Family(
         _check(
             "hostbasedauthentication",
             "high",
-            "SSH trusts hosts in place of users",
+            "SSH trusts hosts instead of users",
             _not_in("yes"),
             "Set HostbasedAuthentication no",
             AUTHENTICATION,
@@ -99,7 +99,7 @@ FAMILY = Family(
         _check(
             "permituserenvironment",
             "medium",
-            "SSH takes environments from users' files",
+            "SSH reads environments from users' files",
             _not_in("yes"),
             "Set PermitUserEnvironment no",
         ),
@@ -107,7 +107,7 @@ FAMILY = Family(
         _check(
             "maxauthtries",
             "low",
-            "SSH allows more than four tries a connection",
+            "SSH allows more than four tries per connection",
             _number(lambda tries: tries <= 4),
             "Set MaxAuthTries 4",
             AUTHENTICATION,
@@ -115,14 +115,14 @@ FAMILY = Family(
         _check(
             "logingracetime",
             "low",
-            "SSH gives more than a minute to log in",
+            "SSH allows more than a minute to log in",
             _number(lambda seconds: 0 < seconds <= 60),
             "Set LoginGraceTime 60",
         ),
         _check(
             "clientaliveinterval",
             "low",
-            "SSH keeps sessions whose client is gone",
+            "SSH keeps sessions of lost clients",
             _number(lambda seconds: 0 < seconds <= 900),
             "Set ClientAliveInterval 300",
         ),
