@@ -187,7 +187,7 @@ def _qemu_img(verb: str, *arguments: str, kind: str) -> subprocess.CompletedProc
     except subprocess.TimeoutExpired:
         raise Invalid(f"qemu-img could not read it within {TOOL_SECONDS} seconds") from None
     except outputs.TooLong:
-        raise Invalid("it is cut short or damaged: qemu-img finds more errors in it than can be told") from None
+        raise Invalid("it is cut short or damaged: qemu-img finds too many errors to list") from None
     if done.returncode == 127:
         raise Unavailable("qemu-img is not installed on this machine: apt-get install qemu-utils")
     if done.returncode:

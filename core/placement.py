@@ -141,7 +141,7 @@ def _obstacles(offer: Offer, demand: Demand, hypervisor: str | None) -> Iterator
     if hypervisor is None:
         yield Obstacle("hypervisor", _no_hypervisor(offer, demand.hypervisors))
     if demand.image and not demand.digest_at(offer.contents, pulls=offer.pulls) and demand.image not in offer.images:
-        why = ", and its agent does not know where the API is" if demand.content is not None else ""
+        why = ", and its agent has no address of the API" if demand.content is not None else ""
         yield Obstacle("image", f"does not have image '{demand.image}'{why}")
     yield from lacking(offer.free, demand.size)
 

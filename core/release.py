@@ -118,7 +118,7 @@ def _ours() -> Wheel:
         pass
     config = configparser.ConfigParser()
     if not config.read(_ROOT / "setup.cfg"):
-        raise Unavailable(f"the release can't be packed: Corral in {_ROOT} is neither installed nor a checkout")
+        raise Unavailable(f"the release can't be packed: Corral in {_ROOT} is neither an installation nor a checkout")
     info = f"{_NAME}-{VERSION}.dist-info"
     files: dict[str, Path | bytes] = {
         path.relative_to(_ROOT).as_posix(): path
@@ -162,7 +162,7 @@ def _installed(name: str) -> Distribution:
     try:
         return distribution(name)
     except PackageNotFoundError:
-        raise Unavailable(f"the release can't be packed: {name}, which it needs, is not installed here") from None
+        raise Unavailable(f"the release can't be packed: {name}, a dependency, is not installed here") from None
 
 
 def _text(wheel: Wheel, name: str) -> str:

@@ -88,7 +88,7 @@ class Pulls:
                 progress(*pull.said())
                 if time.monotonic() > until:
                     why = pull.said()[0]
-                    raise Unavailable(f"image '{image.name}' did not come in time: {why}", code="deadline_exceeded")
+                    raise Unavailable(f"image '{image.name}' was not pulled in time: {why}", code="deadline_exceeded")
             if pull.failure is not None:
                 raise pull.failure
 
@@ -121,7 +121,7 @@ class Pulls:
         source = self._source
         if source is None:
             raise NotFound(
-                f"image '{image.name}' is not on this host, and its agent does not know where the API is",
+                f"image '{image.name}' is not on this host, and its agent has no address of the API",
                 code="image_not_found",
             )
         with self._changed:

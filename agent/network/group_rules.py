@@ -57,7 +57,7 @@ class GroupRules:
                 self.problem = (
                     "guests of VirtualBox reach all that this host reaches, but for its loopback, as no rules hold "
                     "them: run the agent as root, with nftables and control groups of version 2, or put a firewall "
-                    f"of yours there ({error})"
+                    f"of your own there ({error})"
                 )
                 return None
             self.problem = ""
@@ -78,7 +78,7 @@ class GroupRules:
             raise DriverFailure("the agent is not root")
         group = (self._home or cgroups.own()) / GROUP
         if NFT_BEGINS_AT not in group.parents:
-            raise DriverFailure(f"control groups of version 2 are not below {NFT_BEGINS_AT}")
+            raise DriverFailure(f"control groups of version 2 are not mounted at {NFT_BEGINS_AT}")
         if self._trying:
             process.run(["nft", "--check", "table inet corral_group {}"], NFT_SECONDS)
             return group
@@ -111,4 +111,4 @@ def _prove(group: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         command = ["sh", "-c", TRIAL, str(group), sys.executable, str(server.getsockname()[1]), CONNECT]
         if process.run(command, TRIAL_SECONDS) != "closed\n":
-            raise DriverFailure("rules on control groups do not hold here")
+            raise DriverFailure("firewall rules on control groups have no effect here")

@@ -70,7 +70,7 @@ def run(
         failed.said = said
         raise failed
     if len(ended.stdout) > MOST_BYTES:
-        raise ProgramFailed(f"'{args[0]}' put out more than {MOST_BYTES} bytes on the host")
+        raise ProgramFailed(f"'{args[0]}' printed more than {MOST_BYTES} bytes on the host")
     return ended.stdout.decode(errors="replace")
 
 

@@ -22,7 +22,7 @@ def caller(session: Session) -> str:
     secret_sha256 = accounts.secret_of(session, proof.host)
     path = request.path.removeprefix(PREFIX)
     if secret_sha256 is None or not proof.holds(secret_sha256, request.method, path):
-        raise Unauthenticated("the proof does not hold: is this a host that has joined this fleet?")
+        raise Unauthenticated("the host's proof is not valid: has this host joined this fleet?")
     off = proof.seconds_off(time.time())
     if abs(off) > proofs.SECONDS:
         word = "ahead of" if off > 0 else "behind"

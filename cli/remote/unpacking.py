@@ -33,7 +33,7 @@ def unpack(packed: Path, into: Path) -> None:
             for member in sorted(members, key=lambda each: (each.islnk(), each.issym())):
                 _make(tar, member, into)
     except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
-        raise Refused(f"it is no whole tar: {error}") from None
+        raise Refused(f"it is not a complete tar archive: {error}") from None
     except OSError as error:
         raise Refused(f"{error.filename or into}: {error.strerror or error}") from None
 
@@ -51,7 +51,7 @@ def _looked_at(tar: tarfile.TarFile) -> Iterator[TarInfo]:
 def _check(member: TarInfo) -> None:
     name = _parts(member.name)
     if not name and not member.isdir():
-        raise Refused(f"it has a {_kind(member)} in the place of the folder itself")
+        raise Refused(f"it has a {_kind(member)} instead of the folder itself")
     if member.issym():
         target = PurePosixPath(member.linkname)
         if target.is_absolute() or _leaves([*name[:-1], *target.parts]):
@@ -59,7 +59,7 @@ def _check(member: TarInfo) -> None:
     elif member.islnk():
         _parts(member.linkname)
     elif not (member.isdir() or member.isreg()) or member.issparse():
-        raise Refused(f"{member.name!r} is {_kind(member)}, which is not copied")
+        raise Refused(f"{member.name!r} is {_kind(member)}, which can't be copied")
 
 
 def _parts(name: str) -> list[str]:
@@ -112,7 +112,7 @@ def _place(into: Path, name: str) -> Path:
 def _folder(place: Path) -> None:
     """Is there afterwards, and is no link, which could lead anywhere."""
     if place.is_symlink() or (place.exists() and not place.is_dir()):
-        raise Refused(f"{place} is in the way: it is no folder")
+        raise Refused(f"{place} is in the way: it is not a folder")
     place.mkdir(exist_ok=True)
 
 

@@ -83,12 +83,12 @@ def digest_of(canonical: bytes) -> str:
 def of_content(canonical: bytes, digest: str) -> Manifest:
     """The manifest with that digest, whoever has sent it; `Invalid` for any other, and for one that can't be."""
     if digest_of(canonical) != digest:
-        raise Invalid(f"what came as the manifest {digest} is another one")
+        raise Invalid(f"the received manifest does not match its digest {digest}")
     manifest = decode(Manifest, canonical)
     named = [file.name for file in manifest.files]
     whole = all(FILE_NAME.fullmatch(file.name) and SHA256.fullmatch(file.sha256) for file in manifest.files)
     if not NAME.fullmatch(manifest.name) or not whole or len(set(named)) < len(named):
-        raise Invalid(f"the manifest {digest} names files that can't be")
+        raise Invalid(f"the manifest {digest} names invalid files")
     return manifest
 
 

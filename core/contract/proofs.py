@@ -46,14 +46,14 @@ def read(text: str) -> Proof:
     scheme, _, shown = text.partition(" ")
     parts = shown.split(":")
     if scheme.lower() != SCHEME.lower() or len(parts) != len(Proof.__dataclass_fields__):
-        raise Invalid(f"this is for hosts, which show a proof: Authorization: {SCHEME} …")
+        raise Invalid(f"only hosts may do this: send Authorization: {SCHEME} …")
     proof = Proof(*parts)
     try:
         sane = math.isfinite(proof.seconds_off(0))
     except ValueError:
         sane = False
     if not sane:
-        raise Invalid("the time in the proof is none")
+        raise Invalid("the time in the proof is not a number")
     return proof
 
 

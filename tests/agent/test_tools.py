@@ -52,7 +52,7 @@ def test_of_a_program_that_says_too_much_the_beginning_and_the_end_are_heard() -
     assert (done.stdout[:5], done.stdout[-6:]) == (b"begun", b"ended\n")
     whole = process.output(["sh", "-c", "head -c 100 /dev/zero"], 30.0, most_bytes=100)
     assert (whole.stdout, whole.stderr) == (bytes(100), b"")
-    with pytest.raises(process.ProgramFailed, match="put out more than"):
+    with pytest.raises(process.ProgramFailed, match="printed more than"):
         process.run(["head", "-c", str(process.MOST_BYTES + 1), "/dev/zero"], 30.0)
 
 

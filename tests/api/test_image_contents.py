@@ -87,9 +87,9 @@ def test_another_host_s_proof_and_users_get_nothing(world: World, image: Manifes
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"sha256": "1" * 64}, "does not hold"),
-        ({"host": "host-b"}, "does not hold"),  # whose secret is another
-        ({"host": "nobody"}, "does not hold"),
+        ({"sha256": "1" * 64}, "is not valid"),
+        ({"host": "host-b"}, "is not valid"),  # whose secret is another
+        ({"host": "nobody"}, "is not valid"),
         ({"ago": 400.0}, "s behind the control plane's"),
         ({"ago": -400.0}, "s ahead of the control plane's"),
     ],
@@ -169,4 +169,4 @@ def test_a_create_is_of_the_fleet_s_image(world: World, image: Manifest) -> None
     refused = world.post("/vms", owner.bearer, json=body)
     assert refused.status_code == 409
     reasons = json.dumps(refused.json["details"]["rejected"])
-    assert f"does not have image '{image.name}', and its agent does not know where the API is" in reasons
+    assert f"does not have image '{image.name}', and its agent has no address of the API" in reasons

@@ -117,7 +117,7 @@ def test_a_host_that_gets_none_uses_its_own_of_that_name_or_none(
     with pytest.raises(NoCapacity) as refused:
         made(transaction, actor, helpers, "web")
     (told,) = refused.value.details["rejected"]
-    assert told["reason"] == f"does not have image '{NAME}', and its agent does not know where the API is"
+    assert told["reason"] == f"does not have image '{NAME}', and its agent has no address of the API"
     tell(transaction, helpers, "host-b", OWN)
     vm = made(transaction, actor, helpers, "web")
     assert (vm.host_name, vm.image_digest) == ("host-b", "its own")

@@ -66,8 +66,8 @@ def test_the_same_files_are_the_same_wheel_with_a_true_record(tmp_path: Path) ->
 
 
 def test_what_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="no-such-thing, which it needs, is not installed here"):
+    with pytest.raises(Unavailable, match="no-such-thing, a dependency, is not installed here"):
         release._installed("no-such-thing")
     monkeypatch.setattr(release, "_ROOT", tmp_path)
-    with pytest.raises(Unavailable, match="neither installed nor a checkout"):
+    with pytest.raises(Unavailable, match="neither an installation nor a checkout"):
         next(release.wheels())

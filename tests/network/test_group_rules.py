@@ -110,7 +110,7 @@ def test_rules_that_do_not_hold_are_a_problem(
     subprocess.run(["nft", "flush ruleset"], check=True, timeout=10)
     monkeypatch.setattr("agent.network.group_rules.rules_of", lambda *_: "table inet nothing {}")
     assert held.rules.ready(prove=True) is None
-    assert "do not hold here" in held.rules.problem
+    assert "have no effect here" in held.rules.problem
     monkeypatch.setenv("PATH", str(tmp_path))  # nothing is installed
     assert held.rules.ready() is None
     assert "run the agent as root, with nftables" in held.rules.problem
