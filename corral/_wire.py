@@ -113,7 +113,7 @@ def succeeded(operation: Operation) -> Operation:
     message = reason.message if reason else "no reason was given"
     raise OperationFailed(
         operation.id,
-        f"{operation.kind} of VM '{operation.vm_name}' {operation.state}: {message}",
+        f"{operation.kind} of {operation.subject} {operation.state}: {message}",
         reason.code if reason else "",
         retryable=bool(reason and reason.retryable),
     )

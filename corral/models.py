@@ -74,7 +74,10 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """A change that was accepted: "queued", "running", then "succeeded", "failed" or "cancelled"."""
+    """A change that was accepted: "queued", "running", then "succeeded", "failed" or "cancelled".
+
+    That of a host, such as a drain, has no VM: `vm_id` and `vm_name` are empty.
+    """
 
     id: str
     kind: str
@@ -91,6 +94,11 @@ class Operation:
     error: Failure | None = None
     attempt: int = 0
     request_id: str = ""
+
+    @property
+    def subject(self) -> str:
+        """What it is an operation of, for people: "VM 'web'", "host 'web-7'"."""
+        return f"VM '{self.vm_name}'" if self.vm_name else f"host '{self.host}'"
 
     @property
     def is_live(self) -> bool:

@@ -10,10 +10,10 @@ from datetime import timedelta
 
 from core import database
 from core.contract import channels
-from core.contract.errors import CorralError
+from core.contract.errors import Conflict, CorralError, Unavailable
 from core.database import transact
 from core.dispatch import SCAN_TASK, WEBHOOK_TASK
-from core.services import counts, expiry, idempotency, problems
+from core.services import counts, drains, expiry, idempotency, problems
 from core.services.audit import chain
 from core.services.intake import sweeps
 from core.services.lost import bereft, give_up
@@ -104,6 +104,25 @@ def _lost(context: WorkerContext) -> int:
     return len(lost)
 
 
+def _drains(context: WorkerContext) -> int:
+    """Each VM in a transaction of its own, as above; one that does something else by now is stopped at another look."""
+    begun = 0
+    for operation_id in transact(context.transaction, drains.due):
+        for vm_id in transact(context.transaction, lambda session: drains.to_stop(session, operation_id)):  # noqa: B023  # at once
+            begun += _begun(context, operation_id, vm_id)
+        transact(context.transaction, lambda session: drains.settle(session, operation_id))  # noqa: B023  # at once
+    return begun
+
+
+def _begun(context: WorkerContext, operation_id: str, vm_id: str) -> bool:
+    try:
+        transact(context.transaction, lambda session: drains.stop(session, operation_id, vm_id))
+    except (Conflict, Unavailable) as error:
+        log.info("drain %s leaves a VM for now: %s", operation_id, error.message)
+        return False
+    return True
+
+
 def _resend(context: WorkerContext) -> int:
     pause = timedelta(seconds=context.settings.resend_seconds)
     sent = transact(context.transaction, lambda session: sweeps.resend(session, pause))
@@ -157,6 +176,7 @@ _PARTS: dict[str, Callable[[WorkerContext], int]] = {
     "late operations": _deadlines,
     "expired VMs": _expiries,
     "VMs without their host": _lost,
+    "drains": _drains,
     "operations sent again": _resend,
     "idempotency keys": _idempotency,
     "audit links": _link,

@@ -29,6 +29,7 @@ _SHOWN = frozenset(
         # Who may
         *("username", "role", "access", "expires_at", "scan_type", "target", "frameworks"),
         *("replaces", "ttl_seconds", "uses", "version", "reason"),
+        *("strategy", "deadline_seconds", "at_once", "grace_seconds"),
     }
 )
 _ADAPTER = re.compile(r"adapter[1-8]")

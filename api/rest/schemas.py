@@ -6,8 +6,8 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, fields
 
-from api.rest.fields import Choice, Moment, Number
-from core.contract.states import Kind, OperationState
+from api.rest.fields import Choice, Moment, Number, computed
+from core.contract.states import HostKind, Kind, OperationState
 
 MOST_OF_ALL = 1000  # more in one answer would keep a process from all its other requests and sockets
 
@@ -66,17 +66,21 @@ class FailureSchema(Schema):
     details = fields.Dict(required=True)
 
 
-_RESULT = "what the host reported on success, such as `visible_to_guest` of an attached disk"
+_RESULT = (
+    "what the host reported on success, such as `visible_to_guest` of an attached disk; for a drain, from its start, "
+    "`vms`: each VM with its `outcome` so far and its `error`"
+)
+_OF_NONE = "empty for an operation of a host, such as a drain"
 
 
 class OperationSchema(Schema):
     """An operation: something that was accepted and takes its time."""
 
     id = fields.String(required=True)
-    kind = Choice(*Kind, required=True)
+    kind = Choice(*Kind, *HostKind, required=True)
     state = Choice(*OperationState, required=True)
-    vm_id = fields.String(required=True)
-    vm_name = fields.String(required=True)
+    vm_id = computed(fields.String, lambda operation: operation.vm_id or "", metadata={"description": _OF_NONE})
+    vm_name = fields.String(required=True, metadata={"description": _OF_NONE})
     host = fields.String(required=True, attribute="host_name")
     progress = fields.Dict(
         required=True, allow_none=True, metadata={"description": "percent done (or null) and current step"}

@@ -11,7 +11,7 @@ from api.rest.blueprint import Blueprint
 from api.rest.fields import Choice, Moment, Ratio, computed
 from api.rest.schemas import Sorting, Strict
 from api.rest.shapes import Listed, Shape
-from api.shared import cordoned, orphaned
+from api.shared import cordoned, draining, orphaned
 from api.shared import labels as labelled
 from api.shared.placements import Capacity
 from core.contract.messages import JSON
@@ -152,6 +152,7 @@ def blueprint(shape: Shape) -> Blueprint:
             return described(lost.remove_host(session, actor, host_name, **query), actor)
 
     cordoned.add(blp, HostSchema, described)
+    draining.add(blp)
     orphaned.add(blp)
     return blp
 

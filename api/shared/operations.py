@@ -16,18 +16,19 @@ from api.rest.shapes import Listed, Shape
 from api.web.context import api_context
 from api.web.views import mark
 from core.contract.messages import JSON
-from core.contract.states import LIVE, Kind, OperationState
+from core.contract.states import LIVE, HostKind, Kind, OperationState
 from core.models import Operation
 from core.services import operations
 from core.services.context import Actor
 
 
 class OperationQuery(Sorting):
-    """Which operations: of one VM (name or id), in one state, of one kind."""
+    """Which operations: of one VM (name or id), on one host, in one state, of one kind."""
 
     vm = Text(longest=200)
+    host = Text(longest=63)
     state = Choice(*OperationState)
-    kind = Choice(*Kind)
+    kind = Choice(*Kind, *HostKind)
     sort = Choice(*operations.ORDERING.sorts)
 
 

@@ -9,7 +9,7 @@ from core.contract.errors import Conflict, CorralError, DriverFailure, Unfit
 from core.contract.failures import error_of
 from core.contract.messages import JSON, Failure, build
 from core.contract.states import OperationState
-from core.services.accepted import AnyOperation
+from core.services.accepted import AnyOperation, subject_of
 
 
 class ValidationFailed(Unfit):
@@ -61,7 +61,7 @@ def too_large(what: str = "the body", limit: int | None = None) -> CorralError:
 
 def from_operation(operation: AnyOperation) -> CorralError:
     """Why an operation that has ended did not succeed."""
-    what = f"the {operation.kind.replace('_', ' ')} of VM '{operation.vm_name}'"
+    what = f"the {operation.kind.replace('_', ' ')} of {subject_of(operation)}"
     if operation.state == OperationState.CANCELLED:
         return Conflict(f"{what} was cancelled", code="cancelled", operation_id=operation.id)
     if operation.error is None:

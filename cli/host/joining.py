@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Any
 import click
 
 from cli.host import pins
+from cli.host.durations import Duration
 from cli.remote import completion
 from cli.remote.output import show_many, show_one
 from cli.remote.session import Session, fleet_command
@@ -25,18 +25,6 @@ _TOKENS = {
     "BY": "created_by",
 }
 _LOOK_SECONDS = 1.0
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-class _Duration(click.ParamType[int]):
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Seconds, of a number with a unit."""
-        found = re.fullmatch(r"([0-9]{1,7})([smhd]?)", str(value))
-        if not found:
-            self.fail(f"{value!r} is not a duration such as 90s, 15m, 1h or 2d", param, ctx)
-        return int(found[1]) * _UNITS[found[2] or "s"]
 
 
 class _Labels(click.ParamType[dict[str, str]]):
@@ -58,7 +46,7 @@ def _choices(view: Any) -> Any:
         view
     )
     return click.option(
-        "--ttl", type=_Duration(), default="1h", show_default=True, help="How long the token is valid."
+        "--ttl", type=Duration(), default="1h", show_default=True, help="How long the token is valid."
     )(view)
 
 

@@ -29,13 +29,14 @@ def op() -> None:
 
 @op.command(name="list")
 @click.option("--vm", shell_complete=completion.vms, help="Only operations of this VM.")
+@click.option("--host", shell_complete=completion.hosts, help="Only operations on this host.")
 @click.option("--state", type=click.Choice(["queued", "running", "succeeded", "failed", "cancelled"]))
-@click.option("--kind", help="Only this kind, such as start or snapshot_create.")
+@click.option("--kind", help="Only this kind, such as start, snapshot_create or drain.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
 @fleet_command
-def list_(session: Session, vm: str | None, state: str | None, kind: str | None, limit: int) -> None:
+def list_(session: Session, vm: str | None, host: str | None, state: str | None, kind: str | None, limit: int) -> None:
     """List operations, newest first."""
-    found = session.client.operations.list(vm=vm, state=state, kind=kind, limit=limit)
+    found = session.client.operations.list(vm=vm, host=host, state=state, kind=kind, limit=limit)
     show_many(session, found, _COLUMNS, name="id")
 
 

@@ -38,7 +38,7 @@ def change(
 
         show_one(session, operation, name="id")
     elif session.output == "name":
-        click.echo(operation.vm_name if wait else operation.id)
+        click.echo((operation.vm_name or operation.host) if wait else operation.id)
     elif wait:
         session.tell(what)
     else:
@@ -59,7 +59,7 @@ def operation_line(session: Session, *, wait: bool = True) -> Iterator[Tell | No
         def tell(operation: Operation) -> None:
             percent = f" {operation.progress.percent} %" if operation.progress and operation.progress.percent else ""
             step = (operation.progress.step if operation.progress else "") or operation.state
-            status.update(f"{operation.kind} {operation.vm_name}: {step}{percent}")
+            status.update(f"{operation.kind} {operation.vm_name or operation.host}: {step}{percent}")
 
         yield tell
 

@@ -47,10 +47,18 @@ class Standing(StrEnum):
 
     ACTIVE = "active"
     CORDONED = "cordoned"
+    DRAINING = "draining"
+    DRAINED = "drained"
+
+
+class HostKind(StrEnum):
+    """What an operation of a host does, of no VM: the control plane's own work, and no command."""
+
+    DRAIN = "drain"
 
 
 class Kind(StrEnum):
-    """What an operation does; each is one command to one host."""
+    """What an operation of a VM does; each is one command to one host."""
 
     CREATE = "create"
     START = "start"

@@ -16,12 +16,19 @@ class Operation(Base):
 
     `attempt` counts how often it was sent and fences older ones; `send_at` is when the sweep sends it again.
     A request to cancel is a flag and no state. `begun_by` is the boot id of the agent that has begun it.
+    One without a VM is of its host (`HostKind`): no command, but work of the control plane's own, at most one a host.
     """
 
     __tablename__ = "operations"
     __table_args__ = (
         Index(
             "uq_operations_vm_id_live", "vm_id", unique=True, postgresql_where=text("state IN ('queued', 'running')")
+        ),
+        Index(
+            "uq_operations_host_name_live",
+            "host_name",
+            unique=True,
+            postgresql_where=text("vm_id IS NULL AND state IN ('queued', 'running')"),
         ),
         Index("ix_operations_send_at_live", "send_at", postgresql_where=text("state IN ('queued', 'running')")),
         Index("ix_operations_accepted_at_id", "accepted_at", "id"),
@@ -30,7 +37,7 @@ class Operation(Base):
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("op"))
     kind: Mapped[str]
     state: Mapped[str]
-    vm_id: Mapped[str] = mapped_column(ForeignKey("vms.id"), index=True)
+    vm_id: Mapped[str | None] = mapped_column(ForeignKey("vms.id"), index=True)
     vm_name: Mapped[str]
     host_name: Mapped[str]
     owner_id: Mapped[str] = mapped_column(index=True)
@@ -48,4 +55,4 @@ class Operation(Base):
     begun_by: Mapped[str | None]
     ended_at: Mapped[datetime | None]
     deadline_at: Mapped[datetime]
-    vm: Mapped[Vm] = relationship(viewonly=True)
+    vm: Mapped[Vm | None] = relationship(viewonly=True)

@@ -45,3 +45,8 @@ class Accepted:
 
 AnyOperation = Operation | Accepted
 """For whoever only reads."""
+
+
+def subject_of(operation: AnyOperation) -> str:
+    """What it is an operation of, for people: "VM 'web'", "host 'web-7'"."""
+    return f"VM '{operation.vm_name}'" if operation.vm_id else f"host '{operation.host_name}'"

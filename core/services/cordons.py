@@ -6,22 +6,29 @@ from sqlalchemy.orm import Session
 
 from core.contract.states import Standing
 from core.models import Host
-from core.services import hosts, standings
+from core.services import drains, hosts, standings
 from core.services.context import Actor
 
 
 def cordon(session: Session, actor: Actor, name: str, reason: str = "") -> Host:
-    """Let a host take no new VM; those that are there go on, and may be started and stopped."""
+    """Let a host take no new VM; those that are there go on, and may be started and stopped. A drain goes on too."""
     actor.must_administer()
-    return standings.take(session, actor, hosts.locked(session, name), Standing.CORDONED, reason)
+    host = hosts.locked(session, name)
+    if host.standing in (Standing.DRAINING, Standing.DRAINED):
+        return host
+    return standings.take(session, host, Standing.CORDONED, by=actor.username, reason=reason)
 
 
 def uncordon(session: Session, actor: Actor, name: str, reason: str = "") -> Host:
-    """End a cordon."""
+    """End a cordon, and a drain with it."""
     return activate(session, actor, name, reason)
 
 
 def activate(session: Session, actor: Actor, name: str, reason: str = "") -> Host:
-    """Let a host take VMs again."""
+    """Let a host take VMs again, whatever kept it from that."""
     actor.must_administer()
-    return standings.take(session, actor, hosts.locked(session, name), Standing.ACTIVE, reason)
+    drain = drains.live(session, name, lock=True)
+    host = hosts.locked(session, name)
+    if drain is not None:
+        drains.end(session, drain, "host_activated", f"host '{name}' was activated meanwhile")
+    return standings.take(session, host, Standing.ACTIVE, by=actor.username, reason=reason)

@@ -75,15 +75,17 @@ def of_vm(session: Session, type_: str, vm: Vm, data: dict[str, Any], operation:
     )
 
 
-def of_host(session: Session, type_: str, host_name: str, data: dict[str, Any]) -> None:
-    """An event about a host, for all who may see hosts."""
+def of_host(
+    session: Session, type_: str, host_name: str, data: dict[str, Any], operation: AnyOperation | None = None
+) -> None:
+    """An event about a host, perhaps in the course of an operation, for all who may see hosts."""
     _add(
         session,
         type=type_,
         owner_id=None,
         vm_id=None,
         vm_name=None,
-        operation_id=None,
+        operation_id=operation.id if operation else None,
         host_name=host_name,
         data=data,
     )

@@ -12,11 +12,11 @@ from core.contract.commands import Delete
 from core.contract.errors import Conflict
 from core.contract.messages import Failure, VmSpec, command
 from core.contract.results import Result
-from core.contract.states import LIVE, DesiredState, Kind, OperationState
+from core.contract.states import LIVE, DesiredState, Kind, OperationState, Standing
 from core.database import after_commit
 from core.models import Host, Operation, Vm
 from core.models.base import now
-from core.services import events, hosts, media, operations, outcomes, vms
+from core.services import drains, events, hosts, media, operations, outcomes, vms
 from core.services.context import Actor, dispatch_of
 from core.services.identities import accounts
 from core.services.status import status_of
@@ -42,6 +42,7 @@ def remove_host(session: Session, actor: Actor, name: str, *, force: bool = Fals
     `Conflict` while it is there, unless with `force`.
     """
     actor.must_administer()
+    drain = drains.live(session, name, lock=True)
     host = hosts.locked(session, name)
     if host.silent_since is None and not force:
         raise Conflict(
@@ -49,7 +50,10 @@ def remove_host(session: Session, actor: Actor, name: str, *, force: bool = Fals
             " force, which cuts the host off from its VMs",
             code="invalid_state",
         )
+    if drain is not None:
+        drains.end(session, drain, "host_removed", f"host '{name}' was given up")
     host.removed_at, host.problems, host.home_id = now(), {}, ""
+    host.standing, host.standing_since, host.standing_by, host.standing_reason = Standing.ACTIVE, None, None, ""
     host.silent_since = host.silent_since or now()  # nothing of it is heard any more
     media.host_is_gone(session, name)
     accounts.expel(session, name)

@@ -179,14 +179,20 @@ def spec_of(vm: Vm, *, without_forward: str | None = None) -> VmSpec:
     )
 
 
-def tell(session: Session, vm: Vm, operation: AnyOperation) -> None:
-    """The event that an operation has changed; whoever waits for it hears this one. A failure is also audited."""
+def tell(session: Session, vm: Vm | None, operation: AnyOperation) -> None:
+    """The event that an operation has changed, of that VM or, without one, of its host; a failure is also audited.
+
+    Whoever waits for it hears this one.
+    """
     data: dict[str, Any] = {"operation_id": operation.id, "kind": operation.kind, "state": operation.state}
     if operation.progress:
         data["progress"] = operation.progress
     if operation.error:
         data["error"] = operation.error
-    events.of_vm(session, "operation", vm, data, operation)
+    if vm is None:
+        events.of_host(session, "operation", operation.host_name, data, operation)
+    else:
+        events.of_vm(session, "operation", vm, data, operation)
     records.operation_ended(session, operation)
 
 
@@ -222,9 +228,10 @@ ORDERING = Ordering(
 
 @dataclass(frozen=True)
 class OperationFilter(Slice):
-    """Which operations to list: of one VM (name or id), in one state, of one kind."""
+    """Which operations to list: of one VM (name or id), on one host, in one state, of one kind."""
 
     vm: str | None = None
+    host: str | None = None
     state: str | None = None
     kind: str | None = None
 
@@ -236,6 +243,8 @@ def list_of(session: Session, actor: Actor, wanted: OperationFilter) -> tuple[li
         conditions.append(Operation.owner_id == actor.user_id)
     if wanted.vm is not None:
         conditions.append((Operation.vm_id == wanted.vm) | (Operation.vm_name == wanted.vm))
+    if wanted.host is not None:
+        conditions.append(Operation.host_name == wanted.host)
     if wanted.state is not None:
         conditions.append(Operation.state == wanted.state)
     if wanted.kind is not None:
@@ -253,16 +262,21 @@ def get(session: Session, actor: Actor, operation_id: str) -> Operation:
 
 
 def cancel(session: Session, actor: Actor, operation_id: str) -> Operation:
-    """Ask for an end to a live operation; its host decides whether it was in time. `Conflict` once it has ended."""
+    """Ask for an end to a live operation; its host decides whether it was in time. `Conflict` once it has ended.
+
+    One of a host is ended by the next sweep, for administrators.
+    """
     actor.must_write()
-    get(session, actor, operation_id)
+    if get(session, actor, operation_id).vm_id is None:
+        actor.must_administer()
     operation = session.get_one(Operation, operation_id, with_for_update=True, populate_existing=True)
     if operation.kind == Kind.DELETE:
         raise Invalid("a delete can't be cancelled", code="invalid_state")
     if operation.state in ENDED:
         raise Conflict(f"operation '{operation_id}' has already ended ({operation.state})", code="invalid_state")
     operation.cancel_requested_at = operation.cancel_requested_at or now()
-    send_cancel(session, operation)
+    if operation.vm_id is not None:
+        send_cancel(session, operation)
     return operation
 
 

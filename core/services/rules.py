@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.contract.errors import Conflict, Unavailable, Unsupported
-from core.contract.states import Observed
+from core.contract.states import Observed, Standing
 from core.models import Host, Vm
 
 
@@ -39,6 +39,17 @@ def may_start(vm: Vm) -> None:
         raise Conflict(f"VM '{vm.name}' is already running", code="vm_already_running")
     if vm.observed == Observed.PAUSED:
         raise Conflict(f"VM '{vm.name}' is paused; resume it", code="invalid_state")
+
+
+def must_let_start(vm: Vm, host: Host) -> None:
+    """The VM's host is not being emptied of what runs there, nor has been."""
+    if host.standing in (Standing.DRAINING, Standing.DRAINED):
+        why = f" ({host.standing_reason})" if host.standing_reason else ""
+        raise Conflict(
+            f"host '{host.name}' of VM '{vm.name}' is {host.standing}{why}: nothing starts there until an administrator"
+            " has activated it",
+            code="invalid_state",
+        )
 
 
 def must_run(vm: Vm) -> None:

@@ -88,6 +88,8 @@ def restore(session: Session, actor: Actor, ref: str, snapshot_ref: str, *, star
     rules.must_support(vm, host, "snapshots")
     snapshot = get(session, vm, snapshot_ref)
     runs = snapshot.vm_status == "running" if start is None else start
+    if runs and vm.observed not in (Observed.RUNNING, Observed.PAUSED):
+        rules.must_let_start(vm, host)
     if snapshot.include_memory and start is not False:
         hosts.take_more(session, vm, vcpus=snapshot.vcpus, memory_mb=snapshot.memory_mb)
     params = SnapshotRestore(snapshot.id, start, previous_state=str(vm.observed))

@@ -8,17 +8,16 @@ from core.contract.states import Standing
 from core.models import Host
 from core.models.base import now
 from core.services import events
-from core.services.context import Actor
 
 
-def take(session: Session, actor: Actor, host: Host, standing: Standing, reason: str = "") -> Host:
+def take(session: Session, host: Host, standing: Standing, *, by: str, reason: str = "") -> Host:
     """Give a host that is locked a standing, with the event; the same once more, for no other reason, is nothing."""
     before = Standing(host.standing)
     if before == standing and reason in ("", host.standing_reason):
         return host
     host.standing, host.standing_reason = standing, reason
-    host.standing_since, host.standing_by = now(), actor.username
-    told = {"old_standing": before, "new_standing": standing, "by": actor.username, "reason": reason}
+    host.standing_since, host.standing_by = now(), by
+    told = {"old_standing": before, "new_standing": standing, "by": by, "reason": reason}
     events.of_host(session, "host_standing", host.name, {"host": host.name, **told})
     return host
 

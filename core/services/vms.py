@@ -123,8 +123,9 @@ def _needs(session: Session, request: VmRequest) -> tuple[Demand, Wish]:
 
 def start(session: Session, actor: Actor, ref: str, *, gui: bool = False) -> Accepted:
     """Run a stopped VM; the operation succeeds once the guest can be used. `gui`: with a window, if it can have one."""
-    vm, _ = to_change(session, actor, ref)
+    vm, host = to_change(session, actor, ref)
     rules.may_start(vm)
+    rules.must_let_start(vm, host)
     return begin(session, actor, vm, Start(gui=gui), wanted=DesiredState.RUNNING)
 
 

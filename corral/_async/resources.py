@@ -21,10 +21,17 @@ class AsyncOperations(_Resource):
     """Changes that were accepted."""
 
     def list(
-        self, *, vm: str | None = None, state: str | None = None, kind: str | None = None, limit: int | None = None
+        self,
+        *,
+        vm: str | None = None,
+        host: str | None = None,
+        state: str | None = None,
+        kind: str | None = None,
+        limit: int | None = None,
     ) -> AsyncIterator[Operation]:
         """Newest first."""
-        return self._transport.pages("/operations", "operations", Operation, limit, vm=vm, state=state, kind=kind)
+        query = {"vm": vm, "host": host, "state": state, "kind": kind}
+        return self._transport.pages("/operations", "operations", Operation, limit, **query)
 
     async def get(self, operation_id: str) -> Operation:
         """One of them."""
@@ -73,6 +80,34 @@ class AsyncHosts(_Resource):
     async def uncordon(self, name: str, reason: str | None = None) -> Json:
         """End that."""
         return await self._stand(name, "uncordon", reason)
+
+    async def drain(
+        self,
+        name: str,
+        strategy: str,
+        *,
+        deadline_seconds: int | None = None,
+        at_once: int | None = None,
+        grace_seconds: int | None = None,
+        reason: str | None = None,
+        wait: bool = True,
+        timeout: float | None = None,
+        tell: Tell | None = None,
+    ) -> Operation:
+        """Empty a host of what runs there, as an administrator; `result["vms"]` says of each VM what became of it.
+
+        `strategy`: "wait" until their owners have stopped or deleted them, or "stop" each. `OperationFailed` when it is
+        not empty at the deadline. `wait`, `timeout` and `tell` are as with VMs.
+        """
+        body = given(
+            strategy=strategy,
+            deadline_seconds=deadline_seconds,
+            at_once=at_once,
+            grace_seconds=grace_seconds,
+            reason=reason,
+        )
+        path = f"/hosts/{segment(name)}/drain"
+        return await self._transport.change("POST", path, body, wait=wait, timeout=timeout, tell=tell)
 
     async def activate(self, name: str, reason: str | None = None) -> Json:
         """Let a host take VMs again, whatever kept it from that."""

@@ -69,7 +69,7 @@ class AsyncTransport:
             left = held if deadline is None else min(held, deadline - time.monotonic())
             if left <= 0:
                 raise WaitTimeout(
-                    f"{operation.kind} of VM '{operation.vm_name}' is still {operation.state}; "
+                    f"{operation.kind} of {operation.subject} is still {operation.state}; "
                     f"wait for operation {operation.id} again"
                 )
             path = f"/operations/{operation.id}/wait"

@@ -22,10 +22,17 @@ class Operations(_Resource):
     """Changes that were accepted."""
 
     def list(
-        self, *, vm: str | None = None, state: str | None = None, kind: str | None = None, limit: int | None = None
+        self,
+        *,
+        vm: str | None = None,
+        host: str | None = None,
+        state: str | None = None,
+        kind: str | None = None,
+        limit: int | None = None,
     ) -> Iterator[Operation]:
         """Newest first."""
-        return self._transport.pages("/operations", "operations", Operation, limit, vm=vm, state=state, kind=kind)
+        query = {"vm": vm, "host": host, "state": state, "kind": kind}
+        return self._transport.pages("/operations", "operations", Operation, limit, **query)
 
     def get(self, operation_id: str) -> Operation:
         """One of them."""
@@ -74,6 +81,34 @@ class Hosts(_Resource):
     def uncordon(self, name: str, reason: str | None = None) -> Json:
         """End that."""
         return self._stand(name, "uncordon", reason)
+
+    def drain(
+        self,
+        name: str,
+        strategy: str,
+        *,
+        deadline_seconds: int | None = None,
+        at_once: int | None = None,
+        grace_seconds: int | None = None,
+        reason: str | None = None,
+        wait: bool = True,
+        timeout: float | None = None,
+        tell: Tell | None = None,
+    ) -> Operation:
+        """Empty a host of what runs there, as an administrator; `result["vms"]` says of each VM what became of it.
+
+        `strategy`: "wait" until their owners have stopped or deleted them, or "stop" each. `OperationFailed` when it is
+        not empty at the deadline. `wait`, `timeout` and `tell` are as with VMs.
+        """
+        body = given(
+            strategy=strategy,
+            deadline_seconds=deadline_seconds,
+            at_once=at_once,
+            grace_seconds=grace_seconds,
+            reason=reason,
+        )
+        path = f"/hosts/{segment(name)}/drain"
+        return self._transport.change("POST", path, body, wait=wait, timeout=timeout, tell=tell)
 
     def activate(self, name: str, reason: str | None = None) -> Json:
         """Let a host take VMs again, whatever kept it from that."""

@@ -89,6 +89,13 @@ ADAPTER: Fields = {
     "bridge_adapter": (["", *TEXTS, "b" * 65], False),
 }
 REASON: Fields = {"reason": ([*TEXTS, "r" * 501], False)}
+DRAIN: Fields = {
+    **REASON,
+    "strategy": ([*WORDS, "move it"], True),
+    "deadline_seconds": ([*NUMBERS, 30 * 86400 + 1], False),
+    "at_once": ([*NUMBERS, 101], False),
+    "grace_seconds": ([-1, 1.5, "2", True, [], 3601, 10**400], False),
+}
 RESTORE: Fields = {"start_vm": (FLAGS, False)}
 KEY: Fields = {
     "name": (["", *TEXTS], True),
@@ -132,6 +139,8 @@ BODIES: list[tuple[str, str, dict[str, Any], Fields]] = [
     ("vboxmcp", "/keys", {"name": "k"}, KEY),
     ("microvm", "/hosts/host-a/cordon", {}, REASON),
     ("vboxmcp", "/hosts/host-a/activate", {}, REASON),
+    ("microvm", "/hosts/host-a/drain", {"strategy": "stop"}, DRAIN),
+    ("vboxmcp", "/hosts/host-a/drain", {"strategy": "stop"}, DRAIN),
     ("microvm", "/auth/register", {"username": "bad-input", "password": "12345678"}, REGISTRATION),
     ("microvm", "/auth/login", {"username": "bad-input", "password": "12345678"}, LOGIN),
 ]
@@ -140,7 +149,7 @@ PAST = "2001-01-01T00:00:00Z"  # well-formed: a rule refuses it, and no schema
 
 def _wrong(good: dict[str, Any], fields: Fields) -> Iterator[tuple[str, Any, Any]]:
     for field, (values, required) in fields.items():
-        nullable = field in ("expires_at", "working_directory", "start_vm")
+        nullable = field in ("expires_at", "working_directory", "start_vm", "deadline_seconds")
         for value in [*values, *([] if nullable else [None]), *([MISSING] if required else [])]:
             yield field, value, _with(good, field, value)
     yield "unknown", 1, {**good, "unknown": 1}

@@ -1,4 +1,4 @@
-"""Cordons over the API, in both dialects."""
+"""Cordons and drains over the API, in both dialects."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import delete
 
-from core.models import Host
+from core.models import Host, Operation
 from tests.api.world import Caller, World, problem
 
 
@@ -23,6 +24,7 @@ def host(world: World) -> Iterator[str]:
     world.add_host(name)
     yield name
     with world.context.transaction() as session:
+        session.execute(delete(Operation).where(Operation.host_name == name))
         session.delete(session.get_one(Host, name))
 
 
@@ -52,12 +54,12 @@ def test_who_has_cordoned_a_host_and_why_is_shown_to_all(world: World, admin: Ca
 
 def test_administrators_alone_may(world: World, admin: Caller, host: str) -> None:
     user, reader = world.caller(), world.caller("admin", access="read")
-    for verb in ("cordon", "uncordon", "activate"):
-        assert problem(world.post(f"/hosts/{host}/{verb}", user.bearer)) == (403, "forbidden")
-        assert problem(world.post(f"/hosts/{host}/{verb}", user.key)) == (403, "forbidden")
-        assert problem(world.post(f"/hosts/{host}/{verb}", reader.key)) == (403, "forbidden")
-        assert problem(world.post(f"/hosts/{host}/{verb}")) == (401, "unauthorized")
-        assert problem(world.post(f"/hosts/none/{verb}", admin.bearer)) == (404, "not_found")
+    for verb, body in (("cordon", {}), ("uncordon", {}), ("activate", {}), ("drain", {"strategy": "stop"})):
+        assert problem(world.post(f"/hosts/{host}/{verb}", user.bearer, json=body)) == (403, "forbidden")
+        assert problem(world.post(f"/hosts/{host}/{verb}", user.key, json=body)) == (403, "forbidden")
+        assert problem(world.post(f"/hosts/{host}/{verb}", reader.key, json=body)) == (403, "forbidden")
+        assert problem(world.post(f"/hosts/{host}/{verb}", json=body)) == (401, "unauthorized")
+        assert problem(world.post(f"/hosts/none/{verb}", admin.bearer, json=body)) == (404, "not_found")
     assert world.get(f"/hosts/{host}", admin.bearer).json["standing"]["since"] is None
 
 
@@ -70,3 +72,34 @@ def test_it_is_in_the_audit_log(world: World, admin: Caller, host: str) -> None:
         ("host_cordon", host, "success"),
     ]
     assert entries[1]["details"]["request"] == {"reason": "new disks"}
+
+
+def test_a_drain_is_an_operation_of_its_host(world: World, admin: Caller, host: str) -> None:
+    headers = admin.bearer | {"Idempotency-Key": host}
+    answer = world.post(f"/hosts/{host}/drain", headers, json={"strategy": "wait", "reason": "new disks"})
+    assert answer.status_code == 202, answer.text
+    drain = answer.json
+    assert (drain["kind"], drain["state"], drain["host"], drain["vm_id"], drain["vm_name"]) == (
+        *("drain", "running", host),
+        *("", ""),
+    )
+    assert world.post(f"/hosts/{host}/drain", headers, json={"strategy": "wait", "reason": "new disks"}).json == drain
+    standing = world.get(f"/hosts/{host}", admin.bearer).json["standing"]
+    assert (standing["state"], standing["reason"]) == ("draining", "new disks")
+    for path in (f"/operations?host={host}", "/operations?kind=drain&state=running"):
+        assert drain["id"] in [each["id"] for each in world.get(path, admin.bearer).json["operations"]]
+    assert world.get(f"/operations/{drain['id']}", admin.key).json["data"]["vm_id"] == ""
+    assert world.get(f"/operations/{drain['id']}/wait?timeout=0", admin.bearer).status_code == 202
+    user = world.caller()
+    assert problem(world.get(f"/operations/{drain['id']}", user.bearer)) == (404, "not_found")
+    assert problem(world.delete(f"/operations/{drain['id']}", user.bearer)) == (404, "not_found")
+
+    other = world.post(f"/hosts/{host}/drain", admin.bearer, json={"strategy": "stop"})
+    assert problem(other) == (409, "conflict")
+    assert drain["id"] in other.json["message"]
+    assert world.delete(f"/operations/{drain['id']}", admin.bearer).json["cancel_requested_at"]
+    assert world.post(f"/hosts/{host}/activate", admin.bearer).json["standing"]["state"] == "active"
+    ended = world.get(f"/operations/{drain['id']}", admin.bearer).json
+    assert (ended["state"], ended["error"]["code"]) == ("cancelled", "host_activated")
+    again = world.delete(f"/operations/{drain['id']}", admin.bearer)
+    assert problem(again) == (409, "conflict")

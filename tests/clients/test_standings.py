@@ -38,3 +38,31 @@ def test_a_cordoned_host_takes_no_new_vms(corral: Run, client: Client) -> None:
 def test_what_is_refused_is_said(corral: Run) -> None:
     assert "host 'nowhere' not found" in corral("host", "cordon", "nowhere", code=3).stderr
     assert corral("host", "activate", HOST, "-o", "name").stdout.strip() == HOST
+
+
+def test_a_host_is_drained_and_nothing_starts_there(corral: Run, client: Client) -> None:
+    for name in ("drained-1", "drained-2"):
+        client.vms.create(name, hypervisor="fake", host=HOST)
+        client.vms.start(name)
+    drain = ("host", "drain", HOST, "--strategy", "stop", "--grace", "0s", "--reason", "new disks")
+    done = corral(*drain)
+    assert "Host 'host-b' is drained." in done.stderr
+    rows = dict(row.split()[:2] for row in done.stdout.splitlines()[1:])
+    assert {"drained-1": "stopped", "drained-2": "stopped"}.items() <= rows.items()
+    assert "online, drained" in corral("host", "list", "--standing", "drained").stdout
+    assert "is drained (new disks)" in corral("vm", "start", "drained-1", code=5).stderr
+    again = corral(*drain, "-o", "json").stdout  # of a host where nothing runs
+    assert json.loads(again)["state"] == "succeeded"
+    assert "drain" in corral("op", "list", "--host", HOST, "--kind", "drain").stdout
+    corral("host", "activate", HOST)
+    client.vms.start("drained-1")
+
+    waiting = corral("host", "drain", HOST, "--strategy", "wait", "--no-wait").stdout.strip()
+    assert client.operations.get(waiting).subject == f"host '{HOST}'"
+    corral("op", "cancel", waiting)
+    assert f"drain of host '{HOST}' cancelled" in corral("op", "wait", waiting, code=1).stderr
+    failed = corral("host", "drain", HOST, "--strategy", "wait", "--deadline", "1s", code=1)
+    assert "are not off at the drain's deadline" in failed.stderr
+    assert "waiting" in failed.stdout
+    for name in ("drained-1", "drained-2"):
+        client.vms.delete(name)

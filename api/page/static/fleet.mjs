@@ -28,7 +28,7 @@ export function Operations({ count }) {
     <${Problem} error=${error} />
     ${value && html`<${Table} rows=${value.operations} empty="None." columns=${[
       ["Kind", (each) => each.kind],
-      ["VM", (each) => html`<a href="#/vm/${encodeURIComponent(each.vm_name)}">${each.vm_name}</a>`],
+      ["VM", (each) => each.vm_name && html`<a href="#/vm/${encodeURIComponent(each.vm_name)}">${each.vm_name}</a>`],
       ["State", (each) => html`<${Status} of=${each.state} />`],
       ["Step", (each) => (["queued", "running"].includes(each.state) ? (each.progress?.step ?? "") : "")],
       ["Host", (each) => each.host],

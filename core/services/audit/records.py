@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from core.contract.errors import Forbidden
-from core.contract.states import OperationState
+from core.contract.states import HostKind, OperationState
 from core.models import AuditEntry
 from core.models.base import JSON, now
 from core.services import outbox
@@ -63,8 +63,8 @@ def operation_ended(session: Session, operation: AnyOperation) -> None:
         session,
         AuditRecord(
             action_type=action_of(operation.kind),
-            resource_type="vm",
-            resource_id=operation.vm_name,
+            resource_type="vm" if operation.vm_id else "host",
+            resource_id=operation.vm_name or operation.host_name,
             result=FAILED,
             request_id=operation.request_id,
             user_id=operation.actor_id,
@@ -75,7 +75,9 @@ def operation_ended(session: Session, operation: AnyOperation) -> None:
 
 
 def action_of(kind: str) -> str:
-    """What the log calls an operation of that kind: "vm_start", "snapshot_create"."""
+    """What the log calls an operation of that kind: "vm_start", "snapshot_create", "host_drain"."""
+    if kind in tuple(HostKind):
+        return f"host_{kind}"
     return kind if "_" in kind else f"vm_{kind}"
 
 

@@ -111,9 +111,9 @@ def resend(session: Session, pause: timedelta) -> int:
 def late(session: Session) -> list[tuple[str, str]]:
     """The operations that have run past their deadline without a word from their host, each after its VM, in order."""
     query = select(Operation.vm_id, Operation.id).where(
-        Operation.state.in_(LIVE), Operation.deadline_at < now() - _DEADLINE_MARGIN
+        Operation.state.in_(LIVE), Operation.vm_id.is_not(None), Operation.deadline_at < now() - _DEADLINE_MARGIN
     )
-    return [(vm_id, operation_id) for vm_id, operation_id in session.execute(query.order_by(Operation.vm_id))]
+    return [(str(vm_id), operation_id) for vm_id, operation_id in session.execute(query.order_by(Operation.vm_id))]
 
 
 def expire(session: Session, vm_id: str, operation_id: str) -> None:

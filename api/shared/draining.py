@@ -1,0 +1,46 @@
+"""/hosts/{host}/drain: a host is emptied of what runs there."""
+
+from __future__ import annotations
+
+from flask.views import MethodView
+from sqlalchemy.orm import Session
+
+from api.rest.blueprint import Blueprint
+from api.rest.fields import Choice, Number
+from api.rest.schemas import OperationSchema
+from api.shared.cordoned import Reasoned
+from core.contract.messages import JSON
+from core.models import Operation
+from core.services import drains
+from core.services.context import Actor
+from core.services.drains import DrainRequest
+
+_STRATEGY = "wait: until their owners have stopped or deleted the VMs that run there; stop: shut each down"
+_DEADLINE = "when the drain fails if it is not over; by default a day after its beginning (wait), or an hour (stop)"
+_AT_ONCE = "how many VMs are being stopped at a time"
+_GRACE = "how long each guest may take to shut down before its power is cut"
+
+
+class Draining(Reasoned):
+    """How a host is to be emptied."""
+
+    strategy = Choice(*drains.STRATEGIES, required=True, metadata={"description": _STRATEGY})
+    deadline_seconds = Number(1, drains.LONGEST_SECONDS, load_default=None, metadata={"description": _DEADLINE})
+    at_once = Number(1, 100, load_default=DrainRequest.at_once, metadata={"description": _AT_ONCE})
+    grace_seconds = Number(0, 3600, load_default=DrainRequest.grace_seconds, metadata={"description": _GRACE})
+
+
+def add(blp: Blueprint) -> None:
+    """The resource, among those of hosts."""
+
+    @blp.route("/hosts/<host_name>/drain")
+    class Drain(MethodView):
+        @blp.body(Draining)
+        @blp.write(202, OperationSchema)
+        def post(self, session: Session, actor: Actor, body: JSON, host_name: str) -> Operation:
+            """Begin to empty a host of what runs there (administrators): an operation, with a result for each VM.
+
+            Meanwhile, and once that is done, the host takes no new VMs and nothing starts there, until it is activated.
+            Whatever ends it otherwise (its deadline, a cancel) leaves the host cordoned.
+            """
+            return drains.begin(session, actor, host_name, DrainRequest(**body))

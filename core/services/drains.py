@@ -1,0 +1,222 @@
+"""Drains: a host is emptied of what runs there, as an operation that only the record knows and that sweeps drive.
+
+So no death of a process, and no restart of the host, ends one: it ends when nothing runs there, at its deadline, when
+it is cancelled, or when its host is activated. The stops that it begins are operations of their VMs, with its id as
+that of the request; what became of each VM is read from those, anew at each look.
+
+Locks are taken in the order of `docs/design.md`, a VM's before those of its drain; the drain's before its host's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.contract.errors import Conflict
+from core.contract.messages import Failure
+from core.contract.states import LIVE, HostKind, Observed, OperationState, Standing
+from core.models import Host, Operation, Vm
+from core.models.base import JSON, new_id, now
+from core.services import hosts, operations, standings, vms
+from core.services.audit import records
+from core.services.context import Actor
+
+STRATEGIES = ("wait", "stop")
+DEADLINE_SECONDS = {"wait": 86_400, "stop": 3600}
+LONGEST_SECONDS = 30 * 86_400
+WAITING, STOPPING, STOPPED, DELETED, FAILED = "waiting", "stopping", "stopped", "deleted", "failed"
+_RUNS = (Observed.RUNNING, Observed.PAUSED)
+_OFF = (STOPPED, DELETED)
+
+
+@dataclass(frozen=True)
+class DrainRequest:
+    """How a host is to be emptied: `wait` until the owners of its VMs have stopped or deleted them, or `stop` them.
+
+    `deadline_seconds` None: the strategy's own. `at_once`: how many are being stopped at a time; `grace_seconds`: how
+    long each guest has before its power is cut.
+    """
+
+    strategy: str
+    deadline_seconds: int | None = None
+    at_once: int = 4
+    grace_seconds: int = 60
+    reason: str = ""
+
+
+def begin(session: Session, actor: Actor, name: str, request: DrainRequest) -> Operation:
+    """Let nothing new onto a host and nothing start there, and have it emptied. `Conflict` where that is under way."""
+    actor.must_administer()
+    host = hosts.locked(session, name)
+    other = live(session, name)
+    if other is not None:
+        raise Conflict(
+            f"host '{name}' is being drained by operation {other.id}: cancel that one first",
+            code="invalid_state",
+            operation_id=other.id,
+        )
+    if host.silent_since is not None:
+        raise Conflict(f"host '{name}' is offline: what runs there can't be stopped", code="invalid_state")
+    moment = now()
+    seconds = request.deadline_seconds or DEADLINE_SECONDS[request.strategy]
+    operation = Operation(
+        id=new_id("op"),
+        kind=HostKind.DRAIN,
+        state=OperationState.RUNNING,
+        vm_name="",
+        host_name=name,
+        owner_id=actor.user_id,
+        actor_id=actor.user_id,
+        request_id=actor.request_id,
+        params=vars(request),
+        attempt=1,
+        result={"vms": []},
+        accepted_at=moment,
+        begun_at=moment,
+        send_at=moment + timedelta(seconds=seconds),
+        deadline_at=moment + timedelta(seconds=seconds),
+    )
+    session.add(operation)
+    standings.take(session, host, Standing.DRAINING, by=actor.username, reason=request.reason)
+    operations.tell(session, None, operation)
+    return operation
+
+
+def live(session: Session, host: str, *, lock: bool = False) -> Operation | None:
+    """The drain that is under way on a host."""
+    query = select(Operation).where(Operation.host_name == host, Operation.kind == HostKind.DRAIN)
+    query = query.where(Operation.state.in_(LIVE))
+    return session.scalar(query.with_for_update().execution_options(populate_existing=True) if lock else query)
+
+
+def end(session: Session, operation: Operation, code: str, message: str) -> None:
+    """Cancel a drain that is locked; stops that it has begun go on. What its host is then, its caller says."""
+    operations.complete(operation, OperationState.CANCELLED, failure=Failure(code, message))
+    operations.tell(session, None, operation)
+
+
+def due(session: Session) -> list[str]:
+    """The ids of all that are under way."""
+    query = select(Operation.id).where(Operation.kind == HostKind.DRAIN, Operation.state.in_(LIVE))
+    return list(session.scalars(query.order_by(Operation.id)))
+
+
+def to_stop(session: Session, operation_id: str) -> list[str]:
+    """The VMs that are to be stopped now, in the order of their ids."""
+    operation = session.get_one(Operation, operation_id, populate_existing=True)
+    host = session.get_one(Host, operation.host_name, populate_existing=True)
+    request = DrainRequest(**operation.params)
+    if not _goes_on(operation) or request.strategy != "stop" or host.silent_since is not None:
+        return []
+    found = _results(session, operation)
+    room = request.at_once - sum(each["outcome"] == STOPPING for each in found)
+    waiting = [each["vm_id"] for each in found if each["outcome"] == WAITING and not each["busy"]]
+    return sorted(waiting)[: max(0, room)]
+
+
+def stop(session: Session, operation_id: str, vm_id: str) -> None:
+    """Begin to stop a VM in the course of a drain; `Conflict` when it does something else by now.
+
+    For a transaction of its own.
+    """
+    vm = session.get_one(Vm, vm_id, with_for_update=True, populate_existing=True)
+    drain = session.get_one(Operation, operation_id, with_for_update={"read": True}, populate_existing=True)
+    if not _goes_on(drain) or vm.host_name != drain.host_name or vm.deleted_at is not None:
+        return
+    actor = Actor(drain.actor_id, "", "admin", request_id=drain.id)
+    grace = DrainRequest(**drain.params).grace_seconds
+    operation = vms.stop(session, actor, vm.id, grace_seconds=grace, force=False)
+    records.write(
+        session,
+        records.AuditRecord(
+            action_type=records.action_of(operation.kind),
+            resource_type="vm",
+            resource_id=vm.name,
+            result=records.ACCEPTED,
+            request_id=drain.id,
+            user_id=drain.actor_id,
+            details={"operation_id": operation.id, "vm_id": vm.id, "host": drain.host_name},
+        ),
+    )
+
+
+def settle(session: Session, operation_id: str) -> None:
+    """Note what became of each VM, and end the drain if it is over. For a transaction of its own."""
+    operation = session.get_one(Operation, operation_id, with_for_update=True, populate_existing=True)
+    if operation.state not in LIVE:
+        return
+    found = _results(session, operation)
+    result, progress = {"vms": [_shown(each) for each in found]}, _progress(found)
+    changed = (operation.result, operation.progress) != (result, progress)
+    operation.result, operation.progress = result, progress
+    ending = _ending(operation, found)
+    if ending is not None:
+        state, failure = ending
+        operations.complete(operation, state, failure=failure)
+        operation.result = result  # which stays, however it ends
+        standing = Standing.DRAINED if state == OperationState.SUCCEEDED else Standing.CORDONED
+        host = hosts.locked(session, operation.host_name)
+        standings.take(session, host, standing, by=host.standing_by or "", reason=host.standing_reason)
+    if changed or ending is not None:
+        operations.tell(session, None, operation)
+
+
+def _goes_on(operation: Operation) -> bool:
+    return operation.state in LIVE and operation.cancel_requested_at is None and operation.deadline_at > now()
+
+
+def _ending(operation: Operation, found: list[JSON]) -> tuple[OperationState, Failure | None] | None:
+    """How it ends, if it does."""
+    left = [each for each in found if each["outcome"] not in _OFF]
+    if not left:
+        return OperationState.SUCCEEDED, None
+    text = f"{len(left)} of {len(found)} VMs of host '{operation.host_name}' are not off"
+    if operation.cancel_requested_at is not None:
+        return OperationState.CANCELLED, Failure("cancelled", f"the drain was cancelled: {text}")
+    if all(each["outcome"] == FAILED for each in left):
+        return OperationState.FAILED, Failure("not_drained", f"{text}, as they could not be stopped")
+    if operation.deadline_at <= now():
+        return OperationState.FAILED, Failure("deadline_exceeded", f"{text} at the drain's deadline")
+    return None
+
+
+def _progress(found: list[JSON]) -> JSON:
+    off = sum(each["outcome"] in _OFF for each in found)
+    return {"step": f"{off} of {len(found)} VMs are off", "percent": 100 * off // len(found) if found else 100}
+
+
+def _results(session: Session, operation: Operation) -> list[JSON]:
+    """What became of each VM that is or was there since the drain began, by name; `busy`: something is under way."""
+    there = select(Vm).where(Vm.host_name == operation.host_name, Vm.deleted_at.is_(None), Vm.lost_at.is_(None))
+    present = list(session.scalars(there.order_by(Vm.name, Vm.id).execution_options(populate_existing=True)))
+    ids = [vm.id for vm in present]
+    of_them = select(Operation).where(Operation.vm_id.in_(ids)).execution_options(populate_existing=True)
+    busy = {each.vm_id: each for each in session.scalars(of_them.where(Operation.state.in_(LIVE)))}
+    own = of_them.where(Operation.request_id == operation.id).order_by(Operation.accepted_at)
+    stops = {each.vm_id: each for each in session.scalars(own)}  # the last of each
+    found = [_of(vm, stops.get(vm.id), busy.get(vm.id)) for vm in present]
+    return sorted([*found, *_gone(operation, ids)], key=lambda each: (each["vm"], each["vm_id"]))
+
+
+def _of(vm: Vm, stop_: Operation | None, busy: Operation | None) -> JSON:
+    told: JSON = {"vm": vm.name, "vm_id": vm.id, "busy": busy is not None, "error": None}
+    if busy is not None:
+        return told | {"outcome": STOPPING if stop_ is not None and busy.id == stop_.id else WAITING}
+    if vm.observed not in _RUNS:
+        return told | {"outcome": STOPPED}
+    if stop_ is not None and stop_.state == OperationState.FAILED:
+        return told | {"outcome": FAILED, "error": stop_.error}
+    return told | {"outcome": WAITING}
+
+
+def _gone(operation: Operation, present: Iterable[str]) -> list[JSON]:
+    known = (operation.result or {}).get("vms", [])
+    return [each | {"outcome": DELETED, "error": None, "busy": False} for each in known if each["vm_id"] not in present]
+
+
+def _shown(result: JSON) -> JSON:
+    return {name: result[name] for name in ("vm", "vm_id", "outcome", "error")}
