@@ -29,6 +29,7 @@ from agent.drivers.registry import Drivers
 from agent.host import heartbeat
 from agent.host.capacity import Capacity
 from agent.host.exits import Exits
+from agent.host.fencing import Fencing
 from agent.host.health import Health
 from agent.host.inventory import HostIdentity, Inventories
 from agent.host.known import KnownVms
@@ -125,6 +126,7 @@ class Agent:
         self._calls = Calls(config.host, self._client, key, drivers, self._commands, consoles, files, media)
         facts = replace(config.network.facts(), own_ports=[config.metrics_port] if config.metrics_port else [])
         self._lease, boot_id = Lease(config.host, self._client, config.lock), uuid.uuid4().hex
+        self._fencing = Fencing(drivers, self._commands.give_up, self._lease.obeyed)
         host = HostIdentity(config.host, boot_id, config.capacity, images, facts, self._lease.home_id, media)
         health = Health(drivers)
         busy = self._vm_locks.busy_vms
@@ -143,7 +145,7 @@ class Agent:
         """Takes up what was left, then starts the threads: a cancel must find what was left."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop_early)
-        self._lease.obtain()
+        self._lease.obtain(self._fencing.obey)
         self._commands.resume(self._config.concurrency)
         for loop in self._loops:
             loop.start()
@@ -177,8 +179,15 @@ class Agent:
         self._leave(code)
 
     def _on_refused(self) -> None:
-        """Another agent has taken over while this one stood still: what is done here is not believed any more."""
-        log.error("%s", refusal(self._config.host))
+        """The host was fenced, or another agent has taken over while this one stood still.
+
+        What is done here is not believed any more.
+        """
+        if self._lease.fence is not None:
+            self._vm_locks.end()
+            self._fencing.obey(self._lease.fence)
+        else:
+            log.error("%s", refusal(self._config.host))
         logging.shutdown()
         os._exit(1)
 

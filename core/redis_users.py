@@ -9,13 +9,24 @@ from __future__ import annotations
 
 from core.contract import channels
 
+_CONNECTIONS = ("+ping", "+hello", "+client|setname")
+_TRANSACTIONS = ("+multi", "+exec", "+discard", "+unwatch")  # of commands that are allowed anyway
+
 
 def rules(host: str, secret_sha256: str, database: int = 0) -> tuple[str, ...]:
     """The arguments of `ACL SETUSER` behind the name: the whole user, whatever it was before."""
-    # Connections, and transactions of commands that are allowed anyway.
-    common = ("+ping", "+hello", "+client|setname", "+multi", "+exec", "+discard", "+unwatch")
+    known = _known(host, secret_sha256, database)
+    return (*known, *_TRANSACTIONS, *_of_keys(host), *_of_channels(database))
+
+
+def closed_rules(host: str, secret_sha256: str, database: int = 0) -> tuple[str, ...]:
+    """The same of a host that is fenced: it may ask whether it is, and nothing else."""
+    return _known(host, secret_sha256, database)
+
+
+def _known(host: str, secret_sha256: str, database: int) -> tuple[str, ...]:
     several = ("+select",) if database else ()
-    return ("reset", "on", f"#{secret_sha256}", *common, *several, *_of_keys(host), *_of_channels(database))
+    return ("reset", "on", f"#{secret_sha256}", *_CONNECTIONS, *several, f"(+get %R~{channels.fence(host)})")
 
 
 def _of_keys(host: str) -> tuple[str, ...]:

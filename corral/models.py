@@ -50,6 +50,7 @@ class Vm:
     reason: str | None = None
     expires_at: datetime | None = None
     placement: dict[str, Any] | None = None
+    restart_policy: str = "none"
     last_seen_at: datetime | None = None
     operation_id: str | None = None
 

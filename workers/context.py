@@ -11,6 +11,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from core import database, settings
+from core.contract.images import Manifest, readable
 from core.dispatch import Dispatch
 from core.services import context
 from core.services.identities.accounts import Accounts
@@ -43,6 +44,10 @@ class WorkerContext:
     def apply_accounts(self) -> int:
         """Make Redis's accounts of hosts those of the record; how many were not."""
         return database.transact(self.transaction, self.accounts.apply)
+
+    def fleet_image(self, name: str) -> Manifest | None:
+        """The fleet's image of that name, where this process has the API's store; None where there is none."""
+        return next(iter(readable(self.settings.images, [name])), None)
 
     def close(self) -> None:
         """Let go of all connections."""

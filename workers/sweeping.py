@@ -10,13 +10,12 @@ from datetime import timedelta
 
 from core import database
 from core.contract import channels
-from core.contract.errors import Conflict, CorralError, Unavailable
+from core.contract.errors import Conflict, CorralError, Invalid, NoCapacity, Unavailable
 from core.database import transact
 from core.dispatch import SCAN_TASK, WEBHOOK_TASK
-from core.services import counts, drains, expiry, idempotency, problems
+from core.services import counts, drains, elsewhere, expiry, idempotency, lost, problems
 from core.services.audit import chain
 from core.services.intake import sweeps
-from core.services.lost import bereft, give_up
 from core.services.scanning import queue
 from core.services.webhooks import queue as deliveries
 from workers import prometheus, scanning, webhooks
@@ -98,10 +97,30 @@ def _expiries(context: WorkerContext) -> int:
 
 
 def _lost(context: WorkerContext) -> int:
-    lost = transact(context.transaction, bereft)
-    for vm_id in lost:
-        transact(context.transaction, lambda session: give_up(session, vm_id))  # noqa: B023  # at once
-    return len(lost)
+    given_up = transact(context.transaction, lost.bereft)
+    for vm_id in given_up:
+        transact(context.transaction, lambda session: lost.give_up(session, vm_id))  # noqa: B023  # at once
+    return len(given_up)
+
+
+def _found(context: WorkerContext) -> int:
+    found = transact(context.transaction, lost.found)
+    for vm_id in found:
+        transact(context.transaction, lambda session: lost.find(session, vm_id))  # noqa: B023  # at once
+    return len(found)
+
+
+def _elsewhere(context: WorkerContext) -> int:
+    """Those that no host can have now are tried again later."""
+    due = transact(context.transaction, elsewhere.due)
+    for vm_id in due:
+        try:
+            transact(context.transaction, lambda session: elsewhere.step(session, vm_id, context.fleet_image))  # noqa: B023
+        except (Conflict, Invalid, NoCapacity) as error:
+            log.info("VM %s is not made elsewhere yet: %s", vm_id, error.message)
+            why = error.message
+            transact(context.transaction, lambda session: elsewhere.postpone(session, vm_id, why))  # noqa: B023
+    return len(due)
 
 
 def _drains(context: WorkerContext) -> int:
@@ -176,6 +195,8 @@ _PARTS: dict[str, Callable[[WorkerContext], int]] = {
     "late operations": _deadlines,
     "expired VMs": _expiries,
     "VMs without their host": _lost,
+    "VMs found again": _found,
+    "VMs made elsewhere": _elsewhere,
     "drains": _drains,
     "operations sent again": _resend,
     "idempotency keys": _idempotency,

@@ -113,9 +113,18 @@ def _restart(context: CommandContext, asked: Restart) -> Result:
 
 def _delete(context: CommandContext, asked: Delete) -> Result:
     vm = context.command.vm
-    context.driver.delete(vm, context.timeout)
-    context.media.leave(vm, delete=asked.delete_disks)
+    if not _has_come_back(context):
+        context.driver.delete(vm, context.timeout)
+        context.media.leave(vm, delete=asked.delete_disks)
     return Result()
+
+
+def _has_come_back(context: CommandContext) -> bool:
+    """Whether the VM was elsewhere, and is here again, since what the command is about."""
+    there = None
+    with suppress(CorralError):  # one that can't be read is deleted too
+        there = context.driver.remembered(context.command.vm.id)
+    return there is not None and there.home > context.command.vm.home
 
 
 def _pause(context: CommandContext, _: Pause) -> Result:

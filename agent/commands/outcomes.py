@@ -15,7 +15,7 @@ from agent.reports.journal import Journal, JournalEntry
 from agent.reports.outbox import Outbox
 from core.contract.bounds import NAME, shortened
 from core.contract.errors import CorralError
-from core.contract.messages import Command, Failure, Report, decode, encode
+from core.contract.messages import Command, Failure, Report, VmSpec, decode, encode
 from core.contract.results import Result
 from core.contract.states import Kind, Observed, Phase
 from core.contract.vms import Observation, Progress
@@ -53,10 +53,18 @@ class Outcomes:
         """Journals and sends the last report of a command, with the VM as it is now."""
         report = self._report(command.operation_id, work.attempt, phase)
         told = Raw(encode(result or Result()).encode())
-        report = replace(report, observation=self._observe(command), result=told, failure=failure)
-        deleted = command.vm.id if command.kind is Kind.DELETE and phase is Phase.SUCCEEDED else None
+        deleted = command.vm if command.kind is Kind.DELETE and phase is Phase.SUCCEEDED else None
+        return self._last(command, replace(report, result=told, failure=failure), deleted)
+
+    def given_up(self, command: Command, failure: Failure) -> Report:
+        """The same of one that an earlier agent had begun and this one does not go on with."""
+        report = self._report(command.operation_id, command.attempt, Phase.FAILED)
+        return self._last(command, replace(report, failure=failure), None)
+
+    def _last(self, command: Command, report: Report, deleted: VmSpec | None) -> Report:
+        report = replace(report, observation=self._observe(command))
         text = encode(report)
-        self._journal.finish(command.operation_id, text, deleted_vm=deleted)
+        self._journal.finish(command.operation_id, text, deleted=deleted)
         self._outbox.last(command.operation_id, text)
         if report.observation is not None:
             self._known.note(report.observation)
@@ -83,7 +91,7 @@ class Outcomes:
         return Report(self._host, self._journal.next_generation(), operation_id, attempt, phase, time.time())
 
     def _observe(self, command: Command) -> Observation | None:
-        if self._journal.is_deleted(command.vm.id):
+        if self._journal.is_deleted(command.vm):
             return Observation(command.vm.id, Observed.ABSENT)
         try:
             return self._drivers.get(command.vm.hypervisor).observe(command.vm.id)

@@ -28,6 +28,7 @@ from core.contract.states import Kind, Observed, Phase
 log = logging.getLogger(__name__)
 PROGRESS_SECONDS = 0.25
 CLEANUP_SECONDS = 60.0
+_FENCED = Failure("host_fenced", "the host was fenced meanwhile")
 
 
 class CommandFailed(Exception):
@@ -71,6 +72,12 @@ class Commands:
             work, _ = self._vm_locks.register(command, resumed=True)
             pool.submit(self._carry_out_resumed, command, work)
         pool.shutdown(wait=False)
+
+    def give_up(self) -> None:
+        """Reports as failed what an earlier agent of this host had begun, and does not go on with it."""
+        for command in self._journal.unfinished():
+            log.warning("%s: %s of %s is given up", command.operation_id, command.kind, command.vm.name)
+            self._outcomes.given_up(command, _FENCED)
 
     def cancel(self, operation_id: str) -> str:
         """Stops an operation: "cancelling" if it is under way, "cancelled" if it never ran, "finished" if it has."""
@@ -155,7 +162,7 @@ class Commands:
         _refuse_late(command)
         self._get_image(command, work)
         self._vm_locks.acquire(work, command.deadline_at)
-        if command.kind is not Kind.DELETE and self._journal.is_deleted(command.vm.id):
+        if command.kind is not Kind.DELETE and self._journal.is_deleted(command.vm):
             raise NotFound(f"VM '{command.vm.name}' was deleted", code="vm_not_found")
         self._outcomes.begun(work)
         driver = self._drivers.get(command.vm.hypervisor)
@@ -205,7 +212,7 @@ class Commands:
 
     def _remove_remains(self, command: Command, work: Work) -> None:
         """A verb that a delete did not wait for may have made something after it."""
-        if work.overtaken and self._journal.is_deleted(command.vm.id):
+        if work.overtaken and self._journal.is_deleted(command.vm):
             try:
                 self._drivers.get(command.vm.hypervisor).delete(command.vm, CLEANUP_SECONDS)
             except CorralError as error:

@@ -4,6 +4,8 @@ The holder is known by its home's lock file on its running kernel, within which 
 lock: an agent that is started again after a death is the same holder, and goes on at once. A machine that was copied is
 another, even with a copy of the home. An agent from another home than the control plane knows is refused in any case:
 all of the host's VMs would be gone there.
+
+Before all that stands a fence (`agent.host.fencing`): who is behind one, or has not obeyed the last one, has no name.
 """
 
 from __future__ import annotations
@@ -12,14 +14,18 @@ import logging
 import platform
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 import redis
 from redis.client import Pipeline
 
-from core import durable
+from core import durable, refusals
 from core.contract import channels
+from core.contract.hosts import Fence
+from core.contract.messages import decode
 
 log = logging.getLogger(__name__)
 
@@ -38,16 +44,36 @@ class Lease:
         self.home_id = _home_id(lock.parent)
         file = lock.stat()
         kernel = BOOT_ID.read_text().strip() if BOOT_ID.exists() else platform.node()
-        self._mine = False
+        self._obeyed = lock.parent / "fence"
+        self._mine, self._answers = False, True
+        self.fence: Fence | None = None
+        """What keeps the name from this agent, by the last look: a fence that holds still, or was not obeyed."""
         self._holder = f"{self.home_id} {kernel} {file.st_dev}:{file.st_ino}"
 
     def renew(self) -> bool:
         """Whether the name is this agent's for the next seconds."""
-        self._client.transaction(self._renew, channels.lease(self._host))
+        self.fence = self._standing()
+        self._mine = False
+        if self.fence is None:
+            self._client.transaction(self._renew, channels.lease(self._host))
         return self._mine
 
+    def obeyed(self, fence: Fence) -> None:
+        """Note, for good, that nothing runs here any more that ran before that fence."""
+        durable.write(self._obeyed, str(fence.number))
+
+    def _standing(self) -> Fence | None:
+        entry = None
+        with suppress(redis.exceptions.NoPermissionError):  # of a control plane that knows of no fences yet
+            entry = self._client.get(channels.fence(self._host))
+        if entry is None:
+            return None
+        told = decode(Fence, cast(bytes, entry))
+        known = int(self._obeyed.read_text()) if self._obeyed.exists() else 0
+        return told if told.closed or told.number > known else None
+
     def _renew(self, together: Pipeline) -> None:
-        """Done anew by redis-py when the lease has changed meanwhile. No script: an agent's account may run none."""
+        """Done again by redis-py when the lease has changed meanwhile. No script: an agent's account may run none."""
         holder = together.get(channels.lease(self._host))
         home = together.get(channels.home(self._host))
         self._mine = holder in (None, self._holder.encode()) and home in (None, self.home_id.encode())
@@ -57,14 +83,31 @@ class Lease:
         else:
             together.set(channels.claim(self._host), 1, ex=channels.CLAIM_SECONDS)
 
-    def obtain(self) -> None:
-        """Wait for the name; `SystemExit` when another has it. Without Redis the heartbeat asks for it later."""
+    def obtain(self, obey: Callable[[Fence], None]) -> None:
+        """Wait for the name; `SystemExit` when another has it. `obey` is called with a fence that is in the way.
+
+        For as long as Redis does not answer, or the host is fenced: nobody can say before that what is here goes on.
+        """
         until = time.monotonic() + PATIENCE_SECONDS
-        with suppress(redis.RedisError):
-            while not self.renew():
-                if time.monotonic() > until:
-                    raise SystemExit(refusal(self._host))
-                time.sleep(PAUSE_SECONDS)
+        while not self._asked():
+            if self.fence is not None:
+                obey(self.fence)
+            if self.fence is not None or not self._answers:
+                until = time.monotonic() + PATIENCE_SECONDS
+            if time.monotonic() > until:
+                raise SystemExit(refusal(self._host))
+            time.sleep(PAUSE_SECONDS)
+
+    def _asked(self) -> bool:
+        try:
+            mine = self.renew()
+        except redis.RedisError as error:
+            if self._answers:
+                log.warning("waiting for Redis, which says whether this agent may go on: %s", refusals.reason(error))
+            self.fence, self._answers = None, False
+            return False
+        self._answers = True
+        return mine
 
     def end(self) -> None:
         """Let the next have it at once."""

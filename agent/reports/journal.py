@@ -16,7 +16,7 @@ from pathlib import Path
 from msgspec import structs
 
 from core.contract.errors import CorralError
-from core.contract.messages import Command, decode, encode
+from core.contract.messages import Command, VmSpec, decode, encode
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS commands (
@@ -31,7 +31,9 @@ CREATE TABLE IF NOT EXISTS commands (
     sent INTEGER NOT NULL DEFAULT 0,
     changed_at REAL NOT NULL
 );
-CREATE TABLE IF NOT EXISTS tombstones (vm_id TEXT PRIMARY KEY, deleted_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS tombstones (
+    vm_id TEXT PRIMARY KEY, deleted_at REAL NOT NULL, home INTEGER NOT NULL DEFAULT 0
+);
 CREATE TABLE IF NOT EXISTS generations (last INTEGER NOT NULL);
 """
 ENTRY = "SELECT operation_id, attempt, step, report FROM commands WHERE operation_id = ?"
@@ -59,6 +61,7 @@ class Journal:
         self._lock = threading.Lock()
         self._durable = _open(path, "FULL")
         self._durable.executescript(SCHEMA)
+        _add_homes(self._durable)
         self._casual = _open(path, "NORMAL")
         row = self._durable.execute("SELECT last FROM generations").fetchone()
         if row is None:
@@ -92,7 +95,7 @@ class Journal:
         with self._lock:
             self._durable.execute("UPDATE commands SET step = ? WHERE operation_id = ?", (step, operation_id))
 
-    def finish(self, operation_id: str, report: str, *, deleted_vm: str | None = None) -> None:
+    def finish(self, operation_id: str, report: str, *, deleted: VmSpec | None = None) -> None:
         """Keeps a command's last report, and the tombstone of the VM if it deleted one."""
         now = time.time()
         with self._lock, self._durable:
@@ -101,8 +104,11 @@ class Journal:
                 "UPDATE commands SET phase = 'finished', report = ?, sent = 0, changed_at = ? WHERE operation_id = ?",
                 (report, now, operation_id),
             )
-            if deleted_vm is not None:
-                self._durable.execute("INSERT OR REPLACE INTO tombstones VALUES (?, ?)", (deleted_vm, now))
+            if deleted is not None:
+                self._durable.execute(
+                    "INSERT OR REPLACE INTO tombstones (vm_id, deleted_at, home) VALUES (?, ?, ?)",
+                    (deleted.id, now, deleted.home),
+                )
             self._durable.execute("UPDATE generations SET last = ?", (self._generation,))
 
     def refuse(self, operation_id: str, report: str) -> bool:
@@ -116,10 +122,11 @@ class Journal:
             )
             return done.rowcount == 1
 
-    def is_deleted(self, vm_id: str) -> bool:
-        """Whether this host has deleted that VM."""
+    def is_deleted(self, vm: VmSpec) -> bool:
+        """Whether this host has deleted that VM: since then it may have been elsewhere, and come back."""
+        query = "SELECT 1 FROM tombstones WHERE vm_id = ? AND home >= ?"
         with self._lock:
-            return self._durable.execute("SELECT 1 FROM tombstones WHERE vm_id = ?", (vm_id,)).fetchone() is not None
+            return self._durable.execute(query, (vm.id, vm.home)).fetchone() is not None
 
     def unfinished(self) -> list[Command]:
         """The commands that were begun and not finished, oldest first, each with its newest attempt."""
@@ -187,6 +194,13 @@ class Journal:
     def _entry(self, operation_id: str) -> JournalEntry | None:
         row = self._durable.execute(ENTRY, (operation_id,)).fetchone()
         return JournalEntry(*row) if row else None
+
+
+def _add_homes(connection: sqlite3.Connection) -> None:
+    """A journal of an older release has tombstones without them."""
+    columns = {row[1] for row in connection.execute("PRAGMA table_info(tombstones)")}
+    if "home" not in columns:
+        connection.execute("ALTER TABLE tombstones ADD COLUMN home INTEGER NOT NULL DEFAULT 0")
 
 
 def _open(path: Path, synchronous: str) -> sqlite3.Connection:

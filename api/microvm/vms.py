@@ -103,6 +103,7 @@ def _wanted(body: JSON) -> VmRequest:
         hardware=Hardware(disk_type=body["storage_config"]["disk_type"]),
         expires_at=expiry.after(body.get("ttl_seconds")),
         content=fleet_image(image),
+        restart_policy=body["restart_policy"],
     )
 
 

@@ -1,4 +1,4 @@
-"""/hosts/{host}/cordon and its kin: whether a host takes new VMs."""
+"""/hosts/{host}/cordon and its kin: whether a host takes new VMs, and whether it is one at all."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from marshmallow import Schema
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Text
+from api.rest.fields import Flag, Text
 from api.rest.schemas import Strict
 from core.contract.messages import JSON
 from core.models import Host
-from core.services import cordons
+from core.services import cordons, fences
 from core.services.context import Actor
 
 LONGEST_REASON = 500
@@ -26,6 +26,12 @@ class Reasoned(Strict):
     """Why; everyone who may see the host may read it."""
 
     reason = Text(longest=LONGEST_REASON, load_default="")
+
+
+class Fencing(Reasoned):
+    """Why, and whether even while it is online."""
+
+    force = Flag(load_default=False)
 
 
 _VERBS: Mapping[str, tuple[Verb, str]] = {
@@ -42,6 +48,18 @@ def add(blp: Blueprint, schema: type[Schema], described: Callable[[Host, Actor],
         post.__doc__ = about
         view = blp.body(Reasoned, required=False)(blp.write(200, schema)(post))
         blp.route(f"/hosts/<host_name>/{name}")(type(name.capitalize(), (MethodView,), {"post": view}))
+
+    @blp.route("/hosts/<host_name>/fence")
+    class Fence(MethodView):
+        @blp.body(Fencing, required=False)
+        @blp.write(200, schema)
+        def post(self, session: Session, actor: Actor, body: JSON, host_name: str) -> JSON:
+            """Say that a host is dead (administrators). Power it off first: what it runs can't be stopped from here.
+
+            It is shut out at once and its VMs become lost; those with `restart_policy` "elsewhere" are created again on
+            other hosts. Should it be alive, or return, it powers off what runs there before it may be a host again.
+            """
+            return described(fences.fence(session, actor, host_name, body["reason"], force=body["force"]), actor)
 
 
 def _post(verb: Verb, described: Callable[[Host, Actor], JSON]) -> Any:

@@ -7,9 +7,10 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from api.rest.fields import Pattern
+from api.rest.fields import Choice, Pattern
 from api.web.context import api_context
 from core.contract import images
+from core.contract.states import RestartPolicy
 from core.services import snapshots, vms
 
 HYPERVISORS = ("cloud-hypervisor", "qemu", "virtualbox")
@@ -44,3 +45,11 @@ class Hypervisor(fields.String):
     def __init__(self, **kwargs: Any) -> None:
         error = f"must be one of {', '.join(HYPERVISORS)}"
         super().__init__(validate=_Hypervisors(HYPERVISORS, error=error), **kwargs)
+
+
+class RestartPolicyField(Choice):
+    """What becomes of a VM when its host is fenced or given up."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        about = "elsewhere: when its host is fenced or given up it is created again on another, from its image"
+        super().__init__(*RestartPolicy, metadata={"description": about}, **kwargs)

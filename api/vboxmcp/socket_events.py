@@ -15,6 +15,7 @@ _NAMES = {
     "console_output": CONSOLE_OUTPUT,
     "vm_created": "vm.created",
     "vm_deleted": "vm.deleted",
+    "vm_made_elsewhere": "vm.made_elsewhere",
     "operation": "operation.changed",
     "host_joined": "host.joined",
     "host_silent": "host.silent",

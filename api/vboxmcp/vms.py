@@ -93,6 +93,7 @@ def _wanted(body: JSON) -> VmRequest:
         hardware=build(Hardware, {name: body[name] for name in ("os_type", "network", "storage_controllers")}),
         expires_at=expiry.after(body.get("ttl_seconds")),
         content=fleet_image(image),
+        restart_policy=body["restart_policy"],
     )
 
 

@@ -7,5 +7,5 @@ from cli.remote.fleet import host
 
 for each in (joining.add, joining.rejoin, joining.tokens, joining.revoke_token):
     host.add_command(each)
-for each in (cordons.cordon, cordons.uncordon, cordons.activate, drains.drain):
+for each in (cordons.cordon, cordons.uncordon, cordons.activate, cordons.fence, drains.drain):
     host.add_command(each)

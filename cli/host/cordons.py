@@ -41,6 +41,23 @@ def activate(session: Session, name: str, reason: str | None) -> None:
     _tell(session, session.client.hosts.activate(name, reason))
 
 
+@click.command()
+@_NAME
+@_REASON
+@click.option("--force", is_flag=True, help="Even while it is online: it is cut off at once, and its VMs with it.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@fleet_command
+def fence(session: Session, name: str, reason: str | None, force: bool, yes: bool) -> None:
+    """Say that a host is dead, and have its VMs created again elsewhere where they ask for that. For administrators.
+
+    Power it off first: what it runs can't be stopped from here, and a VM would run twice. Should it be alive, or come
+    back, it powers off what runs there before it may be a host again, which `corral host activate` lets it.
+    """
+    if not yes and session.is_terminal:
+        click.confirm(f"Fence host {name}? Its VMs are lost, and it must be powered off", abort=True, err=True)
+    _tell(session, session.client.hosts.fence(name, reason, force=force))
+
+
 def _tell(session: Session, host: dict[str, Any]) -> None:
     if session.output != "table":
         show_one(session, host)

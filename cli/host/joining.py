@@ -45,9 +45,9 @@ def _choices(view: Any) -> Any:
     view = click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until the host is online.")(
         view
     )
-    return click.option(
-        "--ttl", type=Duration(), default="1h", show_default=True, help="How long the token is valid."
-    )(view)
+    return click.option("--ttl", type=Duration(), default="1h", show_default=True, help="How long the token is valid.")(
+        view
+    )
 
 
 @click.command()

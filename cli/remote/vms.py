@@ -84,6 +84,11 @@ def show(session: Session, vm: str) -> None:
 @click.argument("name")
 @placing
 @click.option("--ip", help="The VM's address on that bridge.")
+@click.option(
+    "--restart-policy",
+    type=click.Choice(["none", "elsewhere"]),
+    help="elsewhere: recreate the VM from its image on another host when its host is fenced or removed.",
+)
 @click.option("--ttl", metavar="TIME", help="Delete the VM automatically after this time, such as 90s, 30m, 8h or 7d.")
 @click.option("--start", is_flag=True, help="Start the VM as well.")
 @waits

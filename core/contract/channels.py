@@ -50,6 +50,11 @@ def home(host: str) -> str:
     return f"home:{host}"
 
 
+def fence(host: str) -> str:
+    """The host's Fence, if it ever was fenced; written by the control plane alone."""
+    return f"fence:{host}"
+
+
 def claim(host: str) -> str:
     """There for `CLAIM_SECONDS` after another agent wanted the host's name."""
     return f"claim:{host}"

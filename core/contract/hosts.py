@@ -136,6 +136,14 @@ class Heartbeat:
 
 
 @dataclass(frozen=True)
+class Fence:
+    """The number of the host's last fence, larger than any before; `closed`: it holds still."""
+
+    number: Serial
+    closed: bool
+
+
+@dataclass(frozen=True)
 class HostUsage:
     """What a host's machine uses now. Agents that share a kernel tell the same `machine`, and `disk` a file system."""
 

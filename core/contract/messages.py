@@ -49,6 +49,8 @@ class Forward:
 class VmSpec:
     """All a driver needs to make and start a VM. `id` names its folder and its process; `owner` is the owner's id.
 
+    `home` counts the hosts that it was made on: a host that has deleted it may have it again by a larger one alone.
+
     `cpu_limit_percent` of what its vCPUs, and `memory_limit_percent` of what its memory could take of the host; None:
     all of it. `forwards`: all it is to have.
     """
@@ -67,6 +69,7 @@ class VmSpec:
     cpu_limit_percent: Count | None = None
     memory_limit_percent: Count | None = None
     forwards: list[Forward] = field(default_factory=list)
+    home: Count = 0
 
 
 class Command(Struct, frozen=True, kw_only=True, tag_field="kind"):

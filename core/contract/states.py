@@ -49,6 +49,14 @@ class Standing(StrEnum):
     CORDONED = "cordoned"
     DRAINING = "draining"
     DRAINED = "drained"
+    FENCED = "fenced"
+
+
+class RestartPolicy(StrEnum):
+    """What becomes of a VM whose host is fenced or given up: it is lost, or created again on another host."""
+
+    NONE = "none"
+    ELSEWHERE = "elsewhere"
 
 
 class HostKind(StrEnum):

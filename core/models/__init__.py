@@ -4,6 +4,7 @@ from core.models.addresses import MacAddress
 from core.models.audit import AuditEntry, AuditLink, AuditPending
 from core.models.base import Base
 from core.models.counts import VM_COUNTS
+from core.models.departures import Departure
 from core.models.events import Event
 from core.models.forwards import PortForward
 from core.models.hosts import Host
@@ -25,6 +26,7 @@ __all__ = [
     "AuditLink",
     "AuditPending",
     "Base",
+    "Departure",
     "Event",
     "Host",
     "HostIdentity",

@@ -27,8 +27,8 @@ class Host(Base):
     `home_id` is that of the agent's home, which alone is believed. `beat` is the agent's own time in the heartbeat that
     was seen last, `last_seen_at` when that was by the clock of the database. `problems`: by a word for each, what is
     wrong and since when. `standing`: whether it takes new VMs, and since when, by whom and why that is so; by nobody
-    where nobody has said anything. `labels`: given by administrators, for placement to go by. A removed host is one
-    that an administrator has given up.
+    where nobody has said anything. `fence`: the number of its last fence, or of its removal. `labels`: given by
+    administrators, for placement to go by. A removed host is one that an administrator has given up.
     """
 
     __tablename__ = "hosts"
@@ -64,6 +64,7 @@ class Host(Base):
     standing_since: Mapped[datetime | None]
     standing_by: Mapped[str | None]
     standing_reason: Mapped[str] = mapped_column(default="", server_default="")
+    fence: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     first_seen_at: Mapped[datetime] = mapped_column(default=now)
     last_seen_at: Mapped[datetime]
     silent_since: Mapped[datetime | None]

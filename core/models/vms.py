@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, ForeignKey, Index, inspect, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
+from core.contract.states import RestartPolicy
 from core.contract.vms import Hardware, Placement, VmNetwork
 from core.models.base import Base, new_id, now
 from core.models.forwards import PortForward
@@ -20,7 +21,8 @@ class Vm(Base):
     `vcpus` and `memory_mb` are what it is to have, `running_*` what it runs with where that was reported, and `held_*`
     what is counted for it on its host (empty: what it is to have, as rows of an older release).
     A deleted VM that is still counted was on a host that is silent: what is left there is removed when it returns.
-    A lost VM was on a host that was given up.
+    A lost VM was on a host that was given up, or that is fenced. `restart_policy`: whether it is created again elsewhere
+    then; `elsewhere_at`: when the next step of that is due. `home` counts how often that was begun.
     `placement`: what was asked of its host when it was placed, and is to be heeded wherever it is placed again.
     `image_digest`: the version of its image that its host told of when it was placed there; empty: none was told.
     A name is unique among one owner's VMs that are not deleted, an address among those on one bridge.
@@ -34,6 +36,11 @@ class Vm(Base):
             "ix_vms_expires_at_present",
             "expires_at",
             postgresql_where=text("deleted_at IS NULL AND expires_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_vms_elsewhere_at_present",
+            "elsewhere_at",
+            postgresql_where=text("deleted_at IS NULL AND elsewhere_at IS NOT NULL"),
         ),
         Index("ix_vms_host_name_buried", "host_name", postgresql_where=text("deleted_at IS NOT NULL AND reserved")),
         Index("ix_vms_created_at_id_present", "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
@@ -80,6 +87,9 @@ class Vm(Base):
     deleted_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
     lost_at: Mapped[datetime | None]
+    restart_policy: Mapped[str] = mapped_column(default=RestartPolicy.NONE, server_default=RestartPolicy.NONE)
+    home: Mapped[int] = mapped_column(default=0, server_default="0")
+    elsewhere_at: Mapped[datetime | None]
 
     @validates("wanted")
     def _is_new(self, _name: str, value: str) -> str:

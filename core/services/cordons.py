@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
+from core.contract.errors import Conflict
 from core.contract.states import Standing
 from core.models import Host
-from core.services import drains, hosts, standings
+from core.services import drains, fences, hosts, standings
 from core.services.context import Actor
 
 
@@ -14,13 +15,16 @@ def cordon(session: Session, actor: Actor, name: str, reason: str = "") -> Host:
     """Let a host take no new VM; those that are there go on, and may be started and stopped. A drain goes on too."""
     actor.must_administer()
     host = hosts.locked(session, name)
-    if host.standing in (Standing.DRAINING, Standing.DRAINED):
+    if host.standing in (Standing.DRAINING, Standing.DRAINED, Standing.FENCED):
         return host
     return standings.take(session, host, Standing.CORDONED, by=actor.username, reason=reason)
 
 
 def uncordon(session: Session, actor: Actor, name: str, reason: str = "") -> Host:
-    """End a cordon, and a drain with it."""
+    """End a cordon, and a drain with it; `Conflict` for a fenced host, which has to be activated."""
+    actor.must_administer()
+    if hosts.get(session, actor, name).standing == Standing.FENCED:
+        raise Conflict(f"host '{name}' is fenced, and not just cordoned: activate it", code="invalid_state")
     return activate(session, actor, name, reason)
 
 
@@ -31,4 +35,6 @@ def activate(session: Session, actor: Actor, name: str, reason: str = "") -> Hos
     host = hosts.locked(session, name)
     if drain is not None:
         drains.end(session, drain, "host_activated", f"host '{name}' was activated meanwhile")
+    if host.standing == Standing.FENCED:
+        return fences.lift(session, actor, host, reason)
     return standings.take(session, host, Standing.ACTIVE, by=actor.username, reason=reason)

@@ -2,7 +2,7 @@
 
 So no death of a process, and no restart of the host, ends one: it ends when nothing runs there, at its deadline, when
 it is cancelled, or when its host is activated. The stops that it begins are operations of their VMs, with its id as
-that of the request; what became of each VM is read from those, anew at each look.
+that of the request; what became of each VM is read from those, again at each look.
 
 Locks are taken in the order of `docs/design.md`, a VM's before those of its drain; the drain's before its host's.
 """

@@ -20,6 +20,7 @@ TYPES = frozenset(
     {
         "vm_created",
         "vm_deleted",
+        "vm_made_elsewhere",
         "status_change",
         "operation",
         "host_joined",

@@ -97,6 +97,18 @@ def delete(session: Session, actor: Actor, ref: str, forward_ref: str, protocol:
     return operations.begin(session, actor, vm, _params(PortForwardDelete, forward))
 
 
+def follow(session: Session, vm: Vm, host: Host) -> None:
+    """A VM's forwards are on that host from now on, on the same ports where those are free, else on others."""
+    for forward in session.scalars(select(PortForward).where(PortForward.vm_id == vm.id).order_by(PortForward.id)):
+        there = (PortForward.host_name == host.name, PortForward.protocol == forward.protocol)
+        taken = session.scalar(select(PortForward.id).where(*there, PortForward.host_port == forward.host_port))
+        if taken is not None or forward.host_port in _own_ports(host):
+            forward.host_port = _choose(session, host, forward.protocol)
+        forward.host_name = host.name
+        session.flush()
+    session.expire(vm, ["forwards"])
+
+
 def address_of(host: Host) -> str:
     """Where the forwards of a host listen."""
     return host.facts.forward_address

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -12,11 +12,11 @@ from core.contract.commands import Delete
 from core.contract.errors import Conflict
 from core.contract.messages import Failure, VmSpec, command
 from core.contract.results import Result
-from core.contract.states import LIVE, DesiredState, Kind, OperationState, Standing
+from core.contract.states import LIVE, DesiredState, Kind, OperationState, RestartPolicy, Standing
 from core.database import after_commit
 from core.models import Host, Operation, Vm
 from core.models.base import now
-from core.services import drains, events, hosts, media, operations, outcomes, vms
+from core.services import departures, desired, drains, events, fences, hosts, media, operations, outcomes, vms
 from core.services.context import Actor, dispatch_of
 from core.services.identities import accounts
 from core.services.status import status_of
@@ -53,6 +53,7 @@ def remove_host(session: Session, actor: Actor, name: str, *, force: bool = Fals
     if drain is not None:
         drains.end(session, drain, "host_removed", f"host '{name}' was given up")
     host.removed_at, host.problems, host.home_id = now(), {}, ""
+    fences.raise_fence(host)  # should it return, it begins with nothing
     host.standing, host.standing_since, host.standing_by, host.standing_reason = Standing.ACTIVE, None, None, ""
     host.silent_since = host.silent_since or now()  # nothing of it is heard any more
     media.host_is_gone(session, name)
@@ -62,13 +63,14 @@ def remove_host(session: Session, actor: Actor, name: str, *, force: bool = Fals
 
 
 def bereft(session: Session) -> list[str]:
-    """The VMs that `give_up` is for: on a host that was removed, or being deleted on one that is silent."""
+    """The VMs that `give_up` is for: on a host that was removed or is fenced, or being deleted on a silent one."""
     on_host = select(Vm.id).join(Host, Host.name == Vm.host_name)
     present, removed = Vm.deleted_at.is_(None), Host.removed_at.is_not(None)
+    given_up = removed | (Host.standing == Standing.FENCED)
     deleting = select(Operation.vm_id).where(Operation.state.in_(LIVE), Operation.kind == Kind.DELETE)
     queries = (
-        on_host.where(removed, present, Vm.lost_at.is_(None)),
-        on_host.where(removed, ~present, Vm.reserved),
+        on_host.where(given_up, present, Vm.lost_at.is_(None)),
+        on_host.where(removed, Vm.reserved),
         on_host.where(Host.silent_since.is_not(None), present, Vm.id.in_(deleting)),
     )
     return sorted({vm_id for query in queries for vm_id in session.scalars(query)})
@@ -77,7 +79,8 @@ def bereft(session: Session) -> list[str]:
 def give_up(session: Session, vm_id: str) -> None:
     """End what waits for that VM's host; the VM is deleted then if that is wanted, else lost. For a transaction alone.
 
-    A deleted VM is counted on a silent host until it is known to be gone there: its address is given to nobody before.
+    A deleted VM is counted on a silent host until it is known to be gone there: its address is given to nobody before;
+    so is one that is lost on a fenced host, where it may be found again.
     """
     vm = session.get_one(Vm, vm_id, with_for_update=True, populate_existing=True)
     host = session.get_one(Host, vm.host_name, populate_existing=True)
@@ -88,50 +91,78 @@ def give_up(session: Session, vm_id: str) -> None:
 
 
 def _give_up(session: Session, vm: Vm, host: Host) -> None:
-    live = operations.live_of(session, vm)
+    live, wanted = operations.live_of(session, vm), DesiredState(vm.wanted)
     before = status_of(vm, live, host)
-    if live is not None and (live.kind == Kind.DELETE or host.removed_at is not None):
-        _end(session, vm, live)
+    if live is not None and (live.kind == Kind.DELETE or _is_given_up(host)):
+        _end(session, vm, live, host)
     if vm.wanted == DesiredState.DELETED:
         outcomes.gone(session, vm, live)
         return
-    if host.removed_at is not None:
-        vm.lost_at = vm.lost_at or now()
+    if _is_given_up(host) and vm.lost_at is None:
+        vm.lost_at = now()
+        if vm.restart_policy == RestartPolicy.ELSEWHERE:
+            vm.elsewhere_at = now()
+            desired.want(session, vm, wanted)  # elsewhere that may be reached yet
     vms.status_changed(session, vm, before, status_of(vm, None, host), live)
 
 
-def _end(session: Session, vm: Vm, live: Operation) -> None:
+def _is_given_up(host: Host) -> bool:
+    return host.removed_at is not None or host.standing == Standing.FENCED
+
+
+def _end(session: Session, vm: Vm, live: Operation, host: Host) -> None:
     if live.kind == Kind.DELETE:
         operations.complete(live, OperationState.SUCCEEDED, result=LEFT)
     else:
-        failure = Failure("host_removed", f"host '{live.host_name}' was removed from the fleet")
+        fenced = Failure("host_fenced", f"host '{live.host_name}' was fenced")
+        removed = Failure("host_removed", f"host '{live.host_name}' was removed from the fleet")
+        failure = fenced if host.removed_at is None else removed
         operations.complete(live, OperationState.FAILED, failure=failure)
         outcomes.not_succeeded(session, vm, live)
     operations.tell(session, vm, live)
 
 
-def leftovers(session: Session, host: str, seen: Iterable[str], generation: int) -> list[Vm]:
-    """Of what a host has, the VMs that the tables know as deleted or lost: nobody's any more."""
+def found(session: Session) -> list[str]:
+    """The VMs that `find` is for: lost behind a fence that is none any more, and counted on that host still."""
+    on_host = select(Vm.id).join(Host, Host.name == Vm.host_name)
+    there = (Vm.deleted_at.is_(None), Vm.lost_at.is_not(None), Vm.reserved, Host.removed_at.is_(None))
+    return list(session.scalars(on_host.where(*there, Host.standing != Standing.FENCED).order_by(Vm.id)))
+
+
+def find(session: Session, vm_id: str) -> None:
+    """A lost VM is on its host as before, which will say how it is. For a transaction alone."""
+    vm = session.get_one(Vm, vm_id, with_for_update=True, populate_existing=True)
+    host = session.get_one(Host, vm.host_name, populate_existing=True)
+    if vm.deleted_at is not None or vm.lost_at is None or not vm.reserved or _is_given_up(host):
+        return
+    before = status_of(vm, None, host)
+    vm.lost_at = vm.elsewhere_at = None
+    vms.status_changed(session, vm, before, status_of(vm, None, host))
+
+
+def leftovers(session: Session, host: str, seen: Collection[str], generation: int) -> list[VmSpec]:
+    """Of what a host has, the VMs that the tables know as deleted, lost or elsewhere: nobody's any more."""
     query = select(Vm).where(
         Vm.id.in_(list(seen)),
         Vm.host_name == host,
         Vm.observed_generation < generation,  # else the inventory is older than the delete
         Vm.deleted_at.is_not(None) | Vm.lost_at.is_not(None),
     )
-    return list(session.scalars(query.order_by(Vm.id)))
+    gone = [operations.spec_of(vm) for vm in session.scalars(query.order_by(Vm.id))]
+    return [*gone, *departures.left_on(session, host, seen)]
 
 
-def buried(session: Session, host: str, left: Sequence[Vm]) -> list[Vm]:
+def buried(session: Session, host: str, left: Sequence[VmSpec]) -> list[Vm]:
     """The VMs, locked, that were deleted without their host and are gone there too: to be released."""
     query = select(Vm).where(Vm.host_name == host, Vm.deleted_at.is_not(None), Vm.reserved)
     query = query.where(Vm.id.not_in([vm.id for vm in left])).order_by(Vm.id)
     return list(session.scalars(query.with_for_update().execution_options(populate_existing=True)))
 
 
-def purge_all(session: Session, host: str, left: Sequence[Vm], generation: int) -> None:
+def purge_all(session: Session, host: str, left: Sequence[VmSpec], generation: int) -> None:
     """Have a host remove what is left there, as its inventory of that generation shows."""
     for vm in left[:_MOST_PURGED]:
-        purge(session, host, operations.spec_of(vm), generation)
+        purge(session, host, vm, generation)
 
 
 def purge(session: Session, host: str, vm: VmSpec, number: object) -> None:

@@ -176,6 +176,7 @@ def spec_of(vm: Vm, *, without_forward: str | None = None) -> VmSpec:
         cpu_limit_percent=vm.cpu_limit_percent,
         memory_limit_percent=vm.memory_limit_percent,
         forwards=[Forward(each.protocol, each.host_port, each.guest_port) for each in forwards],
+        home=vm.home,
     )
 
 

@@ -9,6 +9,18 @@ from core.models import Host, Vm
 
 def must_be_reachable(vm: Vm, host: Host) -> None:
     """The VM's host is online, and was not given up."""
+    if vm.lost_at is not None and vm.elsewhere_at is not None:
+        raise Conflict(
+            f"VM '{vm.name}' is lost with its host '{host.name}', and is to be created again elsewhere:"
+            f" {vm.observed_reason or 'try again in a moment'}",
+            code="invalid_state",
+        )
+    if host.standing == Standing.FENCED:
+        raise Conflict(
+            f"VM '{vm.name}' is lost: its host '{host.name}' is fenced; delete it, or have an administrator activate"
+            " the host",
+            code="invalid_state",
+        )
     if vm.lost_at is not None or host.removed_at is not None:
         raise Conflict(
             f"VM '{vm.name}' is lost: its host '{host.name}' was removed from the fleet; delete the VM",

@@ -14,12 +14,12 @@ from core.contract.commands import Create, Delete, Params, Pause, Restart, Resum
 from core.contract.errors import Conflict, Invalid
 from core.contract.images import Manifest
 from core.contract.messages import Failure
-from core.contract.states import DesiredState, Kind, Observed, OperationState, Status
+from core.contract.states import DesiredState, Kind, Observed, OperationState, RestartPolicy, Status
 from core.contract.vms import Hardware, Placement, VmNetwork
 from core.database import violates
 from core.models import Host, Vm
 from core.models.base import new_id, now
-from core.placement import Demand, Room, Verdict
+from core.placement import Choice, Demand, Room, Verdict
 from core.services import bridges, events, hosts, joining, lookup, media, operations, placing, rules
 from core.services.accepted import Accepted, AnyOperation
 from core.services.bridges import Wish
@@ -54,6 +54,7 @@ class VmRequest:
     expires_at: datetime | None = None
     placement: Placement = field(default_factory=Placement)
     content: Manifest | None = None
+    restart_policy: str = RestartPolicy.NONE
 
 
 def create(session: Session, actor: Actor, request: VmRequest) -> Accepted:
@@ -85,6 +86,7 @@ def create(session: Session, actor: Actor, request: VmRequest) -> Accepted:
         held_vcpus=request.vcpus,
         held_memory_mb=request.memory_mb,
         expires_at=request.expires_at,
+        restart_policy=request.restart_policy,
     )
     session.add(vm)
     try:
@@ -95,8 +97,12 @@ def create(session: Session, actor: Actor, request: VmRequest) -> Accepted:
         if violates(error, "uq_vms_host_name_address"):
             raise bridges.taken(network) from None
         raise
-    longer = request.content.size_bytes / SLOWEST_PULL if request.content is not None and choice.pulls else 0.0
-    return operations.begin(session, actor, vm, Create(), longer_seconds=longer)
+    return operations.begin(session, actor, vm, Create(), longer_seconds=pull_seconds(request.content, choice))
+
+
+def pull_seconds(content: Manifest | None, choice: Choice) -> float:
+    """How much longer a create may take there, as the host lacks that image."""
+    return content.size_bytes / SLOWEST_PULL if content is not None and choice.pulls else 0.0
 
 
 def explain(session: Session, actor: Actor, request: VmRequest) -> list[Verdict]:

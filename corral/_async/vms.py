@@ -52,6 +52,7 @@ class AsyncVms:
         ip: str | None = None,
         ttl_seconds: int | None = None,
         placement: Json | None = None,
+        restart_policy: str | None = None,
         wait: bool = True,
         timeout: float | None = None,
         tell: Tell | None = None,
@@ -60,7 +61,8 @@ class AsyncVms:
 
         With `ttl_seconds` it is deleted by itself after that time, whatever becomes of the program. `placement` is what
         it asks of its host: {"require": ["zone=a"], "prefer": ["disk=ssd"], "apart_from_group": "web", "strategy":
-        "spread"}, each if wanted.
+        "spread"}, each if wanted. `restart_policy`: with "elsewhere" it is created again on another host, from its image,
+        when its own is fenced or removed.
         """
         body = given(
             name=name,
@@ -72,6 +74,7 @@ class AsyncVms:
             host=host,
             ttl_seconds=ttl_seconds,
             placement=placement or None,
+            restart_policy=restart_policy,
             storage_config=given(disk_size_gb=disk_gb) or None,
             network_config=given(bridge=bridge, ip=ip) or None,
         )

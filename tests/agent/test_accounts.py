@@ -13,8 +13,9 @@ from redis.retry import Retry
 
 from core.contract import channels
 from core.contract.states import Kind
+from core.services.identities import accounts
 from tests.agent.hosts import Host
-from tests.support.accounts import account
+from tests.support.accounts import SECRET, account
 from tests.support.waiting import until
 
 OWN, OTHER, CALL = "stolen", "victim", "6d0d7c1c"
@@ -56,6 +57,8 @@ REFUSED = {
     "read another's reply": ["GET", REPLY(OTHER, CALL)],
     "take another's reply": ["GETDEL", REPLY(OTHER, CALL)],
     "write another's reply": ["SET", REPLY(OTHER, CALL), "x"],
+    "say that there is no fence": ["SET", channels.fence(OWN), "x"],
+    "read another's fence": ["GET", channels.fence(OTHER)],
     "read a reply of one's own": ["GET", REPLY(OWN, CALL)],
     "write a reply and read the one before": ["SET", REPLY(OWN, CALL), "x", "GET"],
     "push to the control plane's tasks": ["LPUSH", channels.CONTROL_QUEUE, "x"],
@@ -124,6 +127,55 @@ def stolen(redis_url: str) -> Iterator[Redis]:
 def test_refused_to_a_stolen_agent(stolen: Redis, command: list[str | int]) -> None:
     with pytest.raises(NoPermissionError):
         stolen.execute_command(*command)  # type: ignore[no-untyped-call]
+
+
+ALLOWED = {
+    "take one's command": ["BRPOP", QUEUE(OWN), 0.01],
+    "take one's call": ["BLPOP", CALLS(OWN), 0.01],
+    "report": ["RPUSH", REPORTS(OWN), "x"],
+    "beat": ["SET", channels.heartbeat(OWN), "x"],
+    "have the name": ["SET", channels.lease(OWN), "x"],
+    "watch the name": ["WATCH", channels.lease(OWN)],
+    "begin a transaction": ["MULTI"],
+    "ask whose home is believed": ["GET", channels.home(OWN)],
+    "reply": ["PUBLISH", channels.replies("api"), "x"],
+    "say who reports": ["PUBLISH", channels.REPORTS_WAKEUP, "x"],
+    "listen": ["SUBSCRIBE", channels.stream("x", "agent")],
+}
+
+
+@pytest.fixture(scope="module")
+def fenced(redis_url: str) -> Iterator[Redis]:
+    """A connection with the credentials of a host that is behind a fence."""
+    with client(redis_url) as everyones:
+        url = account(everyones, redis_url, "fenced")
+        accounts.grant(everyones, {"fenced": accounts.Account(accounts.digest(SECRET), closed=True)})
+        with client(url) as made:
+            yield made
+
+
+@pytest.mark.parametrize("command", [*REFUSED.values(), *ALLOWED.values()], ids=[*REFUSED, *ALLOWED])
+def test_refused_to_a_fenced_agent(fenced: Redis, command: list[str | int]) -> None:
+    own = [part.replace(OWN, "fenced") if isinstance(part, str) else part for part in command]
+    with pytest.raises(NoPermissionError):
+        fenced.execute_command(*own)  # type: ignore[no-untyped-call]
+
+
+def test_a_fenced_agent_may_ask_whether_it_is(fenced: Redis) -> None:
+    assert fenced.get(channels.fence("fenced")) is None
+    with pytest.raises(NoPermissionError):
+        fenced.get(channels.fence(OTHER))
+    with pytest.raises(NoPermissionError):
+        fenced.set(channels.fence("fenced"), "x")
+
+
+def test_its_connections_are_closed(redis_url: str) -> None:
+    """One that waits would get the next message all the same."""
+    with client(redis_url) as everyones, client(account(everyones, redis_url, "online")) as its:
+        its.ping()
+        accounts.grant(everyones, {"online": accounts.Account(accounts.digest(SECRET), closed=True)})
+        there: Any = everyones.client_list()
+        assert [each for each in there if each["user"] == channels.account("online")] == []
 
 
 def test_nothing_that_an_agent_does_is_refused(host: Host) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,6 +88,21 @@ def test_a_refused_command_never_begins(journal: Journal) -> None:
 
 def test_a_tombstone_comes_with_the_report(journal: Journal) -> None:
     journal.begin(START)
-    assert not journal.is_deleted("vm")
-    journal.finish("op", "report", deleted_vm="vm")
-    assert journal.is_deleted("vm")
+    vm = dataclasses.replace(START.vm, home=3)
+    assert not journal.is_deleted(vm)
+    journal.finish("op", "report", deleted=vm)
+    assert journal.is_deleted(vm)
+    assert journal.is_deleted(dataclasses.replace(vm, home=2))
+    assert not journal.is_deleted(dataclasses.replace(vm, home=4))  # it was elsewhere, and has come back
+
+
+def test_the_tombstones_of_an_older_release_are_read(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "journal.sqlite") as older:
+        older.execute("CREATE TABLE tombstones (vm_id TEXT PRIMARY KEY, deleted_at REAL NOT NULL)")
+        older.execute("INSERT INTO tombstones VALUES ('vm', 1.0)")
+    older.close()
+    for _ in range(2):
+        journal = Journal(tmp_path / "journal.sqlite")
+        assert journal.is_deleted(START.vm)
+        assert not journal.is_deleted(dataclasses.replace(START.vm, home=1))
+        journal.close()

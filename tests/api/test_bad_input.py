@@ -33,6 +33,7 @@ VM: Fields = {
     "storage_config.disk_type": (WORDS, False),
     "hypervisor": ([*WORDS, "xen"], False),
     "host": (NAMES, False),
+    "restart_policy": ([*WORDS, "always"], False),
 }
 VBOX: Fields = {
     "name": (NAMES, True),
@@ -45,6 +46,7 @@ VBOX: Fields = {
     "storage_controllers": ([{}, "x", [1], [{}], [{"name": "", "type": "sata"}], [{"name": "x"}] * 9], False),
     "hypervisor": (WORDS, False),
     "host": (NAMES, False),
+    "restart_policy": ([*WORDS, "always"], False),
 }
 FORWARD: Fields = {
     "host_port": ([-1, 1, 80, 1023, 65536, 1.5, "8080", "", True, [], {}, 2**31, 10**400, float("nan")], False),
@@ -139,6 +141,8 @@ BODIES: list[tuple[str, str, dict[str, Any], Fields]] = [
     ("vboxmcp", "/keys", {"name": "k"}, KEY),
     ("microvm", "/hosts/host-a/cordon", {}, REASON),
     ("vboxmcp", "/hosts/host-a/activate", {}, REASON),
+    ("microvm", "/hosts/host-a/fence", {}, {**REASON, "force": (FLAGS, False)}),
+    ("vboxmcp", "/hosts/host-a/fence", {}, {**REASON, "force": (FLAGS, False)}),
     ("microvm", "/hosts/host-a/drain", {"strategy": "stop"}, DRAIN),
     ("vboxmcp", "/hosts/host-a/drain", {"strategy": "stop"}, DRAIN),
     ("microvm", "/auth/register", {"username": "bad-input", "password": "12345678"}, REGISTRATION),

@@ -54,7 +54,13 @@ def test_who_has_cordoned_a_host_and_why_is_shown_to_all(world: World, admin: Ca
 
 def test_administrators_alone_may(world: World, admin: Caller, host: str) -> None:
     user, reader = world.caller(), world.caller("admin", access="read")
-    for verb, body in (("cordon", {}), ("uncordon", {}), ("activate", {}), ("drain", {"strategy": "stop"})):
+    for verb, body in (
+        ("cordon", {}),
+        ("uncordon", {}),
+        ("activate", {}),
+        ("drain", {"strategy": "stop"}),
+        ("fence", {}),
+    ):
         assert problem(world.post(f"/hosts/{host}/{verb}", user.bearer, json=body)) == (403, "forbidden")
         assert problem(world.post(f"/hosts/{host}/{verb}", user.key, json=body)) == (403, "forbidden")
         assert problem(world.post(f"/hosts/{host}/{verb}", reader.key, json=body)) == (403, "forbidden")
@@ -103,3 +109,24 @@ def test_a_drain_is_an_operation_of_its_host(world: World, admin: Caller, host: 
     assert (ended["state"], ended["error"]["code"]) == ("cancelled", "host_activated")
     again = world.delete(f"/operations/{drain['id']}", admin.bearer)
     assert problem(again) == (409, "conflict")
+
+
+def test_to_fence_a_host_takes_force_while_it_is_online(world: World, admin: Caller, host: str) -> None:
+    refused = world.post(f"/hosts/{host}/fence", admin.bearer)
+    assert problem(refused) == (409, "conflict")
+    assert "is online" in refused.json["message"]
+    fenced = world.post(f"/hosts/{host}/fence", admin.key, json={"force": True, "reason": "smoke"}).json["data"]
+    assert (fenced["standing"]["state"], fenced["standing"]["reason"], fenced["silent"]) == ("fenced", "smoke", True)
+    assert problem(world.post(f"/hosts/{host}/uncordon", admin.bearer)) == (409, "conflict")
+    assert problem(world.post(f"/hosts/{host}/drain", admin.bearer, json={"strategy": "stop"})) == (409, "conflict")
+    active = world.post(f"/hosts/{host}/activate", admin.bearer).json
+    assert (active["standing"]["state"], active["silent"]) == ("active", True)  # it is offline until it is heard
+
+
+def test_what_becomes_of_a_vm_is_asked_for_when_it_is_made(world: World) -> None:
+    user = world.caller()
+    later = user.bearer | {"Prefer": "respond-async"}
+    for name, body, policy in (("plain", {}, "none"), ("moves", {"restart_policy": "elsewhere"}, "elsewhere")):
+        assert world.post("/vms", later, json={"name": name} | body).status_code == 202
+        assert world.get(f"/vms/{name}", user.bearer).json["restart_policy"] == policy
+        assert world.get(f"/vms/{name}", user.key).json["data"]["restart_policy"] == policy

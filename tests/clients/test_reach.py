@@ -32,6 +32,7 @@ COMMANDS = {
     "DELETE /hosts/{}": "host remove",
     "POST /hosts/{}/cordon": "host cordon",
     "POST /hosts/{}/uncordon": "host uncordon",
+    "POST /hosts/{}/fence": "host fence",
     "POST /hosts/{}/drain": "host drain",
     "POST /hosts/{}/activate": "host activate",
     "GET /hosts/{}/orphans": "host orphans",

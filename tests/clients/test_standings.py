@@ -9,6 +9,7 @@ import pytest
 
 from corral import Client, Conflict
 from tests.clients.conftest import Run
+from tests.support.waiting import until
 
 HOST = "host-b"
 
@@ -17,6 +18,7 @@ HOST = "host-b"
 def back(client: Client) -> Iterator[None]:
     yield
     client.hosts.activate(HOST)
+    until(lambda: not client.hosts.get(HOST)["silent"])
 
 
 def test_a_cordoned_host_takes_no_new_vms(corral: Run, client: Client) -> None:
@@ -65,4 +67,22 @@ def test_a_host_is_drained_and_nothing_starts_there(corral: Run, client: Client)
     assert "are not off at the drain's deadline" in failed.stderr
     assert "waiting" in failed.stdout
     for name in ("drained-1", "drained-2"):
+        client.vms.delete(name)
+
+
+def test_a_host_is_fenced_and_comes_back_as_it_was(corral: Run, client: Client) -> None:
+    client.vms.create("stays", hypervisor="fake", host=HOST)
+    corral("vm", "create", "moves", "--hypervisor", "fake", "--host", HOST, "--restart-policy", "elsewhere", "--start")
+    assert "is online: power it off" in corral("host", "fence", HOST, code=5).stderr
+    assert "Host 'host-b' is fenced." in corral("host", "fence", HOST, "--force", "--reason", "smoke").stderr
+    assert "offline, fenced" in corral("host", "list").stdout
+    until(lambda: client.vms.get("moves").host == "host-a" and client.vms.get("moves").status == "running")
+    until(lambda: client.vms.get("stays").status == "lost")
+    assert client.vms.get("moves").restart_policy == "elsewhere"
+    assert "is fenced" in corral("host", "uncordon", HOST, code=5).stderr
+    assert "host 'host-b' is fenced; delete it" in corral("vm", "start", "stays", code=5).stderr
+    corral("host", "activate", HOST)
+    until(lambda: client.vms.get("stays").status == "created")
+    client.vms.start("stays")
+    for name in ("stays", "moves"):
         client.vms.delete(name)

@@ -115,6 +115,32 @@ def test_a_guest_runs_on_while_its_control_plane_is_lost_and_restored(
     assert after.process.pid == before.process.pid
 
 
+def test_a_fenced_hosts_guest_runs_elsewhere_and_not_twice(rig: Any) -> None:
+    wanted = {"name": "moved", "memory_mb": 512, "cpus": 1, "storage_gb": 10, "host": "host-b"}
+    made = rig.accept("POST", "/vms", wanted | {"restart_policy": "elsewhere"})
+    assert rig.ended(made, 60) == "succeeded"
+    assert rig.ended(rig.accept("POST", "/vms/moved/start"), 90) == "succeeded"
+    (before,) = vms.running(rig.fleet.home)
+    rig.fleet.kill("host-b", hold=True)  # its guest runs on
+    until(lambda: _shown(rig, "host-b")["silent"], why="the host is silent")
+    assert rig.request("POST", "/hosts/host-b/fence").status_code == 200
+    until(lambda: _says(rig, "moved", "echo here") == "here\n", why="the guest runs elsewhere")
+    assert [each.host for each in vms.running(rig.fleet.home)] == ["host-a", "host-b"]  # as nobody has powered it off
+
+    rig.fleet.restart("host-b")
+    until(lambda: [each.host for each in vms.running(rig.fleet.home)] == ["host-a"], why="its host has powered it off")
+    assert _says(rig, "moved", "echo here") == "here\n"
+    assert rig.request("POST", "/hosts/host-b/activate").status_code == 200
+    until(lambda: not _shown(rig, "host-b")["silent"], why="the host is back")
+    until(lambda: not before.folder.exists(), why="what was left of it is removed")
+    assert [each.host for each in vms.running(rig.fleet.home)] == ["host-a"]
+    assert rig.ended(rig.accept("DELETE", "/vms/moved"), 60) == "succeeded"
+
+
+def _shown(rig: Any, host: str) -> Any:
+    return rig.request("GET", f"/hosts/{host}").json()["data"]
+
+
 def _counted(rig: Any, host: str) -> Any:
     return rig.row(
         "SELECT reserved_vcpus, reserved_memory_mb, reserved_disk_gb FROM hosts WHERE name = :name", name=host

@@ -11,9 +11,9 @@ from api.shared.expiry import DESCRIPTION
 from api.shared.networks import NetworkRequest
 from api.shared.sizing import Sizes
 from api.shared.views import last_seen_at, operation_id, uptime_seconds
-from api.shared.words import HOST_NAME, IMAGE_NAME, OS_TYPES, VM_NAME, Hypervisor
+from api.shared.words import HOST_NAME, IMAGE_NAME, OS_TYPES, VM_NAME, Hypervisor, RestartPolicyField
 from core.contract.networks import BRIDGE, USER
-from core.contract.states import Status
+from core.contract.states import RestartPolicy, Status
 from core.contract.vms import VmNetwork as Where
 from core.services import expiry, listing, sizes
 from core.services.listing import VmView
@@ -47,6 +47,7 @@ class VmCreation(Strict):
     hypervisor = Hypervisor()
     host = Text(longest=63, validate=HOST_NAME)
     placement = placements.asked()
+    restart_policy = RestartPolicyField(load_default=RestartPolicy.NONE)
     ttl_seconds = Number(*expiry.TTL_SECONDS, metadata={"description": DESCRIPTION})
 
 
@@ -105,6 +106,7 @@ class VmDetail(VmBrief):
     disk_size_gb = fields.Integer(required=True, attribute="vm.disk_gb")
     reason = fields.String(required=True, allow_none=True, attribute="vm.observed_reason")
     expires_at = Moment(required=True, allow_none=True, attribute="vm.expires_at")
+    restart_policy = RestartPolicyField(required=True, attribute="vm.restart_policy")
     last_seen_at = computed(Moment, last_seen_at, allow_none=True)
     at_next_start = fields.Nested(Sizes, required=True, attribute="vm")
     placement = fields.Nested(placements.PlacementSchema, required=True, attribute="vm.placement")

@@ -14,9 +14,10 @@ from api.shared.hardware import Gigabytes, NetworkAdapter
 from api.shared.networks import NetworkRequest
 from api.shared.sizing import Sizes
 from api.shared.views import uptime_seconds
-from api.shared.words import HOST_NAME, IMAGE_NAME, OS_TYPES, VM_NAME, Hypervisor
+from api.shared.words import HOST_NAME, IMAGE_NAME, OS_TYPES, VM_NAME, Hypervisor, RestartPolicyField
 from api.vboxmcp.hardware import adapters_of, controllers_of
 from api.vboxmcp.states import STATES, message_of, state_after, state_of
+from core.contract.states import RestartPolicy
 from core.contract.vms import ADAPTER_MODES, ADAPTER_TYPES
 from core.services import expiry, listing, sizes
 
@@ -68,6 +69,7 @@ class VmCreation(Strict):
     hypervisor = Hypervisor()
     host = Text(longest=63, validate=HOST_NAME)
     placement = placements.asked()
+    restart_policy = RestartPolicyField(load_default=RestartPolicy.NONE)
     ttl_seconds = Number(*expiry.TTL_SECONDS, metadata={"description": DESCRIPTION})
 
 
@@ -126,6 +128,7 @@ class VmDetail(VmBrief):
     placement = fields.Nested(placements.PlacementSchema, required=True, attribute="vm.placement")
     reason = fields.String(required=True, allow_none=True, attribute="vm.observed_reason")
     expires_at = Moment(required=True, allow_none=True, attribute="vm.expires_at")
+    restart_policy = RestartPolicyField(required=True, attribute="vm.restart_policy")
     storage_controllers = computed(fields.List, controllers_of, cls_or_instance=fields.Nested(Controller))
     network_adapters = computed(fields.List, adapters_of, cls_or_instance=fields.Nested(NetworkAdapter))
 

@@ -1,6 +1,7 @@
 """The users of Redis as which agents come: derived from the record, for Redis keeps none over a restart.
 
 The record is changed first, and Redis after the commit; `Accounts.apply` does again what was missed there.
+That of a fenced host is closed: it may ask whether it is fenced, and nothing else (`core.redis_users`).
 """
 
 from __future__ import annotations
@@ -10,24 +11,36 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
-from sqlalchemy import delete, select
+from sqlalchemy import delete, false, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.contract import channels
+from core.contract.hosts import Fence
+from core.contract.messages import encode
+from core.contract.states import Standing
 from core.database import after_commit
-from core.models import HostIdentity
+from core.models import Host, HostIdentity
 from core.models.base import now
-from core.redis_users import rules
+from core.redis_users import closed_rules, rules
 from core.services.context import dispatch_of
 
 log = logging.getLogger(__name__)
 
 _SURE_SECONDS = 60.0  # for which nobody is thought to have meddled with the users of Redis
 _MARK = channels.account("")
+
+
+@dataclass(frozen=True)
+class Account:
+    """What the user of a host is: its secret's SHA-256, and whether it is closed."""
+
+    secret_sha256: str
+    closed: bool = False
 
 
 def digest(secret: str) -> str:
@@ -45,14 +58,34 @@ def admit(session: Session, host: str, secret_sha256: str, token_id: str | None 
     values = {"secret_sha256": secret_sha256, "token_id": token_id, "joined_at": now()}
     statement = insert(HostIdentity).values(host=host, **values)
     session.execute(statement.on_conflict_do_update(index_elements=["host"], set_=values))
+    fence = _fences(session).get(host)
     dispatch = dispatch_of(session)
 
     def change() -> None:
         """Whoever came with another secret is cut off."""
-        grant(dispatch.redis, {host: secret_sha256})
-        _do(dispatch.redis, "CLIENT KILL", "USER", channels.account(host))
+        grant(dispatch.redis, {host: Account(secret_sha256, closed=fence is not None and fence.closed)})
+        _cut_off(dispatch.redis, host)
 
     after_commit(session, lambda: dispatch.attempt(change, "a host's Redis account is not made yet"))
+
+
+def fenced(session: Session, host: str) -> None:
+    """From the commit on, the host's agent may do what its standing allows: behind a fence nothing.
+
+    What waited for it, or was said by it, before that is gone.
+    """
+    session.flush()
+    identity, fence = session.get(HostIdentity, host), _fences(session)[host]
+    dispatch = dispatch_of(session)
+
+    def change() -> None:
+        """The fence is told, and nothing waits, before anything may be done again."""
+        _lay(dispatch.redis, {host: fence})
+        _forget_messages(dispatch.redis, host)
+        if identity is not None:
+            grant(dispatch.redis, {host: Account(identity.secret_sha256, fence.closed)})
+
+    after_commit(session, lambda: dispatch.attempt(change, "a host's Redis account is as it was still"))
 
 
 def expel(session: Session, host: str) -> None:
@@ -71,16 +104,20 @@ def expel(session: Session, host: str) -> None:
     after_commit(session, lambda: dispatch.attempt(change, "a host's Redis account still exists"))
 
 
-def grant(redis: Redis, secrets: Mapping[str, str]) -> None:
-    """Make the accounts of hosts, or make them anew; a connection that may still do what it does is left alone.
+def grant(redis: Redis, accounts: Mapping[str, Account]) -> None:
+    """Make the accounts of hosts, or make them again; a connection that may still do what it does is left alone.
 
-    `secrets`: the SHA-256 of each host's.
+    Those of a closed one are closed, and what waits for it is dropped.
     """
     database = int(redis.get_connection_kwargs().get("db") or 0)
     with redis.pipeline(transaction=False) as together:
-        for host, secret_sha256 in secrets.items():
-            _do(together, "ACL SETUSER", channels.account(host), *rules(host, secret_sha256, database))
+        for host, account in accounts.items():
+            written = closed_rules if account.closed else rules
+            _do(together, "ACL SETUSER", channels.account(host), *written(host, account.secret_sha256, database))
         together.execute()
+    for host in (host for host, account in accounts.items() if account.closed):
+        _cut_off(redis, host)
+        _forget_messages(redis, host)
 
 
 def revoke(redis: Redis, *hosts: str) -> None:
@@ -93,7 +130,7 @@ class Accounts:
 
     def __init__(self) -> None:
         self._server, self._sure_until = "", 0.0
-        self._granted: dict[str, str] = {}
+        self._granted: dict[str, Account] = {}
         self._applying = threading.Lock()
 
     def apply(self, session: Session) -> int:
@@ -106,21 +143,22 @@ class Accounts:
 
     def _apply(self, session: Session, redis: Redis) -> int:
         there = {name.removeprefix(_MARK) for name in _names(redis) if name.startswith(_MARK)}
+        _lay(redis, _fences(session))
         wanted = _recorded(session)
         self._forget_what_may_have_changed(redis)
         lacking = {
-            host: secret for host, secret in wanted.items() if host not in there or not self._knows(host, secret)
+            host: account for host, account in wanted.items() if host not in there or not self._knows(host, account)
         }
         if lacking:
             grant(redis, lacking)
         gone = (there | set(lacking)) - set(_recorded(session) if lacking else wanted)
         if gone:
             revoke(redis, *gone)
-        self._granted = {host: secret for host, secret in wanted.items() if host not in gone}
+        self._granted = {host: account for host, account in wanted.items() if host not in gone}
         return len(gone) + len(set(lacking) - there)
 
-    def _knows(self, host: str, secret: str) -> bool:
-        return self._granted.get(host) == secret
+    def _knows(self, host: str, account: Account) -> bool:
+        return self._granted.get(host) == account
 
     def _forget_what_may_have_changed(self, redis: Redis) -> None:
         information: Any = redis.info("server")
@@ -147,6 +185,34 @@ def _do(redis: Redis, *command: str) -> Any:
     return redis.execute_command(*command)  # type: ignore[no-untyped-call]
 
 
-def _recorded(session: Session) -> dict[str, str]:
-    rows = session.execute(select(HostIdentity.host, HostIdentity.secret_sha256))
-    return {row.host: row.secret_sha256 for row in rows}
+def _cut_off(redis: Redis, host: str) -> None:
+    """Close the connections of a host's user."""
+    _do(redis, "CLIENT KILL", "USER", channels.account(host))
+
+
+def _forget_messages(redis: Redis, host: str) -> None:
+    """What waits for a host, or was said by it, and its name, which nobody has."""
+    waiting = (channels.command_queue(host), channels.calls(host))
+    redis.delete(*waiting, channels.reports(host), channels.heartbeat(host), channels.lease(host))
+
+
+def _lay(redis: Redis, fences: Mapping[str, Fence]) -> None:
+    """Where hosts look before they do anything."""
+    if fences:
+        redis.mset({channels.fence(host): encode(fence) for host, fence in fences.items()})
+
+
+def _fences(session: Session) -> dict[str, Fence]:
+    """Of the hosts that ever were fenced."""
+    rows = session.execute(select(Host.name, Host.fence, Host.standing).where(Host.fence > 0))
+    return {name: Fence(number, closed=standing == Standing.FENCED) for name, number, standing in rows}
+
+
+def _recorded(session: Session) -> dict[str, Account]:
+    closed = func.coalesce(Host.standing == Standing.FENCED, false())
+    rows = session.execute(
+        select(HostIdentity.host, HostIdentity.secret_sha256, closed.label("closed")).outerjoin(
+            Host, Host.name == HostIdentity.host
+        )
+    )
+    return {row.host: Account(row.secret_sha256, row.closed) for row in rows}

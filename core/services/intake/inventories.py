@@ -13,12 +13,12 @@ from sqlalchemy.orm import Session
 
 from core.contract.hosts import Inventory
 from core.contract.messages import JSON
-from core.contract.states import LIVE, DesiredState, Observed
+from core.contract.states import LIVE, DesiredState, Observed, Standing
 from core.contract.vms import Observation
-from core.models import Host, Medium, Operation, Vm
+from core.models import Departure, Host, Medium, Operation, Vm
 from core.models.base import now
 from core.prepared import PREPARED
-from core.services import desired, events, hosts, labels, lost, media, operations, problems, vms
+from core.services import departures, desired, events, hosts, labels, lost, media, operations, problems, vms
 from core.services.intake import observations
 from core.services.status import status_of
 
@@ -30,6 +30,8 @@ _KNOWN = (
         Host.drivers,
         Host.home_id,
         Host.removed_at,
+        Host.standing,
+        exists().where(Departure.host_name == Host.name).label("has_departures"),
         exists().where(Medium.host_name == Host.name).label("has_media"),
     )
     .where(Host.name == bindparam("host"))
@@ -52,7 +54,7 @@ def record(session: Session, inventory: Inventory) -> None:
     In that order, as everywhere: a VM's row is locked before its host's.
     """
     known = session.execute(_KNOWN, {"host": inventory.host}).one_or_none()
-    if known is not None and inventory.generation <= known.generation:
+    if known is not None and (inventory.generation <= known.generation or known.standing == Standing.FENCED):
         return
     if known is not None and known.removed_at is not None and not _cleaned(session, inventory):
         return
@@ -83,6 +85,8 @@ def record(session: Session, inventory: Inventory) -> None:
     session.execute(statement.execution_options(**PREPARED))
     if inventory.media or (known is not None and known.has_media):
         media.reconcile(session, inventory)
+    if known is not None and known.has_departures:
+        departures.seen_without(session, inventory)
     if known is None or known.removed_at is not None:
         events.of_host(session, "host_joined", inventory.host, {"host": inventory.host})
     elif same_agent:
@@ -130,7 +134,7 @@ def _reconcile(session: Session, inventory: Inventory) -> set[str]:
     applied = [
         vm
         for observation in _news(session, inventory, here, seen)
-        if (vm := _applied(session, observation, inventory.generation)) is not None
+        if (vm := _applied(session, inventory, observation)) is not None
     ]
     strangers = set(seen) - {row.id for row in here}
     left = lost.leftovers(session, inventory.host, strangers, inventory.generation) if strangers else []
@@ -166,13 +170,13 @@ def _differs(observed: str | None, state: Observed) -> bool:
     return observed != state and not (observed is None and state == Observed.ABSENT)
 
 
-def _applied(session: Session, seen: Observation, generation: int) -> Vm | None:
-    """The VM, if it was applied: an operation may have been accepted before the row was locked."""
+def _applied(session: Session, inventory: Inventory, seen: Observation) -> Vm | None:
+    """The VM, if it was applied: before it was locked an operation may have been accepted, or it has gone elsewhere."""
     vm = session.get_one(Vm, seen.vm_id, with_for_update=True, populate_existing=True)
-    if operations.live_of(session, vm) is not None:
+    if vm.host_name != inventory.host or operations.live_of(session, vm) is not None:
         return None
     before = status_of(vm, None)
-    observations.observe(vm, seen, generation)
+    observations.observe(vm, seen, inventory.generation)
     if vm.wanted != DesiredState.DELETED and seen.state == Observed.RUNNING:
         desired.want(session, vm, DesiredState.RUNNING)
     vms.status_changed(session, vm, before, status_of(vm, None))

@@ -48,6 +48,8 @@ def record(session: Session, host: str, reports: Sequence[Report]) -> None:
     for report in reports:
         if report.operation_id in found:
             vm, operation, boot_id = found[report.operation_id]
+            if vm.host_name != host:
+                continue  # it has been created again elsewhere meanwhile
             if operation.state in LIVE:
                 operation.begun_by = boot_id
             _apply(session, vm, operation, report)

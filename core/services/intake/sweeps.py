@@ -12,7 +12,7 @@ from core.contract import channels
 from core.contract.errors import Invalid
 from core.contract.hosts import Heartbeat
 from core.contract.messages import Failure, decode
-from core.contract.states import LIVE
+from core.contract.states import LIVE, Standing
 from core.models import Host, Operation, Vm
 from core.models.base import now
 from core.services import events, operations, problems, unheard
@@ -64,14 +64,15 @@ def _beat(name: str, entry: bytes) -> Heartbeat:
 
 def _silence(session: Session, silent_after: timedelta) -> None:
     since = func.now() - silent_after
-    present = select(Host).where(Host.removed_at.is_(None)).order_by(Host.name)
+    present = select(Host).where(Host.removed_at.is_(None), Host.standing != Standing.FENCED).order_by(Host.name)
     for host in session.scalars(present.where(Host.silent_since.is_(None), Host.last_seen_at < since)):
         host.silent_since = host.last_seen_at
         problems.tell(session, host, problems.CLOCK, "")
         events.of_host(
             session, "host_silent", host.name, {"host": host.name, "last_seen_at": events.iso(host.last_seen_at)}
         )
-    for host in session.scalars(present.where(Host.silent_since.is_not(None), Host.last_seen_at >= since)):
+    heard = (Host.last_seen_at >= since, Host.last_seen_at > Host.silent_since)
+    for host in session.scalars(present.where(*heard)):
         host.silent_since = None
         events.of_host(session, "host_alive", host.name, {"host": host.name})
 
