@@ -1,6 +1,6 @@
 """What a fence means on the host that is behind it: nothing runs here, and what was begun is not gone on with.
 
-An administrator fences a host that is dead, and some of its VMs are created again elsewhere. Should it not be dead, or come
+An administrator fences a host that is dead, and some of its VMs are created again elsewhere. Should it live, or come
 back, it must not bring a second one of them to life: neither by a process that lives on, nor by a command that an agent
 had begun when it died. So before an agent may have its name again it powers off every VM, and gives up what the
 journal has begun; that this was done is kept in its home, by the number of the fence. What of all that has gone

@@ -61,7 +61,7 @@ class AsyncVms:
 
         With `ttl_seconds` it is deleted by itself after that time, whatever becomes of the program. `placement` is what
         it asks of its host: {"require": ["zone=a"], "prefer": ["disk=ssd"], "apart_from_group": "web", "strategy":
-        "spread"}, each if wanted. `restart_policy`: with "elsewhere" it is created again on another host, from its image,
+        "spread"}, each if wanted. `restart_policy`: with "elsewhere" it is made again on another host, from its image,
         when its own is fenced or removed.
         """
         body = given(

@@ -85,7 +85,7 @@ class Hosts(_Resource):
     def fence(self, name: str, reason: str | None = None, *, force: bool = False) -> Json:
         """Say that a host is dead, as an administrator; power it off first. It is shut out until it is activated.
 
-        Its VMs are lost, and created again on other hosts where their `restart_policy` says so. `force`: even while it is
+        Its VMs are lost, and made again on other hosts where their `restart_policy` says so. `force`: even while it is
         online. The host as it is then.
         """
         body = given(reason=reason, force=force or None)
