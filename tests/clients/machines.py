@@ -27,10 +27,10 @@ class Machine:
 
     def begin(self, *command: str, given: str = "", **environment: str) -> subprocess.Popen[str]:
         """A command there, with that on its standard input; it ends with the test at the latest."""
-        binds = "".join(f"mount --bind '{self.root / name}' /{name} && " for name in _OWN)
+        binds = "".join(f"/usr/bin/mount --bind '{self.root / name}' /{name} && " for name in _OWN)
         # In a process group of its own, so that all of it can be killed.
         process = subprocess.Popen(
-            ["unshare", "--mount", "--", "sh", "-c", f'{binds}exec "$@"', "sh", *command],
+            ["/usr/bin/unshare", "--mount", "--", "/bin/sh", "-c", f'{binds}exec "$@"', "sh", *command],
             env={"PATH": f"{self.root / 'bin'}:{os.environ['PATH']}", "HOME": "/root", **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -197,6 +197,7 @@ def test_what_the_machine_lacks_is_named(machine: Machine, front: Front, token: 
     bare = with_programs(*basic, "curl", python3="case $2 in *ensurepip*) exit 1 ;; esac")
     assert "python3-venv is missing" in bare
     assert "only root can install Corral" in with_programs("sed", "grep", "mount", "sh", id="echo 1000")
+    (machine.root / "bin/id").unlink()
     (machine.root / "etc/os-release").unlink()
     (machine.root / "etc/os-release").write_text('PRETTY_NAME="Fedora Linux 44"\nID=fedora\n')
     assert "this machine runs Fedora Linux 44" in join(machine, token, code=1)
