@@ -35,6 +35,7 @@ def attend(folder: Path, port: Path) -> None:
     # By a short name: a unix socket's address holds 107 bytes.
     name = port.relative_to(folder) if port.is_relative_to(folder) else port
     command = [sys.executable, "-I", "-S", str(PROGRAM), str(name)]
+    (folder / LOCK).touch()  # not by the relay: it may begin when the folder is about to be removed
     with process.spawn(command, folder=folder, log=folder / SAID):
         return
 

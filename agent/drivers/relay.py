@@ -86,8 +86,8 @@ class Relay:
 
 
 def main(path: str) -> None:
-    """Serves that port, unless someone does."""
-    with Path(LOCK).open("a") as lock:
+    """Serves that port, unless someone does, or its VM is gone."""
+    with suppress(FileNotFoundError), Path(LOCK).open("r+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

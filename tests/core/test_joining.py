@@ -77,7 +77,7 @@ def test_the_host_that_has_it_open_is_taken(transaction: Transaction, actor: Act
     with transaction() as session:
         made = vms.create(session, actor, request_for("web", "bridged", "eth1"))
         assert made.host_name == "host-b"
-    with transaction() as session, pytest.raises(Unfit, match="opened nothing"):
+    with transaction() as session, pytest.raises(Unfit, match="allow NAT and nothing else"):
         vms.create(session, actor, request_for("two", "bridged", "eth1", host="host-a"))
 
 

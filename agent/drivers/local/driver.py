@@ -14,8 +14,7 @@ from agent.drivers.local import adapters, daemon, images, measuring, merging, re
 from agent.drivers.local.folder import STATE, Folder, State
 from agent.drivers.local.machines import H, Machines
 from agent.network import namespaces
-from agent.system import cgroups
-from core.contract.errors import DriverFailure
+from agent.system import cgroups, folders
 from core.contract.images import Manifest
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
@@ -89,9 +88,7 @@ class LocalDriver(Machines[H]):
             (folder.path / STATE).unlink(missing_ok=True)
             if users := self._place.network.user_mode.users:
                 users.release(self._place.vms, vm.id)
-            shutil.rmtree(folder.path, ignore_errors=True)
-            if folder.path.exists():
-                raise DriverFailure(f"{folder.path} could not be removed")
+            folders.remove(folder.path)
             cgroups.remove(self._place.cgroup, vm.id)
             images.tidy(self._place.vms)
         return Observation(vm.id, Observed.ABSENT)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from agent.drivers.limits import Left
 from agent.drivers.virtualbox import adapters, disks
 from agent.drivers.virtualbox.folder import GROUP, RECORD, Folder, Record
 from agent.drivers.virtualbox.vboxmanage import NOT_FOUND, Refused, VBoxManage
+from agent.system import folders
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 from core.durable import sync_folder
@@ -61,9 +61,7 @@ def remove(manage: VBoxManage, folder: Folder, info: Mapping[str, str] | None, l
         disks.forget(manage, folder.disk)
     if sys.platform != "win32" and folder.console.parent != folder.path:
         folder.console.unlink(missing_ok=True)
-    shutil.rmtree(folder.path, ignore_errors=True)
-    if folder.path.exists():
-        raise DriverFailure(f"{folder.path} could not be removed")
+    folders.remove(folder.path)
     manage.forget(folder.uuid)
 
 
