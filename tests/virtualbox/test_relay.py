@@ -68,7 +68,7 @@ def test_a_long_log_is_kept_in_two_parts(folder: Folder, port: socket.socket) ->
     until((folder.path / f"{consoles.LOG}.1").exists)
 
 
-def test_one_that_begins_when_its_vm_is_being_deleted_makes_no_file(folder: VirtualBoxFolder) -> None:
+def test_one_that_begins_when_its_vm_is_being_deleted_makes_no_file(folder: Folder) -> None:
     command = [sys.executable, "-I", "-S", str(consoles.PROGRAM), "console.sock"]
     done = subprocess.run(command, cwd=folder.path, capture_output=True, timeout=SECONDS, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
