@@ -113,7 +113,7 @@ def add(blp: Blueprint, creation: type[Schema], wanted: Callable[[JSON], VmReque
     @blp.route("/placements")
     class Placements(MethodView):
         @blp.query(Paging)
-        @blp.body(Question)
+        @blp.body(Question, required=False)
         @blp.read_many("placements", VerdictSchema)
         @mark("asks")
         def post(self, session: Session, actor: Actor, query: JSON, body: JSON) -> Listed:

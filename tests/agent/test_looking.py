@@ -43,7 +43,7 @@ def test_one_that_breaks_does_not_tell_how(drivers: list[Named]) -> None:
 
     answers, problems = Looks(ask).at(drivers)
     assert answers == {"good": "seen"}
-    assert "internal error" in problems["bad"]
+    assert "failed unexpectedly" in problems["bad"]
 
 
 def test_one_that_hangs_is_not_waited_for_again_and_may_come_back(drivers: list[Named]) -> None:

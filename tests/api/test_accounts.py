@@ -76,7 +76,7 @@ def test_no_row_is_held_while_a_password_is_checked(
         assert world.context.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
         return work()
 
-    monkeypatch.setattr(passwords, "_beside", beside)
+    monkeypatch.setattr(passwords, "beside", beside)
     assert _login(world, caller.actor.username, PASSWORD, "192.0.2.5").status_code == 200
 
 
