@@ -42,7 +42,7 @@ _PARAMETERS = {"change": [_IDEMPOTENCY], "call": [_IDEMPOTENCY], "operation": [_
 def note(view: Callable[..., Any], kind: str) -> None:
     """Remember of a view what its operation's document needs."""
     documented = dict(getattr(view, "_apidoc", {}))
-    documented["corral"] = {"kind": kind, "public": has_mark(view, "public"), "admin": has_mark(view, "admin")}
+    documented["corral"] = {"kind": kind} | {name: has_mark(view, name) for name in ("public", "admin", "asks")}
     vars(view)["_apidoc"] = documented
 
 
@@ -53,7 +53,7 @@ def note_form(view: Callable[..., Any], schema: Any) -> None:
 
 def complete(shape: Shape, doc: JSON, doc_info: JSON, **_: Any) -> JSON:
     """Called by flask-smorest for each operation, after it has written what it knows."""
-    noted = doc_info.get("corral", {"kind": "read", "public": True, "admin": False})
+    noted = doc_info.get("corral", {"kind": "read", "public": True, "admin": False, "asks": False})
     responses = doc.setdefault("responses", {})
     responses.pop("default", None)
     if form := doc_info.get("form"):
@@ -61,6 +61,7 @@ def complete(shape: Shape, doc: JSON, doc_info: JSON, **_: Any) -> JSON:
     takes_input = bool(form) or any(str(status) == str(shape.invalid_status) for status in responses)
     errors = set(_ERRORS[noted["kind"]]) | ({shape.invalid_status} if takes_input else set())
     errors |= {403} if noted["admin"] else set()
+    errors |= {400} if noted["asks"] else set()
     for status in list(responses):
         if str(status) == str(shape.invalid_status):
             del responses[status]

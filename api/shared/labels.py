@@ -11,6 +11,7 @@ from api.rest.fields import Pattern, Text
 from core import labels
 from core.contract.errors import Invalid
 
+_LONGEST_TERMS = 500  # of a query: the whole line of a request has 8190 bytes
 LABELS = validate.Length(max=labels.MOST, error="must be at most {max}")
 
 
@@ -28,7 +29,7 @@ class Terms(Text):
     """What labels are to be, in one text, as "zone=a,disk!=hdd,!old"."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(metadata={"description": "such as zone=a,disk!=hdd,fast,!old"}, **kwargs)
+        super().__init__(longest=_LONGEST_TERMS, metadata={"description": "such as zone=a,disk!=hdd,fast,!old"}, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
         text = super()._deserialize(value, attr, data, **kwargs)

@@ -30,7 +30,7 @@ parameters = {{ "{snapshot}" = "gone" }}
 """
 _PATHS = {"microvm": ("vm_name", "snapshot_name"), "vboxmcp": ("vm_id_or_name", "snapshot_id")}
 _SNAPSHOT = {"name": "conforming"}
-_FOR_ADMINISTRATORS = 3  # the audit log, adding and removing images: as one of them it would remove those of the fleet
+_FOR_OTHERS = 5  # three for administrators, and two for hosts' agents alone
 _SECONDS = 600  # it takes a third of that on a machine of its own
 
 
@@ -72,4 +72,4 @@ def test_all_that_is_answered_is_documented(fleet: Fleet, tmp_path: Path, dialec
     done = subprocess.run(command, cwd=tmp_path, timeout=_SECONDS, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     refused = re.search(r"Authentication failed: (\d+) operations", done.stdout)
-    assert refused is None or int(refused[1]) <= _FOR_ADMINISTRATORS
+    assert refused is None or int(refused[1]) <= _FOR_OTHERS
