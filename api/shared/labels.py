@@ -29,7 +29,9 @@ class Terms(Text):
     """What labels are to be, in one text, as "zone=a,disk!=hdd,!old"."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(longest=_LONGEST_TERMS, metadata={"description": "such as zone=a,disk!=hdd,fast,!old"}, **kwargs)
+        super().__init__(
+            longest=_LONGEST_TERMS, metadata={"description": "such as zone=a,disk!=hdd,fast,!old"}, **kwargs
+        )
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
         text = super()._deserialize(value, attr, data, **kwargs)

@@ -146,7 +146,8 @@ def leftovers(session: Session, host: str, seen: Collection[str], generation: in
         Vm.id.in_(list(seen)),
         Vm.host_name == host,
         Vm.observed_generation < generation,  # else the inventory is older than the delete
-        Vm.deleted_at.is_not(None) | Vm.lost_at.is_not(None),
+        # One that is lost behind a fence is counted there still, and is found once that is none any more.
+        Vm.deleted_at.is_not(None) | (Vm.lost_at.is_not(None) & ~Vm.reserved),
     )
     gone = [operations.spec_of(vm) for vm in session.scalars(query.order_by(Vm.id))]
     return [*gone, *departures.left_on(session, host, seen)]

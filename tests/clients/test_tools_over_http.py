@@ -66,7 +66,7 @@ def test_each_caller_has_their_own_machines(fleet: Fleet, url: str) -> None:
             False,
             "exited, exit code 0\nstdout:\nhello\n",
         )
-        assert called(url, bob, "vm_list") == (False, "no VMs; vm_create makes one")
+        assert called(url, bob, "vm_list") == (False, "no VMs; vm_create creates one")
         failed, said = called(url, bob, "vm_info", name="over-http")
         assert failed
         assert "not found" in said

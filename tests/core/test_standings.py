@@ -96,7 +96,7 @@ def test_a_vm_that_is_being_placed_meanwhile_is_not_there(
             until(waits)
         with pytest.raises(NoCapacity) as refused:
             late.result()
-    assert "closed" in refused.value.details["rejected"][0]["reason"]
+    assert "is cordoned" in refused.value.details["rejected"][0]["reason"]
     with transaction() as session:
         assert session.get_one(Host, host).reserved_vcpus == 0
 

@@ -149,6 +149,20 @@ def test_what_it_returns_with_is_removed_and_the_rest_is_found(rig: Rig, other: 
     assert rig.status(moved) == "running"
 
 
+def test_what_is_seen_before_it_is_found_is_not_removed(rig: Rig) -> None:
+    """The host's first inventory after its activation may be there before the sweep that finds its VMs."""
+    stays = running(rig, "stays", "none")
+    fence(rig)
+    sweep(rig)
+    activate(rig)
+    rig.tell(Observation(stays, Observed.STOPPED), boot_id="after", vcpus=16)
+    assert rig.take() == []
+    sweep(rig)
+    rig.tell(Observation(stays, Observed.STOPPED), vcpus=16)
+    rig.sql("UPDATE hosts SET silent_since = NULL")
+    assert rig.status(stays) == "stopped"
+
+
 def test_it_does_not_return_to_where_something_of_it_is_left(rig: Rig, other: Rig) -> None:
     vm_id = running(rig, "web")
     fence(rig)
