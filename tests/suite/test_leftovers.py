@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.support.waiting import until
 
@@ -25,7 +26,8 @@ def test_one_that_hangs(tmp_path):
 """
 
 
-def test_what_a_test_has_begun_ends_with_a_run_that_is_cut_off(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_what_a_test_has_begun_ends_with_a_run_that_is_cut_off(tmp_path: Path, how: signal.Signals) -> None:
     (tmp_path / "test_it.py").write_text(_TEST)
     command = [sys.executable, "-m", "pytest", "-n1", "-p", "tests.support.leftovers", "-p", "no:cacheprovider"]
     options = [f"--rootdir={tmp_path}", f"--basetemp={tmp_path / 'temp'}", str(tmp_path / "test_it.py")]
@@ -35,7 +37,7 @@ def test_what_a_test_has_begun_ends_with_a_run_that_is_cut_off(tmp_path: Path) -
     )
     try:
         pid = int(until(lambda: next(tmp_path.glob("temp/**/begun"), None)).read_text())
-        run.send_signal(signal.SIGINT)
+        run.send_signal(how)
         run.wait(60)
     finally:
         run.kill()

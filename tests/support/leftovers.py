@@ -1,4 +1,4 @@
-"""Of a run that was cut off nothing is left: xdist kills its processes, which then end no guest and no namespace.
+"""Of a run that was cut off, by Ctrl-C or SIGTERM, nothing is left: xdist kills its processes, which then end nothing.
 
 What runs in a folder of the run's is the run's, and so is a network namespace that has its mark in the name.
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -46,9 +48,11 @@ class Leftovers:
         """All processes that run tests have ended."""
         left = list(_within(Path(self._config._tmp_path_factory.getbasetemp())))  # type: ignore[attr-defined]
         for process in left:
-            process.terminate()
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
         for process in psutil.wait_procs(left, _SECONDS)[1]:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         if self._mark:
             for name in netns.listnetns():
                 if name.startswith(self._mark):
@@ -71,3 +75,4 @@ def pytest_configure(config: pytest.Config) -> None:
     """Nothing of it without `-n`, where every fixture ends what it began."""
     if not hasattr(config, "workerinput") and config.getoption("numprocesses", None):
         config.pluginmanager.register(Leftovers(config))
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
