@@ -46,7 +46,7 @@ def settings(postgres: Postgres, redis: Redis, tmp_path_factory: pytest.TempPath
 def world(settings: Settings) -> Iterator[World]:
     """The API with a host in its tables, but no agent: what is accepted stays queued."""
     made = World(settings)
-    made.add_host("host-a")
+    made.record.add_host("host-a")
     yield made
     made.close()
 

@@ -222,7 +222,7 @@ def test_what_cannot_be_recorded_is_not_done(postgres: Postgres, settings: Setti
     migrate.upgrade(url)
     own = World(replace(settings, database_url=url))
     try:
-        own.add_host("host-a")
+        own.record.add_host("host-a")
         caller = own.caller()
         with own.context.transaction() as session:
             session.execute(text("DROP TABLE audit_entries"))

@@ -59,7 +59,7 @@ def test_status_tells_what_is_left_and_counts(limited: World) -> None:
 
 
 def test_a_wait_that_hardly_waits_is_a_request(limited: World) -> None:
-    limited.add_host(f"host-{id(limited)}")
+    limited.record.add_host(f"host-{id(limited)}")
     caller = limited.caller()
     begun = limited.post("/vms", caller.key, json=VBOX_VM | {"name": "held"})
     path = f"/operations/{begun.headers['X-Operation-Id']}/wait"

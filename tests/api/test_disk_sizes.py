@@ -20,7 +20,7 @@ FIELDS = {"microvm": "storage_config.disk_size_gb", "vboxmcp": "storage_gb"}
 def test_it_is_refused_in_the_dialect_s_words(world: World, dialect: str) -> None:
     image, host = f"big-{dialect}", f"sized-{dialect}"
     facts = HostFacts(image_sizes_gb={image: 3})
-    world.add_host(host, images=[image], facts=facts)
+    world.record.add_host(host, images=[image], facts=facts)
     asked = ASKED[dialect] | {"template": image, "host": host}
     who = world.caller().headers(dialect)
     refused = world.post("/vms", who, json=asked)

@@ -128,23 +128,22 @@ def test_500(broken: tuple[World, Caller]) -> None:
 
 
 @pytest.fixture
-def mute(world: World, caller: Caller) -> Iterator[None]:
-    """A VM on an offline host."""
-    world.add_host("host-mute", silent_since=now())
-    vm = world.add_vm(caller, name="mute", host_name="host-mute")
-    yield
+def mute(world: World, caller: Caller) -> Iterator[str]:
+    """The name of an offline host that has a VM named mute."""
+    name = world.add_host("mute", silent_since=now())
+    vm = world.add_vm(caller, name="mute", host_name=name)
+    yield name
     with world.context.transaction() as session:
         session.delete(session.get_one(Vm, vm))
         session.flush()
-        session.delete(session.get_one(Host, "host-mute"))
+        session.delete(session.get_one(Host, name))
 
 
-@pytest.mark.usefixtures("mute")
-def test_503(world: World, caller: Caller) -> None:
+def test_503(world: World, caller: Caller, mute: str) -> None:
     answer = world.post("/vms/mute/start", caller.bearer)
     body = _said(answer, 503)
     assert (set(body), body["error"]) == ({"error", "message"}, "service_unavailable")
-    assert "host 'host-mute' (running VM 'mute') is offline since" in body["message"]
+    assert f"host '{mute}' (running VM 'mute') is offline since" in body["message"]
     assert int(answer.headers["Retry-After"]) > 0
     details = _vbox(world.post("/vms/mute/start", caller.key), 503, "service_unavailable")
-    assert details == {"host": "host-mute"}
+    assert details == {"host": mute}

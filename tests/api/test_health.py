@@ -27,7 +27,7 @@ def world(settings: Settings, postgres: Postgres) -> Iterator[World]:
     url = postgres.create_database("health")
     migrate.upgrade(url)
     made = World(replace(settings, database_url=url))
-    made.add_host("host-a")
+    made.record.add_host("host-a")
     yield made
     made.close()
 
@@ -78,16 +78,16 @@ def test_a_receiver_that_is_gone_or_can_record_nothing(world: World) -> None:
 def test_hosts_that_are_silent_or_broken_are_told(world: World) -> None:
     world.beat()
     broken = {"name": "cloud-hypervisor", "healthy": False, "problem": "no KVM", "capabilities": []}
-    world.add_host("host-broken", drivers=[broken])
+    name = world.add_host("broken", drivers=[broken])
     body = world.get("/health").json
     assert (body["components"]["cloud_hypervisor"], body["status"]) == ("unhealthy", "degraded")
     assert (body["components"]["hosts"], body["components"]["network"]) == ("degraded", "healthy")
     with world.context.transaction() as session:
-        session.execute(update(Host).where(Host.name == "host-broken").values(silent_since=now()))
+        session.execute(update(Host).where(Host.name == name).values(silent_since=now()))
     body = world.get("/health").json
     assert (body["components"]["cloud_hypervisor"], body["components"]["network"]) == ("absent", "degraded")
     with world.context.transaction() as session:
-        session.execute(delete(Host).where(Host.name == "host-broken"))
+        session.execute(delete(Host).where(Host.name == name))
 
 
 def test_servers_that_take_connections_and_are_mute(settings: Settings) -> None:

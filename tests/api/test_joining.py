@@ -111,7 +111,7 @@ def test_a_token_s_fields(world: World, admin: Caller, field: str, value: Any) -
 
 
 def test_what_does_not_go_together(world: World, admin: Caller, name: str) -> None:
-    world.add_host(name)
+    world.record.add_host(name)
     assert problem(world.post("/join-tokens", admin.bearer, json={"replaces": True})) == (400, "bad_request")
     assert problem(world.post("/join-tokens", admin.bearer, json={"host": "h", "uses": 2})) == (400, "bad_request")
     assert refused(world.post("/join-tokens", admin.bearer, json={"host": name})) == (409, "name_taken")
@@ -153,7 +153,7 @@ def test_a_token_for_several_brings_no_name(world: World, admin: Caller, name: s
 
 
 def test_the_name_of_a_host_that_is_there_is_taken(world: World, admin: Caller, name: str) -> None:
-    world.add_host(name)
+    world.record.add_host(name)
     taken = join(world, mint(world, admin)["token"], host=name)
     assert refused(taken) == (409, "name_taken")
     assert "last seen at " in taken.json["message"]
@@ -161,7 +161,7 @@ def test_the_name_of_a_host_that_is_there_is_taken(world: World, admin: Caller, 
 
 
 def test_a_host_that_joins_again_is_believed_from_any_home(world: World, admin: Caller, name: str) -> None:
-    world.add_host(name, home_id="the old one")
+    world.record.add_host(name, home_id="the old one")
     assert join(world, mint(world, admin, host=name, replaces=True)["token"]).status_code == 200
     token = mint(world, admin, host=name, replaces=True)["token"]
     assert opens(world, name, "its own")

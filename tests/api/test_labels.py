@@ -72,7 +72,7 @@ def test_a_host_comes_with_the_labels_of_its_token(world: World, admin: Caller, 
 
 
 def test_one_that_joins_again_keeps_its_labels(world: World, admin: Caller, name: str) -> None:
-    world.add_host(name, labels={"zone": "a"})
+    world.record.add_host(name, labels={"zone": "a"})
     refused = world.post("/join-tokens", admin.bearer, json={"host": name, "replaces": True, "labels": {"zone": "b"}})
     assert problem(refused) == (400, "bad_request")
     assert "keeps its labels" in refused.json["message"]
@@ -82,7 +82,7 @@ def test_one_that_joins_again_keeps_its_labels(world: World, admin: Caller, name
 
 
 def test_one_that_was_given_up_comes_with_new_ones(world: World, admin: Caller, name: str) -> None:
-    world.add_host(name, labels={"zone": "a"})
+    world.record.add_host(name, labels={"zone": "a"})
     assert world.delete(f"/hosts/{name}?force=true", admin.bearer).status_code == 200
     assert join(world, mint(world, admin, host=name, labels={"disk": "ssd"})["token"]).status_code == 200
     told(world, name, 2)
@@ -90,7 +90,7 @@ def test_one_that_was_given_up_comes_with_new_ones(world: World, admin: Caller, 
 
 
 def test_labels_are_set_and_taken_away(world: World, admin: Caller, name: str) -> None:
-    world.add_host(name, labels={"zone": "a", "disk": "ssd"})
+    world.record.add_host(name, labels={"zone": "a", "disk": "ssd"})
     answer = change(world, admin, name, {"zone": "b", "disk": None, "rack": "7", "unheard-of": None})
     assert answer.status_code == 200, answer.text
     assert answer.json["labels"] == {"zone": "b", "rack": "7"} == has(world, world.caller(), name)
@@ -100,7 +100,7 @@ def test_labels_are_set_and_taken_away(world: World, admin: Caller, name: str) -
 
 
 def test_all_hosts_are_found_by_their_labels(world: World, admin: Caller, name: str) -> None:
-    world.add_host(name, labels={"only": name})
+    world.record.add_host(name, labels={"only": name})
     caller = world.caller()
     assert names(world, caller, f"only={name}") == [name]
     assert names(world, caller, f"only={name},!other") == [name]
@@ -111,7 +111,7 @@ def test_all_hosts_are_found_by_their_labels(world: World, admin: Caller, name: 
 
 
 def test_only_administrators_label(world: World, admin: Caller, name: str) -> None:
-    world.add_host(name)
+    world.record.add_host(name)
     caller, reader = world.caller(), world.caller("admin", access="read")
     assert problem(change(world, caller, name, {"zone": "a"})) == (403, "forbidden")
     read_only = world.request("PATCH", f"/hosts/{name}", reader.key, json={"labels": {"zone": "a"}})
@@ -140,7 +140,7 @@ BAD: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("labels", "field"), BAD)
 def test_what_are_no_labels(world: World, admin: Caller, name: str, labels: Any, field: str) -> None:
-    world.add_host(name)
+    world.record.add_host(name)
     for dialect in ("microvm", "vboxmcp"):
         headers = admin.headers(dialect)
         for answer in (
@@ -153,7 +153,7 @@ def test_what_are_no_labels(world: World, admin: Caller, name: str, labels: Any,
 
 
 def test_a_host_has_so_many_at_most(world: World, admin: Caller, name: str) -> None:
-    world.add_host(name, labels={f"k{number}": "" for number in range(60)})
+    world.record.add_host(name, labels={f"k{number}": "" for number in range(60)})
     refused = change(world, admin, name, {f"m{number}": "" for number in range(5)})
     assert problem(refused) == (400, "bad_request")
     assert "would have 65 labels" in refused.json["message"]
@@ -168,7 +168,7 @@ def test_what_no_list_is_asked_by(world: World, admin: Caller, label: str) -> No
 
 
 def test_the_change_is_told_and_audited(world: World, admin: Caller, name: str) -> None:
-    world.add_host(name)
+    world.record.add_host(name)
     change(world, admin, name, {"zone": "a", "gone": None})
     change(world, admin, name, {"zone": "a"})
     entry = world.get("/security/audit-logs?limit=2", admin.bearer).json["logs"][1]

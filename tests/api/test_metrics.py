@@ -102,7 +102,7 @@ def test_the_fleet_counts_one_machine_once(fleet: Fleet, session: requests.Sessi
 def lonely(world: World) -> Iterator[str]:
     """A host that only tables and Redis know."""
     name = f"h{secrets.token_hex(4)}"
-    world.add_host(name)
+    world.record.add_host(name)
     yield name
     world.context.dispatch.redis.delete(channels.usage(name), channels.vm_usage(name))
     with world.context.transaction() as session:
@@ -151,7 +151,7 @@ def large(settings: Settings, postgres: Postgres) -> Iterator[World]:
     migrate.upgrade(url)
     made = World(replace(settings, database_url=url))
     for number in range(101):
-        made.add_host(f"host-{number:03d}")
+        made.record.add_host(f"host-{number:03d}")
     yield made
     made.close()
 
@@ -172,7 +172,7 @@ def test_the_machines_of_a_large_fleet_are_looked_at_once_in_a_while(large: Worl
     before = measured()
     assert len(before["hosts"]) > 100
     large.add_vm(caller, host_name="host-001")
-    large.add_host(f"host-{dialect}")
+    large.record.add_host(f"host-{dialect}")
     after = measured()
     assert after["vms"]["total_count"] == before["vms"]["total_count"] + 1
     assert (after["hosts"], after["timestamp"]) == (before["hosts"], before["timestamp"])

@@ -110,7 +110,7 @@ def passing_host(world: World) -> Iterator[Any]:
 
     def add(name: str, **values: Any) -> None:
         added.append(name)
-        world.add_host(name, **values)
+        world.record.add_host(name, **values)
 
     yield add
     with world.context.transaction() as session:

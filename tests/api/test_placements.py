@@ -35,8 +35,8 @@ def label() -> str:
 def hosts(world: World, label: str) -> Iterator[tuple[str, str]]:
     """Two, of which the second has less memory."""
     names = (f"h{label}-1", f"h{label}-2")
-    world.add_host(names[0], labels={label: "a"})
-    world.add_host(names[1], labels={label: "b", "disk": "ssd"}, offered_memory_mb=4096)
+    world.record.add_host(names[0], labels={label: "a"})
+    world.record.add_host(names[1], labels={label: "b", "disk": "ssd"}, offered_memory_mb=4096)
     yield names
     with world.context.transaction() as session:
         session.execute(update(Host).where(Host.name.in_(names)).values(removed_at=now()))

@@ -90,7 +90,7 @@ def test_labels_are_templates_and_known_words(world: World) -> None:
 
 def test_the_fleet_in_figures(world: World) -> None:
     redis, host = world.context.dispatch.redis, f"h{secrets.token_hex(4)}"
-    world.add_host(host)
+    world.record.add_host(host)
     body = {"kind": "report", "body": {"at": time.time() - 30}}
     redis.rpush(channels.reports(host), json.dumps(body))
     redis.rpush(channels.command_queue(host), "x", "y")

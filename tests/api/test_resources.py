@@ -133,8 +133,8 @@ def test_the_document_for_a_create_in_microvm_is_taken_word_for_word(world: Worl
 
 
 def test_a_silent_hosts_vms_are_unknown_with_when_it_was_last_seen(world: World, owner: Caller) -> None:
-    world.add_host("host-silent", silent_since=now())
-    world.add_vm(owner, name="lost", host_name="host-silent", observed="running", wanted="running")
+    silent = world.add_host("silent", silent_since=now())
+    world.add_vm(owner, name="lost", host_name=silent, observed="running", wanted="running")
     shown = world.get("/vms/lost", owner.bearer).json
     assert shown["status"] == "unknown"
     assert shown["last_seen_at"]
@@ -143,18 +143,18 @@ def test_a_silent_hosts_vms_are_unknown_with_when_it_was_last_seen(world: World,
 
 
 def test_hosts_tell_what_they_have_and_their_orphans_to_administrators(world: World, owner: Caller) -> None:
-    world.add_host("host-b", offered_vcpus=8, reserved_vcpus=3, orphans=["vm-orphan"])
-    shown = world.get("/hosts/host-b", owner.bearer).json
+    name = world.add_host("host", offered_vcpus=8, reserved_vcpus=3, orphans=["vm-orphan"])
+    shown = world.get(f"/hosts/{name}", owner.bearer).json
     assert (shown["capacity"]["vcpus"], shown["reserved"]["vcpus"], shown["free"]["vcpus"]) == (8, 3, 5)
     assert shown["hypervisors"][0]["healthy"] is True
     assert (shown["silent"], shown["orphans"]) == (False, [])
-    as_admin = world.get("/hosts/host-b", world.caller("admin").key).json["data"]
+    as_admin = world.get(f"/hosts/{name}", world.caller("admin").key).json["data"]
     assert as_admin["orphans"] == ["vm-orphan"]
     with world.context.transaction() as session:
-        session.execute(update(Host).where(Host.name == "host-b").values(silent_since=now()))
-    assert world.get("/hosts/host-b", owner.bearer).json["silent"] is True
+        session.execute(update(Host).where(Host.name == name).values(silent_since=now()))
+    assert world.get(f"/hosts/{name}", owner.bearer).json["silent"] is True
     names = [host["name"] for host in world.get("/hosts?limit=100", owner.bearer).json["hosts"]]
-    assert {"host-a", "host-b"} <= set(names)
+    assert {"host-a", name} <= set(names)
     assert problem(world.get("/hosts/none", owner.key)) == (404, "not_found")
 
 

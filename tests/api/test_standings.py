@@ -21,7 +21,7 @@ def admin(world: World) -> Caller:
 def host(world: World) -> Iterator[str]:
     """A host of the test's own."""
     name = f"h{secrets.token_hex(4)}"
-    world.add_host(name)
+    world.record.add_host(name)
     yield name
     with world.context.transaction() as session:
         session.execute(delete(Operation).where(Operation.host_name == name))

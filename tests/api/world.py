@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from dataclasses import replace
 from typing import Any
@@ -64,9 +65,11 @@ class World:
         assert answer.status_code == 200, answer.text
         return str(answer.get_json()["access_token"])
 
-    def add_host(self, name: str, **changes: Any) -> None:
-        """A host that was heard of just now."""
+    def add_host(self, prefix: str, **changes: Any) -> str:
+        """A host that is online, under a name of its own: tests of one process share the database."""
+        name = f"{prefix}-{secrets.token_hex(4)}"
         self.record.add_host(name, **changes)
+        return name
 
     def beat(self, seconds_ago: float = 0.0, swept_ago: float | None = None, waiting: int = 0) -> None:
         """As if a worker had been alive then, and its sweeps had been done."""
