@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click.testing
 import pytest
+from selenium import webdriver
 
 from cli.fleet.fleet import Fleet
 from cli.fleet.plan import Plan
@@ -15,6 +16,7 @@ from cli.fleet.share import Share
 from cli.main import main
 from corral import Client, NotFound
 from corral.access import Access, Contexts
+from tests.clients.browser import WIDE, Page, start
 
 Run = Callable[..., click.testing.Result]
 
@@ -85,3 +87,25 @@ def vm(client: Client) -> Iterator[str]:
         client.vms.delete(name)
     except NotFound:
         pass  # the test did
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """Debian's chromium, without a window."""
+    made = start(tmp_path_factory.mktemp("chromium"))
+    yield made
+    made.quit()
+
+
+@pytest.fixture
+def page(browser: webdriver.Chrome, fleet: Fleet) -> Iterator[Page]:
+    """Logged in as the administrator. What the browser complains of fails the test."""
+    made = Page(browser)
+    made.shows(WIDE, "light")
+    made.open(fleet)
+    made.log_in(fleet.credentials.username, fleet.credentials.password)
+    yield made
+    told = browser.get_log("browser")  # type: ignore[no-untyped-call]
+    # While the API is down, requests and sockets fail, which the browser tells of by itself.
+    severe = [each["message"] for each in told if each["level"] == "SEVERE"]
+    assert not [each for each in severe if "Failed to load resource" not in each and "WebSocket" not in each]

@@ -3,105 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
 
 from cli.fleet.fleet import Fleet
 from corral import Client
+from tests.clients.browser import PHONE, Page
 from tests.support.waiting import until
-
-_OPTIONS = (
-    *("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync"),
-    *("disable-background-networking", "disable-component-update", "window-size=1280,850"),
-)
-
-
-class Page:
-    """The browser at the page."""
-
-    def __init__(self, driver: webdriver.Chrome) -> None:
-        self.driver = driver
-
-    def find(self, selector: str, text: str = "") -> WebElement:
-        """The element that fits, once it is there."""
-
-        def there() -> WebElement | None:
-            found = self.driver.find_elements(By.CSS_SELECTOR, selector)
-            return next((each for each in found if text in each.text), None)
-
-        found: WebElement = until(there, despite=StaleElementReferenceException)
-        return found
-
-    def sees(self, text: str, selector: str = "main") -> None:
-        """Returns once that can be read there."""
-        self.find(selector, text)
-
-    def click(self, selector: str, text: str = "") -> None:
-        """Click what fits."""
-
-        def clicked() -> bool:
-            self.find(selector, text).click()
-            return True
-
-        until(clicked, despite=StaleElementReferenceException)
-
-    def type(self, selector: str, text: str) -> None:
-        """Type into what fits."""
-        field = self.find(selector)
-        field.clear()
-        field.send_keys(text)
-
-    def go(self, place: str) -> None:
-        """To a view, by its address."""
-        self.driver.execute_script("location.hash = arguments[0]", f"#/{place}")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """Debian's chromium, without a window."""
-    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    assert program, "run scripts/setup dev"
-    assert driver, "run scripts/setup dev"
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for option in (*_OPTIONS, f"user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(f"--{option}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    made = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield made
-    made.quit()
-
-
-@pytest.fixture
-def page(browser: webdriver.Chrome, fleet: Fleet) -> Iterator[Page]:
-    """Logged in as the administrator. What the browser complains of fails the test."""
-    browser.get("about:blank")
-    browser.get(fleet.url)
-    made = Page(browser)
-    made.type("input[name=username]", fleet.credentials.username)
-    made.type("input[name=secret]", fleet.credentials.password)
-    made.click("button.primary")
-    made.sees("VMs", "h1")
-    yield made
-    told = browser.get_log("browser")  # type: ignore[no-untyped-call]
-    # While the API is down, requests and sockets fail, which the browser tells of by itself.
-    severe = [each["message"] for each in told if each["level"] == "SEVERE"]
-    assert not [each for each in severe if "Failed to load resource" not in each and "WebSocket" not in each]
 
 
 def test_a_wrong_password_is_said(browser: webdriver.Chrome, fleet: Fleet) -> None:
-    browser.get("about:blank")
-    browser.get(fleet.url)
     page = Page(browser)
+    page.open(fleet)
     page.type("input[name=username]", f"nobody-{uuid.uuid4().hex[:6]}")
     page.type("input[name=secret]", "not the password")
     page.click("button.primary")
@@ -165,14 +83,11 @@ def test_what_is_not_there_is_said(page: Page) -> None:
 
 @pytest.mark.parametrize("view", ["vms", "fleet", "operations", "images", "keys", "audit", "create"])
 def test_each_view_fits_a_phone(page: Page, vm: str, view: str) -> None:
-    page.driver.set_window_size(400, 800)
-    try:
-        page.go(view)
-        page.find("main h1")
-        wider = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        until(lambda: page.driver.execute_script(wider) <= 0, despite=StaleElementReferenceException)
-    finally:
-        page.driver.set_window_size(1280, 850)
+    page.shows(PHONE, "light")
+    page.go(view)
+    page.find("main h1")
+    wider = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    until(lambda: page.driver.execute_script(wider) <= 0, despite=StaleElementReferenceException)
 
 
 def test_the_page_may_load_nothing_from_elsewhere(fleet: Fleet) -> None:

@@ -26,7 +26,7 @@ export function Operations({ count }) {
   return html`<h1>Operations</h1><div class="tools"><select aria-label="State" onChange=${(event) => setState(event.target.value)}>
       <option value="">all states</option>${["queued", "running", "succeeded", "failed", "cancelled"].map((each) => html`<option>${each}</option>`)}</select></div>
     <${Problem} error=${error} />
-    ${value && html`<${Table} rows=${value.operations} empty="None." columns=${[
+    ${value && html`<${Table} label="Operations" rows=${value.operations} empty="None." columns=${[
       ["Kind", (each) => each.kind],
       ["VM", (each) => each.vm_name && html`<a href="#/vm/${encodeURIComponent(each.vm_name)}">${each.vm_name}</a>`],
       ["State", (each) => html`<${Status} of=${each.state} />`],
@@ -41,7 +41,7 @@ export function Operations({ count }) {
 export function Images({ count }) {
   const { value: images, error } = useLoaded(() => all("/images", "images"), [count]);
   return html`<h1>Images</h1><${Problem} error=${error} />
-    ${images && html`<${Table} rows=${images} empty="None." columns=${[
+    ${images && html`<${Table} label="Images" rows=${images} empty="None." columns=${[
       ["Name", (each) => each.name], ["OS", (each) => each.os_type], ["Disk", (each) => `${each.disk_size_gb} GB`], ["Stored", (each) => bytes(each.size_bytes)],
       ["Guest agent", (each) => (each.guest_agent ? "yes" : "no")], ["Hosts", (each) => each.hosts.join(", ")], ["", (each) => each.description],
     ]} />`}`;
@@ -69,7 +69,7 @@ export function Keys({ count }) {
   return html`<h1>API keys</h1>
     <form class="line" onSubmit=${make}><input name="name" aria-label="Name" placeholder="Name of a new key" required /><select name="access" aria-label="Access"><option>full</option><option>read</option></select><button>Make</button></form>
     ${secret && html`<p class="note">The new key, shown this once: <code>${secret}</code></p>`}<${Problem} error=${problem ?? error} />
-    ${keys && html`<${Table} rows=${keys} empty="None." columns=${[
+    ${keys && html`<${Table} label="API keys" rows=${keys} empty="None." columns=${[
       ["Name", (each) => each.name], ["Begins with", (each) => html`<code>${each.prefix}</code>`], ["Access", (each) => each.access], ["Made", (each) => html`<${Age} at=${each.created_at} />`],
       ["", (each) => (each.revoked_at ? "revoked" : html`<button class="danger" onClick=${() => confirm(`Revoke ${each.name}?`) && revoke(each)}>revoke</button>`)],
     ]} />`}`;
@@ -78,7 +78,7 @@ export function Keys({ count }) {
 export function Audit({ count }) {
   const { value, error } = useLoaded(() => send("GET", "/security/audit-logs?limit=100"), [count]);
   return html`<h1>Audit log</h1><${Problem} error=${error} />
-    ${value && html`<${Table} rows=${value.logs.map((each, at) => ({ ...each, id: at }))} empty="Nothing yet." columns=${[
+    ${value && html`<${Table} label="Audit log" rows=${value.logs.map((each, at) => ({ ...each, id: at }))} empty="Nothing yet." columns=${[
       ["At", (each) => each.timestamp], ["Action", (each) => each.action_type], ["Result", (each) => each.result], ["Of", (each) => `${each.resource_type} ${each.resource_id}`], ["User", (each) => each.username ?? each.user_id ?? ""], ["From", (each) => each.source_ip ?? ""],
     ]} />`}`;
 }

@@ -24,10 +24,11 @@ export function Bar({ used, total, label }) {
     <div style=${{ width: `${share}%` }}></div><span>${used} of ${total} ${label}</span></div>`;
 }
 
-export function Table({ columns, rows, empty }) {
+// A table that scrolls by itself where it is too wide, by keyboard too: `label` names it. A column without a heading has buttons.
+export function Table({ label, columns, rows, empty }) {
   if (!rows.length) return html`<p class="empty">${empty}</p>`;
-  return html`<div class="wide"><table>
-    <thead><tr>${columns.map(([heading]) => html`<th scope="col">${heading}</th>`)}</tr></thead>
+  return html`<div class="wide" role="region" aria-label=${label} tabindex="0"><table>
+    <thead><tr>${columns.map(([heading]) => html`<th scope="col">${heading || html`<span class="unseen">Actions</span>`}</th>`)}</tr></thead>
     <tbody>${rows.map((row) => html`<tr key=${row.id ?? row.name}>${columns.map(([, cell]) => html`<td>${cell(row)}</td>`)}</tr>`)}</tbody>
   </table></div>`;
 }

@@ -149,7 +149,7 @@ function Files({ path }) {
   return html`<div class="tools"><button disabled=${folder === "/"} onClick=${() => setFolder(up)}>Up</button><code>${folder}</code>
       <label class="button">Upload …<input type="file" multiple class="hidden" onChange=${upload} /></label></div>
     <${Problem} error=${error ?? refused} />
-    ${listing && html`<${Table} empty="The folder is empty." rows=${listing.files.map((entry) => ({ ...entry, id: entry.path }))} columns=${[
+    ${listing && html`<${Table} label="Files" empty="The folder is empty." rows=${listing.files.map((entry) => ({ ...entry, id: entry.path }))} columns=${[
       ["Name", (entry) => html`<button class="link" onClick=${() => (entry.is_directory ? setFolder(entry.path) : fetchFile(entry))}>${entry.name}${entry.is_directory ? "/" : ""}</button>`],
       ["Size", (entry) => (entry.is_directory ? "" : bytes(entry.size_bytes))],
       ["Mode", (entry) => html`<code>${entry.permissions}</code>`],
@@ -168,7 +168,7 @@ function Snapshots({ path, count, act, vm }) {
   return html`<form class="line" onSubmit=${take}><input name="name" aria-label="Name" placeholder="Name of a new snapshot" required />
       ${vm.status === "running" && html`<label class="check"><input type="checkbox" name="memory" checked /> with memory</label>`}<button>Take</button></form>
     <${Problem} error=${error} />
-    ${snapshots && html`<${Table} rows=${snapshots} empty="No snapshots." columns=${[
+    ${snapshots && html`<${Table} label="Snapshots" rows=${snapshots} empty="No snapshots." columns=${[
       ["Name", (each) => each.name],
       ["Memory", (each) => (each.include_memory ? "yes" : "no")],
       ["Size", (each) => bytes(each.size_bytes)],
@@ -189,17 +189,17 @@ function Devices({ path, count, act }) {
     event.target.reset();
   };
   return html`<${Problem} error=${error} /><h2>Disks</h2>
-    ${disks && html`<${Table} rows=${disks.map((disk) => ({ ...disk, id: `${disk.controller}/${disk.port}/${disk.device}` }))} empty="None." columns=${[
+    ${disks && html`<${Table} label="Disks" rows=${disks.map((disk) => ({ ...disk, id: `${disk.controller}/${disk.port}/${disk.device}` }))} empty="None." columns=${[
       ["Place", (disk) => disk.id], ["Type", (disk) => disk.type], ["Size", (disk) => `${disk.size_gb} GB`], ["Format", (disk) => disk.format], ["Medium", (disk) => html`<code>${disk.medium}</code>`],
     ]} />`}
     <h2>Network adapters</h2>
-    ${adapters && html`<${Table} rows=${adapters.map((each) => ({ ...each, id: each.slot }))} empty="None." columns=${[
+    ${adapters && html`<${Table} label="Network adapters" rows=${adapters.map((each) => ({ ...each, id: each.slot }))} empty="None." columns=${[
       ["Slot", (each) => each.slot], ["Mode", (each) => each.mode], ["Type", (each) => each.type], ["Cable", (each) => (each.cable_connected ? "connected" : "out")], ["MAC", (each) => html`<code>${each.mac_address}</code>`],
     ]} />`}
     <h2>Port forwards</h2>
     <form class="line" onSubmit=${add}><input name="port" type="number" min="1" max="65535" aria-label="Port of the guest" placeholder="Port of the guest" required />
       <select name="protocol" aria-label="Protocol"><option>tcp</option><option>udp</option></select><button>Forward</button></form>
-    ${forwards && html`<${Table} rows=${forwards} empty="None." columns=${[
+    ${forwards && html`<${Table} label="Port forwards" rows=${forwards} empty="None." columns=${[
       ["From", (each) => html`<code>${each.host_address}:${each.host_port}</code>`], ["To", (each) => `${each.guest_port}/${each.protocol}`],
       ["", (each) => html`<button class="danger" onClick=${() => act("DELETE", `/network/port-forwards/${each.id}`)}>remove</button>`],
     ]} />`}`;
@@ -209,11 +209,11 @@ function Events({ vm, count, heard }) {
   const { value: operations } = useLoaded(() => send("GET", `/operations?vm=${encodeURIComponent(vm.id)}&limit=20`), [count]);
   const mine = heard.filter((event) => event.vm_name === vm.name);
   return html`<h2>Operations</h2>
-    ${operations && html`<${Table} rows=${operations.operations} empty="None." columns=${[
+    ${operations && html`<${Table} label="Operations" rows=${operations.operations} empty="None." columns=${[
       ["Kind", (each) => each.kind], ["State", (each) => html`<${Status} of=${each.state} />`], ["Accepted", (each) => html`<${Age} at=${each.accepted_at} />`], ["Error", (each) => each.error?.message ?? ""],
     ]} />`}
     <h2>Events since you opened this page</h2>
-    <${Table} rows=${mine.map((event) => ({ ...event, id: event.seq }))} empty="Nothing yet." columns=${[
+    <${Table} label="Events" rows=${mine.map((event) => ({ ...event, id: event.seq }))} empty="Nothing yet." columns=${[
       ["At", (event) => event.timestamp], ["Event", (event) => event.event_type], ["", (event) => (event.data.new_status ? `${event.data.old_status} → ${event.data.new_status}` : "")],
     ]} />`;
 }

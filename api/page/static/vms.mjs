@@ -50,10 +50,10 @@ export function Vms({ count }) {
       <a class="button primary" href="#/create">New VM</a>
     </div>
     ${!found.length && html`<p class="empty">${vms.length ? "No VM matches the filter." : "No VMs yet."}</p>`}
-    <div class="rows" onScroll=${(event) => setTop(event.target.scrollTop)} tabindex="0" aria-label="VMs">
+    <div class="rows" onScroll=${(event) => setTop(event.target.scrollTop)} tabindex="0" role="region" aria-label="VMs">
       <table><thead><tr>
         <th scope="col"><input type="checkbox" aria-label="Choose all" checked=${found.length > 0 && found.every((vm) => chosen.has(vm.name))} onChange=${(event) => toggle(found.map((vm) => vm.name), event.target.checked)} /></th>
-        ${["Name", "Status", "vCPUs", "Memory", "Address", "Host", "Hypervisor", "Created", ""].map((each) => html`<th scope="col">${each}</th>`)}
+        ${["Name", "Status", "vCPUs", "Memory", "Address", "Host", "Hypervisor", "Created", "Result"].map((each) => html`<th scope="col">${each}</th>`)}
       </tr></thead><tbody>
         <tr aria-hidden="true" style=${{ height: `${first * ROW}px` }}></tr>
         ${found.slice(first, first + SEEN).map((vm) => html`<tr key=${vm.id}>
