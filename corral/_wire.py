@@ -27,6 +27,7 @@ LONGEST_PAUSE = 20.0
 HELD_SECONDS = 30
 """For how long one request waits for an operation; the next one goes on waiting."""
 PAGE = 100
+FOLLOWING = 1000
 
 
 class Counted:

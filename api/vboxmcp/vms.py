@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
 from api.rest.shapes import Listed
-from api.shared import lifecycle, placements
+from api.shared import lifecycle, placements, vm_lists
 from api.shared.images import fleet_image
 from api.shared.lifecycle import Verb
 from api.shared.media import DeleteQuery
@@ -98,3 +98,4 @@ def _wanted(body: JSON) -> VmRequest:
 
 
 placements.add(blp, VmCreation, _wanted)
+vm_lists.add(blp, VmBrief)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy import ColumnElement, Select, and_, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from core.contract.states import LIVE, Status
@@ -18,6 +19,7 @@ from core.services.paging import Ordering, Slice, ordered, sliced, sliced_from_t
 from core.services.status import status_column
 
 _STATUS = status_column()
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RARE = 50  # of so many VMs one: they are looked for where they are, and not along the whole list
 ORDERING = Ordering(
     {
@@ -75,6 +77,26 @@ def page(session: Session, actor: Actor, wanted: Page) -> tuple[list[VmView], in
     counted = select(func.count()).select_from(Vm)
     total = session.scalar((joined(counted) if wanted.statuses else counted).where(*conditions)) or 0
     return _shown(session, sliced(_query().where(*conditions), ORDERING, wanted)), total
+
+
+def after(session: Session, actor: Actor, cursor: str | None, limit: int) -> tuple[list[VmView], str | None]:
+    """The next VMs that the caller may see, oldest first, and the cursor behind them; None at the end.
+
+    Each page is found by an index, however far it is; none that is made or deleted meanwhile moves another.
+    """
+    query = _query().where(Vm.deleted_at.is_(None)).order_by(Vm.created_at, Vm.id).limit(limit)
+    if not actor.is_admin:
+        query = query.where(Vm.owner_id == actor.user_id)
+    if cursor is not None:
+        microseconds, id_ = cursor.split(".", 1)
+        created_at = _EPOCH + timedelta(microseconds=int(microseconds))
+        query = query.where(tuple_(Vm.created_at, Vm.id) > tuple_(created_at, id_))
+    found = _shown(session, query)
+    return found, _cursor(found[-1].vm) if len(found) == limit else None
+
+
+def _cursor(vm: Vm) -> str:
+    return f"{(vm.created_at - _EPOCH) // timedelta(microseconds=1)}.{vm.id}"
 
 
 def _of_all(session: Session, conditions: list[ColumnElement[bool]], wanted: Page) -> tuple[list[VmView], int]:

@@ -54,6 +54,18 @@ class AsyncTransport:
             if len(page[noun]) < size or offset >= page["total"]:
                 return
 
+    async def following(self, path: str, noun: str, kind: type[T], limit: int | None = None) -> AsyncIterator[T]:
+        """The same of a list with a cursor, in few requests."""
+        cursor, count = None, 0
+        while limit is None or count < limit:
+            size = _wire.FOLLOWING if limit is None else min(_wire.FOLLOWING, limit - count)
+            page = await self.json("GET", path, limit=size, after=cursor)
+            for item in page[noun]:
+                yield value(kind, item)
+            count, cursor = count + len(page[noun]), page["next"]
+            if cursor is None:
+                return
+
     async def begin(self, method: str, path: str, body: Any = None, /, **query: Any) -> Operation:
         """Ask for a change; the operation that was accepted."""
         response = await self.send(method, path, json=body, params=given(**query), headers={"Prefer": "respond-async"})

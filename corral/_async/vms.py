@@ -31,6 +31,8 @@ class AsyncVms:
     ) -> AsyncIterator[Vm]:
         """All of them, or those with a status."""
         query = {"status": status, "os_type": os_type, "sort": sort, "order": order}
+        if not any(query.values()):
+            return self._transport.following("/vm-list", "vms", Vm, limit)
         return self._transport.pages("/vms", "vms", Vm, limit, **query)
 
     async def get(self, vm: str) -> Vm:

@@ -32,6 +32,8 @@ class Vms:
     ) -> Iterator[Vm]:
         """All of them, or those with a status."""
         query = {"status": status, "os_type": os_type, "sort": sort, "order": order}
+        if not any(query.values()):
+            return self._transport.following("/vm-list", "vms", Vm, limit)
         return self._transport.pages("/vms", "vms", Vm, limit, **query)
 
     def get(self, vm: str) -> Vm:

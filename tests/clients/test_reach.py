@@ -79,6 +79,7 @@ COMMANDS = {
     "GET /system/info": "host info",
     "GET /system/metrics": "host metrics",
     "GET /vms": "vm list",
+    "GET /vm-list": "vm list",
     "POST /vms": "vm create",
     "GET /vms/{}/disks": "vm disk list",
     "POST /vms/{}/disks": "vm disk attach",
