@@ -49,7 +49,7 @@ class Work:
 
 
 class VmLocks:
-    """Every `Work` of this process; waiting is done on one condition, so that a cancel wakes whoever waits."""
+    """Each `Work` of this process. Threads wait on one condition, so that a cancel wakes them."""
 
     def __init__(self, places: int = 16) -> None:
         self._places, self._each = places, max(1, places * 3 // 4)

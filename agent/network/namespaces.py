@@ -1,8 +1,9 @@
 """A network namespace for a VM's process, whose only way out is slirp4netns: user-mode networking for any hypervisor.
 
-A driver starts its program by `Entry.command`, which waits in a new namespace, and calls `Entry.connect`, which joins
-slirp4netns to it, has the rules of `egress` put in place there and lets the program go on, without privileges. In there
-is no address of the host, and no loopback; slirp4netns ends with the program. There are two shapes:
+A driver starts its program by `Entry.command`, which waits in a new namespace. The driver then calls
+`Entry.connect`, which joins slirp4netns to the namespace, applies the rules of `egress` there, and lets the
+program continue without privileges. The namespace has neither an address of the host nor a loopback, and
+slirp4netns ends with the program. There are two kinds:
 
 - SOCKETS, for a program that has a user-mode network of its own, as QEMU has: it uses sockets, in the namespace.
   Forwards lead to the namespace's address, `SOCKETS.address`, where the program has to listen.

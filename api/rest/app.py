@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import flask_smorest
+from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
@@ -14,6 +15,7 @@ from api.auth import identity, tokens
 from api.monitoring import requests as counting
 from api.rest import errors
 from api.rest.blueprint import Blueprint
+from api.rest.schemas import schema_name
 from api.rest.shapes import Shape
 from api.web import limits, requests, uploads
 from api.web.context import ApiContext
@@ -28,7 +30,7 @@ class Api(flask_smorest.Api):  # type: ignore[misc]  # flask-smorest has no type
 
     def __init__(self, shape: Shape, app: Flask) -> None:
         self.ERROR_SCHEMA = shape.error_schema(400)
-        super().__init__(app)
+        super().__init__(app, spec_kwargs={"marshmallow_plugin": MarshmallowPlugin(schema_name_resolver=schema_name)})
 
     def _register_error_handlers(self) -> None:
         pass

@@ -46,6 +46,12 @@ class SortingAll(Sorting):
     )
 
 
+def schema_name(schema: Schema | type[Schema]) -> str:
+    """How an OpenAPI document names a schema: by its class, without the dialect and without `Schema`."""
+    name = (schema if isinstance(schema, type) else type(schema)).__name__
+    return name.removeprefix("Microvm").removeprefix("Vboxmcp").removesuffix("Schema")
+
+
 def named(name: str, members: dict[str, Any]) -> type[Schema]:
     """A schema made on the fly, by the name that the OpenAPI document shows."""
     return type(name, (Schema,), members)

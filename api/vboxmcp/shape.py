@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from api.rest.schemas import constant, named
+from api.rest.schemas import constant, named, schema_name
 from api.rest.shapes import Listed, Shape
 from api.vboxmcp import errors
 from core.contract.messages import JSON
@@ -16,7 +16,7 @@ from core.contract.messages import JSON
 @cache
 def _one_schema(schema: type[Schema]) -> type[Schema]:
     members = {"status": constant("success"), "data": fields.Nested(schema, required=True)}
-    return named(f"{_name(schema)}Answer", members)
+    return named(f"{schema_name(schema)}Answer", members)
 
 
 def _one(dumped: Any) -> JSON:
@@ -43,10 +43,6 @@ def _many(_noun: str, listed: Listed) -> JSON:
         "limit": listed.limit,
         "offset": listed.offset,
     }
-
-
-def _name(schema: type[Schema]) -> str:
-    return schema.__name__.removesuffix("Schema")
 
 
 SHAPE = Shape(

@@ -39,9 +39,15 @@ class Host:
 
 
 def launch(
-    folder: Folder, vm: VmSpec, state: State, machine: Machine, host: Host, group: Path | None, saved: Path | None,
+    folder: Folder,
+    vm: VmSpec,
+    state: State,
+    machine: Machine,
+    host: Host,
+    group: Path | None,
+    saved: Path | None,
     left: Left,
-) -> None:  # fmt: skip
+) -> None:
     """Starts the process in its control group, and its machine: booting, or waiting with the memory in `saved`.
 
     It is gone again when this fails.
