@@ -75,11 +75,11 @@ def main(arguments: list[str] | None = None) -> int:
         return runtime.run(config)
 
 
-def _joined(options: argparse.Namespace, environment: settings.Settings) -> kept.Settings:
+def _joined(options: argparse.Namespace, environment: settings.Settings) -> kept.SavedSettings:
     """What makes this machine a host: with a name the environment, else what a join has left."""
     if options.name:
         offered = options.hypervisor or ["qemu"]
-        return kept.Settings(options.name, str(environment.home), environment.redis_url, "", offered)
+        return kept.SavedSettings(options.name, str(environment.home), environment.redis_url, "", offered)
     found = kept.read(options.settings)
     if found is None:
         raise SystemExit(

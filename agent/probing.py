@@ -11,10 +11,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.registry import CLASSES, Drivers
 from agent.network.group_rules import GroupRules
-from agent.network.network import Network
+from agent.network.network import HostNetworking
 from agent.network.user_mode import UserMode
 from core import settings
 from core.contract.hosts import DriverHealth
@@ -32,8 +32,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def probed(hypervisors: Sequence[str], folder: Path) -> list[DriverHealth]:
     """Each driver's word, in that order, of a host with nothing in that folder."""
-    network = Network(user_mode=UserMode(trying=True), groups=GroupRules(trying=True))
-    place = Place(folder / "vms", settings.load().images, network=network)
+    network = HostNetworking(user_mode=UserMode(trying=True), groups=GroupRules(trying=True))
+    place = DriverFolders(folder / "vms", settings.load().images, network=network)
     place.vms.mkdir()
     return [driver.probe() for driver in Drivers(list(hypervisors), place).all()]
 

@@ -17,32 +17,32 @@ from prometheus_client.registry import REGISTRY
 from agent.broker import app as celery_app
 from agent.broker.connection import connect
 from agent.calls.consoles import Consoles
-from agent.calls.files import Files
+from agent.calls.files import FileCalls
 from agent.calls.server import Calls
 from agent.calls.streams import AgentStreams
 from agent.commands import tasks
 from agent.commands.outcomes import Outcomes
 from agent.commands.runner import Commands
 from agent.commands.vm_locks import WAITING, VmLocks
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.registry import Drivers
 from agent.host import heartbeat
-from agent.host.capacity import Capacity
+from agent.host.capacity import HostCapacity
 from agent.host.exits import Exits
-from agent.host.fencing import Fencing
-from agent.host.health import Health
-from agent.host.inventory import HostIdentity, Inventories
+from agent.host.fencing import AgentFencing
+from agent.host.health import HealthMonitor
+from agent.host.inventory import AgentIdentity, Inventories
 from agent.host.known import KnownVms
 from agent.host.lease import Lease, refusal
 from agent.host.prometheus import HostFigures
-from agent.host.usage import Usage
+from agent.host.usage import UsageMonitor
 from agent.images.collecting import Rules
 from agent.images.download import Rate
-from agent.images.images import Images
+from agent.images.images import HostImages
 from agent.images.pulls import Pulls
 from agent.images.source import Source
-from agent.media.media import Media
-from agent.network.network import Network
+from agent.media.media import MediaFolders
+from agent.network.network import HostNetworking
 from agent.reports import failures
 from agent.reports.journal import Journal
 from agent.reports.outbox import Outbox
@@ -65,13 +65,13 @@ class Config:
     media: tuple[Path, ...]
     redis_url: str
     hypervisors: list[str]
-    capacity: Capacity
+    capacity: HostCapacity
     concurrency: int
     finish_seconds: float
     metrics_bind: str
     metrics_port: int
     metrics_token: str
-    network: Network
+    network: HostNetworking
     lock: Path
     source: Source | None
     pull_mb_per_second: int
@@ -108,7 +108,7 @@ class Agent:
     def __init__(self, config: Config) -> None:
         self._config = config
         failures.hide_paths_below(config.home, config.images, *config.media)
-        place = Place(config.home / "vms", config.images, config.media, config.cgroup, config.network)
+        place = DriverFolders(config.home / "vms", config.images, config.media, config.cgroup, config.network)
         self._client = connect(config.redis_url, f"agent-{config.host}")
         self._journal = Journal(config.home / "journal.sqlite")
         self._outbox = Outbox(config.host, self._client, self._journal)
@@ -116,25 +116,25 @@ class Agent:
         drivers, exits = Drivers(config.hypervisors, place), Exits()
         known = KnownVms(exits)
         outcomes = Outcomes(config.host, drivers, self._journal, self._outbox, known)
-        media = Media(config.media)
+        media = MediaFolders(config.media)
         pulls = Pulls(place.contents, config.source, Rate(config.pull_mb_per_second << 20), config.pulled)
-        images = Images(config.images, place.contents, pulls)
+        images = HostImages(config.images, place.contents, pulls)
         self._commands = Commands(drivers, self._journal, self._vm_locks, outcomes, media, images)
         streams = AgentStreams(self._client)
-        consoles, files = Consoles(drivers, streams), Files(drivers, streams)
+        consoles, files = Consoles(drivers, streams), FileCalls(drivers, streams)
         key = HostKey(config.home)
         self._calls = Calls(config.host, self._client, key, drivers, self._commands, consoles, files, media)
         facts = replace(config.network.facts(), own_ports=[config.metrics_port] if config.metrics_port else [])
         self._lease, boot_id = Lease(config.host, self._client, config.lock), uuid.uuid4().hex
-        self._fencing = Fencing(drivers, self._commands.give_up, self._lease.obeyed)
-        host = HostIdentity(config.host, boot_id, config.capacity, images, facts, self._lease.home_id, media)
-        health = Health(drivers)
+        self._fencing = AgentFencing(drivers, self._commands.give_up, self._lease.obeyed)
+        host = AgentIdentity(config.host, boot_id, config.capacity, images, facts, self._lease.home_id, media)
+        health = HealthMonitor(drivers)
         busy = self._vm_locks.busy_vms
         inventories = Inventories(host, drivers, health, self._journal, self._outbox, known, busy, exits)
         soon, refused = inventories.soon, self._on_refused
         pulls.on_new = soon
         beat = heartbeat.beat(host.name, host.boot_id, key.public, self._client, self._lease, soon, refused)
-        usage = Usage(config.host, place.vms, drivers, self._client)
+        usage = UsageMonitor(config.host, place.vms, drivers, self._client)
         self._pulls = pulls
         own = [self._calls.loop, self._outbox.loop, inventories.loop, exits.loop, usage.loop, beat, self._pruner()]
         self._figures = lambda: HostFigures(self._journal, known, usage, health)

@@ -18,7 +18,7 @@ from api.rest import app
 from api.vboxmcp import socket
 from api.vboxmcp.shape import SHAPE as VBOXMCP
 from api.web.context import ApiContext
-from api.web.limits import Limits
+from api.web.limits import RequestLimits
 from api.web.tally import Tally
 from core import database
 from core.dispatch import Dispatch
@@ -31,7 +31,7 @@ def create_app(settings: Settings) -> Dialects:
     """The whole API. It connects to PostgreSQL and Redis when it first needs them, so they may be away."""
     engine, dispatch = database.connect(settings.database_url), Dispatch(settings.redis_url)
     hub = Hub(settings.redis_url, engine, dispatch)
-    context = ApiContext(settings, engine, dispatch, hub, Tally(dispatch), Limits(settings))
+    context = ApiContext(settings, engine, dispatch, hub, Tally(dispatch), RequestLimits(settings))
     flood = audit.make(context)
     first = app.make(MICROVM, context, flood, microvm.blueprints())
     second = app.make(VBOXMCP, context, flood, vboxmcp.blueprints())

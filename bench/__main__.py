@@ -15,7 +15,7 @@ from bench import files, guests, http, snapshots, virtualbox
 from bench import fleet as simulated
 from bench.stats import Row
 from cli.fleet.fleet import Fleet
-from cli.fleet.plan import Plan
+from cli.fleet.plan import FleetPlan
 from cli.fleet.share import Share
 from core import settings
 
@@ -26,7 +26,7 @@ def _fleet(hypervisor: str, *, agents: int = 2, workers: int = 1) -> Iterator[Fl
     no_limit = {"RATE_LIMIT_BURST": "100000000", "RATE_LIMIT_HOURLY": "100000000"}
     with tempfile.TemporaryDirectory(prefix="corral-bench-") as folder:
         Path(folder).chmod(0o711)
-        plan = Plan(
+        plan = FleetPlan(
             home=Path(folder) / "home",
             images=settings.load().images,
             hypervisors=(hypervisor,),

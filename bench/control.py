@@ -15,7 +15,7 @@ from simple_websocket import Client as Socket
 from sqlalchemy import create_engine, text
 
 from bench import noop
-from bench.http import Client
+from bench.http import BenchClient
 from bench.stats import Row, ms, percentile, timed
 from cli.fleet import commands
 from cli.fleet.fleet import Fleet
@@ -30,7 +30,7 @@ def latency(fleet: Fleet, token: str) -> Row:
     with noop.worker(fleet.redis_url):
         timed(noop.round_trip, 10)
         raw = statistics.median(timed(noop.round_trip, 100))
-    client = Client(fleet.url, token)
+    client = BenchClient(fleet.url, token)
     client.must("POST", "/vms", {"name": "latency", "hypervisor": "fake"})
     socket = Socket(
         fleet.url.replace("http", "ws") + "/api/v1/vms/latency/events", headers={"Authorization": f"Bearer {token}"}
@@ -57,7 +57,7 @@ def throughput(fleet: Fleet, token: str) -> Row:
 
     By turns, as a machine that is shared is not equally quick for long.
     """
-    setup = Client(fleet.url, token)
+    setup = BenchClient(fleet.url, token)
     for number in range(_CLIENTS):
         setup.must("POST", "/vms", {"name": f"rate-{number}", "hypervisor": "fake"})
     rates, raw_rates = [], []
@@ -112,7 +112,7 @@ def _rate(fleet: Fleet, token: str) -> float:
 
 
 def _start_and_stop(url: str, token: str, name: str) -> int:
-    client, done, end = Client(url, token), 0, time.perf_counter() + _SECONDS
+    client, done, end = BenchClient(url, token), 0, time.perf_counter() + _SECONDS
     while time.perf_counter() < end:
         client.must("POST", f"/vms/{name}/start")
         client.must("POST", f"/vms/{name}/stop", {"force": True})
@@ -124,7 +124,7 @@ def _pages(url: str, token: str, *, clients: int, requests: int) -> list[float]:
     barrier = threading.Barrier(clients)
 
     def read(number: int) -> list[float]:
-        client = Client(url, token)
+        client = BenchClient(url, token)
         offsets = islice(cycle(range(number * 50, 9_900, 350)), requests)
         client.must("GET", "/health")
         barrier.wait()

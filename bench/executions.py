@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from bench.http import Client
+from bench.http import BenchClient
 from bench.rawguest import RawGuest
 from bench.stats import Row, ms, percentile, timed
 
@@ -28,7 +28,7 @@ def ours(url: str, token: str, vm: str) -> list[float]:
     barrier, body = threading.Barrier(CLIENTS), {"command": "true", "timeout_seconds": 120}
 
     def run(_: int) -> list[float]:
-        client = Client(url, token)
+        client = BenchClient(url, token)
         client.must("GET", "/health")
         barrier.wait(30)
         return timed(lambda: client.must("POST", f"/vms/{vm}/execute", body), EACH)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from bench.http import Client
+from bench.http import BenchClient
 from bench.rawguest import RawGuest
 from bench.stats import Row
 from cli.fleet import commands
@@ -72,7 +72,7 @@ def compare(fleet: Fleet, token: str, vm: str, raw: RawGuest) -> Iterator[Row]:
 
 def gigabyte(fleet: Fleet, token: str) -> Iterator[Row]:
     """Up and down again on the fake driver, and how much more memory its processes hold meanwhile."""
-    client = Client(fleet.url, token)
+    client = BenchClient(fleet.url, token)
     client.must("POST", "/vms", {"name": "gigabyte", "hypervisor": "fake"})
     client.must("POST", "/vms/gigabyte/start")
     upload(fleet.url, token, "gigabyte", "/warm", 1)

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 
-from bench.http import Client
+from bench.http import BenchClient
 from bench.simulated import VMS, Simulated, simulated
 from bench.stats import Row, ms, percentile, timed
 from cli.fleet.fleet import Fleet
@@ -113,7 +113,7 @@ def _starts(fleet: Simulated, found: Figures) -> None:
     found.taken["start"] = [_start(client, fleet.vm(number)) for number in range(_STARTS)]
 
 
-def _start(client: Client, vm: str) -> float:
+def _start(client: BenchClient, vm: str) -> float:
     (taken,) = timed(lambda: client.must("POST", f"/vms/{vm}/start"), 1)
     client.must("POST", f"/vms/{vm}/stop", {"force": True})
     return taken

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench import executions, files
-from bench.http import Client
+from bench.http import BenchClient
 from bench.rawguest import raw_guest
 from bench.stats import Row, ms, timed
 from cli.fleet.fleet import Fleet
@@ -22,7 +22,7 @@ SETTLED = "systemctl is-system-running --wait"
 
 def all_of(fleet: Fleet, token: str) -> Iterator[Row]:
     """Boots and executions, raw and ours in turn, so that a drift of the machine meets both."""
-    client = Client(fleet.url, token)
+    client = BenchClient(fleet.url, token)
     acceleration = client.must("GET", "/hosts/host-a")["hypervisors"][0]["acceleration"]
     raw_boots, our_boots = [], []
     raw_runs: list[float] = []
@@ -51,7 +51,7 @@ def all_of(fleet: Fleet, token: str) -> Iterator[Row]:
 
 def files_of(fleet: Fleet, token: str) -> Iterator[Row]:
     """Uploads and downloads."""
-    client = Client(fleet.url, token)
+    client = BenchClient(fleet.url, token)
     acceleration = client.must("GET", "/hosts/host-a")["hypervisors"][0]["acceleration"]
     with (
         tempfile.TemporaryDirectory(prefix="raw-") as folder,
@@ -64,7 +64,7 @@ def files_of(fleet: Fleet, token: str) -> Iterator[Row]:
     client.must("DELETE", "/vms/bench-0")
 
 
-def _boot(client: Client, number: int) -> float:
+def _boot(client: BenchClient, number: int) -> float:
     name = f"bench-{number}"
     client.must("POST", "/vms", {"name": name, "vcpus": 1, "memory_mb": 512})
     began = time.perf_counter()
@@ -72,6 +72,6 @@ def _boot(client: Client, number: int) -> float:
     return time.perf_counter() - began
 
 
-def _execute(client: Client, number: int, command: str, times: int) -> list[float]:
+def _execute(client: BenchClient, number: int, command: str, times: int) -> list[float]:
     body = {"command": command, "timeout_seconds": 120}
     return timed(lambda: client.must("POST", f"/vms/bench-{number}/execute", body), times)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 _KEPT_SECONDS = 2.0  # the server closes an idle connection a little later
 
 
-class Client:
+class BenchClient:
     """Requests to one fleet as one user; not for several threads at once."""
 
     def __init__(self, url: str, token: str = "") -> None:
@@ -43,5 +43,5 @@ class Client:
 
 def login(url: str, username: str, password: str) -> str:
     """A token."""
-    answer = Client(url).must("POST", "/auth/login", {"username": username, "password": password})
+    answer = BenchClient(url).must("POST", "/auth/login", {"username": username, "password": password})
     return str(answer["access_token"])

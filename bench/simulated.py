@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 from sqlalchemy import create_engine, text
 
-from bench.http import Client, login
+from bench.http import BenchClient, login
 from cli.fleet.fleet import Fleet
 
 VMS = 100
@@ -31,9 +31,9 @@ class Simulated:
         self._engine = create_engine(fleet.database_url)
         self.token = login(fleet.url, fleet.credentials.username, fleet.credentials.password)
 
-    def client(self) -> Client:
+    def client(self) -> BenchClient:
         """A client, for one thread."""
-        return Client(self.fleet.url, self.token)
+        return BenchClient(self.fleet.url, self.token)
 
     def vm(self, number: int) -> str:
         """The name of a VM that is off: those of the first so many numbers are on hosts of their own."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.guests import SETTLED
-from bench.http import Client
+from bench.http import BenchClient
 from bench.rawguest import raw_guest
 from bench.stats import Row
 from cli.fleet.fleet import Fleet
@@ -28,7 +28,7 @@ _ADDED_SECONDS = {
 
 def all_of(fleet: Fleet, token: str) -> Iterator[Row]:
     """Raw and ours in turn, so that a drift of the machine meets both; a restore lasts until the guest answers."""
-    client = Client(fleet.url, token)
+    client = BenchClient(fleet.url, token)
     acceleration = client.must("GET", "/hosts/host-a")["hypervisors"][0]["acceleration"]
     raw: dict[str, list[float]] = defaultdict(list)
     ours: dict[str, list[float]] = defaultdict(list)
@@ -53,7 +53,7 @@ def _raw(taken: dict[str, list[float]], folder: Path, store: Path, acceleration:
             taken[f"restore {name} memory"].append(guest.boot_seconds)
 
 
-def _ours(taken: dict[str, list[float]], client: Client, vm: str) -> None:
+def _ours(taken: dict[str, list[float]], client: BenchClient, vm: str) -> None:
     client.must("POST", "/vms", {"name": vm, "vcpus": 1, "memory_mb": 512})
     for name, with_memory in (("without", False), ("with", True)):
         if name == "without":
@@ -65,7 +65,7 @@ def _ours(taken: dict[str, list[float]], client: Client, vm: str) -> None:
     client.must("DELETE", f"/vms/{vm}")
 
 
-def _seconds(client: Client, path: str, body: object) -> float:
+def _seconds(client: BenchClient, path: str, body: object) -> float:
     began = time.perf_counter()
     client.must("POST", path, body)
     return time.perf_counter() - began

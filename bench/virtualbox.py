@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.capabilities.hardware import DiskRequest
 from agent.drivers.virtualbox import VirtualBoxDriver
 from agent.drivers.virtualbox.folder import folder_of
-from agent.drivers.virtualbox.observing import Watch
+from agent.drivers.virtualbox.observing import VirtualBoxWatch
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from bench.stats import Row, ms
 from core import settings
@@ -45,17 +45,17 @@ class Recorder(VBoxManage):
 def all_of() -> Iterator[Row]:
     """A row for each operation: its calls, and its seconds beside those of the same calls for another VM."""
     with tempfile.TemporaryDirectory(prefix="corral-bench-") as folder, _vboxmanage(Path(folder)) as program:
-        place = Place(Path(folder) / "vms", settings.load().images, (Path(folder) / "media",))
+        place = DriverFolders(Path(folder) / "vms", settings.load().images, (Path(folder) / "media",))
         place.media[0].mkdir()
         os.environ["CORRAL_VBOXMANAGE"] = program
         driver, recorder = VirtualBoxDriver(place), Recorder(program)
         driver.manage = recorder
-        watch = Watch(recorder, place.vms)
+        watch = VirtualBoxWatch(recorder, place.vms)
         for name, operation in _operations(driver, watch):
             yield _row(name, operation, recorder, place)
 
 
-def _operations(driver: VirtualBoxDriver, watch: Watch) -> Iterator[tuple[str, Callable[[], object]]]:
+def _operations(driver: VirtualBoxDriver, watch: VirtualBoxWatch) -> Iterator[tuple[str, Callable[[], object]]]:
     vm = VmSpec(_OURS, "bench", "virtualbox", "linux", 1, 256, 4)
     disk = DiskRequest("SATA Controller", 1, 0, "hdd", f"{_OURS}.vdi", create_if_missing=True, size_gb=1)
     yield "create", lambda: driver.create(vm, _silent, _SECONDS)
@@ -70,7 +70,7 @@ def _operations(driver: VirtualBoxDriver, watch: Watch) -> Iterator[tuple[str, C
     yield "delete", lambda: driver.delete(vm, _SECONDS)
 
 
-def _row(name: str, operation: Callable[[], object], recorder: Recorder, place: Place) -> Row:
+def _row(name: str, operation: Callable[[], object], recorder: Recorder, place: DriverFolders) -> Row:
     recorder.recorded.clear()
     began = time.perf_counter()
     operation()
@@ -83,7 +83,7 @@ def _row(name: str, operation: Callable[[], object], recorder: Recorder, place: 
     return Row(f"VirtualBox: {name}", measured, f"{_CALLS[name]} calls, 20 ms each + 10 %", good)
 
 
-def _again(recorder: Recorder, call: tuple[str, ...], place: Place) -> float:
+def _again(recorder: Recorder, call: tuple[str, ...], place: DriverFolders) -> float:
     ours, hand = folder_of(place.vms, _OURS), folder_of(place.vms, _BY_HAND)
     hand.path.mkdir(parents=True, exist_ok=True)
     arguments = [each.replace(_OURS, _BY_HAND).replace(ours.uuid, hand.uuid) for each in call]

@@ -22,7 +22,7 @@ def audit() -> None:
     """The audit log."""
 
 
-class _Kept(click.ParamType[Head]):
+class _HeadParam(click.ParamType[Head]):
     """POSITION:SHA256, as `verify` prints it."""
 
     name = "head"
@@ -37,7 +37,10 @@ class _Kept(click.ParamType[Head]):
 
 @audit.command()
 @click.option(
-    "--expect", type=_Kept(), metavar="HEAD", help="A head that was printed earlier: finds entries cut off at the end."
+    "--expect",
+    type=_HeadParam(),
+    metavar="HEAD",
+    help="A head that was printed earlier: finds entries cut off at the end.",
 )
 def verify(expect: Head | None) -> None:
     """Verify that nothing in the audit log was changed, removed, moved or inserted.

@@ -12,7 +12,7 @@ from core.contract.errors import CorralError, NotFound, Unavailable
 _TIMEOUT = 60.0
 
 
-class Client:
+class FleetClient:
     """Speaks to one fleet as one user."""
 
     def __init__(self, url: str, username: str, password: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from cli.fleet.fleet import Fleet
-from cli.fleet.plan import Plan
+from cli.fleet.plan import FleetPlan
 from cli.fleet.processes import StartFailed
 from cli.screen import Screen
 from core import settings
@@ -33,7 +33,7 @@ def demo(hypervisor: str) -> None:
     screen = Screen()
     with tempfile.TemporaryDirectory(prefix="corral-demo-") as folder:
         Path(folder).chmod(0o711)  # PostgreSQL's own user passes through
-        plan = Plan(home=Path(folder) / "home", images=settings.load().images, hypervisors=(hypervisor,))
+        plan = FleetPlan(home=Path(folder) / "home", images=settings.load().images, hypervisors=(hypervisor,))
         fleet = Fleet(plan, say=screen.detail)
         with screen.step("Start a fleet: PostgreSQL, Redis, API, worker, two agents, Flower"):
             _start(fleet)

@@ -18,7 +18,7 @@ from typing import Any
 from core.contract import diskformats, kernels, outputs
 from core.contract.diskformats import BOOT_BYTES, MOST_BYTES, SECTOR
 from core.contract.errors import Invalid, Unavailable
-from core.contract.limits import Limits, within
+from core.contract.limits import ProcessLimits, within
 
 CHUNK = 1 << 20
 ZEROS = bytes(CHUNK)
@@ -179,7 +179,7 @@ def _last_sector(path: Path, length: int) -> bytes:
 
 def _qemu_img(verb: str, *arguments: str, kind: str) -> subprocess.CompletedProcess[bytes]:
     """Runs it within limits, and with the format that was found; what it says goes to the log and to no one else."""
-    command = within(Limits(cpu_seconds=TOOL_SECONDS), ["qemu-img", verb, "-f", kind, *arguments])
+    command = within(ProcessLimits(cpu_seconds=TOOL_SECONDS), ["qemu-img", verb, "-f", kind, *arguments])
     try:
         done = _ended(command)
     except FileNotFoundError:

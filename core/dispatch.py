@@ -91,7 +91,7 @@ class Dispatch:
         """A producer only: it has no tasks, no results and no queues of its own."""
         app = Celery("corral", broker=self._url)
         app.conf.update(
-            broker_transport="core.transport:Transport",
+            broker_transport="core.transport:PooledTransport",
             task_ignore_result=True,
             task_serializer="json",
             accept_content=["json"],

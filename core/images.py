@@ -16,7 +16,7 @@ from pathlib import Path
 
 from core import diskfiles, filelocks
 from core.contract.errors import Conflict, CorralError, Invalid, NotFound
-from core.contract.images import MANIFEST, NAME, ImageFile, Manifest, names, read
+from core.contract.images import MANIFEST, NAME, ImageFile, ImageManifest, names, read
 from core.units import GB
 
 OS_TYPES = ("linux", "windows")
@@ -39,7 +39,7 @@ def add(  # noqa: PLR0913 - what an image is made of, each by name
     guest_agent: bool = False,
     description: str = "",
     move: bool = False,
-) -> Manifest:
+) -> ImageManifest:
     """Take a qcow2 or raw disk, and a kernel with it if there is one, into the store under a new name.
 
     `move`: the disk may be renamed into the store; otherwise it stays where it is and is copied.
@@ -56,7 +56,7 @@ def add(  # noqa: PLR0913 - what an image is made of, each by name
         disk_sha256 = diskfiles.take(disk, copy, move=move)
         found = diskfiles.inspect(copy, boots=kernel is None)
         copy = copy.rename(folder / f"disk.{found.format}")
-        manifest = Manifest(
+        manifest = ImageManifest(
             name=name,
             os_type=os_type,
             format=found.format,
@@ -85,7 +85,7 @@ def remove(store: Path, name: str) -> None:
             raise NotFound(f"image '{name}' not found", code="image_not_found") from None
 
 
-def list_all(store: Path) -> list[Manifest]:
+def list_all(store: Path) -> list[ImageManifest]:
     """Every image that can be read, by name; one that can't is logged and left out."""
     found = []
     for name in names(store):
@@ -96,7 +96,7 @@ def list_all(store: Path) -> list[Manifest]:
     return found
 
 
-def publish(store: Path, folder: Path, manifest: Manifest) -> None:
+def publish(store: Path, folder: Path, manifest: ImageManifest) -> None:
     """Make `folder`, inside a `staging` of the store, the image of the manifest's name, in place of one before it.
 
     The caller holds the store's lock. VMs keep hard links to the files of the one before, or have copied them.

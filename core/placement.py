@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from core import labels
-from core.contract.images import Manifest
+from core.contract.images import ImageManifest
 from core.contract.vms import PACK, Placement
 
 
@@ -28,7 +28,7 @@ class Obstacle:
 
 
 @dataclass(frozen=True)
-class Offer:
+class HostOffer:
     """A host as placement sees it: what is free, and what it can run. `hypervisors`: "" when healthy, else the problem.
 
     `contents`: the digests of all images there; it `pulls` those of the fleet that are not. `obstacles`: why this VM
@@ -59,7 +59,7 @@ class Demand:
     host: str | None = None
     joins: tuple[str, ...] = ()
     placement: Placement = field(default_factory=Placement)
-    content: Manifest | None = None
+    content: ImageManifest | None = None
 
     def digest_at(self, contents: Collection[str], *, pulls: bool) -> str:
         """The digest of the fleet's image if a VM is made of that one on such a host; "": of the host's own."""
@@ -68,7 +68,7 @@ class Demand:
 
 
 @dataclass(frozen=True)
-class Choice:
+class HostChoice:
     """A host, and the hypervisor to use there.
 
     `digest`: that of the fleet's image, if the VM is made of that one; `pulls`: it is not there yet.
@@ -88,7 +88,7 @@ class Verdict:
     """
 
     host: str
-    choice: Choice | None
+    choice: HostChoice | None
     free: Room
     preferred: tuple[str, ...]
     obstacles: tuple[Obstacle, ...]
@@ -99,7 +99,7 @@ class Verdict:
         return "; ".join(each.message for each in self.obstacles)
 
 
-def judge(offers: Iterable[Offer], demand: Demand) -> list[Verdict]:
+def judge(offers: Iterable[HostOffer], demand: Demand) -> list[Verdict]:
     """A verdict on each host: those that can take it, best first, then the others by name.
 
     The best one holds most of what is preferred, has the better hypervisor, has the image, and then most memory left
@@ -122,17 +122,17 @@ def lacking(free: Room, size: Room) -> list[Obstacle]:
     ]
 
 
-def _verdict(offer: Offer, demand: Demand) -> Verdict:
+def _verdict(offer: HostOffer, demand: Demand) -> Verdict:
     hypervisor = next((each for each in demand.hypervisors if offer.hypervisors.get(each) == ""), None)
     preferred = tuple(text for text in demand.placement.prefer if labels.term(text).holds(offer.labels))
     obstacles = (*offer.obstacles, *_obstacles(offer, demand, hypervisor))
     digest = demand.digest_at(offer.contents, pulls=offer.pulls)
     pulls = bool(digest) and digest not in offer.contents
-    choice = Choice(offer.name, hypervisor, digest, pulls) if hypervisor is not None and not obstacles else None
+    choice = HostChoice(offer.name, hypervisor, digest, pulls) if hypervisor is not None and not obstacles else None
     return Verdict(offer.name, choice, offer.free, preferred, obstacles)
 
 
-def _obstacles(offer: Offer, demand: Demand, hypervisor: str | None) -> Iterator[Obstacle]:
+def _obstacles(offer: HostOffer, demand: Demand, hypervisor: str | None) -> Iterator[Obstacle]:
     if demand.host not in (None, offer.name):
         yield Obstacle("not_chosen", f"is not host '{demand.host}', which was asked for")
     for text in demand.placement.require:
@@ -146,7 +146,7 @@ def _obstacles(offer: Offer, demand: Demand, hypervisor: str | None) -> Iterator
     yield from lacking(offer.free, demand.size)
 
 
-def _no_hypervisor(offer: Offer, wanted: Sequence[str]) -> str:
+def _no_hypervisor(offer: HostOffer, wanted: Sequence[str]) -> str:
     problems = [f"{name}: {offer.hypervisors[name]}" for name in wanted if offer.hypervisors.get(name)]
     return "; ".join(problems) or f"does not offer {' or '.join(wanted)}"
 

@@ -25,7 +25,7 @@ Accepts = Mapping[str, Callable[[dict[str, Any]], bool]]
 """Each task that may be run, and whether those are arguments of it."""
 
 
-class Channel(stock.Channel):
+class PooledChannel(stock.Channel):
     """Keeps one client for its pool of connections: kombu makes a new one for each command to Redis."""
 
     _kept: redis.Redis | None = None
@@ -38,13 +38,13 @@ class Channel(stock.Channel):
         return self._kept
 
 
-class Transport(stock.Transport):
+class PooledTransport(stock.Transport):
     """Named in the `broker_transport` of an app that only sends."""
 
-    Channel = Channel
+    Channel = PooledChannel
 
 
-class Refused(ValueError):
+class TaskRefused(ValueError):
     """Not a task that is accepted."""
 
 
@@ -56,7 +56,7 @@ class Message(virtual.Message):
         super().__init__(checked, channel=channel, **kwargs)  # type: ignore[no-untyped-call]
 
 
-class ReadingChannel(Channel):
+class ReadingChannel(PooledChannel):
     """Reads past whatever can't be read. A worker's own says what it accepts."""
 
     accepts: ClassVar[Accepts] = {}
@@ -90,11 +90,11 @@ class ReadingChannel(Channel):
 
 
 def rebuilt(payload: Any, accepts: Accepts) -> dict[str, Any]:
-    """The raw message with only what a task needs; `Refused` names what is wrong."""
+    """The raw message with only what a task needs; `TaskRefused` names what is wrong."""
     headers, properties = _dict(payload, "headers"), _dict(payload, "properties")
     task = headers.get("task")
     if not isinstance(task, str) or task not in accepts:
-        raise Refused(f"task is {task!r:.80}")
+        raise TaskRefused(f"task is {task!r:.80}")
     identity = _text(headers, "id")
     return {
         "body": _checked_body(_text(payload, "body"), accepts[task]),
@@ -122,19 +122,19 @@ def rebuilt(payload: Any, accepts: Accepts) -> dict[str, Any]:
 def _checked_body(body: str, accepted: Callable[[dict[str, Any]], bool]) -> str:
     args, kwargs, embed = json.loads(base64.b64decode(body, validate=True))
     if args != [] or not accepted(dict(kwargs)) or any(embed.values()):
-        raise Refused("the body is not the task's")
+        raise TaskRefused("the body is not the task's")
     return body
 
 
 def _dict(data: Any, name: str) -> dict[str, Any]:
     value = data.get(name)
     if not isinstance(value, dict):
-        raise Refused(f"{name} is missing")
+        raise TaskRefused(f"{name} is missing")
     return value
 
 
 def _text(data: dict[str, Any], name: str) -> str:
     value = data.get(name)
     if not isinstance(value, str):
-        raise Refused(f"{name} is missing")
+        raise TaskRefused(f"{name} is missing")
     return value

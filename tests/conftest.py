@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli.fleet.fleet import Fleet
-from cli.fleet.plan import Plan
+from cli.fleet.plan import FleetPlan
 from cli.fleet.postgres import Postgres
 from cli.fleet.redis import Redis
 from cli.fleet.share import Share
@@ -75,7 +75,7 @@ def clones(tmp_path_factory: pytest.TempPathFactory) -> Clones:
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """A whole fleet with the fake driver: `.url`, `.credentials`, `.kill(name, hold=True)`, `.restart(name)`."""
     home = tmp_path_factory.mktemp("fleet")
-    plan = Plan(
+    plan = FleetPlan(
         home=home,
         images=home / "images",
         hypervisors=("fake",),

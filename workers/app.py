@@ -21,7 +21,7 @@ _NAME = f"{socket.gethostname()}:{os.getpid()}"
 
 app = Celery("workers", broker=configured.redis_url, include=["workers.tasks"])
 app.conf.update(
-    broker_transport="workers.transport:Transport",
+    broker_transport="workers.transport:TaskTransport",
     task_ignore_result=True,
     task_serializer="json",
     accept_content=["json"],

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from core import database, settings
-from core.contract.images import Manifest, readable
+from core.contract.images import ImageManifest, readable
 from core.dispatch import Dispatch
 from core.services import context
 from core.services.identities.accounts import Accounts
@@ -45,7 +45,7 @@ class WorkerContext:
         """Make Redis's accounts of hosts those of the record; how many were not."""
         return database.transact(self.transaction, self.accounts.apply)
 
-    def fleet_image(self, name: str) -> Manifest | None:
+    def fleet_image(self, name: str) -> ImageManifest | None:
         """The fleet's image of that name, where this process has the API's store; None where there is none."""
         return next(iter(readable(self.settings.images, [name])), None)
 

@@ -31,7 +31,7 @@ class _Asking:
             raise HTTPError(401)
 
 
-class Metrics(_Asking, monitor.Metrics):  # type: ignore[misc]
+class FlowerMetrics(_Asking, monitor.Metrics):  # type: ignore[misc]
     """The figures."""
 
 
@@ -41,7 +41,7 @@ class Healthcheck(_Asking, monitor.Healthcheck):  # type: ignore[misc]
 
 def main(options: list[str]) -> None:
     """Runs until it is ended."""
-    ours = {monitor.Metrics: Metrics, monitor.Healthcheck: Healthcheck}
+    ours = {monitor.Metrics: FlowerMetrics, monitor.Healthcheck: Healthcheck}
     urls.handlers[:] = [
         (each[0], ours[each[1]]) if isinstance(each, tuple) and each[1] in ours else each for each in urls.handlers
     ]

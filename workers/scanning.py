@@ -11,7 +11,7 @@ import time
 from core.contract.errors import CorralError, GuestTimeout
 from core.contract.messages import JSON
 from core.services.scanning import queue
-from core.services.scanning.queue import Work
+from core.services.scanning.queue import ScanTask
 from workers.asking import ask
 from workers.context import WorkerContext
 from workers.scans import evidence
@@ -46,7 +46,7 @@ def scan_next(context: WorkerContext) -> str | None:
         _slots.release()
 
 
-def _scan(context: WorkerContext, work: Work) -> None:
+def _scan(context: WorkerContext, work: ScanTask) -> None:
     families = chosen(work.scan_type, work.frameworks)
     try:
         for number, family in enumerate(families, start=1):
@@ -67,7 +67,7 @@ def _scan(context: WorkerContext, work: Work) -> None:
             queue.fail(session, work, error)
 
 
-def _outcomes(context: WorkerContext, work: Work, family: Family) -> list[JSON]:
+def _outcomes(context: WorkerContext, work: ScanTask, family: Family) -> list[JSON]:
     mark = f"corral-{secrets.token_hex(8)}"
     stdin = base64.b64encode(evidence.script(family, mark).encode()).decode()
     params = {"command": "sh -s", "stdin_b64": stdin, "timeout_seconds": family.seconds}
@@ -88,7 +88,7 @@ def _outcomes(context: WorkerContext, work: Work, family: Family) -> list[JSON]:
 class _Heartbeat:
     """Keeps the lease while a guest takes its time."""
 
-    def __init__(self, context: WorkerContext, work: Work) -> None:
+    def __init__(self, context: WorkerContext, work: ScanTask) -> None:
         self._context, self._work = context, work
         self._due_at = time.monotonic() + _RENEW_SECONDS
 

@@ -15,13 +15,13 @@ def _nothing(arguments: dict[str, Any]) -> bool:
     return not arguments
 
 
-class Channel(transport.ReadingChannel):
+class TaskChannel(transport.ReadingChannel):
     """Reads the tasks, none of which takes an argument."""
 
     accepts: ClassVar[Accepts] = {SWEEP_TASK: _nothing, SCAN_TASK: _nothing, WEBHOOK_TASK: _nothing}
 
 
-class Transport(transport.Transport):
+class TaskTransport(transport.PooledTransport):
     """Named in the workers' `broker_transport`."""
 
-    Channel = Channel
+    Channel = TaskChannel

@@ -13,7 +13,7 @@ import msgspec
 
 from core.database import transact
 from core.services.webhooks import queue
-from core.services.webhooks.queue import Answer, Parcel
+from core.services.webhooks.queue import DeliveryResult, Parcel
 from workers import posting
 from workers.context import WorkerContext
 
@@ -54,7 +54,7 @@ def _turn(context: WorkerContext, hook_id: str) -> int:
     return count
 
 
-def _sent(context: WorkerContext, parcel: Parcel) -> Answer:
+def _sent(context: WorkerContext, parcel: Parcel) -> DeliveryResult:
     moment = str(int(time.time()))
     body = msgspec.json.encode({"type": parcel.type, "timestamp": parcel.at, "data": parcel.data})
     headers = {
@@ -65,9 +65,9 @@ def _sent(context: WorkerContext, parcel: Parcel) -> Answer:
         "webhook-signature": " ".join(signature(each, parcel.message_id, moment, body) for each in parcel.secrets),
     }
     try:
-        return Answer(posting.post(parcel.url, body, headers, context.settings.webhook_networks))
+        return DeliveryResult(posting.post(parcel.url, body, headers, context.settings.webhook_networks))
     except posting.NotPosted as error:
-        return Answer(None, str(error))
+        return DeliveryResult(None, str(error))
 
 
 def signature(secret: str, message_id: str, moment: str, body: bytes) -> str:

@@ -23,7 +23,7 @@ def create_app(host: str, redis_url: str) -> Celery:
     app = Celery("corral-agent", broker=redis_url, set_as_current=False)
     name = channels.command_queue(host)
     app.conf.update(
-        broker_transport="agent.broker.transport:Transport",
+        broker_transport="agent.broker.transport:CommandTransport",
         broker_transport_options=_transport_options(host),
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,

@@ -14,13 +14,13 @@ def _one_command(arguments: dict[str, Any]) -> bool:
     return set(arguments) == {"command"} and isinstance(arguments["command"], str)
 
 
-class Channel(transport.ReadingChannel):
+class CommandChannel(transport.ReadingChannel):
     """Reads commands."""
 
     accepts: ClassVar[Accepts] = {TASK: _one_command}
 
 
-class Transport(transport.Transport):
+class CommandTransport(transport.PooledTransport):
     """Named in the agent's `broker_transport`."""
 
-    Channel = Channel
+    Channel = CommandChannel

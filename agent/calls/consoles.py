@@ -48,7 +48,7 @@ class Consoles:
         """Serves the VM's console on that stream: from `after` if that is still known, else from 64 KiB back or now."""
         console = self._drivers.get(vm.hypervisor).console(vm.id)
         writable = write and console.socket is not None and self._take(vm.id, stream_id)
-        work = partial(self._serve, vm.id, console, _Follower(console.log, after, replay), stream_id, writable)
+        work = partial(self._serve, vm.id, console, _LogFollower(console.log, after, replay), stream_id, writable)
         try:
             self._streams.serve(stream_id, vm.owner, work)
         except BaseException:
@@ -65,7 +65,7 @@ class Consoles:
                 del self._writers[vm_id]
 
     def _serve(
-        self, vm_id: str, console: Console, follower: _Follower, stream_id: str, writable: bool, stream: Stream
+        self, vm_id: str, console: Console, follower: _LogFollower, stream_id: str, writable: bool, stream: Stream
     ) -> None:
         try:
             stream.write(encode(ConsoleOpened(writable, follower.place.log, follower.place.position)).encode())
@@ -86,7 +86,7 @@ class Consoles:
             self._leave(vm_id, stream_id)
 
 
-class _Follower:
+class _LogFollower:
     """Reads a log that grows, is cut when it has grown long, and may not be there yet."""
 
     def __init__(self, path: Path, after: ConsolePosition | None, replay: bool) -> None:

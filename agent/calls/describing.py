@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from agent.drivers.base import Driver
-from core.contract.described import Described
+from core.contract.described import DescribeReply
 from core.contract.errors import NotFound
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
 from core.contract.vms import Observation
 
 
-def described(drivers: Iterable[Driver], vm_id: str) -> Described:
+def described(drivers: Iterable[Driver], vm_id: str) -> DescribeReply:
     """The VM; `NotFound` when no driver has it, or none remembers what was asked for."""
     for driver in drivers:
         spec = driver.remembered(vm_id)
@@ -22,8 +22,8 @@ def described(drivers: Iterable[Driver], vm_id: str) -> Described:
     raise NotFound(f"no driver of this host has a VM '{vm_id}' that can be adopted", code="orphan_not_found")
 
 
-def _of(spec: VmSpec, hypervisor: str, seen: Observation) -> Described:
-    return Described(
+def _of(spec: VmSpec, hypervisor: str, seen: Observation) -> DescribeReply:
+    return DescribeReply(
         name=spec.name,
         hypervisor=hypervisor,
         os_type=spec.os_type,

@@ -12,13 +12,13 @@ from msgspec import to_builtins
 
 from agent.calls.parameters import asked, vm_of
 from agent.drivers.base import Check
-from agent.drivers.capabilities.execs import SIGNALS, Detached, Execs, Output
-from agent.drivers.capabilities.guest import OUTPUT_LIMIT, ExecRequest, Guest
+from agent.drivers.capabilities.execs import SIGNALS, Detached, ExecOutput, ExecsCapability
+from agent.drivers.capabilities.guest import OUTPUT_LIMIT, GuestCapability, GuestExecRequest
 from agent.drivers.offers import offered
 from agent.drivers.registry import Drivers
 from agent.system.loops import Loop
-from core.contract.calls import Begin, CommandLine, ListExecs, OneExec, Signal
-from core.contract.calls import Output as OutputOf
+from core.contract.calls import BeginExec, CommandLine, ExecRef, ListExecs, SignalExec
+from core.contract.calls import ReadExecOutput as OutputOf
 from core.contract.errors import Invalid
 from core.contract.messages import JSON, Call
 
@@ -38,14 +38,14 @@ class GuestCommands:
             "exec_signal": self._signal,
             "exec_delete": self._delete,
         }
-        self.loops = [_sweeper(driver) for driver in drivers.all() if isinstance(driver, Guest)]
-        self._timekeepers = [Timekeeper(driver) for driver in drivers.all() if isinstance(driver, Execs)]
+        self.loops = [_sweeper(driver) for driver in drivers.all() if isinstance(driver, GuestCapability)]
+        self._timekeepers = [Timekeeper(driver) for driver in drivers.all() if isinstance(driver, ExecsCapability)]
         self.loops += [keeper.loop for keeper in self._timekeepers]
 
     def execute(self, call: Call, check: Check) -> JSON:
         """Runs a command to its end."""
         vm = vm_of(call)
-        done = offered(self._drivers.get(vm.hypervisor), Guest).execute(vm, _request_of(call), check)
+        done = offered(self._drivers.get(vm.hypervisor), GuestCapability).execute(vm, _request_of(call), check)
         return {
             "exit_code": done.exit_code,
             "stdout_b64": base64.b64encode(done.stdout).decode(),
@@ -75,7 +75,7 @@ class GuestCommands:
         }
 
     def _signal(self, call: Call) -> JSON:
-        signal = asked(call, Signal).signal
+        signal = asked(call, SignalExec).signal
         if signal not in SIGNALS:
             raise Invalid(f"exec_signal: 'signal' must be one of {', '.join(SIGNALS)}")
         return asdict(self._execs(call).exec_signal(vm_of(call), _id(call), signal))
@@ -84,14 +84,14 @@ class GuestCommands:
         self._execs(call).exec_delete(vm_of(call), _id(call))
         return {}
 
-    def _execs(self, call: Call) -> Execs:
-        return offered(self._drivers.get(vm_of(call).hypervisor), Execs)
+    def _execs(self, call: Call) -> ExecsCapability:
+        return offered(self._drivers.get(vm_of(call).hypervisor), ExecsCapability)
 
 
 class Timekeeper:
     """Has a driver end what is past its timeout; set `soon` when there may be something new to end."""
 
-    def __init__(self, driver: Execs) -> None:
+    def __init__(self, driver: ExecsCapability) -> None:
         self._driver = driver
         self.loop = Loop("timekeeper", self._keep)
         self.soon = threading.Event()
@@ -102,7 +102,7 @@ class Timekeeper:
         self.soon.wait(SWEEP_SECONDS if due is None else min(SWEEP_SECONDS, max(0.0, due - time.time())))
 
 
-def _sweeper(driver: Guest) -> Loop:
+def _sweeper(driver: GuestCapability) -> Loop:
     def sweep() -> None:
         driver.sweep_guests()
         loop.stopping.wait(SWEEP_SECONDS)
@@ -111,9 +111,9 @@ def _sweeper(driver: Guest) -> Loop:
     return loop
 
 
-def _request_of(call: Call) -> ExecRequest:
+def _request_of(call: Call) -> GuestExecRequest:
     line, left = asked(call, CommandLine), call.deadline_at - time.time()
-    return ExecRequest(
+    return GuestExecRequest(
         command=line.command,
         timeout_seconds=left if line.timeout_seconds is None else min(line.timeout_seconds, left),
         working_directory=line.working_directory,
@@ -123,7 +123,7 @@ def _request_of(call: Call) -> ExecRequest:
 
 
 def _wanted_of(call: Call) -> Detached:
-    line = asked(call, Begin)
+    line = asked(call, BeginExec)
     return Detached(
         id=line.id,
         command=line.command,
@@ -136,8 +136,8 @@ def _wanted_of(call: Call) -> Detached:
 
 
 def _id(call: Call) -> str:
-    return asked(call, OneExec).id
+    return asked(call, ExecRef).id
 
 
-def _dumped(output: Output) -> JSON:
+def _dumped(output: ExecOutput) -> JSON:
     return {"data_b64": base64.b64encode(output.data).decode(), "offset": output.offset, "ended": output.ended}

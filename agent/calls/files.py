@@ -25,7 +25,7 @@ from core.streams import Stream
 IDLE_SECONDS = 300.0  # an upload of which nothing has come for so long is given up
 
 
-class Files:
+class FileCalls:
     """Answers the calls about files of one host."""
 
     def __init__(self, drivers: Drivers, streams: AgentStreams) -> None:
@@ -65,8 +65,8 @@ class Files:
         found = self._driver(vm).file_list(vm, folder.path, folder.recursive, folder.most)
         return asdict(found)
 
-    def _driver(self, vm: VmSpec) -> files.Files:
-        return offered(self._drivers.get(vm.hypervisor), files.Files)
+    def _driver(self, vm: VmSpec) -> files.FilesCapability:
+        return offered(self._drivers.get(vm.hypervisor), files.FilesCapability)
 
     def _serve(self, call: Call, stream_id: str, work: Any) -> JSON:
         self._streams.serve(stream_id, vm_of(call).owner, work)

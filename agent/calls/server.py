@@ -18,25 +18,25 @@ from agent.broker.connection import BLOCK_SECONDS
 from agent.calls import describing
 from agent.calls.consoles import Consoles
 from agent.calls.execs import GuestCommands
-from agent.calls.files import Files
+from agent.calls.files import FileCalls
 from agent.calls.parameters import asked, vm_of
 from agent.calls.waiting import Waiting
 from agent.commands.runner import Commands
 from agent.drivers.base import Cancelled
-from agent.drivers.capabilities.guest import Credentials, GuestNetwork
-from agent.drivers.capabilities.hardware import Adapters, Disks
-from agent.drivers.capabilities.metrics import Metrics
+from agent.drivers.capabilities.guest import GuestCredentialsCapability, GuestNetworkCapability
+from agent.drivers.capabilities.hardware import AdaptersCapability, DisksCapability
+from agent.drivers.capabilities.metrics import MetricsCapability
 from agent.drivers.offers import offered
 from agent.drivers.registry import Drivers
 from agent.guest import patience
 from agent.host import prometheus
-from agent.media.media import Media
+from agent.media.media import MediaFolders
 from agent.reports.failures import failure_of
 from agent.system.loops import Loop
 from core import sealing
 from core.contract import channels
-from core.contract.calls import CALLS, Account, OneCall, OneMedium, OneOperation, OpenConsole
-from core.contract.described import OneVm
+from core.contract.calls import CALLS, CallRef, GuestLogin, MediumRef, OpenConsole, OperationRef
+from core.contract.described import VmRef
 from core.contract.errors import CorralError, Invalid, Unavailable, Unsupported
 from core.contract.messages import JSON, Addressed, Call, Failure, Reply, Sealed, Unread, decode, encode
 from core.contract.shares import Shares
@@ -64,8 +64,8 @@ class Calls:
         drivers: Drivers,
         commands: Commands,
         consoles: Consoles,
-        files: Files,
-        media: Media,
+        files: FileCalls,
+        media: MediaFolders,
     ) -> None:
         self._host, self._client, self._drivers, self._commands = host, client, drivers, commands
         self._key = key
@@ -184,17 +184,17 @@ class Calls:
 
     def _guest_credentials(self, call: Call) -> JSON:
         vm = vm_of(call)
-        driver = offered(self._drivers.get(vm.hypervisor), Credentials)
-        account = asked(call, Account)
+        driver = offered(self._drivers.get(vm.hypervisor), GuestCredentialsCapability)
+        account = asked(call, GuestLogin)
         driver.set_guest_credentials(vm, account.username, account.password)
         return {}
 
     def _medium_delete(self, call: Call) -> JSON:
-        self._media.delete(asked(call, OneMedium).id)
+        self._media.delete(asked(call, MediumRef).id)
         return {}
 
     def _describe(self, call: Call) -> JSON:
-        return to_builtins(describing.described(self._drivers.all(), asked(call, OneVm).vm_id))  # type: ignore[no-any-return]
+        return to_builtins(describing.described(self._drivers.all(), asked(call, VmRef).vm_id))  # type: ignore[no-any-return]
 
     def _observe(self, call: Call) -> JSON:
         vm = vm_of(call)
@@ -207,31 +207,37 @@ class Calls:
 
     def _measure(self, call: Call) -> JSON:
         vm = vm_of(call)
-        driver = offered(self._drivers.get(vm.hypervisor), Metrics)
+        driver = offered(self._drivers.get(vm.hypervisor), MetricsCapability)
         return asdict(driver.measure(vm, call.deadline_at - time.time()))
 
     def _disks(self, call: Call) -> JSON:
         vm = vm_of(call)
-        return {"disks": [asdict(each) for each in offered(self._drivers.get(vm.hypervisor), Disks).disks(vm)]}
+        return {
+            "disks": [asdict(each) for each in offered(self._drivers.get(vm.hypervisor), DisksCapability).disks(vm)]
+        }
 
     def _adapters(self, call: Call) -> JSON:
         vm = vm_of(call)
-        return {"adapters": [asdict(each) for each in offered(self._drivers.get(vm.hypervisor), Adapters).adapters(vm)]}
+        return {
+            "adapters": [
+                asdict(each) for each in offered(self._drivers.get(vm.hypervisor), AdaptersCapability).adapters(vm)
+            ]
+        }
 
     def _network(self, call: Call) -> JSON:
         vm = vm_of(call)
-        driver = offered(self._drivers.get(vm.hypervisor), GuestNetwork)
+        driver = offered(self._drivers.get(vm.hypervisor), GuestNetworkCapability)
         found = driver.guest_interfaces(vm, max(0.1, call.deadline_at - time.time()))
         return {"interfaces": [asdict(each) for each in found]}
 
     def _cancel(self, call: Call) -> JSON:
-        return {"state": self._commands.cancel(asked(call, OneOperation).operation_id)}
+        return {"state": self._commands.cancel(asked(call, OperationRef).operation_id)}
 
     def _report(self, call: Call) -> JSON:
-        return {"state": self._commands.report_again(asked(call, OneOperation).operation_id)}
+        return {"state": self._commands.report_again(asked(call, OperationRef).operation_id)}
 
     def _abandon(self, call: Call) -> JSON:
-        return {"abandoned": self.waiting.abandon(asked(call, OneCall).call_id)}
+        return {"abandoned": self.waiting.abandon(asked(call, CallRef).call_id)}
 
 
 def _is_known(verb: Any) -> bool:

@@ -12,13 +12,13 @@ from msgspec import UNSET
 
 from agent.commands import hardware
 from agent.drivers.base import Driver, Progress
-from agent.drivers.capabilities.forwards import PortForwards
-from agent.drivers.capabilities.hardware import Adapters, DiskRequest, Disks
-from agent.drivers.capabilities.resizing import Resizing
-from agent.drivers.capabilities.saving import SavedStates
-from agent.drivers.capabilities.snapshots import Snapshots
+from agent.drivers.capabilities.forwards import PortForwardsCapability
+from agent.drivers.capabilities.hardware import AdaptersCapability, DiskRequest, DisksCapability
+from agent.drivers.capabilities.resizing import ResizingCapability
+from agent.drivers.capabilities.saving import SavedStatesCapability
+from agent.drivers.capabilities.snapshots import SnapshotsCapability
 from agent.drivers.offers import offered
-from agent.media.media import Media
+from agent.media.media import MediaFolders
 from core.contract.commands import (
     AdapterSet,
     Create,
@@ -44,13 +44,13 @@ from core.contract.errors import CorralError, DriverFailure, Unsupported
 from core.contract.messages import Command, VmSpec
 from core.contract.results import (
     DiskAttached,
+    HardwareResult,
     Resized,
     Result,
     SizeApplied,
     SnapshotDeleted,
     SnapshotLeft,
     SnapshotTaken,
-    Told,
 )
 from core.contract.vms import Adapter, Disk
 
@@ -68,7 +68,7 @@ class CommandContext:
     progress: Progress
     step: str
     mark: Callable[[str], None]
-    media: Media
+    media: MediaFolders
 
     @property
     def timeout(self) -> float:
@@ -144,7 +144,7 @@ def _pausing(context: CommandContext) -> VmSpec:
 
 
 def _save(context: CommandContext, _: Save) -> Result:
-    driver = offered(context.driver, SavedStates)
+    driver = offered(context.driver, SavedStatesCapability)
     context.progress("saving the memory", None)
     driver.save(context.command.vm, context.timeout)
     return Result()
@@ -153,7 +153,7 @@ def _save(context: CommandContext, _: Save) -> Result:
 def _snapshot_create(context: CommandContext, asked: SnapshotCreate) -> Result:
     vm = context.command.vm
     power = context.driver.observe(vm.id).state
-    taken = offered(context.driver, Snapshots).snapshot_create(
+    taken = offered(context.driver, SnapshotsCapability).snapshot_create(
         vm, asked.snapshot_id, asked.include_memory, context.progress, context.timeout
     )
     return SnapshotTaken(**asdict(taken), vm_status=power)
@@ -168,27 +168,27 @@ def _snapshot_restore(context: CommandContext, asked: SnapshotRestore) -> Result
     if context.step and done is not None and f"restores={done}" != context.step:
         return hardware.told(context.driver, context.command.vm)
     context.mark(f"restores={done}")
-    offered(context.driver, Snapshots).snapshot_restore(
+    offered(context.driver, SnapshotsCapability).snapshot_restore(
         context.command.vm, asked.snapshot_id, asked.start, context.progress, context.timeout
     )
     return hardware.told(context.driver, context.command.vm)
 
 
 def _snapshot_delete(context: CommandContext, asked: SnapshotDelete) -> Result:
-    others = offered(context.driver, Snapshots).snapshot_delete(
+    others = offered(context.driver, SnapshotsCapability).snapshot_delete(
         context.command.vm, asked.snapshot_id, context.progress, context.timeout
     )
     return SnapshotDeleted({name: SnapshotLeft(**asdict(taken)) for name, taken in others.items()})
 
 
 def _resize(context: CommandContext, asked: Resize) -> Result:
-    driver = offered(context.driver, Resizing)
+    driver = offered(context.driver, ResizingCapability)
     applied = driver.resize(replace(context.command.vm, **asked.stored()), context.progress, context.timeout)
     return Resized(SizeApplied(**asdict(applied)))
 
 
 def _disk_attach(context: CommandContext, asked: DiskAttach) -> Result:
-    driver, vm = offered(context.driver, Disks), context.command.vm
+    driver, vm = offered(context.driver, DisksCapability), context.command.vm
     request = DiskRequest(**asked.stored())
     context.progress("attaching the medium", None)
     try:
@@ -203,13 +203,13 @@ def _disk_attach(context: CommandContext, asked: DiskAttach) -> Result:
 
 
 def _disk_detach(context: CommandContext, asked: DiskDetach) -> Result:
-    driver, vm = offered(context.driver, Disks), context.command.vm
+    driver, vm = offered(context.driver, DisksCapability), context.command.vm
     context.progress("detaching the medium", None)
     driver.disk_detach(vm, asked.controller, asked.port, asked.device, context.timeout)
-    return Told(_disks(context, driver))
+    return HardwareResult(_disks(context, driver))
 
 
-def _disks(context: CommandContext, driver: Disks) -> list[Disk]:
+def _disks(context: CommandContext, driver: DisksCapability) -> list[Disk]:
     """What the VM has, which the records of media say too from now on."""
     found = driver.disks(context.command.vm)
     context.media.note_attached(
@@ -220,17 +220,17 @@ def _disks(context: CommandContext, driver: Disks) -> list[Disk]:
 
 def _adapter_set(context: CommandContext, asked: AdapterSet) -> Result:
     """What is not said stays as it is; a new network is on its mode's default unless it is named."""
-    driver, vm = offered(context.driver, Adapters), context.command.vm
+    driver, vm = offered(context.driver, AdaptersCapability), context.command.vm
     now = next((each for each in driver.adapters(vm) if each.slot == asked.slot), Adapter(asked.slot))
     if asked.mode not in (UNSET, now.mode):
         now = replace(now, network=None)
     context.progress("setting the adapter", None)
     driver.adapter_set(vm, replace(now, **asked.changes), context.timeout)
-    return Told(adapters=driver.adapters(vm))
+    return HardwareResult(adapters=driver.adapters(vm))
 
 
 def _port_forwards(context: CommandContext, _: Params) -> Result:
-    driver = offered(context.driver, PortForwards)
+    driver = offered(context.driver, PortForwardsCapability)
     context.progress("forwarding ports", None)
     driver.set_port_forwards(context.command.vm, context.timeout)
     return Result()

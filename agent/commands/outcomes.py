@@ -8,7 +8,7 @@ import time
 from msgspec import Raw
 from msgspec.structs import replace
 
-from agent.commands.vm_locks import Work
+from agent.commands.vm_locks import RunningOperation
 from agent.drivers.registry import Drivers
 from agent.host.known import KnownVms
 from agent.reports.journal import Journal, JournalEntry
@@ -30,12 +30,12 @@ class Outcomes:
         self._host, self._drivers, self._journal, self._outbox = host, drivers, journal, outbox
         self._known = known
 
-    def begun(self, work: Work) -> None:
+    def begun(self, work: RunningOperation) -> None:
         """Tells that an operation is under way."""
         report = self._report(work.operation_id, work.attempt, Phase.BEGUN)
         self._outbox.live(work.operation_id, report.phase, encode(report))
 
-    def progress(self, work: Work, step: str, percent: int | None) -> None:
+    def progress(self, work: RunningOperation, step: str, percent: int | None) -> None:
         """Tells how far it is."""
         report = self._report(work.operation_id, work.attempt, Phase.PROGRESS)
         report = replace(report, progress=Progress(shortened(step, NAME), percent))
@@ -44,7 +44,7 @@ class Outcomes:
     def ended(
         self,
         command: Command,
-        work: Work,
+        work: RunningOperation,
         phase: Phase,
         *,
         result: Result | None = None,

@@ -10,13 +10,13 @@ from contextlib import AbstractContextManager, nullcontext
 
 from agent.commands.handlers import CommandContext, perform
 from agent.commands.outcomes import Outcomes
-from agent.commands.vm_locks import WAITING, AgentEnds, Full, VmLocks, Work
+from agent.commands.vm_locks import WAITING, AgentEnds, Full, RunningOperation, VmLocks
 from agent.drivers.base import Cancelled
 from agent.drivers.registry import Drivers
 from agent.guest import patience
 from agent.host import prometheus
-from agent.images.images import Images
-from agent.media.media import Media
+from agent.images.images import HostImages
+from agent.media.media import MediaFolders
 from agent.reports.failures import failure_of
 from agent.reports.journal import Journal, JournalEntry
 from core.contract.bounds import shortened
@@ -44,11 +44,11 @@ class Commands:
         journal: Journal,
         vm_locks: VmLocks,
         outcomes: Outcomes,
-        media: Media | None = None,
-        images: Images | None = None,
+        media: MediaFolders | None = None,
+        images: HostImages | None = None,
     ) -> None:
         self._drivers, self._journal, self._vm_locks, self._outcomes = drivers, journal, vm_locks, outcomes
-        self._media, self._images = media or Media([]), images
+        self._media, self._images = media or MediaFolders([]), images
 
     def run(self, command: Command) -> None:
         """Does a command or answers it from the journal; `CommandFailed` unless it succeeded, now or earlier."""
@@ -116,13 +116,13 @@ class Commands:
             log.warning("%s: attempt %d refused after %d", command.operation_id, command.attempt, known.attempt)
             raise CommandFailed(f"attempt {command.attempt} is older than attempt {known.attempt}")
 
-    def _carry_out_resumed(self, command: Command, work: Work) -> None:
+    def _carry_out_resumed(self, command: Command, work: RunningOperation) -> None:
         try:
             self._carry_out(command, work)
         except CommandFailed:
             return  # reported and logged, and there is no task to fail
 
-    def _carry_out(self, command: Command, work: Work) -> None:
+    def _carry_out(self, command: Command, work: RunningOperation) -> None:
         began = time.monotonic()
         try:
             entry = self._journal.begin(command)
@@ -140,7 +140,7 @@ class Commands:
         if report.phase is not Phase.SUCCEEDED:
             raise CommandFailed(f"{report.phase}{problem}")
 
-    def _attempt(self, command: Command, work: Work, entry: JournalEntry) -> Report:
+    def _attempt(self, command: Command, work: RunningOperation, entry: JournalEntry) -> Report:
         try:
             with self._keeping_image(command):
                 result = self._perform(command, work, entry)
@@ -158,7 +158,7 @@ class Commands:
             return self._outcomes.ended(command, work, Phase.CANCELLED)
         return self._outcomes.ended(command, work, Phase.SUCCEEDED, result=result)
 
-    def _perform(self, command: Command, work: Work, entry: JournalEntry) -> Result:
+    def _perform(self, command: Command, work: RunningOperation, entry: JournalEntry) -> Result:
         _refuse_late(command)
         self._get_image(command, work)
         self._vm_locks.acquire(work, command.deadline_at)
@@ -176,7 +176,7 @@ class Commands:
             return nullcontext()
         return self._images.pulls.held(command.vm.image)
 
-    def _get_image(self, command: Command, work: Work) -> None:
+    def _get_image(self, command: Command, work: RunningOperation) -> None:
         """Before a new VM has a place here, as an image may take its time, and others go on meanwhile."""
         image, images = command.vm.image, self._images
         if command.kind is not Kind.CREATE or image is None or images is None or not images.lacks(image):
@@ -198,7 +198,7 @@ class Commands:
     def _marker(self, command: Command) -> Callable[[str], None]:
         return lambda step: self._journal.mark(command.operation_id, step)
 
-    def _progress_of(self, work: Work) -> Callable[[str, int | None], None]:
+    def _progress_of(self, work: RunningOperation) -> Callable[[str, int | None], None]:
         told_at = 0.0
 
         def progress(step: str, percent: int | None) -> None:
@@ -210,7 +210,7 @@ class Commands:
 
         return progress
 
-    def _remove_remains(self, command: Command, work: Work) -> None:
+    def _remove_remains(self, command: Command, work: RunningOperation) -> None:
         """A verb that a delete did not wait for may have made something after it."""
         if work.overtaken and self._journal.is_deleted(command.vm):
             try:

@@ -29,7 +29,7 @@ class AgentEnds(Exception):
 
 
 @dataclass(eq=False)
-class Work:
+class RunningOperation:
     """One operation under way. `attempt` is the newest seen of it; `holds`: it is its VM's turn, and it has a place;
     `overtaken`: a delete went ahead without waiting."""
 
@@ -49,18 +49,18 @@ class Work:
 
 
 class VmLocks:
-    """Each `Work` of this process. Threads wait on one condition, so that a cancel wakes them."""
+    """Each `RunningOperation` of this process. Threads wait on one condition, so that a cancel wakes them."""
 
     def __init__(self, places: int = 16) -> None:
         self._places, self._each = places, max(1, places * 3 // 4)
         self._under_way = Counter[str]()
-        self._waiting: list[Work] = []
+        self._waiting: list[RunningOperation] = []
         self._ends = False
         self._changed = threading.Condition()
-        self._works: dict[str, Work] = {}
-        self._holders: dict[str, Work] = {}
+        self._works: dict[str, RunningOperation] = {}
+        self._holders: dict[str, RunningOperation] = {}
 
-    def register(self, command: Command, *, resumed: bool = False) -> tuple[Work, bool]:
+    def register(self, command: Command, *, resumed: bool = False) -> tuple[RunningOperation, bool]:
         """The work on an operation, and whether the caller is the one to do it; `Full`, unless it is `resumed`."""
         with self._changed:
             running = self._works.get(command.operation_id)
@@ -71,13 +71,13 @@ class VmLocks:
             waiting = sum(each.owner == owner and not each.holds for each in self._works.values())
             if waiting >= WAITING_EACH and not resumed:
                 raise Full(f"{WAITING_EACH} commands of owner {owner or 'nobody'} are waiting already")
-            work = Work(command.operation_id, command.vm.id, command.kind, command.attempt, owner)
+            work = RunningOperation(command.operation_id, command.vm.id, command.kind, command.attempt, owner)
             self._works[work.operation_id] = work
             if work.kind is Kind.DELETE:
                 self._cancel_others(work)
             return work, True
 
-    def acquire(self, work: Work, deadline_at: float) -> None:
+    def acquire(self, work: RunningOperation, deadline_at: float) -> None:
         """Waits until the VM is this work's alone, and its owner has a place for it.
 
         A delete waits ten seconds at most, then goes ahead. `AgentEnds` once the agent ends.
@@ -98,7 +98,7 @@ class VmLocks:
                     self._holders[work.vm_id].overtaken = True
                 self._let_in(work)
 
-    def release(self, work: Work) -> None:
+    def release(self, work: RunningOperation) -> None:
         """Ends it, and lets the next one in."""
         with self._changed:
             self._works.pop(work.operation_id, None)
@@ -120,7 +120,7 @@ class VmLocks:
                 self._changed.notify_all()
             return work is not None
 
-    def check(self, work: Work) -> None:
+    def check(self, work: RunningOperation) -> None:
         """For who waits without a place: raises `Cancelled`, or `AgentEnds`, once that is over."""
         work.check()
         if self._ends:
@@ -145,7 +145,7 @@ class VmLocks:
         with self._changed:
             self._changed.notify_all()
 
-    def _cancel_others(self, work: Work) -> None:
+    def _cancel_others(self, work: RunningOperation) -> None:
         for other in self._works.values():
             if other.vm_id == work.vm_id and other is not work and other.kind is not Kind.DELETE:
                 other.cancelled = True
@@ -167,12 +167,12 @@ class VmLocks:
             self._let_in(min(free, key=lambda each: self._under_way[each.owner]))
         self._changed.notify_all()
 
-    def _let_in(self, work: Work) -> None:
+    def _let_in(self, work: RunningOperation) -> None:
         self._holders[work.vm_id] = work
         work.holds = True
         self._under_way[work.owner] += 1
 
-    def _too_late(self, work: Work) -> DriverFailure:
+    def _too_late(self, work: RunningOperation) -> DriverFailure:
         if work.vm_id in self._holders:
             return DriverFailure("another operation on the VM did not end in time", code="deadline_exceeded")
         late = DriverFailure(

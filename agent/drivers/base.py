@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from agent.images.contents import Contents
-from agent.network.network import Network
+from agent.images.contents import ImageContents
+from agent.network.network import HostNetworking
 from core.contract.hosts import DriverHealth
 from core.contract.messages import VmSpec
 from core.contract.vms import Observation
@@ -42,7 +42,7 @@ def wanted() -> None:
 
 
 @dataclass(frozen=True)
-class Place:
+class DriverFolders:
     """Where a driver keeps things: `vms/<vm id>/` is one VM's folder, `images` the host's own store of images.
 
     `media` are the folders whose disks and DVDs may be attached to VMs (agent/media/).
@@ -53,12 +53,12 @@ class Place:
     images: Path
     media: tuple[Path, ...] = ()
     cgroup: Path | None = None
-    network: Network = field(default_factory=Network)
+    network: HostNetworking = field(default_factory=HostNetworking)
 
     @property
-    def contents(self) -> Contents:
+    def contents(self) -> ImageContents:
         """The images that came from the fleet: on the VMs' own file system, so that they can share blocks and files."""
-        return Contents(self.vms.parent / "pulled")
+        return ImageContents(self.vms.parent / "pulled")
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.images import finding
-from agent.images.finding import Image
+from agent.images.finding import LocalImage
 from core.contract.errors import CorralError, DriverFailure
 from core.contract.messages import VmSpec
 
 
-def find(place: Place, vm: VmSpec) -> Image | None:
+def find(place: DriverFolders, vm: VmSpec) -> LocalImage | None:
     """The image a VM is made from; `DriverFailure` if it isn't here, is another one by now, or does not fit."""
     if vm.image is None:
         return None

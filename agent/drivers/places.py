@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.drivers.capabilities.hardware import DiskRequest
-from agent.media.media import Found, Media
+from agent.media.media import MediaFolders, UsableMedium
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.messages import VmSpec
 from core.contract.vms import DISK_TYPES, Controller, Disk
@@ -87,7 +87,7 @@ def number_of(vm: VmSpec, controller: str, port: int, device: int) -> int:
 
 
 def take(
-    media: Media,
+    media: MediaFolders,
     attached: list[AttachedMedium],
     elsewhere: Iterable[str],
     vm: VmSpec,
@@ -119,7 +119,7 @@ def take(
     return AttachedMedium(*place, request.type, str(found.path), found.format, measured(found, engine), found.name)
 
 
-def make(media: Media, vm: VmSpec, request: DiskRequest, engine: Engine) -> Found:
+def make(media: MediaFolders, vm: VmSpec, request: DiskRequest, engine: Engine) -> UsableMedium:
     """A new, empty disk of the VM's owner; nothing of it stays when it can't be made."""
     if request.size_gb is None or request.size_gb < 1:
         raise invalid(f"medium '{request.medium}' needs a size_gb of at least 1 to be created")
@@ -134,7 +134,7 @@ def make(media: Media, vm: VmSpec, request: DiskRequest, engine: Engine) -> Foun
     return found
 
 
-def measured(found: Found, engine: Engine) -> int:
+def measured(found: UsableMedium, engine: Engine) -> int:
     """The size in bytes of a medium, of a format that the hypervisor has."""
     must_have(engine, found)
     try:
@@ -143,7 +143,7 @@ def measured(found: Found, engine: Engine) -> int:
         raise invalid(f"medium '{found.name}' can't be used: {error.message}") from None
 
 
-def must_have(engine: Engine, found: Found) -> None:
+def must_have(engine: Engine, found: UsableMedium) -> None:
     """That the hypervisor has disks of that format."""
     if found.format not in engine.formats:
         raise invalid(

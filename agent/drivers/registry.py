@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable
 
-from agent.drivers.base import Driver, Place
+from agent.drivers.base import Driver, DriverFolders
 from core.contract.errors import Unsupported
 
 FAKE = "fake"
@@ -20,7 +20,7 @@ CLASSES = {
 class Drivers:
     """The drivers of one host, by name."""
 
-    def __init__(self, names: Iterable[str], place: Place) -> None:
+    def __init__(self, names: Iterable[str], place: DriverFolders) -> None:
         self._drivers = {name: _load(name, place) for name in names}
 
     def get(self, name: str) -> Driver:
@@ -36,7 +36,7 @@ class Drivers:
         return list(self._drivers.values())
 
 
-def _load(name: str, place: Place) -> Driver:
+def _load(name: str, place: DriverFolders) -> Driver:
     module, _, kind = CLASSES[name].rpartition(".")
     driver: Driver = getattr(importlib.import_module(module), kind)(place)
     return driver

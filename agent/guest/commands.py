@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from agent.drivers.base import Cancelled, Check, wanted
-from agent.drivers.capabilities.guest import OUTPUT_LIMIT, ExecRequest, ExecResult
+from agent.drivers.capabilities.guest import OUTPUT_LIMIT, GuestExecRequest, GuestExecResult
 from agent.guest import command_locks, killing, qga, script
 from agent.guest.holders import Holders
 from agent.guest.qga import Tick
-from agent.guest.replies import Status
+from agent.guest.replies import QgaExecStatus
 from core.contract.errors import DriverFailure, GuestTimeout
 from core.contract.texts import COMMAND_BYTES, PATH_BYTES, VALUE_BYTES, too_long, unsendable
 
@@ -38,7 +38,9 @@ ENVIRONMENT = {
 SHELLS = ("/bin/bash", "/bin/sh")
 
 
-def execute(channel: Path, request: ExecRequest, check: Check = wanted, watch: Tick | None = None) -> ExecResult:
+def execute(
+    channel: Path, request: GuestExecRequest, check: Check = wanted, watch: Tick | None = None
+) -> GuestExecResult:
     """Runs it in the guest whose agent is at the end of the channel in that folder.
 
     `GuestTimeout` once it and its children are dead, wherever they went, and so for the `Cancelled` of `check`;
@@ -90,7 +92,7 @@ class _Running:
         self.pid: int | None = None
         self.is_over = False
 
-    def to_its_end(self, request: ExecRequest, deadline: float, check: Check) -> Status:
+    def to_its_end(self, request: GuestExecRequest, deadline: float, check: Check) -> QgaExecStatus:
         """The agent's last word on it. Whatever else comes of it, nothing of it is left alive then."""
         try:
             status = self._result(request, deadline, check)
@@ -116,7 +118,7 @@ class _Running:
         self.is_over = True
         return status
 
-    def _result(self, request: ExecRequest, deadline: float, check: Check) -> Status:
+    def _result(self, request: GuestExecRequest, deadline: float, check: Check) -> QgaExecStatus:
         """Starts it and waits; `GuestTimeout` at the deadline."""
         began = time.monotonic()
         self.pid = self._start(request, deadline)
@@ -145,7 +147,7 @@ class _Running:
             text = "the command did not end, and the guest does not confirm that it could be killed"
             raise qga.AgentSilent(text) from None
 
-    def _start(self, request: ExecRequest, deadline: float) -> int:
+    def _start(self, request: GuestExecRequest, deadline: float) -> int:
         environment = {**ENVIRONMENT, **(request.environment or {}), script.MARK: self.token}
         text = script.around(request.command, self.number, self.token, request.working_directory)
         try:
@@ -164,10 +166,10 @@ class _Running:
         seconds = min(killing.left(deadline), SILENCE_SECONDS)
         return int(qga.ask(self.channel, "guest-exec", seconds, self._watch, **arguments).pid)
 
-    def _status(self, seconds: float) -> Status:
+    def _status(self, seconds: float) -> QgaExecStatus:
         # A command that has ended is told once, and much output takes its time: that is not cut by the deadline.
         silence = min(seconds, SILENCE_SECONDS)
-        found: Status = qga.ask(self.channel, "guest-exec-status", silence, self._watch, pid=self.pid)
+        found: QgaExecStatus = qga.ask(self.channel, "guest-exec-status", silence, self._watch, pid=self.pid)
         return found
 
 
@@ -200,11 +202,11 @@ def no_folder(path: str) -> DriverFailure:
     return DriverFailure(text, code="invalid_request")
 
 
-def _result(token: str, request: ExecRequest, status: Status, seconds: float) -> ExecResult:
+def _result(token: str, request: GuestExecRequest, status: QgaExecStatus, seconds: float) -> GuestExecResult:
     out, err = status.out_data, status.err_data
     code = status.exitcode if status.signal is None else 128 + status.signal
     if script.missed_folder(token, code, err):
         raise no_folder(request.working_directory or "")
     cut = max(len(out), len(err)) > OUTPUT_LIMIT
     truncated = cut or status.out_truncated or status.err_truncated
-    return ExecResult(code, out[:OUTPUT_LIMIT], err[:OUTPUT_LIMIT], seconds, truncated)
+    return GuestExecResult(code, out[:OUTPUT_LIMIT], err[:OUTPUT_LIMIT], seconds, truncated)

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.guest import qga
-from agent.guest.replies import Disk, DiskAddress
+from agent.guest.replies import QgaDisk, QgaDiskAddress
 from core.contract.errors import DriverFailure
 from core.contract.messages import JSON
 
 POLL_SECONDS = 0.25
-Judge = Callable[[DiskAddress], bool | None]
+Judge = Callable[[QgaDiskAddress], bool | None]
 """Whether an address is that of the disk that is looked for; None when that does not show in it."""
 
 
@@ -40,7 +40,7 @@ def by_serial(serial: str) -> Judge:
     udev has put vendor and model before that; a disk that has come just now, or where no udev runs, shows none.
     """
 
-    def judge(address: DiskAddress) -> bool | None:
+    def judge(address: QgaDiskAddress) -> bool | None:
         if address.bus_type != "scsi":
             return False
         return address.serial.endswith(serial) if address.serial else None
@@ -53,6 +53,6 @@ def by_slot(slot: JSON) -> Judge:
     return lambda address: address.pci_controller == slot
 
 
-def _lists(disks: list[Disk], judge: Judge) -> bool | None:
+def _lists(disks: list[QgaDisk], judge: Judge) -> bool | None:
     found = [judge(each.address) for each in disks if each.address is not None]
     return True if True in found else None if None in found else False

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agent.drivers.capabilities.execs import Exec
+from agent.drivers.capabilities.execs import GuestExec
 from core import durable, filelocks
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.messages import decode
@@ -27,7 +27,7 @@ class StoredExec:
     `is_late`: it is being killed because it is past its timeout.
     """
 
-    exec: Exec
+    exec: GuestExec
     number: int
     token: str
     is_late: bool = False

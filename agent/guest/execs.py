@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from agent.drivers.capabilities.execs import KEPT_BYTES, MOST_KEPT, MOST_RUNNING, Detached, Exec, Output
+from agent.drivers.capabilities.execs import KEPT_BYTES, MOST_KEPT, MOST_RUNNING, Detached, ExecOutput, GuestExec
 from agent.guest import command_locks, commands, exec_supervisor, killing, qga, reading, script
 from agent.guest.exec_store import ExecStore, StoredExec
 from core.contract.bounds import MOST_EXIT_CODE
@@ -25,7 +25,7 @@ LOOK_SECONDS = 0.05
 SIGNALS = {"HUP": 1, "INT": 2, "QUIT": 3, "KILL": 9, "USR1": 10, "USR2": 12, "TERM": 15}
 
 
-def begin(channel: Path, wanted: Detached) -> Exec:
+def begin(channel: Path, wanted: Detached) -> GuestExec:
     """Starts it, or finds the one with that id."""
     store = ExecStore(channel)
     if not ID.fullmatch(wanted.id):
@@ -73,7 +73,7 @@ def lose(channel: Path, entry: StoredExec) -> StoredExec:
     return ExecStore(channel).change(entry, state="lost", ended_at=time.time())
 
 
-def output(channel: Path, entry: StoredExec, stream: str, offset: int, limit: int) -> Output:
+def output(channel: Path, entry: StoredExec, stream: str, offset: int, limit: int) -> ExecOutput:
     """What it wrote; see `Execs`."""
     path = f"{exec_supervisor.FOLDER}/{entry.exec.id}.{exec_supervisor.SUFFIX[stream]}"
     found = reading.part(channel, path, offset, limit)
@@ -81,17 +81,17 @@ def output(channel: Path, entry: StoredExec, stream: str, offset: int, limit: in
         entry = look(channel, entry)
         found = reading.part(channel, path, offset, limit)  # what it wrote before it was looked at
     if found is None:
-        return Output(b"", offset, ended=not entry.is_running)
+        return ExecOutput(b"", offset, ended=not entry.is_running)
     if found.size > KEPT_BYTES:
         # Where the kept part begins is noted before the older part is cut off, and read after what was read of that.
         with qga.understood():
             begins_at = min(int(reading.small(channel, f"{path}.from") or b"0"), found.size)
         if offset < begins_at:
-            offset, found = begins_at, reading.part(channel, path, begins_at, limit) or reading.Part(b"", 0)
-    return Output(found.data, offset, ended=not entry.is_running and offset + len(found.data) >= found.size)
+            offset, found = begins_at, reading.part(channel, path, begins_at, limit) or reading.GuestFilePart(b"", 0)
+    return ExecOutput(found.data, offset, ended=not entry.is_running and offset + len(found.data) >= found.size)
 
 
-def signal(channel: Path, entry: StoredExec, name: str) -> Exec:
+def signal(channel: Path, entry: StoredExec, name: str) -> GuestExec:
     """Sends it to all of the command's processes."""
     entry = look(channel, entry)
     if not entry.is_running:
@@ -119,8 +119,8 @@ def end_late(channel: Path, entry: StoredExec) -> None:
         log.info("execution %s in VM %s exceeded its timeout and is killed", entry.exec.id, channel.name)
 
 
-def _new(wanted: Detached) -> Exec:
-    return Exec(
+def _new(wanted: Detached) -> GuestExec:
+    return GuestExec(
         id=wanted.id,
         command=wanted.command,
         started_at=time.time(),

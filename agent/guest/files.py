@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.drivers.capabilities.files import FileList, FileReading, FileTarget
-from agent.drivers.capabilities.guest import ExecRequest
+from agent.drivers.capabilities.files import FileReading, FileTarget, GuestFileList
+from agent.drivers.capabilities.guest import GuestExecRequest
 from agent.guest import commands, filescript, qga
-from agent.guest.replies import Read
+from agent.guest.replies import QgaRead
 from agent.guest.transfers import Transfer
 from core.contract.errors import DriverFailure
 
@@ -38,8 +38,8 @@ def write(channel: Path, near: str | None, chunks: Iterator[bytes], target: Call
         try:
             _fill(channel, transfer, draft, chunks)
             written = _finish(channel, transfer, draft, target())
-        except (qga.AgentRefused, filescript.Refused) as error:
-            raise _no_space(channel, folder) or filescript.Refused(error.message) from None
+        except (qga.AgentRefused, filescript.FileScriptError) as error:
+            raise _no_space(channel, folder) or filescript.FileScriptError(error.message) from None
         transfer.note()
         return written
 
@@ -70,22 +70,22 @@ def read(channel: Path, path: str) -> Iterator[FileReading]:
         size, modified = filescript.looked(_run(channel, filescript.looking(path), SCRIPT_SECONDS))
         try:
             with transfer.opened(path, "rb") as handle:
-                yield _Reading(channel, handle, size, modified)
+                yield _HandleFileReading(channel, handle, size, modified)
         except qga.AgentRefused as error:
-            raise filescript.Refused(error.message) from None
+            raise filescript.FileScriptError(error.message) from None
 
 
-def listing(channel: Path, path: str, recursive: bool, most: int) -> FileList:
+def listing(channel: Path, path: str, recursive: bool, most: int) -> GuestFileList:
     """As `Files.file_list`."""
     token = secrets.token_hex(8)
-    done = commands.execute(channel, ExecRequest(filescript.listing(path, recursive, most, token), SCRIPT_SECONDS))
+    done = commands.execute(channel, GuestExecRequest(filescript.listing(path, recursive, most, token), SCRIPT_SECONDS))
     filescript.check(done.exit_code, done.stderr, path)
     if not done.stdout and done.stderr:
         filescript.check(filescript.REFUSED, done.stderr, path)
     return filescript.listed(done.stdout, most, token, truncated=done.truncated)
 
 
-class _Reading:
+class _HandleFileReading:
     """A `FileReading` by a handle of the guest agent. A file whose size can't be believed is read ahead a little:
 
     most of these are short, and then their size is known."""
@@ -137,7 +137,7 @@ class _Reading:
         return bytes(got)
 
     def _read(self, count: int) -> tuple[bytes, bool]:
-        found: Read = self._ask("guest-file-read", count=count)
+        found: QgaRead = self._ask("guest-file-read", count=count)
         if not found.buf_b64 and not found.eof:
             raise qga.AgentRefused("the guest agent returned neither data nor the end of the file")
         return found.buf_b64[:count], found.eof
@@ -184,7 +184,7 @@ def _clean(channel: Path, transfer: Transfer) -> bool:
 
 def _run(channel: Path, script: str, seconds: float) -> str:
     """What the script prints; the error that its exit code stands for."""
-    done = commands.execute(channel, ExecRequest(script, seconds))
+    done = commands.execute(channel, GuestExecRequest(script, seconds))
     filescript.check(done.exit_code, done.stderr)
     return done.stdout.decode(errors="surrogateescape")
 

@@ -9,7 +9,7 @@ import re
 import stat
 from shlex import quote
 
-from agent.drivers.capabilities.files import FileEntry, FileList
+from agent.drivers.capabilities.files import GuestFile, GuestFileList
 from core.contract.bounds import FIRST_SECOND, LAST_SECOND, MOST_SERIAL
 from core.contract.errors import DriverFailure
 from core.contract.texts import PATH_BYTES
@@ -37,7 +37,7 @@ dir=${{path%/*}}
 """
 
 
-class Refused(DriverFailure):
+class FileScriptError(DriverFailure):
     """A script failed for a reason that only its words tell."""
 
     code = "file_refused"
@@ -84,7 +84,7 @@ lasting "$dir/" && printf %s "$path"
 def placed(text: str) -> str:
     """The folder or the file that a script printed, "" for the root; what is no path there goes no further."""
     if len(text) > PATH_BYTES or "\0" in text or not f"{text}/".startswith("/"):
-        raise Refused("the guest's answer can't be understood")
+        raise FileScriptError("the guest's answer can't be understood")
     return text
 
 
@@ -111,7 +111,7 @@ def looked(text: str) -> tuple[int | None, float]:
     try:
         size, blocks, modified = map(int, text.split())
     except ValueError:
-        raise Refused("the guest's answer can't be understood") from None
+        raise FileScriptError("the guest's answer can't be understood") from None
     return min(size, MOST_SERIAL) if size > 0 and blocks else None, file_time(modified)
 
 
@@ -135,14 +135,14 @@ find -H {folder} -mindepth 1 {depth} -exec stat -c '{token} %f %s %Y %n' -- {{}}
 """
 
 
-def listed(out: bytes, most: int, token: str, *, truncated: bool) -> FileList:
+def listed(out: bytes, most: int, token: str, *, truncated: bool) -> GuestFileList:
     """What a listing printed. A name may have lines; the last may have been cut off."""
     records = out.split(token.encode() + b" ")[1:]
     if truncated or out.count(b"\n") >= most + 2:
         records.pop()
         truncated = True
     found = [entry for record in records[:most] if (entry := _entry(record)) is not None]
-    return FileList(sorted(found, key=lambda entry: entry.path), truncated or len(records) > most)
+    return GuestFileList(sorted(found, key=lambda entry: entry.path), truncated or len(records) > most)
 
 
 def measuring(folder: str) -> str:
@@ -158,16 +158,16 @@ def check(exit_code: int, said: bytes, path: str = "") -> None:
         code, words = _CODES[exit_code]
         raise DriverFailure(f"'{path}': {words}" if path else words, code=code)
     words = said.decode(errors="replace").strip()[-SHOWN:]
-    raise Refused(f"the guest refused: {words or f'exit code {exit_code}'}")
+    raise FileScriptError(f"the guest refused: {words or f'exit code {exit_code}'}")
 
 
-def _entry(record: bytes) -> FileEntry | None:
+def _entry(record: bytes) -> GuestFile | None:
     """From `listing`: mode, size, time and path, which need not be UTF-8; None for what a guest made up."""
     found = _RECORD.fullmatch(record)
     if found is None:
         return None
     mode = int(found[1], 16)
-    return FileEntry(
+    return GuestFile(
         path=found[4].decode(errors="replace").replace("//", "/", 1),
         kind=_KINDS.get(stat.S_IFMT(mode), "other"),
         size_bytes=min(int(found[2]), MOST_SERIAL),

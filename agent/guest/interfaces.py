@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent.drivers.capabilities.guest import GuestInterface
 from agent.guest import qga
-from agent.guest.replies import Interface
+from agent.guest.replies import QgaInterface
 
 
 def of_guest(channel: Path, timeout: float) -> list[GuestInterface]:
@@ -15,6 +15,6 @@ def of_guest(channel: Path, timeout: float) -> list[GuestInterface]:
     return [_interface(each) for each in listed if each.hardware_address and each.name != "lo"]
 
 
-def _interface(each: Interface) -> GuestInterface:
+def _interface(each: QgaInterface) -> GuestInterface:
     addresses = [address.ip_address for address in each.ip_addresses if address.ip_address_type == "ipv4"]
     return GuestInterface(each.name, each.hardware_address.lower(), addresses)

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from msgspec import to_builtins
 
-from agent.guest import figures, qga
-from agent.guest.replies import CpuTimes, Interface
+from agent.guest import metrics, qga
+from agent.guest.replies import QgaCpuTimes, QgaInterface
 from core.contract.errors import DriverFailure, GuestTimeout
 from core.contract.messages import JSON
 
@@ -57,7 +57,7 @@ def measure(channel: Path, mac_address: str, seconds: float, deadline: float) ->
     after = asked.ask("guest.cpu", _cpu)
     if not asked.ever_heard:
         return Inside.silent(asked.unknown["guest.cpu"])
-    cpu = None if before is None or after is None else figures.cpu(after[0] - before[0], after[1] - before[1])
+    cpu = None if before is None or after is None else metrics.cpu(after[0] - before[0], after[1] - before[1])
     return Inside({"cpu": cpu} | guest, network, asked.unknown)
 
 
@@ -96,7 +96,7 @@ class _Questions:
 
 def _cpu(ask: Ask) -> tuple[int, int]:
     """(busy, all) milliseconds of all processors since the guest's start."""
-    processors: list[CpuTimes] = ask("guest-get-cpustats")
+    processors: list[QgaCpuTimes] = ask("guest-get-cpustats")
     busy = sum(getattr(each, name) for each in processors for name in BUSY)
     return busy, busy + sum(getattr(each, name) for each in processors for name in IDLE)
 
@@ -107,11 +107,11 @@ def _memory(ask: Ask) -> JSON:
         text = ask("guest-file-read", handle=handle, count=MEMINFO_BYTES).buf_b64.decode()
     finally:
         ask("guest-file-close", handle=handle)
-    return figures.memory(text)
+    return metrics.memory(text)
 
 
 def _file_systems(ask: Ask) -> list[JSON]:
-    return figures.file_systems([to_builtins(each) for each in ask("guest-get-fsinfo")])
+    return metrics.file_systems([to_builtins(each) for each in ask("guest-get-fsinfo")])
 
 
 def _network(ask: Ask, mac_address: str) -> JSON:
@@ -120,13 +120,13 @@ def _network(ask: Ask, mac_address: str) -> JSON:
     One that the guest does not show, as it has not come to it or has no driver for it, has carried nothing. What is
     shown without an address of hardware is no adapter, whether or not its traffic is counted.
     """
-    found: list[Interface] = [each for each in ask("guest-network-get-interfaces") if each.name != "lo"]
+    found: list[QgaInterface] = [each for each in ask("guest-network-get-interfaces") if each.name != "lo"]
     own = [each for each in found if each.hardware_address.lower() == mac_address.lower()]
     adapters = own or [each for each in found if each.hardware_address not in ("", NO_ADDRESS)]
     counted = [each.statistics for each in own or found if each.statistics is not None]
     if adapters and not counted:
         raise DriverFailure("the guest agent reports no network traffic")
-    return figures.traffic(
+    return metrics.traffic(
         {
             "bytes_in": sum(each.rx_bytes for each in counted),
             "bytes_out": sum(each.tx_bytes for each in counted),

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.guest import qga
-from agent.guest.replies import Read
+from agent.guest.replies import QgaRead
 
 SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Part:
+class GuestFilePart:
     """Some bytes of a file, and how large the file was just after."""
 
     data: bytes
     size: int
 
 
-def part(channel: Path, path: str, offset: int, count: int) -> Part | None:
+def part(channel: Path, path: str, offset: int, count: int) -> GuestFilePart | None:
     """That many bytes of a file from there on, fewer at its end; None when there is no such file."""
     with _opened(channel, path) as handle:
         if handle is None:
@@ -29,7 +29,7 @@ def part(channel: Path, path: str, offset: int, count: int) -> Part | None:
         qga.ask(channel, "guest-file-seek", SECONDS, handle=handle, offset=offset, whence=0)
         read = qga.ask(channel, "guest-file-read", SECONDS, handle=handle, count=count)
         size = qga.ask(channel, "guest-file-seek", SECONDS, handle=handle, offset=0, whence=2).position
-        return Part(read.buf_b64[:count], size)
+        return GuestFilePart(read.buf_b64[:count], size)
 
 
 def small(channel: Path, path: str, count: int = 4096) -> bytes | None:
@@ -38,7 +38,7 @@ def small(channel: Path, path: str, count: int = 4096) -> bytes | None:
         if handle is None:
             return None
         try:
-            read: Read = qga.ask(channel, "guest-file-read", SECONDS, handle=handle, count=count)
+            read: QgaRead = qga.ask(channel, "guest-file-read", SECONDS, handle=handle, count=count)
         except qga.AgentRefused:  # a process that has just ended
             return None
         return read.buf_b64[:count]

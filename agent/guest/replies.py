@@ -22,13 +22,13 @@ MOST_DATA_BYTES = 64 * 1024 * 1024  # of those that have what a guest's user has
 Number = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
-class Started(Struct, frozen=True):
+class QgaExecStarted(Struct, frozen=True):
     """A program that runs, by its number."""
 
     pid: Number
 
 
-class Status(Struct, frozen=True, rename="kebab"):
+class QgaExecStatus(Struct, frozen=True, rename="kebab"):
     """A program, and once it has `exited` how; `signal`: what ended it."""
 
     exited: bool
@@ -40,34 +40,34 @@ class Status(Struct, frozen=True, rename="kebab"):
     err_truncated: bool = False
 
 
-class Read(Struct, frozen=True, rename="kebab"):
+class QgaRead(Struct, frozen=True, rename="kebab"):
     """Some of a file; `eof`: there is no more."""
 
     buf_b64: bytes
     eof: bool
 
 
-class Position(Struct, frozen=True):
+class QgaPosition(Struct, frozen=True):
     """Where in a file the next byte is read."""
 
     position: Serial
 
 
-class Vcpu(Struct, frozen=True, rename="kebab"):
+class QgaVcpu(Struct, frozen=True, rename="kebab"):
     """A processor."""
 
     logical_id: Number
     online: bool
 
 
-class MemoryBlock(Struct, frozen=True, rename="kebab"):
+class QgaMemoryBlock(Struct, frozen=True, rename="kebab"):
     """A piece of memory."""
 
     phys_index: Serial
     online: bool
 
 
-class DiskAddress(Struct, frozen=True, rename="kebab"):
+class QgaDiskAddress(Struct, frozen=True, rename="kebab"):
     """Where a disk is; `pci_controller`: its domain, bus, slot and function."""
 
     bus_type: Name
@@ -75,20 +75,20 @@ class DiskAddress(Struct, frozen=True, rename="kebab"):
     pci_controller: dict[Name, Number] = field(default_factory=dict)
 
 
-class Disk(Struct, frozen=True):
+class QgaDisk(Struct, frozen=True):
     """A disk, or a part of one, which has no address."""
 
-    address: DiskAddress | None = None
+    address: QgaDiskAddress | None = None
 
 
-class Address(Struct, frozen=True, rename="kebab"):
+class QgaAddress(Struct, frozen=True, rename="kebab"):
     """One of an interface."""
 
     ip_address: Name
     ip_address_type: Name
 
 
-class Statistics(Struct, frozen=True, rename="kebab"):
+class QgaStatistics(Struct, frozen=True, rename="kebab"):
     """What an interface has carried."""
 
     rx_bytes: Serial
@@ -97,16 +97,16 @@ class Statistics(Struct, frozen=True, rename="kebab"):
     tx_packets: Serial
 
 
-class Interface(Struct, frozen=True, rename="kebab"):
+class QgaInterface(Struct, frozen=True, rename="kebab"):
     """A network interface; some have no hardware, and not every agent counts."""
 
     name: Name
     hardware_address: Name = ""
-    ip_addresses: Annotated[list[Address], Meta(max_length=MOST_LISTED)] = field(default_factory=list)
-    statistics: Statistics | None = None
+    ip_addresses: Annotated[list[QgaAddress], Meta(max_length=MOST_LISTED)] = field(default_factory=list)
+    statistics: QgaStatistics | None = None
 
 
-class FileSystem(Struct, frozen=True, rename="kebab"):
+class QgaFileSystem(Struct, frozen=True, rename="kebab"):
     """One that is mounted."""
 
     mountpoint: Line
@@ -115,7 +115,7 @@ class FileSystem(Struct, frozen=True, rename="kebab"):
     used_bytes: Serial | None = None
 
 
-class CpuTimes(Struct, frozen=True):
+class QgaCpuTimes(Struct, frozen=True):
     """What a processor has spent its time on, in milliseconds."""
 
     user: Serial = 0
@@ -129,18 +129,18 @@ class CpuTimes(Struct, frozen=True):
 
 
 _TYPES: dict[str, Any] = {
-    "guest-exec": Started,
-    "guest-exec-status": Status,
+    "guest-exec": QgaExecStarted,
+    "guest-exec-status": QgaExecStatus,
     "guest-file-open": Number,
-    "guest-file-read": Read,
-    "guest-file-seek": Position,
+    "guest-file-read": QgaRead,
+    "guest-file-seek": QgaPosition,
     "guest-fsfreeze-freeze": Number,
-    "guest-get-cpustats": list[CpuTimes],
-    "guest-get-disks": list[Disk],
-    "guest-get-fsinfo": Annotated[list[FileSystem], Meta(max_length=MOST_LISTED)],
-    "guest-get-memory-blocks": list[MemoryBlock],
-    "guest-get-vcpus": list[Vcpu],
-    "guest-network-get-interfaces": Annotated[list[Interface], Meta(max_length=MOST_LISTED)],
+    "guest-get-cpustats": list[QgaCpuTimes],
+    "guest-get-disks": list[QgaDisk],
+    "guest-get-fsinfo": Annotated[list[QgaFileSystem], Meta(max_length=MOST_LISTED)],
+    "guest-get-memory-blocks": list[QgaMemoryBlock],
+    "guest-get-vcpus": list[QgaVcpu],
+    "guest-network-get-interfaces": Annotated[list[QgaInterface], Meta(max_length=MOST_LISTED)],
 }
 _DATA = ("guest-exec-status", "guest-file-read")
 

@@ -16,7 +16,7 @@ SHARE = 0.9  # of memory and disk; the rest is the host's own
 
 
 @dataclass(frozen=True)
-class Capacity:
+class HostCapacity:
     """What may be reserved on a host in all."""
 
     vcpus: int
@@ -24,10 +24,10 @@ class Capacity:
     disk_gb: int
 
 
-def measure(folders: Sequence[Path], vcpus: int | None, memory_mb: int | None, disk_gb: int | None) -> Capacity:
+def measure(folders: Sequence[Path], vcpus: int | None, memory_mb: int | None, disk_gb: int | None) -> HostCapacity:
     """The given figures, or shares of what the machine has. `folders`: where VMs are, and where their disks are."""
     taken = sum(map(_taken_bytes, folders))
-    return Capacity(
+    return HostCapacity(
         vcpus=vcpus or (os.cpu_count() or 1) * VCPUS_PER_CORE,
         memory_mb=memory_mb or int(psutil.virtual_memory().total * SHARE) // 2**20,
         # What VMs take already is theirs to take: without it the capacity would shrink with each start of the agent.

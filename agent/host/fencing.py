@@ -26,7 +26,7 @@ _STOP_SECONDS = 60.0
 _PAUSE_SECONDS = 2.0
 
 
-class Fencing:
+class AgentFencing:
     """`give_up` ends what was begun, `note` keeps that a fence was obeyed."""
 
     def __init__(self, drivers: Drivers, give_up: Callable[[], None], note: Callable[[Fence], None]) -> None:

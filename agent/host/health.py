@@ -14,7 +14,7 @@ WELL_SECONDS = 300.0
 ILL_SECONDS = 30.0
 
 
-class Health:
+class HealthMonitor:
     """The last probe of each driver; `loops` are the threads that probe."""
 
     def __init__(self, drivers: Drivers) -> None:

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 
 from agent.drivers.base import Driver
 from agent.drivers.registry import Drivers
-from agent.host.capacity import Capacity
+from agent.host.capacity import HostCapacity
 from agent.host.exits import Exits
-from agent.host.health import Health
+from agent.host.health import HealthMonitor
 from agent.host.known import KnownVms
 from agent.host.looking import Looks
-from agent.images.images import Images
-from agent.media.media import Media
+from agent.images.images import HostImages
+from agent.media.media import MediaFolders
 from agent.reports.journal import Journal
 from agent.reports.outbox import Outbox
 from agent.system.loops import Loop
@@ -34,16 +34,16 @@ TELL_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
-class HostIdentity:
+class AgentIdentity:
     """What doesn't change while an agent runs. `boot_id` is new with every start."""
 
     name: str
     boot_id: str
-    capacity: Capacity
-    images: Images
+    capacity: HostCapacity
+    images: HostImages
     facts: HostFacts
     home_id: str
-    media: Media
+    media: MediaFolders
 
 
 def _vms_of(driver: Driver) -> list[Observation]:
@@ -62,9 +62,9 @@ class Inventories:
 
     def __init__(
         self,
-        host: HostIdentity,
+        host: AgentIdentity,
         drivers: Drivers,
-        health: Health,
+        health: HealthMonitor,
         journal: Journal,
         outbox: Outbox,
         known: KnownVms,

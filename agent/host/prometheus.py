@@ -13,9 +13,9 @@ from prometheus_client import Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from agent.host.health import Health
+from agent.host.health import HealthMonitor
 from agent.host.known import KnownVms
-from agent.host.usage import Usage
+from agent.host.usage import UsageMonitor
 from agent.reports.journal import Journal
 from core.contract import metering
 from core.units import GB
@@ -42,7 +42,7 @@ def metered(verb: str) -> AbstractContextManager[None]:
 class HostFigures(Collector):
     """What is so at the moment of a scrape. It asks no hypervisor."""
 
-    def __init__(self, journal: Journal, known: KnownVms, usage: Usage, health: Health) -> None:
+    def __init__(self, journal: Journal, known: KnownVms, usage: UsageMonitor, health: HealthMonitor) -> None:
         self._journal, self._known, self._usage, self._health = journal, known, usage, health
 
     def collect(self) -> Iterator[GaugeMetricFamily]:

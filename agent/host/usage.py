@@ -15,7 +15,7 @@ import psutil
 import redis
 
 from agent.drivers.base import Driver
-from agent.drivers.capabilities.metrics import Metrics, Sample
+from agent.drivers.capabilities.metrics import MetricsCapability, Sample
 from agent.drivers.registry import Drivers
 from agent.host.looking import Looks
 from agent.system.loops import Loop
@@ -39,7 +39,7 @@ class Look:
     usage: VmUsage
 
 
-class Usage:
+class UsageMonitor:
     """The last look at everything; `loop` is the thread that looks."""
 
     def __init__(self, host: str, vms: Path, drivers: Drivers, client: redis.Redis) -> None:
@@ -82,7 +82,7 @@ class Usage:
 
 
 def _samples(driver: Driver) -> list[Sample]:
-    return driver.sample_all() if isinstance(driver, Metrics) else []
+    return driver.sample_all() if isinstance(driver, MetricsCapability) else []
 
 
 def of_host(name: str, vms: Path) -> HostUsage:

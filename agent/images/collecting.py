@@ -11,8 +11,8 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from agent.images.contents import Contents
-from core.contract.images import Manifest
+from agent.images.contents import ImageContents
+from core.contract.images import ImageManifest
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,9 @@ class Rules:
     free_bytes: int = 0
 
 
-def collect(contents: Contents, rules: Rules, held: Collection[str], coming: Collection[str], more: int = 0) -> int:
+def collect(
+    contents: ImageContents, rules: Rules, held: Collection[str], coming: Collection[str], more: int = 0
+) -> int:
     """Removes what is to go; how many images. The caller sees to it that nothing else is begun meanwhile.
 
     `held`: the digests of images in use, `coming`: the SHA-256 of files on their way. `more`: bytes that are to be free
@@ -48,6 +50,6 @@ def collect(contents: Contents, rules: Rules, held: Collection[str], coming: Col
     return gone
 
 
-def _rested_on(contents: Contents, manifest: Manifest) -> bool:
+def _rested_on(contents: ImageContents, manifest: ImageManifest) -> bool:
     """Whether a VM has a link to one of its files."""
     return any(contents.blob(file).stat().st_nlink > 1 for file in manifest.files)

@@ -16,13 +16,13 @@ from pathlib import Path
 from core import durable
 from core.contract import images
 from core.contract.errors import Invalid
-from core.contract.images import ImageFile, Manifest
+from core.contract.images import ImageFile, ImageManifest
 
 _SUFFIX, _PART = ".json", ".part"
 
 
 @dataclass(frozen=True)
-class Contents:
+class ImageContents:
     """Those of one host."""
 
     folder: Path
@@ -48,7 +48,7 @@ class Contents:
         """Of all that are whole."""
         return sorted(f"sha256:{path.stem}" for path in self._manifests.glob(f"[!.]*{_SUFFIX}"))
 
-    def get(self, digest: str) -> Manifest | None:
+    def get(self, digest: str) -> ImageManifest | None:
         """The image with that digest; None unless it is here, whole."""
         if not images.DIGEST.fullmatch(digest):
             return None
@@ -94,7 +94,7 @@ class Contents:
         part.replace(self.blob(file))
         durable.sync_folder(self._blobs)
 
-    def finish(self, manifest: Manifest) -> None:
+    def finish(self, manifest: ImageManifest) -> None:
         """All blobs are here: the image is."""
         durable.write(self._manifest(manifest.digest), manifest.canonical)
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from contextlib import closing
 from io import RawIOBase
 
-from agent.images.contents import Contents
+from agent.images.contents import ImageContents
 from agent.images.source import BROKE_OFF, Away, Source
 from core.contract.errors import DriverFailure, NoCapacity
-from core.contract.images import ImageFile, Manifest
+from core.contract.images import ImageFile, ImageManifest
 
 _CHUNK = 256 * 1024
 _REHASH = 1 << 20
@@ -42,10 +42,12 @@ class Rate:
         time.sleep(max(0.0, begins - time.monotonic()))
 
 
-class Download:
+class BlobDownload:
     """Of one blob: `run` may be called again after an `Away`, and goes on."""
 
-    def __init__(self, source: Source, contents: Contents, image: Manifest, file: ImageFile, rate: Rate) -> None:
+    def __init__(
+        self, source: Source, contents: ImageContents, image: ImageManifest, file: ImageFile, rate: Rate
+    ) -> None:
         self._source, self._contents, self._image, self._file, self._rate = source, contents, image, file, rate
         self._part = contents.part(file)
         self._hash, self._size = hashlib.sha256(), 0
@@ -115,7 +117,7 @@ def _write(part: RawIOBase, chunk: bytes) -> None:
         rest = rest[part.write(rest) or 0 :]
 
 
-def no_room(image: Manifest) -> NoCapacity:
+def no_room(image: ImageManifest) -> NoCapacity:
     """The error for a disk without room for an image."""
     return NoCapacity(
         f"the host's disk has no room for image '{image.name}' of {image.size_bytes >> 20} MB: remove VMs there",

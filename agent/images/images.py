@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.images import finding
-from agent.images.contents import Contents
+from agent.images.contents import ImageContents
 from agent.images.pulls import Progress, Pulls
 from core.contract.errors import NotFound
 from core.contract.messages import ImageRef
 
 
 @dataclass(frozen=True)
-class Images:
+class HostImages:
     """Those of one host. `store`: its own."""
 
     store: Path
-    contents: Contents
+    contents: ImageContents
     pulls: Pulls
 
     def lacks(self, image: ImageRef) -> bool:

@@ -13,12 +13,12 @@ from typing import TypeVar
 
 from agent.images import collecting
 from agent.images.collecting import Rules
-from agent.images.contents import Contents
-from agent.images.download import SPARE_BYTES, Download, Rate, no_room
+from agent.images.contents import ImageContents
+from agent.images.download import SPARE_BYTES, BlobDownload, Rate, no_room
 from agent.images.source import Away, Source
 from core.backoff import Backoff
 from core.contract.errors import CorralError, DriverFailure, NotFound, Unavailable
-from core.contract.images import ImageFile, Manifest
+from core.contract.images import ImageFile, ImageManifest
 from core.contract.messages import ImageRef
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Pull:
 class Pulls:
     """Those of one host. `on_new` is called once an image is here that was not."""
 
-    def __init__(self, contents: Contents, source: Source | None, rate: Rate, rules: Rules) -> None:
+    def __init__(self, contents: ImageContents, source: Source | None, rate: Rate, rules: Rules) -> None:
         self._contents, self._source, self._rate, self._rules = contents, source, rate, rules
         self._held: Counter[str] = Counter()
         contents.make()
@@ -163,7 +163,7 @@ class Pulls:
         log.info("pulled image %s in %.1f s", manifest.name, time.monotonic() - began)
         self.on_new()
 
-    def _fetch(self, source: Source, pull: Pull, manifest: Manifest) -> None:
+    def _fetch(self, source: Source, pull: Pull, manifest: ImageManifest) -> None:
         blobs = {file.sha256: file for file in manifest.files}
         with self._changed:
             pull.blobs = blobs
@@ -181,7 +181,7 @@ class Pulls:
         for sha256, file in blobs.items():
             with self._turn(pull, self._blobs.setdefault(sha256, threading.Lock())):  # two images may have it
                 if not self._contents.has(file):
-                    download = Download(source, self._contents, manifest, file, self._rate)
+                    download = BlobDownload(source, self._contents, manifest, file, self._rate)
                     self._asked(pull, lambda download=download: download.run(came))  # type: ignore[misc]
 
     @contextmanager

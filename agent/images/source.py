@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from agent.system import api
 from core.contract import channels, proofs
 from core.contract.errors import CorralError, DriverFailure, Invalid, NotFound
-from core.contract.images import ImageFile, Manifest, of_content
+from core.contract.images import ImageFile, ImageManifest, of_content
 
 _SECONDS = 30.0  # without a byte
 _MOST_BYTES = 1 << 20  # of a manifest, or an error
@@ -29,7 +29,7 @@ class Away(Exception):
         self.seconds = seconds
 
 
-class Answer:
+class BlobResponse:
     """What it sends, as it comes. `begins`: which byte of the file that was asked for is the first."""
 
     def __init__(self, connection: HTTPConnection, response: HTTPResponse, begins: int) -> None:
@@ -60,7 +60,7 @@ class Source:
         self._url, self._pin, self._host = url.rstrip("/"), pin, host
         self._secret_sha256 = hashlib.sha256(secret.encode()).hexdigest()
 
-    def manifest(self, digest: str) -> Manifest:
+    def manifest(self, digest: str) -> ImageManifest:
         """The image with that digest; `NotFound`, another `CorralError` for good, or `Away`."""
         text = b""
         with closing(self._asked(f"/image-contents/{digest}")) as answer:
@@ -73,11 +73,11 @@ class Source:
         except Invalid as error:
             raise DriverFailure(error.message, code="image_damaged") from None
 
-    def file(self, digest: str, file: ImageFile, first: int) -> Answer:
+    def file(self, digest: str, file: ImageFile, first: int) -> BlobResponse:
         """One of its files from that byte on, or from the first; the errors are the same."""
         return self._asked(f"/image-contents/{digest}/{file.sha256}", first)
 
-    def _asked(self, path: str, first: int = 0) -> Answer:
+    def _asked(self, path: str, first: int = 0) -> BlobResponse:
         proof = proofs.header(self._host, self._secret_sha256, "GET", path, time.time())
         headers = {"Authorization": proof, "Connection": "close"} | ({"Range": f"bytes={first}-"} if first else {})
         try:
@@ -92,7 +92,7 @@ class Source:
         except (OSError, HTTPException) as error:
             raise _away(error) from None
         in_part = response.headers.get("Content-Range", "").startswith(f"bytes {first}-")
-        return Answer(connection, response, first if response.status == _PARTIAL and in_part else 0)
+        return BlobResponse(connection, response, first if response.status == _PARTIAL and in_part else 0)
 
 
 def of_redis(url: str, pin: str, host: str, redis_url: str) -> Source | None:

@@ -18,7 +18,7 @@ _SECONDS = 15
 _MOST_BYTES = 2**20
 
 
-class Refused(Exception):
+class JoinRefused(Exception):
     """The fleet did not let it in, or could not be asked; the message says what to do.
 
     `may_have_joined`: what was asked may have been granted all the same, so that the same has to be asked again.
@@ -30,14 +30,16 @@ class Refused(Exception):
 
 
 def ask(token: Token, host: str, secret: str, version: str) -> Joined:
-    """The fleet's answer; `Refused`."""
+    """The fleet's answer; `JoinRefused`."""
     asked = Join(token.id, token.secret, host, hashlib.sha256(secret.encode()).hexdigest(), version, time.time())
     status, body = _posted(token, encode(asked))
     if status == 200:
         try:
             return decode(Joined, body)
         except Invalid as error:
-            raise Refused(f"the answer of {token.url} can't be read ({error.message})", may_have_joined=True) from None
+            raise JoinRefused(
+                f"the answer of {token.url} can't be read ({error.message})", may_have_joined=True
+            ) from None
     raise _refusal(token, status, body)
 
 
@@ -49,19 +51,19 @@ def _posted(token: Token, body: str) -> tuple[int, bytes]:
             response = connection.getresponse()
             return response.status, response.read(_MOST_BYTES)
     except api.Unsafe as unsafe:
-        raise Refused(unsafe.message) from None
+        raise JoinRefused(unsafe.message) from None
     except (OSError, HTTPException) as error:
-        raise Refused(
+        raise JoinRefused(
             f"the API at {token.url} can't be reached from here ({api.words(error)}): check the address and"
             " the firewall, then use the same line again",
             may_have_joined=True,
         ) from None
 
 
-def _refusal(token: Token, status: int, body: bytes) -> Refused:
+def _refusal(token: Token, status: int, body: bytes) -> JoinRefused:
     try:
         told = json.loads(body)
         message = str(told["message"])
     except (ValueError, LookupError, TypeError):
         message = f"{token.url} is not a fleet of this release: it answered {status}"
-    return Refused(message, may_have_joined=status >= 500)
+    return JoinRefused(message, may_have_joined=status >= 500)

@@ -12,7 +12,7 @@ import redis
 
 from agent.drivers.registry import CLASSES
 from agent.joining import kept, preflight
-from agent.joining.asking import Refused, ask
+from agent.joining.asking import JoinRefused, ask
 from core import redis_clients, redis_urls, refusals
 from core.contract import joining
 from core.contract.errors import Invalid
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
         return 1
     try:
         host = _join(file, token, options)
-    except Refused as refused:
+    except JoinRefused as refused:
         if not refused.may_have_joined:
             kept.forget(file)
         raise SystemExit(f"not joined: {refused}") from None
@@ -51,7 +51,7 @@ def _join(file: Path, token: Token, options: argparse.Namespace) -> str:
     try:
         begun = kept.pending(file, token.id)
     except OSError as error:
-        raise Refused(
+        raise JoinRefused(
             f"{file.parent} can't be written ({error.strerror}): run it as root, or give --settings"
         ) from None
     joined = ask(token, token.host or options.name, begun.secret, VERSION)
@@ -59,24 +59,24 @@ def _join(file: Path, token: Token, options: argparse.Namespace) -> str:
     _reach(url, joined)
     home = str(options.home.expanduser().absolute())
     offered = options.hypervisor or ["qemu"]
-    kept.keep(file, kept.Settings(joined.host, home, url, token.id, offered, token.url, token.pin))
+    kept.keep(file, kept.SavedSettings(joined.host, home, url, token.id, offered, token.url, token.pin))
     return joined.host
 
 
 def _reach(url: str, joined: Joined) -> None:
-    """The account is made in a moment; `Refused` when Redis can't be reached with it."""
+    """The account is made in a moment; `JoinRefused` when Redis can't be reached with it."""
     until = time.monotonic() + _REDIS_SECONDS
     try:
         client = redis_clients.connect(redis_urls.checked(url), seconds=_REDIS_SECONDS)
     except ValueError as error:
-        raise Refused(str(error), may_have_joined=True) from None
+        raise JoinRefused(str(error), may_have_joined=True) from None
     with client:
         while True:
             try:
                 client.ping()
             except redis.RedisError as error:
                 if time.monotonic() > until:
-                    raise Refused(
+                    raise JoinRefused(
                         f"Redis at {joined.redis_url} {refusals.reason(error)} from this machine: the API's"
                         " CORRAL_AGENT_REDIS_URL must be an address that hosts can reach; then use the same line again",
                         may_have_joined=True,

@@ -18,7 +18,7 @@ AUTHORITY = "redis-ca.pem"
 
 
 @dataclass(frozen=True)
-class Settings:
+class SavedSettings:
     """What `corral-agent` runs by when it is told nothing else. `token`: the id of the one that it joined with.
 
     `api_url` and `api_pin`: the fleet's API, as that token had them. Files of an older release have neither.
@@ -57,10 +57,10 @@ def default_home() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "corral"
 
 
-def read(file: Path) -> Settings | None:
+def read(file: Path) -> SavedSettings | None:
     """What is kept there; None before a join. `SystemExit` for what can't be read."""
     try:
-        return decode(Settings, file.read_bytes())
+        return decode(SavedSettings, file.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -71,7 +71,7 @@ def read(file: Path) -> Settings | None:
         ) from None
 
 
-def keep(file: Path, settings: Settings) -> None:
+def keep(file: Path, settings: SavedSettings) -> None:
     """Writes it, whole; the join is over."""
     write(file, encode(settings) + "\n")
     forget(file)

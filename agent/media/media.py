@@ -24,7 +24,7 @@ from agent.media.records import FORMATS, OWN_FORMAT, Claim, Records
 from core.contract import diskformats
 from core.contract.diskformats import ISO, RAW
 from core.contract.errors import DriverFailure, Invalid
-from core.contract.hosts import Medium
+from core.contract.hosts import ReportedMedium
 from core.contract.messages import VmSpec
 
 DISKS = ".disks"
@@ -34,7 +34,7 @@ _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
 @dataclass(frozen=True)
-class Found:
+class UsableMedium:
     """A medium that may be used: its name, which its owner knows it by, its real path, and its format."""
 
     name: str
@@ -42,32 +42,32 @@ class Found:
     format: str
 
 
-class Media:
+class MediaFolders:
     """The media folders of a host; the first is where relative paths begin. Errors have code "invalid_request"."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = [Path(os.path.realpath(folder)) for folder in folders]
         self._records = Records(self._folders)
 
-    def disk(self, name: str, vm: VmSpec) -> Found:
+    def disk(self, name: str, vm: VmSpec) -> UsableMedium:
         """The disk that the VM's owner means, theirs from now on if it was nobody's."""
         owner, relative = _owner(vm), self._relative(name)
         own = self._own(owner, relative)
         if own is not None:
-            return Found(relative, own, self._claimed(own, vm, relative))
+            return UsableMedium(relative, own, self._claimed(own, vm, relative))
         real = self._shared(relative)
         if real is None or real.suffix.lower() == DVD:
             raise _missing(name)
-        return Found(self.name_of(real), real, self._claimed(real, vm, relative))
+        return UsableMedium(self.name_of(real), real, self._claimed(real, vm, relative))
 
-    def dvd(self, name: str) -> Found:
+    def dvd(self, name: str) -> UsableMedium:
         """A DVD, which is a file that ends in `.iso` and is nobody's disk."""
         relative = self._relative(name)
         real = self._shared(relative)
         if real is None or real.suffix.lower() != DVD or self._records.file(real).exists():
             raise _missing(name)
         self._must_begin_as(real, ISO, relative)
-        return Found(relative, real, RAW)
+        return UsableMedium(relative, real, RAW)
 
     def is_there(self, name: str, vm: VmSpec) -> bool:
         """Whether `disk` would find that disk."""
@@ -77,7 +77,7 @@ class Media:
             return True
         return real is not None and real.suffix.lower() != DVD and self._records.owner_of(real) in ("", owner)
 
-    def reserve(self, name: str, vm: VmSpec, medium_id: str = "") -> Found:
+    def reserve(self, name: str, vm: VmSpec, medium_id: str = "") -> UsableMedium:
         """Where a new disk of that name is to be made; it is the owner's already. `disclaim` when nothing was made."""
         owner, relative = _owner(vm), self._relative(name)
         if "/" in relative or len(os.fsencode(relative)) > 255 or Path(relative).suffix.lower() == DVD:
@@ -89,14 +89,14 @@ class Media:
             if self._records.file(path).exists() and records.read(self._records.file(path)).vm not in ("", vm.id):
                 raise DriverFailure(f"'{relative}' is being created for another VM", code="disk_in_use")
             self._records.write(Claim(owner, str(path), kind, time.time(), medium_id or records.new_id(), vm.id))
-        return Found(relative, path, kind)
+        return UsableMedium(relative, path, kind)
 
-    def disclaim(self, found: Found) -> None:
+    def disclaim(self, found: UsableMedium) -> None:
         """The disk was not made after all."""
         found.path.unlink(missing_ok=True)
         self._records.file(found.path).unlink(missing_ok=True)
 
-    def told(self) -> list[Medium]:
+    def told(self) -> list[ReportedMedium]:
         """All disks that have an owner, for the control plane."""
         if not self._folders:
             return []
@@ -142,7 +142,7 @@ class Media:
                 if claim.owner == _owner(vm) and claim.vm in ("", vm.id) and claim.vm != wanted:
                     self._records.write(replace(claim, vm=wanted))
 
-    def _medium(self, claim: Claim) -> Medium:
+    def _medium(self, claim: Claim) -> ReportedMedium:
         path, kind = Path(claim.medium), records.format_of(claim)
         size, used = 0, None
         with contextlib.suppress(OSError, Invalid):
@@ -150,7 +150,7 @@ class Media:
             size = path.stat().st_size
             size = diskformats.size_of(path, kind)
         made = any(home / DISKS in path.parents for home in self._folders)
-        return Medium(
+        return ReportedMedium(
             claim.id, claim.owner, self.name_of(path), kind, size, used, claim.vm, made, max(0.0, claim.created_at)
         )
 

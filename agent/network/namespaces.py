@@ -1,7 +1,7 @@
 """A network namespace for a VM's process, whose only way out is slirp4netns: user-mode networking for any hypervisor.
 
-A driver starts its program by `Entry.command`, which waits in a new namespace. The driver then calls
-`Entry.connect`, which joins slirp4netns to the namespace, applies the rules of `egress` there, and lets the
+A driver starts its program by `NamespaceEntry.command`, which waits in a new namespace. The driver then calls
+`NamespaceEntry.connect`, which joins slirp4netns to the namespace, applies the rules of `egress` there, and lets the
 program continue without privileges. The namespace has neither an address of the host nor a loopback, and
 slirp4netns ends with the program. There are two kinds:
 
@@ -30,7 +30,7 @@ from typing import Any
 from agent.network import egress
 from agent.network.egress import Egress
 from agent.system import process, sockets
-from agent.system.users import User, as_root
+from agent.system.users import SystemUser, as_root
 from core.contract.errors import DriverFailure
 from core.contract.messages import Forward
 
@@ -62,7 +62,7 @@ exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs -- "$@"
 
 
 @dataclass(frozen=True)
-class Shape:
+class NamespaceAddresses:
     """`subnet` of slirp4netns, where it is `gateway` and has names at `names`; `address`: where forwards lead."""
 
     name: str
@@ -73,19 +73,19 @@ class Shape:
 
 
 # Apart from the 10.0.2.0/24 that QEMU's own network has.
-SOCKETS = Shape("sockets", "10.0.255.0/24", "10.0.255.2", "10.0.255.3", "10.0.255.100")
-TAP = Shape("tap", "10.0.2.0/24", "10.0.2.2", "10.0.2.3", "10.0.2.100")
+SOCKETS = NamespaceAddresses("sockets", "10.0.255.0/24", "10.0.255.2", "10.0.255.3", "10.0.255.100")
+TAP = NamespaceAddresses("tap", "10.0.2.0/24", "10.0.2.2", "10.0.2.3", "10.0.2.100")
 
 
 @dataclass
-class Entry:
+class NamespaceEntry:
     """The way of one program into a namespace of its own. `holding`: the descriptors that it has to inherit."""
 
     command: list[str]
     holding: tuple[int, ...]
     _home: Path
-    _shape: Shape
-    _user: User | None
+    _shape: NamespaceAddresses
+    _user: SystemUser | None
     _told: int
     _go: int
     _ends: int
@@ -134,8 +134,8 @@ class Entry:
 
 @contextmanager
 def entering(
-    folder: Path, shape: Shape, policy: Egress, user: User | None, groups: Sequence[int] = ()
-) -> Iterator[Entry]:
+    folder: Path, shape: NamespaceAddresses, policy: Egress, user: SystemUser | None, groups: Sequence[int] = ()
+) -> Iterator[NamespaceEntry]:
     """For a program that is started, and connected, inside the `with`.
 
     `folder` is its VM's; `user`, with `groups` beside its own, whom it runs as: None for an agent that is not root.
@@ -159,7 +159,7 @@ def entering(
         enter = ["unshare", "--user", "--map-root-user", "--net", "--mount", "--"]
         shell = ["bash", "-c", ENTER, "bash", str(tells), str(hears), FOLDER, shape.name]
         command = [*(user.command(*groups) if user else []), *enter, *shell]
-        yield Entry(command, (tells, hears, lives), home, shape, user, told, go, ends, close)
+        yield NamespaceEntry(command, (tells, hears, lives), home, shape, user, told, go, ends, close)
 
 
 def _pipe(close: ExitStack) -> tuple[int, int]:
@@ -175,7 +175,7 @@ def _open_to_all(device: Path) -> None:
         device.chmod(0o666)
 
 
-def ruleset(shape: Shape, policy: Egress) -> str:
+def ruleset(shape: NamespaceAddresses, policy: Egress) -> str:
     """What may leave, as text for nft, with the host's own addresses as they are now."""
     host = [each for each in egress.of_host() if not each.is_loopback]
     closed, names = Egress(policy.allowed, (*policy.denied, *host)), egress.names_from([ip_address(shape.names)])

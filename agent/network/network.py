@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Network:
+class HostNetworking:
     """Where forwards listen, from which ports one is chosen for who does not care, and the bridge if there is one.
 
     `user_mode` are the networks that VMs have for themselves, and `groups` holds those of VirtualBox's to the same;

@@ -11,7 +11,7 @@ from agent.network import ports
 from agent.network.bridge import NAME, Bridge
 from agent.network.egress import Egress
 from agent.network.group_rules import GroupRules
-from agent.network.network import Network
+from agent.network.network import HostNetworking
 from agent.network.user_mode import UserMode
 from agent.system.users import Users, as_root
 from core import settings
@@ -36,7 +36,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--forward-ports",
         type=_ports,
-        default=Network.forward_ports,
+        default=HostNetworking.forward_ports,
         metavar="FIRST-LAST",
         help="the range from which a free port is chosen for a forward (default: 20000-29999)",
     )
@@ -64,11 +64,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def of(options: argparse.Namespace, home: Path) -> Network:
+def of(options: argparse.Namespace, home: Path) -> HostNetworking:
     """The network that the command line describes; SystemExit for one that can't be."""
     environment = settings.load()
     policy = Egress(environment.egress_allow, environment.egress_deny)
-    return Network(
+    return HostNetworking(
         options.forward_address,
         options.forward_ports,
         _bridged(options, home, policy),

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from agent.network import namespaces
 from agent.network.egress import Egress
-from agent.network.namespaces import Entry, Shape
+from agent.network.namespaces import NamespaceAddresses, NamespaceEntry
 from agent.system import process
-from agent.system.users import User, Users, as_root
+from agent.system.users import SystemUser, Users, as_root
 from core.contract.errors import DriverFailure
 
 log = logging.getLogger(__name__)
@@ -64,8 +64,8 @@ class UserMode:
             return self._way
 
     def entering(
-        self, folder: Path, shape: Shape, user: User | None, groups: Sequence[int] = ()
-    ) -> AbstractContextManager[Entry]:
+        self, folder: Path, shape: NamespaceAddresses, user: SystemUser | None, groups: Sequence[int] = ()
+    ) -> AbstractContextManager[NamespaceEntry]:
         """The way of a VM's program into a namespace; where there are rules, they hold for slirp4netns too."""
         self.ready()
         return namespaces.entering(folder, shape, self.policy, user, groups)
@@ -96,7 +96,7 @@ class UserMode:
 
     def _try_namespace(self) -> None:
         """A namespace in which a program that does nothing has come to its end."""
-        user = User(self.users.first) if self.users else None
+        user = SystemUser(self.users.first) if self.users else None
         with tempfile.TemporaryDirectory(prefix="corral-") as name:
             folder, log_file = Path(name), Path(name) / "log"
             with namespaces.entering(folder, namespaces.SOCKETS, self.policy, user) as entry:

@@ -17,7 +17,7 @@ from types import TracebackType
 
 from core.contract import outputs
 from core.contract.errors import DriverFailure
-from core.contract.limits import Limits, within
+from core.contract.limits import ProcessLimits, within
 
 log = logging.getLogger(__name__)
 SHOWN = 2000
@@ -41,7 +41,7 @@ class ProgramFailed(DriverFailure):
 
 
 @dataclass(frozen=True)
-class Ended:
+class ProcessResult:
     """How a helper ended, and what it put out: of each output not much more than was to be heard, and its end."""
 
     returncode: int
@@ -55,7 +55,7 @@ def run(
     *,
     holding: Sequence[int] = (),
     folder: Path | None = None,
-    limits: Limits | None = None,
+    limits: ProcessLimits | None = None,
 ) -> str:
     """Runs a helper to its end and returns its standard output; `ProgramFailed` when it fails, else as `output`.
 
@@ -80,9 +80,9 @@ def output(
     *,
     holding: Sequence[int] = (),
     folder: Path | None = None,
-    limits: Limits | None = None,
+    limits: ProcessLimits | None = None,
     most_bytes: int = MOST_BYTES,
-) -> Ended:
+) -> ProcessResult:
     """Runs a helper to its end, whatever that is, in `folder` or where the agent is; within `limits` if there are any.
 
     `DriverFailure` when it has not ended after `timeout` seconds: then its process group is killed. It dies with the
@@ -105,7 +105,7 @@ def output(
         except BaseException:
             _kill_group(helper)
             raise
-    return Ended(helper.returncode, out, err)
+    return ProcessResult(helper.returncode, out, err)
 
 
 def said(args: Sequence[str], words: str, timeout: float) -> bool:
@@ -205,7 +205,7 @@ def _find(program: str) -> str:
     return found
 
 
-def _bounded(command: list[str], limits: Limits | None) -> list[str]:
+def _bounded(command: list[str], limits: ProcessLimits | None) -> list[str]:
     if limits is None or sys.platform != "linux":
         return command
     program, *rest = within(limits, command)

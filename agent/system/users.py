@@ -24,7 +24,7 @@ TRIES = 10_000
 
 
 @dataclass(frozen=True)
-class User:
+class SystemUser:
     """A user and the group of the same number."""
 
     uid: int
@@ -65,14 +65,14 @@ class Users:
     first: int = DEFAULT[0]
     last: int = DEFAULT[1]
 
-    def take(self, vms: Path, vm_id: str) -> User:
+    def take(self, vms: Path, vm_id: str) -> SystemUser:
         """The VM's own, now and whenever asked again. Its folder is there."""
         folder = vms / vm_id
         if (user := known(folder)) is not None:
             return user
         shelf = vms / SHELF
         shelf.mkdir(mode=0o700, exist_ok=True)
-        user = User(next(uid for uid in self._in_turn(vm_id) if _reserved(shelf / str(uid), vm_id)))
+        user = SystemUser(next(uid for uid in self._in_turn(vm_id) if _reserved(shelf / str(uid), vm_id)))
         durable.write(folder / FILE, str(user.uid))
         return user
 
@@ -92,10 +92,10 @@ class Users:
         )
 
 
-def known(folder: Path) -> User | None:
+def known(folder: Path) -> SystemUser | None:
     """The user of the VM of that folder; None for one that has none yet."""
     with suppress(OSError, ValueError):
-        return User(int((folder / FILE).read_text()))
+        return SystemUser(int((folder / FILE).read_text()))
     return None
 
 

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from api.auditing import audit
 from api.auth import identity, passwords, tokens
-from api.microvm.schemas.accounts import Account, Credentials, Registration, Token
+from api.microvm.schemas.accounts import AccountSchema, CredentialsSchema, RegistrationSchema, TokenSchema
 from api.microvm.shape import SHAPE
 from api.rest.blueprint import Blueprint
 from api.web.views import mark
@@ -19,9 +19,9 @@ blp = Blueprint("auth", SHAPE, "Accounts and tokens")
 
 
 @blp.route("/auth/register")
-class Register(MethodView):
-    @blp.body(Registration)
-    @blp.write(201, Account)
+class RegisterView(MethodView):
+    @blp.body(RegistrationSchema)
+    @blp.write(201, AccountSchema)
     @mark("public")
     def post(self, session: Session, _actor: None, body: JSON) -> User:
         """Register an account; registering an administrator needs an administrator's token."""
@@ -30,9 +30,9 @@ class Register(MethodView):
 
 
 @blp.route("/auth/login")
-class Login(MethodView):
-    @blp.body(Credentials)
-    @blp.respond(200, Token)
+class LoginView(MethodView):
+    @blp.body(CredentialsSchema)
+    @blp.respond(200, TokenSchema)
     @mark("public")
     def post(self, body: JSON) -> JSON:
         """Log in with a password."""

@@ -50,7 +50,7 @@ def register(sock: Sock, realtime: Hub, engine: Engine, authenticate: Authentica
         del vm_name  # `enter` has found it
         with ws_connection(ws, realtime) as connection:
             callers.ask(connection, sock.app, authenticate, enter)
-            with closing(ConsoleSession(realtime, g.which, _Viewer(connection))) as shown:
+            with closing(ConsoleSession(realtime, g.which, _MicrovmViewer(connection))) as shown:
                 shown.start()
                 connection.serve(lambda _: None, partial(_type, connection, shown), g.caller)
 
@@ -59,7 +59,7 @@ def register(sock: Sock, realtime: Hub, engine: Engine, authenticate: Authentica
     sock.app.register_blueprint(blueprint)
 
 
-class _Viewer:
+class _MicrovmViewer:
     """Writes what the console puts out."""
 
     def __init__(self, connection: WsConnection) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import Schema, fields
 
 from api.rest.shapes import Problem
-from api.web.problems import Refused
+from api.web.problems import HttpError
 from core.contract import errors
 from core.contract.errors import CorralError
 from core.contract.messages import JSON
@@ -33,7 +33,7 @@ _DETAILS = ("field", "issue", "operation_id", "reason", "rejected", "vm_ids")
 
 def problem(error: CorralError, request_id: str) -> Problem:
     """The answer to an error."""
-    if isinstance(error, Refused):
+    if isinstance(error, HttpError):
         status, word = error.status, error.code if error.status != 500 else "internal_error"
     else:
         status, word = next(_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE)
@@ -57,7 +57,7 @@ def _details(error: CorralError) -> JSON:
     return issue | {name: value for name, value in error.details.items() if name in _DETAILS}
 
 
-class Error(Schema):
+class MicrovmErrorSchema(Schema):
     """What went wrong."""
 
     error = fields.String(required=True)
@@ -65,22 +65,22 @@ class Error(Schema):
     details = fields.Dict(metadata={"description": "what was wrong, by field or subject"})
 
 
-class FieldError(Schema):
+class FieldErrorSchema(Schema):
     """What is wrong with one field."""
 
     field = fields.String(required=True)
     error = fields.String(required=True)
 
 
-class ValidationError(Schema):
+class ValidationErrorSchema(Schema):
     """What is wrong with each field."""
 
     error = fields.String(required=True)
     message = fields.String(required=True)
-    details = fields.List(fields.Nested(FieldError), required=True)
+    details = fields.List(fields.Nested(FieldErrorSchema), required=True)
 
 
-class TooManyError(Schema):
+class TooManyErrorSchema(Schema):
     """Slow down."""
 
     error = fields.String(required=True)
@@ -88,7 +88,7 @@ class TooManyError(Schema):
     retry_after_seconds = fields.Integer(required=True)
 
 
-class InternalError(Schema):
+class InternalErrorSchema(Schema):
     """Something broke; the id finds it in the log."""
 
     error = fields.String(required=True)
@@ -98,4 +98,6 @@ class InternalError(Schema):
 
 def schema(status: int) -> type[Schema]:
     """The body of the errors with that status."""
-    return {422: ValidationError, 429: TooManyError, 500: InternalError}.get(status, Error)
+    return {422: ValidationErrorSchema, 429: TooManyErrorSchema, 500: InternalErrorSchema}.get(
+        status, MicrovmErrorSchema
+    )

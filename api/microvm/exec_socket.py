@@ -25,8 +25,8 @@ from sqlalchemy.engine import Engine
 from api.auditing import audit
 from api.microvm import callers
 from api.microvm.callers import Authenticate
-from api.realtime.connection import NORMAL, TRY_LATER, Ended, WsConnection, ws_connection
-from api.realtime.executions import Chunk, Execution, pause_after
+from api.realtime.connection import NORMAL, TRY_LATER, ConnectionEnded, WsConnection, ws_connection
+from api.realtime.executions import Chunk, FollowedExec, pause_after
 from api.realtime.hub import Hub
 from api.realtime.upgrade import socket_blueprint
 from api.shared.encodings import ENCODINGS, TEXT, to_text, whole
@@ -67,13 +67,15 @@ def register(sock: Sock, realtime: Hub, engine: Engine, authenticate: Authentica
 class ExecStream:
     """One reader of one command's output."""
 
-    def __init__(self, connection: WsConnection, execution: Execution, offsets: dict[str, int], encoding: str) -> None:
+    def __init__(
+        self, connection: WsConnection, execution: FollowedExec, offsets: dict[str, int], encoding: str
+    ) -> None:
         self._connection, self._execution, self._encoding = connection, execution, encoding
         self._offsets = dict(offsets)
         self._heard_at = time.monotonic()
 
     def step(self) -> float:
-        """Asks for what is new and passes it on; how long to wait with the next. `Ended` after the last."""
+        """Asks for what is new and passes it on; how long to wait with the next. `ConnectionEnded` after the last."""
         try:
             chunks = self._execution.output(self._offsets, CHUNK_BYTES)
         except Conflict as error:  # the guest is off, and what it had written can't be read
@@ -91,9 +93,9 @@ class ExecStream:
     def _end(self, reason: str) -> NoReturn:
         state = self._execution.state()
         if state["state"] == "running":
-            raise Ended(TRY_LATER, reason)
+            raise ConnectionEnded(TRY_LATER, reason)
         self._send({"type": "exit", "state": state["state"], "exit_code": state["exit_code"]})
-        raise Ended(NORMAL, reason)
+        raise ConnectionEnded(NORMAL, reason)
 
     def _tell(self, stream: str, chunk: Chunk) -> None:
         if chunk.offset > self._offsets[stream]:
@@ -108,13 +110,13 @@ class ExecStream:
         self._connection.send(json.dumps(frame, separators=(",", ":")))
 
 
-def _execution(realtime: Hub, engine: Engine, actor: Actor) -> Execution:
+def _execution(realtime: Hub, engine: Engine, actor: Actor) -> FollowedExec:
     values = request.view_args or {}
     exec_id = calls.exec_id(values["exec_id"])
     with transaction(engine) as session:
         host, vm = calls.to_execs(session, actor, values["vm_name"])
         audit.console_opened(session, actor, vm, "exec_output")
-    return Execution(realtime, host, vm, exec_id)
+    return FollowedExec(realtime, host, vm, exec_id)
 
 
 def _offset(stream: str) -> int:

@@ -9,7 +9,7 @@ from marshmallow import Schema, fields
 
 from api.microvm import errors
 from api.rest.schemas import named
-from api.rest.shapes import Listed, Shape
+from api.rest.shapes import ResultPage, Shape
 from core.contract.messages import JSON
 
 
@@ -32,7 +32,7 @@ def _many_schema(noun: str, schema: type[Schema]) -> type[Schema]:
     return named(f"{noun.capitalize()}Page", members)
 
 
-def _many(noun: str, listed: Listed) -> JSON:
+def _many(noun: str, listed: ResultPage) -> JSON:
     return {noun: listed.items, "total": listed.total, "limit": listed.limit, "offset": listed.offset}
 
 

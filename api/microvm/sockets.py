@@ -16,7 +16,7 @@ from sqlalchemy.engine import Engine
 
 from api.microvm import callers
 from api.microvm.callers import Authenticate
-from api.realtime.connection import NORMAL, Ended, WsConnection, ws_connection
+from api.realtime.connection import NORMAL, ConnectionEnded, WsConnection, ws_connection
 from api.realtime.hub import Hub
 from api.realtime.listener import Interest
 from api.realtime.upgrade import socket_blueprint
@@ -64,7 +64,7 @@ def _serve(connection: WsConnection, realtime: Hub, vm_name: str | None) -> None
     def tell(note: EventMessage) -> None:
         connection.send(message(note, of_one_vm=vm_name is not None))
         if vm_name is not None and note.type == "vm_deleted":
-            raise Ended(NORMAL, "the VM was deleted")
+            raise ConnectionEnded(NORMAL, "the VM was deleted")
 
     if "after" in request.args:
         connection.pass_on(tell, realtime.replay(connection.listener, g.interest))

@@ -6,25 +6,25 @@ from flask.views import MethodView
 from sqlalchemy.orm import Session
 
 from api.microvm.schemas.vms import (
-    Paused,
-    Restarted,
-    Resumed,
-    Saved,
-    Started,
-    Stopped,
-    Stopping,
-    VmBrief,
-    VmCreation,
-    VmDetail,
-    VmQuery,
+    MicrovmVmBriefSchema,
+    MicrovmVmCreationSchema,
+    MicrovmVmDetailSchema,
+    MicrovmVmQuerySchema,
+    PausedSchema,
+    RestartedSchema,
+    ResumedSchema,
+    SavedSchema,
+    StartedSchema,
+    StoppedSchema,
+    StoppingSchema,
 )
 from api.microvm.shape import SHAPE
 from api.rest.blueprint import Blueprint
-from api.rest.shapes import Listed
+from api.rest.shapes import ResultPage
 from api.shared import lifecycle, placements, vm_lists
 from api.shared.images import fleet_image
 from api.shared.lifecycle import Verb
-from api.shared.media import DeleteQuery
+from api.shared.media import DeleteQuerySchema
 from api.shared.views import nothing, vm_of
 from api.shared.words import preferred
 from core.contract.messages import JSON
@@ -32,7 +32,7 @@ from core.contract.vms import Hardware, Placement, VmNetwork
 from core.services import expiry, listing, vms
 from core.services.accepted import Accepted
 from core.services.context import Actor
-from core.services.listing import VmView
+from core.services.listing import VmWithStatus
 from core.services.vms import VmRequest
 
 PREFERRED = ("cloud-hypervisor", "qemu")
@@ -41,30 +41,30 @@ blp = Blueprint("vms", SHAPE, "Virtual machines")
 
 
 @blp.route("/vms")
-class Vms(MethodView):
-    @blp.query(VmQuery)
-    @blp.read_many("vms", VmBrief)
-    def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
+class MicrovmVmsView(MethodView):
+    @blp.query(MicrovmVmQuerySchema)
+    @blp.read_many("vms", MicrovmVmBriefSchema)
+    def get(self, session: Session, actor: Actor, query: JSON) -> ResultPage:
         """List virtual machines."""
         status = query.pop("status", None)
-        found, total = listing.page(session, actor, listing.Page(**query, statuses=(status,) if status else ()))
-        return Listed(found, total, query["limit"], query["offset"])
+        found, total = listing.page(session, actor, listing.VmFilter(**query, statuses=(status,) if status else ()))
+        return ResultPage(found, total, query["limit"], query["offset"])
 
-    @blp.body(VmCreation)
-    @blp.start_operation(201, VmBrief, vm_of)
+    @blp.body(MicrovmVmCreationSchema)
+    @blp.start_operation(201, MicrovmVmBriefSchema, vm_of)
     def post(self, session: Session, actor: Actor, body: JSON) -> Accepted:
         """Create a virtual machine."""
         return vms.create(session, actor, _wanted(body))
 
 
 @blp.route("/vms/<vm_name>")
-class OneVm(MethodView):
-    @blp.read_one(VmDetail)
-    def get(self, session: Session, actor: Actor, vm_name: str) -> VmView:
+class MicrovmVmView(MethodView):
+    @blp.read_one(MicrovmVmDetailSchema)
+    def get(self, session: Session, actor: Actor, vm_name: str) -> VmWithStatus:
         """Get a virtual machine."""
         return listing.view(session, actor, vm_name)
 
-    @blp.query(DeleteQuery)
+    @blp.query(DeleteQuerySchema)
     @blp.start_operation(204, None, nothing)
     def delete(self, session: Session, actor: Actor, query: JSON, vm_name: str) -> Accepted:
         """Delete a virtual machine permanently."""
@@ -75,12 +75,14 @@ lifecycle.add(
     blp,
     "vm_name",
     (
-        Verb("start", Started, "Start a virtual machine."),
-        Verb("stop", Stopped, "Stop a virtual machine gracefully.", Stopping),
-        Verb("restart", Restarted, "Restart a virtual machine.", Stopping),
-        Verb("pause", Paused, "Pause a running virtual machine."),
-        Verb("resume", Resumed, "Resume a paused virtual machine."),
-        Verb("save", Saved, "Save a virtual machine's memory to disk and stop it; the next start resumes from it."),
+        Verb("start", StartedSchema, "Start a virtual machine."),
+        Verb("stop", StoppedSchema, "Stop a virtual machine gracefully.", StoppingSchema),
+        Verb("restart", RestartedSchema, "Restart a virtual machine.", StoppingSchema),
+        Verb("pause", PausedSchema, "Pause a running virtual machine."),
+        Verb("resume", ResumedSchema, "Resume a paused virtual machine."),
+        Verb(
+            "save", SavedSchema, "Save a virtual machine's memory to disk and stop it; the next start resumes from it."
+        ),
     ),
 )
 
@@ -107,5 +109,5 @@ def _wanted(body: JSON) -> VmRequest:
     )
 
 
-placements.add(blp, VmCreation, _wanted)
-vm_lists.add(blp, VmBrief)
+placements.add(blp, MicrovmVmCreationSchema, _wanted)
+vm_lists.add(blp, MicrovmVmBriefSchema)

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from api.monitoring.fleet import FleetFigures
+from api.monitoring.fleet import FleetMetrics
 from api.web.context import ApiContext
 from api.web.views import mark
 from core import exposition
@@ -19,7 +19,7 @@ def blueprint(context: ApiContext) -> Blueprint:
     """The view, outside of both dialects."""
     blp = Blueprint("monitoring", __name__)
     fleet = CollectorRegistry()
-    fleet.register(FleetFigures(context))
+    fleet.register(FleetMetrics(context))
 
     @blp.get("/metrics")
     @mark("public", "uncounted")

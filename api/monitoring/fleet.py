@@ -17,7 +17,7 @@ from core.services.monitoring.metrics import Queues, Tables
 _KEPT_SECONDS = 5.0
 
 
-class FleetFigures(Collector):
+class FleetMetrics(Collector):
     """Without PostgreSQL or Redis their figures are missing, and `corral_up` says so."""
 
     def __init__(self, context: ApiContext) -> None:

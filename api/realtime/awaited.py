@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Slot(Generic[T]):
+class WaitSlot(Generic[T]):
     """One waiter's place: `value` once it has arrived. `changed` is also set to make the waiter look again."""
 
     def __init__(self) -> None:
@@ -24,12 +24,12 @@ class Awaited(Generic[T]):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._slots: defaultdict[str, list[Slot[T]]] = defaultdict(list)
+        self._slots: defaultdict[str, list[WaitSlot[T]]] = defaultdict(list)
 
     @contextmanager
-    def expect(self, key: str) -> Iterator[Slot[T]]:
+    def expect(self, key: str) -> Iterator[WaitSlot[T]]:
         """A slot that hears of whatever arrives for `key` while the block lasts."""
-        slot = Slot[T]()
+        slot = WaitSlot[T]()
         with self._lock:
             self._slots[key].append(slot)
         try:

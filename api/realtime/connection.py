@@ -38,7 +38,7 @@ _LINGER_SECONDS = 1.0
 _BURST, _BURST_SECONDS = 600, 10.0  # messages; a key that is held down on a console is 30 a second
 
 
-class Ended(Exception):
+class ConnectionEnded(Exception):
     """The connection is over, with that close code and for that reason."""
 
     def __init__(self, code: int, reason: str) -> None:
@@ -46,23 +46,23 @@ class Ended(Exception):
         self.code, self.reason = code, reason
 
 
-def ended_by(error: CorralError) -> Ended:
+def ended_by(error: CorralError) -> ConnectionEnded:
     """The close code that says the same as an error."""
     match error:
         case Unauthenticated():
-            return Ended(UNKNOWN_CALLER, error.message)
+            return ConnectionEnded(UNKNOWN_CALLER, error.message)
         case Forbidden():
-            return Ended(NOT_ALLOWED, error.message)
+            return ConnectionEnded(NOT_ALLOWED, error.message)
         case NotFound():
-            return Ended(NOT_THERE, error.message)
+            return ConnectionEnded(NOT_THERE, error.message)
         case Unavailable() | TooMany():
-            return Ended(TRY_LATER, error.message)
+            return ConnectionEnded(TRY_LATER, error.message)
         case _:
-            return Ended(FLOODED, error.message)
+            return ConnectionEnded(FLOODED, error.message)
 
 
 class WsConnection:
-    """`tell(note)` writes an event in the dialect's words, and may raise `Ended` after the last."""
+    """`tell(note)` writes an event in the dialect's words, and may raise `ConnectionEnded` after the last."""
 
     def __init__(self, ws: Server, hub: Hub) -> None:
         self._ws, self._hub = ws, hub
@@ -71,7 +71,7 @@ class WsConnection:
         self.listener: Listener = g.listener
         self.listener.wake = ws.event.set
         self._seq = 0
-        self._end: Ended | None = None
+        self._end: ConnectionEnded | None = None
         self._allowance, self._counted_at = float(_BURST), time.monotonic()
 
     def send(self, message: str | bytes) -> None:
@@ -80,27 +80,29 @@ class WsConnection:
             self._ws.send(message)
         except SlowReader as error:
             self.end(
-                Ended(TOO_SLOW, "you read more slowly than output arrives: connect again, and read it as it arrives")
+                ConnectionEnded(
+                    TOO_SLOW, "you read more slowly than output arrives: connect again, and read it as it arrives"
+                )
             )
             raise ConnectionClosed(TOO_SLOW, str(error)) from None
         except OSError as error:
             raise ConnectionClosed(BROKEN, str(error)) from None
 
     def first_message(self) -> str | bytes:
-        """The message that says who calls; `Ended` when it does not come in time."""
+        """The message that says who calls; `ConnectionEnded` when it does not come in time."""
         deadline = time.monotonic() + FIRST_MESSAGE_SECONDS
         with api_context().strangers.one(source_ip()):
             while (left := deadline - time.monotonic()) > 0:
                 for message in self._pause(left):
                     return message
-        raise Ended(UNKNOWN_CALLER, f"no auth message within {FIRST_MESSAGE_SECONDS:g} s")
+        raise ConnectionEnded(UNKNOWN_CALLER, f"no auth message within {FIRST_MESSAGE_SECONDS:g} s")
 
     @property
-    def why(self) -> Ended | None:
+    def why(self) -> ConnectionEnded | None:
         """Why it is to end, if it is."""
         return self._end
 
-    def end(self, why: Ended) -> None:
+    def end(self, why: ConnectionEnded) -> None:
         """Have it end soon; any thread may say so."""
         self._end = why
         self._ws.event.set()
@@ -145,7 +147,7 @@ class WsConnection:
             tell(note)
             self._seq = note.seq
 
-    def close(self, end: Ended) -> None:
+    def close(self, end: ConnectionEnded) -> None:
         """Say why, give the client a second to answer, and let go of the socket.
 
         The thread of simple-websocket must be gone before the socket's number may be used again.
@@ -181,11 +183,11 @@ class WsConnection:
             raise ConnectionClosed(self._ws.close_reason, self._ws.close_message)
         after = f"; resume with after={self._seq}" if self._seq else ""
         if self._hub.draining:
-            raise Ended(RESTARTING, "the server is being restarted; connect again" + after)
+            raise ConnectionEnded(RESTARTING, "the server is being restarted; connect again" + after)
         if self._end is not None:
             raise self._end
         if self.listener.is_cut:
-            raise Ended(TOO_SLOW, "you read events more slowly than they arrive" + after)
+            raise ConnectionEnded(TOO_SLOW, "you read events more slowly than they arrive" + after)
 
     def _slow_down(self) -> None:
         """Take messages as fast as they may come, and no faster: who sends more waits (ws_transport.py)."""
@@ -222,10 +224,10 @@ def _say_how_big(ws: Server) -> None:
 @contextmanager
 def ws_connection(ws: Server, hub: Hub) -> Iterator[WsConnection]:
     """A connection that is closed in the end, with the code that fits how it ended."""
-    connection, end = WsConnection(ws, hub), Ended(NORMAL, "")
+    connection, end = WsConnection(ws, hub), ConnectionEnded(NORMAL, "")
     try:
         yield connection
-    except Ended as why:
+    except ConnectionEnded as why:
         end = why
     except CorralError as error:
         end = ended_by(error)
@@ -233,6 +235,6 @@ def ws_connection(ws: Server, hub: Hub) -> Iterator[WsConnection]:
         end = connection.why or end
     except Exception:
         log.exception("a socket failed unexpectedly")
-        end = Ended(BROKEN, "an unexpected error occurred")
+        end = ConnectionEnded(BROKEN, "an unexpected error occurred")
     finally:
         connection.close(end)

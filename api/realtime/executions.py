@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from api.web.context import Hub
+from api.web.context import HubProtocol
 from core.contract.messages import JSON, VmSpec
 
 CALL_SECONDS = 30.0
@@ -25,10 +25,10 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class Execution:
+class FollowedExec:
     """One detached command and whom to ask about it."""
 
-    hub: Hub
+    hub: HubProtocol
     host: str
     vm: VmSpec
     id: str
@@ -54,7 +54,7 @@ def pause_after(quiet_seconds: float) -> float:
     return min(LAST_PAUSE, max(FIRST_PAUSE, SHARE * quiet_seconds))
 
 
-def wait(execution: Execution, seconds: float, gone: Callable[[], bool]) -> JSON:
+def wait(execution: FollowedExec, seconds: float, gone: Callable[[], bool]) -> JSON:
     """The command once it has ended, or when the time is over, or nobody waits any more."""
     began = time.monotonic()
     while True:

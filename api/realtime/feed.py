@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 
 from api.realtime.listener import QUEUE_LIMIT, Interest, Listener
-from api.realtime.record import Record
+from api.realtime.record import EventReader
 from core.contract.errors import Unavailable
 from core.services.events import EventMessage
 
@@ -31,7 +31,7 @@ _STUCK_SECONDS = 0.1
 class Feed:
     """Starts with the first listener; from then on `position` is the number up to which all has been handed out."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: EventReader) -> None:
         self._record = record
         self._lock = threading.Lock()
         self._bell, self._closing = threading.Event(), threading.Event()

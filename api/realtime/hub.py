@@ -18,7 +18,7 @@ from api.monitoring.meters import HELD, SOCKETS, metered
 from api.realtime.awaited import Awaited
 from api.realtime.feed import Feed
 from api.realtime.listener import Interest, Listener
-from api.realtime.record import Record
+from api.realtime.record import EventReader
 from api.realtime.streams import ApiStreams
 from api.realtime.subscription import Subscription
 from core.asking import PendingCall
@@ -46,7 +46,7 @@ class Hub:
         self._redis_url, self._dispatch = redis_url, dispatch
         self._starting = threading.Lock()
         self._streams = ApiStreams(redis_url)
-        self._record = Record(engine)
+        self._record = EventReader(engine)
         self._feed = Feed(self._record)
         self._operations, self._replies = Awaited[str](), Awaited[Reply]()
         self._subscription: Subscription | None = None

@@ -13,7 +13,7 @@ from core.services.events import REPLAY_LIMIT, EventMessage
 _EVERYBODY = Actor(user_id="", username="realtime", role="admin", read_only=True)
 
 
-class Record:
+class EventReader:
     """Reads events in short transactions; `Unavailable` when the database can't be reached."""
 
     page_size = REPLAY_LIMIT

@@ -15,7 +15,7 @@ from marshmallow import Schema
 from api.rest import documents
 from api.rest.parser import Parser
 from api.rest.schemas import OperationSchema
-from api.rest.shapes import Listed, Shape
+from api.rest.shapes import ResultPage, Shape
 from api.web.requests import PREFIX
 from core.services.accepted import AnyOperation
 
@@ -85,9 +85,9 @@ class Answering(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
         response.set_data(response.get_data(as_text=True).replace(f'"{mark}"', found.text))
         return response
 
-    def _many(self, noun: str, schema: Schema, listed: Listed) -> Response:
+    def _many(self, noun: str, schema: Schema, listed: ResultPage) -> Response:
         items = [schema.dump(item) for item in listed.items]
-        return jsonify(self.shape.many(noun, Listed(items, listed.total, listed.limit, listed.offset)))
+        return jsonify(self.shape.many(noun, ResultPage(items, listed.total, listed.limit, listed.offset)))
 
     def made(self, status: int, schema: Schema, found: Any) -> Response:
         """One thing as the answer, with another status than its view has."""

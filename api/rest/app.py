@@ -23,7 +23,7 @@ from api.web.context import ApiContext
 API_VERSION = "1.0"
 
 
-class Api(flask_smorest.Api):  # type: ignore[misc]  # flask-smorest has no types
+class DialectApi(flask_smorest.Api):  # type: ignore[misc]  # flask-smorest has no types
     """Leaves the errors to ours, and documents them operation by operation."""
 
     DEFAULT_ERROR_RESPONSE_NAME = None
@@ -85,6 +85,6 @@ def _document(app: Flask, shape: Shape, blueprints: Sequence[Blueprint]) -> None
             "security": [{name: []} for name in shape.security],
         },
     )
-    api = Api(shape, app)
+    api = DialectApi(shape, app)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)

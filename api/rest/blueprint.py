@@ -15,8 +15,8 @@ from api.auditing import audit
 from api.auth.identity import actor
 from api.rest import documents, idempotency, waiting
 from api.rest.answering import Answering, Decorator, View
-from api.rest.questions import Question
-from api.rest.shapes import Listed
+from api.rest.questions import AgentCall
+from api.rest.shapes import ResultPage
 from api.web.context import api_context
 from api.web.problems import from_operation
 from api.web.requests import PREFIX
@@ -90,14 +90,14 @@ class Blueprint(Answering):
         return _replayed(self._made(status, idempotency.dumped_of(first)))
 
     def read_many(self, noun: str, schema: type[Schema]) -> Decorator:
-        """The view returns `Listed`."""
+        """The view returns `ResultPage`."""
         made = schema()
 
         def decorate(view: View) -> View:
             @wraps(view)
             def wrapper(this: Any, *args: Any, **path: Any) -> Response:
                 with api_context().reading() as session:
-                    listed: Listed = view(this, session, actor(), *args, **path)
+                    listed: ResultPage = view(this, session, actor(), *args, **path)
                 return self._many(noun, made, listed)
 
             return self._wrapped(wrapper, 200, self.shape.many_schema(noun, schema), "read")
@@ -193,15 +193,15 @@ class Blueprint(Answering):
 
         return decorate
 
-    def read_from_agent(self, schema: type[Schema], answer: Callable[[Question, JSON], Any]) -> Decorator:
-        """The view returns a `Question` that changes nothing; `answer(question, reply)` is what is said then."""
+    def read_from_agent(self, schema: type[Schema], answer: Callable[[AgentCall, JSON], Any]) -> Decorator:
+        """The view returns a `AgentCall` that changes nothing; `answer(question, reply)` is what is said then."""
         made = schema()
 
         def decorate(view: View) -> View:
             @wraps(view)
             def wrapper(this: Any, *args: Any, **path: Any) -> Response:
                 with api_context().reading() as session:
-                    question: Question = view(this, session, actor(), *args, **path)
+                    question: AgentCall = view(this, session, actor(), *args, **path)
                 return self._one(200, made, answer(question, question.ask(api_context().hub)))
 
             return self._documented(wrapper, 200, schema, "question")
@@ -211,12 +211,12 @@ class Blueprint(Answering):
     def call_agent(
         self,
         schema: type[Schema] | None,
-        answer: Callable[[Question, JSON], Any],
+        answer: Callable[[AgentCall, JSON], Any],
         *,
         status: int = 200,
         kind: str = "call",
     ) -> Decorator:
-        """The view returns a `Question` to a host; `answer(question, reply)` is what is said then.
+        """The view returns a `AgentCall` to a host; `answer(question, reply)` is what is said then.
 
         `kind` is "call", or "ask" where nothing is done in the guest.
         """
@@ -230,7 +230,7 @@ class Blueprint(Answering):
                     first = idempotency.claim(session, key) if key else None
                     if first is not None:
                         return _replayed(self._made(status, idempotency.dumped_of(first)))
-                    question: Question = view(this, session, actor(), *args, **path)
+                    question: AgentCall = view(this, session, actor(), *args, **path)
                     audit.asking(session)
                 with idempotency.given_back_on_failure(key):
                     reply = question.ask(api_context().hub)
@@ -245,7 +245,7 @@ class Blueprint(Answering):
         return decorate
 
     def read_many_from_agent(
-        self, noun: str, schema: type[Schema], answer: Callable[[Question, JSON], Listed]
+        self, noun: str, schema: type[Schema], answer: Callable[[AgentCall, JSON], ResultPage]
     ) -> Decorator:
         """As `call_agent`, for a list."""
         made = schema()
@@ -254,7 +254,7 @@ class Blueprint(Answering):
             @wraps(view)
             def wrapper(this: Any, *args: Any, **path: Any) -> Response:
                 with api_context().reading() as session:
-                    question: Question = view(this, session, actor(), *args, **path)
+                    question: AgentCall = view(this, session, actor(), *args, **path)
                 listed = answer(question, question.ask(api_context().hub))
                 return self._many(noun, made, listed)
 

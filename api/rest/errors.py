@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException
 
 from api.rest.shapes import Shape
 from api.web.failures import error_of, is_ours
-from api.web.problems import Refused
+from api.web.problems import HttpError
 from api.web.requests import shown_id
 from core.contract.errors import CorralError, DriverFailure, TooMany, Unauthenticated, Unavailable
 
@@ -40,7 +40,7 @@ def install(app: Flask, shape: Shape) -> None:
 def headers_of(error: CorralError, shape: Shape) -> dict[str, str]:
     """The headers that belong to an error's answer."""
     match error:
-        case Refused():
+        case HttpError():
             return error.headers
         case Unauthenticated():
             return {"WWW-Authenticate": shape.challenge}

@@ -22,7 +22,7 @@ _WORDS = {"required": "is required", "null": "must not be null"}
 fields.Field.default_error_messages.update(_WORDS)
 
 
-class Text(fields.String):
+class TextField(fields.String):
     """A string that PostgreSQL can hold."""
 
     def __init__(self, *, longest: int = LONGEST_TEXT, shortest: int = 0, **kwargs: Any) -> None:
@@ -37,7 +37,7 @@ class Text(fields.String):
         return str(text)
 
 
-class GuestText(Text):
+class GuestTextField(TextField):
     """A text that a guest can be sent (core/contract/texts.py); `longest` is in bytes, which characters are at most."""
 
     def __init__(self, *, longest: int, **kwargs: Any) -> None:
@@ -54,14 +54,14 @@ class GuestText(Text):
         return text
 
 
-class Choice(fields.String):
+class ChoiceField(fields.String):
     """One of a few words."""
 
     def __init__(self, *words: str, **kwargs: Any) -> None:
         super().__init__(validate=validate.OneOf(words, error=f"must be one of {', '.join(words)}"), **kwargs)
 
 
-class Number(fields.Integer):
+class NumberField(fields.Integer):
     """A whole number between bounds; a string is none, but in a query, where all are: of plain digits then."""
 
     def __init__(self, least: int, most: int, *, strict: bool = True, **kwargs: Any) -> None:
@@ -73,7 +73,7 @@ class Number(fields.Integer):
         return super()._deserialize(value, attr, data, **kwargs)
 
 
-class Ratio(fields.Float):
+class RatioField(fields.Float):
     """A number between bounds; a string is none."""
 
     def __init__(self, least: float, most: float, **kwargs: Any) -> None:
@@ -85,7 +85,7 @@ class Ratio(fields.Float):
         return super()._deserialize(value, attr, data, **kwargs)
 
 
-class Flag(fields.Boolean):
+class FlagField(fields.Boolean):
     """true or false and nothing like it."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> bool:
@@ -94,7 +94,7 @@ class Flag(fields.Boolean):
         return value
 
 
-class Moment(fields.DateTime):
+class MomentField(fields.DateTime):
     """A time, as 2025-10-01T12:00:00Z."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -113,7 +113,7 @@ class Moment(fields.DateTime):
             raise self.make_error("invalid", input=value, obj_type="datetime") from None
 
 
-class Address(fields.IPv4):
+class AddressField(fields.IPv4):
     """An IPv4 address; a number is none."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
@@ -122,7 +122,7 @@ class Address(fields.IPv4):
         return str(super()._deserialize(value, attr, data, **kwargs))
 
 
-class Uploaded(fields.Raw):
+class UploadField(fields.Raw):
     """A file of a multipart body, as the `Upload` that it was streamed into."""
 
     def __init__(self, **kwargs: Any) -> None:

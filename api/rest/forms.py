@@ -12,7 +12,7 @@ from werkzeug.sansio.multipart import Field, File
 
 from api.rest.parser import failed
 from api.web import multipart
-from api.web.problems import Refused
+from api.web.problems import HttpError
 from core.contract.errors import CorralError
 from core.contract.messages import JSON
 
@@ -22,7 +22,7 @@ class Form:
 
     def __init__(self, request: Request, schema: Schema, file: str) -> None:
         if request.mimetype != "multipart/form-data":
-            raise Refused(415, "the body must be a form with a file: Content-Type: multipart/form-data")
+            raise HttpError(415, "the body must be a form with a file: Content-Type: multipart/form-data")
         boundary = request.mimetype_params.get("boundary", "")
         if not boundary:
             raise failed({"form": {"_schema": "the Content-Type has no boundary"}})

@@ -13,7 +13,7 @@ from webargs.multidictproxy import MultiDictProxy
 from werkzeug.datastructures import CombinedMultiDict
 
 from api.auditing import audit
-from api.web.problems import Refused, ValidationFailed
+from api.web.problems import HttpError, ValidationFailed
 from api.web.uploads import whole_body
 from core.contract.errors import Invalid
 
@@ -27,7 +27,7 @@ class Parser(FlaskParser):
     def load_upload(self, req: Request, schema: Schema) -> Any:
         """The fields and files of a multipart body, of which each is there once."""
         if req.mimetype != "multipart/form-data":
-            raise Refused(415, "the body must be a form with files: Content-Type: multipart/form-data")
+            raise HttpError(415, "the body must be a form with files: Content-Type: multipart/form-data")
         audit.body_is(req.form.to_dict())
         return MultiDictProxy(CombinedMultiDict([req.form, req.files]), schema)
 
@@ -39,7 +39,7 @@ class Parser(FlaskParser):
         if not data:
             return missing
         if not req.is_json:
-            raise Refused(415, "the body must be JSON, with Content-Type: application/json")
+            raise HttpError(415, "the body must be JSON, with Content-Type: application/json")
         try:
             body = req.json_module.loads(data)
         except (ValueError, RecursionError):  # nested a hundred thousand deep, or a number of a thousand digits

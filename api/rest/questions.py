@@ -7,14 +7,14 @@ from datetime import datetime
 
 from flask import g
 
-from api.web.context import Hub
+from api.web.context import HubProtocol
 from api.web.requests import client_gone
 from core.contract.messages import JSON, VmSpec
 from core.models.base import now
 
 
 @dataclass(frozen=True)
-class Question:
+class AgentCall:
     """A call to make: what a host is asked about a VM."""
 
     host: str
@@ -33,7 +33,7 @@ class Question:
             raise TypeError(f"{self.verb} is asked about no VM")
         return self.vm
 
-    def ask(self, hub: Hub) -> JSON:
+    def ask(self, hub: HubProtocol) -> JSON:
         """The host's reply; a client that hangs up ends what was asked for."""
         g.held = True
         return hub.call(self.host, self.verb, self.vm, self.params, self.timeout, client_gone())

@@ -6,13 +6,13 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, fields
 
-from api.rest.fields import Choice, Moment, Number, computed
+from api.rest.fields import ChoiceField, MomentField, NumberField, computed
 from core.contract.states import HostKind, Kind, OperationState
 
 MOST_OF_ALL = 1000  # more in one answer would keep a process from all its other requests and sockets
 
 
-class Strict(Schema):
+class StrictSchema(Schema):
     """A body: what it does not know is an error."""
 
     class Meta:
@@ -21,27 +21,27 @@ class Strict(Schema):
     error_messages = {"unknown": "is not a known field", "type": "must be a JSON object"}
 
 
-class Empty(Strict):
+class EmptySchema(StrictSchema):
     """A body with nothing in it."""
 
 
-class Paging(Schema):
+class PagingSchema(Schema):
     """Which part of a list."""
 
-    limit = Number(1, 100, strict=False, load_default=50, metadata={"description": "maximum number of results"})
-    offset = Number(0, 2**31 - 1, strict=False, load_default=0, metadata={"description": "results to skip"})
+    limit = NumberField(1, 100, strict=False, load_default=50, metadata={"description": "maximum number of results"})
+    offset = NumberField(0, 2**31 - 1, strict=False, load_default=0, metadata={"description": "results to skip"})
 
 
-class Sorting(Paging):
+class SortingSchema(PagingSchema):
     """The same in an order of one's own; each list says in `sort` what it can be sorted by."""
 
-    order = Choice("asc", "desc")
+    order = ChoiceField("asc", "desc")
 
 
-class SortingAll(Sorting):
+class SortingAllSchema(SortingSchema):
     """The same for a list that its document gives whole: without a limit it is, up to a bound; `total` tells."""
 
-    limit = Number(
+    limit = NumberField(
         1, 100, strict=False, load_default=MOST_OF_ALL, metadata={"description": "maximum number of results"}
     )
 
@@ -83,8 +83,8 @@ class OperationSchema(Schema):
     """An operation: something that was accepted and takes its time."""
 
     id = fields.String(required=True)
-    kind = Choice(*Kind, *HostKind, required=True)
-    state = Choice(*OperationState, required=True)
+    kind = ChoiceField(*Kind, *HostKind, required=True)
+    state = ChoiceField(*OperationState, required=True)
     vm_id = computed(fields.String, lambda operation: operation.vm_id or "", metadata={"description": _OF_NONE})
     vm_name = fields.String(required=True, metadata={"description": _OF_NONE})
     host = fields.String(required=True, attribute="host_name")
@@ -95,8 +95,8 @@ class OperationSchema(Schema):
     error = fields.Nested(FailureSchema, required=True, allow_none=True)
     attempt = fields.Integer(required=True, metadata={"description": "how many times the command was sent to the host"})
     request_id = fields.String(required=True)
-    cancel_requested_at = Moment(required=True, allow_none=True)
-    accepted_at = Moment(required=True)
-    begun_at = Moment(required=True, allow_none=True)
-    ended_at = Moment(required=True, allow_none=True)
-    deadline_at = Moment(required=True)
+    cancel_requested_at = MomentField(required=True, allow_none=True)
+    accepted_at = MomentField(required=True)
+    begun_at = MomentField(required=True, allow_none=True)
+    ended_at = MomentField(required=True, allow_none=True)
+    deadline_at = MomentField(required=True)

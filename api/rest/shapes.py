@@ -13,7 +13,7 @@ from core.contract.messages import JSON
 
 
 @dataclass(frozen=True)
-class Listed:
+class ResultPage:
     """Part of a list, and how long the whole is."""
 
     items: Sequence[Any]
@@ -52,5 +52,5 @@ class Shape:
     one: Callable[[Any], Any]
     """The thing, already dumped, as `one_schema` has it."""
     many_schema: Callable[[str, type[Schema]], type[Schema]]
-    many: Callable[[str, Listed], Any]
+    many: Callable[[str, ResultPage], Any]
     """(noun, part of a list, already dumped) as `many_schema` has it."""

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 from api.auth import passwords, tokens
 from api.auth.identity import actor as calling
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Moment, Text
-from api.rest.schemas import Strict
+from api.rest.fields import MomentField, TextField
+from api.rest.schemas import StrictSchema
 from api.rest.shapes import Shape
 from core.contract.messages import JSON
 from core.models import User
@@ -20,14 +20,14 @@ from core.services.context import Actor
 _SHORTEST, _LONGEST = users.PASSWORD_LENGTHS
 
 
-class PasswordChange(Strict):
+class PasswordChangeSchema(StrictSchema):
     """A new password, by who knows the present one."""
 
-    current_password = Text(required=True, longest=1024)
-    new_password = Text(required=True, shortest=_SHORTEST, longest=_LONGEST)
+    current_password = TextField(required=True, longest=1024)
+    new_password = TextField(required=True, shortest=_SHORTEST, longest=_LONGEST)
 
 
-class PasswordChanged(Schema):
+class PasswordChangedSchema(Schema):
     """The account, and a token that holds; those made before do not any more. API keys are as they were."""
 
     username = fields.String(required=True)
@@ -40,8 +40,8 @@ class UserSchema(Schema):
     user_id = fields.String(required=True, attribute="id")
     username = fields.String(required=True)
     role = fields.String(required=True)
-    created_at = Moment(required=True)
-    disabled_at = Moment(required=True, allow_none=True)
+    created_at = MomentField(required=True)
+    disabled_at = MomentField(required=True, allow_none=True)
 
 
 def blueprint(shape: Shape) -> Blueprint:
@@ -49,9 +49,9 @@ def blueprint(shape: Shape) -> Blueprint:
     blp = Blueprint("accounts", shape, "Passwords and accounts")
 
     @blp.route("/auth/password")
-    class Password(MethodView):
-        @blp.body(PasswordChange)
-        @blp.respond(200, PasswordChanged)
+    class PasswordView(MethodView):
+        @blp.body(PasswordChangeSchema)
+        @blp.respond(200, PasswordChangedSchema)
         def post(self, body: JSON) -> JSON:
             """Change your password; all your tokens are revoked."""
             caller = calling()
@@ -60,21 +60,21 @@ def blueprint(shape: Shape) -> Blueprint:
             return {"username": user.username, "access_token": tokens.make(user)}
 
     @blp.route("/users/<username>/disable")
-    class Disable(MethodView):
+    class DisableUserView(MethodView):
         @blp.write(200, UserSchema)
         def post(self, session: Session, actor: Actor, username: str) -> User:
             """Disable a user: all their credentials are refused, and their VMs keep running (administrators)."""
             return users.enable(session, actor, username, enabled=False)
 
     @blp.route("/users/<username>/enable")
-    class Enable(MethodView):
+    class EnableUserView(MethodView):
         @blp.write(200, UserSchema)
         def post(self, session: Session, actor: Actor, username: str) -> User:
             """Enable a disabled user (administrators)."""
             return users.enable(session, actor, username, enabled=True)
 
     @blp.route("/users/<username>/revoke-tokens")
-    class RevokeTokens(MethodView):
+    class RevokeTokensView(MethodView):
         @blp.write(200, UserSchema)
         def post(self, session: Session, actor: Actor, username: str) -> User:
             """Revoke all your tokens, or as an administrator another user's; API keys stay."""

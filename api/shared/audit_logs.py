@@ -7,9 +7,9 @@ from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Choice, Moment, Number, Text, computed
-from api.rest.schemas import Sorting
-from api.rest.shapes import Listed, Shape
+from api.rest.fields import ChoiceField, MomentField, NumberField, TextField, computed
+from api.rest.schemas import SortingSchema
+from api.rest.shapes import ResultPage, Shape
 from api.web.views import mark
 from core import compliance
 from core.contract.messages import JSON
@@ -18,16 +18,16 @@ from core.services.audit import records
 from core.services.context import Actor
 
 
-class AuditQuery(Sorting):
+class AuditQuerySchema(SortingSchema):
     """Which entries: from `start_time` to before `end_time`, of one action, resource type or user."""
 
-    sort = Choice(*records.ORDERING.sorts)
-    start_time = Moment()
-    end_time = Moment()
-    action_type = Text(longest=100)
-    resource_type = Text(longest=100)
-    user_id = Text(longest=100)
-    limit = Number(1, 100, strict=False, load_default=100, metadata={"description": "maximum number of results"})
+    sort = ChoiceField(*records.ORDERING.sorts)
+    start_time = MomentField()
+    end_time = MomentField()
+    action_type = TextField(longest=100)
+    resource_type = TextField(longest=100)
+    user_id = TextField(longest=100)
+    limit = NumberField(1, 100, strict=False, load_default=100, metadata={"description": "maximum number of results"})
 
 
 def _frameworks(entry: AuditEntry) -> list[str]:
@@ -38,7 +38,7 @@ class AuditEntrySchema(Schema):
     """An entry. `result`: success, accepted (an operation goes on; a failure is a later entry), refused or failed."""
 
     id = fields.Integer(required=True, attribute="seq")
-    timestamp = Moment(required=True, attribute="at")
+    timestamp = MomentField(required=True, attribute="at")
     action_type = fields.String(required=True)
     resource_type = fields.String(required=True)
     resource_id = fields.String(required=True)
@@ -47,7 +47,7 @@ class AuditEntrySchema(Schema):
     key_id = fields.String(required=True, allow_none=True)
     source_ip = fields.String(required=True, allow_none=True)
     request_id = fields.String(required=True)
-    result = Choice(*records.RESULTS, required=True)
+    result = ChoiceField(*records.RESULTS, required=True)
     status_code = fields.Integer(required=True, allow_none=True)
     error_code = fields.String(required=True, allow_none=True)
     details = fields.Dict(required=True)
@@ -59,13 +59,13 @@ def blueprint(shape: Shape) -> Blueprint:
     blp = Blueprint("audit_logs", shape, "The audit log")
 
     @blp.route("/security/audit-logs")
-    class AuditLogs(MethodView):
-        @blp.query(AuditQuery)
+    class AuditLogsView(MethodView):
+        @blp.query(AuditQuerySchema)
         @blp.read_many("logs", AuditEntrySchema)
         @mark("admin")
-        def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
+        def get(self, session: Session, actor: Actor, query: JSON) -> ResultPage:
             """Get audit logs, newest first, for administrators."""
             found, total = records.list_of(session, actor, records.AuditFilter(**query))
-            return Listed(found, total, query["limit"], query["offset"])
+            return ResultPage(found, total, query["limit"], query["offset"])
 
     return blp

@@ -10,8 +10,8 @@ from marshmallow import Schema
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Flag, Text
-from api.rest.schemas import Strict
+from api.rest.fields import FlagField, TextField
+from api.rest.schemas import StrictSchema
 from core.contract.messages import JSON
 from core.models import Host
 from core.services import cordons, fences
@@ -22,16 +22,16 @@ LONGEST_REASON = 500
 Verb = Callable[[Session, Actor, str, str], Host]
 
 
-class Reasoned(Strict):
+class ReasonedSchema(StrictSchema):
     """Why; everyone who may see the host may read it."""
 
-    reason = Text(longest=LONGEST_REASON, load_default="")
+    reason = TextField(longest=LONGEST_REASON, load_default="")
 
 
-class Fencing(Reasoned):
+class FencingSchema(ReasonedSchema):
     """Why, and whether even while it is online."""
 
-    force = Flag(load_default=False)
+    force = FlagField(load_default=False)
 
 
 _VERBS: Mapping[str, tuple[Verb, str]] = {
@@ -46,12 +46,12 @@ def add(blp: Blueprint, schema: type[Schema], described: Callable[[Host, Actor],
     for name, (verb, about) in _VERBS.items():
         post = _post(verb, described)
         post.__doc__ = about
-        view = blp.body(Reasoned, required=False)(blp.write(200, schema)(post))
+        view = blp.body(ReasonedSchema, required=False)(blp.write(200, schema)(post))
         blp.route(f"/hosts/<host_name>/{name}")(type(name.capitalize(), (MethodView,), {"post": view}))
 
     @blp.route("/hosts/<host_name>/fence")
-    class Fence(MethodView):
-        @blp.body(Fencing, required=False)
+    class FenceView(MethodView):
+        @blp.body(FencingSchema, required=False)
         @blp.write(200, schema)
         def post(self, session: Session, actor: Actor, body: JSON, host_name: str) -> JSON:
             """Say that a host is dead (administrators). Power it off first: what it runs can't be stopped from here.

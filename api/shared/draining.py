@@ -6,9 +6,9 @@ from flask.views import MethodView
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Choice, Number
+from api.rest.fields import ChoiceField, NumberField
 from api.rest.schemas import OperationSchema
-from api.shared.cordoned import Reasoned
+from api.shared.cordoned import ReasonedSchema
 from core.contract.messages import JSON
 from core.models import Operation
 from core.services import drains
@@ -21,21 +21,21 @@ _AT_ONCE = "how many VMs are being stopped at a time"
 _GRACE = "how long each guest may take to shut down before its power is cut"
 
 
-class Draining(Reasoned):
+class DrainingSchema(ReasonedSchema):
     """How a host is to be emptied."""
 
-    strategy = Choice(*drains.STRATEGIES, required=True, metadata={"description": _STRATEGY})
-    deadline_seconds = Number(1, drains.LONGEST_SECONDS, load_default=None, metadata={"description": _DEADLINE})
-    at_once = Number(1, 100, load_default=DrainRequest.at_once, metadata={"description": _AT_ONCE})
-    grace_seconds = Number(0, 3600, load_default=DrainRequest.grace_seconds, metadata={"description": _GRACE})
+    strategy = ChoiceField(*drains.STRATEGIES, required=True, metadata={"description": _STRATEGY})
+    deadline_seconds = NumberField(1, drains.LONGEST_SECONDS, load_default=None, metadata={"description": _DEADLINE})
+    at_once = NumberField(1, 100, load_default=DrainRequest.at_once, metadata={"description": _AT_ONCE})
+    grace_seconds = NumberField(0, 3600, load_default=DrainRequest.grace_seconds, metadata={"description": _GRACE})
 
 
 def add(blp: Blueprint) -> None:
     """The resource, among those of hosts."""
 
     @blp.route("/hosts/<host_name>/drain")
-    class Drain(MethodView):
-        @blp.body(Draining)
+    class DrainView(MethodView):
+        @blp.body(DrainingSchema)
         @blp.write(202, OperationSchema)
         def post(self, session: Session, actor: Actor, body: JSON, host_name: str) -> Operation:
             """Begin to empty a host of what runs there (administrators): an operation, with a result for each VM.

@@ -10,9 +10,9 @@ from marshmallow import Schema, fields, post_load
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Choice, GuestText, Moment, Number, Text
-from api.rest.questions import Question
-from api.rest.schemas import Strict
+from api.rest.fields import ChoiceField, GuestTextField, MomentField, NumberField, TextField
+from api.rest.questions import AgentCall
+from api.rest.schemas import StrictSchema
 from api.rest.shapes import Shape
 from api.shared.encodings import BASE64, ENCODINGS, TEXT, to_bytes, to_text
 from api.shared.words import VARIABLE_NAME
@@ -27,16 +27,20 @@ _DELIVERY_SECONDS = 45.0
 _TRUNCATION = "an output is over {limit} bytes and was cut there; POST .../execs runs commands with more output"
 
 
-class CommandLine(Strict):
+class CommandLineSchema(StrictSchema):
     """A command line for the guest's shell, and what it is given."""
 
-    command = GuestText(required=True, shortest=1, longest=COMMAND_BYTES)
-    working_directory = GuestText(shortest=1, longest=PATH_BYTES, allow_none=True)
+    command = GuestTextField(required=True, shortest=1, longest=COMMAND_BYTES)
+    working_directory = GuestTextField(shortest=1, longest=PATH_BYTES, allow_none=True)
     environment = fields.Dict(
-        keys=Text(longest=255, validate=VARIABLE_NAME), values=GuestText(longest=VALUE_BYTES), load_default=dict
+        keys=TextField(longest=255, validate=VARIABLE_NAME),
+        values=GuestTextField(longest=VALUE_BYTES),
+        load_default=dict,
     )
-    stdin = Text(longest=_LONGEST_STDIN, metadata={"description": "standard input of the command (default: empty)"})
-    encoding = Choice(
+    stdin = TextField(
+        longest=_LONGEST_STDIN, metadata={"description": "standard input of the command (default: empty)"}
+    )
+    encoding = ChoiceField(
         *ENCODINGS,
         load_default=TEXT,
         metadata={"description": "encoding of stdin, stdout and stderr: text, or base64 for any bytes"},
@@ -51,13 +55,13 @@ class CommandLine(Strict):
         return body
 
 
-class Execution(CommandLine):
+class ExecutionSchema(CommandLineSchema):
     """A command that is waited for. Past its timeout, or when the client hangs up, it is killed with its children."""
 
-    timeout_seconds = Number(1, 3600, load_default=30)
+    timeout_seconds = NumberField(1, 3600, load_default=30)
 
 
-class Executed(Schema):
+class ExecutedSchema(Schema):
     """How a command ended. `truncated`: an output was over `output_limit_bytes`, and what follows them is lost."""
 
     exit_code = fields.Integer(required=True)
@@ -65,8 +69,8 @@ class Executed(Schema):
     stderr = fields.String(required=True)
     execution_time_seconds = fields.Float(required=True)
     command = fields.String(required=True)
-    executed_at = Moment(required=True)
-    encoding = Choice(*ENCODINGS, required=True)
+    executed_at = MomentField(required=True)
+    encoding = ChoiceField(*ENCODINGS, required=True)
     truncated = fields.Boolean(required=True)
     truncation = fields.String(
         required=True, allow_none=True, metadata={"description": "which limit was reached, and how to get the rest"}
@@ -74,7 +78,7 @@ class Executed(Schema):
     output_limit_bytes = fields.Integer(required=True, metadata={"description": "bytes kept of each output"})
 
 
-def executed(question: Question, reply: JSON) -> JSON:
+def executed(question: AgentCall, reply: JSON) -> JSON:
     """What is said of a command that has ended."""
     encoding, limit = question.params["encoding"], reply["output_limit_bytes"]
     stdout, stderr = (to_text(base64.b64decode(reply[name]), encoding) for name in ("stdout_b64", "stderr_b64"))
@@ -97,12 +101,12 @@ def blueprint(shape: Shape) -> Blueprint:
     blp = Blueprint("execution", shape, "Commands in virtual machines")
 
     @blp.route("/vms/<vm_name>/execute")
-    class Execute(MethodView):
-        @blp.body(Execution)
-        @blp.call_agent(Executed, executed)
-        def post(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Question:
+    class ExecuteView(MethodView):
+        @blp.body(ExecutionSchema)
+        @blp.call_agent(ExecutedSchema, executed)
+        def post(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> AgentCall:
             """Execute a command in a virtual machine."""
             host, vm = calls.to_guest(session, actor, vm_name)
-            return Question(host, "execute", vm, body, body["timeout_seconds"] + _DELIVERY_SECONDS)
+            return AgentCall(host, "execute", vm, body, body["timeout_seconds"] + _DELIVERY_SECONDS)
 
     return blp

@@ -7,8 +7,8 @@ from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Moment, Number
-from api.rest.schemas import Strict
+from api.rest.fields import MomentField, NumberField
+from api.rest.schemas import StrictSchema
 from api.rest.shapes import Shape
 from core.contract.messages import JSON
 from core.services import expiry
@@ -17,17 +17,19 @@ from core.services.context import Actor
 DESCRIPTION = "seconds until the VM is deleted automatically (default: never)"
 
 
-class Expiring(Strict):
+class ExpiringSchema(StrictSchema):
     """How long a VM lives from now on; null: until somebody deletes it."""
 
-    ttl_seconds = Number(*expiry.TTL_SECONDS, required=True, allow_none=True, metadata={"description": DESCRIPTION})
+    ttl_seconds = NumberField(
+        *expiry.TTL_SECONDS, required=True, allow_none=True, metadata={"description": DESCRIPTION}
+    )
 
 
-class Expiry(Schema):
+class ExpirySchema(Schema):
     """When a VM is deleted by itself; null: never."""
 
     vm_name = fields.String(required=True, attribute="name")
-    expires_at = Moment(required=True, allow_none=True)
+    expires_at = MomentField(required=True, allow_none=True)
 
 
 def blueprint(shape: Shape) -> Blueprint:
@@ -35,9 +37,9 @@ def blueprint(shape: Shape) -> Blueprint:
     blp = Blueprint("expiry", shape, "Times to live of virtual machines")
 
     @blp.route("/vms/<vm_name>/expiry")
-    class OneExpiry(MethodView):
-        @blp.body(Expiring)
-        @blp.write(200, Expiry)
+    class ExpiryView(MethodView):
+        @blp.body(ExpiringSchema)
+        @blp.write(200, ExpirySchema)
         def put(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> object:
             """Set when a virtual machine is deleted automatically, from now on."""
             return expiry.set_ttl(session, actor, vm_name, body["ttl_seconds"])

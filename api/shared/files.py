@@ -11,9 +11,9 @@ from marshmallow import Schema, fields
 from api.auditing import audit
 from api.auth.identity import actor
 from api.rest.blueprint import Blueprint
-from api.rest.fields import GuestText, Moment, Number, Text, Uploaded
+from api.rest.fields import GuestTextField, MomentField, NumberField, TextField, UploadField
 from api.rest.forms import Form
-from api.rest.schemas import Strict
+from api.rest.schemas import StrictSchema
 from api.rest.shapes import Shape
 from api.shared import transfers
 from api.shared.words import GUEST_FILE, GUEST_PATH, PERMISSIONS
@@ -27,45 +27,45 @@ _LIST_SECONDS = 45.0  # the guest has 30
 _ABSOLUTE = {"description": f"an absolute path of at most {PATH_BYTES} bytes"}
 
 
-class FileUpload(Strict):
+class FileUploadSchema(StrictSchema):
     """A file, and where it goes in the guest. Folders on the way are made.
 
     A regular file that is there is replaced, in one step, and leaves its owner to the new one; a link is followed.
     Devices, sockets, pipes and folders are not replaced.
     """
 
-    file = Uploaded(required=True)
-    path = GuestText(required=True, shortest=2, longest=PATH_BYTES, validate=GUEST_FILE)
-    permissions = Text(
+    file = UploadField(required=True)
+    path = GuestTextField(required=True, shortest=2, longest=PATH_BYTES, validate=GUEST_FILE)
+    permissions = TextField(
         load_default=None,
         validate=PERMISSIONS,
         metadata={"description": "in octal (default: those of the file that is replaced, or 644)", "example": "644"},
     )
 
 
-class FileUploaded(Schema):
+class FileUploadedSchema(Schema):
     """A file that is whole at its place."""
 
     message = fields.String(required=True)
     vm_name = fields.String(required=True)
     remote_path = fields.String(required=True)
     size_bytes = fields.Integer(required=True)
-    uploaded_at = Moment(required=True)
+    uploaded_at = MomentField(required=True)
 
 
-class FileDownload(Schema):
+class FileDownloadSchema(Schema):
     """Which file."""
 
-    path = GuestText(required=True, shortest=1, longest=PATH_BYTES, validate=GUEST_PATH, metadata=_ABSOLUTE)
+    path = GuestTextField(required=True, shortest=1, longest=PATH_BYTES, validate=GUEST_PATH, metadata=_ABSOLUTE)
 
 
-class FileQuery(Schema):
+class FileQuerySchema(Schema):
     """Which folder. Without `limit` all is listed that is, up to 10,000 entries."""
 
-    path = GuestText(load_default="/", shortest=1, longest=PATH_BYTES, validate=GUEST_PATH, metadata=_ABSOLUTE)
+    path = GuestTextField(load_default="/", shortest=1, longest=PATH_BYTES, validate=GUEST_PATH, metadata=_ABSOLUTE)
     recursive = fields.Boolean(load_default=False)
-    limit = Number(1, 100, strict=False, load_default=None, metadata={"description": "maximum number of results"})
-    offset = Number(0, 2**31 - 1, strict=False, load_default=0, metadata={"description": "results to skip"})
+    limit = NumberField(1, 100, strict=False, load_default=None, metadata={"description": "maximum number of results"})
+    offset = NumberField(0, 2**31 - 1, strict=False, load_default=0, metadata={"description": "results to skip"})
 
 
 class FileSchema(Schema):
@@ -76,11 +76,11 @@ class FileSchema(Schema):
     size_bytes = fields.Integer(required=True)
     is_directory = fields.Boolean(required=True)
     permissions = fields.String(required=True)
-    modified_at = Moment(required=True)
+    modified_at = MomentField(required=True)
     type = fields.String(required=True, metadata={"enum": ["file", "directory", "symlink", "other"]})
 
 
-class FileListing(Schema):
+class FileListingSchema(Schema):
     """What is in a folder, by path. `truncated`: there is more than is listed at most."""
 
     files = fields.List(fields.Nested(FileSchema), required=True)
@@ -94,20 +94,20 @@ def blueprint(shape: Shape) -> Blueprint:
     blp = Blueprint("files", shape, "Files in virtual machines")
 
     @blp.route("/vms/<vm_name>/files/upload")
-    class Upload(MethodView):
-        @blp.respond(200, FileUploaded, kind="call")
-        @blp.streamed_form(FileUpload)
+    class FileUploadView(MethodView):
+        @blp.respond(200, FileUploadedSchema, kind="call")
+        @blp.streamed_form(FileUploadSchema)
         @mark("uploads")
         def post(self, vm_name: str) -> Any:
             """Upload a file to a virtual machine; it may be of any size."""
             question = _of(vm_name, changes=True)
-            form = Form(request, FileUpload(exclude=("file",)), "file")
-            made = transfers.upload(question, form, FileUploaded())
+            form = Form(request, FileUploadSchema(exclude=("file",)), "file")
+            made = transfers.upload(question, form, FileUploadedSchema())
             return made if isinstance(made, dict) else blp.replay(200, made)
 
     @blp.route("/vms/<vm_name>/files/download")
-    class Download(MethodView):
-        @blp.query(FileDownload)
+    class FileDownloadView(MethodView):
+        @blp.query(FileDownloadSchema)
         @blp.respond_bytes()
         @mark("audited")
         def get(self, query: JSON, vm_name: str) -> Response:
@@ -115,9 +115,9 @@ def blueprint(shape: Shape) -> Blueprint:
             return transfers.download(_of(vm_name, changes=False), query["path"])
 
     @blp.route("/vms/<vm_name>/files")
-    class Files(MethodView):
-        @blp.query(FileQuery)
-        @blp.respond(200, FileListing, kind="question")
+    class FilesView(MethodView):
+        @blp.query(FileQuerySchema)
+        @blp.respond(200, FileListingSchema, kind="question")
         @mark("audited")
         def get(self, query: JSON, vm_name: str) -> JSON:
             """List files in a directory on a virtual machine."""

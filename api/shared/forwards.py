@@ -10,9 +10,9 @@ from marshmallow import Schema, ValidationError, fields
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Between, Choice, Moment, Number, Text
-from api.rest.schemas import Paging, Strict, constant
-from api.rest.shapes import Listed, Shape
+from api.rest.fields import Between, ChoiceField, MomentField, NumberField, TextField
+from api.rest.schemas import PagingSchema, StrictSchema, constant
+from api.rest.shapes import ResultPage, Shape
 from api.shared.views import nothing
 from core.contract.commands import OfForward
 from core.contract.errors import NotFound
@@ -36,35 +36,35 @@ class _HostPort(Between):
         return super().__call__(value)
 
 
-class ForwardCreation(Strict):
+class ForwardCreationSchema(StrictSchema):
     """A port of the host, and where it leads; `host_port` 0: any that is free."""
 
     host_port = fields.Integer(strict=True, validate=_HostPort(), load_default=0)
-    guest_port = Number(1, LAST_PORT, required=True)
-    protocol = Choice(*forwards.PROTOCOLS, load_default="tcp")
-    description = Text(longest=2000, load_default="")
+    guest_port = NumberField(1, LAST_PORT, required=True)
+    protocol = ChoiceField(*forwards.PROTOCOLS, load_default="tcp")
+    description = TextField(longest=2000, load_default="")
 
 
-class WhichProtocol(Schema):
+class WhichProtocolSchema(Schema):
     """Needed only where both have that port."""
 
-    protocol = Choice(*forwards.PROTOCOLS, load_default=None)
+    protocol = ChoiceField(*forwards.PROTOCOLS, load_default=None)
 
 
-class Forward(Schema):
+class ForwardSchema(Schema):
     """A port forward. `host_address`: where the host listens."""
 
     host_port = fields.Integer(required=True, attribute="forward.host_port")
     guest_port = fields.Integer(required=True, attribute="forward.guest_port")
-    protocol = Choice(*forwards.PROTOCOLS, required=True, attribute="forward.protocol")
+    protocol = ChoiceField(*forwards.PROTOCOLS, required=True, attribute="forward.protocol")
     id = fields.String(required=True, attribute="forward.id")
     description = fields.String(required=True, attribute="forward.description")
     host = fields.String(required=True, attribute="host.name")
     host_address = fields.String(required=True)
-    created_at = Moment(required=True, attribute="forward.created_at")
+    created_at = MomentField(required=True, attribute="forward.created_at")
 
 
-class ForwardMade(Forward):
+class ForwardMadeSchema(ForwardSchema):
     """A port forward that was made."""
 
     message = constant("Port forward configured")
@@ -72,7 +72,7 @@ class ForwardMade(Forward):
 
 
 @dataclass(frozen=True)
-class ForwardView:
+class ForwardWithVm:
     """A forward, its VM, and the host that listens."""
 
     forward: PortForward
@@ -85,13 +85,13 @@ class ForwardView:
         return forwards.address_of(self.host)
 
 
-def forward_of(session: Session, operation: AnyOperation) -> ForwardView:
+def forward_of(session: Session, operation: AnyOperation) -> ForwardWithVm:
     """The forward of an operation; `NotFound` when it was removed since."""
     asked = operations.asked(operation, OfForward)
     forward = session.get(PortForward, asked.forward_id)
     if forward is None:
         raise NotFound(f"port forward {asked.host_port} of VM '{operation.vm_name}' no longer exists")
-    return ForwardView(forward, session.get_one(Vm, forward.vm_id), session.get_one(Host, forward.host_name))
+    return ForwardWithVm(forward, session.get_one(Vm, forward.vm_id), session.get_one(Host, forward.host_name))
 
 
 def blueprint(shape: Shape) -> Blueprint:
@@ -99,26 +99,26 @@ def blueprint(shape: Shape) -> Blueprint:
     blp = Blueprint("forwards", shape, "Port forwards")
 
     @blp.route("/vms/<vm_name>/network/port-forward")
-    class Creation(MethodView):
-        @blp.body(ForwardCreation)
-        @blp.start_operation(201, ForwardMade, forward_of)
+    class ForwardCreationView(MethodView):
+        @blp.body(ForwardCreationSchema)
+        @blp.start_operation(201, ForwardMadeSchema, forward_of)
         def post(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Accepted:
             """Configure a port forward of a virtual machine."""
             return forwards.create(session, actor, vm_name, ForwardRequest(**body))
 
     @blp.route("/vms/<vm_name>/network/port-forwards")
-    class Forwards(MethodView):
-        @blp.query(Paging)
-        @blp.read_many("port_forwards", Forward)
-        def get(self, session: Session, actor: Actor, query: JSON, vm_name: str) -> Listed:
+    class ForwardsView(MethodView):
+        @blp.query(PagingSchema)
+        @blp.read_many("port_forwards", ForwardSchema)
+        def get(self, session: Session, actor: Actor, query: JSON, vm_name: str) -> ResultPage:
             """List the port forwards of a virtual machine."""
             vm, found, total = forwards.page(session, actor, vm_name, **query)
             host = session.get_one(Host, vm.host_name)
-            return Listed([ForwardView(each, vm, host) for each in found], total, query["limit"], query["offset"])
+            return ResultPage([ForwardWithVm(each, vm, host) for each in found], total, query["limit"], query["offset"])
 
     @blp.route("/vms/<vm_name>/network/port-forwards/<forward>")
-    class OneForward(MethodView):
-        @blp.query(WhichProtocol)
+    class ForwardRemovalView(MethodView):
+        @blp.query(WhichProtocolSchema)
         @blp.start_operation(204, None, nothing)
         def delete(self, session: Session, actor: Actor, query: JSON, vm_name: str, forward: str) -> Accepted:
             """Remove a port forward, by the host's port or by its id."""

@@ -7,9 +7,9 @@ from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Text
-from api.rest.questions import Question
-from api.rest.schemas import Strict
+from api.rest.fields import TextField
+from api.rest.questions import AgentCall
+from api.rest.schemas import StrictSchema
 from api.rest.shapes import Shape
 from core.contract.messages import JSON
 from core.services import calls
@@ -18,14 +18,14 @@ from core.services.context import Actor
 _SECONDS = 15.0
 
 
-class GuestAccount(Strict):
+class GuestAccountSchema(StrictSchema):
     """A name and a password in the guest."""
 
-    username = Text(required=True, shortest=1, longest=256)
-    password = Text(required=True, shortest=1, longest=256)
+    username = TextField(required=True, shortest=1, longest=256)
+    password = TextField(required=True, shortest=1, longest=256)
 
 
-class GuestAccountSet(Schema):
+class GuestAccountSetSchema(Schema):
     """That they were taken; a command run with them shows whether they are right."""
 
     message = fields.String(required=True)
@@ -36,16 +36,16 @@ def blueprint(shape: Shape) -> Blueprint:
     blp = Blueprint("guest-credentials", shape, "Guest credentials, for hypervisors that need them")
 
     @blp.route("/vms/<vm_name>/guest-credentials")
-    class GuestCredentials(MethodView):
-        @blp.body(GuestAccount)
-        @blp.call_agent(GuestAccountSet, _taken)
-        def put(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Question:
+    class GuestCredentialsView(MethodView):
+        @blp.body(GuestAccountSchema)
+        @blp.call_agent(GuestAccountSetSchema, _taken)
+        def put(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> AgentCall:
             """Set the account that runs commands in a guest; the host keeps it encrypted."""
             host, vm = calls.to_driver(session, actor, vm_name, "guest_credentials")
-            return Question(host, "guest_credentials", vm, body, _SECONDS)
+            return AgentCall(host, "guest_credentials", vm, body, _SECONDS)
 
     return blp
 
 
-def _taken(_question: Question, _reply: JSON) -> JSON:
+def _taken(_question: AgentCall, _reply: JSON) -> JSON:
     return {"message": "the credentials are kept, encrypted, on the VM's host"}

@@ -10,10 +10,10 @@ from msgspec import UNSET
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Choice, Flag, Number, Text
-from api.rest.questions import Question
-from api.rest.schemas import Paging, Strict, constant
-from api.rest.shapes import Listed, Shape
+from api.rest.fields import ChoiceField, FlagField, NumberField, TextField
+from api.rest.questions import AgentCall
+from api.rest.schemas import PagingSchema, StrictSchema, constant
+from api.rest.shapes import ResultPage, Shape
 from api.shared.views import nothing
 from core.contract import results
 from core.contract.commands import AdapterSet, DiskAttach
@@ -32,7 +32,7 @@ _VISIBLE = (
 )
 
 
-class Gigabytes(fields.Float):
+class GigabytesField(fields.Float):
     """A number of bytes as GiB: a whole number where it is one."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
@@ -42,36 +42,36 @@ class Gigabytes(fields.Float):
         return int(size) if size.is_integer() else size
 
 
-class Whole(Paging):
+class WholeSchema(PagingSchema):
     """Which part of a list; without a limit all of it."""
 
-    limit = Number(1, 100, strict=False, load_default=None, metadata={"description": "maximum number of results"})
+    limit = NumberField(1, 100, strict=False, load_default=None, metadata={"description": "maximum number of results"})
 
 
-class AttachedDisk(Schema):
+class AttachedDiskSchema(Schema):
     """What is attached at a place. `own`: it is the VM's own disk, and goes with it."""
 
     controller = fields.String(required=True)
     port = fields.Integer(required=True)
     device = fields.Integer(required=True)
-    type = Choice(*DISK_TYPES, required=True)
+    type = ChoiceField(*DISK_TYPES, required=True)
     medium = fields.String(required=True)
-    size_gb = Gigabytes(required=True, attribute="size_bytes")
-    used_gb = Gigabytes(required=True, allow_none=True, attribute="used_bytes")
+    size_gb = GigabytesField(required=True, attribute="size_bytes")
+    used_gb = GigabytesField(required=True, allow_none=True, attribute="used_bytes")
     format = fields.String(required=True)
     own = fields.Boolean(required=True)
 
 
-class DiskAttachment(Strict):
+class DiskAttachmentSchema(StrictSchema):
     """A medium below a media folder of the VM's host; made with that size if it is to be and is not there."""
 
-    controller = Text(required=True, shortest=1, longest=64)
-    port = Number(*hardware.PORTS, required=True)
-    device = Number(*hardware.DEVICES, load_default=0)
-    type = Choice(*DISK_TYPES, load_default="hdd")
-    medium = Text(required=True, shortest=1, longest=1000)
-    create_if_missing = Flag(load_default=False)
-    size_gb = Number(*hardware.DISK_GB)
+    controller = TextField(required=True, shortest=1, longest=64)
+    port = NumberField(*hardware.PORTS, required=True)
+    device = NumberField(*hardware.DEVICES, load_default=0)
+    type = ChoiceField(*DISK_TYPES, load_default="hdd")
+    medium = TextField(required=True, shortest=1, longest=1000)
+    create_if_missing = FlagField(load_default=False)
+    size_gb = NumberField(*hardware.DISK_GB)
 
     @validates_schema
     def _can_be_made(self, data: JSON, **_: Any) -> None:
@@ -79,7 +79,7 @@ class DiskAttachment(Strict):
             raise ValidationError("is only valid for type 'hdd'", "create_if_missing")
 
 
-class DiskAttached(Schema):
+class DiskAttachedSchema(Schema):
     """A disk that was attached."""
 
     controller = fields.String(required=True)
@@ -89,7 +89,7 @@ class DiskAttached(Schema):
     message = constant("Disk attached successfully")
 
 
-class NetworkAdapter(Schema):
+class NetworkAdapterSchema(Schema):
     """A network adapter. `bridge_adapter`: the interface or network of the host that it is on."""
 
     slot = fields.Integer(required=True)
@@ -102,14 +102,14 @@ class NetworkAdapter(Schema):
     bridge_adapter = fields.String(required=True, allow_none=True)
 
 
-class AdapterChanges(Strict):
+class AdapterChangesSchema(StrictSchema):
     """What is to change of an adapter; what is left out stays as it is."""
 
-    enabled = Flag()
-    type = Choice(*ADAPTER_TYPES)
-    cable_connected = Flag()
-    mode = Choice(*ADAPTER_MODES)
-    bridge_adapter = Text(shortest=1, longest=64)
+    enabled = FlagField()
+    type = ChoiceField(*ADAPTER_TYPES)
+    cable_connected = FlagField()
+    mode = ChoiceField(*ADAPTER_MODES)
+    bridge_adapter = TextField(shortest=1, longest=64)
 
     @validates_schema
     def _asks_for_something(self, data: JSON, **_: Any) -> None:
@@ -117,7 +117,7 @@ class AdapterChanges(Strict):
             raise ValidationError(f"at least one of {', '.join(self.fields)} is required", "enabled")
 
 
-class AdapterUpdated(Schema):
+class AdapterUpdatedSchema(Schema):
     """An adapter that was changed."""
 
     slot = fields.Integer(required=True)
@@ -129,21 +129,21 @@ def blueprint(shape: Shape) -> Blueprint:
     blp = Blueprint("hardware", shape, "Disks and network adapters")
 
     @blp.route("/vms/<vm_id_or_name>/disks")
-    class Disks(MethodView):
-        @blp.query(Whole)
-        @blp.read_many_from_agent("disks", AttachedDisk, _listed)
-        def get(self, session: Session, actor: Actor, query: JSON, vm_id_or_name: str) -> Question:
+    class DisksView(MethodView):
+        @blp.query(WholeSchema)
+        @blp.read_many_from_agent("disks", AttachedDiskSchema, _listed)
+        def get(self, session: Session, actor: Actor, query: JSON, vm_id_or_name: str) -> AgentCall:
             """List the disks of a virtual machine, its own first."""
             return _question(session, actor, vm_id_or_name, "disks", query)
 
-        @blp.body(DiskAttachment)
-        @blp.start_operation(200, DiskAttached, _attached)
+        @blp.body(DiskAttachmentSchema)
+        @blp.start_operation(200, DiskAttachedSchema, _attached)
         def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Accepted:
             """Attach a disk to a virtual machine."""
             return hardware.attach(session, actor, vm_id_or_name, DiskAttach(**body))
 
     @blp.route("/vms/<vm_id_or_name>/disks/<controller>/<int:port>/<int:device>")
-    class OneDisk(MethodView):
+    class DiskView(MethodView):
         @blp.start_operation(204, None, nothing)
         def delete(
             self, session: Session, actor: Actor, vm_id_or_name: str, controller: str, port: int, device: int
@@ -153,17 +153,17 @@ def blueprint(shape: Shape) -> Blueprint:
             return hardware.detach(session, actor, vm_id_or_name, controller, port, device)
 
     @blp.route("/vms/<vm_id_or_name>/network-adapters")
-    class Adapters(MethodView):
-        @blp.query(Whole)
-        @blp.read_many_from_agent("network_adapters", NetworkAdapter, _listed)
-        def get(self, session: Session, actor: Actor, query: JSON, vm_id_or_name: str) -> Question:
+    class AdaptersView(MethodView):
+        @blp.query(WholeSchema)
+        @blp.read_many_from_agent("network_adapters", NetworkAdapterSchema, _listed)
+        def get(self, session: Session, actor: Actor, query: JSON, vm_id_or_name: str) -> AgentCall:
             """List the network adapters of a virtual machine, by slot."""
             return _question(session, actor, vm_id_or_name, "adapters", query)
 
     @blp.route("/vms/<vm_id_or_name>/network-adapters/<int:slot>")
-    class OneAdapter(MethodView):
-        @blp.body(AdapterChanges)
-        @blp.start_operation(200, AdapterUpdated, _params)
+    class AdapterView(MethodView):
+        @blp.body(AdapterChangesSchema)
+        @blp.start_operation(200, AdapterUpdatedSchema, _params)
         def put(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str, slot: int) -> Accepted:
             """Change a network adapter of a virtual machine."""
             _must_be_there("network adapter", slot <= hardware.SLOTS[1])
@@ -186,17 +186,17 @@ def adapter_told(adapter: Adapter) -> JSON:
 _NAMES = {"bridge_adapter": "network"}
 
 
-def _question(session: Session, actor: Actor, ref: str, verb: str, query: JSON) -> Question:
+def _question(session: Session, actor: Actor, ref: str, verb: str, query: JSON) -> AgentCall:
     host, vm = calls.to_host(session, actor, ref, verb)
-    return Question(host, verb, vm, {}, _SECONDS, said=query)
+    return AgentCall(host, verb, vm, {}, _SECONDS, said=query)
 
 
-def _listed(question: Question, reply: JSON) -> Listed:
+def _listed(question: AgentCall, reply: JSON) -> ResultPage:
     found: list[JSON] = reply[question.verb]
     if question.verb == "adapters":
         found = [adapter_told(build(Adapter, adapter)) for adapter in found]
     first, limit = question.said["offset"], question.said["limit"]
-    return Listed(found[first : None if limit is None else first + limit], len(found), limit, first)
+    return ResultPage(found[first : None if limit is None else first + limit], len(found), limit, first)
 
 
 def _attached(session: Session, operation: AnyOperation) -> JSON:

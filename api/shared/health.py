@@ -11,7 +11,7 @@ from flask.views import MethodView
 from marshmallow import Schema, fields
 
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Choice, Moment
+from api.rest.fields import ChoiceField, MomentField
 from api.rest.shapes import Shape
 from api.web import bounded_checks
 from api.web.context import ApiContext, api_context
@@ -25,28 +25,28 @@ from core.settings import Settings
 from core.version import VERSION
 
 
-class Components(Schema):
+class ComponentsSchema(Schema):
     """The parts, each with a word for how it is; `absent`: no host has it."""
 
-    api = Choice(*WORDS, required=True)
-    database = Choice(*WORDS, required=True)
-    redis = Choice(*WORDS, required=True)
-    workers = Choice(*WORDS, required=True)
-    receiver = Choice(*WORDS, required=True)
-    hosts = Choice(*WORDS, required=True)
-    cloud_hypervisor = Choice(*WORDS, required=True)
-    qemu = Choice(*WORDS, required=True)
-    virtualbox = Choice(*WORDS, required=True)
-    network = Choice(*WORDS, required=True)
+    api = ChoiceField(*WORDS, required=True)
+    database = ChoiceField(*WORDS, required=True)
+    redis = ChoiceField(*WORDS, required=True)
+    workers = ChoiceField(*WORDS, required=True)
+    receiver = ChoiceField(*WORDS, required=True)
+    hosts = ChoiceField(*WORDS, required=True)
+    cloud_hypervisor = ChoiceField(*WORDS, required=True)
+    qemu = ChoiceField(*WORDS, required=True)
+    virtualbox = ChoiceField(*WORDS, required=True)
+    network = ChoiceField(*WORDS, required=True)
 
 
-class Health(Schema):
+class HealthSchema(Schema):
     """Unhealthy without the database, Redis, a worker, its receiver or a host; degraded while another part is ill."""
 
-    status = Choice(HEALTHY, DEGRADED, UNHEALTHY, required=True)
-    timestamp = Moment(required=True)
+    status = ChoiceField(HEALTHY, DEGRADED, UNHEALTHY, required=True)
+    timestamp = MomentField(required=True)
     version = fields.String(required=True)
-    components = fields.Nested(Components, required=True)
+    components = fields.Nested(ComponentsSchema, required=True)
     problems = fields.Dict(
         keys=fields.String(),
         values=fields.String(),
@@ -68,7 +68,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
     @blp.route("/health")
     class HealthView(MethodView):
-        @blp.respond(200, Health, kind="health")
+        @blp.respond(200, HealthSchema, kind="health")
         @mark("public", "uncounted")
         def get(self) -> JSON:
             """Check the health of the parts; answers within a second."""
@@ -86,14 +86,14 @@ def blueprint(shape: Shape) -> Blueprint:
 
 
 @dataclass(frozen=True)
-class Found:
+class ComponentStates:
     """A word for each part, and why it is not healthy, of those that say."""
 
     components: dict[str, str]
     problems: dict[str, str]
 
 
-def examine(context: ApiContext) -> Found:
+def examine(context: ApiContext) -> ComponentStates:
     """What does not answer in time is unhealthy."""
     fleet, broker = (
         bounded_checks.ask_database(lambda: _fleet(context)),
@@ -101,14 +101,16 @@ def examine(context: ApiContext) -> Found:
     )
     disks = bounded_checks.ask_disks(lambda: _disks(context.settings))
     bounded_checks.answered(fleet, broker, disks)
-    redis = bounded_checks.answer_or(broker, Found(dict.fromkeys(_IN_REDIS, UNHEALTHY), {"redis": "does not answer"}))
+    redis = bounded_checks.answer_or(
+        broker, ComponentStates(dict.fromkeys(_IN_REDIS, UNHEALTHY), {"redis": "does not answer"})
+    )
     tables = bounded_checks.answer_or(fleet, dict.fromkeys(_IN_TABLES, UNHEALTHY))
     problems = redis.problems | {
         "database": bounded_checks.problem_of(fleet),
         "api": bounded_checks.answer_or(disks, ""),
     }
     api = DEGRADED if problems["api"] else HEALTHY
-    return Found(
+    return ComponentStates(
         {"api": api} | redis.components | tables, {part: problem for part, problem in problems.items() if problem}
     )
 
@@ -126,14 +128,14 @@ def _fleet(context: ApiContext) -> dict[str, str]:
     return {"database": HEALTHY} | {name.replace("-", "_"): word for name, word in words.items()}
 
 
-def _redis(context: ApiContext) -> Found:
+def _redis(context: ApiContext) -> ComponentStates:
     client = context.dispatch.redis
     problem = health.of_redis(client)
     if problem:
         others = dict.fromkeys(("workers", "receiver"), UNHEALTHY if problem in refusals.AWAY else DEGRADED)
-        return Found({"redis": UNHEALTHY, **others}, {"redis": problem})
+        return ComponentStates({"redis": UNHEALTHY, **others}, {"redis": problem})
     workers = health.of_workers(client, context.settings.sweep_seconds)
-    return Found({"redis": HEALTHY, "workers": workers, "receiver": health.of_receiver(client)}, {})
+    return ComponentStates({"redis": HEALTHY, "workers": workers, "receiver": health.of_receiver(client)}, {})
 
 
 def _disks(settings: Settings) -> str:

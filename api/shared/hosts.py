@@ -8,12 +8,12 @@ from msgspec import to_builtins
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Choice, Moment, Ratio, computed
-from api.rest.schemas import Sorting, Strict
-from api.rest.shapes import Listed, Shape
+from api.rest.fields import ChoiceField, MomentField, RatioField, computed
+from api.rest.schemas import SortingSchema, StrictSchema
+from api.rest.shapes import ResultPage, Shape
 from api.shared import cordoned, draining, orphaned
 from api.shared import labels as labelled
-from api.shared.placements import Capacity
+from api.shared.placements import CapacitySchema
 from core.contract.messages import JSON
 from core.contract.states import Standing
 from core.models import Host
@@ -23,16 +23,16 @@ from core.services.context import Actor
 _SECONDS = 20.0
 
 
-class HostQuery(Sorting):
+class HostQuerySchema(SortingSchema):
     """Which hosts: all, or those that are online, or offline, of that standing, or labelled so."""
 
-    status = Choice(*hosts.STATUSES)
-    standing = Choice(*Standing)
-    label = labelled.Terms()
-    sort = Choice(*hosts.ORDERING.sorts)
+    status = ChoiceField(*hosts.STATUSES)
+    standing = ChoiceField(*Standing)
+    label = labelled.TermsField()
+    sort = ChoiceField(*hosts.ORDERING.sorts)
 
 
-class RemovalQuery(Schema):
+class RemovalQuerySchema(Schema):
     """`force`: even while it is online."""
 
     force = fields.Boolean(load_default=False)
@@ -41,21 +41,21 @@ class RemovalQuery(Schema):
 class StandingSchema(Schema):
     """Whether a host takes new VMs, and since when, by whom and why that is so."""
 
-    state = Choice(*Standing, required=True)
-    since = Moment(required=True, allow_none=True)
+    state = ChoiceField(*Standing, required=True)
+    since = MomentField(required=True, allow_none=True)
     by = fields.String(required=True, allow_none=True)
     reason = fields.String(required=True)
 
 
-class OvercommitChange(Strict):
+class OvercommitChangeSchema(StrictSchema):
     """How often what the host's agent offers may be promised to VMs."""
 
-    vcpus = Ratio(*hosts.OVERCOMMIT)
-    memory_mb = Ratio(*hosts.OVERCOMMIT)
-    disk_gb = Ratio(*hosts.OVERCOMMIT)
+    vcpus = RatioField(*hosts.OVERCOMMIT)
+    memory_mb = RatioField(*hosts.OVERCOMMIT)
+    disk_gb = RatioField(*hosts.OVERCOMMIT)
 
 
-class Overcommit(Schema):
+class OvercommitSchema(Schema):
     """The same as it is: 1.0, just what is there."""
 
     vcpus = fields.Float(required=True)
@@ -63,14 +63,14 @@ class Overcommit(Schema):
     disk_gb = fields.Float(required=True)
 
 
-class HostChange(Strict):
+class HostChangeSchema(StrictSchema):
     """What is to be otherwise; what is left out stays. `labels`: null takes one away."""
 
     labels = labelled.given(allow_none=True, load_default=dict)
-    overcommit = fields.Nested(OvercommitChange, load_default=dict)
+    overcommit = fields.Nested(OvercommitChangeSchema, load_default=dict)
 
 
-class Hypervisor(Schema):
+class HypervisorSchema(Schema):
     """A hypervisor of a host, as probed by use."""
 
     name = fields.String(required=True)
@@ -81,7 +81,7 @@ class Hypervisor(Schema):
     problem = fields.String(required=True)
 
 
-class HostProblem(Schema):
+class HostProblemSchema(Schema):
     """What is wrong with a host beside its hypervisors."""
 
     code = fields.String(required=True)
@@ -99,18 +99,18 @@ class HostSchema(Schema):
     labels = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
     silent = computed(fields.Boolean, lambda host: host["silent_since"] is not None)
     standing = fields.Nested(StandingSchema, required=True)
-    last_seen_at = Moment(required=True)
-    silent_since = Moment(required=True, allow_none=True)
-    first_seen_at = Moment(required=True)
-    offered = fields.Nested(Capacity, required=True)
-    overcommit = fields.Nested(Overcommit, required=True)
-    capacity = fields.Nested(Capacity, required=True)
-    reserved = fields.Nested(Capacity, required=True)
-    free = fields.Nested(Capacity, required=True)
-    hypervisors = fields.List(fields.Nested(Hypervisor), required=True)
+    last_seen_at = MomentField(required=True)
+    silent_since = MomentField(required=True, allow_none=True)
+    first_seen_at = MomentField(required=True)
+    offered = fields.Nested(CapacitySchema, required=True)
+    overcommit = fields.Nested(OvercommitSchema, required=True)
+    capacity = fields.Nested(CapacitySchema, required=True)
+    reserved = fields.Nested(CapacitySchema, required=True)
+    free = fields.Nested(CapacitySchema, required=True)
+    hypervisors = fields.List(fields.Nested(HypervisorSchema), required=True)
     images = fields.List(fields.String(), required=True)
     orphans = fields.List(fields.String(), required=True)
-    problems = fields.List(fields.Nested(HostProblem), required=True)
+    problems = fields.List(fields.Nested(HostProblemSchema), required=True)
     facts = fields.Dict(required=True)
 
 
@@ -119,29 +119,29 @@ def blueprint(shape: Shape) -> Blueprint:
     blp = Blueprint("hosts", shape, "Hosts")
 
     @blp.route("/hosts")
-    class Hosts(MethodView):
-        @blp.query(HostQuery)
+    class HostsView(MethodView):
+        @blp.query(HostQuerySchema)
         @blp.read_many("hosts", HostSchema)
-        def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
+        def get(self, session: Session, actor: Actor, query: JSON) -> ResultPage:
             """List the hosts of the fleet."""
-            found, total = hosts.list_of(session, actor, hosts.Page(**query))
+            found, total = hosts.list_of(session, actor, hosts.HostFilter(**query))
             shown = [described(host, actor) for host in found]
-            return Listed(shown, total, query["limit"], query["offset"])
+            return ResultPage(shown, total, query["limit"], query["offset"])
 
     @blp.route("/hosts/<host_name>")
-    class OneHost(MethodView):
+    class HostView(MethodView):
         @blp.read_one(HostSchema)
         def get(self, session: Session, actor: Actor, host_name: str) -> JSON:
             """Get a host."""
             return described(hosts.get(session, actor, host_name), actor)
 
-        @blp.body(HostChange)
+        @blp.body(HostChangeSchema)
         @blp.write(200, HostSchema)
         def patch(self, session: Session, actor: Actor, body: JSON, host_name: str) -> JSON:
             """Change a host's labels, and how often its room is promised (administrators)."""
             return described(hosts.change(session, actor, host_name, **body), actor)
 
-        @blp.query(RemovalQuery)
+        @blp.query(RemovalQuerySchema)
         @blp.write(200, HostSchema)
         def delete(self, session: Session, actor: Actor, query: JSON, host_name: str) -> JSON:
             """Remove a host that is gone for good (administrators).

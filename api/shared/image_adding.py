@@ -14,13 +14,13 @@ from pathlib import Path
 from core import images
 from core.contract import errors
 from core.contract.errors import CorralError, Unavailable
-from core.contract.images import Manifest
+from core.contract.images import ImageManifest
 from core.contract.messages import JSON, build
 
 _LIMIT_SECONDS = 1800
 
 
-def add(store: Path, name: str, disk: Path, **options: object) -> Manifest:
+def add(store: Path, name: str, disk: Path, **options: object) -> ImageManifest:
     """As `core.images.add`, with the same errors."""
     asked = {"store": str(store), "name": name, "disk": str(disk)} | options
     command = [sys.executable, "-m", __name__]
@@ -35,7 +35,7 @@ def add(store: Path, name: str, disk: Path, **options: object) -> Manifest:
     if "error" in answer:
         kind: type[CorralError] = getattr(errors, answer["error"])
         raise kind(answer["message"], code=answer["code"], **answer["details"])
-    return build(Manifest, answer["manifest"])
+    return build(ImageManifest, answer["manifest"])
 
 
 def _main() -> None:

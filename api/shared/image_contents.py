@@ -19,7 +19,7 @@ from api.web.parts import part_of
 from api.web.views import mark
 from core import images
 from core.contract.errors import Conflict
-from core.contract.images import Manifest
+from core.contract.images import ImageManifest
 from core.services import contents
 
 _CHUNK = 256 * 1024
@@ -30,7 +30,7 @@ def blueprint(shape: Shape) -> Blueprint:
     blp = Blueprint("image_contents", shape, "Images")
 
     @blp.route("/image-contents/<digest>")
-    class Contents(MethodView):
+    class ImageContentsView(MethodView):
         @blp.respond_bytes()
         @mark("public", "uncounted")
         def get(self, digest: str) -> Response:
@@ -39,7 +39,7 @@ def blueprint(shape: Shape) -> Blueprint:
             return Response(manifest.canonical, content_type="application/json")
 
     @blp.route("/image-contents/<digest>/<sha256>")
-    class Blobs(MethodView):
+    class ImageBlobsView(MethodView):
         @blp.respond_bytes()
         @mark("public", "uncounted")
         def get(self, digest: str, sha256: str) -> Response:
@@ -53,7 +53,7 @@ def blueprint(shape: Shape) -> Blueprint:
     return blp
 
 
-def _needed(digest: str) -> tuple[Manifest, Path]:
+def _needed(digest: str) -> tuple[ImageManifest, Path]:
     """The image, and the folder that has its files; the errors are those of who shows no proof, or needs it not."""
     with api_context().reading() as session:
         contents.must_need(session, hosts.caller(session), digest)
@@ -64,7 +64,7 @@ def _needed(digest: str) -> tuple[Manifest, Path]:
     raise contents.not_found(digest)
 
 
-def _answer(image: Manifest, path: Path, size_bytes: int) -> Response:
+def _answer(image: ImageManifest, path: Path, size_bytes: int) -> Response:
     if not path.is_file() or path.stat().st_size != size_bytes:
         raise Conflict(f"image '{image.name}' is damaged: remove it, and add it again", code="image_damaged")
     status, part, headers = part_of(size_bytes)

@@ -9,16 +9,16 @@ from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Choice, Text, Uploaded, computed
-from api.rest.schemas import Sorting, Strict
-from api.rest.shapes import Listed, Shape
+from api.rest.fields import ChoiceField, TextField, UploadField, computed
+from api.rest.schemas import SortingSchema, StrictSchema
+from api.rest.shapes import ResultPage, Shape
 from api.shared import image_adding
 from api.shared.words import IMAGE_NAME, OS_TYPES
 from api.web.context import api_context
 from api.web.views import mark
 from core import images
 from core.contract.errors import NotFound
-from core.contract.images import Manifest, readable
+from core.contract.images import ImageManifest, readable
 from core.contract.messages import JSON
 from core.models import Host
 from core.services import hosts
@@ -37,24 +37,24 @@ _ORDERING = Ordering(
 )
 
 
-class ImageQuery(Sorting):
+class ImageQuerySchema(SortingSchema):
     """Which images."""
 
-    os_type = Choice(*OS_TYPES)
-    sort = Choice(*_ORDERING.sorts)
+    os_type = ChoiceField(*OS_TYPES)
+    sort = ChoiceField(*_ORDERING.sorts)
 
 
-class ImageCreation(Strict):
+class ImageCreationSchema(StrictSchema):
     """A new image: a qcow2 or raw disk; a kernel and initrd if the disk's own boot loader is not to be used."""
 
-    name = Text(required=True, longest=63, validate=IMAGE_NAME)
-    disk = Uploaded(required=True)
-    kernel = Uploaded()
-    initrd = Uploaded()
-    cmdline = Text(longest=images.MAX_TEXT, load_default="")
-    os_type = Choice(*OS_TYPES, load_default="linux")
+    name = TextField(required=True, longest=63, validate=IMAGE_NAME)
+    disk = UploadField(required=True)
+    kernel = UploadField()
+    initrd = UploadField()
+    cmdline = TextField(longest=images.MAX_TEXT, load_default="")
+    os_type = ChoiceField(*OS_TYPES, load_default="linux")
     guest_agent = fields.Boolean(load_default=False)
-    description = Text(longest=images.MAX_TEXT, load_default="")
+    description = TextField(longest=images.MAX_TEXT, load_default="")
 
 
 class ImageSchema(Schema):
@@ -78,20 +78,20 @@ def blueprint(shape: Shape) -> Blueprint:
     blp = Blueprint("images", shape, "Images")
 
     @blp.route("/images")
-    class Images(MethodView):
-        @blp.query(ImageQuery)
+    class ImagesView(MethodView):
+        @blp.query(ImageQuerySchema)
         @blp.read_many("images", ImageSchema)
-        def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
+        def get(self, session: Session, actor: Actor, query: JSON) -> ResultPage:
             """List the fleet's images."""
             os_type = query.pop("os_type", None)
             stored = images.list_all(api_context().settings.images)
             found = [manifest for manifest in stored if os_type in (None, manifest.os_type)]
             among = hosts.all_of(session)
             shown = [_described(among, manifest) for manifest in cut(found, _ORDERING, Slice(**query))]
-            return Listed(shown, len(found), query["limit"], query["offset"])
+            return ResultPage(shown, len(found), query["limit"], query["offset"])
 
         @blp.slow_write(201, ImageSchema, Actor.must_administer)
-        @blp.upload(ImageCreation)
+        @blp.upload(ImageCreationSchema)
         @mark("uploads")
         def post(self, form: JSON) -> JSON:
             """Add an image, for administrators; uploaded files may be of any size."""
@@ -100,7 +100,7 @@ def blueprint(shape: Shape) -> Blueprint:
             return {"manifest": manifest, "hosts": []}
 
     @blp.route("/images/<image_name>")
-    class OneImage(MethodView):
+    class ImageView(MethodView):
         @blp.read_one(ImageSchema)
         def get(self, session: Session, actor: Actor, image_name: str) -> JSON:
             """Get an image."""
@@ -117,16 +117,16 @@ def blueprint(shape: Shape) -> Blueprint:
     return blp
 
 
-def fleet_image(name: str) -> Manifest | None:
+def fleet_image(name: str) -> ImageManifest | None:
     """The fleet's own of that name, which hosts get from here; None where there is none that can be read."""
     return next(iter(readable(api_context().settings.images, [name])), None)
 
 
-def _described(among: list[Host], manifest: Manifest) -> JSON:
+def _described(among: list[Host], manifest: ImageManifest) -> JSON:
     return {"manifest": manifest, "hosts": [host.name for host in among if _has(host, manifest)]}
 
 
-def _has(host: Host, manifest: Manifest) -> bool:
+def _has(host: Host, manifest: ImageManifest) -> bool:
     """By content, as far as the host's agent tells that; an older one's word is the name."""
     told = host.facts.image_contents
     return manifest.digest in told if told else manifest.name in host.images

@@ -8,9 +8,9 @@ from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Choice, Flag, Moment, Number, Pattern, Text
-from api.rest.schemas import Sorting, Strict
-from api.rest.shapes import Listed, Shape
+from api.rest.fields import ChoiceField, FlagField, MomentField, NumberField, Pattern, TextField
+from api.rest.schemas import SortingSchema, StrictSchema
+from api.rest.shapes import ResultPage, Shape
 from api.shared import archive
 from api.shared.labels import given
 from api.web.context import api_context
@@ -27,22 +27,22 @@ _HOST = Pattern(channels.HOST_NAME, "must be lower-case letters, digits, '.' and
 STATES = ("waiting", "used", "expired", "revoked")
 
 
-class JoinTokenQuery(Sorting):
+class JoinTokenQuerySchema(SortingSchema):
     """Which part of the tokens."""
 
-    sort = Choice(*tokens.ORDERING.sorts)
+    sort = ChoiceField(*tokens.ORDERING.sorts)
 
 
-class JoinTokenCreation(Strict):
+class JoinTokenCreationSchema(StrictSchema):
     """A new token: for the host of that name, or for any. `replaces`: that host is there, and is to join again.
 
     `labels`: what who joins with it has from then on.
     """
 
-    host = Text(longest=63, load_default=None, allow_none=True, validate=_HOST)
-    replaces = Flag(load_default=False)
-    ttl_seconds = Number(60, tokens.LONGEST_SECONDS, load_default=3600)
-    uses = Number(1, tokens.MOST_USES, load_default=1)
+    host = TextField(longest=63, load_default=None, allow_none=True, validate=_HOST)
+    replaces = FlagField(load_default=False)
+    ttl_seconds = NumberField(60, tokens.LONGEST_SECONDS, load_default=3600)
+    uses = NumberField(1, tokens.MOST_USES, load_default=1)
     labels = given(load_default=dict)
 
 
@@ -52,39 +52,39 @@ class JoinTokenSchema(Schema):
     id = fields.String(required=True)
     host = fields.String(required=True, allow_none=True)
     replaces = fields.Boolean(required=True)
-    state = Choice(*STATES, required=True)
+    state = ChoiceField(*STATES, required=True)
     uses = fields.Integer(required=True)
     labels = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
     hosts = fields.List(fields.String(), required=True)
     created_by = fields.String(required=True)
-    created_at = Moment(required=True)
-    used_at = Moment(required=True, allow_none=True)
-    expires_at = Moment(required=True)
-    revoked_at = Moment(required=True, allow_none=True)
+    created_at = MomentField(required=True)
+    used_at = MomentField(required=True, allow_none=True)
+    expires_at = MomentField(required=True)
+    revoked_at = MomentField(required=True, allow_none=True)
 
 
-class JoinTokenMade(JoinTokenSchema):
+class JoinTokenMadeSchema(JoinTokenSchema):
     """A new token with what is pasted on the host, which is shown this once; null when a request is answered again."""
 
     token = fields.String(required=True, allow_none=True)
 
 
-class JoinRequest(Strict):
+class JoinRequestSchema(StrictSchema):
     """Let this machine be a host. `secret_sha256`: of the secret that its agent has made and tells nobody."""
 
-    token = Text(required=True, longest=64)
-    secret = Text(required=True, longest=64)
-    host = Text(required=True, longest=63)
-    secret_sha256 = Text(required=True, longest=64)
-    version = Text(required=True, longest=40)
+    token = TextField(required=True, longest=64)
+    secret = TextField(required=True, longest=64)
+    host = TextField(required=True, longest=63)
+    secret_sha256 = TextField(required=True, longest=64)
+    version = TextField(required=True, longest=40)
     at = fields.Float(required=True, metadata={"description": "the machine's time, in seconds since the epoch"})
 
 
-class ReleaseRequest(Strict):
+class ReleaseRequestSchema(StrictSchema):
     """Who is to become a host, by its token."""
 
-    token = Text(required=True, longest=64)
-    secret = Text(required=True, longest=64)
+    token = TextField(required=True, longest=64)
+    secret = TextField(required=True, longest=64)
 
 
 class JoinedSchema(Schema):
@@ -101,17 +101,17 @@ def blueprint(shape: Shape) -> Blueprint:
     blp = Blueprint("joining", shape, "Hosts")
 
     @blp.route("/join-tokens")
-    class Tokens(MethodView):
-        @blp.query(JoinTokenQuery)
+    class JoinTokensView(MethodView):
+        @blp.query(JoinTokenQuerySchema)
         @blp.read_many("tokens", JoinTokenSchema)
         @mark("admin")
-        def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
+        def get(self, session: Session, actor: Actor, query: JSON) -> ResultPage:
             """List the join tokens, newest first (administrators)."""
             found, total = tokens.list_of(session, actor, Slice(**query))
-            return Listed([_described(each) for each in found], total, query["limit"], query["offset"])
+            return ResultPage([_described(each) for each in found], total, query["limit"], query["offset"])
 
-        @blp.body(JoinTokenCreation)
-        @blp.write(201, JoinTokenMade, forgets=("token",))
+        @blp.body(JoinTokenCreationSchema)
+        @blp.write(201, JoinTokenMadeSchema, forgets=("token",))
         def post(self, session: Session, actor: Actor, body: JSON) -> JSON:
             """Create a token that lets a machine join as a host (administrators); it is shown only in this answer."""
             made, secret = tokens.create(session, actor, **body)
@@ -119,7 +119,7 @@ def blueprint(shape: Shape) -> Blueprint:
             return _described(made) | {"token": written(Token(url, made.id, secret, made.host or ""))}
 
     @blp.route("/join-tokens/<token_id>")
-    class OneToken(MethodView):
+    class JoinTokenView(MethodView):
         @blp.read_one(JoinTokenSchema)
         @mark("admin")
         def get(self, session: Session, actor: Actor, token_id: str) -> JSON:
@@ -132,8 +132,8 @@ def blueprint(shape: Shape) -> Blueprint:
             tokens.revoke(session, actor, token_id)
 
     @blp.route("/join")
-    class Joining(MethodView):
-        @blp.body(JoinRequest)
+    class JoinView(MethodView):
+        @blp.body(JoinRequestSchema)
         @blp.write(200, JoinedSchema)
         @mark("public")
         def post(self, session: Session, _caller: None, body: JSON) -> Joined:
@@ -141,9 +141,9 @@ def blueprint(shape: Shape) -> Blueprint:
             return addresses.answer(api_context().settings, joins.join(session, build(Join, body)))
 
     @blp.route("/join/release")
-    class Release(MethodView):
+    class ReleaseHostView(MethodView):
         @blp.respond_bytes()
-        @blp.body(ReleaseRequest)
+        @blp.body(ReleaseRequestSchema)
         @mark("public", "asks")
         def post(self, body: JSON) -> Response:
             """Fetch the release of the fleet, with a join token: a tar of wheels, of requirements.txt and its digests.

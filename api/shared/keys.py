@@ -7,27 +7,27 @@ from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Choice, Moment, Text
-from api.rest.schemas import Sorting, Strict
-from api.rest.shapes import Listed, Shape
+from api.rest.fields import ChoiceField, MomentField, TextField
+from api.rest.schemas import SortingSchema, StrictSchema
+from api.rest.shapes import ResultPage, Shape
 from core.contract.messages import JSON
 from core.services import keys
 from core.services.context import Actor
 from core.services.paging import Slice
 
 
-class KeyQuery(Sorting):
+class KeyQuerySchema(SortingSchema):
     """Which part of the keys."""
 
-    sort = Choice(*keys.ORDERING.sorts)
+    sort = ChoiceField(*keys.ORDERING.sorts)
 
 
-class KeyCreation(Strict):
+class KeyCreationSchema(StrictSchema):
     """A new key. `read` may change nothing."""
 
-    name = Text(required=True, shortest=1, longest=100)
-    access = Choice("read", "full", load_default="full")
-    expires_at = Moment(load_default=None, allow_none=True)
+    name = TextField(required=True, shortest=1, longest=100)
+    access = ChoiceField("read", "full", load_default="full")
+    expires_at = MomentField(load_default=None, allow_none=True)
 
 
 class KeySchema(Schema):
@@ -37,12 +37,12 @@ class KeySchema(Schema):
     name = fields.String(required=True)
     prefix = fields.String(required=True)
     access = fields.String(required=True)
-    created_at = Moment(required=True)
-    expires_at = Moment(required=True, allow_none=True)
-    revoked_at = Moment(required=True, allow_none=True)
+    created_at = MomentField(required=True)
+    expires_at = MomentField(required=True, allow_none=True)
+    revoked_at = MomentField(required=True, allow_none=True)
 
 
-class KeyMade(KeySchema):
+class KeyMadeSchema(KeySchema):
     """A new key with its secret, which is shown this once; null when the same request is answered again."""
 
     key = fields.String(required=True, allow_none=True)
@@ -53,23 +53,23 @@ def blueprint(shape: Shape) -> Blueprint:
     blp = Blueprint("keys", shape, "API keys")
 
     @blp.route("/keys")
-    class Keys(MethodView):
-        @blp.query(KeyQuery)
+    class KeysView(MethodView):
+        @blp.query(KeyQuerySchema)
         @blp.read_many("keys", KeySchema)
-        def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
+        def get(self, session: Session, actor: Actor, query: JSON) -> ResultPage:
             """List your API keys, newest first."""
             found, total = keys.list_of(session, actor, Slice(**query))
-            return Listed(found, total, query["limit"], query["offset"])
+            return ResultPage(found, total, query["limit"], query["offset"])
 
-        @blp.body(KeyCreation)
-        @blp.write(201, KeyMade, forgets=("key",))
+        @blp.body(KeyCreationSchema)
+        @blp.write(201, KeyMadeSchema, forgets=("key",))
         def post(self, session: Session, actor: Actor, body: JSON) -> JSON:
             """Create an API key; its secret is shown only in this answer."""
             made, secret = keys.create(session, actor, **body)
             return {name: getattr(made, name) for name in KeySchema().fields} | {"key": secret}
 
     @blp.route("/keys/<key_id>")
-    class OneKey(MethodView):
+    class KeyView(MethodView):
         @blp.write(204, None)
         def delete(self, session: Session, actor: Actor, key_id: str) -> None:
             """Revoke an API key for good."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-from api.rest.fields import Pattern, Text
+from api.rest.fields import Pattern, TextField
 from core import labels
 from core.contract.errors import Invalid
 
@@ -18,14 +18,14 @@ LABELS = validate.Length(max=labels.MOST, error="must be at most {max}")
 def given(*, allow_none: bool = False, **kwargs: Any) -> fields.Dict:
     """Labels by key; with `allow_none`, null takes one away."""
     return fields.Dict(
-        keys=Text(validate=Pattern(labels.KEY, labels.KEY_SAYS), longest=labels.LONGEST_KEY),
-        values=Text(validate=Pattern(labels.VALUE, labels.VALUE_SAYS), longest=63, allow_none=allow_none),
+        keys=TextField(validate=Pattern(labels.KEY, labels.KEY_SAYS), longest=labels.LONGEST_KEY),
+        values=TextField(validate=Pattern(labels.VALUE, labels.VALUE_SAYS), longest=63, allow_none=allow_none),
         validate=LABELS,
         **kwargs,
     )
 
 
-class Terms(Text):
+class TermsField(TextField):
     """What labels are to be, in one text, as "zone=a,disk!=hdd,!old"."""
 
     def __init__(self, **kwargs: Any) -> None:

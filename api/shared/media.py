@@ -8,10 +8,10 @@ from sqlalchemy.orm import Session
 
 from api.auth.identity import actor as caller
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Choice, Moment, Text
-from api.rest.schemas import Sorting
-from api.rest.shapes import Listed, Shape
-from api.shared.hardware import Gigabytes
+from api.rest.fields import ChoiceField, MomentField, TextField
+from api.rest.schemas import SortingSchema
+from api.rest.shapes import ResultPage, Shape
+from api.shared.hardware import GigabytesField
 from api.web.context import api_context
 from core.contract.messages import JSON
 from core.models import Medium
@@ -21,13 +21,13 @@ from core.services.context import Actor
 _SECONDS = 30.0
 
 
-class MediaQuery(Sorting):
+class MediaQuerySchema(SortingSchema):
     """Which disks: on one host, of one owner (for administrators), attached to a VM or not."""
 
-    host = Text(longest=63)
-    owner = Text(longest=100)
+    host = TextField(longest=63)
+    owner = TextField(longest=100)
     attached = fields.Boolean()
-    sort = Choice(*media.ORDERING.sorts)
+    sort = ChoiceField(*media.ORDERING.sorts)
 
 
 class MediumSchema(Schema):
@@ -38,14 +38,14 @@ class MediumSchema(Schema):
     host = fields.String(required=True, attribute="host_name")
     owner_id = fields.String(required=True)
     format = fields.String(required=True)
-    size_gb = Gigabytes(required=True, attribute="size_bytes")
-    used_gb = Gigabytes(required=True, allow_none=True, attribute="used_bytes")
+    size_gb = GigabytesField(required=True, attribute="size_bytes")
+    used_gb = GigabytesField(required=True, allow_none=True, attribute="used_bytes")
     reserved_gb = fields.Integer(required=True)
     vm_id = fields.String(required=True, allow_none=True)
-    created_at = Moment(required=True)
+    created_at = MomentField(required=True)
 
 
-class DeleteQuery(Schema):
+class DeleteQuerySchema(Schema):
     """What goes with a VM."""
 
     delete_disks = fields.Boolean(
@@ -58,16 +58,16 @@ def blueprint(shape: Shape) -> Blueprint:
     blp = Blueprint("media", shape, "Media: disks that users have beside VMs' own")
 
     @blp.route("/media")
-    class Media(MethodView):
-        @blp.query(MediaQuery)
+    class MediaView(MethodView):
+        @blp.query(MediaQuerySchema)
         @blp.read_many("media", MediumSchema)
-        def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
+        def get(self, session: Session, actor: Actor, query: JSON) -> ResultPage:
             """List your disks; an administrator gets everyone's."""
             found, total = media.list_of(session, actor, media.MediaFilter(**query))
-            return Listed(found, total, query["limit"], query["offset"])
+            return ResultPage(found, total, query["limit"], query["offset"])
 
     @blp.route("/media/<medium_id>")
-    class OneMedium(MethodView):
+    class MediumView(MethodView):
         @blp.read_one(MediumSchema)
         def get(self, session: Session, actor: Actor, medium_id: str) -> Medium:
             """Get a disk."""

@@ -7,8 +7,8 @@ from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Moment
-from api.rest.questions import Question
+from api.rest.fields import MomentField
+from api.rest.questions import AgentCall
 from api.rest.shapes import Shape
 from core.contract.messages import JSON
 from core.models.base import now
@@ -19,7 +19,7 @@ from core.units import GB, MB, percent
 _SECONDS = 30.0
 
 
-class Cpu(Schema):
+class CpuSchema(Schema):
     """`usage_percent` of all its vCPUs, over half a second; the time since its start."""
 
     usage_percent = fields.Float(required=True)
@@ -27,7 +27,7 @@ class Cpu(Schema):
     cpu_time_seconds = fields.Integer(required=True)
 
 
-class Memory(Schema):
+class MemorySchema(Schema):
     """`used_mb`: what its host holds for it now. What the guest itself uses is in `guest`."""
 
     allocated_mb = fields.Integer(required=True)
@@ -36,7 +36,7 @@ class Memory(Schema):
     available_mb = fields.Integer(required=True)
 
 
-class DiskIo(Schema):
+class DiskIoSchema(Schema):
     """What was read and written since its start."""
 
     read_bytes = fields.Integer(required=True)
@@ -45,17 +45,17 @@ class DiskIo(Schema):
     writes = fields.Integer(required=True)
 
 
-class Disk(Schema):
+class DiskSchema(Schema):
     """`used_gb`: what the disk's files take on the host."""
 
     allocated_gb = fields.Integer(required=True)
     used_gb = fields.Float(required=True)
     usage_percent = fields.Float(required=True)
     available_gb = fields.Float(required=True)
-    io = fields.Nested(DiskIo, required=True, allow_none=True)
+    io = fields.Nested(DiskIoSchema, required=True, allow_none=True)
 
 
-class Network(Schema):
+class NetworkSchema(Schema):
     """As the VM sees in and out; null where nobody can tell. `source`: the host's tap, VirtualBox, or the guest."""
 
     bytes_in = fields.Integer(required=True, allow_none=True)
@@ -65,13 +65,13 @@ class Network(Schema):
     source = fields.String(required=True, allow_none=True)
 
 
-class GuestCpu(Schema):
+class GuestCpuSchema(Schema):
     """The processors as the guest's kernel sees them."""
 
     usage_percent = fields.Float(required=True)
 
 
-class GuestMemory(Schema):
+class GuestMemorySchema(Schema):
     """The memory as the guest's kernel sees it; what is available includes caches that it would give up."""
 
     total_mb = fields.Integer(required=True)
@@ -80,7 +80,7 @@ class GuestMemory(Schema):
     usage_percent = fields.Float(required=True)
 
 
-class FileSystem(Schema):
+class FileSystemSchema(Schema):
     """A file system that is mounted in the guest."""
 
     mountpoint = fields.String(required=True)
@@ -89,24 +89,24 @@ class FileSystem(Schema):
     used_bytes = fields.Integer(required=True, allow_none=True)
 
 
-class Guest(Schema):
+class GuestSchema(Schema):
     """What the guest's agent says."""
 
-    cpu = fields.Nested(GuestCpu, required=True, allow_none=True)
-    memory = fields.Nested(GuestMemory, required=True, allow_none=True)
-    file_systems = fields.List(fields.Nested(FileSystem), required=True, allow_none=True)
+    cpu = fields.Nested(GuestCpuSchema, required=True, allow_none=True)
+    memory = fields.Nested(GuestMemorySchema, required=True, allow_none=True)
+    file_systems = fields.List(fields.Nested(FileSystemSchema), required=True, allow_none=True)
 
 
-class VmMetrics(Schema):
+class VmMetricsSchema(Schema):
     """A VM, measured; one that does not run uses nothing but its disk. `unknown` says why a part is null."""
 
     vm_name = fields.String(required=True)
-    timestamp = Moment(required=True)
-    cpu = fields.Nested(Cpu, required=True)
-    memory = fields.Nested(Memory, required=True)
-    disk = fields.Nested(Disk, required=True)
-    network = fields.Nested(Network, required=True)
-    guest = fields.Nested(Guest, required=True, allow_none=True)
+    timestamp = MomentField(required=True)
+    cpu = fields.Nested(CpuSchema, required=True)
+    memory = fields.Nested(MemorySchema, required=True)
+    disk = fields.Nested(DiskSchema, required=True)
+    network = fields.Nested(NetworkSchema, required=True)
+    guest = fields.Nested(GuestSchema, required=True, allow_none=True)
     reasons = fields.Dict(keys=fields.String(), values=fields.String(), required=True, data_key="unknown")
 
 
@@ -115,17 +115,17 @@ def blueprint(shape: Shape) -> Blueprint:
     blp = Blueprint("metrics", shape, "Metrics")
 
     @blp.route("/vms/<vm_name>/metrics")
-    class OfVm(MethodView):
-        @blp.read_from_agent(VmMetrics, _measured)
-        def get(self, session: Session, actor: Actor, vm_name: str) -> Question:
+    class VmMetricsView(MethodView):
+        @blp.read_from_agent(VmMetricsSchema, _measured)
+        def get(self, session: Session, actor: Actor, vm_name: str) -> AgentCall:
             """Get the resource usage of a virtual machine."""
             host, vm = calls.to_host(session, actor, vm_name, "metrics")
-            return Question(host, "measure", vm, {}, _SECONDS)
+            return AgentCall(host, "measure", vm, {}, _SECONDS)
 
     return blp
 
 
-def _measured(question: Question, reply: JSON) -> JSON:
+def _measured(question: AgentCall, reply: JSON) -> JSON:
     vm, sample = question.of_vm, reply["sample"]
     allocated_mb, allocated_gb = vm.memory_mb, vm.disk_gb
     used_mb, used_gb = sample["memory_bytes"] // MB, sample["disk_bytes"] / GB

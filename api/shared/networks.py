@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 
 from api.auth.identity import actor as caller
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Address, Choice, Text
-from api.rest.schemas import Paging, Strict
-from api.rest.shapes import Listed, Shape
-from api.shared.forwards import Forward, ForwardView
+from api.rest.fields import AddressField, ChoiceField, TextField
+from api.rest.schemas import PagingSchema, StrictSchema
+from api.rest.shapes import ResultPage, Shape
+from api.shared.forwards import ForwardSchema, ForwardWithVm
 from api.shared.words import HOST_NAME
 from api.web.context import api_context
 from core.contract.errors import CorralError
@@ -27,24 +27,24 @@ ASK_SECONDS = 3.0
 CONNECTED, DISCONNECTED, UNKNOWN = CONNECTIVITY = ("connected", "disconnected", "unknown")
 
 
-class NetworkRequest(Strict):
+class NetworkRequestSchema(StrictSchema):
     """Where a VM is to be joined: a bridge that hosts have, an address there that is to be the VM's for its life."""
 
-    bridge = Text(shortest=1, longest=15)
-    ip = Address()
+    bridge = TextField(shortest=1, longest=15)
+    ip = AddressField()
 
 
-class NetworkQuery(Paging):
+class NetworkQuerySchema(PagingSchema):
     """Which networks."""
 
-    host = Text(longest=63, validate=HOST_NAME, load_default=None)
+    host = TextField(longest=63, validate=HOST_NAME, load_default=None)
 
 
-class HostNetwork(Schema):
+class HostNetworkSchema(Schema):
     """A network of a host. `vms_connected`: VMs that are on; `dhcp_range`: what goes to VMs that ask for no address."""
 
     name = fields.String(required=True)
-    type = Choice(BRIDGE, USER, required=True)
+    type = ChoiceField(BRIDGE, USER, required=True)
     subnet = fields.String(required=True)
     gateway = fields.String(required=True)
     dhcp_enabled = fields.Boolean(required=True)
@@ -53,7 +53,7 @@ class HostNetwork(Schema):
     dhcp_range = fields.List(fields.String(), required=True, allow_none=True)
 
 
-class VmNetworking(Schema):
+class VmNetworkingSchema(Schema):
     """A VM in its network; `source`: whether the guest told its address just now, or it is as recorded."""
 
     vm_name = fields.String(required=True, attribute="place.vm.name")
@@ -61,11 +61,11 @@ class VmNetworking(Schema):
     mac_address = fields.String(required=True, allow_none=True)
     bridge_name = fields.String(required=True, allow_none=True, attribute="place.bridge")
     network_interface = fields.String(required=True, allow_none=True, attribute="place.interface")
-    connectivity_status = Choice(*CONNECTIVITY, required=True)
-    port_forwards = fields.List(fields.Nested(Forward), required=True)
-    type = Choice(BRIDGE, USER, required=True)
+    connectivity_status = ChoiceField(*CONNECTIVITY, required=True)
+    port_forwards = fields.List(fields.Nested(ForwardSchema), required=True)
+    type = ChoiceField(BRIDGE, USER, required=True)
     host = fields.String(required=True, attribute="place.host.name")
-    source = Choice("guest", "recorded", required=True)
+    source = ChoiceField("guest", "recorded", required=True)
 
 
 def blueprint(shape: Shape) -> Blueprint:
@@ -73,18 +73,18 @@ def blueprint(shape: Shape) -> Blueprint:
     blp = Blueprint("networks", shape, "Networks")
 
     @blp.route("/networks")
-    class Networks(MethodView):
-        @blp.query(NetworkQuery)
-        @blp.read_many("networks", HostNetwork)
-        def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
+    class NetworksView(MethodView):
+        @blp.query(NetworkQuerySchema)
+        @blp.read_many("networks", HostNetworkSchema)
+        def get(self, session: Session, actor: Actor, query: JSON) -> ResultPage:
             """List the networks of the hosts."""
             found = networks.list_of(session, actor, query["host"])
             first, limit = query["offset"], query["limit"]
-            return Listed(found[first : first + limit], len(found), limit, first)
+            return ResultPage(found[first : first + limit], len(found), limit, first)
 
     @blp.route("/vms/<vm_name>/network")
-    class OneVmsNetwork(MethodView):
-        @blp.respond(200, VmNetworking, kind="read")
+    class VmNetworkView(MethodView):
+        @blp.respond(200, VmNetworkingSchema, kind="read")
         def get(self, vm_name: str) -> JSON:
             """Get the network addresses of a virtual machine; waits up to three seconds for the guest."""
             with api_context().reading() as session:
@@ -114,7 +114,7 @@ def _described(place: NetworkPlace, told: list[JSON] | None) -> JSON:
         "ip_address": ours[0] if ours else place.address,
         "mac_address": mac,
         "connectivity_status": _connectivity(place, told, ours),
-        "port_forwards": [ForwardView(each, place.vm, place.host) for each in place.forwards],
+        "port_forwards": [ForwardWithVm(each, place.vm, place.host) for each in place.forwards],
         "type": place.vm.network.type,
         "source": "guest" if ours else "recorded",
     }

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 from api.auth import identity
 from api.rest import waiting
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Choice, Number, Text
-from api.rest.schemas import OperationSchema, Sorting
-from api.rest.shapes import Listed, Shape
+from api.rest.fields import ChoiceField, NumberField, TextField
+from api.rest.schemas import OperationSchema, SortingSchema
+from api.rest.shapes import ResultPage, Shape
 from api.web.context import api_context
 from api.web.views import mark
 from core.contract.messages import JSON
@@ -22,20 +22,20 @@ from core.services import operations
 from core.services.context import Actor
 
 
-class OperationQuery(Sorting):
+class OperationQuerySchema(SortingSchema):
     """Which operations: of one VM (name or id), on one host, in one state, of one kind."""
 
-    vm = Text(longest=200)
-    host = Text(longest=63)
-    state = Choice(*OperationState)
-    kind = Choice(*Kind, *HostKind)
-    sort = Choice(*operations.ORDERING.sorts)
+    vm = TextField(longest=200)
+    host = TextField(longest=63)
+    state = ChoiceField(*OperationState)
+    kind = ChoiceField(*Kind, *HostKind)
+    sort = ChoiceField(*operations.ORDERING.sorts)
 
 
-class WaitQuery(Schema):
+class WaitQuerySchema(Schema):
     """How long to wait, in seconds; by default as long as a request may be held."""
 
-    timeout = Number(0, 3600, strict=False)
+    timeout = NumberField(0, 3600, strict=False)
 
 
 def blueprint(shape: Shape) -> Blueprint:
@@ -43,16 +43,16 @@ def blueprint(shape: Shape) -> Blueprint:
     blp = Blueprint("operations", shape, "Operations")
 
     @blp.route("/operations")
-    class Operations(MethodView):
-        @blp.query(OperationQuery)
+    class OperationsView(MethodView):
+        @blp.query(OperationQuerySchema)
         @blp.read_many("operations", OperationSchema)
-        def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
+        def get(self, session: Session, actor: Actor, query: JSON) -> ResultPage:
             """List operations, newest first."""
             found, total = operations.list_of(session, actor, operations.OperationFilter(**query))
-            return Listed(found, total, query["limit"], query["offset"])
+            return ResultPage(found, total, query["limit"], query["offset"])
 
     @blp.route("/operations/<operation_id>")
-    class OneOperation(MethodView):
+    class OperationView(MethodView):
         @blp.read_one(OperationSchema)
         def get(self, session: Session, actor: Actor, operation_id: str) -> Operation:
             """Get an operation."""
@@ -64,8 +64,8 @@ def blueprint(shape: Shape) -> Blueprint:
             return operations.cancel(session, actor, operation_id)
 
     @blp.route("/operations/<operation_id>/wait")
-    class Wait(MethodView):
-        @blp.query(WaitQuery)
+    class OperationWaitView(MethodView):
+        @blp.query(WaitQuerySchema)
         @blp.respond(200, OperationSchema, kind="wait")
         @mark("uncounted")
         def get(self, query: JSON, operation_id: str) -> Response:

@@ -9,14 +9,14 @@ from sqlalchemy.orm import Session
 from api.auditing import audit
 from api.auth.identity import actor as caller
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Choice, Text
-from api.rest.schemas import Paging
-from api.rest.shapes import Listed
+from api.rest.fields import ChoiceField, TextField
+from api.rest.schemas import PagingSchema
+from api.rest.shapes import ResultPage
 from api.web.context import api_context
 from api.web.views import mark
-from core.contract.described import Described
+from core.contract.described import DescribeReply
 from core.contract.messages import JSON, build
-from core.contract.states import Status
+from core.contract.states import VmStatus
 from core.models import Vm
 from core.services import orphans
 from core.services.context import Actor
@@ -25,21 +25,21 @@ from core.services.status import status_of
 _SECONDS = 20.0
 
 
-class Orphan(Schema):
+class OrphanSchema(Schema):
     """A VM on a host that is in no table."""
 
     id = fields.String(required=True)
     host = fields.String(required=True)
 
 
-class AdoptionRequest(Schema):
+class AdoptionRequestSchema(Schema):
     """Whose an orphan is to be, and what it is called; by default as it was."""
 
-    owner = Text(longest=64, required=True, metadata={"description": "the username of the new owner"})
-    name = Text(longest=63, load_default=None, allow_none=True)
+    owner = TextField(longest=64, required=True, metadata={"description": "the username of the new owner"})
+    name = TextField(longest=63, load_default=None, allow_none=True)
 
 
-class Adopted(Schema):
+class AdoptedSchema(Schema):
     """A VM that was an orphan."""
 
     id = fields.String(required=True)
@@ -48,7 +48,7 @@ class Adopted(Schema):
     host = fields.String(required=True)
     hypervisor = fields.String(required=True)
     image = fields.String(required=True)
-    status = Choice(*Status, required=True)
+    status = ChoiceField(*VmStatus, required=True)
     vcpus = fields.Integer(required=True)
     memory_mb = fields.Integer(required=True)
     disk_gb = fields.Integer(required=True)
@@ -58,34 +58,34 @@ def add(blp: Blueprint) -> None:
     """The resources, among those of hosts."""
 
     @blp.route("/hosts/<host_name>/orphans")
-    class Orphans(MethodView):
-        @blp.query(Paging)
-        @blp.read_many("orphans", Orphan)
+    class OrphansView(MethodView):
+        @blp.query(PagingSchema)
+        @blp.read_many("orphans", OrphanSchema)
         @mark("admin")
-        def get(self, session: Session, actor: Actor, query: JSON, host_name: str) -> Listed:
+        def get(self, session: Session, actor: Actor, query: JSON, host_name: str) -> ResultPage:
             """List a host's orphans: VMs that are not in the database (administrators)."""
             found, total = orphans.page(session, actor, host_name, query["limit"], query["offset"])
-            return Listed([_orphan(host_name, each) for each in found], total, query["limit"], query["offset"])
+            return ResultPage([_orphan(host_name, each) for each in found], total, query["limit"], query["offset"])
 
     @blp.route("/hosts/<host_name>/orphans/<vm_id>")
-    class OneOrphan(MethodView):
-        @blp.write(202, Orphan)
+    class OrphanView(MethodView):
+        @blp.write(202, OrphanSchema)
         def delete(self, session: Session, actor: Actor, host_name: str, vm_id: str) -> JSON:
             """Delete an orphan on its host (administrators). It is listed until it is deleted."""
             orphans.remove(session, actor, host_name, vm_id)
             return _orphan(host_name, vm_id)
 
     @blp.route("/hosts/<host_name>/orphans/<vm_id>/adopt")
-    class Adoption(MethodView):
-        @blp.slow_write(201, Adopted, Actor.must_administer)
-        @blp.body(AdoptionRequest)
+    class AdoptionView(MethodView):
+        @blp.slow_write(201, AdoptedSchema, Actor.must_administer)
+        @blp.body(AdoptionRequestSchema)
         def post(self, body: JSON, host_name: str, vm_id: str) -> JSON:
             """Add an orphan to the database as a user's VM (administrators). The VM itself does not change."""
             with api_context().reading() as session:
                 orphans.to_ask(session, caller(), host_name, vm_id)
             told = api_context().hub.call(host_name, "describe", None, {"vm_id": vm_id}, _SECONDS)
             with api_context().transaction() as session:
-                vm = orphans.adopt(session, caller(), host_name, vm_id, build(Described, told), **body)
+                vm = orphans.adopt(session, caller(), host_name, vm_id, build(DescribeReply, told), **body)
                 made = _adopted(vm, body["owner"])
                 audit.within(session, 201, made)
             return made

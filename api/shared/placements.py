@@ -11,9 +11,9 @@ from marshmallow import Schema, ValidationError, fields, validate
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Choice, Pattern, Text
-from api.rest.schemas import Paging, Strict
-from api.rest.shapes import Listed
+from api.rest.fields import ChoiceField, Pattern, TextField
+from api.rest.schemas import PagingSchema, StrictSchema
+from api.rest.shapes import ResultPage
 from api.shared.words import VM_NAME
 from api.web.views import mark
 from core import labels
@@ -30,7 +30,7 @@ _FEW = validate.Length(max=labels.MOST, error="must be at most {max}")
 _ABOUT = "what it asks of its host, beside `host`, which names one"
 
 
-class Term(Text):
+class TermField(TextField):
     """What a label of a host is to be."""
 
     def __init__(self) -> None:
@@ -44,23 +44,23 @@ class Term(Text):
             raise ValidationError(error.message) from None
 
 
-class PlacementRequest(Strict):
+class PlacementRequestSchema(StrictSchema):
     """What a VM asks of its host: terms for its labels, of which those in `prefer` need not hold.
 
     `apart_from_group`: the VM is of that group of its owner's, of which no host has two. `strategy`: which of equal
     hosts, the one with most memory left ("spread") or least ("pack").
     """
 
-    require = fields.List(Term(), validate=_FEW, load_default=list)
-    prefer = fields.List(Term(), validate=_FEW, load_default=list)
-    apart_from_group = Text(longest=63, validate=_GROUP, load_default=None, allow_none=True)
-    strategy = Choice(*STRATEGIES, load_default=SPREAD)
+    require = fields.List(TermField(), validate=_FEW, load_default=list)
+    prefer = fields.List(TermField(), validate=_FEW, load_default=list)
+    apart_from_group = TextField(longest=63, validate=_GROUP, load_default=None, allow_none=True)
+    strategy = ChoiceField(*STRATEGIES, load_default=SPREAD)
 
 
 def asked() -> fields.Nested:
     """The field of a new VM's body."""
     return fields.Nested(
-        PlacementRequest, load_default=lambda: PlacementRequest().load({}), metadata={"description": _ABOUT}
+        PlacementRequestSchema, load_default=lambda: PlacementRequestSchema().load({}), metadata={"description": _ABOUT}
     )
 
 
@@ -70,10 +70,10 @@ class PlacementSchema(Schema):
     require = fields.List(fields.String(), required=True)
     prefer = fields.List(fields.String(), required=True)
     apart_from_group = fields.String(required=True, allow_none=True)
-    strategy = Choice(*STRATEGIES, required=True)
+    strategy = ChoiceField(*STRATEGIES, required=True)
 
 
-class Capacity(Schema):
+class CapacitySchema(Schema):
     """An amount of what VMs need."""
 
     vcpus = fields.Integer(required=True)
@@ -81,7 +81,7 @@ class Capacity(Schema):
     disk_gb = fields.Integer(required=True)
 
 
-class Reason(Schema):
+class ReasonSchema(Schema):
     """Why a host can't take a VM."""
 
     code = fields.String(required=True)
@@ -98,29 +98,29 @@ class VerdictSchema(Schema):
     fits = fields.Boolean(required=True)
     hypervisor = fields.String(required=True, allow_none=True)
     preferred = fields.List(fields.String(), required=True)
-    free = fields.Nested(Capacity, required=True)
-    reasons = fields.List(fields.Nested(Reason), required=True)
+    free = fields.Nested(CapacitySchema, required=True)
+    reasons = fields.List(fields.Nested(ReasonSchema), required=True)
 
 
 def add(blp: Blueprint, creation: type[Schema], wanted: Callable[[JSON], VmRequest]) -> None:
     """The resource, in a dialect whose body of a new VM is `creation`, which `wanted` reads."""
 
-    class Question(creation):  # type: ignore[misc, valid-type]
+    class PlacementCreationSchema(creation):  # type: ignore[misc, valid-type]
         """A VM that is not made; it needs no name."""
 
-        name = Text(longest=63, validate=VM_NAME, load_default="")
+        name = TextField(longest=63, validate=VM_NAME, load_default="")
 
     @blp.route("/placements")
-    class Placements(MethodView):
-        @blp.query(Paging)
-        @blp.body(Question, required=False)
+    class PlacementsView(MethodView):
+        @blp.query(PagingSchema)
+        @blp.body(PlacementCreationSchema, required=False)
         @blp.read_many("placements", VerdictSchema)
         @mark("asks")
-        def post(self, session: Session, actor: Actor, query: JSON, body: JSON) -> Listed:
+        def post(self, session: Session, actor: Actor, query: JSON, body: JSON) -> ResultPage:
             """Explain where a virtual machine would be placed: each host, the best first; nothing is made."""
             found = vms.explain(session, actor, wanted(body))
             part = found[query["offset"] : query["offset"] + query["limit"]]
-            return Listed([_shown(each) for each in part], len(found), query["limit"], query["offset"])
+            return ResultPage([_shown(each) for each in part], len(found), query["limit"], query["offset"])
 
 
 def _shown(verdict: Verdict) -> JSON:

@@ -7,9 +7,9 @@ from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Choice, Length, Moment, Text
-from api.rest.schemas import Sorting, Strict
-from api.rest.shapes import Listed, Shape
+from api.rest.fields import ChoiceField, Length, MomentField, TextField
+from api.rest.schemas import SortingSchema, StrictSchema
+from api.rest.shapes import ResultPage, Shape
 from api.shared.words import VM_NAME
 from core import compliance
 from core.contract.messages import JSON
@@ -19,44 +19,44 @@ from core.services.paging import Slice
 from core.services.scanning import results, scans
 
 
-class ScanQuery(Sorting):
+class ScanQuerySchema(SortingSchema):
     """Which part of the scans."""
 
-    sort = Choice(*scans.ORDERING.sorts)
+    sort = ChoiceField(*scans.ORDERING.sorts)
 
 
-class ScanCreation(Strict):
+class ScanCreationSchema(StrictSchema):
     """What to look for, in one VM or in `all` of yours. Without `frameworks` a compliance scan is for all of them."""
 
-    scan_type = Choice(*scans.TYPES, required=True)
-    target = Text(required=True, longest=63, validate=VM_NAME)
-    frameworks = fields.List(Choice(*compliance.FRAMEWORKS), load_default=list, validate=Length(max=20))
+    scan_type = ChoiceField(*scans.TYPES, required=True)
+    target = TextField(required=True, longest=63, validate=VM_NAME)
+    frameworks = fields.List(ChoiceField(*compliance.FRAMEWORKS), load_default=list, validate=Length(max=20))
 
 
-class ScanBegun(Schema):
+class ScanBegunSchema(Schema):
     """A scan that was accepted."""
 
     scan_id = fields.String(required=True)
-    status = Choice(*scans.STATES, required=True)
-    started_at = Moment(required=True)
-    estimated_completion = Moment(required=True)
+    status = ChoiceField(*scans.STATES, required=True)
+    started_at = MomentField(required=True)
+    estimated_completion = MomentField(required=True)
 
 
-class ScanBrief(ScanBegun):
+class ScanBriefSchema(ScanBegunSchema):
     """A scan in a list."""
 
-    scan_type = Choice(*scans.TYPES, required=True)
+    scan_type = ChoiceField(*scans.TYPES, required=True)
     target = fields.String(required=True)
     frameworks = fields.List(fields.String(), required=True)
-    completed_at = Moment(required=True, allow_none=True)
+    completed_at = MomentField(required=True, allow_none=True)
 
 
-class Finding(Schema):
+class FindingSchema(Schema):
     """A weakness that one check found in one VM. `warning`: one of low severity."""
 
     check_id = fields.String(required=True)
-    status = Choice(results.FAILED, results.WARNING, required=True)
-    severity = Choice(*results.SEVERITIES, required=True)
+    status = ChoiceField(results.FAILED, results.WARNING, required=True)
+    severity = ChoiceField(*results.SEVERITIES, required=True)
     category = fields.String(required=True)
     family = fields.String(required=True)
     description = fields.String(required=True)
@@ -68,7 +68,7 @@ class Finding(Schema):
     )
 
 
-class CheckNotRun(Schema):
+class CheckNotRunSchema(Schema):
     """A check that could not be made in one VM, and why: it has not passed."""
 
     check_id = fields.String(required=True)
@@ -79,7 +79,7 @@ class CheckNotRun(Schema):
     controls = fields.Dict(required=True)
 
 
-class Results(Schema):
+class ResultsSchema(Schema):
     """What was found so far. `risk_score`: 0 for no finding, towards 100; of several VMs the highest.
 
     A check that could not be made counts in it as a finding, for what is not known makes nothing safer; in
@@ -92,11 +92,11 @@ class Results(Schema):
     failed = fields.Integer(required=True)
     warnings = fields.Integer(required=True)
     not_run = fields.Integer(required=True)
-    assessment = Choice(*results.ASSESSMENTS, required=True)
+    assessment = ChoiceField(*results.ASSESSMENTS, required=True)
     risk_score = fields.Integer(required=True, allow_none=True)
     risk_score_of_findings = fields.Integer(required=True, allow_none=True)
-    findings = fields.List(fields.Nested(Finding), required=True)
-    checks_not_run = fields.List(fields.Nested(CheckNotRun), required=True)
+    findings = fields.List(fields.Nested(FindingSchema), required=True)
+    checks_not_run = fields.List(fields.Nested(CheckNotRunSchema), required=True)
     frameworks = fields.Dict(required=True, metadata={"description": "results of checks and controls, by framework"})
 
 
@@ -105,17 +105,17 @@ class ScannedVmSchema(Schema):
 
     vm_id = fields.String(required=True)
     vm_name = fields.String(required=True)
-    status = Choice(*ScanState, required=True, attribute="state")
+    status = ChoiceField(*ScanState, required=True, attribute="state")
     progress_percent = fields.Integer(required=True, attribute="percent")
     reason = fields.String(required=True, allow_none=True)
 
 
-class ScanSchema(ScanBrief):
+class ScanSchema(ScanBriefSchema):
     """A scan with what it found."""
 
     progress_percent = fields.Integer(required=True)
     vms = fields.List(fields.Nested(ScannedVmSchema), required=True)
-    results = fields.Nested(Results, required=True)
+    results = fields.Nested(ResultsSchema, required=True)
 
 
 def blueprint(shape: Shape) -> Blueprint:
@@ -123,25 +123,25 @@ def blueprint(shape: Shape) -> Blueprint:
     blp = Blueprint("scans", shape, "Security scans")
 
     @blp.route("/security/scan")
-    class Begin(MethodView):
-        @blp.body(ScanCreation)
-        @blp.write(202, ScanBegun)
+    class ScanCreationView(MethodView):
+        @blp.body(ScanCreationSchema)
+        @blp.write(202, ScanBegunSchema)
         def post(self, session: Session, actor: Actor, body: JSON) -> JSON:
             """Initiate a security scan of a VM by its name, or of all your VMs."""
             scan = scans.start(session, actor, **body)
             return _brief(scan, scans.STARTED if scan.completed_at is None else scans.COMPLETED)
 
     @blp.route("/security/scans")
-    class Scans(MethodView):
-        @blp.query(ScanQuery)
-        @blp.read_many("scans", ScanBrief)
-        def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
+    class ScansView(MethodView):
+        @blp.query(ScanQuerySchema)
+        @blp.read_many("scans", ScanBriefSchema)
+        def get(self, session: Session, actor: Actor, query: JSON) -> ResultPage:
             """List security scans, newest first."""
             found, total = scans.list_of(session, actor, Slice(**query))
-            return Listed([_brief(scan, state) for scan, state in found], total, query["limit"], query["offset"])
+            return ResultPage([_brief(scan, state) for scan, state in found], total, query["limit"], query["offset"])
 
     @blp.route("/security/scans/<scan_id>")
-    class OneScan(MethodView):
+    class ScanView(MethodView):
         @blp.read_one(ScanSchema)
         def get(self, session: Session, actor: Actor, scan_id: str) -> JSON:
             """Get the results of a security scan, also while it runs."""

@@ -9,8 +9,8 @@ from marshmallow import Schema, ValidationError, fields, validates_schema
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Choice, Moment, Number, Within
-from api.rest.schemas import Strict, constant
+from api.rest.fields import ChoiceField, MomentField, NumberField, Within
+from api.rest.schemas import StrictSchema, constant
 from api.rest.shapes import Shape
 from core.contract import results
 from core.contract.messages import JSON
@@ -20,13 +20,13 @@ from core.services.accepted import Accepted, AnyOperation
 from core.services.context import Actor
 
 
-class Resizing(Strict):
+class ResizingSchema(StrictSchema):
     """What is to change of a VM's size; at least one of them. A limit of 100 is none."""
 
     vcpus = fields.Integer(strict=True, validate=Within(*sizes.VCPUS))
-    memory_mb = Number(*sizes.MEMORY_MB)
-    cpu_limit_percent = Number(*sizes.PERCENT)
-    memory_limit_percent = Number(*sizes.PERCENT)
+    memory_mb = NumberField(*sizes.MEMORY_MB)
+    cpu_limit_percent = NumberField(*sizes.PERCENT)
+    memory_limit_percent = NumberField(*sizes.PERCENT)
 
     @validates_schema
     def _asks_for_something(self, data: JSON, **_: Any) -> None:
@@ -34,7 +34,7 @@ class Resizing(Strict):
             raise ValidationError(f"at least one of {', '.join(self.fields)} is required", "vcpus")
 
 
-class Sizes(Schema):
+class SizesSchema(Schema):
     """A size. Limits are null where there are none."""
 
     vcpus = fields.Integer(required=True)
@@ -43,23 +43,23 @@ class Sizes(Schema):
     memory_limit_percent = fields.Integer(required=True, allow_none=True)
 
 
-class WhenApplied(Schema):
+class WhenAppliedSchema(Schema):
     """Since when each holds: `live`, of a VM that runs with it now, or `at_next_start`; null until that is known."""
 
-    vcpus = Choice(*Applied, required=True, allow_none=True)
-    memory_mb = Choice(*Applied, required=True, allow_none=True)
-    cpu_limit_percent = Choice(*Applied, required=True, allow_none=True)
-    memory_limit_percent = Choice(*Applied, required=True, allow_none=True)
+    vcpus = ChoiceField(*Applied, required=True, allow_none=True)
+    memory_mb = ChoiceField(*Applied, required=True, allow_none=True)
+    cpu_limit_percent = ChoiceField(*Applied, required=True, allow_none=True)
+    memory_limit_percent = ChoiceField(*Applied, required=True, allow_none=True)
 
 
-class Resized(Schema):
+class ResizedSchema(Schema):
     """A VM whose size was changed."""
 
     message = constant("Resources updated successfully")
     vm_name = fields.String(required=True)
-    updated_at = Moment(required=True)
-    new_resources = fields.Nested(Sizes, required=True)
-    applied = fields.Nested(WhenApplied, required=True)
+    updated_at = MomentField(required=True)
+    new_resources = fields.Nested(SizesSchema, required=True)
+    applied = fields.Nested(WhenAppliedSchema, required=True)
 
 
 def resized(_session: Session, operation: AnyOperation) -> JSON:
@@ -79,9 +79,9 @@ def blueprint(shape: Shape) -> Blueprint:
     blp = Blueprint("resources", shape, "Sizes and limits of virtual machines")
 
     @blp.route("/vms/<vm_name>/resources")
-    class Resources(MethodView):
-        @blp.body(Resizing)
-        @blp.start_operation(200, Resized, resized)
+    class ResourcesView(MethodView):
+        @blp.body(ResizingSchema)
+        @blp.start_operation(200, ResizedSchema, resized)
         def put(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Accepted:
             """Update the resources of a virtual machine."""
             return sizes.resize(session, actor, vm_name, body)

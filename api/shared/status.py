@@ -13,14 +13,14 @@ from sqlalchemy.orm import Session
 
 from api.auth import identity
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Moment
+from api.rest.fields import MomentField
 from api.rest.shapes import Shape
 from api.web import bounded_checks, limits
 from api.web.context import api_context
 from api.web.views import mark
 from core.contract.errors import Unauthenticated
 from core.contract.messages import JSON
-from core.contract.states import Status as VmStatus
+from core.contract.states import VmStatus
 from core.models.base import now
 from core.services import counts, snapshots
 from core.services.context import Actor
@@ -28,7 +28,7 @@ from core.services.monitoring import capacity, request_stats
 from core.version import VERSION
 
 
-class System(Schema):
+class SystemSchema(Schema):
     """`host_os` and `python_version` are the API's own; versions of hypervisors are those of the hosts."""
 
     host_os = fields.String(required=True)
@@ -37,7 +37,7 @@ class System(Schema):
     hypervisors = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
 
 
-class Statistics(Schema):
+class StatisticsSchema(Schema):
     """Of the whole fleet. Requests: since midnight UTC; their time: a mean over five minutes, without what only waits.
 
     Null while Redis can't be reached.
@@ -52,13 +52,13 @@ class Statistics(Schema):
     average_response_time_ms = fields.Float(required=True, allow_none=True)
 
 
-class Status(Schema):
+class StatusSchema(Schema):
     """The system in figures."""
 
     api_version = fields.String(required=True)
-    timestamp = Moment(required=True)
-    system = fields.Nested(System, required=True)
-    statistics = fields.Nested(Statistics, required=True)
+    timestamp = MomentField(required=True)
+    system = fields.Nested(SystemSchema, required=True)
+    statistics = fields.Nested(StatisticsSchema, required=True)
 
 
 def blueprint(shape: Shape) -> Blueprint:
@@ -67,7 +67,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
     @blp.route("/status")
     class StatusView(MethodView):
-        @blp.respond(200, Status, kind="read")
+        @blp.respond(200, StatusSchema, kind="read")
         @mark("prompt", "uncounted")
         def get(self) -> JSON:
             """Get the status of the system; answers within a second."""

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from api.rest.app import API_VERSION
 from api.rest.blueprint import Blueprint
 from api.rest.shapes import Shape
-from api.shared.system_metrics import SystemQuery
+from api.shared.system_metrics import SystemQuerySchema
 from core.contract.messages import JSON
 from core.services import sizes
 from core.services.context import Actor
@@ -19,7 +19,7 @@ from core.version import VERSION
 _ABSENT = "absent"
 
 
-class Machine(Schema):
+class MachineSchema(Schema):
     """The machines in all. `cpus` and `memory_mb` are what they have, or, where they have not said so lately, offer."""
 
     os = fields.String(required=True)
@@ -29,7 +29,7 @@ class Machine(Schema):
     hypervisors = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
 
 
-class Limits(Schema):
+class LimitsSchema(Schema):
     """How many of the smallest VMs there is room for in all, and how large one VM may be (memory in MB)."""
 
     max_vms = fields.Integer(required=True)
@@ -37,13 +37,13 @@ class Limits(Schema):
     max_cpus_per_vm = fields.Integer(required=True)
 
 
-class SystemInfo(Schema):
+class SystemInfoSchema(Schema):
     """What there is."""
 
     version = fields.String(required=True)
     api_version = fields.String(required=True)
-    host = fields.Nested(Machine, required=True)
-    limits = fields.Nested(Limits, required=True)
+    host = fields.Nested(MachineSchema, required=True)
+    limits = fields.Nested(LimitsSchema, required=True)
 
 
 def blueprint(shape: Shape) -> Blueprint:
@@ -51,9 +51,9 @@ def blueprint(shape: Shape) -> Blueprint:
     blp = Blueprint("system_info", shape, "Hardware and drivers of the fleet")
 
     @blp.route("/system/info")
-    class OfSystem(MethodView):
-        @blp.query(SystemQuery)
-        @blp.read_one(SystemInfo)
+    class SystemInfoView(MethodView):
+        @blp.query(SystemQuerySchema)
+        @blp.read_one(SystemInfoSchema)
         def get(self, session: Session, actor: Actor, query: JSON) -> JSON:
             """Get the hardware and drivers of the fleet or of a host."""
             return _described(session, actor, query.get("host"))

@@ -11,22 +11,22 @@ from sqlalchemy.orm import Session
 
 from api.rest.answering import Rendered
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Moment, Text, moment
+from api.rest.fields import MomentField, TextField, moment
 from api.rest.shapes import Shape
 from api.shared.words import HOST_NAME
 from api.web.context import api_context
 from core.contract.hosts import HostUsage
 from core.contract.messages import JSON
-from core.contract.states import Status
+from core.contract.states import VmStatus
 from core.models.base import now
 from core.services import counts
 from core.services.context import Actor
 from core.services.monitoring import capacity
-from core.services.monitoring.capacity import Machines, Told
+from core.services.monitoring.capacity import HostLoad, MachineTotals
 from core.units import percent
 
 
-class MachineMetrics(Schema):
+class MachineMetricsSchema(Schema):
     """What machines have and use; null while no host has told. Agents on one machine count as one."""
 
     cpu_usage_percent = fields.Float(required=True, allow_none=True)
@@ -39,15 +39,15 @@ class MachineMetrics(Schema):
     disk_usage_percent = fields.Float(required=True, allow_none=True)
 
 
-class HostMetrics(MachineMetrics):
+class HostMetricsSchema(MachineMetricsSchema):
     """One host: nulls when it is silent, or has not told lately."""
 
     name = fields.String(required=True)
     silent = fields.Boolean(required=True)
-    last_seen_at = Moment(required=True)
+    last_seen_at = MomentField(required=True)
 
 
-class VmCounts(Schema):
+class VmCountsSchema(Schema):
     """The VMs; `unknown_count`: on hosts that are silent, and not counted as running."""
 
     total_count = fields.Integer(required=True)
@@ -57,22 +57,22 @@ class VmCounts(Schema):
     total_memory_allocated_gb = fields.Float(required=True)
 
 
-class SystemMetrics(Schema):
+class SystemMetricsSchema(Schema):
     """The fleet in all, or one host, from what the hosts tell every few seconds."""
 
-    timestamp = Moment(required=True)
-    host = fields.Nested(MachineMetrics, required=True)
-    vms = fields.Nested(VmCounts, required=True)
-    hosts = fields.List(fields.Nested(HostMetrics), required=True)
+    timestamp = MomentField(required=True)
+    host = fields.Nested(MachineMetricsSchema, required=True)
+    vms = fields.Nested(VmCountsSchema, required=True)
+    hosts = fields.List(fields.Nested(HostMetricsSchema), required=True)
 
 
-class SystemQuery(Schema):
+class SystemQuerySchema(Schema):
     """Of one host alone."""
 
-    host = Text(longest=63, validate=HOST_NAME)
+    host = TextField(longest=63, validate=HOST_NAME)
 
 
-_NOTHING = tuple(MachineMetrics().fields)
+_NOTHING = tuple(MachineMetricsSchema().fields)
 _MANY = 100
 
 
@@ -81,9 +81,9 @@ def blueprint(shape: Shape) -> Blueprint:
     blp = Blueprint("system_metrics", shape, "Metrics of the fleet")
 
     @blp.route("/system/metrics")
-    class OfSystem(MethodView):
-        @blp.query(SystemQuery)
-        @blp.read_one(SystemMetrics)
+    class SystemMetricsView(MethodView):
+        @blp.query(SystemQuerySchema)
+        @blp.read_one(SystemMetricsSchema)
         def get(self, session: Session, actor: Actor, query: JSON) -> Rendered:
             """Get the capacity and the use of the fleet or of a host."""
             host = query.get("host")
@@ -94,7 +94,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
 
 @dataclass(frozen=True)
-class _Machines:
+class _MachineMetrics:
     """What was found when machines were looked at; `hosts` as JSON, of so many."""
 
     body: JSON
@@ -102,10 +102,10 @@ class _Machines:
     count: int
 
 
-def _machines(session: Session, actor: Actor) -> _Machines:
+def _machines(session: Session, actor: Actor) -> _MachineMetrics:
     """Those of a large fleet are looked at once in a while, however many ask: hosts tell every five seconds."""
     kept = api_context().machines
-    found: _Machines | None = kept.get()
+    found: _MachineMetrics | None = kept.get()
     if found is None:
         found = _look(session, actor, None)
         if found.count > _MANY:
@@ -113,29 +113,29 @@ def _machines(session: Session, actor: Actor) -> _Machines:
     return found
 
 
-def _look(session: Session, actor: Actor, host: str | None) -> _Machines:
+def _look(session: Session, actor: Actor, host: str | None) -> _MachineMetrics:
     found = capacity.measure(session, actor, host)
     hosts = json.dumps([_host(told) for told in found.hosts], separators=(",", ":"))
     body = {"timestamp": moment(now()), "host": _machine(found.machines)}
-    return _Machines(body, hosts, len(found.hosts))
+    return _MachineMetrics(body, hosts, len(found.hosts))
 
 
 def _counted(session: Session, host: str | None) -> JSON:
     vms = counts.count(session, host)
     return {
         "total_count": vms.total,
-        "running_count": vms.by_status.get(Status.RUNNING, 0),
-        "unknown_count": vms.by_status.get(Status.UNKNOWN, 0),
+        "running_count": vms.by_status.get(VmStatus.RUNNING, 0),
+        "unknown_count": vms.by_status.get(VmStatus.UNKNOWN, 0),
         "total_vcpus_allocated": vms.vcpus,
         "total_memory_allocated_gb": _gigabytes(vms.memory_mb),
     }
 
 
-def _host(told: Told) -> JSON:
+def _host(told: HostLoad) -> JSON:
     return {"name": told.name, "silent": told.silent, "last_seen_at": moment(told.last_seen_at)} | _machine(told.usage)
 
 
-def _machine(used: Machines | HostUsage | None) -> JSON:
+def _machine(used: MachineTotals | HostUsage | None) -> JSON:
     if used is None:
         return dict.fromkeys(_NOTHING)
     return {

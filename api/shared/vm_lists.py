@@ -9,7 +9,7 @@ from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Number, Pattern, Text
+from api.rest.fields import NumberField, Pattern, TextField
 from api.rest.schemas import MOST_OF_ALL, named
 from core.contract.messages import JSON
 from core.services import listing
@@ -19,11 +19,13 @@ from core.services.context import Actor
 _CURSOR = Pattern(re.compile(r"[0-9]{1,17}\.[A-Za-z0-9-]{1,40}"), "must be the `next` of an answer")
 
 
-class Following(Schema):
+class FollowingSchema(Schema):
     """Which part: up to `limit` VMs behind that cursor."""
 
-    after = Text(validate=_CURSOR, metadata={"description": "`next` of the last answer; without it: from the first"})
-    limit = Number(
+    after = TextField(
+        validate=_CURSOR, metadata={"description": "`next` of the last answer; without it: from the first"}
+    )
+    limit = NumberField(
         1, MOST_OF_ALL, strict=False, load_default=MOST_OF_ALL, metadata={"description": "maximum number of results"}
     )
 
@@ -37,8 +39,8 @@ def add(blp: Blueprint, brief: type[Schema]) -> None:
     }
 
     @blp.route("/vm-list")
-    class VmList(MethodView):
-        @blp.query(Following)
+    class VmListView(MethodView):
+        @blp.query(FollowingSchema)
         @blp.read_one(named("VmListPart", part))
         def get(self, session: Session, actor: Actor, query: JSON) -> JSON:
             """List all virtual machines, oldest first, in few requests."""

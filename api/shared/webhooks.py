@@ -7,9 +7,9 @@ from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
-from api.rest.fields import Choice, Flag, Length, Moment, Text
-from api.rest.schemas import Sorting, Strict
-from api.rest.shapes import Listed, Shape
+from api.rest.fields import ChoiceField, FlagField, Length, MomentField, TextField
+from api.rest.schemas import SortingSchema, StrictSchema
+from api.rest.shapes import ResultPage, Shape
 from api.web.context import api_context
 from core.contract.messages import JSON
 from core.models import Webhook
@@ -21,32 +21,34 @@ from core.services.webhooks import deliveries, hooks
 _TYPES = {"description": "the types of events that are delivered; none given: all", "example": ["status_change"]}
 
 
-class WebhookQuery(Sorting):
+class WebhookQuerySchema(SortingSchema):
     """Which part of the webhooks."""
 
-    sort = Choice(*hooks.ORDERING.sorts)
+    sort = ChoiceField(*hooks.ORDERING.sorts)
 
 
-class DeliveryQuery(Sorting):
+class DeliveryQuerySchema(SortingSchema):
     """Which part of the deliveries."""
 
-    sort = Choice(*deliveries.ORDERING.sorts)
-    state = Choice(*deliveries.STATES, load_default=None)
+    sort = ChoiceField(*deliveries.ORDERING.sorts)
+    state = ChoiceField(*deliveries.STATES, load_default=None)
 
 
-class WebhookCreation(Strict):
+class WebhookCreationSchema(StrictSchema):
     """A new webhook."""
 
-    url = Text(required=True, shortest=1, longest=hooks.LONGEST_URL)
-    types = fields.List(Text(longest=40), load_default=list, validate=Length(max=len(events.TYPES)), metadata=_TYPES)
+    url = TextField(required=True, shortest=1, longest=hooks.LONGEST_URL)
+    types = fields.List(
+        TextField(longest=40), load_default=list, validate=Length(max=len(events.TYPES)), metadata=_TYPES
+    )
 
 
-class WebhookChange(Strict):
+class WebhookChangeSchema(StrictSchema):
     """What of a webhook is to change."""
 
-    url = Text(shortest=1, longest=hooks.LONGEST_URL)
-    types = fields.List(Text(longest=40), validate=Length(max=len(events.TYPES)), metadata=_TYPES)
-    enabled = Flag()
+    url = TextField(shortest=1, longest=hooks.LONGEST_URL)
+    types = fields.List(TextField(longest=40), validate=Length(max=len(events.TYPES)), metadata=_TYPES)
+    enabled = FlagField()
 
 
 class WebhookSchema(Schema):
@@ -56,13 +58,13 @@ class WebhookSchema(Schema):
     url = fields.String(required=True)
     types = fields.List(fields.String(), required=True)
     enabled = fields.Boolean(required=True)
-    created_at = Moment(required=True)
-    failing_since = Moment(required=True, allow_none=True)
-    disabled_at = Moment(required=True, allow_none=True)
+    created_at = MomentField(required=True)
+    failing_since = MomentField(required=True, allow_none=True)
+    disabled_at = MomentField(required=True, allow_none=True)
     disabled_reason = fields.String(required=True, allow_none=True)
 
 
-class WebhookMade(WebhookSchema):
+class WebhookMadeSchema(WebhookSchema):
     """A webhook with its secret, which is shown this once; null when the same request is answered again."""
 
     secret = fields.String(required=True, allow_none=True)
@@ -75,13 +77,13 @@ class DeliverySchema(Schema):
     type = fields.String(required=True)
     event_seq = fields.Integer(required=True, allow_none=True)
     vm_id = fields.String(required=True, allow_none=True)
-    state = Choice(*deliveries.STATES, required=True)
+    state = ChoiceField(*deliveries.STATES, required=True)
     attempts = fields.Integer(required=True)
     last_status = fields.Integer(required=True, allow_none=True)
     last_error = fields.String(required=True, allow_none=True)
-    created_at = Moment(required=True)
-    next_try_at = Moment(required=True)
-    ended_at = Moment(required=True, allow_none=True)
+    created_at = MomentField(required=True)
+    next_try_at = MomentField(required=True)
+    ended_at = MomentField(required=True, allow_none=True)
 
 
 def blueprint(shape: Shape) -> Blueprint:
@@ -94,29 +96,29 @@ def blueprint(shape: Shape) -> Blueprint:
 
 def _add_webhooks(blp: Blueprint) -> None:
     @blp.route("/webhooks")
-    class Webhooks(MethodView):
-        @blp.query(WebhookQuery)
+    class WebhooksView(MethodView):
+        @blp.query(WebhookQuerySchema)
         @blp.read_many("webhooks", WebhookSchema)
-        def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
+        def get(self, session: Session, actor: Actor, query: JSON) -> ResultPage:
             """List your webhooks, newest first."""
             found, total = hooks.list_of(session, actor, Slice(**query))
-            return Listed([_described(each) for each in found], total, query["limit"], query["offset"])
+            return ResultPage([_described(each) for each in found], total, query["limit"], query["offset"])
 
-        @blp.body(WebhookCreation)
-        @blp.write(201, WebhookMade, forgets=("secret",))
+        @blp.body(WebhookCreationSchema)
+        @blp.write(201, WebhookMadeSchema, forgets=("secret",))
         def post(self, session: Session, actor: Actor, body: JSON) -> JSON:
             """Create a webhook; the secret that signs its deliveries is in this answer alone."""
             made = hooks.create(session, actor, **body, allowed=api_context().settings.webhook_networks)
             return _described(made) | {"secret": made.secret}
 
     @blp.route("/webhooks/<webhook_id>")
-    class OneWebhook(MethodView):
+    class WebhookView(MethodView):
         @blp.read_one(WebhookSchema)
         def get(self, session: Session, actor: Actor, webhook_id: str) -> JSON:
             """Get a webhook."""
             return _described(hooks.get(session, actor, webhook_id))
 
-        @blp.body(WebhookChange)
+        @blp.body(WebhookChangeSchema)
         @blp.write(200, WebhookSchema)
         def patch(self, session: Session, actor: Actor, body: JSON, webhook_id: str) -> JSON:
             """Change a webhook's URL or types, disable or enable it."""
@@ -129,8 +131,8 @@ def _add_webhooks(blp: Blueprint) -> None:
             hooks.delete(session, actor, webhook_id)
 
     @blp.route("/webhooks/<webhook_id>/secret")
-    class Secret(MethodView):
-        @blp.write(200, WebhookMade, forgets=("secret",))
+    class WebhookSecretView(MethodView):
+        @blp.write(200, WebhookMadeSchema, forgets=("secret",))
         def post(self, session: Session, actor: Actor, webhook_id: str) -> JSON:
             """Rotate a webhook's secret; for a day deliveries are signed with the former one too."""
             hook = hooks.rotate(session, actor, webhook_id)
@@ -139,24 +141,24 @@ def _add_webhooks(blp: Blueprint) -> None:
 
 def _add_deliveries(blp: Blueprint) -> None:
     @blp.route("/webhooks/<webhook_id>/deliveries")
-    class Deliveries(MethodView):
-        @blp.query(DeliveryQuery)
+    class DeliveriesView(MethodView):
+        @blp.query(DeliveryQuerySchema)
         @blp.read_many("deliveries", DeliverySchema)
-        def get(self, session: Session, actor: Actor, query: JSON, webhook_id: str) -> Listed:
+        def get(self, session: Session, actor: Actor, query: JSON, webhook_id: str) -> ResultPage:
             """List a webhook's deliveries, newest first; they are kept for seven days."""
             state = query.pop("state")
             found, total = deliveries.list_of(session, actor, webhook_id, state, Slice(**query))
-            return Listed(found, total, query["limit"], query["offset"])
+            return ResultPage(found, total, query["limit"], query["offset"])
 
     @blp.route("/webhooks/<webhook_id>/deliveries/<int:delivery_id>/resend")
-    class Resending(MethodView):
+    class DeliveryResendView(MethodView):
         @blp.write(202, DeliverySchema)
         def post(self, session: Session, actor: Actor, webhook_id: str, delivery_id: int) -> object:
             """Deliver an event once more."""
             return deliveries.resend(session, actor, webhook_id, delivery_id)
 
     @blp.route("/webhooks/<webhook_id>/test")
-    class Test(MethodView):
+    class WebhookTestView(MethodView):
         @blp.write(202, DeliverySchema)
         def post(self, session: Session, actor: Actor, webhook_id: str) -> object:
             """Deliver a test event."""

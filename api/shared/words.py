@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from api.rest.fields import Choice, Pattern
+from api.rest.fields import ChoiceField, Pattern
 from api.web.context import api_context
 from core.contract import images
 from core.contract.states import RestartPolicy
@@ -39,7 +39,7 @@ class _Hypervisors(validate.OneOf):
         return value if value == _FAKE and api_context().settings.fake else super().__call__(value)
 
 
-class Hypervisor(fields.String):
+class HypervisorField(fields.String):
     """The name of one."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -47,7 +47,7 @@ class Hypervisor(fields.String):
         super().__init__(validate=_Hypervisors(HYPERVISORS, error=error), **kwargs)
 
 
-class RestartPolicyField(Choice):
+class RestartPolicyField(ChoiceField):
     """What becomes of a VM when its host is fenced or given up."""
 
     def __init__(self, **kwargs: Any) -> None:

@@ -6,7 +6,7 @@ from marshmallow import Schema, fields
 
 from api.rest.schemas import constant
 from api.rest.shapes import Problem
-from api.web.problems import Refused
+from api.web.problems import HttpError
 from core.contract import errors
 from core.contract.errors import CorralError
 from core.contract.messages import JSON
@@ -34,7 +34,7 @@ _OWN_WORDS = {"vm_not_found", "snapshot_not_found", "image_not_found", "vm_not_r
 
 def problem(error: CorralError, request_id: str) -> Problem:
     """The answer to an error."""
-    if isinstance(error, Refused):
+    if isinstance(error, HttpError):
         status, word = error.status, error.code if error.status != 500 else "internal_error"
         word = "invalid_request" if word == "bad_request" else word
     else:
@@ -49,7 +49,7 @@ def problem(error: CorralError, request_id: str) -> Problem:
     return Problem(status, {"status": "error", "error": {"code": code, "message": error.message, "details": details}})
 
 
-class ErrorDetail(Schema):
+class ErrorDetailSchema(Schema):
     """What went wrong."""
 
     code = fields.String(required=True)
@@ -57,14 +57,14 @@ class ErrorDetail(Schema):
     details = fields.Dict(required=True)
 
 
-class Error(Schema):
+class VboxmcpErrorSchema(Schema):
     """The envelope of an error."""
 
     status = constant("error")
-    error = fields.Nested(ErrorDetail, required=True)
+    error = fields.Nested(ErrorDetailSchema, required=True)
 
 
-class StrangerError(Schema):
+class StrangerErrorSchema(Schema):
     """What is said to a request without any credential, which is taken for one of the other dialect."""
 
     error = constant("unauthorized")
@@ -73,4 +73,4 @@ class StrangerError(Schema):
 
 def schema(status: int) -> type[Schema] | JSON:
     """The body of the errors with that status."""
-    return {"anyOf": [Error, StrangerError]} if status == 401 else Error
+    return {"anyOf": [VboxmcpErrorSchema, StrangerErrorSchema]} if status == 401 else VboxmcpErrorSchema

@@ -7,14 +7,14 @@ from dataclasses import replace
 from api.shared.hardware import adapter_told
 from core.contract.messages import JSON
 from core.contract.vms import Adapter, AdapterWish, Controller, Disk
-from core.services.listing import VmView
+from core.services.listing import VmWithStatus
 from core.units import GB
 
 _CONTROLLER = Controller("SATA Controller", "sata", 4)
 _ADAPTER = AdapterWish(adapter_type="virtio")
 
 
-def controllers_of(view: VmView) -> list[JSON]:
+def controllers_of(view: VmWithStatus) -> list[JSON]:
     """The storage controllers with what is attached to each."""
     wanted = view.vm.hardware.storage_controllers or [_CONTROLLER]
     disks = view.vm.hardware.disks or [_own(view, wanted)]
@@ -27,20 +27,20 @@ def controllers_of(view: VmView) -> list[JSON]:
     ]
 
 
-def adapters_of(view: VmView) -> list[JSON]:
+def adapters_of(view: VmWithStatus) -> list[JSON]:
     """The network adapters by slot; the VM's address is the first one's."""
     told = view.vm.hardware.adapters
     return [adapter_told(adapter) for adapter in (_asked(view) if told is None else told)]
 
 
-def _own(view: VmView, controllers: list[Controller]) -> Disk:
+def _own(view: VmWithStatus, controllers: list[Controller]) -> Disk:
     """The VM's own disk, where drivers put it: on the first controller that takes one."""
     fit = next((each for each in controllers if each.type != "floppy"), controllers[0])
     medium, size_bytes = f"{view.vm.id}/disk", view.vm.disk_gb * GB
     return Disk(fit.name, 0, 0, "hdd", medium, size_bytes, used_bytes=None, format="", own=True)
 
 
-def _asked(view: VmView) -> list[Adapter]:
+def _asked(view: VmWithStatus) -> list[Adapter]:
     wanted = view.vm.hardware.network or {"adapter1": _ADAPTER}
     return [
         Adapter(

@@ -8,7 +8,7 @@ from typing import Any
 from marshmallow import Schema, fields
 
 from api.rest.schemas import constant, named, schema_name
-from api.rest.shapes import Listed, Shape
+from api.rest.shapes import ResultPage, Shape
 from api.vboxmcp import errors
 from core.contract.messages import JSON
 
@@ -35,7 +35,7 @@ def _many_schema(noun: str, schema: type[Schema]) -> type[Schema]:
     return named(f"{noun.capitalize()}Answer", members)
 
 
-def _many(_noun: str, listed: Listed) -> JSON:
+def _many(_noun: str, listed: ResultPage) -> JSON:
     return {
         "status": "success",
         "data": listed.items,

@@ -6,9 +6,15 @@ from flask.views import MethodView
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
-from api.rest.shapes import Listed
-from api.shared.views import SnapshotView, nothing, snapshot_of
-from api.vboxmcp.schemas.snapshots import Restored, RestoreRequest, SnapshotCreation, SnapshotQuery, SnapshotSchema
+from api.rest.shapes import ResultPage
+from api.shared.views import SnapshotWithVm, nothing, snapshot_of
+from api.vboxmcp.schemas.snapshots import (
+    SnapshotSchema,
+    VboxmcpRestoredSchema,
+    VboxmcpRestoreRequestSchema,
+    VboxmcpSnapshotCreationSchema,
+    VboxmcpSnapshotQuerySchema,
+)
 from api.vboxmcp.shape import SHAPE
 from core.contract.messages import JSON
 from core.services import snapshots
@@ -20,15 +26,15 @@ blp = Blueprint("snapshots", SHAPE, "Snapshots of VMs")
 
 
 @blp.route("/vms/<vm_id_or_name>/snapshots")
-class Snapshots(MethodView):
-    @blp.query(SnapshotQuery)
+class VboxmcpSnapshotsView(MethodView):
+    @blp.query(VboxmcpSnapshotQuerySchema)
     @blp.read_many("snapshots", SnapshotSchema)
-    def get(self, session: Session, actor: Actor, query: JSON, vm_id_or_name: str) -> Listed:
+    def get(self, session: Session, actor: Actor, query: JSON, vm_id_or_name: str) -> ResultPage:
         """List the snapshots of a VM."""
         vm, found, total = snapshots.list_of(session, actor, vm_id_or_name, Slice(**query))
-        return Listed([SnapshotView(vm, snapshot) for snapshot in found], total, query["limit"], query["offset"])
+        return ResultPage([SnapshotWithVm(vm, snapshot) for snapshot in found], total, query["limit"], query["offset"])
 
-    @blp.body(SnapshotCreation)
+    @blp.body(VboxmcpSnapshotCreationSchema)
     @blp.start_operation(200, SnapshotSchema, snapshot_of)
     def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str) -> Accepted:
         """Create a snapshot."""
@@ -43,7 +49,7 @@ class Snapshots(MethodView):
 
 
 @blp.route("/vms/<vm_id_or_name>/snapshots/<snapshot_id>")
-class OneSnapshot(MethodView):
+class VboxmcpSnapshotView(MethodView):
     @blp.start_operation(204, None, nothing)
     def delete(self, session: Session, actor: Actor, vm_id_or_name: str, snapshot_id: str) -> Accepted:
         """Delete a snapshot."""
@@ -51,9 +57,9 @@ class OneSnapshot(MethodView):
 
 
 @blp.route("/vms/<vm_id_or_name>/snapshots/<snapshot_id>/restore")
-class Restore(MethodView):
-    @blp.body(RestoreRequest, required=False)
-    @blp.start_operation(200, Restored, snapshot_of)
+class VboxmcpRestoreView(MethodView):
+    @blp.body(VboxmcpRestoreRequestSchema, required=False)
+    @blp.start_operation(200, VboxmcpRestoredSchema, snapshot_of)
     def post(self, session: Session, actor: Actor, body: JSON, vm_id_or_name: str, snapshot_id: str) -> Accepted:
         """Restore a snapshot."""
         return snapshots.restore(session, actor, vm_id_or_name, snapshot_id, start=body["start_vm"])

@@ -39,13 +39,13 @@ class SocketConsoles:
         self.disconnect(which.vm.id)
         if len(self._open) >= AT_ONCE:
             raise Invalid(f"a socket shows at most {AT_ONCE} consoles; open another socket")
-        self._show(which, encoding, _Viewer(which.vm, encoding, self._send))
+        self._show(which, encoding, _VboxmcpViewer(which.vm, encoding, self._send))
 
     def follow(self, found: list[Which], encoding: str) -> None:
         """Tell what those put out from now on, as far as there is room, and unless they are shown already."""
         for which in found:
             if which.vm.id not in self._open and len(self._open) < AT_ONCE:
-                self._show(which, encoding, _Follower(which.vm, encoding, self._send, self._open))
+                self._show(which, encoding, _ConsoleFollower(which.vm, encoding, self._send, self._open))
 
     def unfollow(self, vm_id: str | None) -> None:
         """Tell no more of what was only followed: of that VM, or of all."""
@@ -53,7 +53,7 @@ class SocketConsoles:
             if not console.which.replay and vm_id in (None, each):
                 self.disconnect(each)
 
-    def _show(self, which: Which, encoding: str, viewer: _Viewer) -> None:
+    def _show(self, which: Which, encoding: str, viewer: _VboxmcpViewer) -> None:
         console = ConsoleSession(self._hub, which, viewer)
         self._open[which.vm.id] = console, encoding
         console.start()
@@ -77,7 +77,7 @@ class SocketConsoles:
             self.disconnect(vm_id)
 
 
-class _Viewer:
+class _VboxmcpViewer:
     """Writes what a console puts out in this dialect's words."""
 
     def __init__(self, vm: VmSpec, encoding: str, send: Callable[[JSON], None]) -> None:
@@ -103,7 +103,7 @@ class _Viewer:
         return self._decoder.decode(data) if self._encoding == TEXT else base64.b64encode(data).decode()
 
 
-class _Follower(_Viewer):
+class _ConsoleFollower(_VboxmcpViewer):
     """Tells output alone. A console that ends may be found again later."""
 
     def __init__(self, vm: VmSpec, encoding: str, send: Callable[[JSON], None], shown: dict[str, Any]) -> None:

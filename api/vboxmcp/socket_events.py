@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from api.vboxmcp.states import state_of
-from core.contract.states import Status
+from core.contract.states import VmStatus
 from core.services.events import EventMessage
 
 CONSOLE_OUTPUT = "vm.console_output"  # no event of the record's: it comes from the VM's host, and is not kept
@@ -49,5 +49,5 @@ def event_of(note: EventMessage) -> dict[str, Any] | None:
 
 
 def _state_change(note: EventMessage) -> dict[str, Any] | None:
-    old, new = (state_of(Status(note.data[key])) for key in ("old_status", "new_status"))
+    old, new = (state_of(VmStatus(note.data[key])) for key in ("old_status", "new_status"))
     return None if old == new else {"old_state": old, "new_state": new}

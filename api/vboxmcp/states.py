@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from api.shared.views import Outcome
-from core.contract.states import LIVE, Kind, Observed, Status
+from core.contract.states import LIVE, Kind, Observed, VmStatus
 
 _WORDS = {
-    Status.CREATING: "creating",
-    Status.CREATED: "poweroff",
-    Status.STARTING: "starting",
-    Status.RUNNING: "running",
-    Status.STOPPING: "stopping",
-    Status.STOPPED: "poweroff",
-    Status.PAUSED: "paused",
-    Status.RESTORING: "restoring",
-    Status.DELETING: "deleting",
-    Status.CRASHED: "aborted",
-    Status.FAILED: "failed",
-    Status.UNKNOWN: "unknown",
-    Status.LOST: "inaccessible",
+    VmStatus.CREATING: "creating",
+    VmStatus.CREATED: "poweroff",
+    VmStatus.STARTING: "starting",
+    VmStatus.RUNNING: "running",
+    VmStatus.STOPPING: "stopping",
+    VmStatus.STOPPED: "poweroff",
+    VmStatus.PAUSED: "paused",
+    VmStatus.RESTORING: "restoring",
+    VmStatus.DELETING: "deleting",
+    VmStatus.CRASHED: "aborted",
+    VmStatus.FAILED: "failed",
+    VmStatus.UNKNOWN: "unknown",
+    VmStatus.LOST: "inaccessible",
 }
 DELETED = "deleted"
 STATES = (*dict.fromkeys(_WORDS.values()), DELETED)
@@ -45,7 +45,7 @@ _DONE = {
 }
 
 
-def state_of(status: Status) -> str:
+def state_of(status: VmStatus) -> str:
     """The word for a status."""
     return _WORDS[status]
 

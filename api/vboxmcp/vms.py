@@ -6,14 +6,22 @@ from flask.views import MethodView
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
-from api.rest.shapes import Listed
+from api.rest.shapes import ResultPage
 from api.shared import lifecycle, placements, vm_lists
 from api.shared.images import fleet_image
 from api.shared.lifecycle import Verb
-from api.shared.media import DeleteQuery
+from api.shared.media import DeleteQuerySchema
 from api.shared.views import outcome
 from api.shared.words import preferred
-from api.vboxmcp.schemas.vms import StartRequest, StopRequest, VmBrief, VmChanged, VmCreation, VmDetail, VmQuery
+from api.vboxmcp.schemas.vms import (
+    StartRequestSchema,
+    StopRequestSchema,
+    VboxmcpVmBriefSchema,
+    VboxmcpVmCreationSchema,
+    VboxmcpVmDetailSchema,
+    VboxmcpVmQuerySchema,
+    VmChangedSchema,
+)
 from api.vboxmcp.shape import SHAPE
 from api.vboxmcp.states import statuses_of
 from core.contract.messages import JSON, build
@@ -21,7 +29,7 @@ from core.contract.vms import Hardware, Placement, VmNetwork
 from core.services import expiry, listing, vms
 from core.services.accepted import Accepted
 from core.services.context import Actor
-from core.services.listing import VmView
+from core.services.listing import VmWithStatus
 from core.services.vms import VmRequest
 
 PREFERRED = ("virtualbox", "qemu", "cloud-hypervisor")
@@ -30,31 +38,31 @@ blp = Blueprint("vms", SHAPE, "Virtual machines")
 
 
 @blp.route("/vms")
-class Vms(MethodView):
-    @blp.query(VmQuery)
-    @blp.read_many("vms", VmBrief)
-    def get(self, session: Session, actor: Actor, query: JSON) -> Listed:
+class VboxmcpVmsView(MethodView):
+    @blp.query(VboxmcpVmQuerySchema)
+    @blp.read_many("vms", VboxmcpVmBriefSchema)
+    def get(self, session: Session, actor: Actor, query: JSON) -> ResultPage:
         """List all VMs."""
         statuses = statuses_of(query.pop("state", None))
-        found, total = listing.page(session, actor, listing.Page(**query, statuses=statuses))
-        return Listed(found, total, query["limit"], query["offset"])
+        found, total = listing.page(session, actor, listing.VmFilter(**query, statuses=statuses))
+        return ResultPage(found, total, query["limit"], query["offset"])
 
-    @blp.body(VmCreation)
-    @blp.start_operation(200, VmChanged, outcome)
+    @blp.body(VboxmcpVmCreationSchema)
+    @blp.start_operation(200, VmChangedSchema, outcome)
     def post(self, session: Session, actor: Actor, body: JSON) -> Accepted:
         """Create a VM."""
         return vms.create(session, actor, _wanted(body))
 
 
 @blp.route("/vms/<vm_id_or_name>")
-class OneVm(MethodView):
-    @blp.read_one(VmDetail)
-    def get(self, session: Session, actor: Actor, vm_id_or_name: str) -> VmView:
+class VboxmcpVmView(MethodView):
+    @blp.read_one(VboxmcpVmDetailSchema)
+    def get(self, session: Session, actor: Actor, vm_id_or_name: str) -> VmWithStatus:
         """Get VM details."""
         return listing.view(session, actor, vm_id_or_name)
 
-    @blp.query(DeleteQuery)
-    @blp.start_operation(200, VmChanged, outcome, holds=False)
+    @blp.query(DeleteQuerySchema)
+    @blp.start_operation(200, VmChangedSchema, outcome, holds=False)
     def delete(self, session: Session, actor: Actor, query: JSON, vm_id_or_name: str) -> Accepted:
         """Delete a VM with its disk and snapshots."""
         return vms.delete(session, actor, vm_id_or_name, delete_disks=query["delete_disks"])
@@ -64,12 +72,12 @@ lifecycle.add(
     blp,
     "vm_id_or_name",
     (
-        Verb("start", VmChanged, "Start a VM.", StartRequest, holds=False),
-        Verb("stop", VmChanged, "Stop a VM.", StopRequest, holds=False),
-        Verb("restart", VmChanged, "Restart a VM.", StopRequest, holds=False),
-        Verb("pause", VmChanged, "Pause a running VM."),
-        Verb("resume", VmChanged, "Resume a paused VM."),
-        Verb("save", VmChanged, "Save a VM's memory to disk and stop it; the next start resumes from it."),
+        Verb("start", VmChangedSchema, "Start a VM.", StartRequestSchema, holds=False),
+        Verb("stop", VmChangedSchema, "Stop a VM.", StopRequestSchema, holds=False),
+        Verb("restart", VmChangedSchema, "Restart a VM.", StopRequestSchema, holds=False),
+        Verb("pause", VmChangedSchema, "Pause a running VM."),
+        Verb("resume", VmChangedSchema, "Resume a paused VM."),
+        Verb("save", VmChangedSchema, "Save a VM's memory to disk and stop it; the next start resumes from it."),
     ),
 )
 
@@ -97,5 +105,5 @@ def _wanted(body: JSON) -> VmRequest:
     )
 
 
-placements.add(blp, VmCreation, _wanted)
-vm_lists.add(blp, VmBrief)
+placements.add(blp, VboxmcpVmCreationSchema, _wanted)
+vm_lists.add(blp, VboxmcpVmBriefSchema)

@@ -31,7 +31,7 @@ MOST_DOWNLOADS = 32  # of images' files, by all hosts together: one more would m
 T = TypeVar("T")
 
 
-class Hub(Protocol):
+class HubProtocol(Protocol):
     """Waits for what comes over Redis (api/realtime)."""
 
     @property
@@ -58,7 +58,7 @@ class Hub(Protocol):
         """A stream that the host's agent has opened at that call."""
 
 
-class Limits(Protocol):
+class LimitsProtocol(Protocol):
     """Counts requests (api/web/limits.py)."""
 
     def count(self, who: str, what: str = "requests") -> RateLimitItem:
@@ -75,9 +75,9 @@ class ApiContext:
     settings: Settings
     engine: Engine
     dispatch: Dispatch
-    hub: Hub
+    hub: HubProtocol
     tally: Tally
-    limits: Limits
+    limits: LimitsProtocol
     waits: Places = field(default_factory=lambda: Places(MOST_WAITS, "waits"))
     strangers: Places = field(default_factory=lambda: Places(MOST_STRANGERS, "sockets that have not said who calls"))
     downloads: Places = field(default_factory=lambda: Places(MOST_DOWNLOADS, "downloads"))

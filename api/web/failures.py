@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import ClientDisconnected, HTTPException, InternalServerError
 
-from api.web.problems import Refused, from_http
+from api.web.problems import HttpError, from_http
 from core import database, refusals
 from core.contract.errors import CorralError, Unavailable
 
@@ -45,14 +45,14 @@ class Stalled(Exception):
 
 
 def error_of(error: BaseException) -> CorralError:
-    """What to answer; a `Refused` of 500 for a fault of ours."""
+    """What to answer; a `HttpError` of 500 for a fault of ours."""
     found = _known(error)
-    return found if found is not None else Refused(500, "An unexpected error occurred")
+    return found if found is not None else HttpError(500, "An unexpected error occurred")
 
 
 def is_ours(error: CorralError) -> bool:
     """Whether it is a fault of this program, which belongs in the log with all that is known of it."""
-    return isinstance(error, Refused) and error.status == 500
+    return isinstance(error, HttpError) and error.status == 500
 
 
 def _known(error: BaseException) -> CorralError | None:
@@ -79,8 +79,8 @@ def _framing(error: Exception) -> CorralError | None:
     if isinstance(error, ConfigurationProblem | InvalidResponseHeader | InvalidResponseHeaderName):
         return None  # these are the server's
     if isinstance(error, Stalled):
-        return Refused(408, str(error))
+        return HttpError(408, str(error))
     for kind, (status, message) in _FRAMING.items():
         if isinstance(error, kind):
-            return Refused(status, message)
-    return Refused(400, "the request is not well-formed HTTP/1.1")
+            return HttpError(status, message)
+    return HttpError(400, "the request is not well-formed HTTP/1.1")

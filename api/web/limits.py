@@ -30,7 +30,7 @@ REQUESTS, HANDSHAKES = "requests", "handshakes"
 _PATIENCE_SECONDS = 0.25  # a request waits so long for a mute Redis, once
 
 
-class Limits:
+class RequestLimits:
     """The counters of one process, shared by both apps."""
 
     def __init__(self, settings: Settings) -> None:

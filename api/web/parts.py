@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import request
 
-from api.web.problems import Refused
+from api.web.problems import HttpError
 from core.contract.openings import FilePart
 
 
@@ -19,7 +19,7 @@ def part_of(size: int | None) -> tuple[int, FilePart, dict[str, str]]:
     whole = until is None and -last >= size > 0  # the last bytes, of a file that has no more (RFC 9110, 14.1.2)
     found = (0, size) if whole else asked.range_for_length(size)
     if found is None:
-        raise Refused(416, f"the file has {size} bytes", {"Content-Range": f"bytes */{size}"})
+        raise HttpError(416, f"the file has {size} bytes", {"Content-Range": f"bytes */{size}"})
     first, end = found
     headers = {"Content-Length": str(end - first), "Content-Range": f"bytes {first}-{end - 1}/{size}"}
     return 206, FilePart(first, end - first), headers

@@ -16,7 +16,7 @@ class ValidationFailed(Unfit):
     """A body or query that is not what the document says; `details["fields"]` lists each field and its error."""
 
 
-class Refused(CorralError):
+class HttpError(CorralError):
     """Refused by HTTP itself, before any rule: `status` says how."""
 
     def __init__(
@@ -46,7 +46,7 @@ def from_http(error: HTTPException) -> CorralError:
     status = error.code or 500
     headers = {name: value for name, value in error.get_headers() if name not in ("Content-Type", "Content-Length")}
     message = "there is no such path" if status == 404 else str(error.description or error.name)
-    return Refused(status, message, headers)
+    return HttpError(status, message, headers)
 
 
 def too_large(what: str = "the body", limit: int | None = None) -> CorralError:
@@ -56,7 +56,7 @@ def too_large(what: str = "the body", limit: int | None = None) -> CorralError:
     most = limit if limit is not None else request.max_content_length
     message = f"{what} may have at most {most} bytes{has}" if most is not None else f"{what} is too large"
     field = {} if limit is None else {"field": what}
-    return Refused(413, message, details=field)
+    return HttpError(413, message, details=field)
 
 
 def from_operation(operation: AnyOperation) -> CorralError:

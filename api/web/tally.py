@@ -6,7 +6,7 @@ import threading
 
 from core.dispatch import Dispatch
 from core.services.monitoring import request_stats
-from core.services.monitoring.request_stats import Counted
+from core.services.monitoring.request_stats import RequestCounts
 
 _SECONDS = 1.0
 _CLOSE_SECONDS = 10.0  # longer than a client waits for a mute Redis
@@ -18,13 +18,13 @@ class Tally:
     def __init__(self, dispatch: Dispatch) -> None:
         self._dispatch = dispatch
         self._lock, self._bell, self._closing = threading.Lock(), threading.Event(), threading.Event()
-        self._counted = Counted()
+        self._counted = RequestCounts()
         self._thread: threading.Thread | None = None
 
     def note(self, seconds: float, *, held: bool) -> None:
         """One request. One that was `held`, for an operation or a guest, says nothing of how quick the API is."""
         with self._lock:
-            self._counted += Counted(1) if held else Counted(1, 1, seconds * 1000)
+            self._counted += RequestCounts(1) if held else RequestCounts(1, 1, seconds * 1000)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="tally", daemon=True)
                 self._thread.start()
@@ -46,7 +46,7 @@ class Tally:
 
     def _tell(self) -> None:
         with self._lock:
-            counted, self._counted = self._counted, Counted()
+            counted, self._counted = self._counted, RequestCounts()
         if not self._dispatch.attempt(lambda: request_stats.add(self._dispatch.redis, counted)):
             with self._lock:
                 self._counted += counted

@@ -26,7 +26,7 @@ _BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Part:
+class ArchivePart:
     """What one part is."""
 
     bytes: int
@@ -34,14 +34,14 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class BackupManifest:
     """`taken_at`: the moment of the record, in seconds since the epoch. `holds`: rows by table, for people."""
 
     release: str
     schema: str
     taken_at: float
     holds: dict[str, int]
-    parts: dict[str, Part]
+    parts: dict[str, ArchivePart]
     format: int = FORMAT
 
     @property
@@ -61,17 +61,17 @@ class Damaged(Invalid):
     code = "damaged_backup"
 
 
-def part_of(content: IO[bytes]) -> Part:
+def part_of(content: IO[bytes]) -> ArchivePart:
     """What a part is, read from its beginning."""
     content.seek(0)
     digest, length = hashlib.sha256(), 0
     while block := content.read(_BLOCK_BYTES):
         digest.update(block)
         length += len(block)
-    return Part(length, digest.hexdigest())
+    return ArchivePart(length, digest.hexdigest())
 
 
-def write(file: IO[bytes], manifest: Manifest, contents: Mapping[str, IO[bytes]], advance: Advance) -> None:
+def write(file: IO[bytes], manifest: BackupManifest, contents: Mapping[str, IO[bytes]], advance: Advance) -> None:
     """The whole archive. `contents`: each part that the manifest names, from its beginning."""
     text = encode(manifest).encode() + b"\n"
     proof = f"{hashlib.sha256(text).hexdigest()}  {_MANIFEST}\n".encode()
@@ -84,7 +84,7 @@ def write(file: IO[bytes], manifest: Manifest, contents: Mapping[str, IO[bytes]]
             advance(part.bytes)
 
 
-def _add(tar: tarfile.TarFile, name: str, length: int, content: IO[bytes], manifest: Manifest) -> None:
+def _add(tar: tarfile.TarFile, name: str, length: int, content: IO[bytes], manifest: BackupManifest) -> None:
     entry = tarfile.TarInfo(name)
     entry.size, entry.mtime, entry.mode = length, int(manifest.taken_at), 0o600
     tar.addfile(entry, content)
@@ -101,7 +101,7 @@ class Archive:
         form = decode(_Form, text).format
         if form != FORMAT:
             raise Invalid(f"the backup has format {form}, and this release reads {FORMAT}: use a newer release")
-        self.manifest = decode(Manifest, text)
+        self.manifest = decode(BackupManifest, text)
 
     def check(self, advance: Advance) -> None:
         """That each part is all there and as it was written; `Damaged`. `advance` is told of bytes."""

@@ -9,14 +9,14 @@ from pathlib import Path
 import click
 
 from cli.backup import place, restoring, secrecy, taking
-from cli.backup.archive import Archive, Manifest
+from cli.backup.archive import Archive, BackupManifest
 from cli.backup.restoring import moment
 from cli.fleet.processes import StartFailed
 from cli.remote.progress import Advance, bytes_bar
 from cli.remote.session import Session
 from core import settings
 from core.contract.errors import Invalid
-from core.services.restored import Settled
+from core.services.restored import RestoreResult
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -75,7 +75,7 @@ def _restore(found: Archive, *, replace: bool) -> None:
     click.echo(_settled(settled))
 
 
-def _settled(settled: Settled) -> str:
+def _settled(settled: RestoreResult) -> str:
     return (
         f"operations in progress at the backup: {settled.going_on} go on, {settled.failed} failed; join tokens"
         " revoked: "
@@ -85,13 +85,13 @@ def _settled(settled: Settled) -> str:
     )
 
 
-def _described(manifest: Manifest) -> str:
+def _described(manifest: BackupManifest) -> str:
     rows = ", ".join(f"{count} {name}" for name, count in manifest.holds.items())
     return f"{rows}, of {moment(manifest):%Y-%m-%d %H:%M:%S} UTC (release {manifest.release}, schema {manifest.schema})"
 
 
 @contextmanager
-def _at(*, at_rest: bool) -> Iterator[place.Place]:
+def _at(*, at_rest: bool) -> Iterator[place.BackupServers]:
     try:
         with place.found(settings.load(), at_rest=at_rest) as here:
             yield here

@@ -22,7 +22,7 @@ _OTHERS = ("FLOWER_BASIC_AUTH",)
 
 
 @dataclass(frozen=True)
-class Place:
+class BackupServers:
     """Its servers, which answer while this is in use, and its settings as lines of NAME=value."""
 
     database_url: str
@@ -31,13 +31,13 @@ class Place:
 
 
 @contextmanager
-def found(configured: Settings, *, at_rest: bool) -> Iterator[Place]:
+def found(configured: Settings, *, at_rest: bool) -> Iterator[BackupServers]:
     """`Invalid` where there is none. The servers of a fleet that does not run are started for as long as this is open.
 
     `at_rest`: `Conflict` for one of `corral up` that runs.
     """
     if configured.database_url:
-        yield Place(configured.database_url, configured.redis_url, _lines(_of_process()))
+        yield BackupServers(configured.database_url, configured.redis_url, _lines(_of_process()))
         return
     told = home.environment(configured.home)
     if not told:
@@ -47,7 +47,7 @@ def found(configured: Settings, *, at_rest: bool) -> Iterator[Place]:
     with ExitStack() as stack:
         urls = {} if runs else stack.enter_context(_started(configured.home))
         database_url, redis_url = (urls.get(name, told[name]) for name in ("DATABASE_URL", "REDIS_URL"))
-        yield Place(database_url, redis_url, _lines(told))
+        yield BackupServers(database_url, redis_url, _lines(told))
 
 
 @contextmanager

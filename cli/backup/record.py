@@ -51,7 +51,7 @@ _DUMPING = re.compile(rb'dumping contents of table "public\.(\w+)"')
 
 
 @dataclass(frozen=True)
-class State:
+class DatabaseState:
     """What a database has. `tables`: each with its bytes. `schema`: "" where Corral's are not. `connections`: API's and
     workers'."""
 
@@ -61,7 +61,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class DatabaseSnapshot:
     """One moment of the record, which `dump` writes out. `holds`: rows of the tables that people know."""
 
     id: str
@@ -74,18 +74,18 @@ class ToolFailed(CorralError):
     """A program of PostgreSQL's refused or broke; the message has its own words."""
 
 
-def state(url: str) -> State:
+def state(url: str) -> DatabaseState:
     """`Unavailable` for a database that can't be reached."""
     with _connected(url) as found, found.cursor() as cursor:
         cursor.execute(_TABLES)
         tables = dict(cursor.fetchall())
         cursor.execute(_USERS)
         row = cursor.fetchone()
-        return State(tables, _schema(url), row[0] if row else 0)
+        return DatabaseState(tables, _schema(url), row[0] if row else 0)
 
 
 @contextmanager
-def snapshot(url: str) -> Iterator[Snapshot]:
+def snapshot(url: str) -> Iterator[DatabaseSnapshot]:
     """A moment that lasts while this is open; `Conflict` where there is no record."""
     with _connected(url) as found, found.cursor() as cursor:
         found.set_session(isolation_level=ISOLATION_LEVEL_REPEATABLE_READ, readonly=True)
@@ -99,10 +99,10 @@ def snapshot(url: str) -> Iterator[Snapshot]:
         for table in _COUNTED:
             cursor.execute(f"SELECT count(*) FROM {table}")  # noqa: S608 - a name of ours
             holds[table] = (cursor.fetchone() or (0,))[0]
-        yield Snapshot(identity, schema, sizes, holds)
+        yield DatabaseSnapshot(identity, schema, sizes, holds)
 
 
-def dump(url: str, moment: Snapshot, to: IO[bytes], advance: Advance) -> None:
+def dump(url: str, moment: DatabaseSnapshot, to: IO[bytes], advance: Advance) -> None:
     """Writes all of it in pg_dump's own format. `advance` is told of the bytes that tables have in the database."""
     place, password = database_urls.for_programs(url)
     options = ["--format=custom", "--verbose", "--no-owner", "--no-privileges", f"--snapshot={moment.id}"]

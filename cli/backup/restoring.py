@@ -13,15 +13,15 @@ from typing import IO, Any, BinaryIO, cast
 import redis
 
 from cli.backup import archive, record, secrecy
-from cli.backup.archive import Archive, Manifest
-from cli.backup.place import Place
+from cli.backup.archive import Archive, BackupManifest
+from cli.backup.place import BackupServers
 from cli.backup.taking import Bar
 from core import database, durable, migrate, settings
 from core.contract import channels
 from core.contract.errors import Conflict, Invalid
 from core.dispatch import Dispatch
 from core.services import context, restored
-from core.services.restored import Settled
+from core.services.restored import RestoreResult
 
 _RECENT_SECONDS = 60.0  # a worker says every few seconds that it is alive
 
@@ -42,7 +42,7 @@ def checked(source: Path, identity: Path | None, bar: Bar) -> Iterator[Archive]:
         yield backup
 
 
-def put_back(place: Place, backup: Archive, bar: Bar, *, replace: bool) -> Settled:
+def put_back(place: BackupServers, backup: Archive, bar: Bar, *, replace: bool) -> RestoreResult:
     """Restores it. What was there is there still if anything fails before its end.
 
     `Conflict` while the fleet runs, and for a database that is not empty, unless with `replace`.
@@ -66,7 +66,7 @@ def write_settings(backup: Archive, to: Path) -> None:
         raise Invalid(f"{to} can't be written: {error.strerror or error}") from None
 
 
-def moment(manifest: Manifest) -> datetime:
+def moment(manifest: BackupManifest) -> datetime:
     """When the record was so."""
     return datetime.fromtimestamp(manifest.taken_at, UTC)
 
@@ -80,7 +80,7 @@ def _plain(file: BinaryIO, identity: Path | None, to: IO[bytes]) -> BinaryIO:
     return cast(BinaryIO, to)
 
 
-def _must_be_at_rest(place: Place) -> None:
+def _must_be_at_rest(place: BackupServers) -> None:
     """Connections show API and workers at work; a worker whose database is away shows itself in Redis alone."""
     if connections := record.state(place.database_url).connections:
         raise Conflict(
@@ -106,7 +106,7 @@ def _workers(redis_url: str) -> dict[str, float]:
         dispatch.close()
 
 
-def _must_have_place(place: Place, *, replace: bool) -> None:
+def _must_have_place(place: BackupServers, *, replace: bool) -> None:
     found = record.state(place.database_url)
     if found.tables and not found.schema:
         raise Conflict(
@@ -120,7 +120,7 @@ def _must_have_place(place: Place, *, replace: bool) -> None:
         )
 
 
-def _settled(place: Place, manifest: Manifest) -> Settled:
+def _settled(place: BackupServers, manifest: BackupManifest) -> RestoreResult:
     engine, dispatch = database.connect(place.database_url, pool_size=1), Dispatch(place.redis_url)
     about = {"release": manifest.release, "schema": manifest.schema}
     try:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from cli.backup import archive, record, secrecy
-from cli.backup.archive import Manifest
-from cli.backup.place import Place
+from cli.backup.archive import BackupManifest
+from cli.backup.place import BackupServers
 from cli.remote.progress import Advance
 from core import database, durable
 from core.contract.errors import Conflict, CorralError, Invalid
@@ -30,12 +30,12 @@ Bar = Callable[[str, int], AbstractContextManager[Advance]]
 class Taken:
     """What was written. `unnoted`: why the audit log has no word of it; "" when it has."""
 
-    manifest: Manifest
+    manifest: BackupManifest
     bytes: int
     unnoted: str
 
 
-def take(place: Place, to: Path, public: Sequence[Any], bar: Bar) -> Taken:
+def take(place: BackupServers, to: Path, public: Sequence[Any], bar: Bar) -> Taken:
     """Backs a control plane up, encrypted if there are `public` keys; it may run meanwhile."""
     _must_be_free(to)
     try:
@@ -64,15 +64,15 @@ def _must_be_free(to: Path) -> None:
         raise Invalid(f"{to.parent} can't be written to, or is not a folder")
 
 
-def _recorded(place: Place, contents: dict[str, IO[bytes]], bar: Bar) -> Manifest:
+def _recorded(place: BackupServers, contents: dict[str, IO[bytes]], bar: Bar) -> BackupManifest:
     taken_at = time.time()
     with record.snapshot(place.database_url) as moment, bar("reading", sum(moment.sizes.values())) as advance:
         record.dump(place.database_url, moment, contents[archive.RECORD], advance)
     parts = {name: archive.part_of(content) for name, content in contents.items()}
-    return Manifest(VERSION, moment.schema, taken_at, moment.holds, parts)
+    return BackupManifest(VERSION, moment.schema, taken_at, moment.holds, parts)
 
 
-def _noted(place: Place, manifest: Manifest, *, sealed: bool) -> str:
+def _noted(place: BackupServers, manifest: BackupManifest, *, sealed: bool) -> str:
     """Writes it into the audit log, after it is there; by that, `corral upgrade --check` knows of it."""
     details = {"schema": manifest.schema, "sha256": manifest.parts[archive.RECORD].sha256, "encrypted": sealed}
     entry = records.AuditRecord(

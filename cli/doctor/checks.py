@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class State(StrEnum):
+class CheckState(StrEnum):
     """`MISSING`: `corral up` needs it as it is asked for; `OPTIONAL`: it is not there, and only some things need it."""
 
     OK = "ok"
@@ -15,12 +15,12 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Check:
+class MachineCheck:
     """One thing of this machine. `role` is the part of Corral that uses it; `fix` is a command for a shell, or ""."""
 
     role: str
     name: str
-    state: State
+    state: CheckState
     found: str
     fix: str = ""
 
@@ -44,6 +44,6 @@ class Needs:
         return bool(set(hypervisors) & set(self.hypervisors))
 
 
-def absent(needed: bool) -> State:
+def absent(needed: bool) -> CheckState:
     """The state of what is not there."""
-    return State.MISSING if needed else State.OPTIONAL
+    return CheckState.MISSING if needed else CheckState.OPTIONAL

@@ -9,11 +9,11 @@ from dataclasses import asdict
 import click
 
 from cli.doctor import drivers, machine, programs
-from cli.doctor.checks import Check, Needs, State
+from cli.doctor.checks import CheckState, MachineCheck, Needs
 from cli.tables import table
 from core import settings
 
-_COLOURS = {State.OK: "green", State.MISSING: "red", State.OPTIONAL: "yellow"}
+_COLOURS = {CheckState.OK: "green", CheckState.MISSING: "red", CheckState.OPTIONAL: "yellow"}
 
 
 @click.command()
@@ -35,7 +35,7 @@ def doctor(context: click.Context, hypervisors: tuple[str, ...], output: str) ->
     The exit code is 1 when something is missing.
     """
     checks = examine(hypervisors)
-    lacking = [check for check in checks if check.state is State.MISSING]
+    lacking = [check for check in checks if check.state is CheckState.MISSING]
     if output == "json":
         click.echo(json.dumps({"ok": not lacking, "checks": [asdict(check) for check in checks]}, indent=2))
     else:
@@ -44,7 +44,7 @@ def doctor(context: click.Context, hypervisors: tuple[str, ...], output: str) ->
     context.exit(1 if lacking else 0)
 
 
-def examine(hypervisors: tuple[str, ...]) -> list[Check]:
+def examine(hypervisors: tuple[str, ...]) -> list[MachineCheck]:
     """Every check, as `corral up` with these hypervisors and the environment's settings would find it."""
     environment = settings.load()
     wanted = Needs(
@@ -67,7 +67,7 @@ def examine(hypervisors: tuple[str, ...]) -> list[Check]:
     ]
 
 
-def _show(checks: Sequence[Check]) -> None:
+def _show(checks: Sequence[MachineCheck]) -> None:
     rows = (
         [
             (check.state, _COLOURS[check.state]),

@@ -8,7 +8,7 @@ import sys
 import msgspec
 
 from cli.doctor import programs
-from cli.doctor.checks import Check, Needs, State, absent
+from cli.doctor.checks import CheckState, MachineCheck, Needs, absent
 from core.contract.hosts import DriverHealth
 
 HYPERVISORS = ("qemu", "virtualbox", "cloud-hypervisor")
@@ -29,15 +29,15 @@ def probe() -> dict[str, DriverHealth]:
     return {name: DriverHealth(name, False, problem=why) for name in HYPERVISORS}
 
 
-def check_all(found: dict[str, DriverHealth], wanted: Needs) -> list[Check]:
+def check_all(found: dict[str, DriverHealth], wanted: Needs) -> list[MachineCheck]:
     """One check a driver."""
     return [_check(health, wanted.offers(name)) for name, health in found.items()]
 
 
-def _check(health: DriverHealth, needed: bool) -> Check:
+def _check(health: DriverHealth, needed: bool) -> MachineCheck:
     told = ", ".join(filter(None, (health.version, health.acceleration)))
     if health.healthy and not health.problem:
-        return Check("driver", health.name, State.OK, told)
+        return MachineCheck("driver", health.name, CheckState.OK, told)
     fix = "" if health.version else _FIXES.get(health.name, "")
     roles = (health.name, "network") if health.healthy else (health.name,)
-    return Check("driver", health.name, absent(needed), health.problem, fix or programs.fix_of(*roles))
+    return MachineCheck("driver", health.name, absent(needed), health.problem, fix or programs.fix_of(*roles))

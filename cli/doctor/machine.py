@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 
 from cli.doctor import programs
-from cli.doctor.checks import Check, Needs, State, absent
+from cli.doctor.checks import CheckState, MachineCheck, Needs, absent
 from cli.fleet import home, ports
 from cli.fleet.privileges import unprivileged
 from cli.fleet.processes import StartFailed
@@ -27,38 +27,38 @@ KVM = Path("/dev/kvm")
 _SUBIDS = "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "
 
 
-def python() -> Check:
+def python() -> MachineCheck:
     """Which one runs this, and so all parts: an older one than setup.cfg asks for could not have."""
-    return Check("python", "python", State.OK, platform.python_version())
+    return MachineCheck("python", "python", CheckState.OK, platform.python_version())
 
 
-def kvm(found: dict[str, DriverHealth], wanted: Needs) -> Check:
+def kvm(found: dict[str, DriverHealth], wanted: Needs) -> MachineCheck:
     """Whether there is a KVM, who may use it, and whether it runs a guest; without it QEMU emulates."""
     state = absent(wanted.hypervisors == ("cloud-hypervisor",))
     slow = "guests are emulated, and many times slower"
     if not KVM.exists():
         fix = "sudo modprobe -a kvm_intel kvm_amd   # after virtualization is turned on in the firmware"
-        return Check("kvm", str(KVM), state, f"missing: {slow}", fix)
+        return MachineCheck("kvm", str(KVM), state, f"missing: {slow}", fix)
     users = _may_use(KVM)
     if not os.access(KVM, os.R_OK | os.W_OK):
         fix = f"sudo chgrp kvm {KVM} && sudo usermod --append --groups kvm {_user(os.geteuid())}   # then log in again"
-        return Check("kvm", str(KVM), state, f"you may not use it, only {users} may: {slow}", fix)
+        return MachineCheck("kvm", str(KVM), state, f"you may not use it, only {users} may: {slow}", fix)
     if found["qemu"].acceleration == "tcg":
-        return Check("kvm", str(KVM), state, f"it exists, but runs no guest to the end of its boot: {slow}")
-    return Check("kvm", str(KVM), State.OK, f"for {users}")
+        return MachineCheck("kvm", str(KVM), state, f"it exists, but runs no guest to the end of its boot: {slow}")
+    return MachineCheck("kvm", str(KVM), CheckState.OK, f"for {users}")
 
 
-def rights() -> Check:
+def rights() -> MachineCheck:
     """Whom everything runs as, and what that means."""
     if os.geteuid() != 0:
         told = f"not root: VMs run as {_user(os.geteuid())}, each in a network namespace; bridges need root"
-        return Check("rights", "user", State.OK, told)
+        return MachineCheck("rights", "user", CheckState.OK, told)
     try:
         server = unprivileged().pw_name
     except StartFailed as error:
-        return Check("rights", "user", State.MISSING, str(error), "sudo adduser --system postgres")
+        return MachineCheck("rights", "user", CheckState.MISSING, str(error), "sudo adduser --system postgres")
     told = f"root: each VM runs as a user of its own, PostgreSQL as {server}; bridges are possible"
-    return Check("rights", "user", State.OK, told)
+    return MachineCheck("rights", "user", CheckState.OK, told)
 
 
 def has_image(store: Path) -> bool:
@@ -70,24 +70,24 @@ def has_image(store: Path) -> bool:
     return True
 
 
-def image(store: Path, wanted: Needs) -> Check:
+def image(store: Path, wanted: Needs) -> MachineCheck:
     """The image store, and the default image, which `corral up` builds where it may."""
     folder = _existing(store)
     if not os.access(folder, os.W_OK | os.X_OK):
         fix = "export CORRAL_IMAGES=FOLDER   # a folder that you can write to"
-        return Check("image", "store", absent(wanted.runs_guests), f"you can't write to {folder}", fix)
+        return MachineCheck("image", "store", absent(wanted.runs_guests), f"you can't write to {folder}", fix)
     if has_image(store):
-        return Check("image", recipe.NAME, State.OK, str(store / recipe.NAME))
+        return MachineCheck("image", recipe.NAME, CheckState.OK, str(store / recipe.NAME))
     try:
         rootfs.privilege()
     except BuildFailed as error:
         fix = programs.fix_of("rootless") or _SUBIDS + _user(os.geteuid())
-        return Check("image", recipe.NAME, absent(wanted.builds_image), error.message, fix)
+        return MachineCheck("image", recipe.NAME, absent(wanted.builds_image), error.message, fix)
     told = f"not in {store}: the first `corral up` builds it, which takes minutes"
-    return Check("image", recipe.NAME, State.OPTIONAL, told, "corral image build")
+    return MachineCheck("image", recipe.NAME, CheckState.OPTIONAL, told, "corral image build")
 
 
-def disks(settings: Settings) -> list[Check]:
+def disks(settings: Settings) -> list[MachineCheck]:
     """Room for VMs and for images."""
     return [
         _room("home", settings.home, "CORRAL_HOME", settings.low_disk_mb),
@@ -95,7 +95,7 @@ def disks(settings: Settings) -> list[Check]:
     ]
 
 
-def listening(settings: Settings) -> list[Check]:
+def listening(settings: Settings) -> list[MachineCheck]:
     """The two ports that are not chosen at random."""
     holder = home.holder(settings.home)
     asked = (
@@ -105,13 +105,13 @@ def listening(settings: Settings) -> list[Check]:
     return [_port(holder, settings.home, *each) for each in asked]
 
 
-def variables() -> list[Check]:
+def variables() -> list[MachineCheck]:
     """Variables of the environment that look like settings, and are none."""
     return [
-        Check(
+        MachineCheck(
             "setting",
             name,
-            State.OPTIONAL,
+            CheckState.OPTIONAL,
             f"not a setting{f': did you mean {meant}?' if meant else ''}",
             f"unset {name}",
         )
@@ -119,24 +119,26 @@ def variables() -> list[Check]:
     ]
 
 
-def _port(holder: str, folder: Path, name: str, variable: str, port: int, host: str) -> Check:
+def _port(holder: str, folder: Path, name: str, variable: str, port: int, host: str) -> MachineCheck:
     if port == 0 or ports.is_free(port, host):
-        return Check("port", name, State.OK, f"{port} is free" if port else "any free one")
+        return MachineCheck("port", name, CheckState.OK, f"{port} is free" if port else "any free one")
     if holder:
-        return Check("port", name, State.OK, f"{port}: a fleet runs in {folder} (process {holder})")
-    return Check(
-        "port", name, State.MISSING, f"{port} is taken by another program", f"export {variable}=0   # any other"
+        return MachineCheck("port", name, CheckState.OK, f"{port}: a fleet runs in {folder} (process {holder})")
+    return MachineCheck(
+        "port", name, CheckState.MISSING, f"{port} is taken by another program", f"export {variable}=0   # any other"
     )
 
 
-def _room(name: str, folder: Path, variable: str, low_mb: int) -> Check:
+def _room(name: str, folder: Path, variable: str, low_mb: int) -> MachineCheck:
     place = _existing(folder)
     free = shutil.disk_usage(place).free
     told = f"{free / GB:.1f} GB free for {folder}"
     if free < low_mb * 2**20:
         fix = f"export {variable}=FOLDER   # on another disk, or free some of this one"
-        return Check("disk", name, State.MISSING, f"{told}; a host with less than {low_mb} MB takes no new VMs", fix)
-    return Check("disk", name, State.OK, told)
+        return MachineCheck(
+            "disk", name, CheckState.MISSING, f"{told}; a host with less than {low_mb} MB takes no new VMs", fix
+        )
+    return MachineCheck("disk", name, CheckState.OK, told)
 
 
 def _existing(folder: Path) -> Path:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from cli.doctor.checks import Check, Needs, State, absent
+from cli.doctor.checks import CheckState, MachineCheck, Needs, absent
 from core import packages
 from core.packages import Package
 
@@ -22,7 +22,7 @@ PURPOSE = {
 }
 
 
-def check_all(wanted: Needs) -> list[Check]:
+def check_all(wanted: Needs) -> list[MachineCheck]:
     """One check a package of what runs Corral, in the list's order; drivers look for their own programs."""
     return [_check(package, wanted) for package in packages.read() if package.role in PURPOSE]
 
@@ -32,14 +32,14 @@ def fix_of(*roles: str) -> str:
     return _fix([package for package in packages.read() if package.role in roles and not _find(package)])
 
 
-def _check(package: Package, wanted: Needs) -> Check:
+def _check(package: Package, wanted: Needs) -> MachineCheck:
     found = _find(package)
     if found:
-        return Check(package.role, package.name, State.OK, found)
+        return MachineCheck(package.role, package.name, CheckState.OK, found)
     there = _files(package)
     lacking = f"no {Path(package.brings).name}, for {PURPOSE[package.role]}"
     told = f"{there[0]} is not in PATH" if there else lacking
-    return Check(package.role, package.name, absent(_needed(package, wanted)), told, _fix([package]))
+    return MachineCheck(package.role, package.name, absent(_needed(package, wanted)), told, _fix([package]))
 
 
 def _fix(lacking: Sequence[Package]) -> str:

@@ -16,7 +16,7 @@ _FILE = "credentials.json"
 
 
 @dataclass(frozen=True)
-class Credentials:
+class FleetCredentials:
     """What `credentials.json` holds."""
 
     url: str
@@ -32,7 +32,7 @@ def path(home: Path) -> Path:
     return home / _FILE
 
 
-def obtain(home: Path, database_url: str, url: str, flower_url: str, metrics_token: str = "") -> Credentials:
+def obtain(home: Path, database_url: str, url: str, flower_url: str, metrics_token: str = "") -> FleetCredentials:
     """Those in the file when they still open this database; else an administrator's new ones.
 
     `metrics_token`: the one that is set; empty: the one that was made at the first start.
@@ -46,24 +46,24 @@ def obtain(home: Path, database_url: str, url: str, flower_url: str, metrics_tok
             token = metrics_token or (kept and kept.metrics_token) or secrets.token_urlsafe(32)
             if kept is not None and _opens(session, kept):
                 return replace(kept, url=url, flower_url=flower_url, metrics_token=token)
-            return Credentials(url, flower_url, *bootstrap.first_administrator(session), metrics_token=token)
+            return FleetCredentials(url, flower_url, *bootstrap.first_administrator(session), metrics_token=token)
     finally:
         engine.dispose()
 
 
-def keep(home: Path, credentials: Credentials) -> None:
+def keep(home: Path, credentials: FleetCredentials) -> None:
     """Writes the file, whole, for its owner alone."""
     write_private(path(home), json.dumps(asdict(credentials), indent=2) + "\n")
 
 
-def _read(home: Path) -> Credentials | None:
+def _read(home: Path) -> FleetCredentials | None:
     try:
-        return Credentials(**json.loads(path(home).read_text()))
+        return FleetCredentials(**json.loads(path(home).read_text()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
 
 
-def _opens(session: Session, credentials: Credentials) -> bool:
+def _opens(session: Session, credentials: FleetCredentials) -> bool:
     """Whether the key is one of this database: the data may have been thrown away, or be another's."""
     from core.services import keys
 

@@ -8,12 +8,12 @@ from contextlib import ExitStack
 from typing import Self
 
 from cli.fleet import accounts, commands, credentials, files, ports, readiness, servers
-from cli.fleet.credentials import Credentials
+from cli.fleet.credentials import FleetCredentials
 from cli.fleet.home import taken
-from cli.fleet.plan import Plan
+from cli.fleet.plan import FleetPlan
 from cli.fleet.processes import Process, stop_all
 from cli.fleet.share import of_machine
-from cli.fleet.watch import Say, Watch
+from cli.fleet.watch import ProcessWatch, Say
 from core import durable
 
 # How long each of them may take to stop, in the order in which they do; a build that is cut off leaves mounts.
@@ -23,15 +23,15 @@ _GRACE = ((commands.IMAGE, 5.0), (commands.API, 4.0), ("", 6.0), ("redis", 2.0),
 class Fleet:
     """Runs a plan. Inside its `with` everything answers; what dies is started again unless it is on hold."""
 
-    credentials: Credentials
+    credentials: FleetCredentials
 
-    def __init__(self, plan: Plan, say: Say = lambda line: None) -> None:
+    def __init__(self, plan: FleetPlan, say: Say = lambda line: None) -> None:
         self.plan = plan
         self.home = plan.home
         self.url = self.flower_url = self.database_url = self.redis_url = ""
         self._say = say
         self._processes: dict[str, Process] = {}
-        self._watch = Watch(say)
+        self._watch = ProcessWatch(say)
         self._held = ExitStack()
 
     def __enter__(self) -> Self:

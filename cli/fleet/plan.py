@@ -13,7 +13,7 @@ from core.settings import Settings
 
 
 @dataclass(frozen=True)
-class Plan:
+class FleetPlan:
     """What to start. A port of 0: any free one. With the address of a server that one is used, and none started."""
 
     home: Path
@@ -37,7 +37,7 @@ class Plan:
     environment: Mapping[str, str] = field(default_factory=dict)  # on top of ours, for every process
 
     @classmethod
-    def of(cls, settings: Settings) -> Plan:
+    def of(cls, settings: Settings) -> FleetPlan:
         """As the environment says."""
         return cls(
             home=settings.home,

@@ -11,7 +11,7 @@ import psycopg2
 from psycopg2 import sql
 
 from cli.fleet import files
-from cli.fleet.privileges import Account
+from cli.fleet.privileges import SystemAccount
 from cli.fleet.processes import StartFailed
 from cli.fleet.server import Server
 from core import durable
@@ -91,7 +91,7 @@ class Postgres(Server):
     def prepare(self) -> None:
         folder = self.working_folder.parent
         folder.mkdir(mode=0o700, exist_ok=True)
-        account = Account.for_server(folder)
+        account = SystemAccount.for_server(folder)
         if not self.working_folder.exists():
             self._make_cluster(account)
         settings = _SETTINGS | {"port": str(self.port)}
@@ -107,7 +107,7 @@ class Postgres(Server):
         """After a reboot the pid in the lock file may be another program's, and PostgreSQL would refuse to start."""
         (self.working_folder / "postmaster.pid").unlink(missing_ok=True)
 
-    def _make_cluster(self, account: Account) -> None:
+    def _make_cluster(self, account: SystemAccount) -> None:
         """Under another name first, so that a kill in the middle leaves nothing that looks whole."""
         folder = self.working_folder.parent
         unfinished, password = folder / "data.new", folder / "password"

@@ -16,7 +16,7 @@ _MOUNT_POINT = "/mnt"
 
 
 @dataclass(frozen=True)
-class Account:
+class SystemAccount:
     """Runs commands as `user` (None: as we are) that see the server's folder at `folder`."""
 
     real_folder: Path
@@ -24,7 +24,7 @@ class Account:
     mounted: bool = False
 
     @classmethod
-    def for_server(cls, folder: Path) -> Account:
+    def for_server(cls, folder: Path) -> SystemAccount:
         """As ourselves, or, for root, as `postgres` or `nobody`, who then owns the folder."""
         if os.geteuid() != 0:
             return cls(folder)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import redis
 from sqlalchemy.exc import SQLAlchemyError
 
-from cli.fleet.plan import Plan
+from cli.fleet.plan import FleetPlan
 from cli.fleet.postgres import Postgres
 from cli.fleet.processes import StartFailed
 from cli.fleet.redis import Redis
@@ -15,7 +15,7 @@ from cli.fleet.server import Server
 from core import migrate, redis_clients
 
 
-def planned(plan: Plan) -> list[Server]:
+def planned(plan: FleetPlan) -> list[Server]:
     """Those that the plan makes us start."""
     servers: list[Server] = []
     if not plan.redis_url:
@@ -32,7 +32,7 @@ def start(servers: list[Server]) -> None:
             started.result()
 
 
-def addresses(plan: Plan, servers: list[Server]) -> tuple[str, str]:
+def addresses(plan: FleetPlan, servers: list[Server]) -> tuple[str, str]:
     """The URLs of the database and of Redis."""
     urls = {server.name: server.url for server in servers}
     return _with_driver(plan.database_url) or urls["postgres"], plan.redis_url or urls["redis"]

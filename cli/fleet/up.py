@@ -12,7 +12,7 @@ import click
 
 from cli.fleet import greeting, vms
 from cli.fleet.fleet import Fleet
-from cli.fleet.plan import Plan
+from cli.fleet.plan import FleetPlan
 from cli.fleet.processes import StartFailed
 from core import settings
 
@@ -42,7 +42,7 @@ def up(agents: int, hypervisors: tuple[str, ...], flower: bool) -> None:
     All state is in CORRAL_HOME (.corral), and the next start continues with it. Ports: CORRAL_PORT (8000),
     CORRAL_FLOWER_PORT (5555). DATABASE_URL and REDIS_URL name existing servers to use. Ctrl-C stops all but the VMs.
     """
-    plan = Plan.of(settings.load())
+    plan = FleetPlan.of(settings.load())
     for complaint in settings.complaints():
         _say(complaint)
     with_image = any(hypervisor != "fake" for hypervisor in hypervisors)

@@ -20,7 +20,7 @@ Say = Callable[[str], None]
 
 
 @dataclass
-class _Kept:
+class _WatchedProcess:
     process: Process
     wanted: bool = True
     backoff: Backoff = field(default_factory=lambda: Backoff(_FIRST_PAUSE, _LONGEST_PAUSE))
@@ -28,19 +28,19 @@ class _Kept:
     started_at: float = 0.0
 
 
-class Watch:
+class ProcessWatch:
     """Keeps every process that it was given alive, except those on hold. Each restart is said."""
 
     def __init__(self, say: Say) -> None:
         self._say = say
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, _WatchedProcess] = {}
         self._lock = threading.Lock()
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
     def begin(self, processes: list[Process]) -> None:
         """Watches over these, which run already."""
-        self._kept = {process.name: _Kept(process, started_at=time.monotonic()) for process in processes}
+        self._kept = {process.name: _WatchedProcess(process, started_at=time.monotonic()) for process in processes}
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._thread.start()
 
@@ -60,7 +60,7 @@ class Watch:
         """Watches over it again; it runs by now."""
         with self._lock:
             if name in self._kept:
-                self._kept[name] = _Kept(self._kept[name].process, started_at=time.monotonic())
+                self._kept[name] = _WatchedProcess(self._kept[name].process, started_at=time.monotonic())
 
     def _run(self) -> None:
         while not self._ending.wait(_LOOK_EVERY):
@@ -70,7 +70,7 @@ class Watch:
                         self._look_after(kept)
                 files.cut(kept.process.log, _LOG_LIMIT)
 
-    def _look_after(self, kept: _Kept) -> None:
+    def _look_after(self, kept: _WatchedProcess) -> None:
         now = time.monotonic()
         if kept.process.alive:
             if now - kept.started_at > _STEADY_AFTER:
@@ -83,7 +83,7 @@ class Watch:
         elif now >= kept.again_at:
             self._start(kept)
 
-    def _start(self, kept: _Kept) -> None:
+    def _start(self, kept: _WatchedProcess) -> None:
         kept.again_at = None
         kept.started_at = time.monotonic()
         try:

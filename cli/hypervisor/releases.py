@@ -14,7 +14,7 @@ from core.contract.errors import Invalid
 
 
 @dataclass(frozen=True)
-class File:
+class ReleaseFile:
     """A program for one kind of machine, and its SHA-256."""
 
     name: str
@@ -28,9 +28,9 @@ class Release:
     program: str
     version: str
     home: str
-    files: Mapping[str, File]
+    files: Mapping[str, ReleaseFile]
 
-    def file(self, machine: str | None = None) -> File:
+    def file(self, machine: str | None = None) -> ReleaseFile:
         """For this machine, or one of that kind; `Invalid` names those there are."""
         machine = machine or platform.machine()
         try:
@@ -41,7 +41,7 @@ class Release:
                 f"{self.program} {self.version} is released for {known}, and this machine is {machine}"
             ) from None
 
-    def url(self, file: File, mirror: str | None) -> str:
+    def url(self, file: ReleaseFile, mirror: str | None) -> str:
         """Where it is, or would be on a mirror that has the same files."""
         return urljoin((mirror or self.home).rstrip("/") + "/", file.name)
 
@@ -51,6 +51,9 @@ RELEASES = {
         program="cloud-hypervisor",
         version="53.0",
         home="https://github.com/cloud-hypervisor/cloud-hypervisor/releases/download/v53.0/",
-        files={"x86_64": File("cloud-hypervisor-static"), "aarch64": File("cloud-hypervisor-static-aarch64")},
+        files={
+            "x86_64": ReleaseFile("cloud-hypervisor-static"),
+            "aarch64": ReleaseFile("cloud-hypervisor-static-aarch64"),
+        },
     )
 }

@@ -11,12 +11,12 @@ from cli.image import disk, initrd, recipe, rootfs
 from cli.image.log import Log
 from core import images
 from core.contract.errors import Conflict, CorralError
-from core.contract.images import Manifest, read
+from core.contract.images import ImageManifest, read
 
 FILES = ("vmlinuz", "release", "installed", "downloaded")
 
 
-def build(store: Path, say: Callable[[str], None], *, force: bool = False) -> Manifest:
+def build(store: Path, say: Callable[[str], None], *, force: bool = False) -> ImageManifest:
     """The image, built unless the store has one of the same recipe; `say` hears of each step.
 
     Errors: `BuildFailed` with the end of the log; `Conflict` when the name is taken by an image of someone's own.
@@ -32,7 +32,7 @@ def build(store: Path, say: Callable[[str], None], *, force: bool = False) -> Ma
     return found
 
 
-def _built(store: Path, say: Callable[[str], None]) -> Manifest:
+def _built(store: Path, say: Callable[[str], None]) -> ImageManifest:
     log = Log(store / f"{recipe.NAME}.log", say)
     with images.staging(store) as work:
         manifest = _make(work, log)
@@ -42,7 +42,7 @@ def _built(store: Path, say: Callable[[str], None]) -> Manifest:
     return manifest
 
 
-def _existing(store: Path, force: bool) -> Manifest | None:
+def _existing(store: Path, force: bool) -> ImageManifest | None:
     """The image of this recipe, if the store has it."""
     if force:
         return None
@@ -55,7 +55,7 @@ def _existing(store: Path, force: bool) -> Manifest | None:
     return found if found.facts["recipe"] == recipe.key() else None
 
 
-def _make(work: Path, log: Log) -> Manifest:
+def _make(work: Path, log: Log) -> ImageManifest:
     root, image = work / "root.tar", work / "image"
     image.mkdir()
     with log.step("fetching and installing Debian's packages"):
@@ -64,7 +64,7 @@ def _make(work: Path, log: Log) -> Manifest:
         facts = _unpack(root, image)
     with log.step("making the disk"):
         disk.build(image / "disk.qcow2", root, work, log, uuid=recipe.UUID, size_gb=recipe.DISK_GB)
-    return Manifest(
+    return ImageManifest(
         name=recipe.NAME,
         os_type="linux",
         format="qcow2",

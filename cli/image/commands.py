@@ -11,7 +11,7 @@ import click
 from cli.image import build as building
 from cli.lazy import LazyCommand, LazyGroup
 from core import images, settings
-from core.contract.images import Manifest
+from core.contract.images import ImageManifest
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -91,7 +91,7 @@ def remove(name: str) -> None:
     images.remove(settings.load().images, name)
 
 
-def _line(manifest: Manifest) -> str:
+def _line(manifest: ImageManifest) -> str:
     kind = f"{manifest.os_type} {manifest.format} {manifest.disk_size_gb} GB"
     agent = "guest agent" if manifest.guest_agent else "no guest agent"
     return f"{manifest.name:24} {kind:24} {agent:16} {manifest.digest[:19]} {manifest.description}".rstrip()

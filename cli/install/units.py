@@ -24,7 +24,7 @@ ROLES = {
 
 
 @dataclass(frozen=True)
-class File:
+class UnitFile:
     """One to put at `path`; `kept`: with settings of the operator's, and secrets, so what is there stays."""
 
     path: Path
@@ -32,18 +32,18 @@ class File:
     kept: bool = False
 
 
-def files(role: str, root: Path, prefix: Path) -> Iterator[File]:
+def files(role: str, root: Path, prefix: Path) -> Iterator[UnitFile]:
     """All of a role's, below `root`. `prefix`: the virtual environment that Corral is installed in."""
     for name in ROLES[role]:
         text = (SOURCE / name).read_text().replace(_SHIPPED_PREFIX, f"{prefix}/")
         users = name.endswith(".sysusers")
-        yield File(root / (USERS / "corral.conf" if users else UNITS / name), text)
+        yield UnitFile(root / (USERS / "corral.conf" if users else UNITS / name), text)
     name = f"{role}.env"
     text = re.sub(_SECRET, lambda _: secrets.token_urlsafe(24), (SOURCE / name).read_text())
-    yield File(root / SETTINGS / name, text, kept=True)
+    yield UnitFile(root / SETTINGS / name, text, kept=True)
 
 
-def put(file: File, *, dry_run: bool) -> str:
+def put(file: UnitFile, *, dry_run: bool) -> str:
     """Writes it, whole, unless it is there; what was done, in a word: "new", "changed", "same" or "kept"."""
     there = file.path.read_text() if file.path.exists() else None
     if there is not None and (file.kept or there == file.text):

@@ -7,7 +7,7 @@ import click
 _DAY_MINUTES = 24 * 60
 
 
-class Address(click.ParamType[tuple[str, int]]):
+class AddressParam(click.ParamType[tuple[str, int]]):
     """HOST:PORT, as a pair."""
 
     name = "host:port"
@@ -38,7 +38,7 @@ class Address(click.ParamType[tuple[str, int]]):
 )
 @click.option(
     "--listen",
-    type=Address(),
+    type=AddressParam(),
     help="Serve over HTTP at /mcp of this address instead; each agent sends its own API key.",
 )
 @click.option("--url", metavar="URL", help="With --listen: the API's address (default: the context's).")

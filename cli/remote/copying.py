@@ -137,7 +137,7 @@ def _fetch_folder(session: Session, source: _There, into: Path) -> None:
             with bytes_bar(session, source.name, None) as advance:
                 session.client.files.download(source.vm, there, packed, tell=advance)
             unpacking.unpack(packed, into)
-    except unpacking.Refused as error:
+    except unpacking.ArchiveRefused as error:
         raise click.ClickException(f"the guest's archive can't be unpacked: {error}") from None
     finally:
         _run(session, source.vm, f"rm -f {packed_there}")

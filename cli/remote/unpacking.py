@@ -18,12 +18,12 @@ from typing import IO, cast
 _OWNERS, _SAFE = 0o600, 0o755  # what a file has at least, and at most: nobody else may write it
 
 
-class Refused(Exception):
+class ArchiveRefused(Exception):
     """It is no archive, has what can't be copied, or something is in its way here, or no room."""
 
 
 def unpack(packed: Path, into: Path) -> None:
-    """Put what is in a tar into a folder, beside what is there. `Refused` says what of it can't be copied."""
+    """Put what is in a tar into a folder, beside what is there. `ArchiveRefused` says what of it can't be copied."""
     try:
         with tarfile.open(packed, "r:") as tar:  # as it is, and not what it may be compressed from
             members = list(_looked_at(tar))
@@ -33,9 +33,9 @@ def unpack(packed: Path, into: Path) -> None:
             for member in sorted(members, key=lambda each: (each.islnk(), each.issym())):
                 _make(tar, member, into)
     except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
-        raise Refused(f"it is not a complete tar archive: {error}") from None
+        raise ArchiveRefused(f"it is not a complete tar archive: {error}") from None
     except OSError as error:
-        raise Refused(f"{error.filename or into}: {error.strerror or error}") from None
+        raise ArchiveRefused(f"{error.filename or into}: {error.strerror or error}") from None
 
 
 def _looked_at(tar: tarfile.TarFile) -> Iterator[TarInfo]:
@@ -43,7 +43,7 @@ def _looked_at(tar: tarfile.TarFile) -> Iterator[TarInfo]:
     behind = -1
     while (member := tar.next()) is not None:
         if member.size < 0 or member.offset <= behind:
-            raise Refused("its members overlap")
+            raise ArchiveRefused("its members overlap")
         behind = member.offset
         yield member
 
@@ -51,22 +51,22 @@ def _looked_at(tar: tarfile.TarFile) -> Iterator[TarInfo]:
 def _check(member: TarInfo) -> None:
     name = _parts(member.name)
     if not name and not member.isdir():
-        raise Refused(f"it has a {_kind(member)} instead of the folder itself")
+        raise ArchiveRefused(f"it has a {_kind(member)} instead of the folder itself")
     if member.issym():
         target = PurePosixPath(member.linkname)
         if target.is_absolute() or _leaves([*name[:-1], *target.parts]):
-            raise Refused(f"its link {member.name!r} leads out of the folder, to {member.linkname!r}")
+            raise ArchiveRefused(f"its link {member.name!r} leads out of the folder, to {member.linkname!r}")
     elif member.islnk():
         _parts(member.linkname)
     elif not (member.isdir() or member.isreg()) or member.issparse():
-        raise Refused(f"{member.name!r} is {_kind(member)}, which can't be copied")
+        raise ArchiveRefused(f"{member.name!r} is {_kind(member)}, which can't be copied")
 
 
 def _parts(name: str) -> list[str]:
-    """The folders and the name within the folder that it goes to; `Refused` for what is nowhere in there."""
+    """The folders and the name within the folder that it goes to; `ArchiveRefused` for what is nowhere in there."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\0" in name:
-        raise Refused(f"it has something outside of the folder, {name!r}")
+        raise ArchiveRefused(f"it has something outside of the folder, {name!r}")
     return list(path.parts)
 
 
@@ -112,7 +112,7 @@ def _place(into: Path, name: str) -> Path:
 def _folder(place: Path) -> None:
     """Is there afterwards, and is no link, which could lead anywhere."""
     if place.is_symlink() or (place.exists() and not place.is_dir()):
-        raise Refused(f"{place} is in the way: it is not a folder")
+        raise ArchiveRefused(f"{place} is in the way: it is not a folder")
     place.mkdir(exist_ok=True)
 
 

@@ -12,8 +12,8 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from core.contract.bounds import MOST_LISTED, Count, ExitCode, FileTime, Line, Moment, Name, Serial
-from core.contract.described import Described, OneVm
-from core.contract.measures import Measured
+from core.contract.described import DescribeReply, VmRef
+from core.contract.measures import MeasureReply
 from core.contract.vms import Adapter, Disk, Running
 
 _EXEC_ID, _PATH = Meta(min_length=1, max_length=64, pattern="^[0-9a-f-]*$"), Meta(min_length=1, max_length=4096)
@@ -50,14 +50,14 @@ class CommandLine(Struct, frozen=True, kw_only=True):
         return None if self.stdin_b64 is None else base64.b64decode(self.stdin_b64)
 
 
-class Begin(CommandLine, frozen=True, kw_only=True):
+class BeginExec(CommandLine, frozen=True, kw_only=True):
     """One that runs on by itself, under an id that the caller has chosen."""
 
     id: ExecId
     name: Name | None = None
 
 
-class Executed(Struct, frozen=True):
+class ExecuteReply(Struct, frozen=True):
     """How a command ended."""
 
     exit_code: ExitCode
@@ -68,13 +68,13 @@ class Executed(Struct, frozen=True):
     output_limit_bytes: Count
 
 
-class OneExec(Struct, frozen=True):
+class ExecRef(Struct, frozen=True):
     """Which execution."""
 
     id: ExecId
 
 
-class Signal(OneExec, frozen=True):
+class SignalExec(ExecRef, frozen=True):
     """The same, and what is sent to its processes."""
 
     signal: Name
@@ -88,7 +88,7 @@ class ListExecs(Struct, frozen=True):
     state: Name | None = None
 
 
-class Exec(Struct, frozen=True):
+class ExecReply(Struct, frozen=True):
     """An execution as it is now (agent/drivers/capabilities/execs.py)."""
 
     id: ExecId
@@ -103,10 +103,10 @@ class Exec(Struct, frozen=True):
     ended_at: Moment | None = None
 
 
-class Execs(Struct, frozen=True):
+class ExecListReply(Struct, frozen=True):
     """A page of them, and how many there are."""
 
-    execs: list[Exec]
+    execs: list[ExecReply]
     total: Count
 
 
@@ -117,14 +117,14 @@ class Offsets(Struct, frozen=True, omit_defaults=True):
     stderr: Offset | None = None
 
 
-class Output(OneExec, frozen=True):
+class ReadExecOutput(ExecRef, frozen=True):
     """Some of what an execution has written, of each output at most `limit` bytes."""
 
     offsets: Offsets
     limit: Annotated[int, Meta(ge=1, le=_MOST_BYTES)]
 
 
-class Part(Struct, frozen=True):
+class ExecOutputPart(Struct, frozen=True):
     """Some of one output; `offset` is that of its first byte, and nothing follows once it has `ended`."""
 
     data_b64: str
@@ -132,45 +132,45 @@ class Part(Struct, frozen=True):
     ended: bool
 
 
-class Outputs(Struct, frozen=True, omit_defaults=True):
+class ExecOutputReply(Struct, frozen=True, omit_defaults=True):
     """What was asked for."""
 
-    stdout: Part | None = None
-    stderr: Part | None = None
+    stdout: ExecOutputPart | None = None
+    stderr: ExecOutputPart | None = None
 
 
-class Account(Struct, frozen=True):
+class GuestLogin(Struct, frozen=True):
     """A name and a password of the guest's."""
 
     username: Name
     password: Name
 
 
-class OneOperation(Struct, frozen=True):
+class OperationRef(Struct, frozen=True):
     """Which operation is to stop, or to have its last report sent once more."""
 
     operation_id: Name
 
 
-class HowFar(Struct, frozen=True):
+class OperationReply(Struct, frozen=True):
     """What the agent knows of it, such as "cancelling", "cancelled" or "finished"."""
 
     state: Name
 
 
-class OneMedium(Struct, frozen=True):
+class MediumRef(Struct, frozen=True):
     """Which disk is to be removed, with all that is on it."""
 
     id: Name
 
 
-class OneCall(Struct, frozen=True):
+class CallRef(Struct, frozen=True):
     """Which call nobody waits for any more, so that what it does is ended."""
 
     call_id: Name
 
 
-class Abandoned(Struct, frozen=True):
+class AbandonReply(Struct, frozen=True):
     """Whether it was under way."""
 
     abandoned: bool
@@ -214,7 +214,7 @@ class ListFiles(Struct, frozen=True):
     most: Count
 
 
-class FileEntry(Struct, frozen=True):
+class FileEntryReply(Struct, frozen=True):
     """One of them."""
 
     path: str
@@ -224,14 +224,14 @@ class FileEntry(Struct, frozen=True):
     modified_at: FileTime
 
 
-class FileList(Struct, frozen=True):
+class FileListReply(Struct, frozen=True):
     """The entries by path; `truncated`: there are more."""
 
-    entries: list[FileEntry]
+    entries: list[FileEntryReply]
     truncated: bool
 
 
-class Interface(Struct, frozen=True):
+class InterfaceReply(Struct, frozen=True):
     """A network interface as the guest sees it."""
 
     name: Name
@@ -239,25 +239,25 @@ class Interface(Struct, frozen=True):
     addresses: Annotated[list[Name], Meta(max_length=MOST_LISTED)]
 
 
-class Interfaces(Struct, frozen=True):
+class NetworkReply(Struct, frozen=True):
     """Those of the guest."""
 
-    interfaces: Annotated[list[Interface], Meta(max_length=MOST_LISTED)]
+    interfaces: Annotated[list[InterfaceReply], Meta(max_length=MOST_LISTED)]
 
 
-class Attached(Struct, frozen=True):
+class DisksReply(Struct, frozen=True):
     """A VM's disks."""
 
     disks: list[Disk]
 
 
-class Plugged(Struct, frozen=True):
+class AdaptersReply(Struct, frozen=True):
     """A VM's adapters."""
 
     adapters: list[Adapter]
 
 
-class Seen(Struct, frozen=True):
+class ObserveReply(Struct, frozen=True):
     """What a driver sees of a VM, as `vms.Observation`."""
 
     vm_id: Name
@@ -269,27 +269,27 @@ class Seen(Struct, frozen=True):
 
 
 CALLS: dict[str, tuple[type[Struct], type[Struct]]] = {
-    "execute": (CommandLine, Executed),
-    "exec_begin": (Begin, Exec),
-    "exec_list": (ListExecs, Execs),
-    "exec_get": (OneExec, Exec),
-    "exec_output": (Output, Outputs),
-    "exec_signal": (Signal, Exec),
-    "exec_delete": (OneExec, Nothing),
-    "guest_credentials": (Account, Nothing),
-    "observe": (Nothing, Seen),
-    "measure": (Nothing, Measured),
-    "network": (Nothing, Interfaces),
-    "disks": (Nothing, Attached),
-    "adapters": (Nothing, Plugged),
+    "execute": (CommandLine, ExecuteReply),
+    "exec_begin": (BeginExec, ExecReply),
+    "exec_list": (ListExecs, ExecListReply),
+    "exec_get": (ExecRef, ExecReply),
+    "exec_output": (ReadExecOutput, ExecOutputReply),
+    "exec_signal": (SignalExec, ExecReply),
+    "exec_delete": (ExecRef, Nothing),
+    "guest_credentials": (GuestLogin, Nothing),
+    "observe": (Nothing, ObserveReply),
+    "measure": (Nothing, MeasureReply),
+    "network": (Nothing, NetworkReply),
+    "disks": (Nothing, DisksReply),
+    "adapters": (Nothing, AdaptersReply),
     "console": (OpenConsole, Nothing),
     "file_write": (WriteFile, Nothing),
     "file_read": (ReadFile, Nothing),
-    "file_list": (ListFiles, FileList),
-    "cancel": (OneOperation, HowFar),
-    "report": (OneOperation, HowFar),
-    "abandon": (OneCall, Abandoned),
-    "medium_delete": (OneMedium, Nothing),
-    "describe": (OneVm, Described),
+    "file_list": (ListFiles, FileListReply),
+    "cancel": (OperationRef, OperationReply),
+    "report": (OperationRef, OperationReply),
+    "abandon": (CallRef, AbandonReply),
+    "medium_delete": (MediumRef, Nothing),
+    "describe": (VmRef, DescribeReply),
 }
 """What each verb asks, and what the answer to it is. The last five are about no VM of the record."""

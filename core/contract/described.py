@@ -8,13 +8,13 @@ from core.contract.bounds import Count, Line, Moment, Name
 from core.contract.vms import Hardware, Running, VmNetwork
 
 
-class OneVm(Struct, frozen=True):
+class VmRef(Struct, frozen=True):
     """Which VM of the host's, by its id."""
 
     vm_id: Name
 
 
-class Described(Struct, frozen=True, kw_only=True):
+class DescribeReply(Struct, frozen=True, kw_only=True):
     """A VM as it was asked for last (`messages.VmSpec`), and as it is now (`vms.Observation`)."""
 
     name: Name

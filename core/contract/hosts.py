@@ -71,7 +71,7 @@ class HostFacts:
 
 
 @dataclass(frozen=True)
-class Medium:
+class ReportedMedium:
     """A disk that VMs of one owner may have. `name` is what the owner calls it, `vm_id` the VM that has it now.
 
     `made`: it was made here, and what it may take is counted on its host; else its operator has put it there.
@@ -123,7 +123,7 @@ class Inventory:
     vms: list[Observation]
     facts: HostFacts = field(default_factory=HostFacts)
     home_id: str = ""
-    media: list[Medium] | None = None
+    media: list[ReportedMedium] | None = None
 
 
 @dataclass(frozen=True)

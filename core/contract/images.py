@@ -35,7 +35,7 @@ class ImageFile:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class ImageManifest:
     """What an image is. Without `kernel` the firmware boots `disk`; `cmdline` goes with the kernel.
 
     `disk_size_gb` is the least a VM's disk must have. `guest_agent`: the QEMU guest agent starts by itself, and a VM
@@ -80,11 +80,11 @@ def digest_of(canonical: bytes) -> str:
     return "sha256:" + hashlib.sha256(canonical).hexdigest()
 
 
-def of_content(canonical: bytes, digest: str) -> Manifest:
+def of_content(canonical: bytes, digest: str) -> ImageManifest:
     """The manifest with that digest, whoever has sent it; `Invalid` for any other, and for one that can't be."""
     if digest_of(canonical) != digest:
         raise Invalid(f"the received manifest does not match its digest {digest}")
-    manifest = decode(Manifest, canonical)
+    manifest = decode(ImageManifest, canonical)
     named = [file.name for file in manifest.files]
     whole = all(FILE_NAME.fullmatch(file.name) and SHA256.fullmatch(file.sha256) for file in manifest.files)
     if not NAME.fullmatch(manifest.name) or not whole or len(set(named)) < len(named):
@@ -92,7 +92,7 @@ def of_content(canonical: bytes, digest: str) -> Manifest:
     return manifest
 
 
-def read(store: Path, name: str) -> Manifest:
+def read(store: Path, name: str) -> ImageManifest:
     """The manifest of an image in a store; `NotFound` when it isn't there, `Invalid` when it can't be read."""
     if not NAME.fullmatch(name):
         raise Invalid(
@@ -103,12 +103,12 @@ def read(store: Path, name: str) -> Manifest:
     except (FileNotFoundError, NotADirectoryError):
         raise NotFound(f"image '{name}' not found", code="image_not_found") from None
     try:
-        return decode(Manifest, text)
+        return decode(ImageManifest, text)
     except Invalid as error:
         raise Invalid(f"the manifest of image '{name}' can't be read: {error.message}") from None
 
 
-def readable(store: Path, among: Iterable[str]) -> list[Manifest]:
+def readable(store: Path, among: Iterable[str]) -> list[ImageManifest]:
     """Those of these images that can be read."""
     manifests = []
     for name in among:

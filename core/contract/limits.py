@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Limits:
+class ProcessLimits:
     """What such a program may take: memory, seconds of a processor, and the largest file that it may write."""
 
     memory_bytes: int = 2 << 30
@@ -15,7 +15,7 @@ class Limits:
     file_bytes: int = 16 << 20
 
 
-def within(limits: Limits, command: Sequence[str]) -> list[str]:
+def within(limits: ProcessLimits, command: Sequence[str]) -> list[str]:
     """The command, as it is run within them; `prlimit` is one of util-linux."""
     bounds = [f"--as={limits.memory_bytes}", f"--cpu={limits.cpu_seconds}", f"--fsize={limits.file_bytes}"]
     return ["prlimit", *bounds, "--core=0", "--", *command]

@@ -12,7 +12,7 @@ Share = Annotated[float, Meta(ge=0, le=100)]
 """A percentage of what there is."""
 
 
-class Sample(Struct, frozen=True):
+class SampleReply(Struct, frozen=True):
     """What a VM takes of its host at one moment."""
 
     vm_id: Name
@@ -69,7 +69,7 @@ class FileSystem(Struct, frozen=True):
 FileSystems = Annotated[list[FileSystem], Meta(max_length=MOST_LISTED)]
 
 
-class Guest(Struct, frozen=True):
+class GuestMetrics(Struct, frozen=True):
     """What the guest tells of itself; None for what it does not."""
 
     cpu: GuestCpu | None = None
@@ -77,12 +77,12 @@ class Guest(Struct, frozen=True):
     file_systems: FileSystems | None = None
 
 
-class Measured(Struct, frozen=True):
+class MeasureReply(Struct, frozen=True):
     """A VM, measured; agent/drivers/capabilities/metrics.py has what its parts are."""
 
-    sample: Sample
+    sample: SampleReply
     cpu_percent: float
     network: Traffic | None = None
     disk_io: DiskIo | None = None
-    guest: Guest | None = None
+    guest: GuestMetrics | None = None
     unknown: dict[Name, Line] = field(default_factory=dict)

@@ -145,19 +145,19 @@ class Report(Struct, frozen=True):
         return decode(kind, bytes(self.result))
 
 
-class Entry(Struct, frozen=True, tag_field="kind"):
+class ReportsEntry(Struct, frozen=True, tag_field="kind"):
     """What a host's list has: one of the two below."""
 
     body: Report | Inventory
 
 
-class ReportEntry(Entry, frozen=True, tag="report"):
+class ReportEntry(ReportsEntry, frozen=True, tag="report"):
     """What became of a command."""
 
     body: Report
 
 
-class InventoryEntry(Entry, frozen=True, tag="inventory"):
+class InventoryEntry(ReportsEntry, frozen=True, tag="inventory"):
     """The host as it is."""
 
     body: Inventory
@@ -278,7 +278,7 @@ def build(kind: type[T], data: Any) -> T:
 
 
 _UNIONS: dict[Hashable, Any] = {
-    Entry: ReportEntry | InventoryEntry,
+    ReportsEntry: ReportEntry | InventoryEntry,
     Command: Union[tuple(_COMMANDS.values())],  # noqa: UP007
     Call: Union[tuple(_CALLS.values())],  # noqa: UP007
 }

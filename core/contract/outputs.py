@@ -17,7 +17,7 @@ class TooLong(Exception):
     """It has said more than was to be heard."""
 
 
-class _Kept:
+class _OutputEnds:
     """Of one output its beginning, and its end."""
 
     def __init__(self, most_bytes: int) -> None:
@@ -51,7 +51,7 @@ def read(
     deadline = time.monotonic() + seconds
     if sys.platform == "win32":
         return _cut(helper.communicate(timeout=seconds), most_bytes)
-    kept: dict[Any, _Kept] = {each: _Kept(most_bytes) for each in (helper.stdout, helper.stderr)}
+    kept: dict[Any, _OutputEnds] = {each: _OutputEnds(most_bytes) for each in (helper.stdout, helper.stderr)}
     with selectors.DefaultSelector() as selector:
         for each in kept:
             selector.register(each, selectors.EVENT_READ)

@@ -26,14 +26,14 @@ class Result(Struct, frozen=True, omit_defaults=True):
         return plain
 
 
-class Told(Result, frozen=True, omit_defaults=True):
+class HardwareResult(Result, frozen=True, omit_defaults=True):
     """What the VM has by then, as far as its driver can tell."""
 
     disks: Annotated[list[Disk], _SOME] | None = None
     adapters: Annotated[list[Adapter], _SOME] | None = None
 
 
-class DiskAttached(Told, frozen=True):
+class DiskAttached(HardwareResult, frozen=True):
     """`visible_to_guest`: whether the guest has found it by then; None, which is told too, when that can't be known."""
 
     visible_to_guest: bool | UnsetType | None = UNSET
@@ -80,11 +80,11 @@ class Resized(Result, frozen=True):
 
 
 RESULTS: dict[Kind, type[Result]] = dict.fromkeys(Kind, Result) | {
-    Kind.CREATE: Told,
+    Kind.CREATE: HardwareResult,
     Kind.DISK_ATTACH: DiskAttached,
-    Kind.DISK_DETACH: Told,
-    Kind.ADAPTER_SET: Told,
-    Kind.SNAPSHOT_RESTORE: Told,
+    Kind.DISK_DETACH: HardwareResult,
+    Kind.ADAPTER_SET: HardwareResult,
+    Kind.SNAPSHOT_RESTORE: HardwareResult,
     Kind.SNAPSHOT_CREATE: SnapshotTaken,
     Kind.SNAPSHOT_DELETE: SnapshotDeleted,
     Kind.RESIZE: Resized,

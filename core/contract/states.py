@@ -24,7 +24,7 @@ class DesiredState(StrEnum):
     DELETED = "deleted"
 
 
-class Status(StrEnum):
+class VmStatus(StrEnum):
     """What a user reads: computed by `status()`, stored nowhere."""
 
     CREATING = "creating"
@@ -118,13 +118,13 @@ LIVE = (OperationState.QUEUED, OperationState.RUNNING)
 ENDED = (OperationState.SUCCEEDED, OperationState.FAILED, OperationState.CANCELLED)
 
 UNDER_WAY = {
-    Kind.CREATE: Status.CREATING,
-    Kind.START: Status.STARTING,
-    Kind.STOP: Status.STOPPING,
-    Kind.RESTART: Status.STARTING,
-    Kind.SAVE: Status.STOPPING,
-    Kind.DELETE: Status.DELETING,
-    Kind.SNAPSHOT_RESTORE: Status.RESTORING,
+    Kind.CREATE: VmStatus.CREATING,
+    Kind.START: VmStatus.STARTING,
+    Kind.STOP: VmStatus.STOPPING,
+    Kind.RESTART: VmStatus.STARTING,
+    Kind.SAVE: VmStatus.STOPPING,
+    Kind.DELETE: VmStatus.DELETING,
+    Kind.SNAPSHOT_RESTORE: VmStatus.RESTORING,
 }
 
 
@@ -136,7 +136,7 @@ def status(
     live_kind: str | None,
     host_silent: bool,
     lost: bool = False,
-) -> Status:
+) -> VmStatus:
     """What a user reads, from what is wanted, what was observed and what is under way.
 
     A live operation speaks first (a snapshot does not change the word), then the loss or the silence of the host, then
@@ -147,13 +147,13 @@ def status(
     if under_way is not None:
         return under_way
     if wanted == DesiredState.DELETED:
-        return Status.DELETING
+        return VmStatus.DELETING
     if lost:
-        return Status.LOST
+        return VmStatus.LOST
     if host_silent:
-        return Status.UNKNOWN
+        return VmStatus.UNKNOWN
     if observed is None or observed == Observed.ABSENT:
-        return Status.FAILED
+        return VmStatus.FAILED
     if observed == Observed.STOPPED:
-        return Status.STOPPED if ever_started else Status.CREATED
-    return Status(observed)
+        return VmStatus.STOPPED if ever_started else VmStatus.CREATED
+    return VmStatus(observed)

@@ -18,7 +18,7 @@ from core.services import addresses
 
 
 @dataclass(frozen=True)
-class Bridge:
+class OfferedBridge:
     """A bridge of a host; addresses from `first` to `last` go to VMs that ask for none."""
 
     host: str
@@ -47,7 +47,7 @@ class Wish:
     `unfit`: the hosts that can't have it, and why.
     """
 
-    bridges: dict[str, Bridge] = field(default_factory=dict)
+    bridges: dict[str, OfferedBridge] = field(default_factory=dict)
     unfit: dict[str, str] = field(default_factory=dict)
 
 
@@ -84,15 +84,15 @@ def taken(network: VmNetwork) -> Conflict:
     return Conflict(f"address {network.ip} on bridge '{network.bridge}' is taken by another VM")
 
 
-def bridges_of(host: Host) -> Iterator[Bridge]:
+def bridges_of(host: Host) -> Iterator[OfferedBridge]:
     """Those that its agent tells of."""
     for each in host.facts.networks:
         if each.type == BRIDGE and each.dhcp_range is not None:
             first, last = map(IPv4Address, each.dhcp_range)
-            yield Bridge(host.name, each.name, IPv4Network(each.subnet), IPv4Address(each.gateway), first, last)
+            yield OfferedBridge(host.name, each.name, IPv4Network(each.subnet), IPv4Address(each.gateway), first, last)
 
 
-def _of_that_name(bridges: list[Bridge], name: str | None) -> list[Bridge]:
+def _of_that_name(bridges: list[OfferedBridge], name: str | None) -> list[OfferedBridge]:
     found = [bridge for bridge in bridges if name in (None, bridge.name)]
     if not found:
         there = ", ".join(sorted({bridge.name for bridge in bridges}))
@@ -100,7 +100,7 @@ def _of_that_name(bridges: list[Bridge], name: str | None) -> list[Bridge]:
     return found
 
 
-def _with_address(session: Session, bridges: list[Bridge], address: IPv4Address) -> list[Bridge]:
+def _with_address(session: Session, bridges: list[OfferedBridge], address: IPv4Address) -> list[OfferedBridge]:
     problems = {bridge.host: bridge.why_not(address) for bridge in bridges}
     possible = [bridge for bridge in bridges if not bridge.why_not(address)]
     if not possible:
@@ -111,7 +111,7 @@ def _with_address(session: Session, bridges: list[Bridge], address: IPv4Address)
     return free
 
 
-def _addresses(session: Session, bridge: Bridge) -> set[IPv4Address]:
+def _addresses(session: Session, bridge: OfferedBridge) -> set[IPv4Address]:
     """Those that VMs on a bridge have."""
     here: Any = (
         Vm.reserved,
@@ -122,7 +122,7 @@ def _addresses(session: Session, bridge: Bridge) -> set[IPv4Address]:
     return {IPv4Address(text) for text in session.scalars(select(Vm.network["ip"].astext).where(*here))}
 
 
-def _free_address(session: Session, bridge: Bridge) -> IPv4Address:
+def _free_address(session: Session, bridge: OfferedBridge) -> IPv4Address:
     having = _addresses(session, bridge)
     for number in range(int(bridge.first), int(bridge.last) + 1):
         address = IPv4Address(number)

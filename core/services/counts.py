@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Text, cast, func, literal, null, select, text
 from sqlalchemy.orm import Session
 
-from core.contract.states import LIVE, UNDER_WAY, Status
+from core.contract.states import LIVE, UNDER_WAY, VmStatus
 from core.models import VM_COUNTS, Host, Operation, Vm
 
 _C = VM_COUNTS.c
-_OWN = (Status.DELETING, Status.LOST)  # said before the silence of the host
+_OWN = (VmStatus.DELETING, VmStatus.LOST)  # said before the silence of the host
 _GATHER = text("""
 WITH many AS (SELECT host_name, status FROM vm_counts GROUP BY host_name, status HAVING count(*) > 1),
 gone AS (
@@ -75,7 +75,7 @@ def where(session: Session, statuses: Collection[str]) -> ColumnElement[bool]:
     """Where VMs of those statuses are: the hosts that have some, and the VMs with something under way called so."""
     rests = select(_C.host_name).where(_C.status.in_(statuses)).group_by(_C.host_name).having(func.sum(_C.vms) > 0)
     hosts = set(session.scalars(rests))
-    if Status.UNKNOWN in statuses:
+    if VmStatus.UNKNOWN in statuses:
         hosts |= set(session.scalars(select(Host.name).where(Host.silent_since.is_not(None))))
     kinds = [kind for kind, word in UNDER_WAY.items() if word in statuses]
     live = select(Operation.vm_id).where(Operation.state.in_(LIVE), Operation.kind.in_(kinds))
@@ -85,7 +85,7 @@ def where(session: Session, statuses: Collection[str]) -> ColumnElement[bool]:
 def _added_up(rows: Any) -> Counts:
     found, vcpus, memory_mb = Counter[str](), 0, 0
     for kind, own, silent, vms, of_vcpus, of_memory in rows:
-        word = own if own in _OWN or not silent else Status.UNKNOWN
+        word = own if own in _OWN or not silent else VmStatus.UNKNOWN
         found[word] += vms if kind is None else -vms
         if kind is not None:
             found[UNDER_WAY[kind]] += vms

@@ -18,13 +18,13 @@ from sqlalchemy.orm import Session
 
 from core.contract.commands import Create, Start
 from core.contract.errors import Conflict, Unfit
-from core.contract.images import Manifest
+from core.contract.images import ImageManifest
 from core.contract.states import DesiredState, Observed
 from core.contract.vms import VmNetwork
 from core.database import violates
 from core.models import Host, Snapshot, Vm
 from core.models.base import now
-from core.placement import Choice, Demand, Room
+from core.placement import Demand, HostChoice, Room
 from core.services import bridges, departures, events, forwards, hosts, joining, media, operations, placing, vms
 from core.services.audit import records
 from core.services.bridges import Wish
@@ -41,7 +41,7 @@ def due(session: Session) -> list[str]:
     return list(session.scalars(select(Vm.id).where(*waiting).order_by(Vm.elsewhere_at, Vm.id).limit(_BATCH)))
 
 
-def step(session: Session, vm_id: str, fleet_image: Callable[[str], Manifest | None]) -> None:
+def step(session: Session, vm_id: str, fleet_image: Callable[[str], ImageManifest | None]) -> None:
     """Do a VM's next step, unless it is none any more. For a transaction of its own.
 
     `fleet_image`: the fleet's image of a name. Any error of placing it: no host can have it now, and `postpone` is to
@@ -65,7 +65,7 @@ def postpone(session: Session, vm_id: str, why: str) -> None:
         vm.elsewhere_at, vm.observed_reason = now() + _AGAIN, why
 
 
-def _make(session: Session, vm: Vm, content: Manifest | None) -> None:
+def _make(session: Session, vm: Vm, content: ImageManifest | None) -> None:
     before, former = status_of(vm, None), vm.host_name
     departures.note(session, vm)
     hosts.release(session, vm)
@@ -101,7 +101,7 @@ def _leave_behind(session: Session, vm: Vm) -> None:
     vm.started_at = vm.stopped_at = vm.lost_at = None
 
 
-def _place(session: Session, vm: Vm, content: Manifest | None) -> Choice:
+def _place(session: Session, vm: Vm, content: ImageManifest | None) -> HostChoice:
     size, joins = Room(vm.vcpus, vm.memory_mb, vm.disk_gb), tuple(joining.asked(vm.hardware).values())
     demand = Demand((vm.hypervisor,), vm.image, size, joins=joins, placement=vm.placement, content=content)
     wish = _wish(session, vm)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from core.contract.commands import AdapterSet, DiskAttach, DiskDetach, Params
 from core.contract.networks import JOINS_NOTHING, joined
-from core.contract.results import Told
+from core.contract.results import HardwareResult
 from core.models import Host, Vm
 from core.services import joining, media, operations, rules, vms
 from core.services.accepted import Accepted
@@ -37,7 +37,7 @@ def set_adapter(session: Session, actor: Actor, ref: str, changes: AdapterSet) -
     return operations.begin(session, actor, vm, changes)
 
 
-def told(vm: Vm, result: Told) -> None:
+def told(vm: Vm, result: HardwareResult) -> None:
     """Take over what the host says that the VM has."""
     news = {name: found for name in ("disks", "adapters") if (found := getattr(result, name)) is not None}
     if news:

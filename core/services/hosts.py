@@ -41,7 +41,7 @@ ORDERING = Ordering(
 
 
 @dataclass(frozen=True)
-class Page(Slice):
+class HostFilter(Slice):
     """Which hosts: the "alive" or the "silent" ones, those of a standing, those whose labels are so; else all."""
 
     status: str | None = None
@@ -54,7 +54,7 @@ def all_of(session: Session) -> list[Host]:
     return list(session.scalars(select(Host).where(Host.removed_at.is_(None)).order_by(Host.name)))
 
 
-def list_of(session: Session, actor: Actor, wanted: Page) -> tuple[list[Host], int]:
+def list_of(session: Session, actor: Actor, wanted: HostFilter) -> tuple[list[Host], int]:
     """A page of the hosts, by name, and how many match.
 
     Who may log in may see them: a VM's placement is no secret of another's.

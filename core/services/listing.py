@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, select, tuple_
 from sqlalchemy.orm import Session
 
-from core.contract.states import LIVE, Status
+from core.contract.states import LIVE, VmStatus
 from core.contract.vms import VmUsage
 from core.models import Host, Operation, Vm
 from core.services import counts, lookup, usage
@@ -36,18 +36,18 @@ ORDERING = Ordering(
 
 
 @dataclass(frozen=True)
-class VmView:
+class VmWithStatus:
     """A VM with its computed status; `usage` as its host told it last, where it was asked for and is known."""
 
     vm: Vm
-    status: Status
+    status: VmStatus
     host: Host
     live: AnyOperation | None
     usage: VmUsage | None = None
 
 
 @dataclass(frozen=True)
-class Page(Slice):
+class VmFilter(Slice):
     """Which VMs: of some statuses (none: any), of one OS type, on one host."""
 
     statuses: tuple[str, ...] = ()
@@ -55,13 +55,13 @@ class Page(Slice):
     host: str | None = None
 
 
-def view(session: Session, actor: Actor, ref: str) -> VmView:
+def view(session: Session, actor: Actor, ref: str) -> VmWithStatus:
     """One VM by name or id, with what it uses; `NotFound` as `lookup.vm` says."""
     found = _view(lookup.one(session, _NAMED, actor, ref))
     return replace(found, usage=usage.of_vm(session, found.vm))
 
 
-def page(session: Session, actor: Actor, wanted: Page) -> tuple[list[VmView], int]:
+def page(session: Session, actor: Actor, wanted: VmFilter) -> tuple[list[VmWithStatus], int]:
     """A page of the VMs that the caller may see, and how many match in all."""
     conditions: list[ColumnElement[bool]] = [Vm.deleted_at.is_(None)]
     if wanted.host is not None:
@@ -79,7 +79,7 @@ def page(session: Session, actor: Actor, wanted: Page) -> tuple[list[VmView], in
     return _shown(session, sliced(_query().where(*conditions), ORDERING, wanted)), total
 
 
-def after(session: Session, actor: Actor, cursor: str | None, limit: int) -> tuple[list[VmView], str | None]:
+def after(session: Session, actor: Actor, cursor: str | None, limit: int) -> tuple[list[VmWithStatus], str | None]:
     """The next VMs that the caller may see, oldest first, and the cursor behind them; None at the end.
 
     Each page is found by an index, however far it is; none that is made or deleted meanwhile moves another.
@@ -99,7 +99,9 @@ def _cursor(vm: Vm) -> str:
     return f"{(vm.created_at - _EPOCH) // timedelta(microseconds=1)}.{vm.id}"
 
 
-def _of_all(session: Session, conditions: list[ColumnElement[bool]], wanted: Page) -> tuple[list[VmView], int]:
+def _of_all(
+    session: Session, conditions: list[ColumnElement[bool]], wanted: VmFilter
+) -> tuple[list[VmWithStatus], int]:
     """Of everybody's VMs, which are too many to be counted, or passed over, one by one."""
     there = counts.count(session, wanted.host)
     if wanted.statuses:
@@ -119,7 +121,7 @@ def _of_all(session: Session, conditions: list[ColumnElement[bool]], wanted: Pag
     return _shown(session, page.where(Vm.id.in_(sliced(ids, ORDERING, wanted)))), there.total
 
 
-def _shown(session: Session, query: Select[Any]) -> list[VmView]:
+def _shown(session: Session, query: Select[Any]) -> list[VmWithStatus]:
     return [_view(row) for row in session.execute(query)]
 
 
@@ -134,9 +136,9 @@ def _query() -> Select[Any]:
     return query
 
 
-def _view(row: Any) -> VmView:
+def _view(row: Any) -> VmWithStatus:
     vm, word, host, live = row
-    return VmView(vm, Status(word), host, live)
+    return VmWithStatus(vm, VmStatus(word), host, live)
 
 
 _NAMED = lookup.Lookup(_query())

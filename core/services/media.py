@@ -177,7 +177,7 @@ def reconcile(session: Session, inventory: Inventory) -> None:
     _adopt(session, inventory, (each for key, each in seen.items() if key not in rows))
 
 
-def _take_over(row: Medium, told: contract.Medium, generation: int) -> None:
+def _take_over(row: Medium, told: contract.ReportedMedium, generation: int) -> None:
     """Only what differs is written."""
     news = {
         "format": told.format,
@@ -193,7 +193,7 @@ def _take_over(row: Medium, told: contract.Medium, generation: int) -> None:
             row.generation = generation
 
 
-def _adopt(session: Session, inventory: Inventory, found: Iterable[contract.Medium]) -> None:
+def _adopt(session: Session, inventory: Inventory, found: Iterable[contract.ReportedMedium]) -> None:
     for each in found:
         size_gb = -(-each.size_bytes // GB) if each.made else 0
         values = {

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from core.contract.described import Described
+from core.contract.described import DescribeReply
 from core.contract.errors import Conflict, Invalid, NotFound
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
@@ -46,7 +46,7 @@ def remove(session: Session, actor: Actor, host_name: str, vm_id: str) -> None:
 
 
 def adopt(
-    session: Session, actor: Actor, host_name: str, vm_id: str, seen: Described, owner: str, name: str | None = None
+    session: Session, actor: Actor, host_name: str, vm_id: str, seen: DescribeReply, owner: str, name: str | None = None
 ) -> Vm:
     """Make a record of an orphan, as its host has just described it; counted there. `name` None: the one that it had.
 
@@ -84,7 +84,7 @@ def adopt(
     return vm
 
 
-def _recorded(vm_id: str, host_name: str, seen: Described, owner_id: str, name: str) -> Vm:
+def _recorded(vm_id: str, host_name: str, seen: DescribeReply, owner_id: str, name: str) -> Vm:
     state = Observed(seen.state)
     runs = state in (Observed.RUNNING, Observed.PAUSED)
     return Vm(

@@ -8,7 +8,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from core.contract.commands import OfForward, OfSnapshot
-from core.contract.results import Result, SnapshotDeleted, SnapshotTaken, Told
+from core.contract.results import HardwareResult, Result, SnapshotDeleted, SnapshotTaken
 from core.contract.states import Kind, Observed
 from core.models import Operation, PortForward, Snapshot, Vm
 from core.models.base import now
@@ -18,7 +18,7 @@ from core.services.scanning import queue
 
 def succeeded(session: Session, vm: Vm, operation: Operation, result: Result) -> None:
     """What was asked for is so: the tables say it."""
-    if isinstance(result, Told):
+    if isinstance(result, HardwareResult):
         hardware.told(vm, result)
     elif isinstance(result, SnapshotDeleted):
         session.execute(delete(Snapshot).where(Snapshot.id == _snapshot_id(operation)))

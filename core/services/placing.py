@@ -8,12 +8,12 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from core.contract.errors import Invalid, NoCapacity
-from core.contract.images import Manifest
+from core.contract.images import ImageManifest
 from core.contract.states import Standing
 from core.contract.vms import PACK
 from core.models import Host
 from core.models.base import JSON
-from core.placement import Choice, Demand, Obstacle, Offer, Verdict, judge
+from core.placement import Demand, HostChoice, HostOffer, Obstacle, Verdict, judge
 from core.services import groups, hosts, joining, problems, standings
 from core.services.bridges import Wish
 
@@ -22,7 +22,7 @@ _FEW = 16
 _TOO_LATE = "ran out of capacity, or was closed, while this request was being placed"
 
 
-def reserve(session: Session, owner_id: str, demand: Demand, wish: Wish) -> Choice:
+def reserve(session: Session, owner_id: str, demand: Demand, wish: Wish) -> HostChoice:
     """Choose a host and count the VM on it, at once or not at all.
 
     The choice is made without a lock; the conditional UPDATE decides. When another request took the room meanwhile,
@@ -47,7 +47,7 @@ def reserve(session: Session, owner_id: str, demand: Demand, wish: Wish) -> Choi
     )
 
 
-def _of_few(session: Session, owner_id: str, demand: Demand, wish: Wish) -> Choice | None:
+def _of_few(session: Session, owner_id: str, demand: Demand, wish: Wish) -> HostChoice | None:
     """The same choice, where it is among the few that PostgreSQL finds best: not all hosts are looked at then.
 
     A host that another request is just placing a VM on is passed over, unless they all are.
@@ -106,7 +106,7 @@ def _take(session: Session, owner_id: str, demand: Demand, host: str, *, wait: b
     return taken
 
 
-def _check_known(offers: list[Offer], demand: Demand) -> None:
+def _check_known(offers: list[HostOffer], demand: Demand) -> None:
     if demand.host is not None and demand.host not in {offer.name for offer in offers}:
         raise Invalid(f"there is no host '{demand.host}'", field="host")
     if not demand.image:
@@ -115,8 +115,8 @@ def _check_known(offers: list[Offer], demand: Demand) -> None:
         raise Invalid(f"there is no image '{demand.image}' on any host", field="template", code="image_not_found")
 
 
-def _offer(host: Host, demand: Demand, wish: Wish, having: frozenset[str]) -> Offer:
-    return Offer(
+def _offer(host: Host, demand: Demand, wish: Wish, having: frozenset[str]) -> HostOffer:
+    return HostOffer(
         name=host.name,
         hypervisors={driver["name"]: _problem(host, driver, demand, wish) for driver in host.drivers},
         images=frozenset(host.images),
@@ -159,7 +159,7 @@ def _problem(host: Host, driver: JSON, demand: Demand, wish: Wish) -> str:
     return ""
 
 
-def _content_of(host: Host, demand: Demand) -> Manifest | None:
+def _content_of(host: Host, demand: Demand) -> ImageManifest | None:
     """The fleet's image, if a VM there is made of that one."""
     digest = demand.digest_at(host.facts.image_contents, pulls=host.facts.pulls_images)
     return demand.content if digest else None

@@ -30,7 +30,7 @@ _EVENTS_A_SECOND = 10_000
 
 
 @dataclass(frozen=True)
-class Settled:
+class RestoreResult:
     """How many operations under way at the backup were failed, and go on; and join tokens that were revoked."""
 
     failed: int
@@ -38,7 +38,7 @@ class Settled:
     revoked_tokens: int
 
 
-def settle(session: Session, taken_at: datetime, about: JSON) -> Settled:
+def settle(session: Session, taken_at: datetime, about: JSON) -> RestoreResult:
     """Make a record of that moment one to go on with; `about` is for its entry in the audit log."""
     live = select(Operation.vm_id, Operation.id).where(Operation.state.in_(LIVE)).order_by(Operation.vm_id)
     going_on = failed = 0
@@ -53,7 +53,7 @@ def settle(session: Session, taken_at: datetime, about: JSON) -> Settled:
             failed += 1
     _give_time(session)
     _number_on(session, taken_at)
-    settled = Settled(failed, going_on, _revoke_tokens(session))
+    settled = RestoreResult(failed, going_on, _revoke_tokens(session))
     _log(session, taken_at, about | vars(settled))
     return settled
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, case, literal, or_
 
-from core.contract.states import UNDER_WAY, DesiredState, Observed, Status, status
+from core.contract.states import UNDER_WAY, DesiredState, Observed, VmStatus, status
 from core.models import Host, Operation, Vm
 from core.services.accepted import AnyOperation
 
 
-def status_of(vm: Vm, live: AnyOperation | None, host: Host | None = None) -> Status:
+def status_of(vm: Vm, live: AnyOperation | None, host: Host | None = None) -> VmStatus:
     """The status of one VM; without `host` as if it were online."""
     return status(
         wanted=vm.wanted,
@@ -30,13 +30,13 @@ def status_column() -> ColumnElement[str]:
         {kind: literal(word.value) for kind, word in UNDER_WAY.items()},
         value=Operation.kind,
         else_=case(
-            (Vm.wanted == DesiredState.DELETED, Status.DELETING.value),
-            (Vm.lost_at.is_not(None), Status.LOST.value),
-            (Host.silent_since.is_not(None), Status.UNKNOWN.value),
-            (or_(Vm.observed.is_(None), Vm.observed == Observed.ABSENT), Status.FAILED.value),
+            (Vm.wanted == DesiredState.DELETED, VmStatus.DELETING.value),
+            (Vm.lost_at.is_not(None), VmStatus.LOST.value),
+            (Host.silent_since.is_not(None), VmStatus.UNKNOWN.value),
+            (or_(Vm.observed.is_(None), Vm.observed == Observed.ABSENT), VmStatus.FAILED.value),
             (
                 Vm.observed == Observed.STOPPED,
-                case((Vm.started_at.is_not(None), Status.STOPPED.value), else_=Status.CREATED.value),
+                case((Vm.started_at.is_not(None), VmStatus.STOPPED.value), else_=VmStatus.CREATED.value),
             ),
             else_=Vm.observed,
         ),

@@ -12,14 +12,14 @@ from sqlalchemy.orm import Session
 
 from core.contract.commands import Create, Delete, Params, Pause, Restart, Resume, Save, Start, Stop
 from core.contract.errors import Conflict, Invalid
-from core.contract.images import Manifest
+from core.contract.images import ImageManifest
 from core.contract.messages import Failure
-from core.contract.states import DesiredState, Kind, Observed, OperationState, RestartPolicy, Status
+from core.contract.states import DesiredState, Kind, Observed, OperationState, RestartPolicy, VmStatus
 from core.contract.vms import Hardware, Placement, VmNetwork
 from core.database import violates
 from core.models import Host, Vm
 from core.models.base import new_id, now
-from core.placement import Choice, Demand, Room, Verdict
+from core.placement import Demand, HostChoice, Room, Verdict
 from core.services import bridges, events, hosts, joining, lookup, media, operations, placing, rules
 from core.services.accepted import Accepted, AnyOperation
 from core.services.bridges import Wish
@@ -53,7 +53,7 @@ class VmRequest:
     hardware: Hardware = field(default_factory=Hardware)
     expires_at: datetime | None = None
     placement: Placement = field(default_factory=Placement)
-    content: Manifest | None = None
+    content: ImageManifest | None = None
     restart_policy: str = RestartPolicy.NONE
 
 
@@ -100,7 +100,7 @@ def create(session: Session, actor: Actor, request: VmRequest) -> Accepted:
     return operations.begin(session, actor, vm, Create(), longer_seconds=pull_seconds(request.content, choice))
 
 
-def pull_seconds(content: Manifest | None, choice: Choice) -> float:
+def pull_seconds(content: ImageManifest | None, choice: HostChoice) -> float:
     """How much longer a create may take there, as the host lacks that image."""
     return content.size_bytes / SLOWEST_PULL if content is not None and choice.pulls else 0.0
 
@@ -214,7 +214,7 @@ def begin(session: Session, actor: Actor, vm: Vm, params: Params, *, wanted: Des
 
 
 def status_changed(
-    session: Session, vm: Vm, before: Status, after: Status, operation: AnyOperation | None = None
+    session: Session, vm: Vm, before: VmStatus, after: VmStatus, operation: AnyOperation | None = None
 ) -> None:
     """The event that a VM's status has changed, if it has."""
     if before != after:

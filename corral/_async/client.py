@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from websockets.asyncio.client import ClientConnection
 
-from corral import _wire, access
+from corral import _http, access
 from corral._async.devices import AsyncDevices, AsyncSnapshots
 from corral._async.events import listen
 from corral._async.guests import AsyncCommands, AsyncFiles, Entries, open_socket
@@ -27,7 +27,7 @@ from corral._async.resources import (
 from corral._async.transport import AsyncTransport
 from corral._async.vms import AsyncVms
 from corral._async.webhooks import AsyncWebhooks
-from corral._wire import Json
+from corral._http import Json
 from corral.access import Access
 from corral.errors import NotFound
 from corral.models import Event, ExecResult, Operation, Vm
@@ -93,16 +93,16 @@ class AsyncClient:
     ) -> AsyncIterator[ClientConnection]:
         """A VM's serial line: binary messages, both ways."""
         query = f"read_only={str(read_only).lower()}&replay={str(replay).lower()}"
-        async with open_socket(self.transport, f"/vms/{_wire.segment(vm)}/console?{query}") as connection:
+        async with open_socket(self.transport, f"/vms/{_http.segment(vm)}/console?{query}") as connection:
             yield connection
 
     async def health(self) -> Json:
         """Each part of the control plane in a word."""
-        return _wire.value(dict[str, Any], await self.request("GET", "/health"))
+        return _http.value(dict[str, Any], await self.request("GET", "/health"))
 
     async def status(self) -> Json:
         """Versions and counts."""
-        return _wire.value(dict[str, Any], await self.request("GET", "/status"))
+        return _http.value(dict[str, Any], await self.request("GET", "/status"))
 
     @asynccontextmanager
     async def sandbox(

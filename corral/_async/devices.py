@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from corral._async.transport import AsyncTransport, Tell
-from corral._wire import given, segment, vm_path
+from corral._http import given, segment, vm_path
 from corral.models import Adapter, Disk, Forward, Operation, Snapshot
 
 

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 import msgspec
 import websockets
 
-from corral import _wire
+from corral import _http
 from corral._async.guests import open_socket
 from corral._async.transport import AsyncTransport
-from corral._wire import segment, value
+from corral._http import segment, value
 from corral.errors import CorralError, Unavailable, Unreachable
 from corral.models import Event
 
@@ -42,6 +42,6 @@ async def listen(transport: AsyncTransport, vm: str | None = None, after: int | 
                 raise CorralError(f"events were cut off: {error.rcvd.reason if error.rcvd else code}") from None
         except (Unreachable, Unavailable):
             attempt += 1
-            if attempt >= _wire.ATTEMPTS * 2:
+            if attempt >= _http.ATTEMPTS * 2:
                 raise
-            await asyncio.sleep(_wire.pause(attempt))
+            await asyncio.sleep(_http.pause(attempt))

@@ -15,7 +15,7 @@ import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
 from corral._async.transport import AsyncTransport
-from corral._wire import ATTEMPTS, HELD_SECONDS, Counted, given, pause, segment, value
+from corral._http import ATTEMPTS, HELD_SECONDS, CountedFile, given, pause, segment, value
 from corral.errors import CorralError, Unreachable, WaitTimeout
 from corral.models import ExecResult, Execution, FileEntry, Output, OutputPart
 
@@ -166,7 +166,7 @@ class AsyncFiles:
         tell: Callable[[int], object] | None = None,
     ) -> int:
         """Put a file there, whole or not at all; its size in bytes. `tell` hears of each piece of a file's size."""
-        sent: Any = Counted(content, tell) if tell and not isinstance(content, bytes) else content
+        sent: Any = CountedFile(content, tell) if tell and not isinstance(content, bytes) else content
         response = await self._transport.send(
             "POST",
             f"{_files(vm)}/upload",

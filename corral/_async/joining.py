@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from corral._async.resources import _Resource
-from corral._wire import Json, given, segment, value
+from corral._http import Json, given, segment, value
 
 
 class AsyncJoinTokens(_Resource):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from corral._async.transport import AsyncTransport, Tell
-from corral._wire import Json, given, segment, succeeded, value
+from corral._http import Json, given, segment, succeeded, value
 from corral.models import Image, Key, Medium, Operation
 
 

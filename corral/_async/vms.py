@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from corral._async.transport import AsyncTransport, Tell
-from corral._wire import Json, given, value, vm_path
+from corral._http import Json, given, value, vm_path
 from corral.models import Operation, Vm
 
 

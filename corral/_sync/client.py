@@ -11,7 +11,8 @@ from typing import IO, Any
 
 from websockets.sync.client import ClientConnection
 
-from corral import _wire, access
+from corral import _http, access
+from corral._http import Json
 from corral._sync.devices import Devices, Snapshots
 from corral._sync.events import listen
 from corral._sync.guests import Commands, Entries, Files, open_socket
@@ -28,7 +29,6 @@ from corral._sync.resources import (
 from corral._sync.transport import Transport
 from corral._sync.vms import Vms
 from corral._sync.webhooks import Webhooks
-from corral._wire import Json
 from corral.access import Access
 from corral.errors import NotFound
 from corral.models import Event, ExecResult, Operation, Vm
@@ -92,16 +92,16 @@ class Client:
     def console(self, vm: str, *, read_only: bool = False, replay: bool = True) -> Iterator[ClientConnection]:
         """A VM's serial line: binary messages, both ways."""
         query = f"read_only={str(read_only).lower()}&replay={str(replay).lower()}"
-        with open_socket(self.transport, f"/vms/{_wire.segment(vm)}/console?{query}") as connection:
+        with open_socket(self.transport, f"/vms/{_http.segment(vm)}/console?{query}") as connection:
             yield connection
 
     def health(self) -> Json:
         """Each part of the control plane in a word."""
-        return _wire.value(dict[str, Any], self.request("GET", "/health"))
+        return _http.value(dict[str, Any], self.request("GET", "/health"))
 
     def status(self) -> Json:
         """Versions and counts."""
-        return _wire.value(dict[str, Any], self.request("GET", "/status"))
+        return _http.value(dict[str, Any], self.request("GET", "/status"))
 
     @contextmanager
     def sandbox(

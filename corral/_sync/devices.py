@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from corral._http import given, segment, vm_path
 from corral._sync.transport import Tell, Transport
-from corral._wire import given, segment, vm_path
 from corral.models import Adapter, Disk, Forward, Operation, Snapshot
 
 

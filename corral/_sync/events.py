@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import msgspec
 import websockets
 
-from corral import _wire
+from corral import _http
+from corral._http import segment, value
 from corral._sync.guests import open_socket
 from corral._sync.transport import Transport
-from corral._wire import segment, value
 from corral.errors import CorralError, Unavailable, Unreachable
 from corral.models import Event
 
@@ -43,6 +43,6 @@ def listen(transport: Transport, vm: str | None = None, after: int | None = None
                 raise CorralError(f"events were cut off: {error.rcvd.reason if error.rcvd else code}") from None
         except (Unreachable, Unavailable):
             attempt += 1
-            if attempt >= _wire.ATTEMPTS * 2:
+            if attempt >= _http.ATTEMPTS * 2:
                 raise
-            time.sleep(_wire.pause(attempt))
+            time.sleep(_http.pause(attempt))

@@ -14,8 +14,8 @@ import msgspec
 import websockets
 from websockets.sync.client import ClientConnection, connect
 
+from corral._http import ATTEMPTS, HELD_SECONDS, CountedFile, given, pause, segment, value
 from corral._sync.transport import Transport
-from corral._wire import ATTEMPTS, HELD_SECONDS, Counted, given, pause, segment, value
 from corral.errors import CorralError, Unreachable, WaitTimeout
 from corral.models import ExecResult, Execution, FileEntry, Output, OutputPart
 
@@ -164,7 +164,7 @@ class Files:
         tell: Callable[[int], object] | None = None,
     ) -> int:
         """Put a file there, whole or not at all; its size in bytes. `tell` hears of each piece of a file's size."""
-        sent: Any = Counted(content, tell) if tell and not isinstance(content, bytes) else content
+        sent: Any = CountedFile(content, tell) if tell and not isinstance(content, bytes) else content
         response = self._transport.send(
             "POST",
             f"{_files(vm)}/upload",

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from corral._http import Json, given, segment, value
 from corral._sync.resources import _Resource
-from corral._wire import Json, given, segment, value
 
 
 class JoinTokens(_Resource):

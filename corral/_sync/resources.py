@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from corral._http import Json, given, segment, succeeded, value
 from corral._sync.transport import Tell, Transport
-from corral._wire import Json, given, segment, succeeded, value
 from corral.models import Image, Key, Medium, Operation
 
 

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import httpx2
 import msgspec
 
-from corral import _wire
-from corral._wire import Json, given, value
+from corral import _http
+from corral._http import Json, given, value
 from corral.access import Access
 from corral.errors import ApiError, Unauthenticated, Unreachable, WaitTimeout
 from corral.models import Operation
@@ -45,7 +45,7 @@ class Transport:
         """All items of a list, or the first `limit`, a page a request; of one that a `body` asks for, by POST."""
         offset = 0
         while limit is None or offset < limit:
-            size = _wire.PAGE if limit is None else min(_wire.PAGE, limit - offset)
+            size = _http.PAGE if limit is None else min(_http.PAGE, limit - offset)
             method = "GET" if body is None else "POST"
             page = self.json(method, path, body, limit=size, offset=offset, **query)
             for item in page[noun]:
@@ -58,7 +58,7 @@ class Transport:
         """The same of a list with a cursor, in few requests."""
         cursor, count = None, 0
         while limit is None or count < limit:
-            size = _wire.FOLLOWING if limit is None else min(_wire.FOLLOWING, limit - count)
+            size = _http.FOLLOWING if limit is None else min(_http.FOLLOWING, limit - count)
             page = self.json("GET", path, limit=size, after=cursor)
             for item in page[noun]:
                 yield value(kind, item)
@@ -74,7 +74,7 @@ class Transport:
     def wait(self, operation: Operation, timeout: float | None = None, tell: Tell | None = None) -> Operation:
         """The operation once it has ended, however. `tell` hears of it now and then; `WaitTimeout` past the timeout."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        held = 1.0 if tell else float(_wire.HELD_SECONDS)
+        held = 1.0 if tell else float(_http.HELD_SECONDS)
         while operation.is_live:
             if tell:
                 tell(operation)
@@ -106,7 +106,7 @@ class Transport:
         operation = self.begin(method, path, body, **query)
         if not wait:
             return operation
-        return _wire.succeeded(self.wait(operation, timeout, tell))
+        return _http.succeeded(self.wait(operation, timeout, tell))
 
     def send(
         self,
@@ -120,29 +120,29 @@ class Transport:
     ) -> httpx2.Response:
         """One answer that is no refusal. `repeat`: the body can be sent again if no answer comes."""
         keyed = method != "GET" and repeat
-        sent = {**({"Idempotency-Key": key or _wire.new_key()} if keyed else {}), **(headers or {})}
+        sent = {**({"Idempotency-Key": key or _http.new_key()} if keyed else {}), **(headers or {})}
         attempt, fresh = 0, False
         while True:
             attempt += 1
-            last = attempt >= _wire.ATTEMPTS or not repeat
+            last = attempt >= _http.ATTEMPTS or not repeat
             try:
                 authorized = {**sent, **self.authorization()}
                 response = self._http.request(method, self._url(path), headers=authorized, **options)
             except httpx2.HTTPError as error:
                 if last:
                     raise self._unreachable(error) from None
-                time.sleep(_wire.pause(attempt))
+                time.sleep(_http.pause(attempt))
                 continue
             self.last_request_id = response.headers.get("x-request-id", "")
             if response.status_code < 400:
                 return response
-            refusal = _wire.failure(response.status_code, response.content, response.reason_phrase, response.headers)
+            refusal = _http.failure(response.status_code, response.content, response.reason_phrase, response.headers)
             if isinstance(refusal, Unauthenticated) and self.access.password and not fresh and repeat:
                 self._token, fresh = "", True
-            elif last or not _wire.may_repeat(response.status_code, method, keyed=keyed):
+            elif last or not _http.may_repeat(response.status_code, method, keyed=keyed):
                 raise refusal
             else:
-                time.sleep(_wire.pause(attempt, response.headers.get("retry-after")))
+                time.sleep(_http.pause(attempt, response.headers.get("retry-after")))
 
     @contextmanager
     def stream(self, path: str, headers: Json | None = None, /, **query: Any) -> Iterator[httpx2.Response]:
@@ -152,7 +152,7 @@ class Transport:
             with self._http.stream("GET", self._url(path), headers=sent, params=given(**query)) as response:
                 if response.status_code >= 400:
                     content = response.read()
-                    raise _wire.failure(response.status_code, content, response.reason_phrase, response.headers)
+                    raise _http.failure(response.status_code, content, response.reason_phrase, response.headers)
                 yield response
         except httpx2.HTTPError as error:
             raise self._unreachable(error) from None
@@ -166,20 +166,20 @@ class Transport:
             except httpx2.HTTPError as error:
                 raise self._unreachable(error) from None
             if response.status_code >= 400:
-                raise _wire.failure(response.status_code, response.content, response.reason_phrase, response.headers)
+                raise _http.failure(response.status_code, response.content, response.reason_phrase, response.headers)
             self._token = str(_decoded(response)["access_token"])
         return {"Authorization": f"Bearer {self._token}"} if self._token else {}
 
     def refusal(self, status: int, content: bytes) -> ApiError:
         """The error of an answer that is no success."""
-        return _wire.failure(status, content, "refused", {})
+        return _http.failure(status, content, "refused", {})
 
     def socket_url(self, path: str) -> str:
         """Where a WebSocket is."""
         return self._url(path).replace("http", "ws", 1)
 
     def _url(self, path: str) -> str:
-        return f"{self.access.url}{_wire.PREFIX}{path}"
+        return f"{self.access.url}{_http.PREFIX}{path}"
 
     def _unreachable(self, error: Exception) -> Unreachable:
         return Unreachable(f"{self.access.url} does not answer ({type(error).__name__}: {error})".replace(": )", ")"))

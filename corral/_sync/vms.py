@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from corral._http import Json, given, value, vm_path
 from corral._sync.transport import Tell, Transport
-from corral._wire import Json, given, value, vm_path
 from corral.models import Operation, Vm
 
 

@@ -24,7 +24,7 @@ from redis.retry import Retry
 from agent.drivers.fake.state import effects
 from core.contract import channels
 from core.contract.hosts import Inventory
-from core.contract.messages import Command, Entry, Reply, Report, VmSpec, build, decode, encode
+from core.contract.messages import Command, Reply, Report, ReportsEntry, VmSpec, build, decode, encode
 from core.contract.states import Kind
 from core.contract.vms import Hardware
 from core.dispatch import Dispatch
@@ -193,7 +193,7 @@ class Host:
         except RedisError:
             return
         for text in texts or []:
-            message = decode(Entry, text).body
+            message = decode(ReportsEntry, text).body
             if isinstance(message, Report):
                 self.reports.append(message)
             else:

@@ -149,7 +149,7 @@ def fenced(redis_url: str) -> Iterator[Redis]:
     """A connection with the credentials of a host that is behind a fence."""
     with client(redis_url) as everyones:
         url = account(everyones, redis_url, "fenced")
-        accounts.grant(everyones, {"fenced": accounts.Account(accounts.digest(SECRET), closed=True)})
+        accounts.grant(everyones, {"fenced": accounts.HostAccount(accounts.digest(SECRET), closed=True)})
         with client(url) as made:
             yield made
 
@@ -173,7 +173,7 @@ def test_its_connections_are_closed(redis_url: str) -> None:
     """One that waits would get the next message all the same."""
     with client(redis_url) as everyones, client(account(everyones, redis_url, "online")) as its:
         its.ping()
-        accounts.grant(everyones, {"online": accounts.Account(accounts.digest(SECRET), closed=True)})
+        accounts.grant(everyones, {"online": accounts.HostAccount(accounts.digest(SECRET), closed=True)})
         there: Any = everyones.client_list()
         assert [each for each in there if each["user"] == channels.account("online")] == []
 

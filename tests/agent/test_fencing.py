@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.fake import FakeDriver
 from core.contract import channels
 from core.contract.hosts import Fence
@@ -21,12 +21,12 @@ from tests.support.waiting import until
 def fence(host: Host, number: int = 1, *, closed: bool = True) -> None:
     """As the control plane does."""
     host.redis.set(channels.fence(host.name), encode(Fence(number, closed)))
-    accounts.grant(host.redis, {host.name: accounts.Account(accounts.digest(SECRET), closed)})
+    accounts.grant(host.redis, {host.name: accounts.HostAccount(accounts.digest(SECRET), closed)})
 
 
 def state(host: Host, vm_id: str) -> str:
     """Of a VM, as a driver sees it that was never told anything."""
-    return str(FakeDriver(Place(host.folder / "vms", host.folder)).observe(vm_id).state)
+    return str(FakeDriver(DriverFolders(host.folder / "vms", host.folder)).observe(vm_id).state)
 
 
 def silent(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from msgspec import to_builtins
 
 from agent.media.media import DISKS
-from core.contract.results import DiskAttached, Told
+from core.contract.results import DiskAttached, HardwareResult
 from core.contract.states import Kind, Observed
 from tests.agent.hosts import Host
 from tests.support.waiting import until
@@ -37,12 +37,16 @@ def test_disks_come_and_go_and_are_told(running: Host) -> None:
 
 def test_what_is_not_said_of_an_adapter_stays(running: Host) -> None:
     vm = running.made()
-    told = running.do(Kind.ADAPTER_SET, vm, slot=2, mode="intnet", network="back", type="virtio").told(Told).adapters
+    told = (
+        running.do(Kind.ADAPTER_SET, vm, slot=2, mode="intnet", network="back", type="virtio")
+        .told(HardwareResult)
+        .adapters
+    )
     assert [(each.slot, each.mode, each.network) for each in told] == [(0, "nat", None), (2, "intnet", "back")]
-    (_, pulled) = running.do(Kind.ADAPTER_SET, vm, slot=2, cable_connected=False).told(Told).adapters
+    (_, pulled) = running.do(Kind.ADAPTER_SET, vm, slot=2, cable_connected=False).told(HardwareResult).adapters
     assert pulled == replace(told[1], cable_connected=False)
     assert running.call("adapters", vm).result == {"adapters": to_builtins([told[0], pulled])}
-    (_, moved) = running.do(Kind.ADAPTER_SET, vm, slot=2, mode="hostonly").told(Told).adapters
+    (_, moved) = running.do(Kind.ADAPTER_SET, vm, slot=2, mode="hostonly").told(HardwareResult).adapters
     assert moved == replace(pulled, mode="hostonly", network=None)
     running.do(Kind.START, vm)
     refused = running.do(Kind.ADAPTER_SET, vm, slot=2, enabled=False)
@@ -90,7 +94,10 @@ def test_killed_half_way_it_is_done_once(host: Host, verb: str, moment: str) -> 
     host.start()
     report = host.end(operation)
     assert (report.phase, host.effects(vm, verb)) == ("succeeded", 1), report
-    assert verb not in ("disk_attach", "disk_detach") or len(report.told(Told).disks) == (verb == "disk_attach") + 1
+    assert (
+        verb not in ("disk_attach", "disk_detach")
+        or len(report.told(HardwareResult).disks) == (verb == "disk_attach") + 1
+    )
 
 
 @pytest.mark.parametrize(("state", "visible"), [(None, None), (Kind.START, True), (Kind.PAUSE, None)])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.drivers.capabilities.execs import Exec
+from agent.drivers.capabilities.execs import GuestExec
 from agent.drivers.capabilities.files import FileTarget
 from agent.guest import execs, files, filescript, measuring
 from agent.guest.exec_store import ExecStore, StoredExec
@@ -43,7 +43,7 @@ def holds(guest: VsockAgent, text: bytes) -> None:
 
 def begun(folder: Path, state: str = "running") -> StoredExec:
     """An execution that this host knows."""
-    entry = StoredExec(Exec("e1", "true", BEGAN, state=state), 1, "token")
+    entry = StoredExec(GuestExec("e1", "true", BEGAN, state=state), 1, "token")
     ExecStore(folder).add(entry)
     return entry
 
@@ -69,7 +69,7 @@ def test_an_end_that_was_made_up_is_an_end(guest: VsockAgent, tmp_path: Path, to
     ended = execs.look(tmp_path, begun(tmp_path)).exec
     assert (ended.state, ended.exit_code) == ("exited", code)
     assert (ended.ended_at or 0.0) >= BEGAN
-    kept = build(calls.Execs, {"execs": [asdict(each.exec) for each in ExecStore(tmp_path).all()], "total": 1})
+    kept = build(calls.ExecListReply, {"execs": [asdict(each.exec) for each in ExecStore(tmp_path).all()], "total": 1})
     assert kept.execs[0].exit_code == code
 
 
@@ -101,7 +101,7 @@ def test_a_memory_that_can_not_be_is_not_told(
     assert found.guest is not None
     assert found.guest["memory"] == told
     assert ("guest.memory" in found.unknown) == (told is None)
-    build(measures.Guest, found.guest)
+    build(measures.GuestMetrics, found.guest)
 
 
 def test_traffic_and_lists_beyond_all_bounds_are_not_told(guest: VsockAgent, tmp_path: Path) -> None:
@@ -125,6 +125,6 @@ def test_traffic_and_lists_beyond_all_bounds_are_not_told(guest: VsockAgent, tmp
 def test_a_folder_that_is_none_goes_no_further(guest: VsockAgent, tmp_path: Path, place: bytes) -> None:
     ended = {"exited": True, "exitcode": 0, "out-data": base64.b64encode(place).decode()}
     guest.answers |= {"guest-exec": {"return": {"pid": 1}}, "guest-exec-status": {"return": ended}}
-    with pytest.raises(filescript.Refused, match="can't be understood"):
+    with pytest.raises(filescript.FileScriptError, match="can't be understood"):
         files.write(tmp_path, "/root/x", iter([b"x"]), lambda: FileTarget("/root/x", None))
     assert "guest-file-open" not in guest.asked

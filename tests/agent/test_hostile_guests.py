@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from agent.drivers.capabilities.guest import ExecRequest
+from agent.drivers.capabilities.guest import GuestExecRequest
 from agent.drivers.local import sizes, written
-from agent.drivers.local.folder import State
+from agent.drivers.local.folder import LocalVmRecord
 from agent.guest import commands, disks, files, filescript, interfaces, killing, measuring, patience, qga, reading
-from core.contract.calls import FileList
+from core.contract.calls import FileListReply
 from core.contract.errors import DriverFailure
-from core.contract.images import ImageFile, Manifest
+from core.contract.images import ImageFile, ImageManifest
 from core.contract.messages import VmSpec, build
 from tests.support.vsock_agent import VsockAgent
 
 LONG = 20.0
 SPEC = VmSpec("vm-1", "web", "qemu", "linux", 1, 256, 4)
-STATE = State(SPEC, Manifest("x", "linux", "raw", ImageFile("disk", "", 1), 1, guest_agent=True), "disk")
+STATE = LocalVmRecord(SPEC, ImageManifest("x", "linux", "raw", ImageFile("disk", "", 1), 1, guest_agent=True), "disk")
 TOO_LARGE = b"9" * 5000
 DEEP = b"[" * 100_000
 LINES = {
@@ -67,7 +67,7 @@ def chunks(at: Path) -> None:
 
 
 QUESTIONS: dict[str, Callable[[Path], Any]] = {
-    "execute": lambda at: commands.execute(at, ExecRequest("true", LONG)),
+    "execute": lambda at: commands.execute(at, GuestExecRequest("true", LONG)),
     "a script": lambda at: killing.run(at, "true", 1e9),
     "interfaces": lambda at: interfaces.of_guest(at, LONG),
     "a disk": lambda at: disks.has(at, disks.by_serial("x"), LONG, lambda: None),
@@ -111,7 +111,7 @@ def test_an_answer_has_no_more_than_was_asked_for(guest: VsockAgent, tmp_path: P
         "guest-file-seek": {"return": {"position": 5, "eof": False}},
         "guest-file-read": {"return": {"count": 3, "buf-b64": "eHh4" * 100_000, "eof": False}},
     }
-    assert reading.part(tmp_path, "/x", 0, 10) == reading.Part(b"x" * 10, 5)
+    assert reading.part(tmp_path, "/x", 0, 10) == reading.GuestFilePart(b"x" * 10, 5)
     assert reading.small(tmp_path, "/x", 10) == b"x" * 10
     guest.says = [b'{"return": [', *repeat(b'{"name": "eth0"},' * 10_000, 100), b"]}\n"]
     with pytest.raises(qga.AgentRefused, match="too long"):
@@ -157,7 +157,9 @@ def test_files_of_any_year_and_size_are_listed() -> None:
     out = b"".join(b"t " + told + b" /" + name.encode() + b"\n" for name, told in numbers.items())
     out += b"t 81a4 " + TOO_LARGE + b" 0 /made up\n"
     found = filescript.listed(out, 100, "t", truncated=False)
-    assert len(build(FileList, {"entries": [vars(each) for each in found.entries], "truncated": False}).entries) == 4
+    assert (
+        len(build(FileListReply, {"entries": [vars(each) for each in found.entries], "truncated": False}).entries) == 4
+    )
     assert filescript.looked("5 8 99999999999999")[1] == 253_402_300_799
     assert filescript.looked(f"{2**70} 8 0")[0] == 2**63 - 1
 

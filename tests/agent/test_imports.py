@@ -20,9 +20,9 @@ for name in {names!r}:
     sys.modules.pop(name, None)
 sys.meta_path.insert(0, Blocked())
 import agent.__main__
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.registry import Drivers
-print(Drivers(["{driver}"], Place(Path("vms"), Path("images"))).get("{driver}").name)
+print(Drivers(["{driver}"], DriverFolders(Path("vms"), Path("images"))).get("{driver}").name)
 """
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agent.joining.asking import Refused, ask
+from agent.joining.asking import JoinRefused, ask
 from core.contract.joining import Joined, Token
 from core.pins import key_of
 from tests.support.certificates import Certificate, certificate
@@ -77,13 +77,13 @@ def test_the_server_whose_key_the_token_names_is_asked(server: Server, own: Cert
 
 
 def test_a_server_in_between_hears_nothing(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="may intercept the connection") as refused:
+    with pytest.raises(JoinRefused, match="may intercept the connection") as refused:
         ask(token(server, pin_of(certificate(tmp_path, "the fleet's"))), "web-7", "mine", "0.1.0")
     assert not refused.value.may_have_joined
     assert server.heard == []
 
 
 def test_without_a_pin_somebody_has_to_vouch_for_it(server: Server) -> None:
-    with pytest.raises(Refused, match="is not valid"):
+    with pytest.raises(JoinRefused, match="is not valid"):
         ask(token(server, ""), "web-7", "mine", "0.1.0")
     assert server.heard == []

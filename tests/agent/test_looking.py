@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.fake import FakeDriver
 from agent.host.looking import Looks
 from core.contract.errors import DriverFailure
@@ -16,14 +16,14 @@ from core.contract.errors import DriverFailure
 class Named(FakeDriver):
     """A fake driver that goes by another name."""
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, place: DriverFolders, name: str) -> None:
         super().__init__(place)
         self.name = name
 
 
 @pytest.fixture
 def drivers(tmp_path: Path) -> list[Named]:
-    return [Named(Place(tmp_path / name, tmp_path), name) for name in ("good", "bad")]
+    return [Named(DriverFolders(tmp_path / name, tmp_path), name) for name in ("good", "bad")]
 
 
 def test_one_that_fails_says_why(drivers: list[Named]) -> None:

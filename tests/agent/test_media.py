@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.media.media import DISKS, Found, Media
+from agent.media.media import DISKS, MediaFolders, UsableMedium
 from agent.media.records import CLAIMS
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
@@ -34,12 +34,12 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def media(home: Path) -> Media:
+def media(home: Path) -> MediaFolders:
     """Its one media folder."""
-    return Media([home])
+    return MediaFolders([home])
 
 
-def test_what_is_below_a_media_folder_is_found_by_any_of_its_names(media: Media, home: Path) -> None:
+def test_what_is_below_a_media_folder_is_found_by_any_of_its_names(media: MediaFolders, home: Path) -> None:
     (home / "link.raw").symlink_to("a.raw")
     real = Path(os.path.realpath(home))
     for name in ("a.raw", str(home / "a.raw"), "./a.raw", "link.raw"):
@@ -75,7 +75,7 @@ def test_what_is_below_a_media_folder_is_found_by_any_of_its_names(media: Media,
         "pipe.vdi",
     ],
 )
-def test_everything_else_is_refused(media: Media, home: Path, path: str) -> None:
+def test_everything_else_is_refused(media: MediaFolders, home: Path, path: str) -> None:
     (home / "out.vdi").symlink_to(home.parent / "secret.vdi")
     (home / "way").symlink_to(home.parent)
     (home / "loop.vdi").symlink_to("loop.vdi")
@@ -91,16 +91,16 @@ def test_everything_else_is_refused(media: Media, home: Path, path: str) -> None
 
 
 @pytest.mark.parametrize("name", ["none/new.vdi", "../new.vdi", "/var/new.vdi", "x.iso", "x.ISO", "y" * 256, "é" * 200])
-def test_what_no_new_disk_can_be_called(media: Media, name: str) -> None:
+def test_what_no_new_disk_can_be_called(media: MediaFolders, name: str) -> None:
     assert not media.is_there(name, ALICE) if name[0] not in "./" else True
     with pytest.raises(DriverFailure) as failure:
         media.reserve(name, ALICE)
     assert failure.value.code == "invalid_request"
 
 
-def test_a_new_disk_is_its_owners_before_it_is_there(media: Media, home: Path) -> None:
+def test_a_new_disk_is_its_owners_before_it_is_there(media: MediaFolders, home: Path) -> None:
     found = media.reserve("new.vdi", ALICE)
-    assert found == Found("new.vdi", home.resolve() / DISKS / "alice" / "new.vdi", "vdi")
+    assert found == UsableMedium("new.vdi", home.resolve() / DISKS / "alice" / "new.vdi", "vdi")
     assert not media.is_there("new.vdi", ALICE)
     found.path.write_text("whatever")
     assert media.disk("new.vdi", spec("vm-2", "alice")) == found
@@ -112,19 +112,19 @@ def test_a_new_disk_is_its_owners_before_it_is_there(media: Media, home: Path) -
 
 def test_without_a_media_folder_there_are_no_media() -> None:
     with pytest.raises(DriverFailure, match="CORRAL_MEDIA"):
-        Media([]).dvd("b.iso")
+        MediaFolders([]).dvd("b.iso")
 
 
-def test_a_disk_is_its_owners_from_the_first_use_on(media: Media, home: Path) -> None:
+def test_a_disk_is_its_owners_from_the_first_use_on(media: MediaFolders, home: Path) -> None:
     media.disk("a.raw", ALICE)
     media.disk("a.raw", spec("vm-2", "alice"))
     for other in (BOB, spec("vm-1")):
         assert not media.is_there("a.raw", other)
         with pytest.raises(DriverFailure, match="no such file"):
-            Media([home]).disk("a.raw", other)
+            MediaFolders([home]).disk("a.raw", other)
 
 
-def test_a_format_is_decided_once(media: Media, home: Path) -> None:
+def test_a_format_is_decided_once(media: MediaFolders, home: Path) -> None:
     (home / "b.raw").write_bytes(b"QFI\xfb")
     with pytest.raises(DriverFailure, match="qcow2"):
         media.disk("b.raw", ALICE)
@@ -136,7 +136,7 @@ def test_a_format_is_decided_once(media: Media, home: Path) -> None:
         media.must_be_usable(str(found.path), ALICE, dvd=False)
 
 
-def test_a_record_of_an_older_release_goes_by_the_name(media: Media, home: Path) -> None:
+def test_a_record_of_an_older_release_goes_by_the_name(media: MediaFolders, home: Path) -> None:
     media.disk("a.raw", ALICE)
     (file,) = (home / CLAIMS).glob("[!.]*")
     kept = json.loads(file.read_text())
@@ -146,7 +146,7 @@ def test_a_record_of_an_older_release_goes_by_the_name(media: Media, home: Path)
 
 
 @pytest.mark.parametrize("text", ["{", "", "[]", '{"owner": "alice"}', '{"owner": "alice", "medium": "/etc/passwd"}'])
-def test_a_damaged_record_gives_the_disk_to_nobody(media: Media, home: Path, text: str) -> None:
+def test_a_damaged_record_gives_the_disk_to_nobody(media: MediaFolders, home: Path, text: str) -> None:
     media.disk("a.raw", ALICE)
     next((home / CLAIMS).glob("[!.]*")).write_text(text)
     for vm in (ALICE, BOB):
@@ -155,13 +155,13 @@ def test_a_damaged_record_gives_the_disk_to_nobody(media: Media, home: Path, tex
 
 
 @pytest.mark.parametrize("owner", ["..", "a/b", "", ".x", "x" * 101])
-def test_an_owner_that_is_no_name_of_a_folder_is_refused(media: Media, owner: str) -> None:
+def test_an_owner_that_is_no_name_of_a_folder_is_refused(media: MediaFolders, owner: str) -> None:
     with pytest.raises(DriverFailure) as failure:
         media.reserve("new.vdi", spec("..", owner))
     assert failure.value.code == "invalid_request"
 
 
-def test_a_dvd_is_no_disk_and_a_disk_no_dvd(media: Media, home: Path) -> None:
+def test_a_dvd_is_no_disk_and_a_disk_no_dvd(media: MediaFolders, home: Path) -> None:
     for name in ("a.raw", "iso/text.iso"):
         (home / "iso" / "text.iso").write_text("--iprt-iso-maker-file-marker-bourne-sh")
         with pytest.raises(DriverFailure):

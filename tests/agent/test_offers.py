@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from agent.drivers import capabilities, offers
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.capabilities.files import FileReading
-from agent.drivers.capabilities.metrics import Metrics
+from agent.drivers.capabilities.metrics import MetricsCapability
 from agent.drivers.fake import FakeDriver
 from agent.drivers.local.driver import LocalDriver
 from agent.drivers.offers import offered
@@ -33,11 +33,11 @@ def test_every_group_is_in_the_table() -> None:
 
 
 def test_the_verbs_are_offered_only_with_the_capability(tmp_path: Path) -> None:
-    driver = FakeDriver(Place(tmp_path, tmp_path))
-    assert offered(driver, Metrics) is driver
+    driver = FakeDriver(DriverFolders(tmp_path, tmp_path))
+    assert offered(driver, MetricsCapability) is driver
     driver.capabilities = FakeDriver.capabilities - {"metrics"}
     with pytest.raises(Unsupported, match="driver 'fake' does not measure VMs"):
-        offered(driver, Metrics)
+        offered(driver, MetricsCapability)
 
 
 def test_a_capability_without_the_verbs_is_not_enough() -> None:
@@ -45,7 +45,7 @@ def test_a_capability_without_the_verbs_is_not_enough() -> None:
         name, capabilities = "boast", frozenset({"metrics"})
 
     with pytest.raises(Unsupported, match="does not measure VMs"):
-        offered(Boast(), Metrics)  # type: ignore[arg-type]
+        offered(Boast(), MetricsCapability)  # type: ignore[arg-type]
 
 
 def test_a_driver_of_local_processes_has_every_hook_or_is_none(tmp_path: Path) -> None:
@@ -53,4 +53,4 @@ def test_a_driver_of_local_processes_has_every_hook_or_is_none(tmp_path: Path) -
         name = "half"
 
     with pytest.raises(TypeError, match=r"abstract methods .*known_by.* switch_on"):
-        Half(Place(tmp_path, tmp_path))  # type: ignore[abstract]
+        Half(DriverFolders(tmp_path, tmp_path))  # type: ignore[abstract]

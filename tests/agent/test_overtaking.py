@@ -13,7 +13,7 @@ from redis import Redis as Client
 from agent.commands import vm_locks
 from agent.commands.outcomes import Outcomes
 from agent.commands.runner import CommandFailed, Commands
-from agent.drivers.base import Place, Progress
+from agent.drivers.base import DriverFolders, Progress
 from agent.drivers.fake import FakeDriver
 from agent.drivers.registry import Drivers
 from agent.host.exits import Exits
@@ -30,7 +30,7 @@ from tests.support.waiting import HANG_SECONDS
 class Deaf(FakeDriver):
     """Takes its time, and never asks whether to go on."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: DriverFolders) -> None:
         super().__init__(place)
         self.begun, self.may_go_on = threading.Event(), threading.Event()
 
@@ -44,7 +44,7 @@ def test_what_a_driver_makes_after_the_delete_is_removed(
     tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vm_locks, "DELETE_WAITS_SECONDS", 0.2)
-    place = Place(tmp_path / "vms", tmp_path)
+    place = DriverFolders(tmp_path / "vms", tmp_path)
     place.vms.mkdir()
     drivers = Drivers(["fake"], place)
     deaf = Deaf(place)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from agent.broker.transport import Channel
+from agent.broker.transport import CommandChannel
 from core.contract import channels
-from core.transport import Refused, rebuilt
+from core.transport import TaskRefused, rebuilt
 from tests.agent.hosts import Host
 from tests.support.waiting import until
 
@@ -92,11 +92,11 @@ def test_queues_that_are_no_lists_are_waited_out(running: Host) -> None:
 
 def test_a_command_keeps_nothing_but_itself() -> None:
     headers = {"task": "corral.command", "id": "1", "eta": "2100-01-01", "timelimit": [1, 1], "shadow": "start web"}
-    kept = rebuilt(message(headers=headers), Channel.accepts)["headers"]
+    kept = rebuilt(message(headers=headers), CommandChannel.accepts)["headers"]
     assert kept["shadow"] == "start web"
     assert not {"eta", "timelimit", "expires", "group", "chord"} & set(kept)
 
 
 def test_what_is_refused_is_named() -> None:
-    with pytest.raises(Refused, match=r"task is 'celery\.map'"):
-        rebuilt(message(headers={"task": "celery.map", "id": "1"}), Channel.accepts)
+    with pytest.raises(TaskRefused, match=r"task is 'celery\.map'"):
+        rebuilt(message(headers={"task": "celery.map", "id": "1"}), CommandChannel.accepts)

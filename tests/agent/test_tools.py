@@ -8,7 +8,7 @@ import pytest
 
 from agent.system import process
 from core.contract.errors import DriverFailure
-from core.contract.limits import Limits
+from core.contract.limits import ProcessLimits
 from core.contract.outputs import END_BYTES
 from core.contract.states import Kind
 from tests.agent.hosts import Host
@@ -32,7 +32,7 @@ def test_what_a_program_says_is_in_the_log_alone(caplog: pytest.LogCaptureFixtur
 
 def test_a_program_that_takes_too_much_is_stopped(tmp_path: Path) -> None:
     """The largest file, the memory, the time of a processor."""
-    small = Limits(memory_bytes=256 << 20, cpu_seconds=1, file_bytes=1 << 20)
+    small = ProcessLimits(memory_bytes=256 << 20, cpu_seconds=1, file_bytes=1 << 20)
     greedy = (
         f"exec head -c 2000000 /dev/zero >{tmp_path / 'f'}",
         "exec python3 -c 'bytearray(1 << 30)'",

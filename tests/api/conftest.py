@@ -10,7 +10,7 @@ import pytest
 
 from cli.fleet import ports
 from cli.fleet.fleet import Fleet
-from cli.fleet.plan import Plan
+from cli.fleet.plan import FleetPlan
 from cli.fleet.postgres import Postgres
 from cli.fleet.redis import Redis
 from cli.fleet.share import Share
@@ -66,7 +66,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     images: Path = tmp_path_factory.mktemp("fleet-images")
     (images / "linux-default").mkdir()
     (images / "linux-default" / "manifest.json").write_text("{}")
-    plan = Plan(
+    plan = FleetPlan(
         home=tmp_path_factory.mktemp("fleet") / "home",
         images=images,
         hypervisors=("fake",),

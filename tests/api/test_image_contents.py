@@ -13,7 +13,7 @@ import pytest
 
 from core import images
 from core.contract import proofs
-from core.contract.images import Manifest, of_content
+from core.contract.images import ImageManifest, of_content
 from core.models import Vm
 from core.models.base import now
 from core.services.identities import accounts
@@ -25,7 +25,7 @@ SHA256 = hashlib.sha256(SECRET.encode()).hexdigest()
 
 
 @pytest.fixture(scope="module")
-def image(world: World, tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+def image(world: World, tmp_path_factory: pytest.TempPathFactory) -> ImageManifest:
     folder = tmp_path_factory.mktemp("files")
     (folder / "disk").write_bytes(bootable())
     (folder / "kernel").write_bytes(kernel())
@@ -40,7 +40,7 @@ def other(world: World) -> str:
 
 
 @pytest.fixture(scope="module")
-def caller(world: World, image: Manifest, other: str) -> Caller:
+def caller(world: World, image: ImageManifest, other: str) -> Caller:
     """The owner of a VM on host-a that is made of the image; the other host has no such VM."""
     with world.context.transaction() as session:
         for host in ("host-a", other):
@@ -61,7 +61,7 @@ def ask(world: World, path: str, headers: dict[str, str] | None = None, **range_
     return answer
 
 
-def test_the_host_gets_manifest_and_files_whole_and_in_part(world: World, image: Manifest, caller: Caller) -> None:
+def test_the_host_gets_manifest_and_files_whole_and_in_part(world: World, image: ImageManifest, caller: Caller) -> None:
     answer = ask(world, f"/image-contents/{image.digest}")
     assert answer.status_code == 200, answer.text
     assert of_content(answer.data, image.digest) == image
@@ -76,7 +76,9 @@ def test_the_host_gets_manifest_and_files_whole_and_in_part(world: World, image:
     assert beyond.status_code == 416
 
 
-def test_another_host_s_proof_and_users_get_nothing(world: World, image: Manifest, caller: Caller, other: str) -> None:
+def test_another_host_s_proof_and_users_get_nothing(
+    world: World, image: ImageManifest, caller: Caller, other: str
+) -> None:
     for path in (f"/image-contents/{image.digest}", f"/image-contents/{image.digest}/{image.disk.sha256}"):
         assert ask(world, path, shown(path, host=other, sha256="0" * 64)).status_code == 404
         as_another = problem(ask(world, path, shown(path, host=other)))  # signed by host-a's secret
@@ -101,14 +103,14 @@ def test_another_host_s_proof_and_users_get_nothing(world: World, image: Manifes
     ],
 )
 def test_a_proof_that_does_not_hold_says_why(
-    world: World, image: Manifest, caller: Caller, changes: dict[str, Any], why: str
+    world: World, image: ImageManifest, caller: Caller, changes: dict[str, Any], why: str
 ) -> None:
     path = f"/image-contents/{image.digest}"
     answer = ask(world, path, shown(path, **changes))
     assert (answer.status_code, why in answer.json["message"]) == (401, True), answer.text
 
 
-def test_a_proof_is_for_one_path_and_its_own_time(world: World, image: Manifest, caller: Caller) -> None:
+def test_a_proof_is_for_one_path_and_its_own_time(world: World, image: ImageManifest, caller: Caller) -> None:
     path = f"/image-contents/{image.digest}"
     assert ask(world, f"{path}/{image.disk.sha256}", shown(path)).status_code == 401
     scheme, _, word = shown(path, ago=400.0)["Authorization"].partition(" ")
@@ -117,7 +119,7 @@ def test_a_proof_is_for_one_path_and_its_own_time(world: World, image: Manifest,
         assert ask(world, path, {"Authorization": f"{scheme} {host}:{at}:{code}"}).status_code == 401
 
 
-def test_what_nobody_there_needs_is_not_found(world: World, image: Manifest, caller: Caller) -> None:
+def test_what_nobody_there_needs_is_not_found(world: World, image: ImageManifest, caller: Caller) -> None:
     absent = "sha256:" + "a" * 64
     for path in (
         f"/image-contents/{absent}",
@@ -133,7 +135,9 @@ def test_what_nobody_there_needs_is_not_found(world: World, image: Manifest, cal
         session.get_one(Vm, vm_id).deleted_at = now()
 
 
-def test_with_its_last_vm_a_host_needs_it_no_more(world: World, image: Manifest, caller: Caller, other: str) -> None:
+def test_with_its_last_vm_a_host_needs_it_no_more(
+    world: World, image: ImageManifest, caller: Caller, other: str
+) -> None:
     with world.context.transaction() as session:
         accounts.admit(session, other, SHA256)
     vm_id = world.add_vm(caller, "there", host_name=other, image=image.name, image_digest=image.digest)
@@ -147,7 +151,7 @@ def test_with_its_last_vm_a_host_needs_it_no_more(world: World, image: Manifest,
     assert ask(world, path, shown(path, host=other)).status_code == 401
 
 
-def test_what_is_damaged_in_the_store_is_not_sent(world: World, image: Manifest, caller: Caller) -> None:
+def test_what_is_damaged_in_the_store_is_not_sent(world: World, image: ImageManifest, caller: Caller) -> None:
     disk: Path = world.settings.images / image.name / image.disk.name
     whole = disk.read_bytes()
     disk.write_bytes(whole[:-512])
@@ -156,7 +160,7 @@ def test_what_is_damaged_in_the_store_is_not_sent(world: World, image: Manifest,
     disk.write_bytes(whole)
 
 
-def test_only_so_many_are_served_at_once(world: World, image: Manifest, caller: Caller) -> None:
+def test_only_so_many_are_served_at_once(world: World, image: ImageManifest, caller: Caller) -> None:
     path, downloads = f"/image-contents/{image.digest}/{image.disk.sha256}", world.context.downloads
     held = [downloads.one("") for _ in range(32)]
     for each in held:
@@ -169,7 +173,7 @@ def test_only_so_many_are_served_at_once(world: World, image: Manifest, caller: 
         assert ask(world, path).status_code == 200
 
 
-def test_a_create_is_of_the_fleet_s_image(world: World, image: Manifest) -> None:
+def test_a_create_is_of_the_fleet_s_image(world: World, image: ImageManifest) -> None:
     owner = world.caller()
     body = {"name": "named", "template": image.name, "hypervisor": "fake"}
     refused = world.post("/vms", owner.bearer, json=body)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core.contract.images import MANIFEST, ImageFile, Manifest
+from core.contract.images import MANIFEST, ImageFile, ImageManifest
 from core.contract.messages import encode
 from core.models import Operation, Snapshot
 from core.models.base import now
@@ -41,7 +41,7 @@ def vm(world: World, owner: Caller) -> str:
         folder = world.settings.images / f"listed-{number}"
         folder.mkdir(parents=True)
         disk = ImageFile("disk.qcow2", "0" * 64, 1024 * number)
-        image = Manifest(folder.name, "windows" if number == 0 else "linux", "qcow2", disk, 1)
+        image = ImageManifest(folder.name, "windows" if number == 0 else "linux", "qcow2", disk, 1)
         (folder / MANIFEST).write_text(encode(image))
     return first
 

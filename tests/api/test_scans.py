@@ -12,7 +12,7 @@ from core.contract.errors import Conflict, Unavailable
 from core.models import ScannedVm, Vm
 from core.models.base import now
 from core.services.scanning import queue
-from core.services.scanning.queue import Work
+from core.services.scanning.queue import ScanTask
 from tests.api.world import Caller, World, problem
 
 SCAN = {"scan_type": "configuration", "target": "all"}
@@ -49,7 +49,7 @@ def _begin(world: World, headers: dict[str, str], **body: Any) -> str:
     return str(answer.json.get("data", answer.json)["scan_id"])
 
 
-def _take(world: World) -> Work:
+def _take(world: World) -> ScanTask:
     with world.context.transaction() as session:
         work = queue.take(session)
     assert work is not None

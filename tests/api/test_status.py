@@ -13,7 +13,7 @@ import requests
 
 from cli.fleet.fleet import Fleet
 from core.services.monitoring import request_stats
-from core.services.monitoring.request_stats import Counted
+from core.services.monitoring.request_stats import RequestCounts
 from tests.api.world import World, problem
 from tests.support.clients import new_user
 from tests.support.waiting import until
@@ -66,8 +66,8 @@ def test_requests_are_counted_and_timed(world: World) -> None:
     until(lambda: counted()[0] >= 10)
     assert 0 < counted()[1] < 1000
     forget("requests:minute:*")
-    request_stats.add(redis, Counted(3000, 2000, 100_000.0))
-    request_stats.add(redis, Counted(1000, 0, 0.0))  # one that only waited
+    request_stats.add(redis, RequestCounts(3000, 2000, 100_000.0))
+    request_stats.add(redis, RequestCounts(1000, 0, 0.0))  # one that only waited
     today, milliseconds = request_stats.today(redis)
     assert milliseconds == pytest.approx(50.0, abs=5)
     assert today >= 4010

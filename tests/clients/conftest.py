@@ -11,7 +11,7 @@ import pytest
 from selenium import webdriver
 
 from cli.fleet.fleet import Fleet
-from cli.fleet.plan import Plan
+from cli.fleet.plan import FleetPlan
 from cli.fleet.share import Share
 from cli.main import main
 from corral import Client, NotFound
@@ -27,7 +27,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     images = tmp_path_factory.mktemp("clients-images")
     (images / "linux-default").mkdir()
     (images / "linux-default" / "manifest.json").write_text("{}")
-    plan = Plan(
+    plan = FleetPlan(
         home=tmp_path_factory.mktemp("clients-fleet") / "home",
         images=images,
         hypervisors=("fake",),

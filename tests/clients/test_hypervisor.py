@@ -111,7 +111,7 @@ def test_nothing_is_installed_unverified(server: Server, to: Path) -> None:
 
 def test_a_sum_that_is_known_here_need_not_be_given(server: Server, to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     release = releases.RELEASES[NAME]
-    known = dataclasses.replace(release, files={"x86_64": releases.File("cloud-hypervisor-static", SUM)})
+    known = dataclasses.replace(release, files={"x86_64": releases.ReleaseFile("cloud-hypervisor-static", SUM)})
     monkeypatch.setitem(releases.RELEASES, NAME, known)
     assert install("--to", to, "--mirror", server.url, "--machine", "x86_64").exit_code == 0
     assert to.read_bytes() == PROGRAM

@@ -11,7 +11,7 @@ from tarfile import TarInfo
 
 import pytest
 
-from cli.remote.unpacking import Refused, unpack
+from cli.remote.unpacking import ArchiveRefused, unpack
 
 DEEP, STEPS = "d" * 247, "abcdefghijklmnop"  # more than a path may have, by links that each have one letter
 
@@ -88,7 +88,7 @@ def untouched(into: Path) -> bool:
 
 @pytest.mark.parametrize("members", BAD.values(), ids=BAD)
 def test_what_would_be_elsewhere_is_refused(into: Path, members: list[TarInfo]) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(ArchiveRefused):
         unpack(packed(into.parent, *members), into)
     assert untouched(into)
 
@@ -102,7 +102,7 @@ def test_what_the_user_has_there_is_replaced_and_never_followed(into: Path) -> N
     (into / "away").symlink_to(outside)
     unpack(packed(into.parent, file("secret"), file("twin")), into)
     assert [(into / name).read_text() for name in ("secret", "twin", "kept")] == ["new", "new", "kept"]
-    with pytest.raises(Refused, match="in the way"):
+    with pytest.raises(ArchiveRefused, match="in the way"):
         unpack(packed(into.parent, file("away/file")), into)
     assert untouched(into)
 
@@ -129,7 +129,7 @@ def test_a_folder_arrives_with_its_links_and_no_more_rights_than_it_may_have(int
 def test_what_is_no_whole_tar_is_refused(into: Path, spoilt: Callable[[bytes], bytes]) -> None:
     at = packed(into.parent, file("a"), file("b"))
     at.write_bytes(spoilt(at.read_bytes()))
-    with pytest.raises(Refused):
+    with pytest.raises(ArchiveRefused):
         unpack(at, into)
     assert untouched(into)
 

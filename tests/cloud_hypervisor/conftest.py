@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.cloud_hypervisor import CloudHypervisorDriver
 from core.contract.messages import ImageRef, VmSpec
 from tests import doubles
@@ -28,15 +28,15 @@ def double(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def place(tmp_path: Path) -> DriverFolders:
     """A host of its own, with media."""
     media = tmp_path / "media"
     media.mkdir()
-    return Place(tmp_path / "vms", doubles.store(tmp_path / "images", IMAGE), (media,))
+    return DriverFolders(tmp_path / "vms", doubles.store(tmp_path / "images", IMAGE), (media,))
 
 
 @pytest.fixture
-def driver(double: None, place: Place) -> CloudHypervisorDriver:
+def driver(double: None, place: DriverFolders) -> CloudHypervisorDriver:
     """A driver object that has seen nothing."""
     return CloudHypervisorDriver(place)
 

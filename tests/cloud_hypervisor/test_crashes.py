@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.drivers.cloud_hypervisor.api import Api
+from agent.drivers.cloud_hypervisor.api import CloudHypervisorApi
 from cli.fleet.redis import Redis
 from core.contract.messages import ImageRef, VmSpec
 from core.contract.states import Kind, Observed
@@ -56,7 +56,7 @@ def seconds_until_told(host: Host, vm: VmSpec, end: str) -> tuple[Observed, floa
     if end == "crash":
         os.kill(started.observation.pid, signal.SIGKILL)
     else:
-        Api(host.folder / "vms" / vm.id, LONG).put("vm.power-button")
+        CloudHypervisorApi(host.folder / "vms" / vm.id, LONG).put("vm.power-button")
     told = until(host.inventory)
     return told.vms[0].state, time.monotonic() - began
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.capabilities.hardware import DiskRequest
 from agent.drivers.cloud_hypervisor import CloudHypervisorDriver, events, program, sizes
-from agent.drivers.cloud_hypervisor.api import Api, Refused, Silent
+from agent.drivers.cloud_hypervisor.api import CloudHypervisorApi, CloudHypervisorError, Silent
 from agent.drivers.local import daemon
-from agent.drivers.local.folder import Folder
+from agent.drivers.local.folder import LocalVmFolder
 from agent.system import sockets
 from core.contract.errors import DriverFailure
 from core.contract.messages import Forward, VmSpec
@@ -29,7 +29,7 @@ from tests.support.waiting import until
 MEDIUM = DiskRequest("SATA Controller", 1, 0, "hdd", "more.raw", create_if_missing=True, size_gb=1)
 
 
-def folder_of(place: Place, vm: VmSpec) -> Path:
+def folder_of(place: DriverFolders, vm: VmSpec) -> Path:
     """A VM's."""
     return place.vms / vm.id
 
@@ -40,7 +40,7 @@ def reason_of(driver: CloudHypervisorDriver, vm: VmSpec, state: Observed) -> str
     return driver.observe(vm.id).reason
 
 
-def test_all_that_is_sent_is_known_to_it(driver: CloudHypervisorDriver, place: Place, vm: VmSpec) -> None:
+def test_all_that_is_sent_is_known_to_it(driver: CloudHypervisorDriver, place: DriverFolders, vm: VmSpec) -> None:
     driver.disk_attach(vm, MEDIUM, LONG)
     driver.start(replace(vm, forwards=[Forward("tcp", free_port(), 80)]), silent, LONG)
     driver.disk_detach(vm, MEDIUM.controller, 1, 0, LONG)
@@ -54,9 +54,9 @@ def test_all_that_is_sent_is_known_to_it(driver: CloudHypervisorDriver, place: P
     assert not (folder_of(place, vm) / "run" / "ignored.log").exists()
 
 
-def test_a_misspelt_field_would_be_noticed(driver: CloudHypervisorDriver, place: Place, vm: VmSpec) -> None:
+def test_a_misspelt_field_would_be_noticed(driver: CloudHypervisorDriver, place: DriverFolders, vm: VmSpec) -> None:
     driver.start(vm, silent, LONG)
-    Api(folder_of(place, vm), LONG).put("vm.resize", {"desired_cpus": 2})
+    CloudHypervisorApi(folder_of(place, vm), LONG).put("vm.resize", {"desired_cpus": 2})
     assert (folder_of(place, vm) / "run" / "ignored.log").read_text() == "VmResize.desired_cpus\n"
 
 
@@ -73,7 +73,7 @@ def test_the_way_of_a_restore_is_what_the_version_is_good_at() -> None:
 
 
 def test_without_the_program_it_is_unhealthy_and_says_how_to_get_it(
-    monkeypatch: pytest.MonkeyPatch, place: Place
+    monkeypatch: pytest.MonkeyPatch, place: DriverFolders
 ) -> None:
     monkeypatch.setenv("CLOUD_HYPERVISOR", "no-such-program")
     health = CloudHypervisorDriver(place).probe()
@@ -82,14 +82,14 @@ def test_without_the_program_it_is_unhealthy_and_says_how_to_get_it(
 
 
 def test_a_crash_is_told_from_a_guest_that_powered_itself_off(
-    driver: CloudHypervisorDriver, place: Place, vm: VmSpec
+    driver: CloudHypervisorDriver, place: DriverFolders, vm: VmSpec
 ) -> None:
     pid = driver.start(vm, silent, LONG).pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     assert reason_of(driver, vm, Observed.CRASHED) == "Cloud Hypervisor exited without an error message"
     driver.start(vm, silent, LONG)
-    Api(folder_of(place, vm), LONG).put("vm.power-button")
+    CloudHypervisorApi(folder_of(place, vm), LONG).put("vm.power-button")
     assert reason_of(driver, vm, Observed.STOPPED) == "the guest shut itself down"
 
 
@@ -111,9 +111,9 @@ def test_a_guest_that_restarted_is_told_with_the_time(tmp_path: Path) -> None:
 
 
 def test_a_limit_that_is_lifted_gives_the_guest_its_memory_back(
-    driver: CloudHypervisorDriver, place: Place, vm: VmSpec
+    driver: CloudHypervisorDriver, place: DriverFolders, vm: VmSpec
 ) -> None:
-    folder = Folder(folder_of(place, vm))
+    folder = LocalVmFolder(folder_of(place, vm))
     driver.start(vm, silent, LONG)
     machine = folder.state().machine
     assert machine is not None
@@ -123,12 +123,12 @@ def test_a_limit_that_is_lifted_gives_the_guest_its_memory_back(
     assert balloon(folder) == 0
 
 
-def balloon(folder: Folder) -> int:
+def balloon(folder: LocalVmFolder) -> int:
     """Its size in bytes."""
-    return int(Api(folder.path, LONG).get("vm.info")["config"]["balloon"]["size"])
+    return int(CloudHypervisorApi(folder.path, LONG).get("vm.info")["config"]["balloon"]["size"])
 
 
-def test_what_it_makes_is_for_nobody_else(driver: CloudHypervisorDriver, place: Place, vm: VmSpec) -> None:
+def test_what_it_makes_is_for_nobody_else(driver: CloudHypervisorDriver, place: DriverFolders, vm: VmSpec) -> None:
     driver.start(vm, silent, LONG)
     driver.pause(vm, LONG)
     driver.snapshot_create(vm, "one", True, silent, LONG)
@@ -165,7 +165,7 @@ def test_memory_is_plugged_in_blocks_and_the_rest_waits(driver: CloudHypervisorD
 
 
 def test_a_damaged_snapshot_leaves_the_running_vm_alone(
-    driver: CloudHypervisorDriver, place: Place, vm: VmSpec
+    driver: CloudHypervisorDriver, place: DriverFolders, vm: VmSpec
 ) -> None:
     before = driver.start(vm, silent, LONG)
     driver.snapshot_create(vm, "one", True, silent, LONG)
@@ -186,17 +186,19 @@ def test_the_disk_came_from_the_image_in_a_way_that_is_told(driver: CloudHypervi
     assert own.size_bytes == 4 << 30
 
 
-def test_an_agent_that_comes_later_finds_it_running(driver: CloudHypervisorDriver, place: Place, vm: VmSpec) -> None:
+def test_an_agent_that_comes_later_finds_it_running(
+    driver: CloudHypervisorDriver, place: DriverFolders, vm: VmSpec
+) -> None:
     seen = driver.start(vm, silent, LONG)
     assert CloudHypervisorDriver(place).observe(vm.id) == seen
     assert CloudHypervisorDriver(place).start(vm, silent, LONG).pid == seen.pid
 
 
-def test_refusals_are_told_with_their_reason(driver: CloudHypervisorDriver, place: Place, vm: VmSpec) -> None:
+def test_refusals_are_told_with_their_reason(driver: CloudHypervisorDriver, place: DriverFolders, vm: VmSpec) -> None:
     driver.start(vm, silent, LONG)
-    with pytest.raises(Refused, match="Requested vCPUs exceed maximum") as failure:
-        Api(folder_of(place, vm), LONG).put("vm.resize", {"desired_vcpus": 200})
+    with pytest.raises(CloudHypervisorError, match="Requested vCPUs exceed maximum") as failure:
+        CloudHypervisorApi(folder_of(place, vm), LONG).put("vm.resize", {"desired_vcpus": 200})
     assert failure.value.status == 500
     driver.stop(vm, 0.0, silent, LONG)
     with pytest.raises(Silent):
-        Api(folder_of(place, vm), LONG).get("vm.info")
+        CloudHypervisorApi(folder_of(place, vm), LONG).get("vm.info")

@@ -14,7 +14,7 @@ from simple_websocket import ConnectionClosed
 
 from cli.fleet import vms
 from cli.fleet.fleet import Fleet
-from cli.fleet.plan import Plan
+from cli.fleet.plan import FleetPlan
 from cli.fleet.share import Share
 from core import settings
 from tests.support.clients import Client, administrator
@@ -31,7 +31,7 @@ ALONE = "systemctl stop serial-getty@ttyS0; stty -F /dev/ttyS0 raw -echo"
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Hosts that run QEMU and the fake driver. No VM outlives them."""
     home = tmp_path_factory.mktemp("consoles") / "home"
-    plan = Plan(
+    plan = FleetPlan(
         home=home,
         images=settings.load().images,
         hypervisors=("qemu", "fake"),

@@ -12,16 +12,16 @@ from typing import Protocol
 
 import pytest
 
-from agent.drivers.base import Driver, Place
-from agent.drivers.capabilities.execs import Execs
-from agent.drivers.capabilities.files import Files
-from agent.drivers.capabilities.forwards import PortForwards
-from agent.drivers.capabilities.guest import ExecRequest, ExecResult, Guest, GuestNetwork
-from agent.drivers.capabilities.hardware import Adapters, Disks
-from agent.drivers.capabilities.metrics import Metrics
-from agent.drivers.capabilities.resizing import Resizing
-from agent.drivers.capabilities.saving import SavedStates
-from agent.drivers.capabilities.snapshots import Snapshots
+from agent.drivers.base import Driver, DriverFolders
+from agent.drivers.capabilities.execs import ExecsCapability
+from agent.drivers.capabilities.files import FilesCapability
+from agent.drivers.capabilities.forwards import PortForwardsCapability
+from agent.drivers.capabilities.guest import GuestCapability, GuestExecRequest, GuestExecResult, GuestNetworkCapability
+from agent.drivers.capabilities.hardware import AdaptersCapability, DisksCapability
+from agent.drivers.capabilities.metrics import MetricsCapability
+from agent.drivers.capabilities.resizing import ResizingCapability
+from agent.drivers.capabilities.saving import SavedStatesCapability
+from agent.drivers.capabilities.snapshots import SnapshotsCapability
 from agent.drivers.qemu import QemuDriver
 from agent.drivers.registry import CLASSES
 from agent.drivers.virtualbox.power import missing_kernel_driver
@@ -40,17 +40,17 @@ DRIVERS = ("fake", "qemu", "virtualbox", "cloud-hypervisor", DOUBLE)
 
 class EveryVerb(
     Driver,
-    SavedStates,
-    Snapshots,
-    Disks,
-    Adapters,
-    Resizing,
-    PortForwards,
-    Guest,
-    GuestNetwork,
-    Metrics,
-    Execs,
-    Files,
+    SavedStatesCapability,
+    SnapshotsCapability,
+    DisksCapability,
+    AdaptersCapability,
+    ResizingCapability,
+    PortForwardsCapability,
+    GuestCapability,
+    GuestNetworkCapability,
+    MetricsCapability,
+    ExecsCapability,
+    FilesCapability,
     Protocol,
 ):
     """All there is; a test asks the bench for what not every driver has."""
@@ -66,7 +66,7 @@ class Bench:
     """
 
     name: str
-    place: Place
+    place: DriverFolders
     quick: float = 300.0
     boots: bool = True
     image: str | None = IMAGE
@@ -126,9 +126,9 @@ class Bench:
         """Enough of a spec to delete what was seen."""
         return VmSpec(seen.vm_id, "left", self.name, "linux", 1, 256, 4)
 
-    def run(self, vm: VmSpec, command: str, timeout: float = 30.0) -> ExecResult:
+    def run(self, vm: VmSpec, command: str, timeout: float = 30.0) -> GuestExecResult:
         """One command in its guest."""
-        return self.new_driver().execute(vm, ExecRequest(command, timeout))
+        return self.new_driver().execute(vm, GuestExecRequest(command, timeout))
 
 
 def silent(step: str, percent: int | None) -> None:
@@ -144,7 +144,7 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     home = tmp_path_factory.mktemp("bench")
     media = home / "media"
     media.mkdir()
-    made = Bench(request.param, Place(home / "vms", images, (media,)))
+    made = Bench(request.param, DriverFolders(home / "vms", images, (media,)))
     if request.param in ("cloud-hypervisor", DOUBLE):
         made = request.getfixturevalue("cloud_hypervisor")(made, home, double=request.param == DOUBLE)
     if request.param == "virtualbox":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.capabilities.execs import KEPT_BYTES, Detached, Exec
+from agent.drivers.capabilities.execs import KEPT_BYTES, Detached, GuestExec
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 from tests.support.waiting import until
@@ -31,7 +31,7 @@ def begin(driver: EveryVerb, vm: VmSpec, command: str, **more: object) -> str:
     return wanted.id
 
 
-def ended(driver: EveryVerb, vm: VmSpec, exec_id: str, seconds: float = 60.0) -> Exec:
+def ended(driver: EveryVerb, vm: VmSpec, exec_id: str, seconds: float = 60.0) -> GuestExec:
     until(lambda: driver.exec_get(vm, exec_id).state != "running", seconds)
     return driver.exec_get(vm, exec_id)
 

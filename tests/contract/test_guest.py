@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.capabilities.guest import ExecRequest
+from agent.drivers.capabilities.guest import GuestExecRequest
 from core.contract.errors import GuestTimeout
 from core.contract.messages import VmSpec
 
@@ -30,7 +30,7 @@ def test_a_command_tells_how_it_ended(bench: Bench, running: VmSpec) -> None:
 
 
 def test_a_command_has_its_environment_and_its_input(driver: EveryVerb, running: VmSpec) -> None:
-    request = ExecRequest("echo $GREETING; cat", 30.0, environment={"GREETING": "hello"}, stdin=b"from outside\n")
+    request = GuestExecRequest("echo $GREETING; cat", 30.0, environment={"GREETING": "hello"}, stdin=b"from outside\n")
     assert driver.execute(running, request).stdout == b"hello\nfrom outside\n"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.drivers.capabilities.metrics import Metrics, Sample
+from agent.drivers.capabilities.metrics import MetricsCapability, Sample
 from core.contract.messages import VmSpec
 from tests.support.waiting import until
 
@@ -20,7 +20,7 @@ def sample_of(driver: EveryVerb, vm: VmSpec) -> Sample:
 
 
 def test_a_driver_measures_as_its_capabilities_promise(driver: EveryVerb) -> None:
-    assert isinstance(driver, Metrics) == ("metrics" in driver.capabilities)
+    assert isinstance(driver, MetricsCapability) == ("metrics" in driver.capabilities)
 
 
 def test_a_vm_at_rest_uses_nothing_but_its_disk(bench: Bench, driver: EveryVerb, vm: VmSpec) -> None:

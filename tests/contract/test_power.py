@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.drivers.base import Cancelled, Driver
-from agent.drivers.capabilities.forwards import PortForwards
-from agent.drivers.capabilities.guest import Guest, GuestNetwork
-from agent.drivers.capabilities.hardware import Adapters, Disks
-from agent.drivers.capabilities.resizing import Resizing
-from agent.drivers.capabilities.snapshots import Snapshots
+from agent.drivers.capabilities.forwards import PortForwardsCapability
+from agent.drivers.capabilities.guest import GuestCapability, GuestNetworkCapability
+from agent.drivers.capabilities.hardware import AdaptersCapability, DisksCapability
+from agent.drivers.capabilities.resizing import ResizingCapability
+from agent.drivers.capabilities.snapshots import SnapshotsCapability
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
@@ -30,13 +30,13 @@ def test_a_driver_has_the_verbs_that_its_capabilities_promise(bench: Bench, driv
     assert health.healthy == bench.boots, health.problem
     assert set(health.capabilities) == driver.capabilities
     assert isinstance(driver, Driver)
-    assert isinstance(driver, Snapshots) == ("snapshots" in driver.capabilities)
-    assert isinstance(driver, Resizing) == ("resizing" in driver.capabilities)
-    assert isinstance(driver, PortForwards) == ("port_forwards" in driver.capabilities)
-    assert isinstance(driver, GuestNetwork) == ("guest_network" in driver.capabilities)
-    assert isinstance(driver, Guest) == ("guest" in driver.capabilities)
-    assert isinstance(driver, Disks) == ("disks" in driver.capabilities)
-    assert isinstance(driver, Adapters) == ("adapters" in driver.capabilities)
+    assert isinstance(driver, SnapshotsCapability) == ("snapshots" in driver.capabilities)
+    assert isinstance(driver, ResizingCapability) == ("resizing" in driver.capabilities)
+    assert isinstance(driver, PortForwardsCapability) == ("port_forwards" in driver.capabilities)
+    assert isinstance(driver, GuestNetworkCapability) == ("guest_network" in driver.capabilities)
+    assert isinstance(driver, GuestCapability) == ("guest" in driver.capabilities)
+    assert isinstance(driver, DisksCapability) == ("disks" in driver.capabilities)
+    assert isinstance(driver, AdaptersCapability) == ("adapters" in driver.capabilities)
 
 
 def test_create_twice_is_one_stopped_vm(bench: Bench, driver: EveryVerb, vm: VmSpec) -> None:

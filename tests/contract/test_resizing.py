@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.capabilities.resizing import Resized
+from agent.drivers.capabilities.resizing import SizeChange
 from agent.system import cgroups
 from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import VmSpec
@@ -33,11 +33,11 @@ def silent(step: str, percent: int | None) -> None:
 def test_a_stopped_vm_has_its_new_size_when_it_starts(bench: Bench, driver: EveryVerb, vm: VmSpec) -> None:
     bench.need_boot()
     large = replace(vm, vcpus=2, memory_mb=320)
-    assert driver.resize(large, silent, bench.quick) == Resized(LATER, LATER, LATER, LATER)
-    assert driver.resize(large, silent, bench.quick) == Resized(LATER, LATER, LATER, LATER)
+    assert driver.resize(large, silent, bench.quick) == SizeChange(LATER, LATER, LATER, LATER)
+    assert driver.resize(large, silent, bench.quick) == SizeChange(LATER, LATER, LATER, LATER)
     seen = driver.start(large, silent, bench.quick)
     assert (seen.facts.vcpus, seen.facts.memory_mb) == (2, 320)
-    assert driver.resize(large, silent, bench.quick) == Resized(LIVE, LIVE, LIVE, LIVE)
+    assert driver.resize(large, silent, bench.quick) == SizeChange(LIVE, LIVE, LIVE, LIVE)
     stopped = driver.stop(large, 0.0, silent, bench.quick)
     assert stopped.facts.vcpus is None
 
@@ -53,9 +53,9 @@ def test_a_running_vm_takes_more_vcpus_at_once_and_goes_back_with_its_memory(
     driver.start(vm, silent, bench.quick)
     large = replace(vm, vcpus=2, memory_mb=320)
     driver.snapshot_create(vm, "small", True, silent, bench.quick)
-    assert driver.resize(large, silent, bench.quick) == Resized(LIVE, LATER, LIVE, LIVE)
+    assert driver.resize(large, silent, bench.quick) == SizeChange(LIVE, LATER, LIVE, LIVE)
     assert facts(driver, vm) == (2, 256)
-    assert bench.new_driver().resize(large, silent, bench.quick) == Resized(LIVE, LATER, LIVE, LIVE)
+    assert bench.new_driver().resize(large, silent, bench.quick) == SizeChange(LIVE, LATER, LIVE, LIVE)
     assert driver.resize(vm, silent, bench.quick).vcpus is LATER
     assert facts(driver, vm) == (2, 256)
     driver.snapshot_create(large, "large", True, silent, bench.quick)

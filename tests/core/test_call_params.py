@@ -9,7 +9,7 @@ import pytest
 from msgspec import to_builtins
 
 from core.contract.calls import CALLS
-from core.contract.described import Described
+from core.contract.described import DescribeReply
 from core.contract.errors import Invalid, Unavailable
 from core.contract.failures import result_of
 from core.contract.messages import Addressed, Call, Reply, VmSpec, call, decode, encode
@@ -64,7 +64,7 @@ GOOD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "describe": (
         {"vm_id": "vm-1"},
         to_builtins(
-            Described(
+            DescribeReply(
                 name="web",
                 hypervisor="qemu",
                 os_type="linux",

@@ -12,13 +12,13 @@ from sqlalchemy.orm import Session
 
 from core.contract.commands import Start, Stop
 from core.contract.hosts import HostFacts
-from core.contract.states import DesiredState, Kind, Observed, Status, status
+from core.contract.states import DesiredState, Kind, Observed, VmStatus, status
 from core.contract.vms import Hardware, VmNetwork
 from core.models import VM_COUNTS, Host, Operation, Vm
 from core.models.base import now
 from core.services import counts, listing, operations
 from core.services.context import SYSTEM, Actor
-from core.services.listing import Page, joined
+from core.services.listing import VmFilter, joined
 from core.services.status import status_column
 
 HOSTS = ("h-a", "h-b", "h-c")
@@ -126,11 +126,11 @@ def test_what_is_under_way_and_what_is_silent_counts_as_it_reads(transaction: An
     with transaction() as session:
         assert told(session) == counted(session)
         assert counts.count(session).by_status == {
-            Status.CREATED: 3,
-            Status.UNKNOWN: 3,
-            Status.STARTING: 1,
-            Status.STOPPING: 1,
-            Status.DELETING: 1,
+            VmStatus.CREATED: 3,
+            VmStatus.UNKNOWN: 3,
+            VmStatus.STARTING: 1,
+            VmStatus.STOPPING: 1,
+            VmStatus.DELETING: 1,
         }
         assert counts.count(session, HOSTS[2]).total == 0
 
@@ -179,7 +179,7 @@ def test_a_page_is_the_same_from_either_end(
 ) -> None:
     def page(limit: int | None, offset: int) -> list[str]:
         with transaction() as session:
-            found, total = listing.page(session, many, Page(sort, order, limit, offset, host=host))
+            found, total = listing.page(session, many, VmFilter(sort, order, limit, offset, host=host))
             assert total == (120 if host is None else 60)
         return [view.vm.name for view in found]
 
@@ -196,7 +196,7 @@ def test_a_vm_that_is_made_meanwhile_does_not_move_the_page(
 ) -> None:
     """The count is taken first: what is read backwards by a count that holds no more is read anew."""
     with transaction() as session:
-        expected = [view.vm.name for view in listing.page(session, many, Page(limit=10, offset=100))[0]]
+        expected = [view.vm.name for view in listing.page(session, many, VmFilter(limit=10, offset=100))[0]]
     look = counts.count
 
     def late(session: Session, host: str | None = None) -> counts.Counts:
@@ -207,14 +207,14 @@ def test_a_vm_that_is_made_meanwhile_does_not_move_the_page(
 
     monkeypatch.setattr(counts, "count", late)
     with transaction() as session:
-        found, _ = listing.page(session, many, Page(limit=10, offset=100))
+        found, _ = listing.page(session, many, VmFilter(limit=10, offset=100))
     assert [view.vm.name for view in found] == expected
 
 
 def test_few_of_a_status_are_found_where_they_are(transaction: Any, many: Actor, owner: Actor) -> None:
     def names(*statuses: str) -> list[str]:
         with transaction() as session:
-            found, total = listing.page(session, many, Page(statuses=statuses, limit=100))
+            found, total = listing.page(session, many, VmFilter(statuses=statuses, limit=100))
             assert total == len(found)
         return [view.vm.name for view in found]
 
@@ -237,7 +237,7 @@ def test_a_user_is_told_of_their_own_alone(transaction: Any, many: Actor, helper
     stranger = helpers.user("bob")
     with transaction() as session:
         made(session, stranger, "bobs")
-        assert [view.vm.name for view in listing.page(session, stranger, Page())[0]] == ["bobs"]
-        assert listing.page(session, stranger, Page())[1] == 1
-        assert listing.page(session, owner, Page(statuses=("crashed",)))[1] == 1
-        assert listing.page(session, stranger, Page(statuses=("crashed",)))[1] == 0
+        assert [view.vm.name for view in listing.page(session, stranger, VmFilter())[0]] == ["bobs"]
+        assert listing.page(session, stranger, VmFilter())[1] == 1
+        assert listing.page(session, owner, VmFilter(statuses=("crashed",)))[1] == 1
+        assert listing.page(session, stranger, VmFilter(statuses=("crashed",)))[1] == 0

@@ -9,7 +9,7 @@ import pytest
 
 from core.contract.errors import NoCapacity
 from core.contract.hosts import DriverHealth, HostFacts
-from core.contract.images import ImageFile, Manifest
+from core.contract.images import ImageFile, ImageManifest
 from core.models import Vm
 from core.services import vms
 from core.services.accepted import Accepted
@@ -69,7 +69,7 @@ def test_another_host_is_taken_and_without_one_the_reason_is_told(
 
 
 NAME = "linux-default"
-FLEETS = Manifest(NAME, "linux", "qcow2", ImageFile("disk.qcow2", "a" * 64, 600 << 20), 20)
+FLEETS = ImageManifest(NAME, "linux", "qcow2", ImageFile("disk.qcow2", "a" * 64, 600 << 20), 20)
 BY_KERNEL = replace(FLEETS, kernel=ImageFile("vmlinuz", "b" * 64, 1000))
 HAS = HostFacts(image_contents=[FLEETS.digest], pulls_images=True)
 PULLS = HostFacts(image_sizes_gb={NAME: 90}, image_digests={NAME: "its own"}, kernel_images=[NAME], pulls_images=True)
@@ -81,7 +81,7 @@ def tell(transaction: Transaction, helpers: Helpers, host: str, facts: HostFacts
         inventories.record(session, replace(helpers.inventory(host), facts=facts, **more))  # type: ignore[arg-type]
 
 
-def made(transaction: Transaction, actor: Actor, helpers: Helpers, name: str, content: Manifest = FLEETS) -> Vm:
+def made(transaction: Transaction, actor: Actor, helpers: Helpers, name: str, content: ImageManifest = FLEETS) -> Vm:
     request = replace(helpers.request(name), content=content, disk_gb=None)
     with transaction() as session:
         return session.get_one(Vm, vms.create(session, actor, request).vm_id)

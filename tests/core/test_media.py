@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from core.contract.commands import DiskAttach
 from core.contract.errors import Conflict, Forbidden, NoCapacity, NotFound, Unavailable
-from core.contract.hosts import Medium as Told
+from core.contract.hosts import ReportedMedium as Told
 from core.contract.messages import Failure
 from core.contract.states import Observed
 from core.contract.vms import Disk

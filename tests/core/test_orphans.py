@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import func, select
 
-from core.contract.described import Described
+from core.contract.described import DescribeReply
 from core.contract.errors import Conflict, CorralError, Forbidden, Invalid, NoCapacity, NotFound
 from core.contract.states import Observed
 from core.contract.vms import Observation, Running, VmNetwork
@@ -21,7 +21,7 @@ from tests.core.conftest import Helpers, Transaction
 
 ADMIN = Actor("admin", "admin", "admin")
 ID = "vm-0123456789ab"
-SEEN = Described(
+SEEN = DescribeReply(
     name="lost-one",
     hypervisor="fake",
     os_type="linux",
@@ -48,7 +48,7 @@ def tell(transaction: Transaction, helpers: Helpers, host: str, *ids: str) -> No
         inventories.record(session, helpers.inventory(host, seen))
 
 
-def adopt(transaction: Transaction, host: str, seen: Described = SEEN, actor: Actor = ADMIN, **changes: Any) -> Vm:
+def adopt(transaction: Transaction, host: str, seen: DescribeReply = SEEN, actor: Actor = ADMIN, **changes: Any) -> Vm:
     with transaction() as session:
         return orphans.adopt(session, actor, host, changes.pop("vm_id", ID), seen, **{"owner": "ann"} | changes)
 

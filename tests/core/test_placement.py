@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from core.contract.vms import Placement
-from core.placement import Choice, Demand, Obstacle, Offer, Room, judge
+from core.placement import Demand, HostChoice, HostOffer, Obstacle, Room, judge
 
 ROOM = Room(8, 8192, 100)
-A = Offer("a", {"qemu": ""}, frozenset({"linux"}), ROOM, {"zone": "a", "disk": "ssd"})
-B = Offer("b", {"qemu": "", "virtualbox": ""}, frozenset({"linux"}), replace(ROOM, memory_mb=4096), {"zone": "b"})
-C = Offer("c", {"qemu": ""}, frozenset({"linux"}), replace(ROOM, memory_mb=6000), {"zone": "b", "disk": "hdd"})
+A = HostOffer("a", {"qemu": ""}, frozenset({"linux"}), ROOM, {"zone": "a", "disk": "ssd"})
+B = HostOffer("b", {"qemu": "", "virtualbox": ""}, frozenset({"linux"}), replace(ROOM, memory_mb=4096), {"zone": "b"})
+C = HostOffer("c", {"qemu": ""}, frozenset({"linux"}), replace(ROOM, memory_mb=6000), {"zone": "b", "disk": "hdd"})
 HOSTS = [C, B, A]
 DEMAND = Demand(("qemu", "virtualbox"), "linux", Room(2, 1024, 10))
 
@@ -21,7 +21,7 @@ def asking(**asked: object) -> Demand:
     return replace(DEMAND, placement=Placement(**asked))  # type: ignore[arg-type]
 
 
-def best(demand: Demand, offers: list[Offer] = HOSTS) -> str:
+def best(demand: Demand, offers: list[HostOffer] = HOSTS) -> str:
     """The hosts that can take it, best first."""
     return "".join(verdict.host for verdict in judge(offers, demand) if verdict.choice)
 
@@ -75,8 +75,8 @@ def test_all_that_stands_against_a_host_is_told() -> None:
 def test_a_verdict_on_each_host() -> None:
     found = judge(HOSTS, asking(require=["zone=b"], prefer=["disk=hdd", "zone=b"]))
     assert [(each.host, each.choice) for each in found] == [
-        ("c", Choice("c", "qemu")),
-        ("b", Choice("b", "qemu")),
+        ("c", HostChoice("c", "qemu")),
+        ("b", HostChoice("b", "qemu")),
         ("a", None),
     ]
     assert [each.preferred for each in found] == [("disk=hdd", "zone=b"), ("zone=b",), ()]

@@ -26,7 +26,7 @@ def vm(transaction: Transaction, actor: Actor, host: str, helpers: Helpers) -> s
     return "one"
 
 
-def settle(transaction: Transaction, ago: timedelta = timedelta(hours=2)) -> restored.Settled:
+def settle(transaction: Transaction, ago: timedelta = timedelta(hours=2)) -> restored.RestoreResult:
     with transaction() as session:
         return restored.settle(session, now() - ago, {"release": "0.1.0"})
 

@@ -12,7 +12,7 @@ import requests
 
 from cli.fleet import vms
 from cli.fleet.fleet import Fleet
-from cli.fleet.plan import Plan
+from cli.fleet.plan import FleetPlan
 from cli.fleet.share import Share
 from core import settings
 from tests.support.clients import Client, administrator
@@ -25,7 +25,7 @@ _PLENTY = "1000000"
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Two hosts that run QEMU. No VM outlives them."""
     home = tmp_path_factory.mktemp("documented") / "home"
-    plan = Plan(
+    plan = FleetPlan(
         home=home,
         images=settings.load().images,
         hypervisors=("qemu",),

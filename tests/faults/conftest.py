@@ -17,12 +17,12 @@ from click.testing import CliRunner, Result
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine
 
-from agent.drivers.base import Driver, Place
+from agent.drivers.base import Driver, DriverFolders
 from agent.drivers.fake import FakeDriver
 from agent.drivers.qemu import QemuDriver
 from cli.fleet import vms
 from cli.fleet.fleet import Fleet
-from cli.fleet.plan import Plan
+from cli.fleet.plan import FleetPlan
 from cli.fleet.share import Share
 from cli.main import main
 from core import database_urls, settings
@@ -38,9 +38,9 @@ _BRISK = {
 }
 
 
-def plan(home: Path, images: Path, hypervisor: str) -> Plan:
+def plan(home: Path, images: Path, hypervisor: str) -> FleetPlan:
     """Two hosts, two workers, and a durable PostgreSQL: it is going to be killed."""
-    return Plan(
+    return FleetPlan(
         home=home,
         images=images,
         hypervisors=(hypervisor,),
@@ -52,7 +52,7 @@ def plan(home: Path, images: Path, hypervisor: str) -> Plan:
     )
 
 
-DRIVERS: dict[str, Callable[[Place], Driver]] = {"fake": FakeDriver, "qemu": QemuDriver}
+DRIVERS: dict[str, Callable[[DriverFolders], Driver]] = {"fake": FakeDriver, "qemu": QemuDriver}
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +169,7 @@ class Rig:
         """What a driver sees that was never told anything."""
         found = {}
         for host in self.fleet.plan.host_names:
-            place = Place(self.fleet.home / "hosts" / host / "vms", self.fleet.plan.images)
+            place = DriverFolders(self.fleet.home / "hosts" / host / "vms", self.fleet.plan.images)
             for seen in DRIVERS[self.fleet.plan.hypervisors[0]](place).observe_all():
                 found[seen.vm_id] = seen.state.value
         return found

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.fake import FakeDriver
 from tests.support.waiting import until
 
@@ -65,7 +65,7 @@ def shown(rig: Any, name: str) -> tuple[str, str]:
 
 def on_disk(rig: Any, host: str, vm_id: str) -> str:
     """A VM's state on a host, as a driver sees it that was never told anything."""
-    place = Place(rig.fleet.home / "hosts" / host / "vms", rig.fleet.plan.images)
+    place = DriverFolders(rig.fleet.home / "hosts" / host / "vms", rig.fleet.plan.images)
     return str(FakeDriver(place).observe(vm_id).state)
 
 

@@ -10,7 +10,7 @@ import requests
 
 from cli.fleet import ports
 from cli.fleet.fleet import Fleet
-from cli.fleet.plan import Plan
+from cli.fleet.plan import FleetPlan
 from tests.support.waiting import until
 
 SECONDS = 10
@@ -19,7 +19,7 @@ SECONDS = 10
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     """With Flower, and ports for a worker's and an agent's figures."""
-    plan = Plan(
+    plan = FleetPlan(
         home=tmp_path / "home",
         images=tmp_path / "images",
         hypervisors=("fake",),

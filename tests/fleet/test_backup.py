@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.fleet.fleet import Fleet
-from cli.fleet.plan import Plan
+from cli.fleet.plan import FleetPlan
 from cli.main import main
 from tests.support.clients import administrator, new_user
 
@@ -32,7 +32,7 @@ def corral(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str
 
 def test_a_fleet_is_brought_back_to_what_it_was(corral: Callable[..., str], tmp_path: Path) -> None:
     home = tmp_path / "home"
-    plan = Plan(home, home / "images", hypervisors=("fake",), agents=1, flower=False, durable=False, image=False)
+    plan = FleetPlan(home, home / "images", hypervisors=("fake",), agents=1, flower=False, durable=False, image=False)
     running_file, resting_file = tmp_path / "running", tmp_path / "resting"
     assert "there is no fleet in" in corral("backup", running_file, code=1)
     with Fleet(plan) as fleet:

@@ -111,13 +111,13 @@ def test_a_package_that_is_not_there_is_named_with_its_command(
     doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from cli.doctor import programs
-    from cli.doctor.checks import Needs, State
+    from cli.doctor.checks import CheckState, Needs
 
     absent, install = tmp_path / "packages.txt", "sudo apt-get install --no-install-recommends some-server"
     absent.write_text("control  some-server  /usr/bin/no-such-server\ncontrol  nftables  /usr/sbin/nft\n")
     monkeypatch.setattr(packages, "LIST", absent)
     check, other = programs.check_all(Needs())
-    assert (check.state, check.fix, other.state) == (State.MISSING, install, State.OK)
+    assert (check.state, check.fix, other.state) == (CheckState.MISSING, install, CheckState.OK)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert programs.fix_of("control") == install + ' && export PATH="$PATH":/usr/sbin'
 

@@ -13,7 +13,7 @@ import pytest
 
 from cli.fleet import files
 from cli.fleet.processes import Process
-from cli.fleet.watch import Watch
+from cli.fleet.watch import ProcessWatch
 from tests.support.waiting import until
 
 
@@ -30,8 +30,8 @@ def sleeper(tmp_path: Path) -> Iterator[Process]:
 
 
 @pytest.fixture
-def watch() -> Iterator[Watch]:
-    watch = Watch(lambda _: None)
+def watch() -> Iterator[ProcessWatch]:
+    watch = ProcessWatch(lambda _: None)
     yield watch
     watch.end()
 
@@ -82,7 +82,7 @@ def test_a_process_ends_with_its_supervisor_but_not_with_the_thread_that_started
     until(lambda: not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE)
 
 
-def test_the_watch_starts_again_what_was_killed(sleeper: Process, watch: Watch) -> None:
+def test_the_watch_starts_again_what_was_killed(sleeper: Process, watch: ProcessWatch) -> None:
     watch.begin([sleeper])
     first = sleeper.pid
     sleeper.kill()
@@ -90,7 +90,7 @@ def test_the_watch_starts_again_what_was_killed(sleeper: Process, watch: Watch) 
 
 
 def test_the_watch_leaves_alone_what_is_on_hold_until_it_is_released(
-    sleeper: Process, watch: Watch, tmp_path: Path
+    sleeper: Process, watch: ProcessWatch, tmp_path: Path
 ) -> None:
     other = Process("other", ["sleep", "60"], log=tmp_path / "other")
     other.start()
@@ -111,7 +111,7 @@ def test_the_watch_leaves_alone_what_is_on_hold_until_it_is_released(
 
 def test_the_pause_before_a_restart_doubles_and_every_restart_is_said(tmp_path: Path) -> None:
     said: list[str] = []
-    watch = Watch(said.append)
+    watch = ProcessWatch(said.append)
     failing = Process("failing", ["sh", "-c", "exit 3"], log=tmp_path / "log")
     failing.start()
     watch.begin([failing])

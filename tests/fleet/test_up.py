@@ -19,7 +19,7 @@ import requests
 
 from cli.fleet import ports
 from cli.fleet.fleet import Fleet
-from cli.fleet.plan import Plan
+from cli.fleet.plan import FleetPlan
 from tests.support.waiting import until
 
 READY = "Corral is ready"
@@ -203,6 +203,6 @@ def test_a_fleet_brings_back_what_dies(fleet: Fleet, start: Start) -> None:
 
 
 def test_hosts_are_named_in_order(tmp_path: Path) -> None:
-    names = Plan(home=tmp_path, images=tmp_path, agents=28).host_names
+    names = FleetPlan(home=tmp_path, images=tmp_path, agents=28).host_names
     assert names[:2] == ["host-a", "host-b"]
     assert names[25:] == ["host-z", "host-27", "host-28"]

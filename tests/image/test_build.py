@@ -23,19 +23,19 @@ from cli.image.log import BuildFailed, Log
 from cli.image.rootfs import EPOCH
 from core import images
 from core.contract.errors import Conflict
-from core.contract.images import Manifest, names, read
+from core.contract.images import ImageManifest, names, read
 from tests import disks
 from tests.support.waiting import until
 
 
-def put(store: Path, *, facts: dict[str, object], content: bytes = b"old") -> Manifest:
+def put(store: Path, *, facts: dict[str, object], content: bytes = b"old") -> ImageManifest:
     """An image called linux-default that was not built."""
     store.mkdir(exist_ok=True)
     with images.staging(store) as work:
         folder = work / "image"
         folder.mkdir()
         (folder / "disk.qcow2").write_bytes(content)
-        manifest = Manifest(
+        manifest = ImageManifest(
             recipe.NAME, "linux", "qcow2", images.described(folder / "disk.qcow2"), recipe.DISK_GB, facts=facts
         )
         images.publish(store, folder, manifest)
@@ -56,11 +56,11 @@ def test_one_of_an_older_recipe_is_replaced_and_linked_disks_stay(
     old = put(tmp_path, facts={"recipe": "older"})
     (tmp_path / "vm-disk").hardlink_to(tmp_path / recipe.NAME / "disk.qcow2")
 
-    def make(work: Path, _log: Log) -> Manifest:
+    def make(work: Path, _log: Log) -> ImageManifest:
         (work / "image").mkdir()
         (work / "image" / "disk.qcow2").write_bytes(b"new")
         described = images.described(work / "image" / "disk.qcow2")
-        return Manifest(recipe.NAME, "linux", "qcow2", described, recipe.DISK_GB, facts={"recipe": recipe.key()})
+        return ImageManifest(recipe.NAME, "linux", "qcow2", described, recipe.DISK_GB, facts={"recipe": recipe.key()})
 
     monkeypatch.setattr(building, "_make", make)
     new = building.build(tmp_path, lambda _: None)

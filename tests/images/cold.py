@@ -10,7 +10,7 @@ from pathlib import Path
 from cli.fleet.fleet import Fleet
 from core import images
 from core.contract import joining
-from core.contract.images import Manifest
+from core.contract.images import ImageManifest
 from corral import Client, NotFound
 from tests.disks import BOOT_SECTOR, kernel
 from tests.support.contents import noise
@@ -28,7 +28,7 @@ class Cold:
         self.machine: Machine | None = None
         self.agent: subprocess.Popen[bytes] | None = None
 
-    def add_image(self, size_mb: int, name: str = "") -> Manifest:
+    def add_image(self, size_mb: int, name: str = "") -> ImageManifest:
         """A new image of the fleet, named for this host if not so: a disk of that size, a kernel and an initrd."""
         files = {"disk": BOOT_SECTOR + noise(size_mb * MB - 512, size_mb), "kernel": kernel(), "initrd": noise(5000)}
         for file, content in files.items():
@@ -73,14 +73,14 @@ class Cold:
         """How many bytes have come of what is not whole."""
         return sum(path.stat().st_size for path in self.pulled.glob("blobs/*.part"))
 
-    def has(self, image: Manifest) -> bool:
+    def has(self, image: ImageManifest) -> bool:
         """Whether all of its files are there, by their content."""
         found = [images.described(self.pulled / "blobs" / file.sha256) for file in image.files]
         return [(each.sha256, each.size_bytes) for each in found] == [
             (file.sha256, file.size_bytes) for file in image.files
         ]
 
-    def answers(self, image: Manifest) -> list[int]:
+    def answers(self, image: ImageManifest) -> list[int]:
         """The statuses with which the API has answered for its disk so far."""
         log = (self.fleet.home / "logs" / "api.log").read_text()
         path = re.escape(f"'/api/v1/image-contents/{image.digest}/{image.disk.sha256}'")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.fleet.fleet import Fleet
-from cli.fleet.plan import Plan
+from cli.fleet.plan import FleetPlan
 from cli.fleet.share import Share
 from corral import Client
 from tests.images.cold import Cold
@@ -19,7 +19,7 @@ from tests.images.cold import Cold
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """With one host that shares the API's folder, and so has whatever that has."""
     home = tmp_path_factory.mktemp("images-fleet")
-    plan = Plan(
+    plan = FleetPlan(
         home=home / "home",
         images=home / "images",
         hypervisors=("fake",),

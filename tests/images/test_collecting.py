@@ -12,10 +12,10 @@ import pytest
 
 from agent.images import collecting
 from agent.images.collecting import Rules
-from agent.images.contents import Contents
+from agent.images.contents import ImageContents
 from agent.images.download import Rate
 from agent.images.pulls import Pulls
-from core.contract.images import ImageFile, Manifest
+from core.contract.images import ImageFile, ImageManifest
 from core.contract.messages import ImageRef
 
 DAY = 86_400.0
@@ -24,22 +24,22 @@ KERNEL = b"a kernel that several images have"
 
 
 @pytest.fixture
-def contents(tmp_path: Path) -> Contents:
-    made = Contents(tmp_path / "pulled")
+def contents(tmp_path: Path) -> ImageContents:
+    made = ImageContents(tmp_path / "pulled")
     made.make()
     return made
 
 
-def blob(contents: Contents, name: str, data: bytes) -> ImageFile:
+def blob(contents: ImageContents, name: str, data: bytes) -> ImageFile:
     file = ImageFile(name, hashlib.sha256(data).hexdigest(), len(data))
     contents.part(file).write_bytes(data)
     contents.came(file)
     return file
 
 
-def image(contents: Contents, name: str, days_ago: float = 0.0, kernel: bytes | None = None) -> Manifest:
+def image(contents: ImageContents, name: str, days_ago: float = 0.0, kernel: bytes | None = None) -> ImageManifest:
     """One that came, or was used last, that long ago."""
-    made = Manifest(
+    made = ImageManifest(
         name,
         "linux",
         "raw",
@@ -57,19 +57,19 @@ def long_ago(path: Path, days: float) -> None:
     os.utime(path, (at, at))
 
 
-def names(contents: Contents) -> set[str]:
+def names(contents: ImageContents) -> set[str]:
     found = [contents.get(digest) for digest in contents.digests()]
     return {each.name for each in found if each is not None}
 
 
-def vm(contents: Contents, of: Manifest, tmp_path: Path) -> Path:
+def vm(contents: ImageContents, of: ImageManifest, tmp_path: Path) -> Path:
     """A VM's folder with a link of the image's disk."""
     link = tmp_path / f"vm-{of.name}"
     os.link(contents.blob(of.disk), link)
     return link
 
 
-def test_what_was_unused_for_long_goes_with_the_files_that_no_other_has(contents: Contents) -> None:
+def test_what_was_unused_for_long_goes_with_the_files_that_no_other_has(contents: ImageContents) -> None:
     old, young = image(contents, "old", 8, KERNEL), image(contents, "young", 6, KERNEL)
     assert collecting.collect(contents, OLD, (), ()) == 1
     assert names(contents) == {"young"}
@@ -78,7 +78,7 @@ def test_what_was_unused_for_long_goes_with_the_files_that_no_other_has(contents
     assert collecting.collect(contents, Rules(), (), ()) == 0
 
 
-def test_what_a_vm_rests_on_or_a_new_one_is_made_of_stays(contents: Contents, tmp_path: Path) -> None:
+def test_what_a_vm_rests_on_or_a_new_one_is_made_of_stays(contents: ImageContents, tmp_path: Path) -> None:
     rested_on, held, coming = (image(contents, name, 30) for name in ("rested-on", "held", "coming"))
     link = vm(contents, rested_on, tmp_path)
     assert collecting.collect(contents, OLD, [held.digest], [coming.disk.sha256]) == 1
@@ -89,7 +89,7 @@ def test_what_a_vm_rests_on_or_a_new_one_is_made_of_stays(contents: Contents, tm
     assert names(contents) == set()
 
 
-def test_a_full_disk_takes_the_longest_unused_first(contents: Contents, tmp_path: Path) -> None:
+def test_a_full_disk_takes_the_longest_unused_first(contents: ImageContents, tmp_path: Path) -> None:
     free = contents.free_bytes()
     for days, name in enumerate(("newest", "older", "oldest")):
         image(contents, name, days)
@@ -102,7 +102,7 @@ def test_a_full_disk_takes_the_longest_unused_first(contents: Contents, tmp_path
     assert collecting.collect(contents, never, (), ()) == 1
 
 
-def test_what_was_begun_and_left_goes_after_a_day(contents: Contents) -> None:
+def test_what_was_begun_and_left_goes_after_a_day(contents: ImageContents) -> None:
     blobs = contents.folder / "blobs"
     files = {
         name: ImageFile("disk", hashlib.sha256(name.encode()).hexdigest(), 9) for name in ("left", "new", "coming")
@@ -115,7 +115,7 @@ def test_what_was_begun_and_left_goes_after_a_day(contents: Contents) -> None:
     assert {path.name for path in blobs.iterdir()} == {f"{files[name].sha256}.part" for name in ("new", "coming")}
 
 
-def test_use_begins_the_days_anew_and_nothing_goes_during_it(contents: Contents) -> None:
+def test_use_begins_the_days_anew_and_nothing_goes_during_it(contents: ImageContents) -> None:
     old = image(contents, "old", 30)
     pulls, ref = Pulls(contents, None, Rate(0), OLD), ImageRef(old.name, old.digest)
     with pulls.held(ref):

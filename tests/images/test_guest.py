@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.fleet.fleet import Fleet
-from cli.fleet.plan import Plan
+from cli.fleet.plan import FleetPlan
 from cli.fleet.share import Share
 from core import settings
 from corral import Client
@@ -23,7 +23,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """With the default image, and no host."""
     home = tmp_path_factory.mktemp("guest-fleet")
     images = settings.load().images
-    plan = Plan(home=home, images=images, agents=0, flower=False, durable=False, image=False, share=Share(1, 1, 1))
+    plan = FleetPlan(home=home, images=images, agents=0, flower=False, durable=False, image=False, share=Share(1, 1, 1))
     with Fleet(plan) as running:
         yield running
 

@@ -20,7 +20,7 @@ import click
 import pytest
 from simple_websocket import Client as Socket
 
-from cli.client import Client
+from cli.client import FleetClient
 from core import settings
 from tests.support.waiting import until
 from tools.lab import build, recipe
@@ -123,7 +123,7 @@ class LabVm:
     host: str
     name: str = ""
     hypervisor: str = ""
-    client: Client = field(init=False)
+    client: FleetClient = field(init=False)
 
     def __post_init__(self) -> None:
         self.name = self.name or self.host
@@ -181,10 +181,10 @@ class LabVm:
         vm_id = self.client.request("GET", f"/vms/{self.name}")["id"]
         spec = (vm_id, self.name, self.hypervisor, "linux", 1, MEMORY_MB, 1)
         program = (
-            "from pathlib import Path; from agent.drivers.base import Place; "
+            "from pathlib import Path; from agent.drivers.base import DriverFolders; "
             "from agent.drivers.registry import Drivers; from core.contract.messages import VmSpec; "
             f"home = Path('/var/lib/corral/hosts/{self.host}'); "
-            f"place = Place(home / 'vms', Path('/opt/images'), (home / 'media',)); vm = VmSpec(*{spec!r}); "
+            f"place = DriverFolders(home / 'vms', Path('/opt/images'), (home / 'media',)); vm = VmSpec(*{spec!r}); "
             f"print(Drivers(['{self.hypervisor}'], place).get('{self.hypervisor}').{verb}(vm, 60.0))"
         )
         with self.step(f"{verb} of {self.name} beside the API"):

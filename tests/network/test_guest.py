@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.drivers.base import Place
-from agent.drivers.capabilities.guest import ExecRequest
+from agent.drivers.base import DriverFolders
+from agent.drivers.capabilities.guest import GuestExecRequest
 from agent.drivers.qemu import QemuDriver
-from agent.network.network import Network
+from agent.network.network import HostNetworking
 from core import settings
 from core.contract.errors import DriverFailure
 from core.contract.images import MANIFEST
@@ -39,7 +39,7 @@ def driver(machine: Machine, tmp_path: Path) -> QemuDriver:
     if not (images / IMAGE / MANIFEST).exists():
         pytest.fail(f"there is no image '{IMAGE}' in {images}: run `make image` first")
     machine.bridged().set_up([])
-    return QemuDriver(Place(tmp_path / "vms", images, network=Network(HOST, bridged=machine.bridged())))
+    return QemuDriver(DriverFolders(tmp_path / "vms", images, network=HostNetworking(HOST, bridged=machine.bridged())))
 
 
 @pytest.fixture
@@ -58,12 +58,12 @@ def test_it_has_its_address_is_reached_and_reaches_and_leaves_nothing(
     driver.start(vm, silent, LONG)
     assert driver.port_forwards(vm.id) == vm.forwards
     assert _address(driver, vm) == ADDRESS
-    serve = ExecRequest(f"setsid perl -e '{TCP_GREETER}' </dev/null >/dev/null 2>&1 &", 30)
+    serve = GuestExecRequest(f"setsid perl -e '{TCP_GREETER}' </dev/null >/dev/null 2>&1 &", 30)
     assert driver.execute(vm, serve).exit_code == 0
     assert _greeting(machine, 2222) == b"welcome"
     with inside(machine.world), socket.create_server((WORLD, 80)) as server:
         server.settimeout(30)
-        out = ExecRequest(f"exec 3<>/dev/tcp/{WORLD}/80 && echo hello >&3", 30)
+        out = GuestExecRequest(f"exec 3<>/dev/tcp/{WORLD}/80 && echo hello >&3", 30)
         assert driver.execute(vm, out).exit_code == 0
         connection, caller = server.accept()
         connection.close()

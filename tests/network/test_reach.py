@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from agent.drivers.base import Place
-from agent.drivers.capabilities.guest import ExecRequest
+from agent.drivers.base import DriverFolders
+from agent.drivers.capabilities.guest import GuestExecRequest
 from agent.drivers.qemu import QemuDriver
 from agent.network.egress import Egress
 from agent.network.namespaces import SOCKETS
-from agent.network.network import Network
+from agent.network.network import HostNetworking
 from agent.network.user_mode import UserMode, Way
 from core import settings
 from core.contract.messages import Forward, ImageRef, VmSpec
@@ -82,13 +82,13 @@ def guest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     (folder / "resolv.conf").write_text(f"nameserver {PRIVATE}\n")
     with new_machine(folder) as machine:
         route_to_the_world(machine)
-        network = Network(user_mode=Fixed(way, Egress(resolv_conf=folder / "resolv.conf")))
-        driver = QemuDriver(Place(folder / "vms", settings.load().images, network=network))
+        network = HostNetworking(user_mode=Fixed(way, Egress(resolv_conf=folder / "resolv.conf")))
+        driver = QemuDriver(DriverFolders(folder / "vms", settings.load().images, network=network))
         image, forwards = ImageRef("linux-default"), [Forward("tcp", LED, 9)]
         vm = VmSpec(str(uuid.uuid4()), "web", "qemu", "linux", 1, 256, 4, image=image, forwards=forwards)
 
         def run(command: str) -> str:
-            return driver.execute(vm, ExecRequest(command, 90.0)).stdout.decode()
+            return driver.execute(vm, GuestExecRequest(command, 90.0)).stdout.decode()
 
         driver.create(vm, _silent, LONG)
         try:

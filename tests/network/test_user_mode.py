@@ -12,10 +12,10 @@ import pytest
 from pyroute2 import IPRoute
 
 from agent.network.egress import Egress
-from agent.network.namespaces import SOCKETS, TAP, Namespace, Shape
+from agent.network.namespaces import SOCKETS, TAP, Namespace, NamespaceAddresses
 from agent.network.user_mode import UserMode, Way
 from agent.system import process
-from agent.system.users import User, Users
+from agent.system.users import SystemUser, Users
 from core.contract.errors import DriverFailure
 from core.contract.messages import Forward
 from tests.network.conftest import HOST, WORLD, Machine, inside
@@ -23,7 +23,7 @@ from tests.network.test_traffic import listening, welcomed
 from tests.support.waiting import until
 
 PRIVATE, MANAGEMENT = "10.9.9.9", "203.0.113.99"
-USER = User(Users().first)
+USER = SystemUser(Users().first)
 REACH = "timeout 5 bash -c 'exec 3<>/dev/tcp/{}/{} && head -c7 <&3'"
 SERVE = (
     "use Socket; socket(S, PF_INET, SOCK_STREAM, 0); bind(S, sockaddr_in(9009, INADDR_ANY)) or die; listen(S, 9);"
@@ -38,7 +38,7 @@ class VmProcess:
         self.network, self.way, self.folder = network, way, folder
         USER.may_enter(folder)
 
-    def says(self, command: str, shape: Shape = SOCKETS) -> bytes:
+    def says(self, command: str, shape: NamespaceAddresses = SOCKETS) -> bytes:
         """What the command puts out."""
         said = self.folder / "said"
         if self.way is Way.RULES:

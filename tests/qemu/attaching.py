@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.capabilities.hardware import DiskRequest
 from agent.media.media import DISKS
 from agent.system import process
@@ -15,7 +15,7 @@ DATA = DiskRequest(SATA, 1, 0, "hdd", "data", create_if_missing=True, size_gb=1)
 EMPTY_ISO = bytes(32768) + b"\1CD001\1" + bytes(2041) + b"\xffCD001\1" + bytes(2041)
 
 
-def path_of(place: Place, disk: Disk) -> Path:
+def path_of(place: DriverFolders, disk: Disk) -> Path:
     """Where a disk of alice's is."""
     return place.media[0] / DISKS / "alice" / disk.medium
 

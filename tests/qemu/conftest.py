@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.drivers.base import Place
-from agent.drivers.capabilities.guest import ExecRequest, ExecResult
+from agent.drivers.base import DriverFolders
+from agent.drivers.capabilities.guest import GuestExecRequest, GuestExecResult
 from agent.drivers.qemu import QemuDriver
 from core import settings
 from core.contract.images import MANIFEST
@@ -20,7 +20,7 @@ from tests.support.clones import Clones
 
 IMAGE = "linux-default"
 LONG = 300.0
-Run = Callable[..., ExecResult]
+Run = Callable[..., GuestExecResult]
 
 
 def spec(*, memory_mb: int = 256, disk_gb: int = 4, image: str | None = IMAGE) -> VmSpec:
@@ -43,9 +43,9 @@ def images() -> Path:
 
 
 @pytest.fixture(scope="session")
-def place(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DriverFolders]:
     """Where no unix socket's address would reach; nothing of it outlives the tests."""
-    made = Place(tmp_path_factory.mktemp("qemu") / ("deep, " * 10 + "x") / ("y" * 60) / "vms", images)
+    made = DriverFolders(tmp_path_factory.mktemp("qemu") / ("deep, " * 10 + "x") / ("y" * 60) / "vms", images)
     made.vms.mkdir(parents=True)
     yield made
     driver = QemuDriver(made)
@@ -54,7 +54,7 @@ def place(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pl
 
 
 @pytest.fixture
-def driver(place: Place) -> QemuDriver:
+def driver(place: DriverFolders) -> QemuDriver:
     """A driver object that has seen nothing."""
     return QemuDriver(place)
 
@@ -69,7 +69,7 @@ def vm(driver: QemuDriver) -> Iterator[VmSpec]:
 
 
 @pytest.fixture(scope="session")
-def shared(place: Place) -> VmSpec:
+def shared(place: DriverFolders) -> VmSpec:
     """One VM for all tests that need a guest; see `running`."""
     made = spec()
     QemuDriver(place).create(made, silent, LONG)
@@ -77,7 +77,7 @@ def shared(place: Place) -> VmSpec:
 
 
 @pytest.fixture
-def running(driver: QemuDriver, place: Place, shared: VmSpec, clones: Clones) -> VmSpec:
+def running(driver: QemuDriver, place: DriverFolders, shared: VmSpec, clones: Clones) -> VmSpec:
     """The shared VM, running, whatever the test before did to it."""
     clones.running(driver, place.vms, shared)
     return shared
@@ -87,14 +87,14 @@ def running(driver: QemuDriver, place: Place, shared: VmSpec, clones: Clones) ->
 def run(driver: QemuDriver, running: VmSpec) -> Run:
     """Runs one command in the running guest."""
 
-    def one(command: str, timeout: float = 30.0, **more: object) -> ExecResult:
-        return driver.execute(running, ExecRequest(command, timeout, **more))  # type: ignore[arg-type]
+    def one(command: str, timeout: float = 30.0, **more: object) -> GuestExecResult:
+        return driver.execute(running, GuestExecRequest(command, timeout, **more))  # type: ignore[arg-type]
 
     return one
 
 
 @pytest.fixture
-def here(place: Place, tmp_path: Path) -> Place:
+def here(place: DriverFolders, tmp_path: Path) -> DriverFolders:
     """The same place, with a media folder."""
     folder = (tmp_path / "media").resolve()
     folder.mkdir()
@@ -103,7 +103,7 @@ def here(place: Place, tmp_path: Path) -> Place:
 
 
 @pytest.fixture
-def empty(here: Place) -> Iterator[VmSpec]:
+def empty(here: DriverFolders) -> Iterator[VmSpec]:
     """A VM without an image, whose firmware looks for one for ever."""
     made = replace(spec(image=None, disk_gb=1), owner="alice")
     QemuDriver(here).create(made, silent, LONG)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.capabilities.execs import Detached
 from agent.drivers.capabilities.files import FileTarget
-from agent.drivers.capabilities.guest import ExecRequest, ExecResult
+from agent.drivers.capabilities.guest import GuestExecRequest, GuestExecResult
 from agent.drivers.qemu import QemuDriver
 from core.contract.errors import DriverFailure, GuestTimeout
 from core.contract.messages import VmSpec
@@ -64,25 +64,25 @@ def pieces(content: bytes) -> Iterator[bytes]:
 
 
 @pytest.fixture(scope="module")
-def busy(place: Place, images: Path, clones: Clones) -> Iterator[VmSpec]:
+def busy(place: DriverFolders, images: Path, clones: Clones) -> Iterator[VmSpec]:
     """A running VM that has them, from the image's own initrd."""
     driver, vm = QemuDriver(place), spec()
     driver.create(vm, silent, LONG)
     clones.start(driver, place.vms, vm)
     content = in_initrd(images / IMAGE / "initrd", "bin/busybox")
-    assert driver.execute(vm, ExecRequest("true", 60.0)).exit_code == 0
+    assert driver.execute(vm, GuestExecRequest("true", 60.0)).exit_code == 0
     driver.file_write(vm, BUSYBOX, pieces(content), lambda: FileTarget(BUSYBOX, 0o755))
-    done = driver.execute(vm, ExecRequest(INSTALL, 60.0))
+    done = driver.execute(vm, GuestExecRequest(INSTALL, 60.0))
     assert done.exit_code == 0, done.stderr
     yield vm
     driver.delete(vm, LONG)
 
 
-def run(vm: VmSpec, place: Place, command: str, timeout: float = 60.0, **more: object) -> ExecResult:
-    return QemuDriver(place).execute(vm, ExecRequest(command, timeout, **more))  # type: ignore[arg-type]
+def run(vm: VmSpec, place: DriverFolders, command: str, timeout: float = 60.0, **more: object) -> GuestExecResult:
+    return QemuDriver(place).execute(vm, GuestExecRequest(command, timeout, **more))  # type: ignore[arg-type]
 
 
-def test_they_come_first(busy: VmSpec, place: Place) -> None:
+def test_they_come_first(busy: VmSpec, place: DriverFolders) -> None:
     """Its shell has them without a look at the PATH, where they come first too."""
     found = run(busy, place, f"for tool in {' '.join(TOOLS)}; do command -v $tool; done; readlink -f /proc/$$/exe")
     *tools, shell = found.stdout.decode().split()
@@ -93,7 +93,7 @@ def test_they_come_first(busy: VmSpec, place: Place) -> None:
     assert run(busy, place, "find / -maxdepth 0 -printf x").exit_code != 0
 
 
-def test_files_go_there_and_back_and_are_listed(busy: VmSpec, place: Place) -> None:
+def test_files_go_there_and_back_and_are_listed(busy: VmSpec, place: DriverFolders) -> None:
     driver, content = QemuDriver(place), bytes(range(256)) * 4096
     names = ["a b", "-n", "new\nline", "quote'd", "ü"]
     for name in names:
@@ -124,7 +124,7 @@ def _broken() -> Iterator[bytes]:
     raise RuntimeError("cut off")
 
 
-def test_commands_run_end_and_are_ended(busy: VmSpec, place: Place) -> None:
+def test_commands_run_end_and_are_ended(busy: VmSpec, place: DriverFolders) -> None:
     environment = {"WORD": "a b"}
     done = run(
         busy, place, 'pwd; echo "$WORD"; cat; exit 3', working_directory="/var", environment=environment, stdin=b"in"
@@ -139,7 +139,7 @@ def test_commands_run_end_and_are_ended(busy: VmSpec, place: Place) -> None:
     assert run(busy, place, "ps | grep 'sleep 100[123]' | grep -v grep").stdout == b""
 
 
-def test_detached_commands_run_and_take_signals(busy: VmSpec, place: Place) -> None:
+def test_detached_commands_run_and_take_signals(busy: VmSpec, place: DriverFolders) -> None:
     driver, one = QemuDriver(place), uuid.uuid4().hex
     driver.exec_begin(busy, Detached(one, "echo one; sleep 1004"))
     until(lambda: driver.exec_output(busy, one, "stdout", 0, 100).data == b"one\n")
@@ -151,7 +151,7 @@ def test_detached_commands_run_and_take_signals(busy: VmSpec, place: Place) -> N
 
 
 @pytest.mark.timeout(400)
-def test_a_scan_loses_no_check_to_an_option(busy: VmSpec, place: Place) -> None:
+def test_a_scan_loses_no_check_to_an_option(busy: VmSpec, place: DriverFolders) -> None:
     lost = []
     for family in FAMILIES:
         done = run(busy, place, "sh -s", family.seconds, stdin=evidence.script(family, "mark").encode())

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from agent.drivers.local import sizes
-from agent.drivers.local.folder import State
+from agent.drivers.local.folder import LocalVmRecord
 from agent.guest import qga
 from core import settings
 from core.contract import images as store
@@ -192,6 +192,6 @@ def test_a_guest_that_is_slow_to_take_a_processor_is_asked_again(folder: Path, m
             say(its, request := its.line())
 
     manifest = store.read(settings.load().images, IMAGE)
-    state = State(spec(), manifest, "disk")
+    state = LocalVmRecord(spec(), manifest, "disk")
     with guest(folder, works):
         assert sizes.bring_online(folder, state, 2, lambda: LONG)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.base import Cancelled, Place
-from agent.drivers.capabilities.guest import OUTPUT_LIMIT, ExecRequest
+from agent.drivers.base import Cancelled, DriverFolders
+from agent.drivers.capabilities.guest import OUTPUT_LIMIT, GuestExecRequest
 from agent.drivers.qemu import QemuDriver
 from agent.guest import command_locks, qga, script
 from core.contract.errors import DriverFailure, GuestTimeout
@@ -76,12 +76,12 @@ def test_what_nobody_waits_for_any_more_is_killed(driver: QemuDriver, running: V
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        driver.execute(running, ExecRequest("setsid -f sleep 4011 >/dev/null 2>&1; sleep 4012", 600.0), check)
+        driver.execute(running, GuestExecRequest("setsid -f sleep 4011 >/dev/null 2>&1; sleep 4012", 600.0), check)
     assert run("pgrep -c -f 'sleep 401[12]$'").stdout == b"0\n"
 
 
-def test_the_command_of_a_killed_agent_is_found_and_killed(place: Place, running: VmSpec, run: Run) -> None:
-    request = ExecRequest("setsid -f sleep 4013 >/dev/null 2>&1; sleep 4014", 600.0)
+def test_the_command_of_a_killed_agent_is_found_and_killed(place: DriverFolders, running: VmSpec, run: Run) -> None:
+    request = GuestExecRequest("setsid -f sleep 4013 >/dev/null 2>&1; sleep 4014", 600.0)
     given = (place.vms, place.images, running, request)
     agent = multiprocessing.get_context("spawn").Process(target=_execute, args=given)
     agent.start()
@@ -95,9 +95,9 @@ def test_the_command_of_a_killed_agent_is_found_and_killed(place: Place, running
     assert command_locks.paths(place.vms / running.id) == []
 
 
-def _execute(vms: Path, images: Path, vm: VmSpec, request: ExecRequest) -> None:
+def _execute(vms: Path, images: Path, vm: VmSpec, request: GuestExecRequest) -> None:
     """In an agent's place: what is looked up on a host can't be handed to another process."""
-    QemuDriver(Place(vms, images)).execute(vm, request)
+    QemuDriver(DriverFolders(vms, images)).execute(vm, request)
 
 
 def test_a_guest_agent_that_starts_anew_loses_no_command_alive(run: Run) -> None:
@@ -146,7 +146,7 @@ def test_each_command_has_a_cgroup_that_was_made_ahead_and_goes_when_it_is_old(
     assert left.isdisjoint(numbers[:5])
 
 
-def test_what_a_broken_exchange_left_behind_is_skipped(place: Place, running: VmSpec, run: Run) -> None:
+def test_what_a_broken_exchange_left_behind_is_skipped(place: DriverFolders, running: VmSpec, run: Run) -> None:
     folder = place.vms / running.id
     for rubbish in (b'{"execute": "guest-ping"}\n', b'{"execute": "guest-', b'{"execute": "guest-info"}\n' * 20):
         with qga._Channel(folder, 5.0) as channel:
@@ -155,7 +155,7 @@ def test_what_a_broken_exchange_left_behind_is_skipped(place: Place, running: Vm
 
 
 def test_no_answer_is_lost_to_a_long_request_behind_what_was_not_read_yet(
-    place: Place, running: VmSpec, run: Run
+    place: DriverFolders, running: VmSpec, run: Run
 ) -> None:
     """As in a guest that is slow: its agent wakes up with an old question before it, and then this one."""
 

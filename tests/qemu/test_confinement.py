@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.capabilities.hardware import DiskRequest
 from agent.drivers.qemu import QemuDriver
 from agent.system import process, users
@@ -31,9 +31,9 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="where the agent is no
 
 
 @pytest.fixture
-def here(tmp_path: Path, images: Path) -> Iterator[Place]:
+def here(tmp_path: Path, images: Path) -> Iterator[DriverFolders]:
     """A place of its own, in folders that no other user may enter; nothing of it outlives the test."""
-    made = Place(tmp_path / "vms", images, (tmp_path / "media",))
+    made = DriverFolders(tmp_path / "vms", images, (tmp_path / "media",))
     for folder in (made.vms, *made.media):
         folder.mkdir(parents=True)
     yield made
@@ -42,12 +42,12 @@ def here(tmp_path: Path, images: Path) -> Iterator[Place]:
 
 
 @pytest.fixture
-def empty(here: Place) -> VmSpec:
+def empty(here: DriverFolders) -> VmSpec:
     """A VM without an image, whose firmware finds nothing to boot."""
     return made_in(here)
 
 
-def made_in(place: Place) -> VmSpec:
+def made_in(place: DriverFolders) -> VmSpec:
     """One more."""
     vm = replace(spec(memory_mb=64, disk_gb=1, image=None), forwards=[Forward("tcp", free_port(), 80)])
     QemuDriver(place).create(vm, silent, LONG)
@@ -60,7 +60,7 @@ def told(pid: int, name: str) -> list[str]:
     return next(line.split()[1:] for line in lines if line.startswith(f"{name}:"))
 
 
-def test_each_vm_runs_as_a_user_of_its_own_without_any_privilege(here: Place, empty: VmSpec) -> None:
+def test_each_vm_runs_as_a_user_of_its_own_without_any_privilege(here: DriverFolders, empty: VmSpec) -> None:
     driver, other = QemuDriver(here), made_in(here)
     uids = set()
     for vm in (empty, other):
@@ -82,7 +82,7 @@ def test_each_vm_runs_as_a_user_of_its_own_without_any_privilege(here: Place, em
     assert list((here.vms / users.SHELF).iterdir()) == []
 
 
-def test_its_files_are_its_own_and_nobody_elses_and_its_folder_is_not(here: Place, empty: VmSpec) -> None:
+def test_its_files_are_its_own_and_nobody_elses_and_its_folder_is_not(here: DriverFolders, empty: VmSpec) -> None:
     pid = QemuDriver(here).start(empty, silent, LONG).pid
     assert pid is not None
     uid, folder = int(told(pid, "Uid")[0]), here.vms / empty.id
@@ -91,15 +91,15 @@ def test_its_files_are_its_own_and_nobody_elses_and_its_folder_is_not(here: Plac
     assert {(file.stat().st_uid, stat.S_IMODE(file.stat().st_mode)) for file in files} == {(uid, 0o600)}
     for name in ("vm.json", "user", "qemu.pid", "qemu.log", "qmp.sock", "console.sock"):
         assert (folder / name).stat().st_uid == 0
-    as_it = users.User(uid).command()
+    as_it = users.SystemUser(uid).command()
     for order in ("echo 1 >qemu.pid", "echo >vm.json", "rm qemu.pid", "mv layers elsewhere", "ln -s / layers/x", "ls"):
         assert subprocess.run([*as_it, "sh", "-c", order], cwd=folder, check=False, timeout=10).returncode != 0
-    as_another = users.User(Users().last).command()
+    as_another = users.SystemUser(Users().last).command()
     look = [*as_another, "sh", "-c", f"cat {folder}/layers/*"]
     assert subprocess.run(look, check=False, timeout=10, capture_output=True).returncode != 0
 
 
-def test_media_are_handed_over_open_and_stay_the_hosts(here: Place, empty: VmSpec) -> None:
+def test_media_are_handed_over_open_and_stay_the_hosts(here: DriverFolders, empty: VmSpec) -> None:
     driver = QemuDriver(here)
     driver.start(empty, silent, LONG)
     for name in ("a.qcow2", "b.raw"):
@@ -118,7 +118,7 @@ def test_media_are_handed_over_open_and_stay_the_hosts(here: Place, empty: VmSpe
     driver.disk_detach(empty, SATA, 1, 0, LONG)
 
 
-def test_what_an_older_release_left_is_taken_over(here: Place, empty: VmSpec) -> None:
+def test_what_an_older_release_left_is_taken_over(here: DriverFolders, empty: VmSpec) -> None:
     """Files of root, and a QEMU that runs as root, with its own pid file and sockets."""
     driver, folder = QemuDriver(here), here.vms / empty.id
     disk = next((folder / "layers").iterdir())
@@ -178,5 +178,5 @@ def test_no_link_is_given_to_a_vms_user(tmp_path: Path) -> None:
     os.link(tmp_path / "passwd", tmp_path / "other")
     for name in ("link", "other"):
         with pytest.raises(DriverFailure, match="is a link"):
-            users.User(FIRST).own(tmp_path / name)
+            users.SystemUser(FIRST).own(tmp_path / name)
     assert (tmp_path / "passwd").stat().st_uid == 0

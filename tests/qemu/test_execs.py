@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.capabilities.execs import Detached, Exec
+from agent.drivers.capabilities.execs import Detached, GuestExec
 from agent.drivers.qemu import QemuDriver
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
@@ -25,14 +25,14 @@ class Begun:
         self.id = uuid.uuid4().hex
         driver.exec_begin(vm, Detached(self.id, command, **more))  # type: ignore[arg-type]
 
-    def seen(self) -> Exec:
+    def seen(self) -> GuestExec:
         return self._driver.exec_get(self._vm, self.id)
 
     def wrote(self, text: bytes, stream: str = "stdout") -> None:
         """Waits until it has."""
         until(lambda: text in self._driver.exec_output(self._vm, self.id, stream, 0, 65536).data)
 
-    def ended(self) -> Exec:
+    def ended(self) -> GuestExec:
         until(lambda: self.seen().state != "running")
         return self.seen()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.capabilities.files import FileTarget
 from agent.drivers.qemu import QemuDriver
 from agent.guest import transfers
@@ -110,7 +110,7 @@ def test_what_is_half_written_is_nobody_elses_to_read(driver: QemuDriver, runnin
 
 
 def test_what_a_killed_agent_left_is_removed_by_the_next_transfer(
-    place: Place, driver: QemuDriver, running: VmSpec, run: Run
+    place: DriverFolders, driver: QemuDriver, running: VmSpec, run: Run
 ) -> None:
     channel = place.vms / running.id
     process = subprocess.Popen([sys.executable, "-c", _ENDLESS, str(channel)])

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.drivers.base import Place
-from agent.drivers.capabilities.guest import ExecRequest
+from agent.drivers.base import DriverFolders
+from agent.drivers.capabilities.guest import GuestExecRequest
 from agent.drivers.qemu import QemuDriver
 from agent.drivers.qemu.events import DISK_FULL
 from core.contract.errors import DriverFailure
@@ -27,7 +27,7 @@ pytestmark = [
 
 
 @pytest.fixture
-def layers(place: Place, vm: VmSpec) -> Iterator[Path]:
+def layers(place: DriverFolders, vm: VmSpec) -> Iterator[Path]:
     """The folder of the VM's disk, on a file system with little room."""
     folder = place.vms / vm.id / "layers"
     kept = folder.with_name("kept")
@@ -45,14 +45,14 @@ def test_a_vm_whose_hosts_disk_is_full_says_so_and_goes_on_once_there_is_room(
     driver: QemuDriver, vm: VmSpec, layers: Path
 ) -> None:
     driver.start(vm, silent, LONG)
-    fill = ExecRequest("dd if=/dev/urandom of=/root/big bs=1M count=64 oflag=direct; echo $?", 200.0)
+    fill = GuestExecRequest("dd if=/dev/urandom of=/root/big bs=1M count=64 oflag=direct; echo $?", 200.0)
     with pytest.raises(DriverFailure, match="disk is full") as failure:
         driver.execute(vm, fill)
     assert failure.value.code == "vm_paused"
     seen = driver.observe(vm.id)
     assert (seen.state, seen.reason) == (Observed.PAUSED, DISK_FULL)
     with pytest.raises(DriverFailure, match="disk is full") as failure:
-        driver.execute(vm, ExecRequest("true", 5.0))
+        driver.execute(vm, GuestExecRequest("true", 5.0))
     assert failure.value.code == "vm_paused"
     with pytest.raises(DriverFailure, match="disk is still full") as failure:
         driver.resume(vm, LONG)
@@ -61,5 +61,5 @@ def test_a_vm_whose_hosts_disk_is_full_says_so_and_goes_on_once_there_is_room(
     subprocess.run(["mount", "-o", "remount,size=400m", str(layers)], check=True, timeout=LONG)
     seen = driver.resume(vm, LONG)
     assert (seen.state, seen.reason) == (Observed.RUNNING, None)
-    size = ExecRequest("sync; stat -c %s /root/big", 60.0)
+    size = GuestExecRequest("sync; stat -c %s /root/big", 60.0)
     until(lambda: driver.execute(vm, size).stdout == b"67108864\n")

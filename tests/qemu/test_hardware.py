@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from agent.drivers.base import Place
-from agent.drivers.capabilities.guest import ExecRequest
+from agent.drivers.base import DriverFolders
+from agent.drivers.capabilities.guest import GuestExecRequest
 from agent.drivers.capabilities.hardware import DiskRequest
 from agent.drivers.local.folder import folder_of
 from agent.drivers.qemu import QemuDriver
@@ -30,14 +30,16 @@ ADAPTERS = {"adapter1": AdapterWish(), "adapter2": AdapterWish(type="null", adap
 
 
 @pytest.fixture
-def driver(here: Place) -> QemuDriver:
+def driver(here: DriverFolders) -> QemuDriver:
     """A driver object that has seen nothing."""
     return QemuDriver(here)
 
 
-def test_a_guest_sees_media_come_and_go_and_its_cable_pulled(driver: QemuDriver, here: Place, running: VmSpec) -> None:
+def test_a_guest_sees_media_come_and_go_and_its_cable_pulled(
+    driver: QemuDriver, here: DriverFolders, running: VmSpec
+) -> None:
     def guest(command: str) -> str:
-        return driver.execute(running, ExecRequest(command, 60.0)).stdout.decode().strip()
+        return driver.execute(running, GuestExecRequest(command, 60.0)).stdout.decode().strip()
 
     def says(command: str, wanted: str) -> None:
         until(lambda: guest(command) == wanted, why=command)
@@ -68,26 +70,26 @@ def test_a_guest_sees_media_come_and_go_and_its_cable_pulled(driver: QemuDriver,
 
 
 def test_a_disk_that_is_attached_right_after_the_start_is_in_the_guest_when_that_is_told(
-    driver: QemuDriver, here: Place, vm: VmSpec, clones: Clones
+    driver: QemuDriver, here: DriverFolders, vm: VmSpec, clones: Clones
 ) -> None:
     clones.start(driver, here.vms, vm)
     disk = driver.disk_attach(vm, DATA, LONG)
     told = driver.disk_in_guest(vm, disk, 0.2)
-    assert told is not True or driver.execute(vm, ExecRequest("ls -d /sys/block/sda", 60.0)).exit_code == 0
+    assert told is not True or driver.execute(vm, GuestExecRequest("ls -d /sys/block/sda", 60.0)).exit_code == 0
     # As udev does, in a guest that boots, seconds after its agent answers.
-    assert driver.execute(vm, ExecRequest("modprobe -a virtio_scsi sd_mod sr_mod", 60.0)).exit_code == 0
+    assert driver.execute(vm, GuestExecRequest("modprobe -a virtio_scsi sd_mod sr_mod", 60.0)).exit_code == 0
     assert driver.disk_in_guest(vm, disk, 60.0) is True
-    assert driver.execute(vm, ExecRequest("cat /sys/block/sda/size", 60.0)).stdout == b"2097152\n"
+    assert driver.execute(vm, GuestExecRequest("cat /sys/block/sda/size", 60.0)).stdout == b"2097152\n"
     dvd = driver.disk_attach(vm, ISO, LONG)
     assert driver.disk_in_guest(vm, dvd, 60.0) is True
-    assert driver.execute(vm, ExecRequest("cat /sys/block/sr0/size", 60.0)).stdout == b"72\n"
+    assert driver.execute(vm, GuestExecRequest("cat /sys/block/sr0/size", 60.0)).stdout == b"72\n"
     driver.disk_detach(vm, SATA, DATA.port, 0, LONG)
     assert driver.disk_in_guest(vm, disk, 2.0) is False
     driver.pause(vm, LONG)
     assert driver.disk_in_guest(vm, dvd, LONG) is None
 
 
-def test_what_is_attached_is_there_at_each_start(driver: QemuDriver, here: Place, empty: VmSpec) -> None:
+def test_what_is_attached_is_there_at_each_start(driver: QemuDriver, here: DriverFolders, empty: VmSpec) -> None:
     driver.disk_attach(empty, DATA, LONG)
     driver.start(empty, silent, LONG)
     driver.disk_attach(empty, ISO, LONG)
@@ -101,7 +103,7 @@ def test_what_is_attached_is_there_at_each_start(driver: QemuDriver, here: Place
     assert driver.observe(empty.id).state is Observed.PAUSED
 
 
-def test_a_verb_that_was_cut_off_is_done_once_more(driver: QemuDriver, here: Place, empty: VmSpec) -> None:
+def test_a_verb_that_was_cut_off_is_done_once_more(driver: QemuDriver, here: DriverFolders, empty: VmSpec) -> None:
     folder = folder_of(here.vms, empty.id)
     driver.start(empty, silent, LONG)
     for _ in range(2):
@@ -118,7 +120,7 @@ def test_a_verb_that_was_cut_off_is_done_once_more(driver: QemuDriver, here: Pla
 
 
 def test_a_disk_of_another_vm_is_refused_and_a_failed_plug_forgotten(
-    driver: QemuDriver, here: Place, empty: VmSpec
+    driver: QemuDriver, here: DriverFolders, empty: VmSpec
 ) -> None:
     other = replace(spec(image=None, disk_gb=1), owner="alice")
     driver.create(other, silent, LONG)
@@ -142,7 +144,9 @@ def test_a_disk_of_another_vm_is_refused_and_a_failed_plug_forgotten(
         driver.delete(other, LONG)
 
 
-def test_a_memory_is_not_gone_back_to_with_media_attached(driver: QemuDriver, here: Place, empty: VmSpec) -> None:
+def test_a_memory_is_not_gone_back_to_with_media_attached(
+    driver: QemuDriver, here: DriverFolders, empty: VmSpec
+) -> None:
     driver.start(empty, silent, LONG)
     driver.snapshot_create(empty, "memory", True, silent, LONG)
     driver.disk_attach(empty, ISO, LONG)
@@ -164,7 +168,7 @@ def test_a_memory_is_not_gone_back_to_with_media_attached(driver: QemuDriver, he
     assert driver.snapshot_restore(empty, "memory", None, silent, LONG).state is Observed.RUNNING
 
 
-def test_adapters_are_as_asked_and_a_memory_brings_its_own_back(driver: QemuDriver, here: Place) -> None:
+def test_adapters_are_as_asked_and_a_memory_brings_its_own_back(driver: QemuDriver, here: DriverFolders) -> None:
     vm = replace(spec(image=None, disk_gb=1), hardware=Hardware(network=ADAPTERS))
     driver.create(vm, silent, LONG)
     try:
@@ -203,7 +207,7 @@ def test_what_qemu_has_not_is_unsupported(driver: QemuDriver, empty: VmSpec, wan
 
 
 def test_vms_and_memories_of_an_older_release_have_what_they_had(
-    driver: QemuDriver, here: Place, empty: VmSpec
+    driver: QemuDriver, here: DriverFolders, empty: VmSpec
 ) -> None:
     folder = folder_of(here.vms, empty.id)
     kept = json.loads((folder.path / "vm.json").read_text())
@@ -222,14 +226,14 @@ def test_vms_and_memories_of_an_older_release_have_what_they_had(
     assert failure.value.code == "invalid_state"
 
 
-def plugged(place: Place, vm: VmSpec) -> set[str]:
+def plugged(place: DriverFolders, vm: VmSpec) -> set[str]:
     """The media that QEMU itself has."""
     with Monitor(folder_of(place.vms, vm.id).path, 10.0) as monitor:
         names = [device["name"] for device in monitor.ask("qom-list", path="/machine/peripheral")]
         return {name for name in names if name.startswith("medium")}
 
 
-def devices(place: Place, vm: VmSpec) -> dict[str, str]:
+def devices(place: DriverFolders, vm: VmSpec) -> dict[str, str]:
     """The adapters that QEMU itself has."""
     with Monitor(folder_of(place.vms, vm.id).path, 10.0) as monitor:
         found = monitor.ask("qom-list", path="/machine/peripheral")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.local import images as vm_images
 from agent.drivers.qemu import QemuDriver
 from core.contract import images as store
@@ -28,12 +28,12 @@ def silent(step: str, percent: int | None) -> None:
 
 
 @pytest.fixture
-def own(images: Path, tmp_path: Path) -> Place:
+def own(images: Path, tmp_path: Path) -> DriverFolders:
     """A store of one's own, with the default image in it."""
     (tmp_path / "images" / IMAGE).mkdir(parents=True)
     for file in (images / IMAGE).iterdir():
         shutil.copyfile(file, tmp_path / "images" / IMAGE / file.name)
-    return Place(tmp_path / "vms", tmp_path / "images")
+    return DriverFolders(tmp_path / "vms", tmp_path / "images")
 
 
 @pytest.mark.parametrize(
@@ -46,20 +46,20 @@ def own(images: Path, tmp_path: Path) -> Place:
         (replace(BASE, id="../vm"), "invalid_request"),
     ],
 )
-def test_what_can_t_be_made_says_why(own: Place, vm: VmSpec, code: str) -> None:
+def test_what_can_t_be_made_says_why(own: DriverFolders, vm: VmSpec, code: str) -> None:
     with pytest.raises(DriverFailure) as failure:
         QemuDriver(own).create(vm, silent, 30.0)
     assert failure.value.code == code
     assert QemuDriver(own).observe_all() == []
 
 
-def test_a_disk_too_small_is_told_the_least(own: Place) -> None:
+def test_a_disk_too_small_is_told_the_least(own: DriverFolders) -> None:
     least = store.read(own.images, IMAGE).disk_size_gb
     with pytest.raises(DriverFailure, match=f"it needs {least} GB"):
         QemuDriver(own).create(replace(BASE, disk_gb=least - 1), silent, 30.0)
 
 
-def test_an_image_may_go_once_a_vm_is_made_of_it(own: Place) -> None:
+def test_an_image_may_go_once_a_vm_is_made_of_it(own: DriverFolders) -> None:
     driver = QemuDriver(own)
     driver.create(BASE, silent, 30.0)
     shutil.rmtree(own.images / IMAGE)
@@ -70,7 +70,7 @@ def test_an_image_may_go_once_a_vm_is_made_of_it(own: Place) -> None:
     driver.delete(BASE, 30.0)
 
 
-def test_a_file_of_the_image_that_is_cut_short_is_refused(own: Place) -> None:
+def test_a_file_of_the_image_that_is_cut_short_is_refused(own: DriverFolders) -> None:
     with (own.images / IMAGE / "vmlinuz").open("r+b") as kernel:
         kernel.truncate(1000)
     with pytest.raises(DriverFailure, match="vmlinuz"):
@@ -94,13 +94,13 @@ def test_across_file_systems_vms_share_one_copy_that_goes_with_the_last(images: 
     assert list((tmp_path / vm_images.SHELF).iterdir()) == []
 
 
-def test_a_manifest_that_can_t_be_read_is_refused(own: Place) -> None:
+def test_a_manifest_that_can_t_be_read_is_refused(own: DriverFolders) -> None:
     (own.images / IMAGE / MANIFEST).write_text(json.dumps({"name": 5}))
     with pytest.raises(DriverFailure):
         QemuDriver(own).create(BASE, silent, 30.0)
 
 
-def test_a_damaged_state_hides_no_other_vm_and_can_be_deleted(own: Place) -> None:
+def test_a_damaged_state_hides_no_other_vm_and_can_be_deleted(own: DriverFolders) -> None:
     driver = QemuDriver(own)
     for vm in (BASE, replace(BASE, id="vm-2")):
         driver.create(vm, silent, 30.0)
@@ -112,7 +112,7 @@ def test_a_damaged_state_hides_no_other_vm_and_can_be_deleted(own: Place) -> Non
     assert driver.delete(BASE, 30.0).state is Observed.ABSENT
 
 
-def test_an_address_that_is_none_reaches_no_command_line(own: Place) -> None:
+def test_an_address_that_is_none_reaches_no_command_line(own: DriverFolders) -> None:
     driver = QemuDriver(own)
     vm = replace(BASE, network=VmNetwork(mac_address="52:54:00:12:34:56,id=net0"))
     with pytest.raises(DriverFailure, match="MAC") as failure:

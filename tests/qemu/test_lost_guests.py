@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.capabilities.execs import UNKNOWN, Detached
 from agent.drivers.capabilities.files import FileTarget
-from agent.drivers.capabilities.guest import ExecRequest
+from agent.drivers.capabilities.guest import GuestExecRequest
 from agent.drivers.qemu import QemuDriver
 from agent.guest import command_locks, commands, files, patience, reading
 from core.contract.errors import DriverFailure
@@ -33,7 +33,7 @@ SILENT = "guest_agent_unresponsive"
 def wedged(driver: QemuDriver, vm: VmSpec) -> Iterator[None]:
     """A guest agent that is stopped, and goes on once the block has ended."""
     text = "(sleep 5; kill -STOP $(pidof qemu-ga); while [ ! -e /run/go-on ]; do sleep 1; done) >/dev/null 2>&1 &"
-    driver.execute(vm, ExecRequest(f"rm -f /run/go-on; {text}", 30.0))
+    driver.execute(vm, GuestExecRequest(f"rm -f /run/go-on; {text}", 30.0))
     until(lambda: code_of(lambda: driver.guest_interfaces(vm, 1.5)) == SILENT)
     yield
 
@@ -57,7 +57,7 @@ def download(driver: QemuDriver, vm: VmSpec) -> None:
 
 
 def test_each_question_to_a_wedged_agent_ends_in_its_time_and_blames_it(
-    driver: QemuDriver, place: Place, running: VmSpec, monkeypatch: pytest.MonkeyPatch
+    driver: QemuDriver, place: DriverFolders, running: VmSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = Detached(uuid.uuid4().hex, "sleep 4201")
     driver.exec_begin(running, before)
@@ -66,7 +66,7 @@ def test_each_question_to_a_wedged_agent_ends_in_its_time_and_blames_it(
             monkeypatch.setattr(module, name, 1.5)
         late = Detached(uuid.uuid4().hex, "sleep 4202")
         questions: list[Callable[[], object]] = [
-            lambda: driver.execute(running, ExecRequest("sleep 4203", 2.0)),
+            lambda: driver.execute(running, GuestExecRequest("sleep 4203", 2.0)),
             lambda: upload(driver, running),
             lambda: download(driver, running),
             lambda: driver.file_list(running, "/", False, 10),
@@ -95,7 +95,7 @@ def test_each_question_to_a_wedged_agent_ends_in_its_time_and_blames_it(
 
 
 def test_what_a_wedged_agent_was_given_is_killed_once_it_goes_on(
-    driver: QemuDriver, place: Place, running: VmSpec, run: Run
+    driver: QemuDriver, place: DriverFolders, running: VmSpec, run: Run
 ) -> None:
     text = "(sleep 5; kill -STOP $(pidof qemu-ga); sleep 20; kill -CONT $(pidof qemu-ga)) >/dev/null 2>&1 &"
     run(text)
@@ -133,7 +133,7 @@ def test_a_guest_that_goes_away_says_how(driver: QemuDriver, running: VmSpec, ru
 
 
 def test_a_call_that_the_agent_forbids_is_named_with_its_setting(
-    driver: QemuDriver, place: Place, vm: VmSpec, clones: Clones
+    driver: QemuDriver, place: DriverFolders, vm: VmSpec, clones: Clones
 ) -> None:
     clones.start(driver, place.vms, vm)
     held = Detached(uuid.uuid4().hex, "sleep 4221")
@@ -143,10 +143,10 @@ def test_a_call_that_the_agent_forbids_is_named_with_its_setting(
         "$(qemu-ga --help | grep -q block-rpcs && echo block-rpcs || echo blacklist) >/etc/qemu/qemu-ga.conf; "
         "(sleep 5; systemctl restart qemu-guest-agent) >/dev/null 2>&1 &"
     )
-    driver.execute(vm, ExecRequest(forbid, 30.0))
+    driver.execute(vm, GuestExecRequest(forbid, 30.0))
     until(lambda: code_of(lambda: driver.file_list(vm, "/", False, 1)) == "guest_call_disabled")
     for ask in (
-        lambda: driver.execute(vm, ExecRequest("true", 30.0)),
+        lambda: driver.execute(vm, GuestExecRequest("true", 30.0)),
         lambda: upload(driver, vm),
         lambda: download(driver, vm),
         lambda: driver.exec_begin(vm, Detached(uuid.uuid4().hex, "true")),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.capabilities.guest import ExecRequest
+from agent.drivers.capabilities.guest import GuestExecRequest
 from agent.drivers.qemu import QemuDriver
 from agent.guest import patience
 from core.contract.errors import DriverFailure
@@ -61,7 +61,7 @@ def test_a_vm_whose_agent_lies_is_paused_saved_restored_and_stopped(
     assert driver.snapshot_restore(running, "lies", True, silent, LONG).state is Observed.RUNNING
     until(lambda: code_of(driver, running) == asked, LONG)
     with pytest.raises(DriverFailure) as failure, patience.ends_in(4.0):
-        driver.execute(running, ExecRequest("true", 2.0))
+        driver.execute(running, GuestExecRequest("true", 2.0))
     assert failure.value.code == executed
     assert driver.stop(running, 2.0, silent, LONG).state is Observed.STOPPED
     driver.snapshot_delete(running, "lies", silent, LONG)

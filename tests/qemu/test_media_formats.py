@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.local.folder import folder_of
 from agent.drivers.qemu import QemuDriver
 from agent.drivers.qemu.qmp import Monitor
@@ -20,14 +20,14 @@ from tests.qemu.conftest import LONG, silent
 
 
 @pytest.fixture
-def driver(here: Place) -> QemuDriver:
+def driver(here: DriverFolders) -> QemuDriver:
     """A driver object that has seen nothing."""
     return QemuDriver(here)
 
 
 @pytest.mark.parametrize("name", ["a.qcow2", "b.raw", "c.vdi", "d.vmdk", "e.img", "f"])
 def test_each_format_is_made_by_the_ending_and_found_again(
-    driver: QemuDriver, here: Place, empty: VmSpec, name: str
+    driver: QemuDriver, here: DriverFolders, empty: VmSpec, name: str
 ) -> None:
     disk = driver.disk_attach(empty, replace(DATA, medium=name), LONG)
     assert disk.format == {"b.raw": "raw", "c.vdi": "vdi", "d.vmdk": "vmdk", "e.img": "raw"}.get(name, "qcow2")
@@ -70,7 +70,7 @@ def _text(folder: Path, name: str) -> None:
     ],
 )
 def test_a_header_that_leads_elsewhere_is_refused(
-    driver: QemuDriver, here: Place, empty: VmSpec, name: str, make: Callable[[Path, str], None]
+    driver: QemuDriver, here: DriverFolders, empty: VmSpec, name: str, make: Callable[[Path, str], None]
 ) -> None:
     make(here.media[0], name)
     for kind in ("hdd", "dvd") if not name.startswith("text") else ("hdd",):
@@ -80,7 +80,7 @@ def test_a_header_that_leads_elsewhere_is_refused(
     assert len(driver.disks(empty)) == 1
 
 
-def test_a_header_written_later_leads_nowhere(driver: QemuDriver, here: Place, empty: VmSpec) -> None:
+def test_a_header_written_later_leads_nowhere(driver: QemuDriver, here: DriverFolders, empty: VmSpec) -> None:
     """As a guest can do to a raw disk."""
     disk = driver.disk_attach(empty, replace(DATA, medium="raw.img"), LONG)
     _backed(here.media[0], "header.qcow2")
@@ -93,7 +93,7 @@ def test_a_header_written_later_leads_nowhere(driver: QemuDriver, here: Place, e
 
 
 def test_a_medium_that_is_gone_or_elsewhere_by_now_stops_a_start(
-    driver: QemuDriver, here: Place, empty: VmSpec
+    driver: QemuDriver, here: DriverFolders, empty: VmSpec
 ) -> None:
     disk = path_of(here, driver.disk_attach(empty, replace(DATA, medium="gone.qcow2"), LONG))
     moved = disk.rename(disk.parent.parent / f"{disk.parent.name}-moved.qcow2")

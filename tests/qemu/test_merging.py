@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.drivers.base import Place
-from agent.drivers.capabilities.guest import ExecRequest
+from agent.drivers.base import DriverFolders
+from agent.drivers.capabilities.guest import GuestExecRequest
 from agent.drivers.local.merging import DECIDED, SPARE_LAYERS
 from agent.drivers.qemu import QemuDriver
 from core.contract.messages import VmSpec, encode
@@ -31,7 +31,9 @@ def blank(driver: QemuDriver) -> Iterator[VmSpec]:
     driver.delete(made, LONG)
 
 
-def test_chains_stay_short_and_every_snapshot_reads_as_it_did(driver: QemuDriver, place: Place, blank: VmSpec) -> None:
+def test_chains_stay_short_and_every_snapshot_reads_as_it_did(
+    driver: QemuDriver, place: DriverFolders, blank: VmSpec
+) -> None:
     take_many(driver, place, blank)
     layers = place.vms / blank.id / "layers"
     assert len(list(layers.iterdir())) == MANY + 1
@@ -47,7 +49,7 @@ def test_chains_stay_short_and_every_snapshot_reads_as_it_did(driver: QemuDriver
 @pytest.mark.parametrize(
     "moment", ["merging layers", "checking the files", "putting the merged layer in place", "after the rename"]
 )
-def test_an_agent_killed_while_it_merges(driver: QemuDriver, place: Place, blank: VmSpec, moment: str) -> None:
+def test_an_agent_killed_while_it_merges(driver: QemuDriver, place: DriverFolders, blank: VmSpec, moment: str) -> None:
     take_many(driver, place, blank)
     *early, last = doomed()
     for name in early[:SPARE_LAYERS]:
@@ -55,7 +57,7 @@ def test_an_agent_killed_while_it_merges(driver: QemuDriver, place: Place, blank
     agent = f"""
 import os, signal
 from pathlib import Path
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.local import records
 from agent.drivers.qemu import QemuDriver
 from core.contract.messages import VmSpec, decode
@@ -66,7 +68,7 @@ def progress(step, percent):
         die()
 if {moment!r} == "after the rename":
     records.replace_files = die
-driver = QemuDriver(Place(Path({str(place.vms)!r}), Path({str(place.images)!r})))
+driver = QemuDriver(DriverFolders(Path({str(place.vms)!r}), Path({str(place.images)!r})))
 for name in {[*early[SPARE_LAYERS:], last]!r}:
     driver.snapshot_delete(decode(VmSpec, {encode(blank)!r}), name, progress, 100.0)
 """
@@ -82,9 +84,9 @@ for name in {[*early[SPARE_LAYERS:], last]!r}:
     assert not list((place.vms / blank.id / "layers").glob("*.merged"))
 
 
-def test_a_running_guest_goes_on_and_finds_its_disk_again(driver: QemuDriver, place: Place, vm: VmSpec) -> None:
+def test_a_running_guest_goes_on_and_finds_its_disk_again(driver: QemuDriver, place: DriverFolders, vm: VmSpec) -> None:
     def run(command: str) -> bytes:
-        return driver.execute(vm, ExecRequest(command, 30.0)).stdout
+        return driver.execute(vm, GuestExecRequest(command, 30.0)).stdout
 
     for number in range(SPARE_LAYERS):
         driver.snapshot_create(vm, f"off{number}", False, silent, LONG)
@@ -108,7 +110,7 @@ def doomed() -> list[str]:
     return [f"s{number}" for number in range(MANY) if f"s{number}" not in KEPT]
 
 
-def take_many(driver: QemuDriver, place: Place, vm: VmSpec) -> None:
+def take_many(driver: QemuDriver, place: DriverFolders, vm: VmSpec) -> None:
     """Snapshot n has a cluster of n+1 at place n, and one at a place that all of them write to."""
     for number in range(MANY):
         top = disk(place, vm)
@@ -124,7 +126,7 @@ def delete_most(driver: QemuDriver, vm: VmSpec) -> object:
     return before
 
 
-def check(driver: QemuDriver, place: Place, vm: VmSpec) -> None:
+def check(driver: QemuDriver, place: DriverFolders, vm: VmSpec) -> None:
     """The disk and the snapshots that were kept read as they should, and are whole by their sums."""
     holds(disk(place, vm), MANY)
     for name in KEPT:
@@ -138,7 +140,7 @@ def holds(layer: Path, count: int) -> None:
     io(layer, *reads, f"read -P {count} 100M 64k")
 
 
-def disk(place: Place, vm: VmSpec) -> Path:
+def disk(place: DriverFolders, vm: VmSpec) -> Path:
     state = QemuDriver(place).folder(vm.id).state()
     return place.vms / vm.id / "layers" / state.disk
 

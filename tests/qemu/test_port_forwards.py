@@ -6,9 +6,9 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.qemu import QemuDriver
-from agent.network.network import Network
+from agent.network.network import HostNetworking
 from core.contract.messages import Forward, VmSpec
 from tests.contract.test_port_forwards import free_port
 from tests.qemu.conftest import LONG, Run
@@ -29,7 +29,9 @@ UDP_ECHO = (
 )
 
 
-def test_bytes_reach_the_guest_and_come_back(place: Place, driver: QemuDriver, running: VmSpec, run: Run) -> None:
+def test_bytes_reach_the_guest_and_come_back(
+    place: DriverFolders, driver: QemuDriver, running: VmSpec, run: Run
+) -> None:
     assert run(NETWORK).exit_code == 0
     for server in (TCP_GREETER, UDP_ECHO):
         run(f"setsid perl -e '{server}' </dev/null >/dev/null 2>&1 &")
@@ -37,7 +39,9 @@ def test_bytes_reach_the_guest_and_come_back(place: Place, driver: QemuDriver, r
     driver.set_port_forwards(replace(running, forwards=[web, echo]), LONG)
     assert _heard(lambda: _greeting("127.0.0.1", web.host_port)) == b"welcome"
     assert _heard(lambda: _echoed(echo.host_port)) == b"there and back"
-    elsewhere = QemuDriver(replace(place, network=Network("127.0.0.2")))  # an agent started anew, with another address
+    elsewhere = QemuDriver(
+        replace(place, network=HostNetworking("127.0.0.2"))
+    )  # an agent started anew, with another address
     elsewhere.set_port_forwards(replace(running, forwards=[echo]), LONG)
     elsewhere.set_port_forwards(replace(running, forwards=[echo, web]), LONG)
     assert _heard(lambda: _greeting("127.0.0.2", web.host_port)) == b"welcome"

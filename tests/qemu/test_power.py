@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.qemu import QemuDriver
 from agent.drivers.qemu.accelerators import BEYOND_MB, TRANSLATED_MB
 from agent.drivers.qemu.qmp import Monitor
@@ -44,19 +44,19 @@ def test_without_qemu_the_probe_says_what_to_install(driver: QemuDriver, monkeyp
     assert "apt-get install qemu-system-x86 qemu-utils" in health.problem
 
 
-def test_two_starts_at_once_are_one_process(place: Place, vm: VmSpec) -> None:
+def test_two_starts_at_once_are_one_process(place: DriverFolders, vm: VmSpec) -> None:
     with ThreadPoolExecutor(2) as pool:
         starts = [pool.submit(QemuDriver(place).start, vm, silent, LONG) for _ in range(2)]
     assert len({start.result().pid for start in starts}) == 1
 
 
-def test_a_machine_outlives_its_agent_and_is_found_again(driver: QemuDriver, place: Place, vm: VmSpec) -> None:
+def test_a_machine_outlives_its_agent_and_is_found_again(driver: QemuDriver, place: DriverFolders, vm: VmSpec) -> None:
     agent = f"""
 from pathlib import Path
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.qemu import QemuDriver
 from core.contract.messages import VmSpec, decode
-place = Place(Path({str(place.vms)!r}), Path({str(place.images)!r}))
+place = DriverFolders(Path({str(place.vms)!r}), Path({str(place.images)!r}))
 def progress(step, percent):
     if step == "waiting for the guest":
         print("booting", flush=True)
@@ -81,7 +81,9 @@ def test_a_killed_machine_has_crashed_and_starts_again(driver: QemuDriver, runni
     assert driver.start(running, silent, LONG).state is Observed.RUNNING
 
 
-def test_qemu_takes_no_more_of_its_host_than_is_counted(driver: QemuDriver, place: Place, running: VmSpec) -> None:
+def test_qemu_takes_no_more_of_its_host_than_is_counted(
+    driver: QemuDriver, place: DriverFolders, running: VmSpec
+) -> None:
     acceleration = driver.probe().acceleration
     if acceleration == "tcg":
         with Monitor(place.vms / running.id, LONG) as monitor:
@@ -141,7 +143,9 @@ def becomes(driver: QemuDriver, vm: VmSpec, state: Observed) -> None:
     until(lambda: driver.observe(vm.id).state is state)
 
 
-def test_what_a_guest_makes_qemu_write_gives_its_room_back(driver: QemuDriver, place: Place, vm: VmSpec) -> None:
+def test_what_a_guest_makes_qemu_write_gives_its_room_back(
+    driver: QemuDriver, place: DriverFolders, vm: VmSpec
+) -> None:
     files = [place.vms / vm.id / name for name in ("events.out", "qemu.log")]
     for file in files:
         file.write_bytes(b"x" * 20 * 2**20)

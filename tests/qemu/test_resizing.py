@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.base import Place
-from agent.drivers.capabilities.resizing import Resized
+from agent.drivers.base import DriverFolders
+from agent.drivers.capabilities.resizing import SizeChange
 from agent.drivers.qemu import QemuDriver
 from agent.drivers.qemu.accelerators import BEYOND_MB
 from agent.drivers.qemu.qmp import Monitor
@@ -37,7 +37,7 @@ def groups(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def empty(place: Place) -> Iterator[VmSpec]:
+def empty(place: DriverFolders) -> Iterator[VmSpec]:
     """A VM without an image: its firmware looks for one for ever."""
     made = spec(image=None, disk_gb=1)
     QemuDriver(place).create(made, silent, LONG)
@@ -45,17 +45,17 @@ def empty(place: Place) -> Iterator[VmSpec]:
     QemuDriver(place).delete(made, LONG)
 
 
-def test_limits_hold_from_the_launch_and_over_restarts(place: Place, groups: Path, empty: VmSpec) -> None:
+def test_limits_hold_from_the_launch_and_over_restarts(place: DriverFolders, groups: Path, empty: VmSpec) -> None:
     place = replace(place, cgroup=groups)
     limited = replace(empty, cpu_limit_percent=80)
     group = groups / f"vm-{empty.id}"
-    assert QemuDriver(place).resize(limited, silent, LONG) == Resized(LATER, LATER, LATER, LATER)
+    assert QemuDriver(place).resize(limited, silent, LONG) == SizeChange(LATER, LATER, LATER, LATER)
     assert not group.exists()
     seen = QemuDriver(place).start(limited, silent, LONG)
     assert (group / "cgroup.procs").read_text() == f"{seen.pid}\n"
     assert (group / "cpu.max").read_text() == "80000 100000"
     narrower = replace(limited, memory_mb=512, memory_limit_percent=50)
-    assert QemuDriver(place).resize(narrower, silent, LONG) == Resized(LIVE, LATER, LIVE, LIVE)
+    assert QemuDriver(place).resize(narrower, silent, LONG) == SizeChange(LIVE, LATER, LIVE, LIVE)
     beyond = BEYOND_MB["tcg"]
     assert (group / "memory.high").read_text() == str((128 + beyond) * 2**20)  # of what it runs with
     QemuDriver(place).stop(narrower, 0.0, silent, LONG)
@@ -63,7 +63,9 @@ def test_limits_hold_from_the_launch_and_over_restarts(place: Place, groups: Pat
     assert (group / "memory.high").read_text() == str((256 + beyond) * 2**20)
 
 
-def test_a_guest_gives_back_what_it_is_not_to_have(place: Place, groups: Path, vm: VmSpec, clones: Clones) -> None:
+def test_a_guest_gives_back_what_it_is_not_to_have(
+    place: DriverFolders, groups: Path, vm: VmSpec, clones: Clones
+) -> None:
     driver = QemuDriver(replace(place, cgroup=groups))
     clones.start(driver, place.vms, vm)
     limited = replace(vm, memory_limit_percent=75)
@@ -76,14 +78,14 @@ def test_a_guest_gives_back_what_it_is_not_to_have(place: Place, groups: Path, v
     until(lambda: _held_mb(place, vm) == 256)
 
 
-def _held_mb(place: Place, vm: VmSpec) -> int:
+def _held_mb(place: DriverFolders, vm: VmSpec) -> int:
     """What the guest's driver says that it has."""
     with Monitor(place.vms / vm.id, LONG) as monitor:
         return int(monitor.ask("query-balloon")["actual"]) >> 20
 
 
 def test_a_vm_that_runs_outside_of_any_group_is_limited_when_it_starts(
-    place: Place, groups: Path, empty: VmSpec
+    place: DriverFolders, groups: Path, empty: VmSpec
 ) -> None:
     QemuDriver(replace(place, cgroup=groups / "gone" / "x")).start(empty, silent, LONG)
     driver = QemuDriver(replace(place, cgroup=groups))
@@ -91,7 +93,7 @@ def test_a_vm_that_runs_outside_of_any_group_is_limited_when_it_starts(
     assert driver.resize(empty, silent, LONG).cpu_limit_percent is LIVE
 
 
-def test_a_start_does_without_no_limit(place: Place, groups: Path, empty: VmSpec) -> None:
+def test_a_start_does_without_no_limit(place: DriverFolders, groups: Path, empty: VmSpec) -> None:
     driver = QemuDriver(replace(place, cgroup=groups / "gone" / "x"))
     with pytest.raises(Unsupported, match="limits need"):
         driver.start(replace(empty, memory_limit_percent=80), silent, LONG)

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from agent.drivers.capabilities.guest import ExecRequest
+from agent.drivers.capabilities.guest import GuestExecRequest
 from agent.drivers.qemu import QemuDriver
 from core.contract.messages import JSON, VmSpec
 from tests.qemu.conftest import Run
 from workers.scans import evidence
-from workers.scans.check import Check
+from workers.scans.check import ScanCheck
 from workers.scans.families import FAMILIES
 
 _PLANT = """
@@ -65,13 +65,13 @@ def test_what_is_planted_is_found(driver: QemuDriver, running: VmSpec, run: Run,
     assert "package lists" in after["packages-security-updates"]["evidence"]
 
 
-def _scanned(driver: QemuDriver, vm: VmSpec, wanted: Callable[[Check], bool]) -> dict[str, JSON]:
+def _scanned(driver: QemuDriver, vm: VmSpec, wanted: Callable[[ScanCheck], bool]) -> dict[str, JSON]:
     found = {}
     for family in (each.only(wanted) for each in FAMILIES):
         if not family.checks:
             continue
         script = evidence.script(family, "mark").encode()
-        done = driver.execute(vm, ExecRequest("sh -s", family.seconds, stdin=script))
+        done = driver.execute(vm, GuestExecRequest("sh -s", family.seconds, stdin=script))
         for outcome in evidence.outcomes(family, "mark", done.stdout.decode(errors="replace")):
             found[outcome["check_id"]] = outcome
     return found

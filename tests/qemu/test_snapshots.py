@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.base import Cancelled, Place
+from agent.drivers.base import Cancelled, DriverFolders
 from agent.drivers.qemu import QemuDriver
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec, encode
@@ -52,7 +52,7 @@ def test_memory_is_back_and_the_clock_is_right(driver: QemuDriver, running: VmSp
 
 @pytest.mark.parametrize("damage", ["memory changed", "memory cut", "memory gone", "layer changed", "record changed"])
 def test_a_damaged_snapshot_is_refused_and_the_vm_unharmed(
-    driver: QemuDriver, place: Place, running: VmSpec, run: Run, damage: str
+    driver: QemuDriver, place: DriverFolders, running: VmSpec, run: Run, damage: str
 ) -> None:
     driver.snapshot_create(running, "one", True, silent, LONG)
     spoil(place.vms / running.id, damage)
@@ -68,7 +68,7 @@ def test_a_damaged_snapshot_is_refused_and_the_vm_unharmed(
     assert run("echo well").stdout == b"well\n"
 
 
-def test_layers_go_with_the_last_that_needs_them(driver: QemuDriver, place: Place, vm: VmSpec) -> None:
+def test_layers_go_with_the_last_that_needs_them(driver: QemuDriver, place: DriverFolders, vm: VmSpec) -> None:
     layers = place.vms / vm.id / "layers"
     for name in ("one", "two", "three"):
         driver.snapshot_create(vm, name, False, silent, LONG)
@@ -96,7 +96,7 @@ def test_a_snapshot_that_is_cancelled_lets_the_guest_go_on(driver: QemuDriver, r
 
 @pytest.mark.parametrize("step", ["taking the snapshot", "saving the memory", "checking the files"])
 def test_an_agent_killed_while_it_takes_a_snapshot(
-    driver: QemuDriver, place: Place, running: VmSpec, run: Run, step: str
+    driver: QemuDriver, place: DriverFolders, running: VmSpec, run: Run, step: str
 ) -> None:
     run("echo before >/root/word && sync")
     killed_at(step, place, running, 'snapshot_create(vm, "one", True, progress, 100.0)')
@@ -113,7 +113,7 @@ def test_an_agent_killed_while_it_takes_a_snapshot(
 
 @pytest.mark.parametrize("step", ["checking the files", "resuming", "loading the memory", "waiting for the guest"])
 def test_an_agent_killed_while_it_restores(
-    driver: QemuDriver, place: Place, running: VmSpec, run: Run, step: str
+    driver: QemuDriver, place: DriverFolders, running: VmSpec, run: Run, step: str
 ) -> None:
     run("echo before >/root/word && sync")
     driver.snapshot_create(running, "one", True, silent, LONG)
@@ -126,19 +126,19 @@ def test_an_agent_killed_while_it_restores(
     assert run("cat /root/word").stdout == b"before\n"
 
 
-def killed_at(step: str, place: Place, vm: VmSpec, verb: str) -> None:
+def killed_at(step: str, place: DriverFolders, vm: VmSpec, verb: str) -> None:
     """Calls a verb in an agent that is killed, as by `kill -9`, when it comes to that step."""
     agent = f"""
 import os, signal
 from pathlib import Path
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.qemu import QemuDriver
 from core.contract.messages import VmSpec, decode
 def progress(step, percent):
     if step == {step!r}:
         os.kill(os.getpid(), signal.SIGKILL)
 vm = decode(VmSpec, {encode(vm)!r})
-QemuDriver(Place(Path({str(place.vms)!r}), Path({str(place.images)!r}))).{verb}
+QemuDriver(DriverFolders(Path({str(place.vms)!r}), Path({str(place.images)!r}))).{verb}
 """
     assert subprocess.run([sys.executable, "-c", agent], check=False, timeout=LONG).returncode == -signal.SIGKILL
 
@@ -177,7 +177,7 @@ def flip(file: Path, at: int = 500) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="makes a small file system, which only root may")
 def test_no_space_for_the_memory_leaves_the_guest_running_and_nothing_behind(
-    driver: QemuDriver, place: Place, running: VmSpec, run: Run
+    driver: QemuDriver, place: DriverFolders, running: VmSpec, run: Run
 ) -> None:
     home = place.vms / running.id / "snapshots"
     home.mkdir(exist_ok=True)

@@ -14,7 +14,7 @@ from api.realtime import connection, waits
 from api.realtime.hub import Hub
 from api.vboxmcp import socket
 from api.web.context import ApiContext
-from api.web.limits import Limits
+from api.web.limits import RequestLimits
 from api.web.tally import Tally
 from core import database, log, settings
 from core.contract.errors import Busy, CorralError, Forbidden, Invalid, NotFound, TooMany, Unauthenticated, Unavailable
@@ -41,7 +41,7 @@ dispatch = Dispatch(os.environ["REDIS_URL"])
 hub = Hub(os.environ["REDIS_URL"], engine, dispatch)
 
 
-context = ApiContext(settings.load(), engine, dispatch, hub, Tally(dispatch), Limits(settings.load()))
+context = ApiContext(settings.load(), engine, dispatch, hub, Tally(dispatch), RequestLimits(settings.load()))
 
 
 def by_key(secret: str) -> Actor:

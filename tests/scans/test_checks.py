@@ -11,7 +11,7 @@ import pytest
 from core import compliance
 from core.services.scanning import results
 from workers.scans import evidence
-from workers.scans.check import CannotJudge, Check, Family, offenders
+from workers.scans.check import CannotJudge, Family, ScanCheck, offenders
 from workers.scans.families import FAMILIES, chosen, packages
 
 CHECKS = {check.id: check for family in FAMILIES for check in family.checks}
@@ -96,7 +96,7 @@ def test_a_release_is_supported_until_its_day() -> None:
 
 def _family(*gather: str) -> Family:
     checks = tuple(
-        Check(f"c{number}", "weak", "low" if number else "high", text, offenders, "mend it", {"SOC2": ("CC1",)})
+        ScanCheck(f"c{number}", "weak", "low" if number else "high", text, offenders, "mend it", {"SOC2": ("CC1",)})
         for number, text in enumerate(gather)
     )
     return Family("odd", "configuration", checks, prepare="SHARED=yes\n")

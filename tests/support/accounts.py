@@ -12,7 +12,7 @@ SECRET = "a host's secret"
 
 def admit(redis: Redis, host: str) -> None:
     """Makes a host's account, as the workers do, and do again after each restart of Redis."""
-    accounts.grant(redis, {host: accounts.Account(accounts.digest(SECRET))})
+    accounts.grant(redis, {host: accounts.HostAccount(accounts.digest(SECRET))})
 
 
 def address_of(url: str, host: str) -> str:

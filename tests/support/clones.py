@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from agent.drivers.base import Place
-from agent.drivers.capabilities.guest import ExecRequest
+from agent.drivers.base import DriverFolders
+from agent.drivers.capabilities.guest import GuestExecRequest
 from agent.drivers.local import disks, records, restores
-from agent.drivers.local.folder import Folder, folder_of, locked
+from agent.drivers.local.folder import LocalVmFolder, folder_of, locked
 from agent.drivers.qemu import QemuDriver
 from core import filelocks
 from core.contract.messages import VmSpec
@@ -32,7 +32,7 @@ class Clones:
     """Of one run of the tests: `home` is the same for all of its processes, of which the first one boots."""
 
     def __init__(self, home: Path, images: Path) -> None:
-        self._home, self._place = home, Place(home / "vms", images)
+        self._home, self._place = home, DriverFolders(home / "vms", images)
 
     def running(self, driver: QemuDriver, vms: Path, vm: VmSpec) -> Observation:
         """A VM that tests share, running: from the beginning again if one has switched it off."""
@@ -64,7 +64,7 @@ class Clones:
             restores.put_back(folder, snapshot, QemuDriver.record.file, running=True, lock=lock)
             folder.change(adapters=own)
 
-    def _template(self, like: VmSpec) -> Folder:
+    def _template(self, like: VmSpec) -> LocalVmFolder:
         """The one of that size, booted if it is not there yet."""
         size = f"{like.vcpus}-{like.memory_mb}-{like.disk_gb}"
         vm = replace(like, id=f"template-{size}", name="template")
@@ -74,7 +74,7 @@ class Clones:
                 driver = QemuDriver(self._place)
                 driver.create(vm, _silent, LONG)
                 driver.start(vm, _silent, LONG)
-                driver.execute(vm, ExecRequest(_SETTLED, LONG))
+                driver.execute(vm, GuestExecRequest(_SETTLED, LONG))
                 driver.snapshot_create(vm, BOOTED, True, _silent, LONG)
                 driver.stop(vm, 0.0, _silent, LONG)
             return folder

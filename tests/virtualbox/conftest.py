@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.virtualbox import VirtualBoxDriver
-from agent.network.network import Network
+from agent.network.network import HostNetworking
 from core import settings
 from core.contract.messages import ImageRef, VmSpec, build
 from core.contract.vms import Hardware
@@ -39,12 +39,14 @@ def spec(image: str | None = None, **more: Any) -> VmSpec:
 
 
 @pytest.fixture(scope="session")
-def place(vboxmanage: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(vboxmanage: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DriverFolders]:
     """Nothing in it outlives the tests."""
     home = tmp_path_factory.mktemp("virtualbox") / ("deep, " * 10 + "x") / ("y" * 60)
     (home / "media").mkdir(parents=True)
     joinable = frozenset({"intnet:intnet", "intnet:back office"})
-    made = Place(home / "vms", settings.load().images, (home / "media",), network=Network(joinable=joinable))
+    made = DriverFolders(
+        home / "vms", settings.load().images, (home / "media",), network=HostNetworking(joinable=joinable)
+    )
     yield made
     driver = VirtualBoxDriver(made)
     for path in made.vms.glob("*"):
@@ -52,13 +54,13 @@ def place(vboxmanage: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture
-def media(place: Place) -> Path:
+def media(place: DriverFolders) -> Path:
     """The host's media folder."""
     return place.media[0]
 
 
 @pytest.fixture
-def driver(place: Place) -> VirtualBoxDriver:
+def driver(place: DriverFolders) -> VirtualBoxDriver:
     """A driver object that has seen nothing."""
     return VirtualBoxDriver(place)
 
@@ -85,7 +87,7 @@ def vm(make: Make) -> VmSpec:
 
 
 @pytest.fixture(scope="session")
-def shared(place: Place) -> VmSpec:
+def shared(place: DriverFolders) -> VmSpec:
     """One for all tests that leave it as it was."""
     made = spec()
     VirtualBoxDriver(place).create(made, silent, LONG)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.drivers.virtualbox import vboxmanage
-from agent.drivers.virtualbox.vboxmanage import LOCKED, NOT_FOUND, Refused, VBoxManage
+from agent.drivers.virtualbox.vboxmanage import LOCKED, NOT_FOUND, VBoxManage, VBoxManageError
 
 PROGRAM = """#!/bin/sh
 cd "$(dirname "$0")"
@@ -45,7 +45,7 @@ def test_a_server_that_was_not_there_in_time_is_asked_again(tmp_path: Path) -> N
     late = "Failed to create the VirtualBox object!"
     assert refusing(tmp_path, "NS_ERROR_FAILURE", late).run("modifymedium", "x") == 'VMState="running"\n'
     (tmp_path / "asked").unlink()
-    with pytest.raises(Refused):
+    with pytest.raises(VBoxManageError):
         refusing(tmp_path, "VBOX_E_FILE_ERROR", "no such file").run("modifymedium", "x")
 
 
@@ -56,7 +56,7 @@ def test_a_vm_that_is_not_there_is_asked_for_once(tmp_path: Path) -> None:
 
 def test_what_is_refused_for_good_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vboxmanage, "ASK_SECONDS", 0.0)
-    with pytest.raises(Refused, match="no rights"):
+    with pytest.raises(VBoxManageError, match="no rights"):
         refusing(tmp_path, "E_FAIL", "no rights").info("vm")
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.drivers.virtualbox.folder import Folder, folder_of
+from agent.drivers.virtualbox.folder import VirtualBoxVmFolder, folder_of
 from cli.fleet.fleet import Fleet
-from cli.fleet.plan import Plan
+from cli.fleet.plan import FleetPlan
 from cli.fleet.share import Share
 from core import database, images
 from core.models import Host
@@ -28,7 +28,7 @@ def fleet(vboxmanage: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     (home / "disk").write_bytes(bootable())
     images.add(home / "images", "empty", home / "disk")
     share = Share(vcpus=4, memory_mb=4096, disk_gb=100)
-    plan = Plan(
+    plan = FleetPlan(
         home=home / "fleet",
         images=home / "images",
         hypervisors=("virtualbox",),
@@ -51,7 +51,7 @@ def guest(fleet: Fleet) -> Guest:
 
 
 @pytest.fixture(scope="module")
-def folder(fleet: Fleet, guest: Guest) -> Iterator[Folder]:
+def folder(fleet: Fleet, guest: Guest) -> Iterator[VirtualBoxVmFolder]:
     """A VM that was made by the API, off."""
     _take_as_healthy(fleet)
     made = guest.create(os_type="linux", template="empty", hypervisor="virtualbox", memory_mb=256)
@@ -60,7 +60,9 @@ def folder(fleet: Fleet, guest: Guest) -> Iterator[Folder]:
     guest.delete()
 
 
-def test_one_that_is_unregistered_and_registered_again(vboxmanage: str, guest: Guest, folder: Folder) -> None:
+def test_one_that_is_unregistered_and_registered_again(
+    vboxmanage: str, guest: Guest, folder: VirtualBoxVmFolder
+) -> None:
     _by_hand(vboxmanage, "unregistervm", folder.uuid)
     guest.becomes("crashed")
     _by_hand(vboxmanage, "registervm", str(folder.settings / f"{folder.path.name}.vbox"))

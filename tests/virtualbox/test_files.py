@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.capabilities.files import FileTarget
 from agent.drivers.virtualbox import VirtualBoxDriver, credentials, files
-from agent.drivers.virtualbox.credentials import Credentials
-from agent.drivers.virtualbox.files import Guest
-from agent.drivers.virtualbox.folder import Folder, Record
-from agent.drivers.virtualbox.vboxmanage import Refused, VBoxManage
+from agent.drivers.virtualbox.credentials import GuestCredentials
+from agent.drivers.virtualbox.files import VirtualBoxGuest
+from agent.drivers.virtualbox.folder import VirtualBoxVmFolder, VirtualBoxVmRecord
+from agent.drivers.virtualbox.vboxmanage import VBoxManage, VBoxManageError
 from agent.system.vault import Vault
 from core.contract.errors import DriverFailure, Unavailable
 from core.contract.messages import VmSpec
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def at(tmp_path: Path, in_guest: str) -> Guest:
+def at(tmp_path: Path, in_guest: str) -> VirtualBoxGuest:
     """This machine, as a user who may do little."""
-    folder, vault = Folder(tmp_path / "vms" / "vm-1"), Vault(tmp_path)
+    folder, vault = VirtualBoxVmFolder(tmp_path / "vms" / "vm-1"), Vault(tmp_path)
     folder.path.mkdir(parents=True)
-    folder.write(Record(VmSpec("vm-1", "web", "virtualbox", "linux", 1, 256, 4), None))
-    credentials.keep(vault, folder, Credentials("root", "secret"))
-    return Guest(VBoxManage(in_guest), vault, folder, "web")
+    folder.write(VirtualBoxVmRecord(VmSpec("vm-1", "web", "virtualbox", "linux", 1, 256, 4), None))
+    credentials.keep(vault, folder, GuestCredentials("root", "secret"))
+    return VirtualBoxGuest(VBoxManage(in_guest), vault, folder, "web")
 
 
 @pytest.fixture
@@ -44,12 +44,12 @@ def inside() -> Iterator[Path]:
         yield Path(name)
 
 
-def write(at: Guest, path: Path, data: bytes, *, late: bool = False) -> str:
+def write(at: VirtualBoxGuest, path: Path, data: bytes, *, late: bool = False) -> str:
     chunks = iter([data[start : start + 300_000] for start in range(0, len(data), 300_000)])
     return files.write(at, None if late else str(path), chunks, lambda: FileTarget(str(path), 0o640)).path
 
 
-def read(at: Guest, path: Path, first: int = 0, length: int | None = None) -> bytes:
+def read(at: VirtualBoxGuest, path: Path, first: int = 0, length: int | None = None) -> bytes:
     with files.read(at, str(path)) as reading:
         return b"".join(reading.chunks(first, length))
 
@@ -57,7 +57,7 @@ def read(at: Guest, path: Path, first: int = 0, length: int | None = None) -> by
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("name", ["new/file", "-rf $HOME *", "new\nline'quote\" \\ünï"])
 def test_what_goes_in_part_by_part_comes_out_piece_by_piece(
-    at: Guest, inside: Path, monkeypatch: pytest.MonkeyPatch, name: str, late: bool
+    at: VirtualBoxGuest, inside: Path, monkeypatch: pytest.MonkeyPatch, name: str, late: bool
 ) -> None:
     monkeypatch.setattr(files, "PART_BYTES", 400_000)
     monkeypatch.setattr(files, "PIECE_BYTES", 300_000)
@@ -71,7 +71,7 @@ def test_what_goes_in_part_by_part_comes_out_piece_by_piece(
     assert not list(at.folder.path.glob(f"{files.TEMPORARY}*"))
 
 
-def test_nothing_and_what_the_kernel_makes_up(at: Guest, inside: Path) -> None:
+def test_nothing_and_what_the_kernel_makes_up(at: VirtualBoxGuest, inside: Path) -> None:
     write(at, inside / "empty", b"")
     assert read(at, inside / "empty") == b""
     with files.read(at, "/proc/version") as reading:
@@ -80,7 +80,7 @@ def test_nothing_and_what_the_kernel_makes_up(at: Guest, inside: Path) -> None:
 
 
 def test_a_broken_transfer_leaves_the_old_file_and_nothing_else(
-    at: Guest, inside: Path, monkeypatch: pytest.MonkeyPatch
+    at: VirtualBoxGuest, inside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "PART_BYTES", 1000)
     write(at, inside / "file", b"old")
@@ -96,7 +96,7 @@ def test_a_broken_transfer_leaves_the_old_file_and_nothing_else(
     assert not list(at.folder.path.glob(f"{files.TEMPORARY}*"))
 
 
-def test_what_can_not_be_done_is_told_by_its_code(at: Guest, inside: Path) -> None:
+def test_what_can_not_be_done_is_told_by_its_code(at: VirtualBoxGuest, inside: Path) -> None:
     write(at, inside / "x", b"12345")
     for path, code in (("/no/such", "file_not_found"), ("/", "is_a_directory"), ("/dev/null", "not_a_file")):
         with pytest.raises(DriverFailure) as failure:
@@ -113,7 +113,9 @@ def test_what_can_not_be_done_is_told_by_its_code(at: Guest, inside: Path) -> No
         read(at, inside / "x", 3, 3)
 
 
-def test_vboxmanage_refuses_the_vm_and_not_its_arguments(driver: VirtualBoxDriver, place: Place, make: Make) -> None:
+def test_vboxmanage_refuses_the_vm_and_not_its_arguments(
+    driver: VirtualBoxDriver, place: DriverFolders, make: Make
+) -> None:
     vm = make()
     driver.set_guest_credentials(vm, "root", "secret")
     for verb in (
@@ -126,5 +128,5 @@ def test_vboxmanage_refuses_the_vm_and_not_its_arguments(driver: VirtualBoxDrive
         assert failure.value.code == "vm_not_running"
     source = place.vms / vm.id / "source"
     source.write_bytes(b"data")
-    with pytest.raises(Refused, match="is not running"):
+    with pytest.raises(VBoxManageError, match="is not running"):
         driver._guest(vm).copy_to(source, "/root/-odd * name")

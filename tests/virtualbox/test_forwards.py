@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.virtualbox import VirtualBoxDriver, forwards, power
 from agent.drivers.virtualbox.folder import folder_of
-from agent.network.network import Network
+from agent.network.network import HostNetworking
 from core.contract.errors import DriverFailure
 from core.contract.messages import Forward, VmSpec
 from core.contract.vms import Adapter
@@ -23,14 +23,14 @@ LONG = 100.0
 WEB, DNS = Forward("tcp", 20080, 80), Forward("udp", 20080, 53)
 
 
-def kept(driver: VirtualBoxDriver, place: Place, vm: VmSpec) -> set[tuple[int, str, Forward]]:
+def kept(driver: VirtualBoxDriver, place: DriverFolders, vm: VmSpec) -> set[tuple[int, str, Forward]]:
     """What VirtualBox tells of our rules."""
     info = driver.manage.info(folder_of(place.vms, vm.id).uuid) or {}
     return {(rule.slot, rule.address, rule.forward) for rule in forwards.parse(info)}
 
 
 def test_rules_are_those_of_the_spec_on_the_first_nat_adapter(
-    driver: VirtualBoxDriver, place: Place, make: Make
+    driver: VirtualBoxDriver, place: DriverFolders, make: Make
 ) -> None:
     vm = make(hardware={"network": {"adapter1": {"type": "intnet"}, "adapter2": {}, "adapter3": {}}})
     for wanted in ([WEB], [WEB, DNS], [WEB, DNS], [replace(WEB, guest_port=8080)], []):
@@ -48,13 +48,13 @@ def test_rules_are_those_of_the_spec_on_the_first_nat_adapter(
 
 
 def test_rules_made_by_hand_stay_and_others_addresses_are_followed(
-    driver: VirtualBoxDriver, place: Place, vm: VmSpec
+    driver: VirtualBoxDriver, place: DriverFolders, vm: VmSpec
 ) -> None:
     uuid = folder_of(place.vms, vm.id).uuid
     driver.manage.run("modifyvm", uuid, "--nat-pf1", "by hand,tcp,127.0.0.1,20022,,22")
     vm = replace(vm, forwards=[WEB])
     driver.set_port_forwards(vm, LONG)
-    VirtualBoxDriver(replace(place, network=Network("0.0.0.0"))).set_port_forwards(vm, LONG)  # noqa: S104
+    VirtualBoxDriver(replace(place, network=HostNetworking("0.0.0.0"))).set_port_forwards(vm, LONG)  # noqa: S104
     assert kept(driver, place, vm) == {(0, "0.0.0.0", WEB)}  # noqa: S104
     with pytest.raises(DriverFailure, match="already exists"):
         driver.set_port_forwards(replace(vm, forwards=[Forward("tcp", 20022, 22)]), LONG)
@@ -63,7 +63,7 @@ def test_rules_made_by_hand_stay_and_others_addresses_are_followed(
 
 
 def test_a_start_makes_the_rules_those_of_its_spec_and_minds_strangers(
-    driver: VirtualBoxDriver, place: Place, vm: VmSpec
+    driver: VirtualBoxDriver, place: DriverFolders, vm: VmSpec
 ) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from agent.drivers.base import Place
-from agent.drivers.capabilities.guest import ExecRequest
+from agent.drivers.base import DriverFolders
+from agent.drivers.capabilities.guest import GuestExecRequest
 from agent.drivers.virtualbox import VirtualBoxDriver, credentials, guest
-from agent.drivers.virtualbox.credentials import Credentials
-from agent.drivers.virtualbox.folder import Folder, Record
-from agent.drivers.virtualbox.vboxmanage import Refused, VBoxManage
+from agent.drivers.virtualbox.credentials import GuestCredentials
+from agent.drivers.virtualbox.folder import VirtualBoxVmFolder, VirtualBoxVmRecord
+from agent.drivers.virtualbox.vboxmanage import VBoxManage, VBoxManageError
 from agent.system.vault import KEY, Vault
 from core.contract.errors import DriverFailure, GuestTimeout, Unsupported
 from core.contract.messages import VmSpec
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from tests.virtualbox.conftest import Make
 
 SECRET = "correct horse battery staple"
-REQUEST = ExecRequest("true", 5.0)
+REQUEST = GuestExecRequest("true", 5.0)
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Folder:
+def folder(tmp_path: Path) -> VirtualBoxVmFolder:
     """A VM's folder, with a record alone."""
     path = tmp_path / "vms" / "vm-1"
     path.mkdir(parents=True)
-    made = Folder(path)
-    made.write(Record(VmSpec("vm-1", "web", "virtualbox", "linux", 1, 256, 4), None))
+    made = VirtualBoxVmFolder(path)
+    made.write(VirtualBoxVmRecord(VmSpec("vm-1", "web", "virtualbox", "linux", 1, 256, 4), None))
     return made
 
 
-def test_credentials_are_nowhere_in_plain_but_while_they_are_used(folder: Folder, tmp_path: Path) -> None:
+def test_credentials_are_nowhere_in_plain_but_while_they_are_used(folder: VirtualBoxVmFolder, tmp_path: Path) -> None:
     vault = Vault(tmp_path)
-    credentials.keep(vault, folder, Credentials("root", SECRET))
+    credentials.keep(vault, folder, GuestCredentials("root", SECRET))
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not [path for path in files if SECRET.encode() in path.read_bytes()]
     assert stat.S_IMODE((tmp_path / KEY).stat().st_mode) == 0o600
@@ -49,8 +49,8 @@ def test_credentials_are_nowhere_in_plain_but_while_they_are_used(folder: Folder
     assert not file.exists()
 
 
-def test_another_hosts_key_opens_nothing(folder: Folder, tmp_path: Path) -> None:
-    credentials.keep(Vault(tmp_path), folder, Credentials("root", SECRET))
+def test_another_hosts_key_opens_nothing(folder: VirtualBoxVmFolder, tmp_path: Path) -> None:
+    credentials.keep(Vault(tmp_path), folder, GuestCredentials("root", SECRET))
     (tmp_path / KEY).unlink()
     with pytest.raises(DriverFailure) as failure, credentials.opened(Vault(tmp_path), folder):
         pass
@@ -58,14 +58,14 @@ def test_another_hosts_key_opens_nothing(folder: Folder, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("word", ["", "-x", "a\nb", "a\0b", "x" * 257])
-def test_what_can_not_be_a_name_or_password_is_refused(folder: Folder, tmp_path: Path, word: str) -> None:
-    for account in (Credentials(word, SECRET), Credentials("root", word)):
+def test_what_can_not_be_a_name_or_password_is_refused(folder: VirtualBoxVmFolder, tmp_path: Path, word: str) -> None:
+    for account in (GuestCredentials(word, SECRET), GuestCredentials("root", word)):
         with pytest.raises(DriverFailure) as failure:
             credentials.keep(Vault(tmp_path), folder, account)
         assert failure.value.code == "invalid_request"
 
 
-def test_without_credentials_it_says_how_to_set_them(folder: Folder, tmp_path: Path) -> None:
+def test_without_credentials_it_says_how_to_set_them(folder: VirtualBoxVmFolder, tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match="guest-credentials"), credentials.opened(Vault(tmp_path), folder):
         pass
 
@@ -77,13 +77,13 @@ def test_without_guest_additions_it_says_what_to_install() -> None:
 
 
 def test_virtualbox_understands_the_command_line(
-    vboxmanage: str, driver: VirtualBoxDriver, place: Place, make: Make
+    vboxmanage: str, driver: VirtualBoxDriver, place: DriverFolders, make: Make
 ) -> None:
     """It gets as far as finding that the VM is off, and not to its usage."""
     vm = make()
     driver.set_guest_credentials(vm, "root", SECRET)
-    folder = Folder(place.vms / vm.id)
-    with pytest.raises(Refused) as failure:
+    folder = VirtualBoxVmFolder(place.vms / vm.id)
+    with pytest.raises(VBoxManageError) as failure:
         guest.execute(VBoxManage(vboxmanage), Vault(place.vms.parent), folder, REQUEST)
     assert "is not running" in failure.value.message
     assert SECRET not in failure.value.message
@@ -93,28 +93,28 @@ def test_virtualbox_understands_the_command_line(
 
 
 def test_a_program_in_virtualboxs_place_shows_how_output_is_taken_apart(
-    folder: Folder, tmp_path: Path, in_guest: str
+    folder: VirtualBoxVmFolder, tmp_path: Path, in_guest: str
 ) -> None:
     """It runs on this machine what it is told to run in the guest."""
     vault = Vault(tmp_path)
-    credentials.keep(vault, folder, Credentials("root", SECRET))
-    request = ExecRequest("cat; echo $A; echo err >&2; exit 7", 20.0, "/usr", {"A": "a b"}, bytes(range(256)))
+    credentials.keep(vault, folder, GuestCredentials("root", SECRET))
+    request = GuestExecRequest("cat; echo $A; echo err >&2; exit 7", 20.0, "/usr", {"A": "a b"}, bytes(range(256)))
     done = guest.execute(VBoxManage(in_guest), vault, folder, request)
     assert (done.exit_code, done.stdout, done.stderr) == (7, bytes(range(256)) + b"a b\n", b"err\n")
     with pytest.raises(DriverFailure, match="no folder"):
-        guest.execute(VBoxManage(in_guest), vault, folder, ExecRequest("true", 20.0, "/no/such"))
+        guest.execute(VBoxManage(in_guest), vault, folder, GuestExecRequest("true", 20.0, "/no/such"))
     with pytest.raises(DriverFailure, match="longer"):
-        guest.execute(VBoxManage(in_guest), vault, folder, ExecRequest("x" * 40_000, 20.0))
+        guest.execute(VBoxManage(in_guest), vault, folder, GuestExecRequest("x" * 40_000, 20.0))
 
 
 def test_past_its_timeout_a_command_is_killed_with_its_children(
-    folder: Folder, tmp_path: Path, in_guest: str, monkeypatch: pytest.MonkeyPatch
+    folder: VirtualBoxVmFolder, tmp_path: Path, in_guest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(guest, "BEYOND_SECONDS", 0.5)
     vault = Vault(tmp_path)
-    credentials.keep(vault, folder, Credentials("root", SECRET))
+    credentials.keep(vault, folder, GuestCredentials("root", SECRET))
     with pytest.raises(GuestTimeout, match="was killed"):
-        guest.execute(VBoxManage(in_guest), vault, folder, ExecRequest("setsid sleep 4055 & sleep 4055", 1.0))
+        guest.execute(VBoxManage(in_guest), vault, folder, GuestExecRequest("setsid sleep 4055 & sleep 4055", 1.0))
     assert not [
         each for each in psutil.process_iter(["cmdline"]) if "sleep 4055" in " ".join(each.info["cmdline"] or [])
     ]

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.capabilities.hardware import DiskRequest
 from agent.drivers.virtualbox import VirtualBoxDriver
 from agent.drivers.virtualbox.folder import folder_of
 from agent.drivers.virtualbox.output import parse
 from agent.media.media import DISKS
-from agent.network.network import Network
+from agent.network.network import HostNetworking
 from core import images
 from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import ImageRef, VmSpec, build
@@ -36,7 +36,7 @@ def silent(step: str, percent: int | None) -> None:
     """Nobody listens."""
 
 
-def test_the_document_s_vm_is_made_as_it_says(driver: VirtualBoxDriver, make: Make, place: Place) -> None:
+def test_the_document_s_vm_is_made_as_it_says(driver: VirtualBoxDriver, make: Make, place: DriverFolders) -> None:
     vm = make(
         "linux-default",
         vcpus=2,
@@ -57,7 +57,7 @@ def test_the_document_s_vm_is_made_as_it_says(driver: VirtualBoxDriver, make: Ma
     assert "linux-default" not in driver.manage.run("list", "hdds")  # nothing of the store is left registered
 
 
-def test_a_small_raw_image_becomes_a_disk_of_the_size_that_was_asked_for(place: Place, tmp_path: Path) -> None:
+def test_a_small_raw_image_becomes_a_disk_of_the_size_that_was_asked_for(place: DriverFolders, tmp_path: Path) -> None:
     (tmp_path / "disk").write_bytes(BOOT_SECTOR + b"boot" * 1000 + bytes((1 << 20) - 4512))
     images.add(tmp_path / "images", "raw", tmp_path / "disk")
     driver, vm = (
@@ -87,7 +87,7 @@ def test_a_small_raw_image_becomes_a_disk_of_the_size_that_was_asked_for(place: 
     ],
 )
 def test_what_can_not_be_made_is_refused_and_leaves_nothing(
-    driver: VirtualBoxDriver, place: Place, hardware: dict[str, Any]
+    driver: VirtualBoxDriver, place: DriverFolders, hardware: dict[str, Any]
 ) -> None:
     vm = VmSpec("vm-refused", "web", "virtualbox", "linux", 1, 256, 4, hardware=build(Hardware, hardware))
     with pytest.raises(DriverFailure) as failure:
@@ -205,7 +205,7 @@ def test_adapters_are_changed_and_switched_off(driver: VirtualBoxDriver, shared:
 
 
 def test_an_off_vm_is_resized_and_a_share_of_memory_refused(
-    driver: VirtualBoxDriver, shared: VmSpec, place: Place
+    driver: VirtualBoxDriver, shared: VmSpec, place: DriverFolders
 ) -> None:
     larger = replace(shared, vcpus=2, memory_mb=512, cpu_limit_percent=50)
     assert set(asdict(driver.resize(larger, silent, LONG)).values()) == {Applied.AT_NEXT_START}
@@ -238,8 +238,8 @@ def test_an_adapter_joins_no_network_that_the_operator_has_not_listed(
     assert driver.observe(refused.id).state is Observed.ABSENT
 
 
-def test_a_vm_on_a_network_that_is_closed_by_now_is_not_started(place: Place, make: Make) -> None:
+def test_a_vm_on_a_network_that_is_closed_by_now_is_not_started(place: DriverFolders, make: Make) -> None:
     vm = make(hardware={"network": {"adapter1": {"type": "intnet"}}})
-    closed = VirtualBoxDriver(replace(place, network=Network()))
+    closed = VirtualBoxDriver(replace(place, network=HostNetworking()))
     with pytest.raises(DriverFailure, match="CORRAL_VBOX_NETWORKS"):
         closed.start(vm, silent, LONG)

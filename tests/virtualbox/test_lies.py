@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from agent.drivers.capabilities.files import FileTarget
-from agent.drivers.capabilities.guest import ExecRequest
+from agent.drivers.capabilities.guest import GuestExecRequest
 from agent.drivers.limits import countdown
 from agent.drivers.virtualbox import credentials, files, guest, inside
-from agent.drivers.virtualbox.credentials import Credentials
-from agent.drivers.virtualbox.files import Guest
-from agent.drivers.virtualbox.folder import Folder, Record
+from agent.drivers.virtualbox.credentials import GuestCredentials
+from agent.drivers.virtualbox.files import VirtualBoxGuest
+from agent.drivers.virtualbox.folder import VirtualBoxVmFolder, VirtualBoxVmRecord
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from agent.guest import filescript
 from agent.guest.answers import AgentRefused
@@ -31,23 +31,23 @@ OWN_END = "printf '\\n%s {}\\n' $CORRAL_EXEC >&2; exit 7"
 
 
 @pytest.fixture
-def at(tmp_path: Path, in_guest: str) -> Guest:
+def at(tmp_path: Path, in_guest: str) -> VirtualBoxGuest:
     """This machine, in a guest's place."""
-    folder, vault = Folder(tmp_path / "vm-1"), Vault(tmp_path)
+    folder, vault = VirtualBoxVmFolder(tmp_path / "vm-1"), Vault(tmp_path)
     folder.path.mkdir()
-    folder.write(Record(VmSpec("vm-1", "web", "virtualbox", "linux", 1, 64, 1), None))
-    credentials.keep(vault, folder, Credentials("root", "secret"))
-    return Guest(VBoxManage(in_guest), vault, folder, "web")
+    folder.write(VirtualBoxVmRecord(VmSpec("vm-1", "web", "virtualbox", "linux", 1, 64, 1), None))
+    credentials.keep(vault, folder, GuestCredentials("root", "secret"))
+    return VirtualBoxGuest(VBoxManage(in_guest), vault, folder, "web")
 
 
-def tells(at: Guest, monkeypatch: pytest.MonkeyPatch, *texts: str) -> measures.Guest:
+def tells(at: VirtualBoxGuest, monkeypatch: pytest.MonkeyPatch, *texts: str) -> measures.GuestMetrics:
     """What comes of a guest whose kernel says that, as it goes over the wire."""
     parts = "; echo; ".join(f"printf %s '{text}'" for text in texts)
     monkeypatch.setattr(inside, "SCRIPT", parts)
-    return build(measures.Guest, inside.ask(at.manage, at.vault, at.folder, countdown(LONG)))
+    return build(measures.GuestMetrics, inside.ask(at.manage, at.vault, at.folder, countdown(LONG)))
 
 
-def test_figures_that_can_be_are_told(at: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_that_can_be_are_told(at: VirtualBoxGuest, monkeypatch: pytest.MonkeyPatch) -> None:
     told = tells(at, monkeypatch, STAT, MEMINFO, DISKS)
     assert told.cpu == measures.GuestCpu(50.0)
     assert told.memory == measures.GuestMemory(4, 3, 1, 75.0)
@@ -69,19 +69,19 @@ def test_figures_that_can_be_are_told(at: Guest, monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_figures_that_can_not_be_are_the_guests_fault(
-    at: Guest, monkeypatch: pytest.MonkeyPatch, lie: tuple[str, str, str]
+    at: VirtualBoxGuest, monkeypatch: pytest.MonkeyPatch, lie: tuple[str, str, str]
 ) -> None:
     with pytest.raises(AgentRefused, match="can't be understood"):
         tells(at, monkeypatch, *lie)
 
 
 @pytest.mark.parametrize("code", ["-1", "1000", "9" * 30, "9" * 5000])
-def test_an_exit_code_that_none_has_is_taken_for_output(at: Guest, code: str) -> None:
-    done = guest.execute(at.manage, at.vault, at.folder, ExecRequest(OWN_END.format(code), LONG))
+def test_an_exit_code_that_none_has_is_taken_for_output(at: VirtualBoxGuest, code: str) -> None:
+    done = guest.execute(at.manage, at.vault, at.folder, GuestExecRequest(OWN_END.format(code), LONG))
     assert (done.exit_code, code.encode() in done.stderr) == (7, True)
 
 
-def test_output_without_end_takes_no_more_than_is_told(at: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_without_end_takes_no_more_than_is_told(at: VirtualBoxGuest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guest, "OUTPUT_LIMIT", 1000)
     heard = []
     ended = VBoxManage.ended
@@ -92,21 +92,25 @@ def test_output_without_end_takes_no_more_than_is_told(at: Guest, monkeypatch: p
 
     monkeypatch.setattr(VBoxManage, "ended", listened)
     loud = "head -c 5000000 /dev/zero; head -c 5000000 /dev/zero >&2; exit 3"
-    done = guest.execute(at.manage, at.vault, at.folder, ExecRequest(loud, LONG))
+    done = guest.execute(at.manage, at.vault, at.folder, GuestExecRequest(loud, LONG))
     assert (done.exit_code, done.truncated, len(done.stdout), len(done.stderr)) == (3, True, 1000, 1000)
     assert max(len(heard[0].stdout), len(heard[0].stderr)) < 10_000
 
 
 @pytest.mark.parametrize("place", ["root", "--passwordfile=/etc/shadow", "/root\\000/x"])
-def test_a_folder_that_is_none_is_no_argument_of_ours(at: Guest, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+def test_a_folder_that_is_none_is_no_argument_of_ours(
+    at: VirtualBoxGuest, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
     monkeypatch.setattr(filescript, "beginning", lambda *_: f"printf '%b' '{place}'")
     at.manage.calls.clear()
-    with pytest.raises(filescript.Refused, match="can't be understood"):
+    with pytest.raises(filescript.FileScriptError, match="can't be understood"):
         files.write(at, "/root/x", iter([b"x"]), lambda: FileTarget("/root/x", None))
     assert at.manage.calls["guestcontrol"] == 1
 
 
-def test_a_piece_has_no_more_than_was_asked_for(at: Guest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_piece_has_no_more_than_was_asked_for(
+    at: VirtualBoxGuest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(filescript, "looking", lambda _: "echo 10 8 0")
     monkeypatch.setattr(filescript, "piece", lambda *_: "head -c 100 /dev/zero")
     with files.read(at, "/x") as reading:

@@ -9,7 +9,7 @@ import pytest
 from agent.drivers.limits import countdown
 from agent.drivers.virtualbox import disks
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
-from core.contract.limits import Limits
+from core.contract.limits import ProcessLimits
 
 SHOWS = """#!/bin/sh
 echo "$1 $(ulimit -f) $(ulimit -t) $(ulimit -v)" >>"${0%/*}/said"
@@ -36,4 +36,4 @@ def test_only_what_works_by_itself_has_limits(tmp_path: Path) -> None:
 def test_a_command_that_may_start_the_server_takes_no_limits(tmp_path: Path) -> None:
     for verb in ("startvm", "clonemedium", "list"):
         with pytest.raises(ValueError, match="server"):
-            VBoxManage(str(tmp_path)).alone(verb, timeout=1.0, limits=Limits())
+            VBoxManage(str(tmp_path)).alone(verb, timeout=1.0, limits=ProcessLimits())

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.limits import countdown
 from agent.drivers.virtualbox import VirtualBoxDriver, credentials, guest, inside, measuring
-from agent.drivers.virtualbox.credentials import Credentials
-from agent.drivers.virtualbox.folder import Folder, Record
+from agent.drivers.virtualbox.credentials import GuestCredentials
+from agent.drivers.virtualbox.folder import VirtualBoxVmFolder, VirtualBoxVmRecord
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from agent.system.vault import Vault
 from core.contract.errors import DriverFailure, GuestTimeout
@@ -51,9 +51,9 @@ def test_vms_at_rest_cost_no_call(driver: VirtualBoxDriver, make: Make) -> None:
 
 
 def test_the_process_is_the_one_of_the_log_unless_its_number_is_anothers(
-    driver: VirtualBoxDriver, place: Place, vm: VmSpec
+    driver: VirtualBoxDriver, place: DriverFolders, vm: VmSpec
 ) -> None:
-    folder = Folder(place.vms / vm.id)
+    folder = VirtualBoxVmFolder(place.vms / vm.id)
     (folder.settings / "Logs").mkdir(exist_ok=True)
     for mark, runs in ((folder.uuid, True), ("another", False)):
         with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "--startvm", mark]) as process:
@@ -89,13 +89,13 @@ def test_counters_are_added_up() -> None:
 
 def test_a_guest_is_asked_by_one_command(tmp_path: Path, in_guest: str) -> None:
     """This machine stands for the guest."""
-    folder, vault = Folder(tmp_path / "vm-1"), Vault(tmp_path)
+    folder, vault = VirtualBoxVmFolder(tmp_path / "vm-1"), Vault(tmp_path)
     folder.path.mkdir()
-    folder.write(Record(VmSpec("vm-1", "web", "virtualbox", "linux", 1, 64, 1), None))
+    folder.write(VirtualBoxVmRecord(VmSpec("vm-1", "web", "virtualbox", "linux", 1, 64, 1), None))
     manage = VBoxManage(in_guest)
     with pytest.raises(DriverFailure, match="no guest credentials"):
         inside.ask(manage, vault, folder, countdown(LONG))
-    credentials.keep(vault, folder, Credentials("root", "secret"))
+    credentials.keep(vault, folder, GuestCredentials("root", "secret"))
     manage.calls.clear()
     told = inside.ask(manage, vault, folder, countdown(LONG))
     assert manage.calls == {"showvminfo": 1, "guestcontrol": 1}
@@ -110,11 +110,11 @@ def test_a_guest_that_is_too_slow_holds_nobody_up(
     tmp_path: Path, in_guest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Past the call's time nothing more is asked, not even to kill what was begun: the rest is told without it."""
-    folder, vault = Folder(tmp_path / "vm-1"), Vault(tmp_path)
+    folder, vault = VirtualBoxVmFolder(tmp_path / "vm-1"), Vault(tmp_path)
     folder.path.mkdir()
-    folder.write(Record(VmSpec("vm-1", "web", "virtualbox", "linux", 1, 64, 1), None))
+    folder.write(VirtualBoxVmRecord(VmSpec("vm-1", "web", "virtualbox", "linux", 1, 64, 1), None))
     manage = VBoxManage(in_guest)
-    credentials.keep(vault, folder, Credentials("root", "secret"))
+    credentials.keep(vault, folder, GuestCredentials("root", "secret"))
     monkeypatch.setattr(inside, "SCRIPT", "sleep 4")
     monkeypatch.setattr(inside, "LEAST_SECONDS", 0.1)
     monkeypatch.setattr(guest, "BEYOND_SECONDS", 0.5)

@@ -9,7 +9,7 @@ import pytest
 from agent.drivers.virtualbox import output
 from agent.drivers.virtualbox.adapters import parse as adapters
 from agent.drivers.virtualbox.disks import places
-from agent.drivers.virtualbox.output import Listed
+from agent.drivers.virtualbox.output import ListedVm
 
 UUID, GONE, BRACES = (
     "5b1d1c2e-0f4c-5a53-9c43-0d6b2f6f7c11",
@@ -49,9 +49,9 @@ def test_places_and_adapters_are_read() -> None:
 
 def test_lists_tell_each_vm_once_and_of_lost_settings_no_state() -> None:
     assert output.parse_list(captured("list-long")) == [
-        Listed(UUID, "powered off", output.parse_list(captured("list-long"))[0].since, 1, 256),
-        Listed(GONE, None, ""),
-        Listed(BRACES, "powered off", output.parse_list(captured("list-long"))[2].since, 1, 1024),
+        ListedVm(UUID, "powered off", output.parse_list(captured("list-long"))[0].since, 1, 256),
+        ListedVm(GONE, None, ""),
+        ListedVm(BRACES, "powered off", output.parse_list(captured("list-long"))[2].since, 1, 1024),
     ]
     assert output.parse_list(captured("list-long"))[0].since.startswith("2026-11-22T")
     assert output.parse_short(captured("list")) == [UUID, GONE, BRACES]

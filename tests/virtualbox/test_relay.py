@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.drivers import consoles, relay
-from agent.drivers.virtualbox.folder import Folder
+from agent.drivers.virtualbox.folder import VirtualBoxVmFolder
 from agent.system import sockets
 from tests.support.waiting import until
 
@@ -20,15 +20,15 @@ SECONDS = 20.0
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Folder:
+def folder(tmp_path: Path) -> VirtualBoxVmFolder:
     """A VM's folder, too deep for a socket's address."""
     path = tmp_path / ("y" * 100) / f"vm-{uuid.uuid4().hex[:12]}"
     path.mkdir(parents=True)
-    return Folder(path)
+    return VirtualBoxVmFolder(path)
 
 
 @pytest.fixture
-def port(folder: Folder) -> Iterator[socket.socket]:
+def port(folder: VirtualBoxVmFolder) -> Iterator[socket.socket]:
     """The serial port as its VM has it, with the relay at the other end; the relay ends with it."""
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(folder.console))
@@ -47,7 +47,7 @@ def test_both_name_the_same_files() -> None:
     assert (consoles.LOCK, consoles.LOG, consoles.KEYBOARD) == (relay.LOCK, relay.LOG, relay.KEYBOARD)
 
 
-def test_output_is_kept_and_what_is_typed_arrives(folder: Folder, port: socket.socket) -> None:
+def test_output_is_kept_and_what_is_typed_arrives(folder: VirtualBoxVmFolder, port: socket.socket) -> None:
     console = consoles.console(folder.path, folder.console)  # finds the relay that is there
     everything = bytes(range(256)) * 300
     port.sendall(everything)
@@ -61,14 +61,14 @@ def test_output_is_kept_and_what_is_typed_arrives(folder: Folder, port: socket.s
             assert typist.recv(100) == b"echo"
 
 
-def test_a_long_log_is_kept_in_two_parts(folder: Folder, port: socket.socket) -> None:
+def test_a_long_log_is_kept_in_two_parts(folder: VirtualBoxVmFolder, port: socket.socket) -> None:
     block = b"x" * 65536
     for _ in range(relay.KEPT_BYTES // len(block) + 2):
         port.sendall(block)
     until((folder.path / f"{consoles.LOG}.1").exists)
 
 
-def test_one_that_begins_when_its_vm_is_being_deleted_makes_no_file(folder: Folder) -> None:
+def test_one_that_begins_when_its_vm_is_being_deleted_makes_no_file(folder: VirtualBoxVmFolder) -> None:
     command = [sys.executable, "-I", "-S", str(consoles.PROGRAM), "console.sock"]
     done = subprocess.run(command, cwd=folder.path, capture_output=True, timeout=SECONDS, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.limits import countdown
 from agent.drivers.virtualbox import VirtualBoxDriver, machines, power
 from agent.drivers.virtualbox import driver as driver_module
-from agent.drivers.virtualbox.folder import RECORD, Folder, folder_of
+from agent.drivers.virtualbox.folder import RECORD, VirtualBoxVmFolder, folder_of
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import VmSpec
@@ -33,7 +33,7 @@ def silent(step: str, percent: int | None) -> None:
     """Nobody listens."""
 
 
-def test_other_clients_sessions_are_waited_for(place: Place, vm: VmSpec) -> None:
+def test_other_clients_sessions_are_waited_for(place: DriverFolders, vm: VmSpec) -> None:
     """Each driver object takes turns within itself, so that eight of them meet each other's locks."""
     uuid = folder_of(place.vms, vm.id).uuid
 
@@ -44,7 +44,7 @@ def test_other_clients_sessions_are_waited_for(place: Place, vm: VmSpec) -> None
         list(pool.map(one, range(8)))
 
 
-def test_threads_of_one_driver_take_turns(driver: VirtualBoxDriver, place: Place, vm: VmSpec) -> None:
+def test_threads_of_one_driver_take_turns(driver: VirtualBoxDriver, place: DriverFolders, vm: VmSpec) -> None:
     uuid = folder_of(place.vms, vm.id).uuid
     driver.manage.calls.clear()
     with ThreadPoolExecutor(8) as pool:
@@ -53,7 +53,7 @@ def test_threads_of_one_driver_take_turns(driver: VirtualBoxDriver, place: Place
 
 
 def test_looking_takes_two_calls_and_none_without_vms(
-    driver: VirtualBoxDriver, place: Place, make: Make, tmp_path: Path
+    driver: VirtualBoxDriver, place: DriverFolders, make: Make, tmp_path: Path
 ) -> None:
     vms = [make(), make()]
     driver.observe_all()
@@ -75,7 +75,7 @@ def test_others_vms_are_none_of_ours(driver: VirtualBoxDriver, vm: VmSpec, tmp_p
 
 
 def test_what_someone_unregistered_has_crashed_and_can_be_deleted(
-    driver: VirtualBoxDriver, place: Place, vm: VmSpec
+    driver: VirtualBoxDriver, place: DriverFolders, vm: VmSpec
 ) -> None:
     driver.observe_all()
     driver.manage.run("unregistervm", folder_of(place.vms, vm.id).uuid)
@@ -87,7 +87,9 @@ def test_what_someone_unregistered_has_crashed_and_can_be_deleted(
     assert driver.delete(vm, LONG).state is Observed.ABSENT
 
 
-def test_damaged_remains_are_told_and_can_be_deleted(driver: VirtualBoxDriver, place: Place, make: Make) -> None:
+def test_damaged_remains_are_told_and_can_be_deleted(
+    driver: VirtualBoxDriver, place: DriverFolders, make: Make
+) -> None:
     settings_lost, record_lost = make(), make()
     shutil.rmtree(folder_of(place.vms, settings_lost.id).settings)
     (place.vms / record_lost.id / RECORD).write_text("{")
@@ -105,12 +107,12 @@ def test_what_goes_and_is_told_as_a_failure_has_gone(tmp_path: Path) -> None:
     program.write_text(f'#!/bin/sh\necho "VBoxManage: error: Details: code {code} (0x80bb0001)" >&2; exit 1\n')
     program.chmod(0o755)
     manage = VBoxManage(str(program))
-    machines.remove(manage, Folder(tmp_path / "vm-1"), {}, countdown(LONG))
+    machines.remove(manage, VirtualBoxVmFolder(tmp_path / "vm-1"), {}, countdown(LONG))
     assert manage.calls == {"unregistervm": 2}
 
 
 def test_a_damaged_snapshot_is_refused_before_the_vm_is_touched(
-    driver: VirtualBoxDriver, place: Place, vm: VmSpec
+    driver: VirtualBoxDriver, place: DriverFolders, vm: VmSpec
 ) -> None:
     driver.snapshot_create(vm, "snap-1", False, silent, LONG)
     record = json.loads((place.vms / vm.id / "snapshots" / "snap-1.json").read_text())
@@ -142,14 +144,16 @@ def test_without_the_kernel_driver_a_start_says_what_to_do_and_leaves_the_vm_off
     assert driver.observe(vm.id).state is Observed.STOPPED
 
 
-def test_without_virtualbox_the_probe_says_what_to_install(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_virtualbox_the_probe_says_what_to_install(
+    place: DriverFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CORRAL_VBOXMANAGE", "no-such-program")
     health = VirtualBoxDriver(place).probe()
     assert not health.healthy
     assert "apt-get install virtualbox" in health.problem
 
 
-def test_a_server_that_hangs_is_told_with_what_to_do(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_hangs_is_told_with_what_to_do(place: DriverFolders, monkeypatch: pytest.MonkeyPatch) -> None:
     program = place.vms.parent / "VBoxManage"
     program.write_text('#!/bin/sh\n[ "$1" = --version ] && exec echo 7.2.0\nexec sleep 4050\n')
     program.chmod(0o755)

@@ -100,14 +100,14 @@ def test_what_redis_has_lost_it_gets_again(host: Workers, sweeps: int) -> None:
 
 
 def test_nobody_else_is_let_in(host: Workers) -> None:
-    accounts.grant(host.redis, {"stranger": accounts.Account(accounts.digest("its own"))})
+    accounts.grant(host.redis, {"stranger": accounts.HostAccount(accounts.digest("its own"))})
     sweeping.sweep(host.context)
     assert accounts_of(host) == {channels.account("host-a")}
 
 
 def test_a_connection_outlives_that_its_account_is_made_anew(host: Workers) -> None:
     there = waiting(host)
-    accounts.grant(host.redis, {"host-a": accounts.Account(accounts.digest("its own"))})
+    accounts.grant(host.redis, {"host-a": accounts.HostAccount(accounts.digest("its own"))})
     host.redis.lpush(channels.command_queue("host-a"), "a command")
     assert until(lambda: there.ended) == [(channels.command_queue("host-a").encode(), b"a command")]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from core.contract.calls import OneOperation
+from core.contract.calls import OperationRef
 from core.contract.errors import Conflict, Forbidden, NoCapacity, NotFound
 from core.contract.states import Kind, Observed
 from core.contract.vms import Observation
@@ -98,7 +98,7 @@ def test_what_the_hosts_agent_has_begun_is_not_sent_again(rig: Rig) -> None:
         rig.sql("UPDATE operations SET send_at = now()")
         sweeping.sweep(rig.workers.context)
     assert rig.commands() == []
-    assert {(call.verb, call.params) for call in rig.calls()} == {("report", OneOperation(create.id))}
+    assert {(call.verb, call.params) for call in rig.calls()} == {("report", OperationRef(create.id))}
     rig.tell(boot_id="another")
     sweeping.sweep(rig.workers.context)
     assert [command.attempt for command in rig.commands()] == [2]

@@ -85,7 +85,7 @@ def _vbox_host(made: Path, work: Path, log: Log) -> None:
     _host(recipe.VBOX, made, work, log)
 
 
-def _host(host: recipe.Host, made: Path, work: Path, log: Log) -> Path:
+def _host(host: recipe.LabHost, made: Path, work: Path, log: Log) -> Path:
     """Write its disk and kernel; the tar of its root."""
     root, packages = work / "root.tar", work / "site"
     with log.step(f"{host.name}: fetching the agent's Python packages"):

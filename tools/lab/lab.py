@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from cli.client import Client
+from cli.client import FleetClient
 from cli.fleet import accounts, files
 from cli.fleet.fleet import Fleet
-from cli.fleet.plan import Plan
+from cli.fleet.plan import FleetPlan
 from cli.fleet.processes import StartFailed
 from cli.fleet.share import Share
 from tools.lab import build, recipe
-from tools.lab.machines import Machine, NoAnswer
+from tools.lab.machines import LabMachine, NoAnswer
 
 MACHINE = "10.0.2.2"  # as QEMU's user network calls the machine that it runs on
 VCPUS, DISK_GB = 4, 6
@@ -32,10 +32,10 @@ class Lab:
         self, built: build.Built, home: Path, say: Callable[[str], None], hosts: Sequence[str] = tuple(recipe.HOSTS)
     ) -> None:
         self.home = home
-        self.machines: dict[str, Machine] = {}
+        self.machines: dict[str, LabMachine] = {}
         self._built, self._say, self._names = built, say, hosts
         self.fleet = Fleet(
-            Plan(
+            FleetPlan(
                 home=home / "fleet",
                 images=home / "no-images",
                 agents=0,
@@ -73,9 +73,9 @@ class Lab:
         finally:
             self.fleet.stop()
 
-    def client(self) -> Client:
+    def client(self) -> FleetClient:
         """The administrator's."""
-        return Client(self.fleet.url, self.fleet.credentials.username, self.fleet.credentials.password)
+        return FleetClient(self.fleet.url, self.fleet.credentials.username, self.fleet.credentials.password)
 
     def account(self) -> str:
         """The end of every log there is, for whoever has to find out what went wrong."""
@@ -92,11 +92,11 @@ class Lab:
         self._urls = accounts.obtain(self.home, self.fleet.database_url, self.fleet.redis_url, self._names)
         for name in self._names:
             host = recipe.HOSTS[name]
-            self.machines[name] = Machine(host, self._built, self.home / name, self._environment(host))
+            self.machines[name] = LabMachine(host, self._built, self.home / name, self._environment(host))
             self.machines[name].start()
         self._wait()
 
-    def _environment(self, host: recipe.Host) -> dict[str, str]:
+    def _environment(self, host: recipe.LabHost) -> dict[str, str]:
         offers = [f"--hypervisor={hypervisor}" for hypervisor in recipe.offered(host)]
         capacity = [f"--vcpus={VCPUS}", f"--memory-mb={host.memory_mb // 2}", f"--disk-gb={DISK_GB}"]
         return {

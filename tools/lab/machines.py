@@ -32,10 +32,10 @@ class NoAnswer(CorralError):
     code = "lab_host_mute"
 
 
-class Machine(Process):
+class LabMachine(Process):
     """A host. In its folder: `console.log`, `agent.log`, `qemu.log`, and `console.sock`, where a root shell listens."""
 
-    def __init__(self, host: recipe.Host, built: build.Built, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, host: recipe.LabHost, built: build.Built, folder: Path, environment: Mapping[str, str]) -> None:
         super().__init__(host.name, [], log=folder / "qemu.log", folder=folder)
         self.host = host
         self._built, self._agent_environment = built, environment

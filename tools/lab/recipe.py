@@ -51,7 +51,7 @@ PROGRAMS = Root(
 
 
 @dataclass(frozen=True)
-class Host:
+class LabHost:
     """One host of the lab. `modules` are the kernel's, loaded at boot; `python` is the version that its suite has."""
 
     name: str
@@ -75,7 +75,7 @@ class Host:
         return Root(self.suite, self.mirrors, self.packages, ours, self.customize, self.apt_options)
 
 
-KVM = Host(
+KVM = LabHost(
     "lab-kvm",
     ("qemu",),
     "kvm_amd,tun",
@@ -98,7 +98,7 @@ KVM = Host(
     "3.11",
     "0f7a3a52-7d0c-4f5e-8f5b-3a4a1f0b6c01",
 )
-VBOX = Host(
+VBOX = LabHost(
     "lab-vbox",
     ("virtualbox",),
     "vboxdrv",
@@ -121,7 +121,7 @@ def given() -> Path | None:
     return Path(found).absolute() if found else None
 
 
-def offered(host: Host) -> tuple[str, ...]:
+def offered(host: LabHost) -> tuple[str, ...]:
     """The hypervisors of a host."""
     return (*host.hypervisors, *([GIVEN] if host is KVM and given() else []))
 

@@ -17,8 +17,8 @@ from core.contract.messages import Command, Numbered, Report, decode, encode
 from core.dispatch import COMMAND_TASK
 from core.sealing import HostKey
 from tools.simulator.answers import Answers
+from tools.simulator.connection import Connection, connect
 from tools.simulator.host import SimulatedHost
-from tools.simulator.wire import Connection, connect
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def _one_command(arguments: dict[str, Any]) -> bool:
     return set(arguments) == {"command"} and isinstance(arguments["command"], str)
 
 
-class Agent:
+class SimulatedAgent:
     """One host's. `url`: its way to Redis; `work_seconds`: how long an operation takes at most."""
 
     def __init__(self, host: SimulatedHost, url: str, key: HostKey, work_seconds: float = 0.0) -> None:

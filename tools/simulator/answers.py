@@ -10,9 +10,9 @@ from typing import TypeVar
 from msgspec import Struct, to_builtins
 
 from core import sealing
-from core.contract.calls import CALLS, CommandLine, Executed, OneOperation
+from core.contract.calls import CALLS, CommandLine, ExecuteReply, OperationRef
 from core.contract.errors import CorralError, Invalid, Unsupported
-from core.contract.measures import Measured, Sample
+from core.contract.measures import MeasureReply, SampleReply
 from core.contract.messages import JSON, Addressed, Call, Failure, Reply, Report, Sealed, Unread, decode, encode
 from core.sealing import HostKey
 from tools.simulator.host import SimulatedHost
@@ -74,11 +74,11 @@ class Answers:
     def _execute(self, call: Call) -> JSON:
         asked = _asked(call, CommandLine)
         said = base64.b64encode(f"{asked.command}\n".encode()).decode()
-        return _plain(Executed(0, said, "", 0.0, truncated=False, output_limit_bytes=_OUTPUT_BYTES))
+        return _plain(ExecuteReply(0, said, "", 0.0, truncated=False, output_limit_bytes=_OUTPUT_BYTES))
 
     def _measure(self, call: Call) -> JSON:
-        sample = Sample(_vm_id(call), 1, 1.0, 2**27, 2**29)
-        return _plain(Measured(sample, 5.0))
+        sample = SampleReply(_vm_id(call), 1, 1.0, 2**27, 2**29)
+        return _plain(MeasureReply(sample, 5.0))
 
     def _cancel(self, call: Call) -> JSON:
         state, report = self._host.cancel(_operation(call))
@@ -101,7 +101,7 @@ def _vm_id(call: Call) -> str:
 
 
 def _operation(call: Call) -> str:
-    return _asked(call, OneOperation).operation_id
+    return _asked(call, OperationRef).operation_id
 
 
 def _asked(call: Call, kind: type[T]) -> T:

@@ -18,7 +18,7 @@ from core.contract.errors import CorralError
 from core.dispatch import Dispatch
 from core.sealing import HostKey
 from tools.simulator import population
-from tools.simulator.agents import Agent
+from tools.simulator.agents import SimulatedAgent
 from tools.simulator.host import SimulatedHost
 from tools.simulator.population import Population
 
@@ -51,7 +51,7 @@ def simulator(hosts: int, vms: int, prefix: str, hypervisor: str, image: str, ow
     try:
         urls = _urls(configured, people, owner=owner, hypervisor=hypervisor, image=image)
         simulated = [SimulatedHost(name, hypervisor, image, people.vms_of(name)) for name in people.names]
-        asyncio.run(_serve([Agent(host, urls[host.name], key, work_seconds) for host in simulated]))
+        asyncio.run(_serve([SimulatedAgent(host, urls[host.name], key, work_seconds) for host in simulated]))
     except CorralError as error:
         raise click.ClickException(error.message) from error
 
@@ -73,7 +73,7 @@ def _urls(
     return {name: address(configured.redis_url, name, secret) for name in people.names}
 
 
-async def _serve(agents: list[Agent]) -> None:
+async def _serve(agents: list[SimulatedAgent]) -> None:
     """Until a signal ends it, or a host's name is another's."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -93,7 +93,7 @@ async def _serve(agents: list[Agent]) -> None:
             await asyncio.gather(*(agent.leave() for agent in agents))
 
 
-def _boot(agents: list[Agent]) -> None:
+def _boot(agents: list[SimulatedAgent]) -> None:
     for agent in agents:
         agent.boot()
 
@@ -102,6 +102,6 @@ async def _end(ended: asyncio.Event) -> None:
     await ended.wait()
 
 
-async def _greet(agents: list[Agent], began: float) -> None:
+async def _greet(agents: list[SimulatedAgent], began: float) -> None:
     await asyncio.gather(*(agent.serves.wait() for agent in agents))
     click.echo(f"{len(agents)} hosts serve ({time.monotonic() - began:.1f} s)")

@@ -21,7 +21,7 @@ from core.contract.messages import Command, Failure, Numbered, Report, encode
 from core.contract.results import Result
 from core.contract.states import Kind, Observed, Phase
 from core.contract.vms import VmUsage
-from tools.simulator.vms import CAPABILITIES, SimulatedVm, Vms
+from tools.simulator.vms import CAPABILITIES, SimulatedVm, SimulatedVms
 
 VCPUS, MEMORY_MB, DISK_GB = 1024, 1024 * 1024, 10_000
 _REMEMBERED = 1000
@@ -29,7 +29,7 @@ V = TypeVar("V")
 
 
 @dataclass
-class Entry:
+class SimulatedOperation:
     """What the host remembers of an operation; `report` is its last, once there is one."""
 
     vm_id: str
@@ -45,9 +45,9 @@ class SimulatedHost:
     def __init__(self, name: str, hypervisor: str, image: str, vms: list[SimulatedVm]) -> None:
         self.name, self.home_id = name, f"simulated-{name}"
         self._hypervisor, self._image = hypervisor, image
-        self.vms = Vms(vms)
+        self.vms = SimulatedVms(vms)
         self._generation = int(time.time() * 1000)
-        self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self._entries: OrderedDict[str, SimulatedOperation] = OrderedDict()
         self._deleted: OrderedDict[str, None] = OrderedDict()
         self.boot()
 
@@ -94,7 +94,7 @@ class SimulatedHost:
         """Whether it is to be carried out now; else `again` has what there is to report of it."""
         known = self._entries.get(command.operation_id)
         if known is None:
-            self._remember(command.operation_id, Entry(command.vm.id, command.kind, command.attempt))
+            self._remember(command.operation_id, SimulatedOperation(command.vm.id, command.kind, command.attempt))
             if command.kind is Kind.DELETE:
                 self._overtake(command)
             return True
@@ -130,7 +130,7 @@ class SimulatedHost:
         """That it can't read a command."""
         failure = Failure("invalid_request", f"the agent of the VM's host can't read the command: {why}")
         report = replace(self._report(unread.operation_id, unread.attempt, Phase.FAILED), failure=failure)
-        self._remember(unread.operation_id, Entry("", None, unread.attempt, report))
+        self._remember(unread.operation_id, SimulatedOperation("", None, unread.attempt, report))
         return report
 
     def cancel(self, operation_id: str) -> tuple[str, Report | None]:
@@ -138,7 +138,7 @@ class SimulatedHost:
         known = self._entries.get(operation_id)
         if known is None:
             report = self._report(operation_id, 0, Phase.CANCELLED)
-            self._remember(operation_id, Entry("", None, 0, report))
+            self._remember(operation_id, SimulatedOperation("", None, 0, report))
             return "cancelled", report
         if known.report is None:
             known.cancelled = True
@@ -154,7 +154,7 @@ class SimulatedHost:
         """Whether it is to stop."""
         return self._entries[operation_id].cancelled
 
-    def _performed(self, command: Command, entry: Entry) -> Result:
+    def _performed(self, command: Command, entry: SimulatedOperation) -> Result:
         if entry.cancelled:
             return Result()
         if time.time() >= command.deadline_at:
@@ -183,7 +183,7 @@ class SimulatedHost:
         self._generation += 1
         return self._generation
 
-    def _remember(self, operation_id: str, entry: Entry) -> None:
+    def _remember(self, operation_id: str, entry: SimulatedOperation) -> None:
         _keep(self._entries, operation_id, entry)
 
 

@@ -104,4 +104,4 @@ def admit(engine: Engine, dispatch: Dispatch, hosts: list[str], secret: str) -> 
     again = {"secret_sha256": statement.excluded.secret_sha256, "joined_at": func.now()}
     with database.transaction(engine) as session:
         session.execute(statement.on_conflict_do_update(index_elements=["host"], set_=again), values)
-    accounts.grant(dispatch.redis, dict.fromkeys(hosts, accounts.Account(sha256)))
+    accounts.grant(dispatch.redis, dict.fromkeys(hosts, accounts.HostAccount(sha256)))

@@ -25,7 +25,7 @@ from core.contract.commands import (
 )
 from core.contract.errors import DriverFailure, NotFound, Unsupported
 from core.contract.messages import Command
-from core.contract.results import Resized, Result, SizeApplied, SnapshotDeleted, SnapshotTaken, Told
+from core.contract.results import HardwareResult, Resized, Result, SizeApplied, SnapshotDeleted, SnapshotTaken
 from core.contract.states import Applied, Observed
 from core.contract.vms import Observation, Running
 
@@ -62,7 +62,7 @@ class SimulatedVm:
         return Observation(self.id, self.state, self.started_at, facts=facts)
 
 
-class Vms:
+class SimulatedVms:
     """Those of one host."""
 
     def __init__(self, there: list[SimulatedVm]) -> None:
@@ -85,13 +85,13 @@ class Vms:
         if isinstance(command.params, Create):
             vm = command.vm
             self.there.setdefault(vm.id, SimulatedVm(vm.id, Observed.STOPPED, vm.vcpus, vm.memory_mb))
-            return Told()
+            return HardwareResult()
         if command.vm.id not in self.there:
             raise NotFound(f"VM '{command.vm.name}' is not on this host", code="vm_not_found")
         change = _CHANGES.get(type(command.params))
         if change is not None:
             self._turn(command, *change)
-            return Told() if isinstance(command.params, SnapshotRestore) else Result()
+            return HardwareResult() if isinstance(command.params, SnapshotRestore) else Result()
         return _told(command.params, self.there[command.vm.id].state)
 
     def _turn(self, command: Command, before: tuple[Observed, ...], after: Observed) -> None:

@@ -11,7 +11,7 @@ Judge = Callable[[str], list[str]]
 
 
 @dataclass(frozen=True)
-class Check:
+class ScanCheck:
     """`title` names the weakness that is looked for, `severity` is critical, high, medium or low.
 
     `gather` is POSIX shell that prints the evidence, or gives up by `cannot WHY`. `controls`: by framework.
@@ -35,11 +35,11 @@ class Family:
 
     name: str
     category: str
-    checks: tuple[Check, ...]
+    checks: tuple[ScanCheck, ...]
     prepare: str = ""
     seconds: float = 60.0
 
-    def only(self, wanted: Callable[[Check], bool]) -> Family:
+    def only(self, wanted: Callable[[ScanCheck], bool]) -> Family:
         """The same with those checks alone."""
         return replace(self, checks=tuple(check for check in self.checks if wanted(check)))
 

@@ -6,7 +6,7 @@ import re
 
 from core.contract.messages import JSON
 from core.services.scanning.results import FAILED, NOT_RUN, PASSED, WARNING
-from workers.scans.check import CannotJudge, Check, Family
+from workers.scans.check import CannotJudge, Family, ScanCheck
 
 LONGEST = 2000
 _CANNOT = 99
@@ -39,7 +39,7 @@ def not_run(family: Family, reason: str) -> list[JSON]:
     return [_outcome(family, check, NOT_RUN, reason) for check in family.checks]
 
 
-def _judged(family: Family, check: Check, told: tuple[str, int] | None) -> JSON:
+def _judged(family: Family, check: ScanCheck, told: tuple[str, int] | None) -> JSON:
     if told is None:
         return _outcome(family, check, NOT_RUN, "the guest's shell ended before this check")
     text, code = told
@@ -58,7 +58,7 @@ def _judged(family: Family, check: Check, told: tuple[str, int] | None) -> JSON:
     return _outcome(family, check, WARNING if check.severity == "low" else FAILED, "\n".join(wrong))
 
 
-def _outcome(family: Family, check: Check, status: str, evidence: str) -> JSON:
+def _outcome(family: Family, check: ScanCheck, status: str, evidence: str) -> JSON:
     return {
         "check_id": check.id,
         "family": family.name,

@@ -33,7 +33,7 @@ class Detached:
 
 
 @dataclass(frozen=True)
-class Exec:
+class GuestExec:
     """A detached command as it is now. Times are seconds since the epoch.
 
     `state`: running; exited; killed (by `signal`, which `exec_signal` sent); timed_out; lost (the guest was restarted,
@@ -54,7 +54,7 @@ class Exec:
 
 
 @dataclass(frozen=True)
-class Output:
+class ExecOutput:
     """Some of what a command wrote to one of its outputs. `offset` is that of the first byte of `data`.
 
     It is larger than what was asked for where older output is not kept any more. `ended`: nothing follows.
@@ -66,24 +66,24 @@ class Output:
 
 
 @runtime_checkable
-class Execs(Protocol):
+class ExecsCapability(Protocol):
     """Has "execs" among its capabilities: commands that run on in the guest whatever becomes of whoever began them.
 
     All but `exec_sweep` raise `DriverFailure` with code "exec_not_found" for an id that is not there.
     """
 
-    def exec_begin(self, vm: VmSpec, wanted: Detached) -> Exec:
+    def exec_begin(self, vm: VmSpec, wanted: Detached) -> GuestExec:
         """Returns as soon as it is under way; the one that has that id already, if there is one."""
 
-    def exec_list(self, vm: VmSpec) -> list[Exec]:
+    def exec_list(self, vm: VmSpec) -> list[GuestExec]:
         """Newest first. In a VM that does not run, none does."""
 
-    def exec_get(self, vm: VmSpec, exec_id: str) -> Exec: ...
+    def exec_get(self, vm: VmSpec, exec_id: str) -> GuestExec: ...
 
-    def exec_output(self, vm: VmSpec, exec_id: str, stream: str, offset: int, limit: int) -> Output:
+    def exec_output(self, vm: VmSpec, exec_id: str, stream: str, offset: int, limit: int) -> ExecOutput:
         """What it has written to "stdout" or "stderr" from that byte on, at most so many bytes; needs the guest."""
 
-    def exec_signal(self, vm: VmSpec, exec_id: str, signal: str) -> Exec:
+    def exec_signal(self, vm: VmSpec, exec_id: str, signal: str) -> GuestExec:
         """Sends one of `SIGNALS` to all its processes, unless it has ended. After KILL it has."""
 
     def exec_delete(self, vm: VmSpec, exec_id: str) -> None:

@@ -22,7 +22,7 @@ class FileTarget:
 
 
 @dataclass(frozen=True)
-class FileEntry:
+class GuestFile:
     """What is in a folder of a guest. `kind`: "file", "directory", "symlink" or "other"; a link is not followed."""
 
     path: str
@@ -33,10 +33,10 @@ class FileEntry:
 
 
 @dataclass(frozen=True)
-class FileList:
+class GuestFileList:
     """The entries by path; `truncated`: there are more than were asked for, or than fit."""
 
-    entries: list[FileEntry]
+    entries: list[GuestFile]
     truncated: bool
 
 
@@ -51,7 +51,7 @@ class FileReading(Protocol):
 
 
 @runtime_checkable
-class Files(Protocol):
+class FilesCapability(Protocol):
     """Has "files" among its capabilities. Paths are absolute, in the guest.
 
     Codes of its failures: "file_not_found", "is_a_directory", "not_a_directory", "not_a_file", "no_space",
@@ -72,5 +72,5 @@ class Files(Protocol):
     def file_read(self, vm: VmSpec, path: str) -> AbstractContextManager[FileReading]:
         """A regular file, links followed."""
 
-    def file_list(self, vm: VmSpec, path: str, recursive: bool, most: int) -> FileList:
+    def file_list(self, vm: VmSpec, path: str, recursive: bool, most: int) -> GuestFileList:
         """What is in a folder, and with `recursive` in all below it, `most` entries at most; links are not followed."""

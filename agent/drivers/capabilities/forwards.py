@@ -8,7 +8,7 @@ from core.contract.messages import Forward, VmSpec
 
 
 @runtime_checkable
-class PortForwards(Protocol):
+class PortForwardsCapability(Protocol):
     """Has "port_forwards" among its capabilities. Those of a VM are in its spec, and in effect from each start on."""
 
     def set_port_forwards(self, vm: VmSpec, timeout: float) -> None:

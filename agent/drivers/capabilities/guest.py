@@ -10,7 +10,7 @@ from core.contract.messages import VmSpec
 
 
 @dataclass(frozen=True)
-class ExecRequest:
+class GuestExecRequest:
     """A command line for the guest's shell. `timeout_seconds` later it and its children are dead."""
 
     command: str
@@ -21,7 +21,7 @@ class ExecRequest:
 
 
 @dataclass(frozen=True)
-class ExecResult:
+class GuestExecResult:
     """How it ended. Output beyond `OUTPUT_LIMIT` is cut, and `truncated` says so."""
 
     exit_code: int
@@ -32,7 +32,7 @@ class ExecResult:
 
 
 OUTPUT_LIMIT = 4 * 1024 * 1024
-"""How many bytes of each of the two outputs `Guest.execute` returns at most."""
+"""How many bytes of each of the two outputs `GuestCapability.execute` returns at most."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class GuestInterface:
 
 
 @runtime_checkable
-class Guest(Protocol):
+class GuestCapability(Protocol):
     """Has "guest" among its capabilities: talks to the agent inside the VM."""
 
-    def execute(self, vm: VmSpec, request: ExecRequest, check: Check = wanted) -> ExecResult:
+    def execute(self, vm: VmSpec, request: GuestExecRequest, check: Check = wanted) -> GuestExecResult:
         """Runs it to its end. `GuestTimeout` after its timeout, and then nothing of it is alive in the guest.
 
         The same holds when `check` raises, whose `Cancelled` is let through.
@@ -62,7 +62,7 @@ class Guest(Protocol):
 
 
 @runtime_checkable
-class GuestNetwork(Protocol):
+class GuestNetworkCapability(Protocol):
     """Has "guest_network" among its capabilities."""
 
     def guest_interfaces(self, vm: VmSpec, timeout: float) -> list[GuestInterface]:
@@ -70,8 +70,8 @@ class GuestNetwork(Protocol):
 
 
 @runtime_checkable
-class Credentials(Protocol):
-    """Has "guest_credentials" among its capabilities: `Guest` takes a name and a password of the guest's."""
+class GuestCredentialsCapability(Protocol):
+    """Has "guest_credentials" among its capabilities: `GuestCapability` takes a name and a password of the guest's."""
 
     def set_guest_credentials(self, vm: VmSpec, username: str, password: str) -> None:
         """Kept encrypted, until the VM is deleted or they are set anew; whether they are right shows in their use."""

@@ -28,7 +28,7 @@ class DiskRequest:
 
 
 @runtime_checkable
-class Disks(Protocol):
+class DisksCapability(Protocol):
     """Has "disks" among its capabilities. A place on a controller has one medium at most."""
 
     def disks(self, vm: VmSpec) -> list[Disk]:
@@ -46,7 +46,7 @@ class Disks(Protocol):
 
 
 @runtime_checkable
-class Adapters(Protocol):
+class AdaptersCapability(Protocol):
     """Has "adapters" among its capabilities."""
 
     def adapters(self, vm: VmSpec) -> list[Adapter]:

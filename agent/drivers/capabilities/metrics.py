@@ -35,7 +35,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """A VM, measured over a moment. All numbers that count up do so from its start.
 
     `network`: {"bytes_in", "bytes_out", "packets_in", "packets_out", "source"} as the VM sees in and out; `disk_io`:
@@ -52,11 +52,11 @@ class Measured:
 
 
 @runtime_checkable
-class Metrics(Protocol):
+class MetricsCapability(Protocol):
     """Has "metrics" among its capabilities."""
 
     def sample_all(self) -> list[Sample]:
         """One of each VM; cheap enough for every few seconds. What can't be read is left out."""
 
-    def measure(self, vm: VmSpec, timeout: float) -> Measured:
+    def measure(self, vm: VmSpec, timeout: float) -> Measurement:
         """All there is to know. Two readings a moment apart tell the processor's use, as nothing is remembered."""

@@ -11,7 +11,7 @@ from core.contract.states import Applied
 
 
 @dataclass(frozen=True)
-class Resized:
+class SizeChange:
     """Since when each new size holds: `LIVE` only if the VM runs with it now."""
 
     vcpus: Applied
@@ -21,10 +21,10 @@ class Resized:
 
 
 @runtime_checkable
-class Resizing(Protocol):
+class ResizingCapability(Protocol):
     """Has "resizing" among its capabilities; `observe` shows facts.vcpus and facts.memory_mb of what runs."""
 
-    def resize(self, vm: VmSpec, progress: Progress, timeout: float) -> Resized:
+    def resize(self, vm: VmSpec, progress: Progress, timeout: float) -> SizeChange:
         """Gives a VM the sizes and limits in `vm`: at once what a running one can take, the rest when it starts.
 
         `Unsupported`, before anything is changed, where the host can't hold it to a limit; so does a start.

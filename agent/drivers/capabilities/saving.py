@@ -12,7 +12,7 @@ SAVED = "its memory is saved: the next start resumes from it"
 
 
 @runtime_checkable
-class SavedStates(Protocol):
+class SavedStatesCapability(Protocol):
     """Has "saved_states" among its capabilities."""
 
     def save(self, vm: VmSpec, timeout: float) -> Observation:

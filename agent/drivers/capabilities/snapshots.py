@@ -11,7 +11,7 @@ from core.contract.vms import Observation
 
 
 @dataclass(frozen=True)
-class SnapshotTaken:
+class FinishedSnapshot:
     """A finished snapshot. `checksum` is "sha256:<hex>" over everything it consists of."""
 
     size_bytes: int
@@ -20,12 +20,12 @@ class SnapshotTaken:
 
 
 @runtime_checkable
-class Snapshots(Protocol):
+class SnapshotsCapability(Protocol):
     """Has "snapshots" among its capabilities. A snapshot is known by its id, unique everywhere."""
 
     def snapshot_create(
         self, vm: VmSpec, snapshot_id: str, include_memory: bool, progress: Progress, timeout: float
-    ) -> SnapshotTaken:
+    ) -> FinishedSnapshot:
         """Disk, and with memory if asked and the VM runs; the VM goes on as it was."""
 
     def snapshot_restore(
@@ -40,7 +40,7 @@ class Snapshots(Protocol):
 
     def snapshot_delete(
         self, vm: VmSpec, snapshot_id: str, progress: Progress, timeout: float
-    ) -> dict[str, SnapshotTaken]:
+    ) -> dict[str, FinishedSnapshot]:
         """Removes it, unless it is gone. Returns the VM's others by their ids: they may be stored otherwise now."""
 
     def snapshot_ids(self, vm_id: str) -> list[str]: ...

@@ -22,7 +22,7 @@ SOCKET = "run/api.sock"
 ROOT = "/api/v1/"
 
 
-class Refused(DriverFailure):
+class CloudHypervisorError(DriverFailure):
     """It answered with an error; `status` is that of HTTP."""
 
     status = 0
@@ -32,7 +32,7 @@ class Silent(DriverFailure):
     """Nobody answers there."""
 
 
-class Api:
+class CloudHypervisorApi:
     """The API of the VM in that folder; no request takes longer than what is left of `timeout` seconds."""
 
     def __init__(self, folder: Path, timeout: float) -> None:
@@ -65,7 +65,7 @@ class Api:
         except (OSError, http.client.HTTPException) as error:
             raise Silent(f"Cloud Hypervisor can't be reached for '{name}': {error}") from None
         if response.status >= 300:
-            refused = Refused(f"Cloud Hypervisor refused '{name}' ({response.status}): {_reason(said)}")
+            refused = CloudHypervisorError(f"Cloud Hypervisor refused '{name}' ({response.status}): {_reason(said)}")
             refused.status = response.status
             raise refused
         return json.loads(said) if said else None

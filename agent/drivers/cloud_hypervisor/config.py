@@ -10,17 +10,17 @@ from pathlib import Path
 
 from agent.drivers import places
 from agent.drivers.cloud_hypervisor import confinement, events
-from agent.drivers.cloud_hypervisor.api import Api, Refused
+from agent.drivers.cloud_hypervisor.api import CloudHypervisorApi, CloudHypervisorError
 from agent.drivers.cloud_hypervisor.program import Version
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon, disks
-from agent.drivers.local.folder import Folder, Machine, State
+from agent.drivers.local.folder import LocalVmFolder, LocalVmRecord, VirtualMachineModel
 from agent.drivers.nics import first_mac_address
 from agent.drivers.places import AttachedMedium
 from agent.guest import vsock
 from core import settings
 from core.contract.errors import DriverFailure
-from core.contract.images import Manifest
+from core.contract.images import ImageManifest
 from core.contract.messages import JSON, VmSpec
 from core.contract.vms import Adapter
 
@@ -36,9 +36,9 @@ _PCI = re.compile(r"(?P<domain>[0-9a-f]{4}):(?P<bus>[0-9a-f]{2}):(?P<slot>[0-9a-
 LSM = Path("/sys/kernel/security/lsm")
 
 
-def machine_of(vm: VmSpec, having: list[Adapter], version: Version) -> Machine:
+def machine_of(vm: VmSpec, having: list[Adapter], version: Version) -> VirtualMachineModel:
     """The machine for a VM."""
-    return Machine(
+    return VirtualMachineModel(
         type=f"{TYPE}{version.name}",
         acceleration="kvm",
         vcpus=vm.vcpus,
@@ -53,7 +53,12 @@ def machine_of(vm: VmSpec, having: list[Adapter], version: Version) -> Machine:
 
 
 def config(
-    vm: VmSpec, state: State, machine: Machine, version: Version, paths: Mapping[str, str], media: Sequence[Path]
+    vm: VmSpec,
+    state: LocalVmRecord,
+    machine: VirtualMachineModel,
+    version: Version,
+    paths: Mapping[str, str],
+    media: Sequence[Path],
 ) -> JSON:
     """All of it but the network adapters, which come with open taps. `paths` are those of the media by the names that
     they have there, and `media` the host's folders of them."""
@@ -73,7 +78,7 @@ def config(
     }
 
 
-def own_disk(state: State, machine: Machine) -> JSON:
+def own_disk(state: LocalVmRecord, machine: VirtualMachineModel) -> JSON:
     """The VM's own, of which its format is always said: a guest can write another one's header to a raw disk."""
     kind = disks.format_of(state.disk, state.image)
     return {
@@ -85,7 +90,7 @@ def own_disk(state: State, machine: Machine) -> JSON:
     }
 
 
-def lent(folder: Folder, vm: VmSpec, media: Sequence[AttachedMedium]) -> dict[str, str]:
+def lent(folder: LocalVmFolder, vm: VmSpec, media: Sequence[AttachedMedium]) -> dict[str, str]:
     """Where a process finds them, by their names in there."""
     names = {medium_name(places.number_of(vm, *each.place)): each for each in media}
     return {name: confinement.lend(folder, each, name) for name, each in names.items()}
@@ -122,12 +127,12 @@ def net_name(slot: int) -> str:
     return f"net{slot}"
 
 
-def unplug(api: Api, folder: Path, device: str, left: Left) -> None:
+def unplug(api: CloudHypervisorApi, folder: Path, device: str, left: Left) -> None:
     """Takes a device out of a running machine, and returns once the guest has let go of it."""
     before = events.removed(folder, device)
     try:
         api.put("vm.remove-device", {"id": device})
-    except Refused:
+    except CloudHypervisorError:
         if device not in names_plugged(api):
             return
         raise
@@ -138,13 +143,13 @@ def unplug(api: Api, folder: Path, device: str, left: Left) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def names_plugged(api: Api) -> set[str]:
+def names_plugged(api: CloudHypervisorApi) -> set[str]:
     """Of the disks and adapters of a machine."""
     found = api.get("vm.info")["config"]
     return {str(each.get("id")) for kind in ("disks", "net") for each in found.get(kind) or []}
 
 
-def slot_of(api: Api, name: str) -> JSON | None:
+def slot_of(api: CloudHypervisorApi, name: str) -> JSON | None:
     """Where a virtio device of a machine that runs is, as a GuestPCIAddress; None when it is nowhere."""
     device = api.get("vm.info").get("device_tree", {}).get(f"_virtio-pci-{name}") or {}
     found = _PCI.fullmatch(device.get("pci_bdf") or "")
@@ -159,7 +164,7 @@ def has_landlock() -> bool:
         return False
 
 
-def _payload(vm: VmSpec, image: Manifest | None) -> JSON:
+def _payload(vm: VmSpec, image: ImageManifest | None) -> JSON:
     if image is not None and image.kernel is not None:
         initramfs = {"initramfs": f"image/{image.initrd.name}"} if image.initrd else {}
         return {"kernel": f"image/{image.kernel.name}", "cmdline": image.cmdline, **initramfs}

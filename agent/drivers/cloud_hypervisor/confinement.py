@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.drivers.local import confinement, trial
-from agent.drivers.local.folder import Folder
+from agent.drivers.local.folder import LocalVmFolder
 from agent.drivers.local.handing import Handing
 from agent.drivers.places import AttachedMedium
 from agent.network.namespaces import TAP
-from agent.network.network import Network
+from agent.network.network import HostNetworking
 from agent.system import process
 from core.contract.vms import Adapter
 
@@ -26,7 +26,7 @@ INSIDE = ("nat", "null")  # modes of adapters whose taps are in its namespace
 
 @contextmanager
 def started(
-    folder: Folder, network: Network, adapters: Sequence[Adapter], args: Sequence[str], group: Path | None
+    folder: LocalVmFolder, network: HostNetworking, adapters: Sequence[Adapter], args: Sequence[str], group: Path | None
 ) -> Iterator[process.Daemon]:
     """The process, in a namespace if an adapter of its has no other network."""
     inside = [replace(each, mode="nat") if each.mode in INSIDE else each for each in adapters]
@@ -46,7 +46,7 @@ def started(
         yield begun
 
 
-def lend(folder: Folder, medium: AttachedMedium, name: str) -> str:
+def lend(folder: LocalVmFolder, medium: AttachedMedium, name: str) -> str:
     """A medium's path for a VM that is on, or about to be: a name in the VM's folder where that can be, as its user may
     not come by all folders on the way."""
     path, link, user = Path(medium.path), folder.path / MEDIA / name, folder.user

@@ -18,22 +18,22 @@ from agent.drivers.cloud_hypervisor import (
     sizes,
     snapshots,
 )
-from agent.drivers.cloud_hypervisor.api import Api
-from agent.drivers.cloud_hypervisor.launch import Host
+from agent.drivers.cloud_hypervisor.api import CloudHypervisorApi
+from agent.drivers.cloud_hypervisor.launch import CloudHypervisorHost
 from agent.drivers.limits import Left, only_driver_failures
 from agent.drivers.local import records
 from agent.drivers.local.driver import CAPABILITIES, LocalDriver
-from agent.drivers.local.folder import Folder
-from agent.drivers.local.measuring import Counted
+from agent.drivers.local.folder import LocalVmFolder
+from agent.drivers.local.measuring import HypervisorCounters
 from agent.guest.disks import Judge
 from core.contract.errors import DriverFailure
 from core.contract.hosts import DriverHealth
-from core.contract.images import Manifest
+from core.contract.images import ImageManifest
 from core.contract.messages import Forward, VmSpec
 from core.contract.vms import Adapter, Disk
 
 
-class CloudHypervisorDriver(LocalDriver[Host]):
+class CloudHypervisorDriver(LocalDriver[CloudHypervisorHost]):
     """All but credentials, over one process a VM."""
 
     name = "cloud-hypervisor"
@@ -72,59 +72,70 @@ class CloudHypervisorDriver(LocalDriver[Host]):
         """As its network lists them."""
         return networking.forwards(self.folder(vm_id), self._place.network)
 
-    def host(self) -> Host:
+    def host(self) -> CloudHypervisorHost:
         """The program and its version, and what the agent was given."""
         place = self._place
-        return Host(program.path(), program.version(), place.cgroup, place.network, self._media, place.media)
+        return CloudHypervisorHost(
+            program.path(), program.version(), place.cgroup, place.network, self._media, place.media
+        )
 
-    def acceleration(self, host: Host) -> str:
+    def acceleration(self, host: CloudHypervisorHost) -> str:
         """There is no other."""
         return "kvm"
 
-    def first_disk(self, folder: Folder, image: Manifest | None, disk_gb: int, lock: int) -> tuple[str, str | None]:
+    def first_disk(
+        self, folder: LocalVmFolder, image: ImageManifest | None, disk_gb: int, lock: int
+    ) -> tuple[str, str | None]:
         """A reflink, else a layer, else a copy."""
         return images.first_disk(folder, image, disk_gb, lock)
 
     def switch_on(
-        self, folder: Folder, vm: VmSpec, host: Host, progress: Progress, left: Left, *, paused: bool = False
+        self,
+        folder: LocalVmFolder,
+        vm: VmSpec,
+        host: CloudHypervisorHost,
+        progress: Progress,
+        left: Left,
+        *,
+        paused: bool = False,
     ) -> None:
         """By a process of its own."""
         power.switch_on(folder, vm, host, progress, left, paused=paused)
 
     def take(
-        self, folder: Folder, snapshot_id: str, include_memory: bool, progress: Progress, left: Left, lock: int
+        self, folder: LocalVmFolder, snapshot_id: str, include_memory: bool, progress: Progress, left: Left, lock: int
     ) -> records.LocalSnapshot:
         """The memory in a folder, the disk as a copy or a layer."""
         return snapshots.take(folder, snapshot_id, include_memory, self.host(), progress, left, lock)
 
-    def press(self, folder: Folder) -> None:
+    def press(self, folder: LocalVmFolder) -> None:
         """By its API."""
         power.press(folder)
 
-    def stand_still(self, folder: Folder, timeout: float) -> None:
+    def stand_still(self, folder: LocalVmFolder, timeout: float) -> None:
         """By its API."""
-        Api(folder.path, timeout).put("vm.pause")
+        CloudHypervisorApi(folder.path, timeout).put("vm.pause")
 
-    def go_on(self, folder: Folder) -> None:
+    def go_on(self, folder: LocalVmFolder) -> None:
         """By its API."""
         power.go_on(folder)
 
-    def known_by(self, folder: Folder, vm: VmSpec, disk: Disk, timeout: float) -> Judge | None:
+    def known_by(self, folder: LocalVmFolder, vm: VmSpec, disk: Disk, timeout: float) -> Judge | None:
         """By its place on the PCI bus."""
         return hardware.known_by(folder, vm, disk, timeout)
 
-    def counted(self, folder: Folder) -> Counted:
+    def counted(self, folder: LocalVmFolder) -> HypervisorCounters:
         """By its disks and adapters."""
         return measuring.counted(folder)
 
-    def attach(self, folder: Folder, vm: VmSpec, request: DiskRequest, left: Left, lock: int) -> Disk:
+    def attach(self, folder: LocalVmFolder, vm: VmSpec, request: DiskRequest, left: Left, lock: int) -> Disk:
         """A virtio disk of its own."""
         return hardware.attach(folder, self._media, vm, request, left, lock)
 
-    def detach(self, folder: Folder, vm: VmSpec, place: tuple[str, int, int], left: Left) -> None:
+    def detach(self, folder: LocalVmFolder, vm: VmSpec, place: tuple[str, int, int], left: Left) -> None:
         """Once its guest has let go of it."""
         hardware.detach(folder, vm, place, left)
 
-    def adapt(self, folder: Folder, vm: VmSpec, adapter: Adapter, left: Left) -> Adapter:
+    def adapt(self, folder: LocalVmFolder, vm: VmSpec, adapter: Adapter, left: Left) -> Adapter:
         """At once, running or not."""
         return networking.change(folder, self._place.network, vm, adapter, left)

@@ -33,7 +33,7 @@ class CloudHypervisorRunEvents(happened.RunEvents):
         return "the guest's kernel panicked" if self.panicked else "Cloud Hypervisor exited without an error message"
 
 
-class Events(happened.Record):
+class CloudHypervisorEventLog(happened.EventLog):
     """Objects with an empty line after each."""
 
     file = FILE
@@ -58,7 +58,7 @@ class Events(happened.Record):
         return found
 
 
-RECORD = Events()
+RECORD = CloudHypervisorEventLog()
 
 
 def removed(folder: Path, device: str) -> int:

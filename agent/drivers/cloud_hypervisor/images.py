@@ -8,17 +8,17 @@ import shutil
 from pathlib import Path
 
 from agent.drivers.local import disks
-from agent.drivers.local.folder import Folder
+from agent.drivers.local.folder import LocalVmFolder
 from agent.system import process
 from core.contract.errors import DriverFailure
-from core.contract.images import Manifest
+from core.contract.images import ImageManifest
 
 FICLONE = 0x40049409  # ioctl_ficlonerange(2)
 REFLINK, LAYER, COPY = "reflink", "layer", "copy"
 SECONDS = 600.0
 
 
-def first_disk(folder: Folder, image: Manifest | None, disk_gb: int, lock: int) -> tuple[str, str | None]:
+def first_disk(folder: LocalVmFolder, image: ImageManifest | None, disk_gb: int, lock: int) -> tuple[str, str | None]:
     """Its name, and how it came from the image."""
     size_bytes = disk_gb << 30
     folder.layers.mkdir(exist_ok=True)

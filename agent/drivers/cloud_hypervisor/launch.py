@@ -10,14 +10,14 @@ from pathlib import Path
 
 from agent.drivers import consoles
 from agent.drivers.cloud_hypervisor import config, confinement, events, memory, networking
-from agent.drivers.cloud_hypervisor.api import SOCKET, Api, Silent
+from agent.drivers.cloud_hypervisor.api import SOCKET, CloudHypervisorApi, Silent
 from agent.drivers.cloud_hypervisor.confinement import LOG
 from agent.drivers.cloud_hypervisor.program import Version
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon, media, usable
-from agent.drivers.local.folder import Folder, Machine, State
-from agent.media.media import Media
-from agent.network.network import Network
+from agent.drivers.local.folder import LocalVmFolder, LocalVmRecord, VirtualMachineModel
+from agent.media.media import MediaFolders
+from agent.network.network import HostNetworking
 from agent.system import process
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
@@ -27,23 +27,23 @@ API_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
-class Host:
+class CloudHypervisorHost:
     """What a launch needs to know of its host. `groups` is where VMs have their control groups."""
 
     program: str
     version: Version
     groups: Path | None
-    network: Network
-    media: Media
+    network: HostNetworking
+    media: MediaFolders
     media_folders: Sequence[Path]
 
 
 def launch(
-    folder: Folder,
+    folder: LocalVmFolder,
     vm: VmSpec,
-    state: State,
-    machine: Machine,
-    host: Host,
+    state: LocalVmRecord,
+    machine: VirtualMachineModel,
+    host: CloudHypervisorHost,
     group: Path | None,
     saved: Path | None,
     left: Left,
@@ -57,7 +57,7 @@ def launch(
     with ExitStack() as undo:
         undo.callback(daemon.cut, folder.path)
         _begin(folder, host, adapters, group)
-        api = Api(folder.path, left())
+        api = CloudHypervisorApi(folder.path, left())
         with networking.tapped(folder, host.network, vm, adapters) as taps:
             if saved is not None:
                 memory.load(api, folder, state, machine, host.version, saved, taps)
@@ -73,7 +73,7 @@ def launch(
         undo.pop_all()
 
 
-def _begin(folder: Folder, host: Host, adapters: Sequence[Adapter], group: Path | None) -> None:
+def _begin(folder: LocalVmFolder, host: CloudHypervisorHost, adapters: Sequence[Adapter], group: Path | None) -> None:
     """A process that answers, and has no machine yet."""
     (folder.path / usable.CONSOLE_LOG).touch(0o600)
     args = [host.program, "--api-socket", f"path={SOCKET}", "--event-monitor", f"path={events.FILE}"]
@@ -81,7 +81,7 @@ def _begin(folder: Folder, host: Host, adapters: Sequence[Adapter], group: Path 
         _wait_for_api(folder, begun)
 
 
-def _wait_for_api(folder: Folder, begun: process.Daemon) -> None:
+def _wait_for_api(folder: LocalVmFolder, begun: process.Daemon) -> None:
     deadline = time.monotonic() + API_SECONDS
     while time.monotonic() < deadline:
         if begun.ended():
@@ -89,7 +89,7 @@ def _wait_for_api(folder: Folder, begun: process.Daemon) -> None:
             raise DriverFailure(f"Cloud Hypervisor did not start: {said}")
         if (folder.path / SOCKET).exists():
             try:
-                Api(folder.path, 5.0).get("vmm.ping")
+                CloudHypervisorApi(folder.path, 5.0).get("vmm.ping")
             except Silent:
                 pass  # bound and not listening yet, or about to end
             else:

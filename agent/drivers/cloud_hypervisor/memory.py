@@ -10,10 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from agent.drivers.cloud_hypervisor import config
-from agent.drivers.cloud_hypervisor.api import Api, Refused
+from agent.drivers.cloud_hypervisor.api import CloudHypervisorApi, CloudHypervisorError
 from agent.drivers.cloud_hypervisor.program import Version
 from agent.drivers.local import records
-from agent.drivers.local.folder import Folder, Machine, State
+from agent.drivers.local.folder import LocalVmFolder, LocalVmRecord, VirtualMachineModel
 from core.contract.errors import DriverFailure
 from core.contract.messages import JSON
 
@@ -21,7 +21,7 @@ CONFIG = "config.json"
 SAVING, RESUMING = "run/saving", "run/resuming"
 
 
-def save(api: Api, folder: Folder, home: Path) -> None:
+def save(api: CloudHypervisorApi, folder: LocalVmFolder, home: Path) -> None:
     """Writes a paused machine to a folder below `home`."""
     saving = folder.path / SAVING
     shutil.rmtree(saving, ignore_errors=True)
@@ -37,10 +37,10 @@ def save(api: Api, folder: Folder, home: Path) -> None:
 
 
 def load(
-    api: Api,
-    folder: Folder,
-    state: State,
-    machine: Machine,
+    api: CloudHypervisorApi,
+    folder: LocalVmFolder,
+    state: LocalVmRecord,
+    machine: VirtualMachineModel,
     version: Version,
     saved: Path,
     taps: Mapping[int, int],
@@ -62,20 +62,20 @@ def load(
         shutil.rmtree(into, ignore_errors=True)
 
 
-def _restore(api: Api, version: Version, taps: Mapping[int, int]) -> None:
+def _restore(api: CloudHypervisorApi, version: Version, taps: Mapping[int, int]) -> None:
     slots = sorted(taps)
     body: JSON = {"source_url": f"file://{RESUMING}", "memory_restore_mode": version.restore_mode}
     if slots:
         body["net_fds"] = [{"id": config.net_name(slot), "num_fds": 1} for slot in slots]
     descriptors = [taps[slot] for slot in slots]
     if version.restore_mode != "Copy":
-        with suppress(Refused):  # where the kernel or its settings do not let it
+        with suppress(CloudHypervisorError):  # where the kernel or its settings do not let it
             api.put("vm.restore", body, descriptors)
             return
     api.put("vm.restore", {**body, "memory_restore_mode": "Copy"}, descriptors)
 
 
-def _on_disk_of(saved: Path, state: State, machine: Machine) -> JSON:
+def _on_disk_of(saved: Path, state: LocalVmRecord, machine: VirtualMachineModel) -> JSON:
     try:
         found: JSON = json.loads((saved / CONFIG).read_text())
         own = next(each for each in found["disks"] if each["id"] == config.DISK)

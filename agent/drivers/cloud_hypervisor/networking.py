@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from agent.drivers.cloud_hypervisor import config
-from agent.drivers.cloud_hypervisor.api import Api
+from agent.drivers.cloud_hypervisor.api import CloudHypervisorApi
 from agent.drivers.cloud_hypervisor.confinement import INSIDE
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon
 from agent.drivers.local.adapters import Kinds, mode_of_first
-from agent.drivers.local.folder import Folder
+from agent.drivers.local.folder import LocalVmFolder
 from agent.network import ports, taps
 from agent.network.namespaces import FOLDER, TAP, Namespace
-from agent.network.network import Network
+from agent.network.network import HostNetworking
 from core.contract.errors import DriverFailure
 from core.contract.messages import Forward, VmSpec
 from core.contract.vms import Adapter
@@ -28,7 +28,9 @@ KINDS = Kinds("Cloud Hypervisor", ("virtio",), plugs=True)
 
 
 @contextmanager
-def tapped(folder: Folder, network: Network, vm: VmSpec, adapters: list[Adapter]) -> Iterator[dict[int, int]]:
+def tapped(
+    folder: LocalVmFolder, network: HostNetworking, vm: VmSpec, adapters: list[Adapter]
+) -> Iterator[dict[int, int]]:
     """The open tap of each adapter, by slot; ours until the block ends, and its process's for as long as it lives."""
     found: dict[int, int] = {}
     try:
@@ -49,7 +51,7 @@ def tapped(folder: Folder, network: Network, vm: VmSpec, adapters: list[Adapter]
             os.close(descriptor)
 
 
-def set_cables(folder: Folder, network: Network, vm: VmSpec, adapters: list[Adapter]) -> None:
+def set_cables(folder: LocalVmFolder, network: HostNetworking, vm: VmSpec, adapters: list[Adapter]) -> None:
     """Of a machine that was just launched, or for one adapter of one that runs."""
     for each in adapters:
         if each.mode == "nat":
@@ -58,12 +60,12 @@ def set_cables(folder: Folder, network: Network, vm: VmSpec, adapters: list[Adap
             taps.set_cable(None, network.join(vm), connected=each.cable_connected)
 
 
-def change(folder: Folder, network: Network, vm: VmSpec, adapter: Adapter, left: Left) -> Adapter:
+def change(folder: LocalVmFolder, network: HostNetworking, vm: VmSpec, adapter: Adapter, left: Left) -> Adapter:
     """Makes it like that, at once if the VM runs: a cable is pulled, and all else is another adapter."""
 
     def plug(before: list[Adapter], after: Adapter) -> None:
         now = next((each for each in before if each.slot == after.slot), None)
-        api = Api(folder.path, left())
+        api = CloudHypervisorApi(folder.path, left())
         if now is not None and (not after.enabled or _differ(now, after)):
             config.unplug(api, folder.path, config.net_name(now.slot), left)
             now = None
@@ -77,14 +79,14 @@ def change(folder: Folder, network: Network, vm: VmSpec, adapter: Adapter, left:
     return KINDS.change(folder, vm, adapter, plug)
 
 
-def forward(folder: Folder, network: Network, vm: VmSpec, adapters: list[Adapter]) -> None:
+def forward(folder: LocalVmFolder, network: HostNetworking, vm: VmSpec, adapters: list[Adapter]) -> None:
     """Opens the ports of a machine that was just launched; those of a bridge were opened as it was joined."""
     if any(each.slot == 0 and each.mode == "nat" for each in adapters):
         for each in vm.forwards:
             Namespace(folder.path).forward(network.forward_address, each, TAP.address)
 
 
-def apply_forwards(folder: Folder, network: Network, vm: VmSpec) -> None:
+def apply_forwards(folder: LocalVmFolder, network: HostNetworking, vm: VmSpec) -> None:
     """Makes the forwards of a VM those of its spec: of what runs, and those that are remembered."""
     before = folder.state()
     running, mode = daemon.alive(folder.path) is not None, mode_of_first(before)
@@ -103,7 +105,7 @@ def apply_forwards(folder: Folder, network: Network, vm: VmSpec) -> None:
     folder.change(spec=vm)
 
 
-def forwards(folder: Folder, network: Network) -> list[Forward]:
+def forwards(folder: LocalVmFolder, network: HostNetworking) -> list[Forward]:
     """Those that are in effect."""
     mode = mode_of_first(folder.state()) if daemon.alive(folder.path) is not None else "none"
     if mode == "bridged":
@@ -121,7 +123,7 @@ def _differ(now: Adapter, after: Adapter) -> bool:
     )
 
 
-def _must_have_namespace(folder: Folder, vm: VmSpec, adapter: Adapter) -> None:
+def _must_have_namespace(folder: LocalVmFolder, vm: VmSpec, adapter: Adapter) -> None:
     if adapter.mode in INSIDE and not (folder.path / FOLDER).exists():
         raise DriverFailure(
             f"VM '{vm.name}' was started without a network namespace: stop the VM first",
@@ -129,7 +131,7 @@ def _must_have_namespace(folder: Folder, vm: VmSpec, adapter: Adapter) -> None:
         )
 
 
-def _inside(folder: Folder) -> int:
+def _inside(folder: LocalVmFolder) -> int:
     pid = daemon.alive(folder.path)
     if pid is None:
         raise DriverFailure("Cloud Hypervisor exited without an error message")

@@ -18,11 +18,11 @@ from pathlib import Path
 
 from agent.drivers.base import Progress
 from agent.drivers.cloud_hypervisor import memory, power, sizes
-from agent.drivers.cloud_hypervisor.api import Api
-from agent.drivers.cloud_hypervisor.launch import Host, launch
+from agent.drivers.cloud_hypervisor.api import CloudHypervisorApi
+from agent.drivers.cloud_hypervisor.launch import CloudHypervisorHost, launch
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon, disks, records
-from agent.drivers.local.folder import Folder, Machine, State
+from agent.drivers.local.folder import LocalVmFolder, LocalVmRecord, VirtualMachineModel
 from agent.drivers.local.media import check_memory
 from agent.drivers.local.snapshots import PAUSED, RUNNING, STOPPED, kept_if_whole, quiet_guest
 from agent.network.namespaces import Namespace
@@ -34,7 +34,13 @@ SETTLE_SECONDS = 10.0
 
 
 def take(
-    folder: Folder, snapshot_id: str, include_memory: bool, host: Host, progress: Progress, left: Left, lock: int
+    folder: LocalVmFolder,
+    snapshot_id: str,
+    include_memory: bool,
+    host: CloudHypervisorHost,
+    progress: Progress,
+    left: Left,
+    lock: int,
 ) -> records.LocalSnapshot:
     """Takes one of the VM as it is, running or not; of one that fails nothing stays."""
     state = folder.state()
@@ -58,7 +64,15 @@ def take(
 class _Taking:
     """One snapshot of a VM whose process is there."""
 
-    def __init__(self, folder: Folder, state: State, host: Host, progress: Progress, left: Left, lock: int) -> None:
+    def __init__(
+        self,
+        folder: LocalVmFolder,
+        state: LocalVmRecord,
+        host: CloudHypervisorHost,
+        progress: Progress,
+        left: Left,
+        lock: int,
+    ) -> None:
         self._folder, self._state, self._host = folder, state, host
         self._progress, self._left, self._lock = progress, left, lock
 
@@ -97,7 +111,7 @@ class _Taking:
         self._launch(state, machine, saved)
         return layer
 
-    def _launch(self, state: State, machine: Machine, saved: Path) -> None:
+    def _launch(self, state: LocalVmRecord, machine: VirtualMachineModel, saved: Path) -> None:
         vm = state.spec
         size = replace(vm, vcpus=machine.vcpus, memory_mb=machine.memory_mb)
         Namespace(self._folder.path).wait_gone()
@@ -118,5 +132,5 @@ class _Taking:
             power.go_on(self._folder)
             self._folder.change(held=False)
 
-    def _api(self) -> Api:
-        return Api(self._folder.path, self._left())
+    def _api(self) -> CloudHypervisorApi:
+        return CloudHypervisorApi(self._folder.path, self._left())

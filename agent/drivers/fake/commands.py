@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from agent.drivers.base import Check
-from agent.drivers.capabilities.guest import OUTPUT_LIMIT, ExecRequest, ExecResult
+from agent.drivers.capabilities.guest import OUTPUT_LIMIT, GuestExecRequest, GuestExecResult
 from agent.drivers.fake.guest import Shell
 from agent.drivers.fake.tree import Tree
 from core.contract.errors import GuestTimeout
@@ -13,7 +13,7 @@ from core.contract.errors import GuestTimeout
 TICK_SECONDS = 0.05
 
 
-def execute(files: Tree, request: ExecRequest, began: float, check: Check) -> ExecResult:
+def execute(files: Tree, request: GuestExecRequest, began: float, check: Check) -> GuestExecResult:
     """How it ends. The time it is given counts from `began`."""
     wrote = {"stdout": b"", "stderr": b""}
     deadline = began + request.timeout_seconds
@@ -32,4 +32,4 @@ def execute(files: Tree, request: ExecRequest, began: float, check: Check) -> Ex
     code = Shell(files, sleep, write, request.environment or {}, request.stdin or b"").run(request.command)
     out, err = wrote["stdout"], wrote["stderr"]
     truncated = max(len(out), len(err)) > OUTPUT_LIMIT
-    return ExecResult(code, out[:OUTPUT_LIMIT], err[:OUTPUT_LIMIT], time.monotonic() - began, truncated)
+    return GuestExecResult(code, out[:OUTPUT_LIMIT], err[:OUTPUT_LIMIT], time.monotonic() - began, truncated)

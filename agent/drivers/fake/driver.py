@@ -7,18 +7,18 @@ import time
 from dataclasses import replace
 
 from agent.drivers import nics, places
-from agent.drivers.base import Console, Place, Progress
+from agent.drivers.base import Console, DriverFolders, Progress
 from agent.drivers.capabilities.hardware import DiskRequest
-from agent.drivers.capabilities.metrics import Measured, Sample
-from agent.drivers.capabilities.resizing import Resized
-from agent.drivers.capabilities.snapshots import SnapshotTaken
+from agent.drivers.capabilities.metrics import Measurement, Sample
+from agent.drivers.capabilities.resizing import SizeChange
+from agent.drivers.capabilities.snapshots import FinishedSnapshot
 from agent.drivers.fake import hardware, measuring, snapshots, state
 from agent.drivers.fake.behaviour import Behaviour, behaviour, misbehave, silent
 from agent.drivers.fake.guests import FakeGuests
 from agent.drivers.fake.listing import Listing
-from agent.drivers.fake.state import State
+from agent.drivers.fake.state import FakeVmRecord
 from agent.drivers.images import find
-from agent.media.media import Media
+from agent.media.media import MediaFolders
 from agent.network import ports
 from core.contract.errors import DriverFailure
 from core.contract.hosts import DriverHealth
@@ -54,10 +54,10 @@ class FakeDriver(FakeGuests):
         }
     )
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: DriverFolders) -> None:
         super().__init__(place)
         self._vms = place.vms
-        self._network, self._media = place.network, Media(place.media)
+        self._network, self._media = place.network, MediaFolders(place.media)
         self._listing = Listing(place.vms)
 
     def probe(self) -> DriverHealth:
@@ -71,7 +71,7 @@ class FakeDriver(FakeGuests):
                 find(self._place, vm)
             (self._vms / vm.id).mkdir(parents=True, exist_ok=True)
             self._misbehave(vm, "create", progress, timeout)
-            self._change(vm, "create", State("stopped", adapters=nics.asked(vm)))
+            self._change(vm, "create", FakeVmRecord("stopped", adapters=nics.asked(vm)))
         return self.observe(vm.id)
 
     def start(self, vm: VmSpec, progress: Progress, timeout: float) -> Observation:
@@ -143,7 +143,7 @@ class FakeDriver(FakeGuests):
 
     def snapshot_create(
         self, vm: VmSpec, snapshot_id: str, include_memory: bool, progress: Progress, timeout: float
-    ) -> SnapshotTaken:
+    ) -> FinishedSnapshot:
         """Copies the guest's files and the power state."""
         found = snapshots.taken(self._vms, vm.id, snapshot_id)
         if found is None:
@@ -173,7 +173,7 @@ class FakeDriver(FakeGuests):
 
     def snapshot_delete(
         self, vm: VmSpec, snapshot_id: str, progress: Progress, timeout: float
-    ) -> dict[str, SnapshotTaken]:
+    ) -> dict[str, FinishedSnapshot]:
         """Removes it, unless it is gone."""
         if snapshots.taken(self._vms, vm.id, snapshot_id) is not None:
             self._misbehave(vm, "snapshot_delete", progress, timeout)
@@ -200,7 +200,7 @@ class FakeDriver(FakeGuests):
         """Those of one VM."""
         return snapshots.ids(self._vms, vm_id)
 
-    def resize(self, vm: VmSpec, progress: Progress, timeout: float) -> Resized:
+    def resize(self, vm: VmSpec, progress: Progress, timeout: float) -> SizeChange:
         """A running VM takes more vCPUs and other limits at once, the rest when it starts."""
         before = self._state(vm)
         runs = self.observe(vm.id).state is Observed.RUNNING
@@ -208,7 +208,7 @@ class FakeDriver(FakeGuests):
         if runs and vm.vcpus > before.vcpus:
             self._change(vm, "resize", replace(self._state(vm), vcpus=vm.vcpus))
         has = self._state(vm)
-        return Resized(
+        return SizeChange(
             vcpus=_applied(runs and has.vcpus == vm.vcpus),
             memory_mb=_applied(runs and has.memory_mb == vm.memory_mb),
             cpu_limit_percent=_applied(runs),
@@ -258,7 +258,7 @@ class FakeDriver(FakeGuests):
         """One of each VM."""
         return [measuring.sample(seen) for seen in self._listing.observe_all()]
 
-    def measure(self, vm: VmSpec, timeout: float) -> Measured:
+    def measure(self, vm: VmSpec, timeout: float) -> Measurement:
         """Figures as a tenth busy VM would have them."""
         self._misbehave(vm, "measure", silent, timeout)
         self._state(vm)
@@ -276,7 +276,7 @@ class FakeDriver(FakeGuests):
         self._change(vm, verb, replace(self._state(vm), power=after.value))
         return self.observe(vm.id)
 
-    def _state(self, vm: VmSpec) -> State:
+    def _state(self, vm: VmSpec) -> FakeVmRecord:
         return state.of(self._vms, vm)
 
     def _misbehave(self, vm: VmSpec, verb: str, progress: Progress, timeout: float) -> Behaviour:
@@ -284,7 +284,7 @@ class FakeDriver(FakeGuests):
         misbehave(told, verb, progress, timeout)
         return told
 
-    def _change(self, vm: VmSpec, verb: str, new: State) -> None:
+    def _change(self, vm: VmSpec, verb: str, new: FakeVmRecord) -> None:
         state.write(self._vms, vm.id, replace(new, spec=vm))
         state.print_out(self._vms, vm.id, f"the fake VM is {new.power}")
         state.count_effect(self._vms, vm.id, verb)

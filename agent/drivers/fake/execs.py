@@ -9,10 +9,10 @@ import zlib
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from agent.drivers.capabilities.execs import KEPT_BYTES, MOST_RUNNING, SIGNALS, Detached, Exec, Output
+from agent.drivers.capabilities.execs import KEPT_BYTES, MOST_RUNNING, SIGNALS, Detached, ExecOutput, GuestExec
 from agent.drivers.fake import state
 from agent.drivers.fake.guest import Shell
-from agent.drivers.fake.state import State
+from agent.drivers.fake.state import FakeVmRecord
 from agent.drivers.fake.tree import Tree
 from core.contract.errors import DriverFailure
 from core.contract.messages import JSON, VmSpec, decode
@@ -22,17 +22,17 @@ DEAF = ("USR1", "USR2")
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExecPlan:
     """What a command will do. `writes`: {"at", "stream", "data_b64"}, compressed; `boot`: when its VM was started."""
 
-    exec: Exec
+    exec: GuestExec
     ends_at: float
     exit_code: int
     boot: float
     writes: list[JSON] = field(default_factory=list)
     end: str = "exited"
 
-    def now(self, vm: State | None) -> Exec:
+    def now(self, vm: FakeVmRecord | None) -> GuestExec:
         """The command as far as it has come."""
         if time.time() >= self.ends_at:
             return replace(self.exec, state=self.end, exit_code=self.exit_code, ended_at=self.ends_at)
@@ -41,7 +41,7 @@ class Plan:
         return self.exec
 
 
-def begin(vms: Path, vm: VmSpec, wanted: Detached) -> Exec:
+def begin(vms: Path, vm: VmSpec, wanted: Detached) -> GuestExec:
     """Reckons how it goes; what it writes to files is written at once."""
     path = _path(vms, vm, wanted.id)
     if path.exists():
@@ -55,18 +55,18 @@ def begin(vms: Path, vm: VmSpec, wanted: Detached) -> Exec:
     return plan.now(machine)
 
 
-def get(vms: Path, vm: VmSpec, exec_id: str) -> Exec:
+def get(vms: Path, vm: VmSpec, exec_id: str) -> GuestExec:
     """As it is now."""
     return _read(vms, vm, exec_id).now(state.read(vms, vm.id))
 
 
-def all_of(vms: Path, vm: VmSpec) -> list[Exec]:
+def all_of(vms: Path, vm: VmSpec) -> list[GuestExec]:
     """Newest first."""
     found = [get(vms, vm, path.stem) for path in _path(vms, vm, "x").parent.glob("*.json")]
     return sorted(found, key=lambda each: each.started_at, reverse=True)
 
 
-def output(vms: Path, vm: VmSpec, exec_id: str, stream: str, offset: int, limit: int) -> Output:
+def output(vms: Path, vm: VmSpec, exec_id: str, stream: str, offset: int, limit: int) -> ExecOutput:
     """Its newest output is kept, as a real driver keeps it."""
     plan, until = _read(vms, vm, exec_id), time.time()
     wrote = [each for each in plan.writes if each["stream"] == stream and each["at"] <= min(until, plan.ends_at)]
@@ -74,10 +74,10 @@ def output(vms: Path, vm: VmSpec, exec_id: str, stream: str, offset: int, limit:
     offset = max(offset, len(everything) - KEPT_BYTES)
     data = everything[offset : offset + limit]
     ended = plan.now(state.read(vms, vm.id)).state != "running"
-    return Output(data, offset, ended and offset + len(data) >= len(everything))
+    return ExecOutput(data, offset, ended and offset + len(data) >= len(everything))
 
 
-def signal(vms: Path, vm: VmSpec, exec_id: str, name: str) -> Exec:
+def signal(vms: Path, vm: VmSpec, exec_id: str, name: str) -> GuestExec:
     """Ends it now, but for those that are for users."""
     plan = _read(vms, vm, exec_id)
     plan = replace(plan, exec=replace(plan.exec, signal=name))
@@ -92,7 +92,7 @@ def forget(vms: Path, vm: VmSpec, exec_id: str) -> None:
     _path(vms, vm, exec_id).unlink(missing_ok=True)
 
 
-def _planned(machine: State, wanted: Detached, files: Tree) -> Plan:
+def _planned(machine: FakeVmRecord, wanted: Detached, files: Tree) -> ExecPlan:
     began = at = time.time()
     writes = list[JSON]()
 
@@ -104,7 +104,7 @@ def _planned(machine: State, wanted: Detached, files: Tree) -> Plan:
         writes.append({"at": at, "stream": stream, "data_b64": base64.b64encode(zlib.compress(data)).decode()})
 
     code = Shell(files, sleep, write, wanted.environment or {}, wanted.stdin or b"").run(wanted.command)
-    made = Exec(
+    made = GuestExec(
         id=wanted.id,
         command=wanted.command,
         started_at=began,
@@ -114,13 +114,13 @@ def _planned(machine: State, wanted: Detached, files: Tree) -> Plan:
     )
     boot = machine.started_at or 0.0
     if wanted.timeout_seconds is not None and at - began > wanted.timeout_seconds:
-        return Plan(made, began + wanted.timeout_seconds, 137, boot, writes, "timed_out")
-    return Plan(made, at, code, boot, writes)
+        return ExecPlan(made, began + wanted.timeout_seconds, 137, boot, writes, "timed_out")
+    return ExecPlan(made, at, code, boot, writes)
 
 
-def _read(vms: Path, vm: VmSpec, exec_id: str) -> Plan:
+def _read(vms: Path, vm: VmSpec, exec_id: str) -> ExecPlan:
     try:
-        return decode(Plan, _path(vms, vm, exec_id).read_bytes())
+        return decode(ExecPlan, _path(vms, vm, exec_id).read_bytes())
     except FileNotFoundError:
         raise DriverFailure(f"execution '{exec_id}' not found", code="exec_not_found") from None
 

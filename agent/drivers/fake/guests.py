@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
-from agent.drivers.base import Check, Place, wanted
-from agent.drivers.capabilities.execs import Detached, Exec, Output
-from agent.drivers.capabilities.files import FileList, FileReading, FileTarget
-from agent.drivers.capabilities.guest import ExecRequest, ExecResult, GuestInterface
+from agent.drivers.base import Check, DriverFolders, wanted
+from agent.drivers.capabilities.execs import Detached, ExecOutput, GuestExec
+from agent.drivers.capabilities.files import FileReading, FileTarget, GuestFileList
+from agent.drivers.capabilities.guest import GuestExecRequest, GuestExecResult, GuestInterface
 from agent.drivers.fake import commands, execs, state
 from agent.drivers.fake.behaviour import behaviour, misbehave, silent
 from agent.drivers.fake.tree import Tree
@@ -25,10 +25,10 @@ FILE_SECONDS = 60.0
 class FakeGuests:
     """Guest, GuestNetwork, Execs and Files, without a guest."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: DriverFolders) -> None:
         self._place = place
 
-    def execute(self, vm: VmSpec, request: ExecRequest, check: Check = wanted) -> ExecResult:
+    def execute(self, vm: VmSpec, request: GuestExecRequest, check: Check = wanted) -> GuestExecResult:
         """Interprets the command; nothing of it reaches the host."""
         began = time.monotonic()
         misbehave(behaviour(self._place.vms, vm), "execute", silent, request.timeout_seconds)
@@ -39,28 +39,28 @@ class FakeGuests:
     def sweep_guests(self) -> None:
         """A command ends with the agent that runs it."""
 
-    def exec_begin(self, vm: VmSpec, wanted: Detached) -> Exec:
+    def exec_begin(self, vm: VmSpec, wanted: Detached) -> GuestExec:
         """What will become of it is known at once."""
         misbehave(behaviour(self._place.vms, vm), "exec_begin", silent, SECONDS)
         check_texts(wanted.command, wanted.working_directory, wanted.environment)
         self._must_run(vm)
         return execs.begin(self._place.vms, vm, wanted)
 
-    def exec_list(self, vm: VmSpec) -> list[Exec]:
+    def exec_list(self, vm: VmSpec) -> list[GuestExec]:
         """As far as they have come by now."""
         return execs.all_of(self._place.vms, vm)
 
-    def exec_get(self, vm: VmSpec, exec_id: str) -> Exec:
+    def exec_get(self, vm: VmSpec, exec_id: str) -> GuestExec:
         """As far as it has come by now."""
         return execs.get(self._place.vms, vm, exec_id)
 
-    def exec_output(self, vm: VmSpec, exec_id: str, stream: str, offset: int, limit: int) -> Output:
+    def exec_output(self, vm: VmSpec, exec_id: str, stream: str, offset: int, limit: int) -> ExecOutput:
         """What it has written by now."""
         misbehave(behaviour(self._place.vms, vm), "exec_output", silent, SECONDS)
         self._must_run(vm)
         return execs.output(self._place.vms, vm, exec_id, stream, offset, limit)
 
-    def exec_signal(self, vm: VmSpec, exec_id: str, signal: str) -> Exec:
+    def exec_signal(self, vm: VmSpec, exec_id: str, signal: str) -> GuestExec:
         """Each signal ends it, but for those that are for users."""
         found = execs.get(self._place.vms, vm, exec_id)
         if found.state != "running":
@@ -87,7 +87,7 @@ class FakeGuests:
         """From the VM's folder."""
         return self._files(vm, "file_read").read(path)
 
-    def file_list(self, vm: VmSpec, path: str, recursive: bool, most: int) -> FileList:
+    def file_list(self, vm: VmSpec, path: str, recursive: bool, most: int) -> GuestFileList:
         """In the VM's folder."""
         return self._files(vm, "file_list").list(path, recursive, most)
 

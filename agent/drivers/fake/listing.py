@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.drivers.fake.state import STATE, State
+from agent.drivers.fake.state import STATE, FakeVmRecord
 from core.contract.errors import Invalid
 from core.contract.messages import decode
 from core.contract.vms import Observation
@@ -17,7 +17,7 @@ class StateOnDisk:
     """One VM's file as it was read. Its observation is fixed, unless the VM is to crash at some time."""
 
     version: tuple[int, int]
-    state: State
+    state: FakeVmRecord
     observation: Observation
 
 
@@ -49,7 +49,7 @@ class Listing:
             if known is not None and known.version == version:
                 return known
             with open(path, "rb") as file:
-                state = decode(State, file.read())
+                state = decode(FakeVmRecord, file.read())
             return StateOnDisk(version, state, state.observation(vm_id))
         except (FileNotFoundError, NotADirectoryError, Invalid):
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from agent.drivers.capabilities.metrics import Measured, Sample
+from agent.drivers.capabilities.metrics import Measurement, Sample
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
 from core.contract.vms import Observation
@@ -28,11 +28,11 @@ def sample(seen: Observation) -> Sample:
     return Sample(seen.vm_id, 1, age * SHARE, MEMORY_BYTES, DISK_BYTES, age)
 
 
-def measure(vm: VmSpec, seen: Observation) -> Measured:
+def measure(vm: VmSpec, seen: Observation) -> Measurement:
     """The same, with all that a real driver tells."""
     now = sample(seen)
     if now.cpu_seconds is None:
-        return Measured(now, 0.0, unknown={"guest": "the VM does not run"})
+        return Measurement(now, 0.0, unknown={"guest": "the VM does not run"})
     if seen.state is Observed.PAUSED:
-        return Measured(now, 0.0, NETWORK, DISK_IO, unknown={"guest": "the VM is paused"})
-    return Measured(now, 100 * SHARE / vm.vcpus, NETWORK, DISK_IO, GUEST)
+        return Measurement(now, 0.0, NETWORK, DISK_IO, unknown={"guest": "the VM is paused"})
+    return Measurement(now, 100 * SHARE / vm.vcpus, NETWORK, DISK_IO, GUEST)

@@ -8,14 +8,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from agent.drivers.capabilities.snapshots import SnapshotTaken
-from agent.drivers.fake.state import State, write_whole
+from agent.drivers.capabilities.snapshots import FinishedSnapshot
+from agent.drivers.fake.state import FakeVmRecord, write_whole
 from agent.drivers.fake.tree import Tree
 from core.contract.errors import DriverFailure, Invalid
 from core.contract.messages import decode
 
 
-def take(vms: Path, vm_id: str, snapshot_id: str, state: State, include_memory: bool) -> SnapshotTaken:
+def take(vms: Path, vm_id: str, snapshot_id: str, state: FakeVmRecord, include_memory: bool) -> FinishedSnapshot:
     """Writes a snapshot of that state."""
     content = json.dumps(asdict(replace(state, crash_at=None)))
     with_memory = include_memory and state.power != "stopped"
@@ -28,20 +28,20 @@ def take(vms: Path, vm_id: str, snapshot_id: str, state: State, include_memory: 
     return _as_taken(record)
 
 
-def taken(vms: Path, vm_id: str, snapshot_id: str) -> SnapshotTaken | None:
+def taken(vms: Path, vm_id: str, snapshot_id: str) -> FinishedSnapshot | None:
     """A snapshot as `take` returned it; None when there is none."""
     record = _record(vms, vm_id, snapshot_id)
     return None if record is None else _as_taken(record)
 
 
-def read(vms: Path, vm_id: str, snapshot_id: str) -> tuple[State, bool]:
+def read(vms: Path, vm_id: str, snapshot_id: str) -> tuple[FakeVmRecord, bool]:
     """The state in a snapshot, and whether it is with memory; `DriverFailure` when it is missing or broken."""
     record = _record(vms, vm_id, snapshot_id)
     if record is None:
         raise DriverFailure(f"snapshot '{snapshot_id}' is not on this host", code="snapshot_not_found")
     if _checksum(record["content"], _files(vms, vm_id, snapshot_id)) != record["checksum"]:
         raise DriverFailure(f"snapshot '{snapshot_id}' is damaged", code="snapshot_damaged")
-    return decode(State, record["content"]), bool(record["include_memory"])
+    return decode(FakeVmRecord, record["content"]), bool(record["include_memory"])
 
 
 def put_back_files(vms: Path, vm_id: str, snapshot_id: str) -> None:
@@ -70,8 +70,8 @@ def _record(vms: Path, vm_id: str, snapshot_id: str) -> dict[str, Any] | None:
         raise DriverFailure(f"snapshot '{snapshot_id}' is damaged", code="snapshot_damaged") from None
 
 
-def _as_taken(record: dict[str, Any]) -> SnapshotTaken:
-    return SnapshotTaken(len(record["content"]), record["checksum"], record["include_memory"])
+def _as_taken(record: dict[str, Any]) -> FinishedSnapshot:
+    return FinishedSnapshot(len(record["content"]), record["checksum"], record["include_memory"])
 
 
 def _path(vms: Path, vm_id: str, snapshot_id: str) -> Path:

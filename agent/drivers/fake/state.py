@@ -22,7 +22,7 @@ CONSOLE = "console.log"
 
 
 @dataclass(frozen=True)
-class State:
+class FakeVmRecord:
     """One VM. `power` is stopped, running or paused; from `crash_at` on a running one has crashed.
 
     `saved`: it is off, and its next start goes on from the memory that it had.
@@ -55,17 +55,17 @@ class State:
         )
 
 
-def read(vms: Path, vm_id: str) -> State | None:
+def read(vms: Path, vm_id: str) -> FakeVmRecord | None:
     """A VM's state; None when there is no such VM."""
     try:
-        return decode(State, (vms / vm_id / STATE).read_bytes())
+        return decode(FakeVmRecord, (vms / vm_id / STATE).read_bytes())
     except FileNotFoundError:
         return None
     except Invalid:
         raise DriverFailure(f"the state of VM '{vm_id}' can't be read", code="state_damaged") from None
 
 
-def of(vms: Path, vm: VmSpec) -> State:
+def of(vms: Path, vm: VmSpec) -> FakeVmRecord:
     """The state of a VM that must be there."""
     found = read(vms, vm.id)
     if found is None:
@@ -73,7 +73,7 @@ def of(vms: Path, vm: VmSpec) -> State:
     return found
 
 
-def write(vms: Path, vm_id: str, state: State) -> None:
+def write(vms: Path, vm_id: str, state: FakeVmRecord) -> None:
     """Keeps a VM's state."""
     write_whole(vms / vm_id / STATE, encode(state))
 

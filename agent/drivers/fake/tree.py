@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.drivers.capabilities.files import FileEntry, FileList, FileTarget
+from agent.drivers.capabilities.files import FileTarget, GuestFile, GuestFileList
 from core.contract.errors import DriverFailure
 
 CHUNK_BYTES = 256 * 1024
@@ -69,7 +69,7 @@ class Tree:
                 found = os.fstat(file.fileno())
                 yield Reading(file.fileno(), found.st_size, found.st_mtime)
 
-    def list(self, path: str, recursive: bool, most: int) -> FileList:
+    def list(self, path: str, recursive: bool, most: int) -> GuestFileList:
         """As `Files.file_list`."""
         with _told():
             place = self._place(path)
@@ -78,7 +78,7 @@ class Tree:
             if place.is_file():
                 raise DriverFailure(f"'{path}' is no folder", code="not_a_directory")
             found = sorted(place.rglob("*") if recursive else place.iterdir())
-            return FileList([self._entry(each) for each in found[:most]], len(found) > most)
+            return GuestFileList([self._entry(each) for each in found[:most]], len(found) > most)
 
     def sums(self) -> dict[str, str]:
         """The SHA-256 of each file."""
@@ -101,9 +101,9 @@ class Tree:
     def _place(self, path: str) -> Path:
         return self._root / os.path.normpath(f"/{path}").lstrip("/")
 
-    def _entry(self, place: Path) -> FileEntry:
+    def _entry(self, place: Path) -> GuestFile:
         found = place.stat()
-        return FileEntry(
+        return GuestFile(
             path=f"/{place.relative_to(self._root)}",
             kind="directory" if place.is_dir() else "file",
             size_bytes=found.st_size,

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from agent.drivers import nics
 from agent.drivers.local import daemon, media
-from agent.drivers.local.folder import Folder, State
+from agent.drivers.local.folder import LocalVmFolder, LocalVmRecord
 from agent.network.network import on_bridge
 from core.contract.errors import Unsupported
-from core.contract.images import Manifest
+from core.contract.images import ImageManifest
 from core.contract.messages import VmSpec
 from core.contract.vms import Adapter
 
@@ -45,7 +45,7 @@ class Kinds:
         if adapter.slot == 0 and mac is not None and mac.lower() != nics.mac_address(vm, 0).lower():
             raise Unsupported(f"the MAC address of VM '{vm.name}' is {nics.mac_address(vm, 0)} and can't be changed")
 
-    def asked(self, vm: VmSpec, image: Manifest | None) -> list[Adapter]:
+    def asked(self, vm: VmSpec, image: ImageManifest | None) -> list[Adapter]:
         """Those that a new VM is to have. Debian's cloud kernels drive virtio alone, so their VMs have no other; nor
         where there is no other."""
         found = nics.asked(vm)
@@ -55,7 +55,7 @@ class Kinds:
             self.check(vm, each)
         return found
 
-    def change(self, folder: Folder, vm: VmSpec, adapter: Adapter, plug: Plug) -> Adapter:
+    def change(self, folder: LocalVmFolder, vm: VmSpec, adapter: Adapter, plug: Plug) -> Adapter:
         """Makes it like that. It is remembered last: what was cut off is done once more."""
         state, on = folder.state(), daemon.alive(folder.path) is not None
         if adapter.enabled and adapter.mode != "none":
@@ -71,7 +71,7 @@ class Kinds:
         return nics.at(after, adapter.slot)
 
 
-def of(state: State) -> list[Adapter]:
+def of(state: LocalVmRecord) -> list[Adapter]:
     """Those that a VM has, by slot."""
     if state.adapters is not None:
         return state.adapters
@@ -79,6 +79,6 @@ def of(state: State) -> list[Adapter]:
     return [replace(nics.first(state.spec), mac_address=mac)]
 
 
-def mode_of_first(state: State) -> str:
+def mode_of_first(state: LocalVmRecord) -> str:
     """What the adapter that forwards lead to is on."""
     return nics.at(of(state), 0).mode

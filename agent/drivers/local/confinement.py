@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.drivers.local import daemon
-from agent.drivers.local.folder import Folder
+from agent.drivers.local.folder import LocalVmFolder
 from agent.drivers.local.handing import Handing
-from agent.network.namespaces import SOCKETS, Namespace, Shape
+from agent.network.namespaces import SOCKETS, Namespace, NamespaceAddresses
 from agent.network.user_mode import UserMode, Way
 from agent.system import process
-from agent.system.users import User, group_of_device
+from agent.system.users import SystemUser, group_of_device
 from core.contract.vms import Adapter
 
 
@@ -21,12 +21,12 @@ from core.contract.vms import Adapter
 class Confinement:
     """`user`: whom it runs as, with `groups`; None: as the agent does. `way`: None where no adapter is in user mode."""
 
-    user: User | None
+    user: SystemUser | None
     groups: list[int]
     way: Way | None
     user_mode: UserMode
 
-    def prepare(self, folder: Folder, *names: str) -> None:
+    def prepare(self, folder: LocalVmFolder, *names: str) -> None:
         """Makes its own what it opens by itself, the layers and files of these names, and lets it read the image.
 
         All else is handed to it open.
@@ -44,13 +44,13 @@ class Confinement:
     @contextmanager
     def started(
         self,
-        folder: Folder,
+        folder: LocalVmFolder,
         args: Sequence[str],
         handing: Handing,
         group: Path | None,
         *,
         driver: str = "qemu",
-        shape: Shape = SOCKETS,
+        shape: NamespaceAddresses = SOCKETS,
     ) -> Iterator[process.Daemon]:
         """The process, with what is handed to it, which nobody else has open any more.
 
@@ -81,7 +81,7 @@ class Confinement:
             yield started
 
 
-def of(folder: Folder, user_mode: UserMode, adapters: list[Adapter], *, devices: Sequence[Path]) -> Confinement:
+def of(folder: LocalVmFolder, user_mode: UserMode, adapters: list[Adapter], *, devices: Sequence[Path]) -> Confinement:
     """That of a VM which is about to be started; `devices` of the host it has to use, as `/dev/kvm`."""
     Namespace(folder.path).wait_gone()
     users = user_mode.users

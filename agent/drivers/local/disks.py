@@ -8,10 +8,10 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.drivers.local.folder import Folder, State
+from agent.drivers.local.folder import LocalVmFolder, LocalVmRecord
 from agent.system import process
 from core.contract.errors import DriverFailure
-from core.contract.images import Manifest
+from core.contract.images import ImageManifest
 from core.durable import sync_folder
 
 SECONDS = 60.0
@@ -30,13 +30,13 @@ class Layer:
     size_bytes: int
 
 
-def first_layer(folder: Folder, image: Manifest | None, disk_gb: int, lock: int) -> str:
+def first_layer(folder: LocalVmFolder, image: ImageManifest | None, disk_gb: int, lock: int) -> str:
     """A VM's first layer, of its full size; returns its name."""
     base = [] if image is None else ["-b", f"{IMAGE_FOLDER}{image.disk.name}", "-F", image.format]
     return _make(folder, base, disk_gb * 1024**3, lock)
 
 
-def layer_over(folder: Folder, below: str, lock: int) -> str:
+def layer_over(folder: LocalVmFolder, below: str, lock: int) -> str:
     """An empty layer over another; returns its name."""
     return _make(folder, ["-b", below, "-F", format_of(below, None)], _read(folder.layers / below).size_bytes, lock)
 
@@ -46,7 +46,7 @@ def new_name(ending: str) -> str:
     return secrets.token_hex(10) + ending
 
 
-def chain(folder: Folder, top: str) -> list[str]:
+def chain(folder: LocalVmFolder, top: str) -> list[str]:
     """The layers from `top` down, without the image's disk; `DriverFailure` unless each is there and whole."""
     names: list[str] = []
     name: str | None = top
@@ -56,25 +56,25 @@ def chain(folder: Folder, top: str) -> list[str]:
     return names
 
 
-def below(folder: Folder, layer: str) -> str | None:
+def below(folder: LocalVmFolder, layer: str) -> str | None:
     """What a layer is over, by the name in its file."""
     return _read(folder.layers / layer).below
 
 
-def size_and_use(folder: Folder, top: str) -> tuple[int, int]:
+def size_and_use(folder: LocalVmFolder, top: str) -> tuple[int, int]:
     """The disk's size as the guest sees it, and what its layers take on the host, in bytes."""
     used = sum((folder.layers / name).stat().st_blocks * SECTOR for name in chain(folder, top))
     return _read(folder.layers / top).size_bytes, used
 
 
-def format_of(name: str, image: Manifest | None) -> str:
+def format_of(name: str, image: ImageManifest | None) -> str:
     """The format of a layer, or of the image's disk, by such a name."""
     if image is not None and name.startswith(IMAGE_FOLDER):
         return image.format
     return "raw" if name.endswith(RAW) else "qcow2"
 
 
-def remove_unused(folder: Folder, state: State, tops: list[str]) -> None:
+def remove_unused(folder: LocalVmFolder, state: LocalVmRecord, tops: list[str]) -> None:
     """Removes the layers that neither the VM's disk nor any of `tops` rests on; none if that can't be told for sure."""
     try:
         used = {name for top in [state.disk, *tops] for name in chain(folder, top)}
@@ -85,7 +85,7 @@ def remove_unused(folder: Folder, state: State, tops: list[str]) -> None:
             file.unlink(missing_ok=True)
 
 
-def _make(folder: Folder, base: list[str], size_bytes: int, lock: int) -> str:
+def _make(folder: LocalVmFolder, base: list[str], size_bytes: int, lock: int) -> str:
     """The names in a chain are relative, so that the folder can be moved."""
     name = new_name(QCOW2)
     folder.layers.mkdir(exist_ok=True)

@@ -7,15 +7,15 @@ from abc import abstractmethod
 
 from agent.drivers.base import Progress
 from agent.drivers.capabilities.metrics import Sample
-from agent.drivers.capabilities.snapshots import SnapshotTaken
+from agent.drivers.capabilities.snapshots import FinishedSnapshot
 from agent.drivers.images import find
 from agent.drivers.limits import Left, countdown, only_driver_failures
 from agent.drivers.local import adapters, daemon, images, measuring, merging, records, restores, snapshots, written
-from agent.drivers.local.folder import STATE, Folder, State
-from agent.drivers.local.machines import H, Machines
+from agent.drivers.local.folder import STATE, LocalVmFolder, LocalVmRecord
+from agent.drivers.local.machines import H, LocalMachines
 from agent.network import namespaces
 from agent.system import cgroups, folders
-from core.contract.images import Manifest
+from core.contract.images import ImageManifest
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
 from core.contract.vms import Observation
@@ -42,7 +42,7 @@ CAPABILITIES = frozenset(
 )
 
 
-class LocalDriver(Machines[H]):
+class LocalDriver(LocalMachines[H]):
     """Snapshots, and what needs nothing but a VM's files; a driver says what its hypervisor does."""
 
     kinds: adapters.Kinds
@@ -54,12 +54,14 @@ class LocalDriver(Machines[H]):
         """By what guests run there."""
 
     @abstractmethod
-    def first_disk(self, folder: Folder, image: Manifest | None, disk_gb: int, lock: int) -> tuple[str, str | None]:
+    def first_disk(
+        self, folder: LocalVmFolder, image: ImageManifest | None, disk_gb: int, lock: int
+    ) -> tuple[str, str | None]:
         """A new VM's disk, and how it came from the image if the driver knows more than one way."""
 
     @abstractmethod
     def take(
-        self, folder: Folder, snapshot_id: str, include_memory: bool, progress: Progress, left: Left, lock: int
+        self, folder: LocalVmFolder, snapshot_id: str, include_memory: bool, progress: Progress, left: Left, lock: int
     ) -> records.LocalSnapshot:
         """A new snapshot, whole."""
 
@@ -75,7 +77,7 @@ class LocalDriver(Machines[H]):
                 image = images.take(self._place, vm, folder.image)
                 having = self.kinds.asked(vm, image)
                 disk, copied_by = self.first_disk(folder, image, vm.disk_gb, lock)
-                folder.write(State(vm, image, disk, adapters=having, copied_by=copied_by))
+                folder.write(LocalVmRecord(vm, image, disk, adapters=having, copied_by=copied_by))
                 sync_folder(self._place.vms)
             return self.seen(folder)
 
@@ -116,7 +118,7 @@ class LocalDriver(Machines[H]):
     @only_driver_failures
     def snapshot_create(
         self, vm: VmSpec, snapshot_id: str, include_memory: bool, progress: Progress, timeout: float
-    ) -> SnapshotTaken:
+    ) -> FinishedSnapshot:
         """The disk as it is at one moment, and with memory all that the guest knows then."""
         left = countdown(timeout)
         with self.busy(vm.id, timeout) as (folder, lock):
@@ -155,7 +157,7 @@ class LocalDriver(Machines[H]):
     @only_driver_failures
     def snapshot_delete(
         self, vm: VmSpec, snapshot_id: str, progress: Progress, timeout: float
-    ) -> dict[str, SnapshotTaken]:
+    ) -> dict[str, FinishedSnapshot]:
         """Removes its record, its memory, and the layers that only it needed; then merges layers if they are many."""
         left = countdown(timeout)
         with self.busy(vm.id, timeout) as (folder, lock):
@@ -179,6 +181,6 @@ class LocalDriver(Machines[H]):
         found = (measuring.sample(folder) for folder in self.folders())
         return [each for each in found if each is not None]
 
-    def folders(self) -> list[Folder]:
+    def folders(self) -> list[LocalVmFolder]:
         """Those of all VMs."""
-        return [Folder(path) for path in sorted(self._place.vms.glob("[!.]*")) if path.is_dir()]
+        return [LocalVmFolder(path) for path in sorted(self._place.vms.glob("[!.]*")) if path.is_dir()]

@@ -13,10 +13,10 @@ from typing import Any
 from agent.drivers import ids
 from agent.drivers.places import AttachedMedium
 from agent.system import users
-from agent.system.users import User
+from agent.system.users import SystemUser
 from core import filelocks
 from core.contract.errors import DriverFailure, Invalid
-from core.contract.images import Manifest
+from core.contract.images import ImageManifest
 from core.contract.messages import VmSpec, decode
 from core.contract.vms import Adapter
 from core.durable import write_json
@@ -25,7 +25,7 @@ STATE = "vm.json"
 
 
 @dataclass(frozen=True)
-class Machine:
+class VirtualMachineModel:
     """What a guest sees of its machine; a memory snapshot fits only the one it was taken on.
 
     `max_vcpus`: so many it can have while it runs. `disk_queues`: fixed when it boots, whatever is plugged in later.
@@ -47,7 +47,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class State:
+class LocalVmRecord:
     """What is remembered of a VM. `disk` is its top layer, a file in `layers/`.
 
     `should_run`: its process is meant to be alive; `usable`: it has been, since its last launch; `waits`: that
@@ -59,14 +59,14 @@ class State:
     """
 
     spec: VmSpec
-    image: Manifest | None
+    image: ImageManifest | None
     disk: str
     should_run: bool = False
     usable: bool = False
     waits: bool = False
     held: bool = False
     frozen: bool = False
-    machine: Machine | None = None
+    machine: VirtualMachineModel | None = None
     resume: str | None = None
     restores: int = 0
     media: list[AttachedMedium] = field(default_factory=list)
@@ -75,7 +75,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Folder:
+class LocalVmFolder:
     """The folder of one VM."""
 
     path: Path
@@ -96,7 +96,7 @@ class Folder:
         return self.path / "snapshots"
 
     @property
-    def user(self) -> User | None:
+    def user(self) -> SystemUser | None:
         """Whom its process runs as; None: as the agent does, or was never started."""
         return users.known(self.path)
 
@@ -108,35 +108,35 @@ class Folder:
         else:
             user.own(path)
 
-    def read(self) -> State | None:
+    def read(self) -> LocalVmRecord | None:
         """None when there is no such VM, or only the remains of one."""
         try:
-            return decode(State, (self.path / STATE).read_bytes())
+            return decode(LocalVmRecord, (self.path / STATE).read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return None
         except Invalid as error:
             raise DriverFailure(f"{self.path / STATE} can't be read: {error}", code="state_damaged") from None
 
-    def state(self) -> State:
+    def state(self) -> LocalVmRecord:
         """As `read`, for a VM that must be there."""
         found = self.read()
         if found is None:
             raise DriverFailure(f"VM {self.path.name} is not on this host", code="vm_not_found")
         return found
 
-    def write(self, state: State) -> State:
+    def write(self, state: LocalVmRecord) -> LocalVmRecord:
         """Keeps the state, whole or not at all."""
         write_json(self.path / STATE, asdict(state))
         return state
 
-    def change(self, **changes: Any) -> State:
+    def change(self, **changes: Any) -> LocalVmRecord:
         """Keeps the state with some of it changed."""
         return self.write(replace(self.state(), **changes))
 
 
-def folder_of(vms: Path, vm_id: str) -> Folder:
+def folder_of(vms: Path, vm_id: str) -> LocalVmFolder:
     """The folder of the VM with that id, whether or not it is there."""
-    return Folder(vms / ids.checked("VM", vm_id))
+    return LocalVmFolder(vms / ids.checked("VM", vm_id))
 
 
 @contextmanager

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from agent.drivers.base import Check, Place, wanted
-from agent.drivers.capabilities.execs import UNKNOWN, Detached, Exec, Output
-from agent.drivers.capabilities.files import FileList, FileReading, FileTarget
-from agent.drivers.capabilities.guest import ExecRequest, ExecResult, GuestInterface
+from agent.drivers.base import Check, DriverFolders, wanted
+from agent.drivers.capabilities.execs import UNKNOWN, Detached, ExecOutput, GuestExec
+from agent.drivers.capabilities.files import FileReading, FileTarget, GuestFileList
+from agent.drivers.capabilities.guest import GuestExecRequest, GuestExecResult, GuestInterface
 from agent.drivers.limits import only_driver_failures
-from agent.drivers.local.folder import Folder, folder_of
-from agent.drivers.local.happened import Record
+from agent.drivers.local.folder import LocalVmFolder, folder_of
+from agent.drivers.local.happened import EventLog
 from agent.drivers.local.observing import observe
 from agent.drivers.local.watching import Watch, watched
 from agent.guest import command_locks, commands, disks, exec_store, execs, files, interfaces, killing, patience
@@ -33,22 +33,22 @@ class LocalGuests(ABC):
     """Guest, GuestNetwork, Execs and Files, through the guest agent; several at once take turns on its channel."""
 
     name: str
-    record: Record
+    record: EventLog
     """What its hypervisor writes down of a machine."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: DriverFolders) -> None:
         self._vms = place.vms
 
-    def seen(self, folder: Folder) -> Observation:
+    def seen(self, folder: LocalVmFolder) -> Observation:
         """What is true of the VM in that folder now."""
         return observe(folder, self.record)
 
     @abstractmethod
-    def known_by(self, folder: Folder, vm: VmSpec, disk: Disk, timeout: float) -> disks.Judge | None:
+    def known_by(self, folder: LocalVmFolder, vm: VmSpec, disk: Disk, timeout: float) -> disks.Judge | None:
         """What tells a disk of a running VM from all others in what its guest agent lists; None when nothing does."""
 
     @only_driver_failures
-    def execute(self, vm: VmSpec, request: ExecRequest, check: Check = wanted) -> ExecResult:
+    def execute(self, vm: VmSpec, request: GuestExecRequest, check: Check = wanted) -> GuestExecResult:
         """By the guest's shell."""
         with self._guest_of(vm) as (channel, watch):
             return commands.execute(channel, request, check, watch)
@@ -62,15 +62,15 @@ class LocalGuests(ABC):
                 killing.sweep(folder.path, is_on=seen is Observed.RUNNING)
 
     @only_driver_failures
-    def exec_begin(self, vm: VmSpec, wanted: Detached) -> Exec:
+    def exec_begin(self, vm: VmSpec, wanted: Detached) -> GuestExec:
         """Under the eyes of a small shell script in the guest."""
         with self._guest_of(vm) as (channel, _):
             return execs.begin(channel, wanted)
 
     @only_driver_failures
-    def exec_list(self, vm: VmSpec) -> list[Exec]:
+    def exec_list(self, vm: VmSpec) -> list[GuestExec]:
         """What ran in a guest that does not answer now, or not to the question, is `UNKNOWN`."""
-        folder, found = folder_of(self._vms, vm.id), list[Exec]()
+        folder, found = folder_of(self._vms, vm.id), list[GuestExec]()
         answers = True
         for entry in ExecStore(folder.path).all():
             if answers:
@@ -83,20 +83,20 @@ class LocalGuests(ABC):
         return found
 
     @only_driver_failures
-    def exec_get(self, vm: VmSpec, exec_id: str) -> Exec:
+    def exec_get(self, vm: VmSpec, exec_id: str) -> GuestExec:
         """As it is now."""
         folder = folder_of(self._vms, vm.id)
         return self._look(folder, ExecStore(folder.path).get(exec_id)).exec
 
     @only_driver_failures
-    def exec_output(self, vm: VmSpec, exec_id: str, stream: str, offset: int, limit: int) -> Output:
+    def exec_output(self, vm: VmSpec, exec_id: str, stream: str, offset: int, limit: int) -> ExecOutput:
         """from the files that its supervisor in the guest writes."""
         entry = ExecStore(folder_of(self._vms, vm.id).path).get(exec_id)
         with self._guest_of(vm) as (channel, _):
             return execs.output(channel, entry, stream, offset, limit)
 
     @only_driver_failures
-    def exec_signal(self, vm: VmSpec, exec_id: str, signal: str) -> Exec:
+    def exec_signal(self, vm: VmSpec, exec_id: str, signal: str) -> GuestExec:
         """To its cgroup, or where there is none to all that have its mark."""
         folder = folder_of(self._vms, vm.id)
         entry = self._look(folder, ExecStore(folder.path).get(exec_id))
@@ -135,7 +135,7 @@ class LocalGuests(ABC):
             yield reading
 
     @only_driver_failures
-    def file_list(self, vm: VmSpec, path: str, recursive: bool, most: int) -> FileList:
+    def file_list(self, vm: VmSpec, path: str, recursive: bool, most: int) -> GuestFileList:
         """By the guest's `find`."""
         with self._guest_of(vm) as (channel, _):
             return files.listing(channel, path, recursive, most)
@@ -166,11 +166,11 @@ class LocalGuests(ABC):
         with watched(folder, self.record) as watch:
             yield folder.path, watch
 
-    def _with(self, name: str) -> Iterator[Folder]:
+    def _with(self, name: str) -> Iterator[LocalVmFolder]:
         """The folders of VMs that have such a folder in them."""
-        return (Folder(path.parent) for path in sorted(self._vms.glob(f"[!.]*/{name}")))
+        return (LocalVmFolder(path.parent) for path in sorted(self._vms.glob(f"[!.]*/{name}")))
 
-    def _look(self, folder: Folder, entry: StoredExec) -> StoredExec:
+    def _look(self, folder: LocalVmFolder, entry: StoredExec) -> StoredExec:
         """One of a paused guest stands still; one of a guest that is off is lost."""
         match self.seen(folder).state:
             case Observed.RUNNING:
@@ -180,7 +180,7 @@ class LocalGuests(ABC):
             case _:
                 return execs.lose(folder.path, entry) if entry.is_running else entry
 
-    def _end_late(self, folder: Folder) -> list[float]:
+    def _end_late(self, folder: LocalVmFolder) -> list[float]:
         """When its commands are due that are not yet; those that are past that are ended."""
         entries = [entry for entry in ExecStore(folder.path).all() if entry.deadline_at is not None]
         for entry in entries:

@@ -41,7 +41,7 @@ class RunEvents(ABC):
         return None
 
 
-class Record(ABC):
+class EventLog(ABC):
     """The record of one kind of hypervisor. `file` is its place in a VM's folder."""
 
     file: str

@@ -6,11 +6,11 @@ import os
 import shutil
 from pathlib import Path
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.images import find
-from agent.images.finding import Image
+from agent.images.finding import LocalImage
 from core.contract.errors import DriverFailure
-from core.contract.images import ImageFile, Manifest
+from core.contract.images import ImageFile, ImageManifest
 from core.contract.messages import VmSpec
 from core.durable import sync_folder
 
@@ -18,7 +18,7 @@ SHELF = ".images"
 TRIES = 3  # an image may be replaced while its files are linked one by one
 
 
-def take(place: Place, vm: VmSpec, folder: Path) -> Manifest | None:
+def take(place: DriverFolders, vm: VmSpec, folder: Path) -> ImageManifest | None:
     """The image a VM is made from, its files in `folder`, all of one version; None for a VM without an image."""
     for _ in range(TRIES):
         image = find(place, vm)
@@ -30,7 +30,7 @@ def take(place: Place, vm: VmSpec, folder: Path) -> Manifest | None:
     raise DriverFailure(f"the image of VM '{vm.name}' keeps being replaced: try again", code="image_changed")
 
 
-def bring(image: Image, folder: Path, vms: Path) -> None:
+def bring(image: LocalImage, folder: Path, vms: Path) -> None:
     """Puts the image's files into `folder`, made anew."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()

@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-from agent.drivers.base import Place, Progress
+from agent.drivers.base import DriverFolders, Progress
 from agent.drivers.capabilities.hardware import DiskRequest
-from agent.drivers.capabilities.metrics import Measured
-from agent.drivers.capabilities.resizing import Resized
+from agent.drivers.capabilities.metrics import Measurement
+from agent.drivers.capabilities.resizing import SizeChange
 from agent.drivers.limits import Left, countdown, only_driver_failures
 from agent.drivers.local import adapters, daemon, measuring, media, restores, shutdown, snapshots
-from agent.drivers.local.folder import Folder, State, folder_of, locked
+from agent.drivers.local.folder import LocalVmFolder, LocalVmRecord, folder_of, locked
 from agent.drivers.local.guests import LocalGuests
 from agent.drivers.local.sizes import Plugs, resize
-from agent.media.media import Media
+from agent.media.media import MediaFolders
 from agent.network.namespaces import Namespace
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
@@ -29,14 +29,14 @@ H = TypeVar("H")
 SETTLE_SECONDS = 2.0
 
 
-class Machines(LocalGuests, Generic[H]):
+class LocalMachines(LocalGuests, Generic[H]):
     """Power, sizes, media and adapters; a driver says what its hypervisor does."""
 
     plugs: Plugs
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: DriverFolders) -> None:
         super().__init__(place)
-        self._place, self._media = place, Media(place.media)
+        self._place, self._media = place, MediaFolders(place.media)
 
     @abstractmethod
     def host(self) -> H:
@@ -44,40 +44,40 @@ class Machines(LocalGuests, Generic[H]):
 
     @abstractmethod
     def switch_on(
-        self, folder: Folder, vm: VmSpec, host: H, progress: Progress, left: Left, *, paused: bool = False
+        self, folder: LocalVmFolder, vm: VmSpec, host: H, progress: Progress, left: Left, *, paused: bool = False
     ) -> None:
         """From any state to a guest that can be used, or a machine that stands still where it was saved."""
 
     @abstractmethod
-    def press(self, folder: Folder) -> None:
+    def press(self, folder: LocalVmFolder) -> None:
         """The power button, of a machine that runs."""
 
     @abstractmethod
-    def stand_still(self, folder: Folder, timeout: float) -> None:
+    def stand_still(self, folder: LocalVmFolder, timeout: float) -> None:
         """Pauses a machine that runs."""
 
     @abstractmethod
-    def go_on(self, folder: Folder) -> None:
+    def go_on(self, folder: LocalVmFolder) -> None:
         """Its processors run, whatever had stopped them."""
 
-    def held_goes_on(self, folder: Folder) -> None:
+    def held_goes_on(self, folder: LocalVmFolder) -> None:
         """As that, of a machine that was held for a snapshot."""
         self.go_on(folder)
 
     @abstractmethod
-    def counted(self, folder: Folder) -> measuring.Counted:
+    def counted(self, folder: LocalVmFolder) -> measuring.HypervisorCounters:
         """What the hypervisor has counted."""
 
     @abstractmethod
-    def attach(self, folder: Folder, vm: VmSpec, request: DiskRequest, left: Left, lock: int) -> Disk:
+    def attach(self, folder: LocalVmFolder, vm: VmSpec, request: DiskRequest, left: Left, lock: int) -> Disk:
         """A medium, whether the VM runs or not."""
 
     @abstractmethod
-    def detach(self, folder: Folder, vm: VmSpec, place: tuple[str, int, int], left: Left) -> None:
+    def detach(self, folder: LocalVmFolder, vm: VmSpec, place: tuple[str, int, int], left: Left) -> None:
         """The same, away."""
 
     @abstractmethod
-    def adapt(self, folder: Folder, vm: VmSpec, adapter: Adapter, left: Left) -> Adapter:
+    def adapt(self, folder: LocalVmFolder, vm: VmSpec, adapter: Adapter, left: Left) -> Adapter:
         """Makes an adapter like that."""
 
     @only_driver_failures
@@ -126,7 +126,7 @@ class Machines(LocalGuests, Generic[H]):
         return seen
 
     @only_driver_failures
-    def resize(self, vm: VmSpec, progress: Progress, timeout: float) -> Resized:
+    def resize(self, vm: VmSpec, progress: Progress, timeout: float) -> SizeChange:
         """What can be plugged in and all limits at once, the rest at the next start."""
         left = countdown(timeout)
         with self.busy(vm.id, timeout) as (folder, _):
@@ -167,34 +167,34 @@ class Machines(LocalGuests, Generic[H]):
         return adapters.of(self.folder(vm.id).state())
 
     @only_driver_failures
-    def measure(self, vm: VmSpec, timeout: float) -> Measured:
+    def measure(self, vm: VmSpec, timeout: float) -> Measurement:
         """From `/proc`, the hypervisor and the guest agent; zeros and its disk for a VM without a process."""
         folder = self.folder(vm.id)
         return measuring.measure(folder, self.seen(folder).state, lambda: self.counted(folder), timeout)
 
-    def recover(self, folder: Folder, *, asking: bool = True) -> State:
+    def recover(self, folder: LocalVmFolder, *, asking: bool = True) -> LocalVmRecord:
         """Undoes what a snapshot that was cut off has left; the state after that."""
         return snapshots.recover(folder, self.held_goes_on, asking=asking)
 
-    def folder(self, vm_id: str) -> Folder:
+    def folder(self, vm_id: str) -> LocalVmFolder:
         """That of one, whether or not it is there."""
         return folder_of(self._place.vms, vm_id)
 
     @contextmanager
-    def busy(self, vm_id: str, timeout: float) -> Iterator[tuple[Folder, int]]:
+    def busy(self, vm_id: str, timeout: float) -> Iterator[tuple[LocalVmFolder, int]]:
         """The VM for one verb at a time: its folder, and the lock."""
         folder = self.folder(vm_id)
         with locked(self._place.vms, vm_id, timeout) as lock:
             yield folder, lock
 
-    def must_become(self, vm: VmSpec, folder: Folder, after: Observed, before: Observed) -> Observation:
+    def must_become(self, vm: VmSpec, folder: LocalVmFolder, after: Observed, before: Observed) -> Observation:
         """What is seen; `DriverFailure` unless it is so by now."""
         seen = self.seen_after(folder, before)
         if seen.state is not after:
             raise DriverFailure(f"VM '{vm.name}' is {seen.state}, but must be {before}", code="invalid_state")
         return seen
 
-    def seen_after(self, folder: Folder, before: Observed) -> Observation:
+    def seen_after(self, folder: LocalVmFolder, before: Observed) -> Observation:
         """What is seen, once that is over: a hypervisor writes an event just after its answer."""
         deadline = time.monotonic() + SETTLE_SECONDS
         while (seen := self.seen(folder)).state is before and time.monotonic() < deadline:

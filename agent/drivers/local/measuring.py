@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psutil
 
-from agent.drivers.capabilities.metrics import Measured, Sample
+from agent.drivers.capabilities.metrics import Measurement, Sample
 from agent.drivers.local import daemon, disks, usable
-from agent.drivers.local.folder import Folder, State
+from agent.drivers.local.folder import LocalVmFolder, LocalVmRecord
 from agent.guest import measuring
 from agent.guest.measuring import Inside
 from core.contract.errors import DriverFailure
@@ -23,14 +23,14 @@ WINDOW_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Counted:
+class HypervisorCounters:
     """What a hypervisor has counted; `network` where it counts that."""
 
     disk_io: JSON
     network: JSON | None = None
 
 
-def sample(folder: Folder) -> Sample | None:
+def sample(folder: LocalVmFolder) -> Sample | None:
     """None for what is no VM, or one whose files can't be read."""
     try:
         state = folder.read()
@@ -39,15 +39,17 @@ def sample(folder: Folder) -> Sample | None:
         return None
 
 
-def measure(folder: Folder, power: Observed, ask: Callable[[], Counted], timeout: float) -> Measured:
+def measure(
+    folder: LocalVmFolder, power: Observed, ask: Callable[[], HypervisorCounters], timeout: float
+) -> Measurement:
     """All of it, within `timeout` seconds; what does not answer in time is told among the unknown."""
     deadline = time.monotonic() + timeout
     state = folder.state()
     before, began = _sample(folder, state), time.monotonic()
     if before.cpu_seconds is None:
-        return Measured(before, 0.0, unknown={"guest": "the VM does not run"})
+        return Measurement(before, 0.0, unknown={"guest": "the VM does not run"})
     unknown: dict[str, str] = {}
-    counted: Counted | None = None
+    counted: HypervisorCounters | None = None
     try:
         counted = ask()
     except DriverFailure as error:
@@ -60,10 +62,10 @@ def measure(folder: Folder, power: Observed, ask: Callable[[], Counted], timeout
     if network is None:
         unknown["network"] = inside.unknown.get("network", "only the guest could tell")
     told = {name: why for name, why in inside.unknown.items() if name != "network"}
-    return Measured(after, percent, network, counted.disk_io if counted else None, inside.guest, unknown | told)
+    return Measurement(after, percent, network, counted.disk_io if counted else None, inside.guest, unknown | told)
 
 
-def _sample(folder: Folder, state: State) -> Sample:
+def _sample(folder: LocalVmFolder, state: LocalVmRecord) -> Sample:
     machine, pid = state.machine or state.spec, daemon.alive(folder.path)
     _, taken = disks.size_and_use(folder, state.disk)
     if pid is not None:
@@ -88,7 +90,7 @@ def _memory_bytes(process: psutil.Process, memory_mb: int) -> int:
     return int(found[1]) * 1024 if found else min(process.memory_info().rss, memory_mb * 2**20)
 
 
-def _inside(folder: Folder, state: State, power: Observed, deadline: float) -> Inside:
+def _inside(folder: LocalVmFolder, state: LocalVmRecord, power: Observed, deadline: float) -> Inside:
     if power is not Observed.RUNNING:
         return Inside.silent(f"the VM is {power}")
     if not usable.has_agent(state):

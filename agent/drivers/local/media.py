@@ -14,20 +14,20 @@ from agent.drivers import places
 from agent.drivers.capabilities.hardware import DiskRequest
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon, disks
-from agent.drivers.local.folder import STATE, Folder, State
+from agent.drivers.local.folder import STATE, LocalVmFolder, LocalVmRecord
 from agent.drivers.places import AttachedMedium, Engine
-from agent.media.media import Media
+from agent.media.media import MediaFolders
 from agent.system import process
 from core.contract import diskformats
 from core.contract.errors import DriverFailure
-from core.contract.limits import Limits
+from core.contract.limits import ProcessLimits
 from core.contract.messages import VmSpec
 from core.contract.vms import Disk
 
 SECONDS = 60.0
 
 
-def listed(folder: Folder) -> list[Disk]:
+def listed(folder: LocalVmFolder) -> list[Disk]:
     """The VM's own disk, and what is attached."""
     state = folder.state()
     size, used = disks.size_and_use(folder, state.disk)
@@ -37,9 +37,9 @@ def listed(folder: Folder) -> list[Disk]:
 
 
 def take(
-    folder: Folder,
-    state: State,
-    media: Media,
+    folder: LocalVmFolder,
+    state: LocalVmRecord,
+    media: MediaFolders,
     vm: VmSpec,
     request: DiskRequest,
     formats: Collection[str],
@@ -50,14 +50,14 @@ def take(
 
     def make(path: Path, kind: str, size_bytes: int) -> None:
         create = ["qemu-img", "create", "-q", "-f", kind, str(path), str(size_bytes)]
-        limits = Limits(file_bytes=2 * size_bytes)
+        limits = ProcessLimits(file_bytes=2 * size_bytes)
         process.run(create, min(SECONDS, left()), holding=(lock,), limits=limits)
 
     engine = Engine(formats, make, diskformats.size_of)
     return places.take(media, state.media, _elsewhere(folder), vm, request, engine)
 
 
-def attach(folder: Folder, medium: AttachedMedium, plug: Callable[[], None] | None) -> Disk:
+def attach(folder: LocalVmFolder, medium: AttachedMedium, plug: Callable[[], None] | None) -> Disk:
     """Remembered first, then plugged in if the VM runs; done again it finds what is there."""
     state = folder.state()
     new = medium not in state.media
@@ -73,7 +73,7 @@ def attach(folder: Folder, medium: AttachedMedium, plug: Callable[[], None] | No
     return medium.disk()
 
 
-def detach(folder: Folder, vm: VmSpec, place: tuple[str, int, int], unplug: Callable[[int], None]) -> None:
+def detach(folder: LocalVmFolder, vm: VmSpec, place: tuple[str, int, int], unplug: Callable[[int], None]) -> None:
     """Unplugged if the VM runs, by the number of its place, then forgotten; done again it finds what is left to do."""
     state = folder.state()
     after = places.without(vm, state.media, place)
@@ -83,7 +83,7 @@ def detach(folder: Folder, vm: VmSpec, place: tuple[str, int, int], unplug: Call
         folder.change(media=after)
 
 
-def check_memory(state: State) -> None:
+def check_memory(state: LocalVmRecord) -> None:
     """A memory belongs to a machine, and what is attached to that is no part of a snapshot."""
     if state.media:
         names = ", ".join(medium.called for medium in state.media)
@@ -94,7 +94,7 @@ def check_memory(state: State) -> None:
         )
 
 
-def check_resuming(state: State, vm: VmSpec) -> None:
+def check_resuming(state: LocalVmRecord, vm: VmSpec) -> None:
     """A memory that waits for its start fits only the machine that it was taken on."""
     if state.resume is not None:
         raise DriverFailure(
@@ -103,7 +103,7 @@ def check_resuming(state: State, vm: VmSpec) -> None:
         )
 
 
-def must_be_usable(media: Media, vm: VmSpec, attached: Collection[AttachedMedium]) -> None:
+def must_be_usable(media: MediaFolders, vm: VmSpec, attached: Collection[AttachedMedium]) -> None:
     """`DriverFailure` names the first that can't be used any more."""
     for medium in attached:
         try:
@@ -114,10 +114,10 @@ def must_be_usable(media: Media, vm: VmSpec, attached: Collection[AttachedMedium
             ) from None
 
 
-def _elsewhere(folder: Folder) -> Iterator[str]:
+def _elsewhere(folder: LocalVmFolder) -> Iterator[str]:
     """The paths of the disks that other VMs of this host have."""
     for path in folder.path.parent.glob(f"[!.]*/{STATE}"):
         if path.parent != folder.path:
             with suppress(DriverFailure):  # a damaged VM can't be started
-                state = Folder(path.parent).read()
+                state = LocalVmFolder(path.parent).read()
                 yield from (each.path for each in (state.media if state else []) if each.type == "hdd")

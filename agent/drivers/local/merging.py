@@ -16,9 +16,9 @@ from pathlib import Path
 from agent.drivers.base import Progress
 from agent.drivers.limits import Left
 from agent.drivers.local import disks, records
-from agent.drivers.local.folder import Folder, State
+from agent.drivers.local.folder import LocalVmFolder, LocalVmRecord
 from agent.system import process
-from core.contract.limits import Limits
+from core.contract.limits import ProcessLimits
 from core.contract.messages import decode
 from core.durable import sync_folder, write_json
 from core.units import GB
@@ -37,7 +37,7 @@ class Decided:
     file: records.SnapshotFile
 
 
-def merge(folder: Folder, state: State, progress: Progress, left: Left, lock: int) -> None:
+def merge(folder: LocalVmFolder, state: LocalVmRecord, progress: Progress, left: Left, lock: int) -> None:
     """Merges what can be if the spare layers are too many."""
     runs = _runs(folder, state)
     if sum(len(gone) for gone in runs.values()) <= SPARE_LAYERS:
@@ -50,7 +50,7 @@ def merge(folder: Folder, state: State, progress: Progress, left: Left, lock: in
     records.remove_unused_layers(folder, state)
 
 
-def recover(folder: Folder) -> None:
+def recover(folder: LocalVmFolder) -> None:
     """Ends a merge that was decided, if there is one."""
     path = folder.path / DECIDED
     try:
@@ -65,7 +65,7 @@ def recover(folder: Folder) -> None:
     path.unlink()
 
 
-def _runs(folder: Folder, state: State) -> dict[str, list[str]]:
+def _runs(folder: LocalVmFolder, state: LocalVmRecord) -> dict[str, list[str]]:
     """For each frozen layer those right below it that only it needs, from the top down."""
     points = {state.disk, *records.layers(folder)}
     over: dict[str, set[str]] = defaultdict(set)
@@ -87,7 +87,7 @@ def _runs(folder: Folder, state: State) -> dict[str, list[str]]:
 
 
 def _decide(
-    folder: Folder, state: State, layer: str, gone: list[str], progress: Progress, left: Left, lock: int
+    folder: LocalVmFolder, state: LocalVmRecord, layer: str, gone: list[str], progress: Progress, left: Left, lock: int
 ) -> None:
     """Makes the merged layer beside the one that it is to replace."""
     draft, base = _draft(folder, layer), disks.below(folder, gone[-1])
@@ -97,7 +97,7 @@ def _decide(
         rebase += ["-F", disks.format_of(base, state.image)]
     size, used = disks.size_and_use(folder, layer)
     # What a guest has written decides how large the draft gets, and nothing in it how large it may get.
-    limits = Limits(memory_bytes=4 << 30, cpu_seconds=3600, file_bytes=2 * size + used + SPARE_BYTES)
+    limits = ProcessLimits(memory_bytes=4 << 30, cpu_seconds=3600, file_bytes=2 * size + used + SPARE_BYTES)
     process.run([*rebase, str(draft)], left(), holding=(lock,), limits=limits)
     with draft.open("rb") as file:
         os.fsync(file.fileno())
@@ -106,5 +106,5 @@ def _decide(
     write_json(folder.path / DECIDED, asdict(Decided(layer, gone, added_up)))
 
 
-def _draft(folder: Folder, layer: str) -> Path:
+def _draft(folder: LocalVmFolder, layer: str) -> Path:
     return folder.layers / f"{layer}{DRAFT}"

@@ -6,14 +6,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from agent.drivers.local import daemon
-from agent.drivers.local.folder import Folder
-from agent.drivers.local.happened import Record, RunEvents
+from agent.drivers.local.folder import LocalVmFolder
+from agent.drivers.local.happened import EventLog, RunEvents
 from core.contract.errors import DriverFailure
 from core.contract.states import Observed
 from core.contract.vms import Observation, Running
 
 
-def observe(folder: Folder, record: Record) -> Observation:
+def observe(folder: LocalVmFolder, record: EventLog) -> Observation:
     """A machine whose guest powered itself off is stopped; one that should run and has no process has crashed."""
     name = folder.path.name
     try:

@@ -10,9 +10,9 @@ from pathlib import Path
 from agent.drivers.base import Progress
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon, restores, usable
-from agent.drivers.local.folder import Folder, Machine, State
-from agent.drivers.local.happened import Record
-from agent.network.network import Network
+from agent.drivers.local.folder import LocalVmFolder, LocalVmRecord, VirtualMachineModel
+from agent.drivers.local.happened import EventLog
+from agent.network.network import HostNetworking
 from agent.system import cgroups
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
@@ -28,23 +28,25 @@ class Ways:
 
     program: str
     log: str
-    record: Record
-    launch: Callable[[State], State]
-    go_on: Callable[[Folder], None]
-    wake: Callable[[Folder, State], None]
+    record: EventLog
+    launch: Callable[[LocalVmRecord], LocalVmRecord]
+    go_on: Callable[[LocalVmFolder], None]
+    wake: Callable[[LocalVmFolder, LocalVmRecord], None]
 
 
 @dataclass(frozen=True)
 class Prepared:
     """What is to be launched. `saved`: the folder or file with the memory that it goes on from; None: it boots."""
 
-    state: State
-    machine: Machine
+    state: LocalVmRecord
+    machine: VirtualMachineModel
     group: Path | None
     saved: Path | None
 
 
-def switch_on(folder: Folder, ways: Ways, network: Network, progress: Progress, left: Left, *, paused: bool) -> None:
+def switch_on(
+    folder: LocalVmFolder, ways: Ways, network: HostNetworking, progress: Progress, left: Left, *, paused: bool
+) -> None:
     """Running and usable, from any state; off again when that fails."""
     state = folder.state()
     if daemon.alive(folder.path) is not None and state.resume is not None and not ways.record.seen(folder.path).resumed:
@@ -64,7 +66,13 @@ def switch_on(folder: Folder, ways: Ways, network: Network, progress: Progress, 
 
 
 def prepare(
-    folder: Folder, state: State, vm: VmSpec, record: Record, fresh: Machine, groups: Path | None, beyond: Beyond
+    folder: LocalVmFolder,
+    state: LocalVmRecord,
+    vm: VmSpec,
+    record: EventLog,
+    fresh: VirtualMachineModel,
+    groups: Path | None,
+    beyond: Beyond,
 ) -> Prepared:
     """What a launch begins with: the machine of the memory that waits for it, else a `fresh` one; and its group."""
     if state.resume is not None and record.seen(folder.path).resumed:
@@ -76,18 +84,18 @@ def prepare(
     return Prepared(state, machine, group, saved[1] if saved else None)
 
 
-Beyond = Callable[[Machine], int]
+Beyond = Callable[[VirtualMachineModel], int]
 """What a machine's process holds beside the guest's memory, at most, in MB."""
 
 
-def note(folder: Folder, vm: VmSpec, prepared: Prepared, progress: Progress) -> State:
+def note(folder: LocalVmFolder, vm: VmSpec, prepared: Prepared, progress: Progress) -> LocalVmRecord:
     """That it should run from now on."""
     waits = prepared.saved is not None
     progress("resuming" if waits else "booting", None)
     return folder.change(should_run=True, usable=False, waits=waits, machine=prepared.machine, spec=vm)
 
 
-def wait_usable(folder: Folder, ways: Ways, state: State, progress: Progress, left: Left) -> None:
+def wait_usable(folder: LocalVmFolder, ways: Ways, state: LocalVmRecord, progress: Progress, left: Left) -> None:
     """Returns once the guest agent answers, if the image has one; `GuestTimeout` tells what was last seen."""
 
     def check() -> None:
@@ -106,7 +114,7 @@ def wait_usable(folder: Folder, ways: Ways, state: State, progress: Progress, le
 
 
 @contextmanager
-def _off_again(folder: Folder, network: Network) -> Iterator[None]:
+def _off_again(folder: LocalVmFolder, network: HostNetworking) -> Iterator[None]:
     with ExitStack() as undo:
         undo.callback(network.leave, folder.path.name)
         undo.callback(folder.change, should_run=False, usable=False)

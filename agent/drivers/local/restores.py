@@ -7,14 +7,16 @@ from pathlib import Path
 
 from agent.drivers.base import Progress
 from agent.drivers.local import daemon, disks, media, records, usable
-from agent.drivers.local.folder import Folder, State
+from agent.drivers.local.folder import LocalVmFolder, LocalVmRecord
 from agent.guest import qga
 from core.contract.errors import DriverFailure
 
 CLOCK_SECONDS = 5.0
 
 
-def check(folder: Folder, snapshot_id: str, acceleration: str | None, progress: Progress) -> records.LocalSnapshot:
+def check(
+    folder: LocalVmFolder, snapshot_id: str, acceleration: str | None, progress: Progress
+) -> records.LocalSnapshot:
     """The snapshot, if it can be restored under that acceleration (None: its memory is not wanted); touches nothing."""
     snapshot = records.read(folder, snapshot_id)
     if snapshot is None:
@@ -31,7 +33,9 @@ def check(folder: Folder, snapshot_id: str, acceleration: str | None, progress: 
     return snapshot
 
 
-def put_back(folder: Folder, snapshot: records.LocalSnapshot, events: str, *, running: bool, lock: int) -> State:
+def put_back(
+    folder: LocalVmFolder, snapshot: records.LocalSnapshot, events: str, *, running: bool, lock: int
+) -> LocalVmRecord:
     """Cuts the machine and makes the snapshot its disk; with `running`, the next launch goes on from its memory.
 
     `events` is the file with what happened to the machine that is cut.
@@ -46,7 +50,7 @@ def put_back(folder: Folder, snapshot: records.LocalSnapshot, events: str, *, ru
     return folder.change(disk=layer, resume=resume, adapters=adapters)
 
 
-def memory_of(folder: Folder, state: State) -> tuple[records.LocalSnapshot, Path] | None:
+def memory_of(folder: LocalVmFolder, state: LocalVmRecord) -> tuple[records.LocalSnapshot, Path] | None:
     """The snapshot whose memory the next launch goes on from, and where that is; None for a boot."""
     if state.resume is None:
         return None
@@ -56,7 +60,7 @@ def memory_of(folder: Folder, state: State) -> tuple[records.LocalSnapshot, Path
     return snapshot, records.home(folder, snapshot.id) / records.MEMORY
 
 
-def set_clock(folder: Folder) -> None:
+def set_clock(folder: LocalVmFolder) -> None:
     """Tells a guest that was away what time it is."""
     if not usable.has_agent(folder.state()):
         return

@@ -10,7 +10,7 @@ from pathlib import Path
 from agent.drivers.base import Progress
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon, usable
-from agent.drivers.local.folder import State
+from agent.drivers.local.folder import LocalVmRecord
 from agent.guest import patience, qga
 from core.contract.errors import DriverFailure
 
@@ -23,7 +23,7 @@ _POWER_OFF = "test -d /run/systemd/system && kill -38 1"
 
 
 def wait(
-    folder: Path, state: State, grace_seconds: float, press: Callable[[], None], progress: Progress, left: Left
+    folder: Path, state: LocalVmRecord, grace_seconds: float, press: Callable[[], None], progress: Progress, left: Left
 ) -> None:
     """Asks the guest for as long as the grace lasts; returns when its process is gone, or the grace is over.
 
@@ -43,7 +43,7 @@ def wait(
         time.sleep(POLL_SECONDS)
 
 
-def _ask_agent(folder: Path, state: State) -> None:
+def _ask_agent(folder: Path, state: LocalVmRecord) -> None:
     if usable.has_agent(state):
         with suppress(DriverFailure):
             qga.tell(folder, "guest-exec", ASK_SECONDS, path="/bin/sh", arg=["-c", _POWER_OFF])

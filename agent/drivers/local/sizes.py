@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.drivers.base import Progress
-from agent.drivers.capabilities.resizing import Resized
+from agent.drivers.capabilities.resizing import SizeChange
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon, usable
-from agent.drivers.local.folder import Folder, Machine, State
+from agent.drivers.local.folder import LocalVmFolder, LocalVmRecord, VirtualMachineModel
 from agent.guest import qga
 from agent.system import cgroups
 from core.contract.errors import DriverFailure
@@ -31,23 +31,31 @@ class Plugs:
     memory now. `limit_memory` asks the guest to do with a share of its memory, in percent; None: with all of it.
     """
 
-    beyond: Callable[[Machine], int]
-    vcpus: Callable[[Folder, Machine, int, Left], Machine]
-    limit_memory: Callable[[Folder, Machine, int | None], None]
-    takes: Callable[[State, Machine, int], bool] = lambda _state, _machine, _memory_mb: False
-    memory: Callable[[Folder, Machine, int, Left], Machine] = lambda _folder, machine, _memory_mb, _left: machine
+    beyond: Callable[[VirtualMachineModel], int]
+    vcpus: Callable[[LocalVmFolder, VirtualMachineModel, int, Left], VirtualMachineModel]
+    limit_memory: Callable[[LocalVmFolder, VirtualMachineModel, int | None], None]
+    takes: Callable[[LocalVmRecord, VirtualMachineModel, int], bool] = lambda _state, _machine, _memory_mb: False
+    memory: Callable[[LocalVmFolder, VirtualMachineModel, int, Left], VirtualMachineModel] = (
+        lambda _folder, machine, _memory_mb, _left: machine
+    )
 
 
 def resize(
-    folder: Folder, vm: VmSpec, groups: Path | None, power: Observed, plugs: Plugs, progress: Progress, left: Left
-) -> Resized:
+    folder: LocalVmFolder,
+    vm: VmSpec,
+    groups: Path | None,
+    power: Observed,
+    plugs: Plugs,
+    progress: Progress,
+    left: Left,
+) -> SizeChange:
     """Does what can be done now, with a VM in that state. It may be done again: each step looks at what is there."""
     state = folder.state()
     group = cgroups.find(groups, vm)  # first: it refuses what the host can't hold
     pid = daemon.alive(folder.path)
     machine = state.machine if pid is not None else None
     if machine is None or pid is None:
-        return Resized(*[Applied.AT_NEXT_START] * 4)
+        return SizeChange(*[Applied.AT_NEXT_START] * 4)
     processors, memory = vm.vcpus == machine.vcpus, vm.memory_mb == machine.memory_mb
     if power is Observed.RUNNING:
         if machine.vcpus < vm.vcpus <= machine.max_vcpus:
@@ -65,12 +73,12 @@ def resize(
         cgroups.limit(group, size, plugs.beyond(machine))
         plugs.limit_memory(folder, machine, vm.memory_limit_percent)
     limits = applied(held or not cgroups.is_limited(vm))
-    return Resized(
+    return SizeChange(
         vcpus=applied(processors), memory_mb=applied(memory), cpu_limit_percent=limits, memory_limit_percent=limits
     )
 
 
-def bring_online(folder: Path, state: State, vcpus: int, left: Left) -> bool:
+def bring_online(folder: Path, state: LocalVmRecord, vcpus: int, left: Left) -> bool:
     """Whether the guest uses that many by now. Linux is told to; others do it by themselves."""
     if not usable.has_agent(state):
         return False
@@ -92,7 +100,7 @@ def bring_online(folder: Path, state: State, vcpus: int, left: Left) -> bool:
     return False
 
 
-def bring_memory_online(folder: Path, state: State, left: Left) -> bool:
+def bring_memory_online(folder: Path, state: LocalVmRecord, left: Left) -> bool:
     """Whether the guest uses all the memory that it has by now. Linux is told to; others do it by themselves."""
     if not usable.has_agent(state):
         return False

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.drivers.local import daemon, records, usable
-from agent.drivers.local.folder import Folder, State
+from agent.drivers.local.folder import LocalVmFolder, LocalVmRecord
 from agent.guest import qga
 from core.contract.errors import DriverFailure, GuestTimeout
 
@@ -18,7 +18,7 @@ RUNNING, PAUSED, STOPPED = "running", "paused", "stopped"
 
 
 def kept_if_whole(
-    folder: Folder, snapshot_id: str, take: Callable[[Path], records.LocalSnapshot]
+    folder: LocalVmFolder, snapshot_id: str, take: Callable[[Path], records.LocalSnapshot]
 ) -> records.LocalSnapshot:
     """What `take` makes in the snapshot's folder; of one that fails nothing stays."""
     home = records.begin(folder, snapshot_id)
@@ -35,7 +35,7 @@ def kept_if_whole(
         raise
 
 
-def recover(folder: Folder, go_on: Callable[[Folder], None], *, asking: bool = True) -> State:
+def recover(folder: LocalVmFolder, go_on: Callable[[LocalVmFolder], None], *, asking: bool = True) -> LocalVmRecord:
     """Lets a machine go on that a snapshot, cut off half-way, had paused or frozen; a guest is asked only if so said.
 
     One that does not answer stays noted as frozen, and is asked again the next time.
@@ -52,7 +52,7 @@ def recover(folder: Folder, go_on: Callable[[Folder], None], *, asking: bool = T
 
 
 @contextmanager
-def quiet_guest(folder: Folder, state: State, power: str) -> Iterator[bool]:
+def quiet_guest(folder: LocalVmFolder, state: LocalVmRecord, power: str) -> Iterator[bool]:
     """The guest's file systems frozen, if its agent can; without that the snapshot is as after a power cut.
 
     Yields whether they are: then all that the guest has written is on its disk.
@@ -72,7 +72,7 @@ def quiet_guest(folder: Folder, state: State, power: str) -> Iterator[bool]:
         folder.change(frozen=not thaw(folder))
 
 
-def thaw(folder: Folder) -> bool:
+def thaw(folder: LocalVmFolder) -> bool:
     """Whether the guest's file systems go on. A silent one gets the request when it does, after the other."""
     try:
         qga.ask(folder.path, "guest-fsfreeze-thaw", THAW_SECONDS)

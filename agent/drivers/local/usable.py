@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent.drivers.limits import Left
 from agent.drivers.local import written
-from agent.drivers.local.folder import State
+from agent.drivers.local.folder import LocalVmRecord
 from agent.guest import commands, qga
 from core.contract.errors import DriverFailure, GuestTimeout
 
@@ -16,7 +16,9 @@ WARM_UP_SECONDS = 2.0
 CONSOLE_LOG = "console.log"
 
 
-def wait(folder: Path, state: State, check: Callable[[], None], died: Callable[[], DriverFailure], left: Left) -> None:
+def wait(
+    folder: Path, state: LocalVmRecord, check: Callable[[], None], died: Callable[[], DriverFailure], left: Left
+) -> None:
     """Returns once the guest agent answers, if the image has one; `GuestTimeout` tells what was last seen.
 
     `check` is called meanwhile, and raises when there is no use in waiting; `died` says why there is no VM any more.
@@ -31,7 +33,7 @@ def wait(folder: Path, state: State, check: Callable[[], None], died: Callable[[
         raise GuestTimeout(f"{error.message}; its console ends with: {console_tail(folder)}") from None
 
 
-def warm_up(folder: Path, state: State) -> None:
+def warm_up(folder: Path, state: LocalVmRecord) -> None:
     """Prepares the guest for commands; without it the first one is slower."""
     if has_agent(state):
         try:
@@ -40,7 +42,7 @@ def warm_up(folder: Path, state: State) -> None:
             pass  # an agent that may not run commands is still an agent
 
 
-def has_agent(state: State) -> bool:
+def has_agent(state: LocalVmRecord) -> bool:
     """Whether the guest has an agent to talk to."""
     return state.image is not None and state.image.guest_agent
 

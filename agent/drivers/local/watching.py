@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from agent.drivers.local import daemon
-from agent.drivers.local.folder import Folder
-from agent.drivers.local.happened import Record
+from agent.drivers.local.folder import LocalVmFolder
+from agent.drivers.local.happened import EventLog
 from agent.guest.commands import GuestWent
 from agent.guest.qga import AgentForbids
 from core.contract.errors import DriverFailure, GuestTimeout
@@ -17,7 +17,7 @@ GONE_SECONDS = 5.0
 
 
 @contextmanager
-def watched(folder: Folder, record: Record) -> Iterator[Watch]:
+def watched(folder: LocalVmFolder, record: EventLog) -> Iterator[Watch]:
     """Around questions to a guest; yields what raises `GuestWent` once there is nobody left to answer them.
 
     What fails inside for whatever reason is told as that, too, where it is so.

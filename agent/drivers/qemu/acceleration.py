@@ -9,7 +9,7 @@ from pathlib import Path
 from agent.drivers.local import trial
 from agent.drivers.qemu.command import PROGRAM
 from agent.system import process
-from agent.system.users import User, Users, group_of_device
+from agent.system.users import SystemUser, Users, group_of_device
 from core import settings
 from core.contract.errors import DriverFailure
 
@@ -37,7 +37,7 @@ def _boots(kernel: Path, users: Users | None) -> bool:
         (folder / kernel.name).write_bytes(kernel.read_bytes())
         first: list[str] = []
         if users is not None:
-            user = User(users.first)
+            user = SystemUser(users.first)
             user.may_enter(folder)
             user.own(folder / kernel.name)
             first = user.command(*group_of_device(trial.DEVICE, users))

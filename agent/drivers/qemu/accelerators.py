@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.drivers.local.folder import Machine
+from agent.drivers.local.folder import VirtualMachineModel
 
 # Of a guest's code as the emulator has translated it. QEMU would keep a gigabyte, for each guest; with so much of it
 # a guest is no quicker, and one that restarts itself overwrites it piece by piece, for 10 s and once for over 90 s.
@@ -13,6 +13,6 @@ ACCELERATORS = {"kvm": "kvm", "tcg": f"tcg,thread=multi,tb-size={TRANSLATED_MB}"
 BEYOND_MB = {"kvm": 256, "tcg": 256 + TRANSLATED_MB}
 
 
-def beyond_mb(machine: Machine) -> int:
+def beyond_mb(machine: VirtualMachineModel) -> int:
     """The same of one machine."""
     return BEYOND_MB[machine.acceleration]

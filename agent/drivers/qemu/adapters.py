@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from agent.drivers.limits import Left
 from agent.drivers.local.adapters import Kinds
-from agent.drivers.local.folder import Folder, Machine
+from agent.drivers.local.folder import LocalVmFolder, VirtualMachineModel
 from agent.drivers.qemu.qmp import Monitor
 from core.contract.messages import VmSpec
 from core.contract.vms import Adapter
@@ -22,7 +22,7 @@ CABLE_SECONDS = 10.0
 KINDS = Kinds("QEMU", tuple(DEVICES))
 
 
-def change(folder: Folder, vm: VmSpec, adapter: Adapter, left: Left) -> Adapter:
+def change(folder: LocalVmFolder, vm: VmSpec, adapter: Adapter, left: Left) -> Adapter:
     """Makes it like that; of one of a running VM that is its cable."""
 
     def plug(_: list[Adapter], after: Adapter) -> None:
@@ -32,7 +32,7 @@ def change(folder: Folder, vm: VmSpec, adapter: Adapter, left: Left) -> Adapter:
     return KINDS.change(folder, vm, adapter, plug)
 
 
-def pull_cables(folder: Folder, machine: Machine) -> None:
+def pull_cables(folder: LocalVmFolder, machine: VirtualMachineModel) -> None:
     """Makes the cables of a machine that was just launched what they are to be."""
     pulled = [each for each in machine.adapters or [] if not each.cable_connected]
     if pulled:
@@ -41,7 +41,7 @@ def pull_cables(folder: Folder, machine: Machine) -> None:
                 _set_cable(monitor, each)
 
 
-def command(machine: Machine, netdevs: Mapping[int, str], *, first: bool) -> list[str]:
+def command(machine: VirtualMachineModel, netdevs: Mapping[int, str], *, first: bool) -> list[str]:
     """QEMU's options for the first adapter, or for all others: these come last, so that nothing else moves for them."""
     adapters = machine.adapters
     if adapters is None:

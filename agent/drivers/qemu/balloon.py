@@ -7,14 +7,14 @@ to kill for want of memory takes it back. https://docs.oasis-open.org/virtio/vir
 
 from __future__ import annotations
 
-from agent.drivers.local.folder import Folder, Machine
+from agent.drivers.local.folder import LocalVmFolder, VirtualMachineModel
 from agent.drivers.qemu.qmp import Monitor
 
 DEVICE = ("-device", "virtio-balloon-pci,id=balloon0,deflate-on-oom=on")
 SECONDS = 5.0
 
 
-def fit(folder: Folder, machine: Machine, percent: int | None) -> None:
+def fit(folder: LocalVmFolder, machine: VirtualMachineModel, percent: int | None) -> None:
     """Asks the guest to do with that share of its memory; one that has no driver for it does not hear."""
     if machine.balloon:
         with Monitor(folder.path, SECONDS) as monitor:

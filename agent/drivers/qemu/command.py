@@ -7,12 +7,12 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agent.drivers.local.folder import Folder, Machine, State
+from agent.drivers.local.folder import LocalVmFolder, LocalVmRecord, VirtualMachineModel
 from agent.drivers.local.handing import Handing
 from agent.drivers.nics import first_mac_address
 from agent.drivers.qemu import adapters, balloon, qmp
 from agent.drivers.qemu.accelerators import ACCELERATORS
-from core.contract.images import Manifest
+from core.contract.images import ImageManifest
 from core.contract.messages import VmSpec
 from core.contract.vms import Adapter
 
@@ -22,7 +22,7 @@ MAX_VCPUS = 16
 
 
 @dataclass(frozen=True)
-class Attached:
+class BackEnds:
     """What of a VM is outside of it: the back ends of its adapters by their slots, and the options for its media.
 
     `handing`: the open files that they, and more, are handed over by.
@@ -33,10 +33,10 @@ class Attached:
     handing: Handing
 
 
-def machine_of(vm: VmSpec, having: list[Adapter], acceleration: str, version: str) -> Machine:
+def machine_of(vm: VmSpec, having: list[Adapter], acceleration: str, version: str) -> VirtualMachineModel:
     """The machine for a VM. Its type has QEMU's version in it, so that a memory snapshot outlives an update."""
     release = ".".join(version.split(".")[:2])
-    return Machine(
+    return VirtualMachineModel(
         type=f"pc-q35-{release}",
         acceleration=acceleration,
         vcpus=vm.vcpus,
@@ -50,7 +50,9 @@ def machine_of(vm: VmSpec, having: list[Adapter], acceleration: str, version: st
     )
 
 
-def command(folder: Folder, state: State, machine: Machine, more: Attached, *, incoming: bool) -> list[str]:
+def command(
+    folder: LocalVmFolder, state: LocalVmRecord, machine: VirtualMachineModel, more: BackEnds, *, incoming: bool
+) -> list[str]:
     """All of it. `incoming`: waits for a memory snapshot instead of booting."""
     vm_id = folder.path.name
     console, monitor = (more.handing.listener(folder.path, name) for name in (CONSOLE_SOCKET, qmp.SOCKET))
@@ -89,11 +91,11 @@ def layer_of(node: str) -> str:
     return f"{node.removeprefix('layer-')}.qcow2"
 
 
-def _processors(machine: Machine) -> str:
+def _processors(machine: VirtualMachineModel) -> str:
     return f"{machine.vcpus},maxcpus={machine.max_vcpus}" if machine.max_vcpus else str(machine.vcpus)
 
 
-def _disk(layer: str, machine: Machine) -> list[str]:
+def _disk(layer: str, machine: VirtualMachineModel) -> list[str]:
     file = {"driver": "file", "filename": f"layers/{layer}"}
     node = {"driver": "qcow2", "node-name": node_of(layer), "discard": "unmap", "file": file}
     queues = f",num-queues={machine.disk_queues}" if machine.disk_queues else ""
@@ -101,7 +103,7 @@ def _disk(layer: str, machine: Machine) -> list[str]:
     return ["-blockdev", json.dumps(node), "-device", device]
 
 
-def _boot(image: Manifest | None) -> list[str]:
+def _boot(image: ImageManifest | None) -> list[str]:
     if image is None or image.kernel is None:
         return []
     initrd = ["-initrd", f"image/{image.initrd.name}"] if image.initrd else []

@@ -7,8 +7,8 @@ from agent.drivers.capabilities.hardware import DiskRequest
 from agent.drivers.limits import Left, countdown, only_driver_failures
 from agent.drivers.local import disks, records
 from agent.drivers.local.driver import CAPABILITIES, LocalDriver
-from agent.drivers.local.folder import Folder
-from agent.drivers.local.measuring import Counted
+from agent.drivers.local.folder import LocalVmFolder
+from agent.drivers.local.measuring import HypervisorCounters
 from agent.drivers.qemu import (
     acceleration,
     adapters,
@@ -27,14 +27,14 @@ from agent.guest.disks import Judge
 from agent.system import process
 from core.contract.errors import DriverFailure
 from core.contract.hosts import DriverHealth
-from core.contract.images import Manifest
+from core.contract.images import ImageManifest
 from core.contract.messages import Forward, VmSpec
 from core.contract.vms import Adapter, Disk, Observation
 
 INSTALL = "apt-get install qemu-system-x86 qemu-utils"
 
 
-class QemuDriver(LocalDriver[power.Host]):
+class QemuDriver(LocalDriver[power.QemuHost]):
     """All but credentials, over QEMU processes."""
 
     name = "qemu"
@@ -83,10 +83,10 @@ class QemuDriver(LocalDriver[power.Host]):
         """As QEMU lists them."""
         return forwarding.seen(self.folder(vm_id), self._place.network)
 
-    def host(self) -> power.Host:
+    def host(self) -> power.QemuHost:
         """QEMU's version, and what really accelerates it."""
         version = acceleration.version()
-        return power.Host(
+        return power.QemuHost(
             acceleration.choose(self._place.images, self._place.network.user_mode.users),
             version,
             self._place.cgroup,
@@ -94,19 +94,21 @@ class QemuDriver(LocalDriver[power.Host]):
             self._media,
         )
 
-    def acceleration(self, host: power.Host) -> str:
+    def acceleration(self, host: power.QemuHost) -> str:
         """What that found."""
         return host.acceleration
 
-    def first_disk(self, folder: Folder, image: Manifest | None, disk_gb: int, lock: int) -> tuple[str, str | None]:
+    def first_disk(
+        self, folder: LocalVmFolder, image: ImageManifest | None, disk_gb: int, lock: int
+    ) -> tuple[str, str | None]:
         """A layer over the image's."""
         return disks.first_layer(folder, image, disk_gb, lock), None
 
     def switch_on(
         self,
-        folder: Folder,
+        folder: LocalVmFolder,
         vm: VmSpec,
-        host: power.Host,
+        host: power.QemuHost,
         progress: Progress,
         left: Left,
         *,
@@ -116,45 +118,45 @@ class QemuDriver(LocalDriver[power.Host]):
         power.switch_on(folder, vm, host, progress, left, paused=paused)
 
     def take(
-        self, folder: Folder, snapshot_id: str, include_memory: bool, progress: Progress, left: Left, lock: int
+        self, folder: LocalVmFolder, snapshot_id: str, include_memory: bool, progress: Progress, left: Left, lock: int
     ) -> records.LocalSnapshot:
         """Freezes the disk's layer, and saves the memory while the guest waits."""
         return snapshots.take(folder, snapshot_id, include_memory, progress, left, lock)
 
-    def press(self, folder: Folder) -> None:
+    def press(self, folder: LocalVmFolder) -> None:
         """By its monitor."""
         power.press(folder)
 
-    def stand_still(self, folder: Folder, timeout: float) -> None:
+    def stand_still(self, folder: LocalVmFolder, timeout: float) -> None:
         """By its monitor."""
         with Monitor(folder.path, timeout) as monitor:
             monitor.ask("stop")
 
-    def go_on(self, folder: Folder) -> None:
+    def go_on(self, folder: LocalVmFolder) -> None:
         """By its monitor; `DriverFailure` when what had halted it halts it again."""
         power.go_on(folder)
         power.must_not_halt_again(folder)
 
-    def held_goes_on(self, folder: Folder) -> None:
+    def held_goes_on(self, folder: LocalVmFolder) -> None:
         """What it was writing is given up."""
         snapshots.go_on(folder)
 
-    def counted(self, folder: Folder) -> Counted:
+    def counted(self, folder: LocalVmFolder) -> HypervisorCounters:
         """By its disks."""
         return measuring.counted(folder)
 
-    def known_by(self, folder: Folder, vm: VmSpec, disk: Disk, timeout: float) -> Judge:
+    def known_by(self, folder: LocalVmFolder, vm: VmSpec, disk: Disk, timeout: float) -> Judge:
         """By its serial number."""
         return media.known_by(vm, disk)
 
-    def attach(self, folder: Folder, vm: VmSpec, request: DiskRequest, left: Left, lock: int) -> Disk:
+    def attach(self, folder: LocalVmFolder, vm: VmSpec, request: DiskRequest, left: Left, lock: int) -> Disk:
         """On its SCSI controller."""
         return media.attach(folder, self._media, vm, request, left, lock)
 
-    def detach(self, folder: Folder, vm: VmSpec, place: tuple[str, int, int], left: Left) -> None:
+    def detach(self, folder: LocalVmFolder, vm: VmSpec, place: tuple[str, int, int], left: Left) -> None:
         """From there."""
         media.detach(folder, vm, place, left)
 
-    def adapt(self, folder: Folder, vm: VmSpec, adapter: Adapter, left: Left) -> Adapter:
+    def adapt(self, folder: LocalVmFolder, vm: VmSpec, adapter: Adapter, left: Left) -> Adapter:
         """The cable while it runs, all else while it is off."""
         return adapters.change(folder, vm, adapter, left)

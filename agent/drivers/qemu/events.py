@@ -72,7 +72,7 @@ def recording(folder: Path) -> Iterator[None]:
         os.close(pipe)
 
 
-class Events(happened.Record):
+class QemuEventLog(happened.EventLog):
     """Each event a line."""
 
     file = OUT
@@ -85,7 +85,7 @@ class Events(happened.Record):
         return found
 
 
-RECORD = Events()
+RECORD = QemuEventLog()
 
 
 def _after(was: QemuRunEvents, event: dict[str, Any]) -> QemuRunEvents:

@@ -11,13 +11,13 @@ import re
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon
 from agent.drivers.local.adapters import mode_of_first
-from agent.drivers.local.folder import Folder
+from agent.drivers.local.folder import LocalVmFolder
 from agent.drivers.local.handing import Handing
 from agent.drivers.qemu.adapters import netdev_of
 from agent.drivers.qemu.qmp import Monitor
 from agent.network import ports
 from agent.network.namespaces import SOCKETS, Namespace
-from agent.network.network import Network
+from agent.network.network import HostNetworking
 from agent.network.user_mode import Way
 from core.contract.errors import DriverFailure
 from core.contract.messages import Forward, VmSpec
@@ -29,7 +29,9 @@ NETDEV = netdev_of(0)
 _LISTED = re.compile(r"^\s*(TCP|UDP)\[HOST_FORWARD\]\s+\d+\s+(\S+)\s+(\d+)\s+\S+\s+(\d+)\s", re.MULTILINE)
 
 
-def netdevs(network: Network, vm: VmSpec, adapters: list[Adapter], way: Way | None, handing: Handing) -> dict[int, str]:
+def netdevs(
+    network: HostNetworking, vm: VmSpec, adapters: list[Adapter], way: Way | None, handing: Handing
+) -> dict[int, str]:
     """The back ends of the VM's adapters, by slot, as QEMU's command line has them; `PortTaken` for a port that a
     stranger has. Forwards lead to the first adapter; each other one has a network to itself."""
     ports.must_be_free(network.forward_address, vm.forwards)
@@ -43,7 +45,7 @@ def netdevs(network: Network, vm: VmSpec, adapters: list[Adapter], way: Way | No
     return found
 
 
-def lead_in(folder: Folder, address: str, vm: VmSpec) -> None:
+def lead_in(folder: LocalVmFolder, address: str, vm: VmSpec) -> None:
     """Opens the ports of a VM that was just started in a namespace."""
     for forward in vm.forwards:
         Namespace(folder.path).forward(address, _to_namespace(forward), SOCKETS.address)
@@ -56,7 +58,7 @@ def _user_netdev(slot: int, address: str, vm: VmSpec, *, closed: bool) -> str:
     return ",".join([*options, *(f"hostfwd={_rule(address, forward)}" for forward in vm.forwards)])
 
 
-def apply(folder: Folder, network: Network, vm: VmSpec, left: Left) -> None:
+def apply(folder: LocalVmFolder, network: HostNetworking, vm: VmSpec, left: Left) -> None:
     """Makes the forwards of a VM those of its spec: of its process if there is one, and those that are remembered."""
     before = folder.state()
     running, mode = daemon.alive(folder.path) is not None, mode_of_first(before)
@@ -69,7 +71,7 @@ def apply(folder: Folder, network: Network, vm: VmSpec, left: Left) -> None:
     folder.change(spec=vm)
 
 
-def seen(folder: Folder, network: Network) -> list[Forward]:
+def seen(folder: LocalVmFolder, network: HostNetworking) -> list[Forward]:
     """Those that are in effect."""
     mode = mode_of_first(folder.state()) if daemon.alive(folder.path) is not None else "none"
     if mode == "bridged":
@@ -83,7 +85,7 @@ def seen(folder: Folder, network: Network) -> list[Forward]:
     return [each for each in listed if leading_in is None or _to_namespace(each) in leading_in]
 
 
-def _apply_in_qemu(folder: Folder, address: str, vm: VmSpec, left: Left) -> None:
+def _apply_in_qemu(folder: LocalVmFolder, address: str, vm: VmSpec, left: Left) -> None:
     wanted, namespace = set(vm.forwards), Namespace(folder.path)
     if namespace.there:
         leading_in = {_to_namespace(forward) for forward in wanted}
@@ -98,7 +100,7 @@ def _apply_in_qemu(folder: Folder, address: str, vm: VmSpec, left: Left) -> None
         _listen(folder, address, vm, left)
 
 
-def _listen(folder: Folder, address: str, vm: VmSpec, left: Left) -> None:
+def _listen(folder: LocalVmFolder, address: str, vm: VmSpec, left: Left) -> None:
     wanted = set(vm.forwards)
     with Monitor(folder.path, left()) as monitor:
         there = _listed(monitor)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.drivers.local import daemon, usable
 from agent.drivers.local.confinement import Confinement
-from agent.drivers.local.folder import Folder, Machine, State
+from agent.drivers.local.folder import LocalVmFolder, LocalVmRecord, VirtualMachineModel
 from agent.drivers.qemu import command, events, qmp
 from agent.guest import qga
 from agent.system import process
@@ -22,11 +22,11 @@ CONSOLE_KEPT = 4 * 1024 * 1024
 
 
 def launch(
-    folder: Folder,
-    state: State,
-    machine: Machine,
+    folder: LocalVmFolder,
+    state: LocalVmRecord,
+    machine: VirtualMachineModel,
     group: Path | None,
-    more: command.Attached,
+    more: command.BackEnds,
     confined: Confinement,
     *,
     incoming: bool,
@@ -42,14 +42,14 @@ def launch(
         undo.pop_all()
 
 
-def prepare(folder: Folder) -> None:
+def prepare(folder: LocalVmFolder) -> None:
     """Fresh pipes, and a console log that doesn't grow for ever."""
     qga.make_channel(folder.path)
     trim_console(folder)
     (folder.path / command.CONSOLE_LOG).touch(0o600)
 
 
-def trim_console(folder: Folder) -> None:
+def trim_console(folder: LocalVmFolder) -> None:
     """Keeps a long console log as the part before, and begins a new one.
 
     In place, as QEMU may have it open, at whose end it writes in any case. What comes in between is lost.
@@ -63,7 +63,7 @@ def trim_console(folder: Folder) -> None:
         return
 
 
-def _wait_for_monitor(folder: Folder, qemu: process.Daemon) -> None:
+def _wait_for_monitor(folder: LocalVmFolder, qemu: process.Daemon) -> None:
     deadline = time.monotonic() + MONITOR_SECONDS
     while time.monotonic() < deadline:
         if qemu.ended():
@@ -72,7 +72,7 @@ def _wait_for_monitor(folder: Folder, qemu: process.Daemon) -> None:
             with qmp.Monitor(folder.path, 5.0) as monitor:
                 monitor.ask("query-status")
                 return
-        except qmp.Refused:
+        except qmp.QmpError:
             pass  # about to end
         time.sleep(0.01)
     raise DriverFailure(f"QEMU's monitor did not answer within {MONITOR_SECONDS:.0f} s", code="timeout")

@@ -12,12 +12,12 @@ from agent.drivers.capabilities.hardware import DiskRequest
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon
 from agent.drivers.local import media as local
-from agent.drivers.local.folder import Folder, State
+from agent.drivers.local.folder import LocalVmFolder, LocalVmRecord
 from agent.drivers.local.handing import Handing
 from agent.drivers.places import AttachedMedium
-from agent.drivers.qemu.qmp import Monitor, Refused
+from agent.drivers.qemu.qmp import Monitor, QmpError
 from agent.guest.disks import Judge, by_serial
-from agent.media.media import Media
+from agent.media.media import MediaFolders
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
 from core.contract.vms import Disk
@@ -26,7 +26,7 @@ CONTROLLER = "scsi0"
 FORMATS = ("raw", "qcow2", "vdi", "vmdk")
 
 
-def attach(folder: Folder, media: Media, vm: VmSpec, request: DiskRequest, left: Left, lock: int) -> Disk:
+def attach(folder: LocalVmFolder, media: MediaFolders, vm: VmSpec, request: DiskRequest, left: Left, lock: int) -> Disk:
     """At once, running or not."""
     state = folder.state()
     on = daemon.alive(folder.path) is not None
@@ -40,7 +40,7 @@ def attach(folder: Folder, media: Media, vm: VmSpec, request: DiskRequest, left:
     return local.attach(folder, medium, plug if on else None)
 
 
-def detach(folder: Folder, vm: VmSpec, place: tuple[str, int, int], left: Left) -> None:
+def detach(folder: LocalVmFolder, vm: VmSpec, place: tuple[str, int, int], left: Left) -> None:
     """At once, running or not."""
 
     def unplug(number: int) -> None:
@@ -50,7 +50,7 @@ def detach(folder: Folder, vm: VmSpec, place: tuple[str, int, int], left: Left) 
     local.detach(folder, vm, place, unplug)
 
 
-def command(state: State, media: Media, vm: VmSpec, handing: Handing) -> list[str]:
+def command(state: LocalVmRecord, media: MediaFolders, vm: VmSpec, handing: Handing) -> list[str]:
     """QEMU's options for the controller and what is attached; `DriverFailure` for what can't be used any more."""
     # One queue: left to QEMU there would be as many as processors, and a memory fits only the machine it was taken on.
     options = ["-device", f"virtio-scsi-pci,id={CONTROLLER},num_queues=1"]
@@ -70,7 +70,7 @@ def known_by(vm: VmSpec, disk: Disk) -> Judge:
     return by_serial(_name(places.number_of(vm, disk.controller, disk.port, disk.device)))
 
 
-def _check_machine(state: State, vm: VmSpec, *, on: bool) -> None:
+def _check_machine(state: LocalVmRecord, vm: VmSpec, *, on: bool) -> None:
     local.check_resuming(state, vm)
     if on and (state.machine is None or not state.machine.scsi):
         raise DriverFailure(
@@ -108,7 +108,7 @@ def _plug(monitor: Monitor, vm: VmSpec, medium: AttachedMedium) -> None:
     try:
         monitor.ask("blockdev-add", **_node(number, medium))
         monitor.ask("device_add", **_device(number, medium))
-    except Refused:
+    except QmpError:
         _forget(monitor, number)
         raise
 

@@ -10,15 +10,15 @@ from agent.drivers.base import Progress
 from agent.drivers.limits import Left
 from agent.drivers.local import adapters as local_adapters
 from agent.drivers.local import confinement, daemon, power, restores, trial
-from agent.drivers.local.folder import Folder, State
+from agent.drivers.local.folder import LocalVmFolder, LocalVmRecord
 from agent.drivers.local.handing import Handing
 from agent.drivers.qemu import adapters, balloon, events, forwarding, media, memory
 from agent.drivers.qemu.accelerators import beyond_mb
-from agent.drivers.qemu.command import Attached, machine_of
+from agent.drivers.qemu.command import BackEnds, machine_of
 from agent.drivers.qemu.launch import LOG, launch
 from agent.drivers.qemu.qmp import Monitor
-from agent.media.media import Media
-from agent.network.network import Network
+from agent.media.media import MediaFolders
+from agent.network.network import HostNetworking
 from agent.network.user_mode import Way
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
@@ -30,30 +30,32 @@ QUICK_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Host:
+class QemuHost:
     """What a launch needs to know of its host. `groups` is where VMs have their control groups."""
 
     acceleration: str
     version: str
     groups: Path | None
-    network: Network
-    media: Media
+    network: HostNetworking
+    media: MediaFolders
 
 
-def switch_on(folder: Folder, vm: VmSpec, host: Host, progress: Progress, left: Left, *, paused: bool = False) -> None:
+def switch_on(
+    folder: LocalVmFolder, vm: VmSpec, host: QemuHost, progress: Progress, left: Left, *, paused: bool = False
+) -> None:
     """Running and usable, from any state; off again when that fails."""
 
-    def begin(state: State) -> State:
+    def begin(state: LocalVmRecord) -> LocalVmRecord:
         return _launch(folder, state, vm, host, progress, left)
 
-    def wake(folder: Folder, _: State) -> None:
+    def wake(folder: LocalVmFolder, _: LocalVmRecord) -> None:
         restores.set_clock(folder)
 
     ways = power.Ways("QEMU", LOG, events.RECORD, begin, go_on, wake)
     power.switch_on(folder, ways, host.network, progress, left, paused=paused)
 
 
-def go_on(folder: Folder) -> None:
+def go_on(folder: LocalVmFolder) -> None:
     """The machine's processors run, whatever had stopped them."""
     if daemon.alive(folder.path) is not None:
         with Monitor(folder.path, QUICK_SECONDS) as monitor:
@@ -61,7 +63,7 @@ def go_on(folder: Folder) -> None:
                 monitor.ask("cont")
 
 
-def must_not_halt_again(folder: Folder) -> None:
+def must_not_halt_again(folder: LocalVmFolder) -> None:
     """A write that found no room is tried again when the machine goes on: it is given a moment to fail."""
     deadline = time.monotonic() + HALT_SECONDS
     while (seen := events.RECORD.seen(folder.path)).was_halted and time.monotonic() < deadline:
@@ -72,7 +74,9 @@ def must_not_halt_again(folder: Folder) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def _launch(folder: Folder, state: State, vm: VmSpec, host: Host, progress: Progress, left: Left) -> State:
+def _launch(
+    folder: LocalVmFolder, state: LocalVmRecord, vm: VmSpec, host: QemuHost, progress: Progress, left: Left
+) -> LocalVmRecord:
     fresh = machine_of(vm, local_adapters.of(state), host.acceleration, host.version)
     prepared = power.prepare(folder, state, vm, events.RECORD, fresh, host.groups, beyond_mb)
     state, machine, saved = prepared.state, prepared.machine, prepared.saved
@@ -85,7 +89,7 @@ def _launch(folder: Folder, state: State, vm: VmSpec, host: Host, progress: Prog
     with Handing() as handing:
         attached = media.command(state, host.media, vm, handing)
         netdevs = forwarding.netdevs(host.network, vm, local_adapters.of(state), confined.way, handing)
-        more = Attached(netdevs, attached, handing)
+        more = BackEnds(netdevs, attached, handing)
         state = power.note(folder, vm, prepared, progress)
         launch(folder, state, machine, prepared.group, more, confined, incoming=saved is not None)
     if confined.way is Way.NAMESPACE:
@@ -98,7 +102,7 @@ def _launch(folder: Folder, state: State, vm: VmSpec, host: Host, progress: Prog
     return state
 
 
-def press(folder: Folder) -> None:
+def press(folder: LocalVmFolder) -> None:
     """The power button, of a machine that runs."""
     go_on(folder)
     with Monitor(folder.path, ASK_SECONDS) as monitor:

@@ -19,7 +19,7 @@ SOCKET = "qmp.sock"
 T = TypeVar("T")
 
 
-class Refused(DriverFailure):
+class QmpError(DriverFailure):
     """QEMU answered with an error, or does not answer."""
 
     code = "hypervisor_refused"
@@ -39,7 +39,7 @@ class Monitor:
             self._run("connect", self._client.connect(stream))
         except OSError as error:
             self._loop.close()
-            raise Refused(f"QEMU's monitor can't be reached: {error.strerror or error}") from None
+            raise QmpError(f"QEMU's monitor can't be reached: {error.strerror or error}") from None
         except BaseException:
             self._loop.close()
             raise
@@ -48,7 +48,7 @@ class Monitor:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
             self._run("disconnect", self._client.disconnect())
-        except Refused:
+        except QmpError:
             pass  # QEMU may have hung up first; what was asked has been answered
         finally:
             self._loop.close()
@@ -90,6 +90,6 @@ class Monitor:
         try:
             return self._loop.run(bounded())
         except TimeoutError:
-            raise Refused(f"QEMU did not answer '{what}' in time", code="timeout") from None
+            raise QmpError(f"QEMU did not answer '{what}' in time", code="timeout") from None
         except (QMPError, EOFError, OSError) as error:
-            raise Refused(f"QEMU refused '{what}': {error}") from None
+            raise QmpError(f"QEMU refused '{what}': {error}") from None

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.drivers.limits import Left
-from agent.drivers.local.folder import Folder, Machine
+from agent.drivers.local.folder import LocalVmFolder, VirtualMachineModel
 from agent.drivers.local.sizes import Plugs
 from agent.drivers.qemu import balloon
 from agent.drivers.qemu.accelerators import beyond_mb
 from agent.drivers.qemu.qmp import Monitor
 
 
-def plug(folder: Folder, machine: Machine, vcpus: int, left: Left) -> Machine:
+def plug(folder: LocalVmFolder, machine: VirtualMachineModel, vcpus: int, left: Left) -> VirtualMachineModel:
     """Plugs vCPUs into a running machine until it has so many, in the order in which a launch would count them."""
     with Monitor(folder.path, left()) as monitor:
         slots = monitor.ask("query-hotpluggable-cpus")

@@ -14,7 +14,7 @@ from pathlib import Path
 from agent.drivers.base import Progress
 from agent.drivers.limits import Left
 from agent.drivers.local import daemon, disks, records
-from agent.drivers.local.folder import Folder, Machine, State
+from agent.drivers.local.folder import LocalVmFolder, LocalVmRecord, VirtualMachineModel
 from agent.drivers.local.media import check_memory
 from agent.drivers.local.snapshots import PAUSED, RUNNING, STOPPED, THAW_SECONDS, kept_if_whole, quiet_guest
 from agent.drivers.qemu import command, memory
@@ -23,7 +23,7 @@ from core.contract.errors import DriverFailure
 
 
 def take(
-    folder: Folder, snapshot_id: str, include_memory: bool, progress: Progress, left: Left, lock: int
+    folder: LocalVmFolder, snapshot_id: str, include_memory: bool, progress: Progress, left: Left, lock: int
 ) -> records.LocalSnapshot:
     """Takes one of the VM as it is, running or not; of one that fails nothing stays."""
     state = folder.state()
@@ -35,8 +35,8 @@ def take(
 
 
 def _take(
-    folder: Folder,
-    state: State,
+    folder: LocalVmFolder,
+    state: LocalVmRecord,
     snapshot_id: str,
     home: Path,
     include_memory: bool,
@@ -61,14 +61,14 @@ def _take(
     return records.finish(folder, state, snapshot, progress)
 
 
-def go_on(folder: Folder) -> None:
+def go_on(folder: LocalVmFolder) -> None:
     """Lets a machine go on that was held for a snapshot."""
     with Monitor(folder.path, THAW_SECONDS) as monitor:
         memory.abandon(monitor)
         monitor.ask("cont")
 
 
-def _freeze_layer(folder: Folder, monitor: Monitor, lock: int) -> str:
+def _freeze_layer(folder: LocalVmFolder, monitor: Monitor, lock: int) -> str:
     """Puts a new layer on the one that QEMU writes to, and returns that one's name."""
     frozen = _written(monitor)
     layer = disks.layer_over(folder, frozen, lock)
@@ -93,7 +93,7 @@ def _written(monitor: Monitor) -> str:
 
 
 @contextmanager
-def _held(folder: Folder, monitor: Monitor, power: str) -> Iterator[None]:
+def _held(folder: LocalVmFolder, monitor: Monitor, power: str) -> Iterator[None]:
     """The machine paused, and then as it was."""
     if power == PAUSED:
         if monitor.ask("query-status")["status"] == "postmigrate":
@@ -111,7 +111,7 @@ def _held(folder: Folder, monitor: Monitor, power: str) -> Iterator[None]:
         folder.change(held=False)
 
 
-def _as_it_is(state: State, monitor: Monitor) -> Machine | None:
+def _as_it_is(state: LocalVmRecord, monitor: Monitor) -> VirtualMachineModel | None:
     """After a crash of ours the machine may have more vCPUs than was kept."""
     return state.machine and replace(state.machine, vcpus=len(monitor.ask("query-cpus-fast")))
 

@@ -10,10 +10,10 @@ from agent.drivers import places
 from agent.drivers.capabilities.hardware import DiskRequest
 from agent.drivers.places import Engine
 from agent.drivers.virtualbox import disks, output
-from agent.drivers.virtualbox.disks import Slot
-from agent.drivers.virtualbox.folder import Folder
+from agent.drivers.virtualbox.disks import DiskSlot
+from agent.drivers.virtualbox.folder import VirtualBoxVmFolder
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
-from agent.media.media import Found, Media
+from agent.media.media import MediaFolders, UsableMedium
 from core.contract import diskformats
 from core.contract.diskformats import VDI, VHD, VMDK
 from core.contract.errors import DriverFailure
@@ -24,13 +24,20 @@ FORMATS = (VDI, VMDK, VHD)
 _SIZE = re.compile(r"(\d+) MBytes")
 
 
-def listed(manage: VBoxManage, media: Media, folder: Folder, info: Mapping[str, str]) -> list[Disk]:
+def listed(manage: VBoxManage, media: MediaFolders, folder: VirtualBoxVmFolder, info: Mapping[str, str]) -> list[Disk]:
     """What is attached, the VM's own disk first."""
     found = [_disk(manage, media, folder, info, place) for place in disks.places(info) if place.medium]
     return sorted(found, key=lambda disk: not disk.own)
 
 
-def attach(manage: VBoxManage, media: Media, folder: Folder, vm: VmSpec, request: DiskRequest, timeout: float) -> Disk:
+def attach(
+    manage: VBoxManage,
+    media: MediaFolders,
+    folder: VirtualBoxVmFolder,
+    vm: VmSpec,
+    request: DiskRequest,
+    timeout: float,
+) -> Disk:
     """Attaches a medium, made before if it is to be; the same again is no change."""
     if request.type not in disks.TYPES:
         raise _invalid(f"'{request.type}' is not a disk type: {', '.join(disks.TYPES)}")
@@ -46,7 +53,9 @@ def attach(manage: VBoxManage, media: Media, folder: Folder, vm: VmSpec, request
     return _disk(manage, media, folder, info, find(info, place.controller, place.port, place.device))
 
 
-def _medium(manage: VBoxManage, media: Media, vm: VmSpec, request: DiskRequest, place: Slot, timeout: float) -> Found:
+def _medium(
+    manage: VBoxManage, media: MediaFolders, vm: VmSpec, request: DiskRequest, place: DiskSlot, timeout: float
+) -> UsableMedium:
     """What the request means; its format is what its record says, and VirtualBox is shown none of another."""
 
     def make(path: Path, kind: str, size_bytes: int) -> None:
@@ -66,7 +75,7 @@ def _medium(manage: VBoxManage, media: Media, vm: VmSpec, request: DiskRequest, 
     return found
 
 
-def detach(manage: VBoxManage, folder: Folder, controller: str, port: int, device: int) -> None:
+def detach(manage: VBoxManage, folder: VirtualBoxVmFolder, controller: str, port: int, device: int) -> None:
     """Empties a place, unless it is empty."""
     info = info_of(manage, folder)
     place = find(info, controller, port, device)
@@ -80,7 +89,7 @@ def detach(manage: VBoxManage, folder: Folder, controller: str, port: int, devic
         disks.forget(manage, Path(place.medium))
 
 
-def info_of(manage: VBoxManage, folder: Folder) -> Mapping[str, str]:
+def info_of(manage: VBoxManage, folder: VirtualBoxVmFolder) -> Mapping[str, str]:
     """What VirtualBox knows of a VM that must be there."""
     folder.record()
     info = manage.info(folder.uuid)
@@ -89,7 +98,7 @@ def info_of(manage: VBoxManage, folder: Folder) -> Mapping[str, str]:
     return info
 
 
-def find(info: Mapping[str, str], controller: str, port: int, device: int) -> Slot:
+def find(info: Mapping[str, str], controller: str, port: int, device: int) -> DiskSlot:
     """The place that is meant; `DriverFailure` names the controllers there are."""
     there = disks.places(info)
     for place in there:
@@ -99,12 +108,14 @@ def find(info: Mapping[str, str], controller: str, port: int, device: int) -> Sl
     raise _invalid(f"the VM has no place {port}:{device} on a controller '{controller}'; it has {known}")
 
 
-def is_own(folder: Folder, place: Slot) -> bool:
+def is_own(folder: VirtualBoxVmFolder, place: DiskSlot) -> bool:
     """Whether a medium goes with the VM."""
     return folder.path in Path(place.medium).parents
 
 
-def _disk(manage: VBoxManage, media: Media, folder: Folder, info: Mapping[str, str], place: Slot) -> Disk:
+def _disk(
+    manage: VBoxManage, media: MediaFolders, folder: VirtualBoxVmFolder, info: Mapping[str, str], place: DiskSlot
+) -> Disk:
     kind = disks.kind_of(info, place)
     facts = output.parse_item(manage.run("showmediuminfo", "disk" if kind == "hdd" else "dvd", place.medium))
     return Disk(
@@ -125,11 +136,11 @@ def _bytes(text: str | None) -> int | None:
     return int(size[1]) << 20 if size else None
 
 
-def _taken(place: Slot) -> DriverFailure:
+def _taken(place: DiskSlot) -> DriverFailure:
     return DriverFailure(f"{_name(place)} is taken by another medium: detach that first", code="disk_slot_taken")
 
 
-def _name(place: Slot) -> str:
+def _name(place: DiskSlot) -> str:
     return f"place {place.port}:{place.device} of '{place.controller}'"
 
 

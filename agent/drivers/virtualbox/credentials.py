@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from agent.drivers.virtualbox.folder import Folder
+from agent.drivers.virtualbox.folder import VirtualBoxVmFolder
 from agent.system.vault import Vault
 from core import durable
 from core.contract.errors import DriverFailure, Invalid, Unsupported
@@ -20,14 +20,14 @@ LONGEST = 256
 
 
 @dataclass(frozen=True)
-class Credentials:
+class GuestCredentials:
     """Of an account in the guest."""
 
     username: str
     password: str
 
 
-def keep(vault: Vault, folder: Folder, credentials: Credentials) -> None:
+def keep(vault: Vault, folder: VirtualBoxVmFolder, credentials: GuestCredentials) -> None:
     """Seals them; an account without a password can't be used by Guest Additions."""
     for word in (credentials.username, credentials.password):
         if not 0 < len(word) <= LONGEST or not word.isprintable() or word.startswith("-"):
@@ -40,7 +40,7 @@ def keep(vault: Vault, folder: Folder, credentials: Credentials) -> None:
 
 
 @contextmanager
-def opened(vault: Vault, folder: Folder) -> Iterator[list[str]]:
+def opened(vault: Vault, folder: VirtualBoxVmFolder) -> Iterator[list[str]]:
     """The options for `guestcontrol`. The password is in a file for so long: arguments can be read by everyone."""
     found = _read(vault, folder)
     descriptor, name = tempfile.mkstemp(prefix=".password-", dir=folder.path)  # mode 0600
@@ -52,7 +52,7 @@ def opened(vault: Vault, folder: Folder) -> Iterator[list[str]]:
         Path(name).unlink(missing_ok=True)
 
 
-def _read(vault: Vault, folder: Folder) -> Credentials:
+def _read(vault: Vault, folder: VirtualBoxVmFolder) -> GuestCredentials:
     try:
         sealed = (folder.path / FILE).read_bytes()
     except FileNotFoundError:
@@ -61,7 +61,7 @@ def _read(vault: Vault, folder: Folder) -> Credentials:
             "them with PUT /vms/<name>/guest-credentials"
         ) from None
     try:
-        return decode(Credentials, vault.open(sealed))
+        return decode(GuestCredentials, vault.open(sealed))
     except (ValueError, Invalid):
         raise DriverFailure(
             f"the stored guest credentials ({folder.path / FILE}) are damaged: set them again", code="secret_unreadable"

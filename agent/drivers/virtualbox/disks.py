@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.drivers.base import Place
+from agent.drivers.base import DriverFolders
 from agent.drivers.images import find
 from agent.drivers.limits import Left
-from agent.drivers.virtualbox.folder import Folder
-from agent.drivers.virtualbox.vboxmanage import FILE_ERROR, IN_USE, LOCKED, NOT_FOUND, Refused, VBoxManage
+from agent.drivers.virtualbox.folder import VirtualBoxVmFolder
+from agent.drivers.virtualbox.vboxmanage import FILE_ERROR, IN_USE, LOCKED, NOT_FOUND, VBoxManage, VBoxManageError
 from core.contract.errors import DriverFailure
-from core.contract.images import Manifest
-from core.contract.limits import Limits
+from core.contract.images import ImageManifest
+from core.contract.limits import ProcessLimits
 from core.contract.messages import VmSpec
 from core.contract.vms import Controller
 from core.units import GB
@@ -30,7 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._]{0,62}[A-Za-z0-9._])?")
 
 
 @dataclass(frozen=True)
-class Slot:
+class DiskSlot:
     """A place on a controller, and the medium there; "" for none."""
 
     controller: str
@@ -59,7 +59,9 @@ def add_controllers(manage: VBoxManage, uuid: str, vm: VmSpec) -> None:
         manage.change(uuid, "storagectl", "--name", each.name, "--add", each.type, *ports, "--hostiocache", "on")
 
 
-def make_own(manage: VBoxManage, place: Place, folder: Folder, vm: VmSpec, left: Left) -> Manifest | None:
+def make_own(
+    manage: VBoxManage, place: DriverFolders, folder: VirtualBoxVmFolder, vm: VmSpec, left: Left
+) -> ImageManifest | None:
     """The VM's own disk, of its full size: the image's content, or nothing yet. Returns the image."""
     image = find(place, vm)
     size_mb = vm.disk_gb * MB_PER_GB
@@ -73,7 +75,7 @@ def make_own(manage: VBoxManage, place: Place, folder: Folder, vm: VmSpec, left:
         manage.run("modifymedium", "disk", str(folder.disk), "--resizebyte", size_bytes, timeout=left())
     if find(place, vm) != image:
         raise DriverFailure(f"the image of VM '{vm.name}' was replaced meanwhile: try again", code="image_changed")
-    fasten(manage, folder.uuid, Slot(controllers_of(vm)[0].name, 0, 0), "hdd", str(folder.disk))
+    fasten(manage, folder.uuid, DiskSlot(controllers_of(vm)[0].name, 0, 0), "hdd", str(folder.disk))
     return image.manifest if image is not None else None
 
 
@@ -88,7 +90,7 @@ def clone(manage: VBoxManage, source: Path, disk: Path, left: Left) -> None:
 
 def convert(manage: VBoxManage, source: Path, disk: Path, left: Left) -> None:
     """Makes a VDI of a disk that is nothing but its bytes, which VirtualBox takes for no medium."""
-    limits = Limits(cpu_seconds=CONVERT_SECONDS, file_bytes=2 * source.stat().st_size + SPARE_BYTES)
+    limits = ProcessLimits(cpu_seconds=CONVERT_SECONDS, file_bytes=2 * source.stat().st_size + SPARE_BYTES)
     manage.alone("convertfromraw", str(source), str(disk), "--format", "VDI", timeout=left(), limits=limits)
 
 
@@ -96,29 +98,29 @@ def forget(manage: VBoxManage, medium: Path) -> None:
     """VirtualBox need not know that medium any more; it does if something uses it, and whatever that is, ends later."""
     try:
         manage.run("closemedium", "disk", str(medium))
-    except Refused as refused:
+    except VBoxManageError as refused:
         if refused.reason not in (NOT_FOUND, IN_USE, LOCKED, FILE_ERROR):
             raise
 
 
-def fasten(manage: VBoxManage, uuid: str, place: Slot, kind: str, medium: str) -> None:
+def fasten(manage: VBoxManage, uuid: str, place: DiskSlot, kind: str, medium: str) -> None:
     """Puts a medium ("none" for none) in a place."""
     where = ["--storagectl", place.controller, "--port", str(place.port), "--device", str(place.device)]
     manage.change(uuid, "storageattach", *where, "--type", TYPES[kind], "--medium", medium)
 
 
-def places(info: Mapping[str, str]) -> list[Slot]:
+def places(info: Mapping[str, str]) -> list[DiskSlot]:
     """Every place of every controller."""
     names = [value for key, value in info.items() if re.fullmatch(r"storagecontrollername\d+", key)]
     return [
-        Slot(name, int(found["port"]), int(found["device"]), "" if value in EMPTY else value)
+        DiskSlot(name, int(found["port"]), int(found["device"]), "" if value in EMPTY else value)
         for name in names
         for key, value in info.items()
         if (found := re.fullmatch(rf"{re.escape(name)}-(?P<port>\d+)-(?P<device>\d+)", key))
     ]
 
 
-def kind_of(info: Mapping[str, str], place: Slot) -> str:
+def kind_of(info: Mapping[str, str], place: DiskSlot) -> str:
     """Which drive is in a place: "hdd" or "dvd"."""
     return "dvd" if f"{place.controller}-IsEjected-{place.port}-{place.device}" in info else "hdd"
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from agent.drivers import consoles
-from agent.drivers.base import Console, Place, Progress
+from agent.drivers.base import Console, DriverFolders, Progress
 from agent.drivers.capabilities.hardware import DiskRequest
-from agent.drivers.capabilities.metrics import Measured, Sample
-from agent.drivers.capabilities.resizing import Resized
-from agent.drivers.capabilities.snapshots import SnapshotTaken
+from agent.drivers.capabilities.metrics import Measurement, Sample
+from agent.drivers.capabilities.resizing import SizeChange
+from agent.drivers.capabilities.snapshots import FinishedSnapshot
 from agent.drivers.limits import countdown, only_driver_failures
 from agent.drivers.virtualbox import (
     adapters,
@@ -21,10 +21,10 @@ from agent.drivers.virtualbox import (
     snapshots,
     states,
 )
-from agent.drivers.virtualbox.folder import Folder, folder_of
+from agent.drivers.virtualbox.folder import VirtualBoxVmFolder, folder_of
 from agent.drivers.virtualbox.guests import VirtualBoxGuests
-from agent.drivers.virtualbox.observing import Watch, folders_of, observe
-from agent.media.media import Media
+from agent.drivers.virtualbox.observing import VirtualBoxWatch, folders_of, observe
+from agent.media.media import MediaFolders
 from agent.system import process
 from core.contract.errors import DriverFailure
 from core.contract.hosts import DriverHealth
@@ -61,12 +61,12 @@ class VirtualBoxDriver(VirtualBoxGuests):
     name = "virtualbox"
     capabilities = CAPABILITIES
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: DriverFolders) -> None:
         super().__init__(place)
         self._place = place
         self._address = place.network.forward_address
-        self._media = Media(place.media)
-        self._watch = Watch(self.manage, place.vms)
+        self._media = MediaFolders(place.media)
+        self._watch = VirtualBoxWatch(self.manage, place.vms)
 
     def probe(self) -> DriverHealth:
         """VirtualBox's version, whether its server answers, and whether VMs can be started."""
@@ -164,7 +164,7 @@ class VirtualBoxDriver(VirtualBoxGuests):
     @only_driver_failures
     def snapshot_create(
         self, vm: VmSpec, snapshot_id: str, include_memory: bool, progress: Progress, timeout: float
-    ) -> SnapshotTaken:
+    ) -> FinishedSnapshot:
         """Offline or live."""
         folder = self._folder(vm.id)
         folder.record()
@@ -195,7 +195,7 @@ class VirtualBoxDriver(VirtualBoxGuests):
     @only_driver_failures
     def snapshot_delete(
         self, vm: VmSpec, snapshot_id: str, progress: Progress, timeout: float
-    ) -> dict[str, SnapshotTaken]:
+    ) -> dict[str, FinishedSnapshot]:
         """Puts together what others need of it, and removes the rest."""
         folder = self._folder(vm.id)
         if folder.read() is not None:
@@ -209,7 +209,7 @@ class VirtualBoxDriver(VirtualBoxGuests):
         return saved.snapshot_ids(self._folder(vm_id))
 
     @only_driver_failures
-    def resize(self, vm: VmSpec, progress: Progress, timeout: float) -> Resized:
+    def resize(self, vm: VmSpec, progress: Progress, timeout: float) -> SizeChange:
         """The cap on its processors at once, the rest while it is off."""
         return sizes.resize(self.manage, self._folder(vm.id), vm, countdown(timeout))
 
@@ -271,7 +271,7 @@ class VirtualBoxDriver(VirtualBoxGuests):
         return [each for each in found if each is not None]
 
     @only_driver_failures
-    def measure(self, vm: VmSpec, timeout: float) -> Measured:
+    def measure(self, vm: VmSpec, timeout: float) -> Measurement:
         """From its process, VirtualBox's counters and Guest Additions; zeros and its disk for one without a process."""
         return measuring.measure(self.manage, self._vault, self._folder(vm.id), countdown(timeout))
 
@@ -284,5 +284,5 @@ class VirtualBoxDriver(VirtualBoxGuests):
             raise DriverFailure(f"VM '{vm.name}' is {seen}, but must be {before}", code="invalid_state")
         return observe(self.manage, folder)
 
-    def _folder(self, vm_id: str) -> Folder:
+    def _folder(self, vm_id: str) -> VirtualBoxVmFolder:
         return folder_of(self._place.vms, vm_id)

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from agent.drivers.capabilities.files import FileList, FileReading, FileTarget
-from agent.drivers.capabilities.guest import ExecRequest, ExecResult
+from agent.drivers.capabilities.files import FileReading, FileTarget, GuestFileList
+from agent.drivers.capabilities.guest import GuestExecRequest, GuestExecResult
 from agent.drivers.virtualbox import attachments, credentials, guest
-from agent.drivers.virtualbox.folder import Folder
-from agent.drivers.virtualbox.vboxmanage import Refused, VBoxManage
+from agent.drivers.virtualbox.folder import VirtualBoxVmFolder
+from agent.drivers.virtualbox.vboxmanage import VBoxManage, VBoxManageError
 from agent.guest import filescript
 from agent.system.vault import Vault
 from core.contract.errors import DriverFailure
@@ -31,21 +31,21 @@ TEMPORARY = ".transfer-"
 
 
 @dataclass(frozen=True)
-class Guest:
+class VirtualBoxGuest:
     """A guest that runs, by its VM."""
 
     manage: VBoxManage
     vault: Vault
-    folder: Folder
+    folder: VirtualBoxVmFolder
     name: str
 
     def check(self) -> None:
         """`DriverFailure` unless it runs and Guest Additions answer."""
         guest.check(dict(attachments.info_of(self.manage, self.folder)), self.name)
 
-    def execute(self, script: str, seconds: float = SCRIPT_SECONDS) -> ExecResult:
+    def execute(self, script: str, seconds: float = SCRIPT_SECONDS) -> GuestExecResult:
         """Runs a script to its end."""
-        return guest.execute(self.manage, self.vault, self.folder, ExecRequest(script, seconds))
+        return guest.execute(self.manage, self.vault, self.folder, GuestExecRequest(script, seconds))
 
     def run(self, script: str, seconds: float = SCRIPT_SECONDS) -> str:
         """What a script of `filescript`'s prints; the error that its exit code stands for."""
@@ -60,7 +60,9 @@ class Guest:
             self.manage.run("guestcontrol", self.folder.uuid, *arguments, timeout=LAST_SECONDS)
 
 
-def write(at: Guest, near: str | None, chunks: Iterator[bytes], target: Callable[[], FileTarget]) -> FileTarget:
+def write(
+    at: VirtualBoxGuest, near: str | None, chunks: Iterator[bytes], target: Callable[[], FileTarget]
+) -> FileTarget:
     """As `Files.file_write`. What an agent that is killed leaves in the guest is a hidden file of root's alone."""
     at.check()
     token = secrets.token_hex(8)
@@ -73,23 +75,23 @@ def write(at: Guest, near: str | None, chunks: Iterator[bytes], target: Callable
         drafts.append(filescript.draft(filescript.folder_of(wanted.path), token))
         script = filescript.finishing(token, draft, wanted.path, wanted.permissions)
         return FileTarget(filescript.placed(at.run(script, LAST_SECONDS)), wanted.permissions)
-    except (Refused, filescript.Refused) as error:
+    except (VBoxManageError, filescript.FileScriptError) as error:
         _remove(at, drafts)
         at.check()
-        raise _no_space(at, folder) or filescript.Refused(error.message) from None
+        raise _no_space(at, folder) or filescript.FileScriptError(error.message) from None
     except BaseException:
         _remove(at, drafts)
         raise
 
 
 @contextmanager
-def read(at: Guest, path: str) -> Iterator[FileReading]:
+def read(at: VirtualBoxGuest, path: str) -> Iterator[FileReading]:
     """As `Files.file_read`."""
     at.check()
-    yield _Reading(at, path, *filescript.looked(at.run(filescript.looking(path))))
+    yield _CommandFileReading(at, path, *filescript.looked(at.run(filescript.looking(path))))
 
 
-def listing(at: Guest, path: str, recursive: bool, most: int) -> FileList:
+def listing(at: VirtualBoxGuest, path: str, recursive: bool, most: int) -> GuestFileList:
     """As `Files.file_list`."""
     at.check()
     token = secrets.token_hex(8)
@@ -100,10 +102,10 @@ def listing(at: Guest, path: str, recursive: bool, most: int) -> FileList:
     return filescript.listed(done.stdout, most, token, truncated=done.truncated)
 
 
-class _Reading:
+class _CommandFileReading:
     """A `FileReading` by a command for each piece."""
 
-    def __init__(self, at: Guest, path: str, size_bytes: int | None, modified_at: float) -> None:
+    def __init__(self, at: VirtualBoxGuest, path: str, size_bytes: int | None, modified_at: float) -> None:
         self._at, self._path = at, path
         self.size_bytes, self.modified_at = size_bytes, modified_at
 
@@ -124,7 +126,7 @@ class _Reading:
             raise DriverFailure("the file became shorter while it was read", code="file_refused")
 
 
-def _fill(at: Guest, draft: str, chunks: Iterator[bytes]) -> None:
+def _fill(at: VirtualBoxGuest, draft: str, chunks: Iterator[bytes]) -> None:
     """The first part goes to the draft itself; each that follows goes beside it, and is added."""
     part = draft
     with _temporary(at.folder) as file:
@@ -156,19 +158,19 @@ def _parts(chunks: Iterator[bytes], file: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _temporary(folder: Folder) -> Iterator[Path]:
+def _temporary(folder: VirtualBoxVmFolder) -> Iterator[Path]:
     """A file of the host's, gone afterwards; those that killed agents have left go with the VM."""
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder.path) as inside:  # mode 0700
         yield Path(inside) / "part"
 
 
-def _remove(at: Guest, paths: list[str]) -> None:
+def _remove(at: VirtualBoxGuest, paths: list[str]) -> None:
     """As far as the guest still listens."""
     with suppress(DriverFailure):
         at.run(filescript.removing(paths))
 
 
-def _no_space(at: Guest, folder: str) -> DriverFailure | None:
+def _no_space(at: VirtualBoxGuest, folder: str) -> DriverFailure | None:
     """The error for a full file system, if that folder's is."""
     try:
         free_bytes = int(at.run(filescript.measuring(folder)))

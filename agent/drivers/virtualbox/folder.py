@@ -14,7 +14,7 @@ from typing import Any
 
 from agent.drivers import ids
 from core.contract.errors import DriverFailure, Invalid
-from core.contract.images import Manifest
+from core.contract.images import ImageManifest
 from core.contract.messages import VmSpec, decode
 from core.durable import write_json
 
@@ -24,16 +24,16 @@ ADDRESS_BYTES = 107  # of a unix socket
 
 
 @dataclass(frozen=True)
-class Record:
+class VirtualBoxVmRecord:
     """What is remembered of a VM beside what VirtualBox knows. `restores` counts the restores that have ended well."""
 
     spec: VmSpec
-    image: Manifest | None
+    image: ImageManifest | None
     restores: int = 0
 
 
 @dataclass(frozen=True)
-class Folder:
+class VirtualBoxVmFolder:
     """The folder of one VM, named by its id; VirtualBox has its settings below that, in `corral/<id>/`."""
 
     path: Path
@@ -67,35 +67,35 @@ class Folder:
             return Path(rf"\\.\pipe\{name}")
         return inside if len(bytes(inside)) <= ADDRESS_BYTES else _private() / f"{name}.sock"
 
-    def read(self) -> Record | None:
+    def read(self) -> VirtualBoxVmRecord | None:
         """None when there is no such VM, or only the remains of one."""
         try:
-            return decode(Record, (self.path / RECORD).read_bytes())
+            return decode(VirtualBoxVmRecord, (self.path / RECORD).read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return None
         except Invalid as error:
             raise DriverFailure(f"{self.path / RECORD} can't be read: {error}", code="state_damaged") from None
 
-    def record(self) -> Record:
+    def record(self) -> VirtualBoxVmRecord:
         """As `read`, for a VM that must be there."""
         found = self.read()
         if found is None:
             raise DriverFailure(f"VM {self.path.name} is not on this host", code="vm_not_found")
         return found
 
-    def write(self, record: Record) -> Record:
+    def write(self, record: VirtualBoxVmRecord) -> VirtualBoxVmRecord:
         """Keeps the record, whole or not at all."""
         write_json(self.path / RECORD, asdict(record))
         return record
 
-    def change(self, **changes: Any) -> Record:
+    def change(self, **changes: Any) -> VirtualBoxVmRecord:
         """Keeps the record with some of it changed."""
         return self.write(replace(self.record(), **changes))
 
 
-def folder_of(vms: Path, vm_id: str) -> Folder:
+def folder_of(vms: Path, vm_id: str) -> VirtualBoxVmFolder:
     """The folder of a VM, there or not; `DriverFailure` for what can't be an id."""
-    return Folder(vms / ids.checked("VM", vm_id))
+    return VirtualBoxVmFolder(vms / ids.checked("VM", vm_id))
 
 
 def _private() -> Path:

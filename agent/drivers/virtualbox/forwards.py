@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from agent.drivers.limits import Left
 from agent.drivers.virtualbox import adapters, states
-from agent.drivers.virtualbox.folder import Folder
+from agent.drivers.virtualbox.folder import VirtualBoxVmFolder
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from agent.network import ports
 from core.contract.errors import DriverFailure
@@ -44,7 +44,9 @@ class Rule:
         return f"{self.name},{forward.protocol},{self.address},{forward.host_port},,{forward.guest_port}"
 
 
-def apply(manage: VBoxManage, folder: Folder, address: str, vm: VmSpec, info: Mapping[str, str], left: Left) -> None:
+def apply(
+    manage: VBoxManage, folder: VirtualBoxVmFolder, address: str, vm: VmSpec, info: Mapping[str, str], left: Left
+) -> None:
     """Makes our rules those of the spec, on a VM in any state; a port that is new must be free."""
     there, wanted = parse(info), _wanted(info, address, vm)
     mine = {(rule.address, rule.name) for rule in there}
@@ -52,7 +54,9 @@ def apply(manage: VBoxManage, folder: Folder, address: str, vm: VmSpec, info: Ma
     _agree(manage, folder, info, wanted, left)
 
 
-def fit(manage: VBoxManage, folder: Folder, address: str, vm: VmSpec, info: Mapping[str, str], left: Left) -> None:
+def fit(
+    manage: VBoxManage, folder: VirtualBoxVmFolder, address: str, vm: VmSpec, info: Mapping[str, str], left: Left
+) -> None:
     """The same for a VM that is off and about to start: each of its ports must be free."""
     wanted = _wanted(info, address, vm)
     ports.must_be_free(address, vm.forwards)
@@ -72,7 +76,9 @@ def seen(info: Mapping[str, str]) -> list[Forward]:
     return sorted((rule.forward for rule in parse(info)), key=lambda each: (each.host_port, each.protocol))
 
 
-def _agree(manage: VBoxManage, folder: Folder, info: Mapping[str, str], wanted: set[Rule], left: Left) -> None:
+def _agree(
+    manage: VBoxManage, folder: VirtualBoxVmFolder, info: Mapping[str, str], wanted: set[Rule], left: Left
+) -> None:
     there = parse(info)
     if there == wanted:
         return

@@ -14,9 +14,9 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from agent.drivers.capabilities.guest import ExecRequest, ExecResult
+from agent.drivers.capabilities.guest import GuestExecRequest, GuestExecResult
 from agent.drivers.virtualbox import credentials
-from agent.drivers.virtualbox.folder import Folder
+from agent.drivers.virtualbox.folder import VirtualBoxVmFolder
 from agent.drivers.virtualbox.vboxmanage import VBoxManage, refusal
 from agent.guest import script
 from agent.system.vault import Vault
@@ -56,7 +56,7 @@ class _Mark:
     token: str = field(default_factory=lambda: secrets.token_hex(16))
 
 
-def execute(manage: VBoxManage, vault: Vault, folder: Folder, request: ExecRequest) -> ExecResult:
+def execute(manage: VBoxManage, vault: Vault, folder: VirtualBoxVmFolder, request: GuestExecRequest) -> GuestExecResult:
     """Runs it to its end; past its timeout all of it is killed, and then it is a `GuestTimeout`."""
     mark = _Mark()
     try:
@@ -67,8 +67,8 @@ def execute(manage: VBoxManage, vault: Vault, folder: Folder, request: ExecReque
 
 
 def once(
-    manage: VBoxManage, vault: Vault, folder: Folder, request: ExecRequest, mark: _Mark | None = None
-) -> ExecResult:
+    manage: VBoxManage, vault: Vault, folder: VirtualBoxVmFolder, request: GuestExecRequest, mark: _Mark | None = None
+) -> GuestExecResult:
     """Runs it, and kills nothing: within its timeout and `BEYOND_SECONDS` it has ended, or it is a `GuestTimeout`."""
     began, mark = time.monotonic(), mark or _Mark()
     out, err = _run(manage, vault, folder, request, mark)
@@ -80,12 +80,12 @@ def once(
     if script.missed_folder(mark.token, code, err):
         raise DriverFailure(f"there is no folder '{request.working_directory}' in the guest", code="invalid_request")
     truncated = max(len(out), len(err)) > OUTPUT_LIMIT
-    return ExecResult(code, out[:OUTPUT_LIMIT], err[:OUTPUT_LIMIT], seconds, truncated)
+    return GuestExecResult(code, out[:OUTPUT_LIMIT], err[:OUTPUT_LIMIT], seconds, truncated)
 
 
-def _kill(manage: VBoxManage, vault: Vault, folder: Folder, mark: _Mark) -> None:
+def _kill(manage: VBoxManage, vault: Vault, folder: VirtualBoxVmFolder, mark: _Mark) -> None:
     """Returns once nothing of a command is left. The killer has another mark, or it would be among the first to go."""
-    killer = ExecRequest(script.killing(mark.number, mark.token), KILL_SECONDS)
+    killer = GuestExecRequest(script.killing(mark.number, mark.token), KILL_SECONDS)
     with suppress(DriverFailure):
         if once(manage, vault, folder, killer).exit_code == 0:
             return
@@ -100,7 +100,7 @@ def _refusal(said: str) -> DriverFailure:
     return refusal("guestcontrol", said)
 
 
-def _text(request: ExecRequest, mark: _Mark) -> str:
+def _text(request: GuestExecRequest, mark: _Mark) -> str:
     inside = script.around(request.command, mark.number, mark.token, request.working_directory)
     data = base64.b64encode(request.stdin or b"").decode()
     text = (
@@ -115,7 +115,9 @@ def _text(request: ExecRequest, mark: _Mark) -> str:
     return text
 
 
-def _run(manage: VBoxManage, vault: Vault, folder: Folder, request: ExecRequest, mark: _Mark) -> tuple[bytes, bytes]:
+def _run(
+    manage: VBoxManage, vault: Vault, folder: VirtualBoxVmFolder, request: GuestExecRequest, mark: _Mark
+) -> tuple[bytes, bytes]:
     text, milliseconds = _text(request, mark), str(max(1, int(request.timeout_seconds * 1000)))
     environment = {"PATH": PATH, "LANG": "C.UTF-8", **(request.environment or {}), script.MARK: mark.token}
     given = [part for name, value in environment.items() for part in ("--putenv", f"{name}={value}")]

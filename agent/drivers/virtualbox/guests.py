@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
-from agent.drivers.base import Check, Place, wanted
-from agent.drivers.capabilities.files import FileList, FileReading, FileTarget
-from agent.drivers.capabilities.guest import ExecRequest, ExecResult
+from agent.drivers.base import Check, DriverFolders, wanted
+from agent.drivers.capabilities.files import FileReading, FileTarget, GuestFileList
+from agent.drivers.capabilities.guest import GuestExecRequest, GuestExecResult
 from agent.drivers.limits import only_driver_failures
 from agent.drivers.virtualbox import attachments, credentials, files, guest
-from agent.drivers.virtualbox.credentials import Credentials
+from agent.drivers.virtualbox.credentials import GuestCredentials
 from agent.drivers.virtualbox.folder import folder_of
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from agent.system.vault import Vault
@@ -21,13 +21,13 @@ from core.contract.messages import VmSpec
 class VirtualBoxGuests:
     """Guest, Files and Credentials."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: DriverFolders) -> None:
         self.manage = VBoxManage(settings.load().vboxmanage)
         self._vault = Vault(place.vms.parent)
         self._vms = place.vms
 
     @only_driver_failures
-    def execute(self, vm: VmSpec, request: ExecRequest, check: Check = wanted) -> ExecResult:
+    def execute(self, vm: VmSpec, request: GuestExecRequest, check: Check = wanted) -> GuestExecResult:
         """By Guest Additions, with the credentials that were set for this VM; heard of at its end, wanted or not."""
         folder = folder_of(self._vms, vm.id)
         check()
@@ -46,7 +46,7 @@ class VirtualBoxGuests:
         return files.read(self._guest(vm), path)
 
     @only_driver_failures
-    def file_list(self, vm: VmSpec, path: str, recursive: bool, most: int) -> FileList:
+    def file_list(self, vm: VmSpec, path: str, recursive: bool, most: int) -> GuestFileList:
         """By the guest's `find`."""
         return files.listing(self._guest(vm), path, recursive, most)
 
@@ -56,7 +56,7 @@ class VirtualBoxGuests:
     @only_driver_failures
     def set_guest_credentials(self, vm: VmSpec, username: str, password: str) -> None:
         """Sealed with the host's key."""
-        credentials.keep(self._vault, folder_of(self._vms, vm.id), Credentials(username, password))
+        credentials.keep(self._vault, folder_of(self._vms, vm.id), GuestCredentials(username, password))
 
-    def _guest(self, vm: VmSpec) -> files.Guest:
-        return files.Guest(self.manage, self._vault, folder_of(self._vms, vm.id), vm.name)
+    def _guest(self, vm: VmSpec) -> files.VirtualBoxGuest:
+        return files.VirtualBoxGuest(self.manage, self._vault, folder_of(self._vms, vm.id), vm.name)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from agent.drivers.virtualbox.folder import Folder
+from agent.drivers.virtualbox.folder import VirtualBoxVmFolder
 from agent.drivers.virtualbox.observing import process_of
 from agent.network.group_rules import GroupRules
 
@@ -26,7 +26,7 @@ def server(rules: GroupRules, group: Path | None) -> None:
             rules.hold(group, running)
 
 
-def machine(rules: GroupRules, group: Path | None, folder: Folder) -> None:
+def machine(rules: GroupRules, group: Path | None, folder: VirtualBoxVmFolder) -> None:
     """So is a VM that runs, should another server have begun it: this one may have ended before it was asked to."""
     running = process_of(folder)
     if group is not None and running is not None:

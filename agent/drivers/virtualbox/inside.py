@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from agent.drivers.capabilities.guest import ExecRequest
+from agent.drivers.capabilities.guest import GuestExecRequest
 from agent.drivers.limits import Left
 from agent.drivers.virtualbox import guest
-from agent.drivers.virtualbox.folder import Folder
+from agent.drivers.virtualbox.folder import VirtualBoxVmFolder
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
-from agent.guest import figures
+from agent.guest import metrics
 from agent.guest.answers import AgentRefused, understood
 from agent.system.vault import Vault
 from core.contract.messages import JSON
@@ -22,13 +22,15 @@ echo; cat /proc/meminfo; echo; df -PTk
 """
 
 
-def ask(manage: VBoxManage, vault: Vault, folder: Folder, left: Left) -> JSON:
+def ask(manage: VBoxManage, vault: Vault, folder: VirtualBoxVmFolder, left: Left) -> JSON:
     """Its processors' use over half a second, its memory, its disks; `DriverFailure` says why it does not tell.
 
     Nothing is killed past the time: the command ends by itself.
     """
     guest.check(manage.info(folder.uuid, left()) or {}, folder.record().spec.name)
-    done = guest.once(manage, vault, folder, ExecRequest(SCRIPT, max(LEAST_SECONDS, left() - guest.BEYOND_SECONDS)))
+    done = guest.once(
+        manage, vault, folder, GuestExecRequest(SCRIPT, max(LEAST_SECONDS, left() - guest.BEYOND_SECONDS))
+    )
     try:
         with understood():
             return parse(done.stdout.decode(errors="replace"))
@@ -44,9 +46,9 @@ def parse(text: str) -> JSON:
     passed = [late - early for early, late in zip(before, after, strict=True)]
     idle, whole = sum(passed[each] for each in IDLE), sum(passed)
     return {
-        "cpu": figures.cpu(whole - idle, whole),
-        "memory": figures.memory(meminfo),
-        "file_systems": figures.file_systems(
+        "cpu": metrics.cpu(whole - idle, whole),
+        "memory": metrics.memory(meminfo),
+        "file_systems": metrics.file_systems(
             [_file_system(line) for line in disks.splitlines() if line[:5] == "/dev/"]
         ),
     }

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from agent.drivers.base import Place, Progress
+from agent.drivers.base import DriverFolders, Progress
 from agent.drivers.images import find
 from agent.drivers.limits import Left
 from agent.drivers.virtualbox import adapters, disks
-from agent.drivers.virtualbox.folder import GROUP, RECORD, Folder, Record
-from agent.drivers.virtualbox.vboxmanage import NOT_FOUND, Refused, VBoxManage
+from agent.drivers.virtualbox.folder import GROUP, RECORD, VirtualBoxVmFolder, VirtualBoxVmRecord
+from agent.drivers.virtualbox.vboxmanage import NOT_FOUND, VBoxManage, VBoxManageError
 from agent.system import folders
 from core.contract.errors import DriverFailure
 from core.contract.messages import VmSpec
@@ -25,8 +25,8 @@ _SERIAL = ("0x3F8", "4")  # COM1, which is ttyS0
 
 def create(
     manage: VBoxManage,
-    place: Place,
-    folder: Folder,
+    place: DriverFolders,
+    folder: VirtualBoxVmFolder,
     vm: VmSpec,
     progress: Progress,
     left: Left,
@@ -42,11 +42,11 @@ def create(
     disks.add_controllers(manage, folder.uuid, vm)
     progress("making the disk", None)
     image = disks.make_own(manage, place, folder, vm, left)
-    folder.write(Record(vm, image))
+    folder.write(VirtualBoxVmRecord(vm, image))
     sync_folder(folder.path.parent)
 
 
-def remove(manage: VBoxManage, folder: Folder, info: Mapping[str, str] | None, left: Left) -> None:
+def remove(manage: VBoxManage, folder: VirtualBoxVmFolder, info: Mapping[str, str] | None, left: Left) -> None:
     """A machine that is off, or what there is of one, and its folder: our record first, so that half a VM is none.
 
     Media that are not the VM's own are detached before, since VirtualBox would delete them too.
@@ -65,20 +65,20 @@ def remove(manage: VBoxManage, folder: Folder, info: Mapping[str, str] | None, l
     manage.forget(folder.uuid)
 
 
-def _register(manage: VBoxManage, folder: Folder, vm: VmSpec) -> None:
+def _register(manage: VBoxManage, folder: VirtualBoxVmFolder, vm: VmSpec) -> None:
     os_type = vm.hardware.os_type or OS_TYPES.get(vm.os_type, "Other_64")
     if not _OS_TYPE.fullmatch(os_type):
         raise _unknown(os_type)
     where = ["--basefolder", str(folder.path), "--groups", GROUP]
     try:
         manage.run("createvm", "--name", vm.id, "--uuid", folder.uuid, "--ostype", os_type, *where, "--register")
-    except Refused:
+    except VBoxManageError:
         if not re.search(rf"^ID\b.*:\s+{os_type}\b", manage.run("list", "ostypes"), re.MULTILINE):
             raise _unknown(os_type) from None
         raise
 
 
-def _options(manage: VBoxManage, folder: Folder, vm: VmSpec, joinable: Collection[str]) -> list[str]:
+def _options(manage: VBoxManage, folder: VirtualBoxVmFolder, vm: VmSpec, joinable: Collection[str]) -> list[str]:
     """All that `modifyvm` is to make of a new machine; checked before anything is made."""
     return [
         *["--description", f"Corral's VM {vm.name!a}; change it by Corral's API"],
@@ -90,14 +90,14 @@ def _options(manage: VBoxManage, folder: Folder, vm: VmSpec, joinable: Collectio
     ]
 
 
-def _unregister(manage: VBoxManage, folder: Folder, left: Left) -> None:
+def _unregister(manage: VBoxManage, folder: VirtualBoxVmFolder, left: Left) -> None:
     """Where its settings or disks can't be read it goes without them, unless it has gone; its folder is next."""
     try:
         try:
             manage.unlocked("unregistervm", folder.uuid, "--delete", timeout=left())
-        except Refused:
+        except VBoxManageError:
             manage.unlocked("unregistervm", folder.uuid, timeout=left())
-    except Refused as refused:
+    except VBoxManageError as refused:
         if refused.reason != NOT_FOUND:
             raise
 

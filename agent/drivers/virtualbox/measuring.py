@@ -11,10 +11,10 @@ from collections.abc import Mapping
 
 import psutil
 
-from agent.drivers.capabilities.metrics import Measured, Sample
+from agent.drivers.capabilities.metrics import Measurement, Sample
 from agent.drivers.limits import Left
 from agent.drivers.virtualbox import inside
-from agent.drivers.virtualbox.folder import Folder, Record
+from agent.drivers.virtualbox.folder import VirtualBoxVmFolder, VirtualBoxVmRecord
 from agent.drivers.virtualbox.observing import process_of
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from agent.system.vault import Vault
@@ -34,7 +34,7 @@ STORAGE = {
 }
 
 
-def sample(folder: Folder) -> Sample | None:
+def sample(folder: VirtualBoxVmFolder) -> Sample | None:
     """None for what is no VM, or one whose files can't be read."""
     try:
         record = folder.read()
@@ -43,12 +43,12 @@ def sample(folder: Folder) -> Sample | None:
         return None
 
 
-def measure(manage: VBoxManage, vault: Vault, folder: Folder, left: Left) -> Measured:
+def measure(manage: VBoxManage, vault: Vault, folder: VirtualBoxVmFolder, left: Left) -> Measurement:
     """All of it in three calls, one of them into the guest; none for a VM without a process."""
     record = folder.record()
     before, began = _sample(folder, record), time.monotonic()
     if before.cpu_seconds is None:
-        return Measured(before, 0.0, unknown={"guest": "the VM does not run"})
+        return Measurement(before, 0.0, unknown={"guest": "the VM does not run"})
     unknown: dict[str, str] = {}
     counters = _counters(manage, folder, left, unknown)
     disk_io, network = _disk_io(counters, unknown), _network(counters, unknown)
@@ -56,7 +56,7 @@ def measure(manage: VBoxManage, vault: Vault, folder: Folder, left: Left) -> Mea
     time.sleep(max(0.0, began + WINDOW_SECONDS - time.monotonic()))
     after = _sample(folder, record)
     percent = after.cpu_percent_since(before, time.monotonic() - began)
-    return Measured(after, percent, network, disk_io, guest, unknown)
+    return Measurement(after, percent, network, disk_io, guest, unknown)
 
 
 def parse(text: str) -> dict[str, int]:
@@ -70,7 +70,7 @@ def parse(text: str) -> dict[str, int]:
     return found
 
 
-def _sample(folder: Folder, record: Record) -> Sample:
+def _sample(folder: VirtualBoxVmFolder, record: VirtualBoxVmRecord) -> Sample:
     vm, taken = record.spec, _disk_bytes(folder)
     process = process_of(folder)
     if process is not None:
@@ -84,14 +84,16 @@ def _sample(folder: Folder, record: Record) -> Sample:
     return Sample(vm.id, vm.vcpus, times.user + times.system, resident, taken, age)
 
 
-def _disk_bytes(folder: Folder) -> int:
+def _disk_bytes(folder: VirtualBoxVmFolder) -> int:
     """The VM's own disk, and what was written since each snapshot."""
     layers = (folder.settings / "Snapshots").glob("*.vdi")
     found = [path.stat() for path in (folder.disk, *layers) if path.exists()]
     return sum(each.st_blocks * SECTOR if hasattr(each, "st_blocks") else each.st_size for each in found)
 
 
-def _counters(manage: VBoxManage, folder: Folder, left: Left, unknown: dict[str, str]) -> Mapping[str, int] | None:
+def _counters(
+    manage: VBoxManage, folder: VirtualBoxVmFolder, left: Left, unknown: dict[str, str]
+) -> Mapping[str, int] | None:
     try:
         return parse(manage.run("debugvm", folder.uuid, "statistics", "--pattern", "/Public/*", timeout=left()))
     except DriverFailure as error:
@@ -125,7 +127,9 @@ def _sum(counters: Mapping[str, int], below: str, name: str) -> int | None:
     return sum(found) if found else None
 
 
-def _guest(manage: VBoxManage, vault: Vault, folder: Folder, left: Left, unknown: dict[str, str]) -> JSON | None:
+def _guest(
+    manage: VBoxManage, vault: Vault, folder: VirtualBoxVmFolder, left: Left, unknown: dict[str, str]
+) -> JSON | None:
     try:
         return inside.ask(manage, vault, folder, left)
     except DriverFailure as error:

@@ -11,7 +11,7 @@ import psutil
 
 from agent.drivers import ids
 from agent.drivers.virtualbox import output, states
-from agent.drivers.virtualbox.folder import RECORD, Folder, Record
+from agent.drivers.virtualbox.folder import RECORD, VirtualBoxVmFolder, VirtualBoxVmRecord
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from core.contract.errors import DriverFailure
 from core.contract.states import Observed
@@ -32,7 +32,7 @@ class Stamp:
     changed: int
 
 
-def observe(manage: VBoxManage, folder: Folder) -> Observation:
+def observe(manage: VBoxManage, folder: VirtualBoxVmFolder) -> Observation:
     """Asks VirtualBox about one VM, if it is one of ours."""
     try:
         record = folder.read()
@@ -47,7 +47,7 @@ def observe(manage: VBoxManage, folder: Folder) -> Observation:
     return _told(folder, record, info.get("VMState"), UNREADABLE, size)
 
 
-def process_of(folder: Folder) -> psutil.Process | None:
+def process_of(folder: VirtualBoxVmFolder) -> psutil.Process | None:
     """The process that a VM runs in, if it does: the one that its log names, unless that number is another's by now."""
     _, pid = _process(folder)
     try:
@@ -57,13 +57,13 @@ def process_of(folder: Folder) -> psutil.Process | None:
         return None
 
 
-def folders_of(vms: Path) -> list[Folder]:
+def folders_of(vms: Path) -> list[VirtualBoxVmFolder]:
     """Those of all VMs of ours, whole or damaged."""
     names = sorted(path.parent.name for path in vms.glob(f"[!.]*/{RECORD}") if ids.is_one(path.parent.name))
-    return [Folder(vms / name) for name in names]
+    return [VirtualBoxVmFolder(vms / name) for name in names]
 
 
-class Watch:
+class VirtualBoxWatch:
     """Looks at all VMs every few seconds. What it remembers is what VirtualBox said of files that have not changed."""
 
     def __init__(self, manage: VBoxManage, vms: Path) -> None:
@@ -96,7 +96,7 @@ class Watch:
         return {uuid: state for uuid, (_, state) in self._off.items() if uuid in mine}
 
 
-def _seen(folder: Folder, word: str | None, why: str, size: Running) -> Observation:
+def _seen(folder: VirtualBoxVmFolder, word: str | None, why: str, size: Running) -> Observation:
     try:
         record = folder.read()
     except DriverFailure as error:
@@ -106,7 +106,9 @@ def _seen(folder: Folder, word: str | None, why: str, size: Running) -> Observat
     return _told(folder, record, word, why, size)
 
 
-def _told(folder: Folder, record: Record, word: str | None, why: str, size: Running) -> Observation:
+def _told(
+    folder: VirtualBoxVmFolder, record: VirtualBoxVmRecord, word: str | None, why: str, size: Running
+) -> Observation:
     """`size`: what a running VM runs with."""
     facts = Running(record.restores)
     if word is None:
@@ -118,7 +120,7 @@ def _told(folder: Folder, record: Record, word: str | None, why: str, size: Runn
     return Observation(folder.path.name, state, started_at, pid, facts=replace(size, restores=record.restores))
 
 
-def _process(folder: Folder) -> tuple[float | None, int | None]:
+def _process(folder: VirtualBoxVmFolder) -> tuple[float | None, int | None]:
     """Since when the VM's process runs, and its number: VirtualBox tells neither, but each process begins a log."""
     try:
         with (folder.settings / "Logs" / "VBox.log").open("rb") as log:
@@ -133,7 +135,7 @@ def _process(folder: Folder) -> tuple[float | None, int | None]:
     return started_at, int(pid[1]) if pid else None
 
 
-def _stamp(folder: Folder) -> Stamp | None:
+def _stamp(folder: VirtualBoxVmFolder) -> Stamp | None:
     try:
         status = (folder.settings / f"{folder.path.name}.vbox").stat()
     except FileNotFoundError:

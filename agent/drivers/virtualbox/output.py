@@ -14,7 +14,7 @@ _STATE = re.compile(r"(?P<state>.+?) \(since (?P<since>[^)]*)\)")
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedVm:
     """A VM as `list -l` shows it. `state` in VirtualBox's long words; None for one whose settings can't be read."""
 
     uuid: str
@@ -50,7 +50,7 @@ def parse(text: str) -> dict[str, str]:
     return found
 
 
-def parse_list(text: str) -> list[Listed]:
+def parse_list(text: str) -> list[ListedVm]:
     """The VMs of `list -l vms` or `list -l runningvms`. Nothing in these lists is a guest's own word."""
     blocks: list[dict[str, str]] = []
     for line in text.splitlines():
@@ -86,12 +86,12 @@ def _closed(value: str) -> bool:
     return len(value) > 1 and value.endswith('"') and backslashes % 2 == 0
 
 
-def _listed(block: dict[str, str]) -> Listed:
+def _listed(block: dict[str, str]) -> ListedVm:
     state = _STATE.fullmatch(block.get("State", ""))
     if state is None:
-        return Listed(block["UUID"], block.get("State"), "")
+        return ListedVm(block["UUID"], block.get("State"), "")
     vcpus, memory_mb = (_number(block.get(name)) for name in ("Number of CPUs", "Memory size"))
-    return Listed(block["UUID"], state["state"], state["since"], vcpus, memory_mb)
+    return ListedVm(block["UUID"], state["state"], state["since"], vcpus, memory_mb)
 
 
 def _number(text: str | None) -> int:

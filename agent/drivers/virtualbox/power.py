@@ -12,10 +12,10 @@ from agent.drivers import consoles
 from agent.drivers.base import Progress
 from agent.drivers.limits import Left
 from agent.drivers.virtualbox import adapters, forwards, holding, sizes, states
-from agent.drivers.virtualbox.folder import Folder
+from agent.drivers.virtualbox.folder import VirtualBoxVmFolder
 from agent.drivers.virtualbox.observing import UNREGISTERED
-from agent.drivers.virtualbox.vboxmanage import Refused, VBoxManage
-from agent.network.network import Network
+from agent.drivers.virtualbox.vboxmanage import VBoxManage, VBoxManageError
+from agent.network.network import HostNetworking
 from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import VmSpec
 from core.contract.states import Observed
@@ -40,7 +40,7 @@ def missing_kernel_driver() -> str:
     )
 
 
-def word(manage: VBoxManage, folder: Folder) -> str:
+def word(manage: VBoxManage, folder: VirtualBoxVmFolder) -> str:
     """VirtualBox's word for the VM's state; `DriverFailure` when there is no such VM."""
     folder.record()
     info = manage.info(folder.uuid)
@@ -49,7 +49,9 @@ def word(manage: VBoxManage, folder: Folder) -> str:
     return info["VMState"]
 
 
-def switch_on(manage: VBoxManage, folder: Folder, network: Network, vm: VmSpec, progress: Progress, left: Left) -> None:
+def switch_on(
+    manage: VBoxManage, folder: VirtualBoxVmFolder, network: HostNetworking, vm: VmSpec, progress: Progress, left: Left
+) -> None:
     """Running, from any state, its forwards in effect, on no network closed to it; off again when that fails."""
     before = word(manage, folder)
     if states.observed(before) is Observed.RUNNING:
@@ -73,7 +75,7 @@ def switch_on(manage: VBoxManage, folder: Folder, network: Network, vm: VmSpec, 
         holding.server(network.groups, group)
         try:
             manage.unlocked("startvm", folder.uuid, "--type", front, timeout=left())
-        except Refused as refused:
+        except VBoxManageError as refused:
             problem = missing_kernel_driver() or refused.message + (f". {_NO_WINDOW}" if front == "gui" else "")
             raise DriverFailure(problem, code="operation_failed") from None
         _until(manage, folder, lambda now: now not in states.BUSY, left, progress)
@@ -83,7 +85,9 @@ def switch_on(manage: VBoxManage, folder: Folder, network: Network, vm: VmSpec, 
             raise DriverFailure(f"VM '{vm.name}' was {after} right after its start: VBox.log in its folder says why")
 
 
-def switch_off(manage: VBoxManage, folder: Folder, grace_seconds: float, progress: Progress, left: Left) -> None:
+def switch_off(
+    manage: VBoxManage, folder: VirtualBoxVmFolder, grace_seconds: float, progress: Progress, left: Left
+) -> None:
     """Asks the guest by its power button for as long as the grace lasts, then cuts."""
     deadline = time.monotonic() + min(grace_seconds, max(0.0, left() - CUT_SECONDS))
     ask_at = 0.0
@@ -91,7 +95,7 @@ def switch_off(manage: VBoxManage, folder: Folder, grace_seconds: float, progres
         progress("waiting for the guest to shut down", None)
         if time.monotonic() >= ask_at:
             # What fails is asked again later; that it has ended meanwhile, the loop sees.
-            with suppress(Refused):
+            with suppress(VBoxManageError):
                 if states.observed(now) is Observed.PAUSED:
                     manage.change(folder.uuid, "controlvm", "resume")
                 manage.change(folder.uuid, "controlvm", "acpipowerbutton")
@@ -100,7 +104,7 @@ def switch_off(manage: VBoxManage, folder: Folder, grace_seconds: float, progres
     cut(manage, folder, left)
 
 
-def cut(manage: VBoxManage, folder: Folder, left: Left) -> None:
+def cut(manage: VBoxManage, folder: VirtualBoxVmFolder, left: Left) -> None:
     """Off, at once, and not saved."""
     now = word(manage, folder)
     cut_if_on(manage, folder, now, left)
@@ -108,25 +112,25 @@ def cut(manage: VBoxManage, folder: Folder, left: Left) -> None:
         discard(manage, folder)
 
 
-def cut_if_on(manage: VBoxManage, folder: Folder, now: str, left: Left) -> None:
+def cut_if_on(manage: VBoxManage, folder: VirtualBoxVmFolder, now: str, left: Left) -> None:
     """The same for a machine of which there may be no more than VirtualBox knows; what is saved stays."""
     if not _on(now):
         return
-    with suppress(Refused):  # whether it worked is seen, not believed; it may just have ended by itself
+    with suppress(VBoxManageError):  # whether it worked is seen, not believed; it may just have ended by itself
         manage.change(folder.uuid, "controlvm", "poweroff", timeout=left())
     while _on((manage.info(folder.uuid) or {}).get("VMState", "")):
         left()
         time.sleep(POLL_SECONDS)
 
 
-def discard(manage: VBoxManage, folder: Folder) -> None:
+def discard(manage: VBoxManage, folder: VirtualBoxVmFolder) -> None:
     """Forgets a saved memory."""
     manage.change(folder.uuid, "discardstate")
     if word(manage, folder) in states.SAVED:  # VBoxManage says that it has done it whether or not
         raise DriverFailure(f"the saved state of VM {folder.path.name} could not be discarded")
 
 
-def save(manage: VBoxManage, folder: Folder, vm: VmSpec, left: Left) -> None:
+def save(manage: VBoxManage, folder: VirtualBoxVmFolder, vm: VmSpec, left: Left) -> None:
     """Off, with its memory kept for the next start."""
     now = word(manage, folder)
     if now in states.SAVED:
@@ -137,13 +141,13 @@ def save(manage: VBoxManage, folder: Folder, vm: VmSpec, left: Left) -> None:
     _until(manage, folder, lambda now: now in states.SAVED, left)
 
 
-def hold(manage: VBoxManage, folder: Folder, left: Left) -> None:
+def hold(manage: VBoxManage, folder: VirtualBoxVmFolder, left: Left) -> None:
     """The guest's processors stand still."""
     manage.change(folder.uuid, "controlvm", "pause", timeout=left())
     _until(manage, folder, lambda now: states.observed(now) is Observed.PAUSED, left)
 
 
-def go_on(manage: VBoxManage, folder: Folder, left: Left) -> None:
+def go_on(manage: VBoxManage, folder: VirtualBoxVmFolder, left: Left) -> None:
     """They go on."""
     manage.change(folder.uuid, "controlvm", "resume", timeout=left())
     _until(manage, folder, lambda now: states.observed(now) is Observed.RUNNING, left)
@@ -153,7 +157,7 @@ def _on(now: str) -> bool:
     return now in states.STUCK or states.observed(now) in (Observed.RUNNING, Observed.PAUSED) or now in states.BUSY
 
 
-def _refuse_unbootable(folder: Folder, vm: VmSpec) -> None:
+def _refuse_unbootable(folder: VirtualBoxVmFolder, vm: VmSpec) -> None:
     image = folder.record().image
     if image is not None and image.kernel is not None:
         raise Unsupported(
@@ -163,7 +167,11 @@ def _refuse_unbootable(folder: Folder, vm: VmSpec) -> None:
 
 
 def _until(
-    manage: VBoxManage, folder: Folder, done: Callable[[str], bool], left: Left, progress: Progress | None = None
+    manage: VBoxManage,
+    folder: VirtualBoxVmFolder,
+    done: Callable[[str], bool],
+    left: Left,
+    progress: Progress | None = None,
 ) -> None:
     """Waits until VirtualBox says so; `GuestTimeout` when the time is over."""
     while not done(word(manage, folder)):
@@ -174,12 +182,12 @@ def _until(
 
 
 @contextmanager
-def _off_again(manage: VBoxManage, folder: Folder) -> Iterator[None]:
+def _off_again(manage: VBoxManage, folder: VirtualBoxVmFolder) -> Iterator[None]:
     """Off when what is inside fails. A memory that was saved is kept."""
     try:
         yield
     except BaseException:
         if _on(word(manage, folder)):
-            with suppress(Refused):
+            with suppress(VBoxManageError):
                 manage.change(folder.uuid, "controlvm", "poweroff", timeout=CUT_SECONDS)
         raise

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from agent.drivers import ids, sums
 from agent.drivers.base import Progress
-from agent.drivers.capabilities.snapshots import SnapshotTaken
-from agent.drivers.virtualbox.folder import Folder
+from agent.drivers.capabilities.snapshots import FinishedSnapshot
+from agent.drivers.virtualbox.folder import VirtualBoxVmFolder
 from core.durable import write_json
 
 
@@ -36,22 +36,24 @@ class VirtualBoxSnapshot:
     files: list[DatedFile]
 
     @property
-    def taken(self) -> SnapshotTaken:
+    def taken(self) -> FinishedSnapshot:
         """As the caller wants it."""
-        return SnapshotTaken(self.size_bytes, self.checksum, self.include_memory)
+        return FinishedSnapshot(self.size_bytes, self.checksum, self.include_memory)
 
 
-def read(folder: Folder, snapshot_id: str) -> VirtualBoxSnapshot | None:
+def read(folder: VirtualBoxVmFolder, snapshot_id: str) -> VirtualBoxSnapshot | None:
     """None when there is none, or one that was not finished."""
     return sums.read_record(VirtualBoxSnapshot, _path(folder, snapshot_id), snapshot_id)
 
 
-def snapshot_ids(folder: Folder) -> list[str]:
+def snapshot_ids(folder: VirtualBoxVmFolder) -> list[str]:
     """The finished ones."""
     return sorted(path.stem for path in folder.snapshots.glob("*.json"))
 
 
-def write(folder: Folder, saved: VirtualBoxSnapshot, paths: Iterable[str], progress: Progress) -> VirtualBoxSnapshot:
+def write(
+    folder: VirtualBoxVmFolder, saved: VirtualBoxSnapshot, paths: Iterable[str], progress: Progress
+) -> VirtualBoxSnapshot:
     """Adds up the files and keeps the record, after which the snapshot exists."""
     files = _added_up(folder, sorted(paths), progress)
     checksum = sums.checksum([[Path(file.path).name, file.size_bytes, file.sha256] for file in files])
@@ -61,7 +63,7 @@ def write(folder: Folder, saved: VirtualBoxSnapshot, paths: Iterable[str], progr
     return done
 
 
-def rewrite(folder: Folder, snapshot_id: str, paths: Iterable[str], progress: Progress) -> None:
+def rewrite(folder: VirtualBoxVmFolder, snapshot_id: str, paths: Iterable[str], progress: Progress) -> None:
     """VirtualBox has put files of this snapshot together with those of another: they are added up anew.
 
     What the caller was told of it when it was taken stays as it is.
@@ -77,12 +79,12 @@ def verify(saved: VirtualBoxSnapshot, progress: Progress) -> None:
     sums.verify(saved.id, files, progress)
 
 
-def remove(folder: Folder, snapshot_id: str) -> None:
+def remove(folder: VirtualBoxVmFolder, snapshot_id: str) -> None:
     """Removes the record: half a snapshot is none."""
     _path(folder, snapshot_id).unlink(missing_ok=True)
 
 
-def _added_up(folder: Folder, paths: list[str], progress: Progress) -> list[DatedFile]:
+def _added_up(folder: VirtualBoxVmFolder, paths: list[str], progress: Progress) -> list[DatedFile]:
     records = [read(folder, snapshot_id) for snapshot_id in snapshot_ids(folder)]
     known = {(file.path, file.size_bytes, file.changed): file for each in records if each for file in each.files}
     found = []
@@ -93,5 +95,5 @@ def _added_up(folder: Folder, paths: list[str], progress: Progress) -> list[Date
     return found
 
 
-def _path(folder: Folder, snapshot_id: str) -> Path:
+def _path(folder: VirtualBoxVmFolder, snapshot_id: str) -> Path:
     return folder.snapshots / f"{ids.checked('snapshot', snapshot_id)}.json"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from agent.drivers.capabilities.resizing import Resized
+from agent.drivers.capabilities.resizing import SizeChange
 from agent.drivers.limits import Left
 from agent.drivers.virtualbox import states
-from agent.drivers.virtualbox.folder import Folder
+from agent.drivers.virtualbox.folder import VirtualBoxVmFolder
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from core.contract.errors import DriverFailure, Unsupported
 from core.contract.messages import VmSpec
@@ -20,7 +20,7 @@ def refuse(vm: VmSpec) -> None:
         raise Unsupported("VirtualBox can't limit a VM to a share of its memory: lower memory_mb instead")
 
 
-def fit(manage: VBoxManage, folder: Folder, vm: VmSpec, left: Left) -> None:
+def fit(manage: VBoxManage, folder: VirtualBoxVmFolder, vm: VmSpec, left: Left) -> None:
     """Makes a machine that is off as large as it is to be; a saved one must stay as it is."""
     refuse(vm)
     info = manage.info(folder.uuid) or {}
@@ -31,7 +31,7 @@ def fit(manage: VBoxManage, folder: Folder, vm: VmSpec, left: Left) -> None:
         manage.change(folder.uuid, "modifyvm", *sizes, timeout=left())
 
 
-def resize(manage: VBoxManage, folder: Folder, vm: VmSpec, left: Left) -> Resized:
+def resize(manage: VBoxManage, folder: VirtualBoxVmFolder, vm: VmSpec, left: Left) -> SizeChange:
     """What can be done now; the next start does the rest, by the sizes that it is given."""
     refuse(vm)
     folder.record()
@@ -40,11 +40,11 @@ def resize(manage: VBoxManage, folder: Folder, vm: VmSpec, left: Left) -> Resize
         raise DriverFailure(f"VM '{vm.name}' is not registered with VirtualBox", code="vm_not_found")
     if states.observed(info.get("VMState", "")) not in (Observed.RUNNING, Observed.PAUSED):
         fit(manage, folder, vm, left)
-        return Resized(*[Applied.AT_NEXT_START] * 4)
+        return SizeChange(*[Applied.AT_NEXT_START] * 4)
     cpus, memory, cap = _has(info)
     if cap != _cap(vm):
         manage.change(folder.uuid, "controlvm", "cpuexecutioncap", _cap(vm), timeout=left())
-    return Resized(
+    return SizeChange(
         vcpus=_applied(cpus == str(vm.vcpus)),
         memory_mb=_applied(memory == str(vm.memory_mb)),
         cpu_limit_percent=Applied.LIVE,

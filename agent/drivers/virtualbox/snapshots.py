@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from agent.drivers.base import Progress
 from agent.drivers.limits import Left
 from agent.drivers.virtualbox import output, power, saved, states
-from agent.drivers.virtualbox.folder import Folder
+from agent.drivers.virtualbox.folder import VirtualBoxVmFolder
 from agent.drivers.virtualbox.vboxmanage import VBoxManage
 from core.contract.errors import DriverFailure
 from core.contract.states import Observed
@@ -34,7 +34,12 @@ class Node:
 
 
 def take(
-    manage: VBoxManage, folder: Folder, snapshot_id: str, include_memory: bool, progress: Progress, left: Left
+    manage: VBoxManage,
+    folder: VirtualBoxVmFolder,
+    snapshot_id: str,
+    include_memory: bool,
+    progress: Progress,
+    left: Left,
 ) -> saved.VirtualBoxSnapshot:
     """Of the VM as it is. VirtualBox keeps the memory of one that runs, asked to or not; a restore may drop it."""
     now = power.word(manage, folder)
@@ -52,7 +57,7 @@ def take(
 
 def restore(
     manage: VBoxManage,
-    folder: Folder,
+    folder: VirtualBoxVmFolder,
     snapshot: saved.VirtualBoxSnapshot,
     running: bool,
     progress: Progress,
@@ -66,7 +71,7 @@ def restore(
         power.discard(manage, folder)
 
 
-def delete(manage: VBoxManage, folder: Folder, snapshot_id: str, left: Left) -> None:
+def delete(manage: VBoxManage, folder: VirtualBoxVmFolder, snapshot_id: str, left: Left) -> None:
     """Removes it, and those that were waiting for that."""
     saved.remove(folder, snapshot_id)
     for node in _tree(manage, folder):
@@ -79,7 +84,7 @@ def delete(manage: VBoxManage, folder: Folder, snapshot_id: str, left: Left) -> 
         saved.rewrite(folder, other, _files(manage, folder, other, memory), _silent)
 
 
-def check(folder: Folder, snapshot_id: str, progress: Progress) -> saved.VirtualBoxSnapshot:
+def check(folder: VirtualBoxVmFolder, snapshot_id: str, progress: Progress) -> saved.VirtualBoxSnapshot:
     """The snapshot, if it is whole; touches nothing."""
     found = saved.read(folder, snapshot_id)
     if found is None:
@@ -88,13 +93,13 @@ def check(folder: Folder, snapshot_id: str, progress: Progress) -> saved.Virtual
     return found
 
 
-def _sweep(manage: VBoxManage, folder: Folder, left: Left) -> None:
+def _sweep(manage: VBoxManage, folder: VirtualBoxVmFolder, left: Left) -> None:
     """Deletes what is deleted for us, as far as VirtualBox can: each that goes may free another."""
     while free := [node for node in _tree(manage, folder) if node.name.startswith(DELETED) and node.rested_on_by <= 1]:
         manage.change(folder.uuid, "snapshot", "delete", free[0].uuid, timeout=left())
 
 
-def _tree(manage: VBoxManage, folder: Folder) -> list[Node]:
+def _tree(manage: VBoxManage, folder: VirtualBoxVmFolder) -> list[Node]:
     """VirtualBox's snapshots of a VM."""
     told = manage.info(folder.uuid) or {}
     names = {found[1]: value for key, value in told.items() if (found := _NAME.fullmatch(key))}
@@ -106,7 +111,7 @@ def _tree(manage: VBoxManage, folder: Folder) -> list[Node]:
     ]
 
 
-def _files(manage: VBoxManage, folder: Folder, snapshot_id: str, memory: str | None) -> list[str]:
+def _files(manage: VBoxManage, folder: VirtualBoxVmFolder, snapshot_id: str, memory: str | None) -> list[str]:
     """The disks as of a snapshot, each with all that it rests on, and the memory."""
     told = manage.run("snapshot", folder.uuid, "showvminfo", snapshot_id)
     known = {item["UUID"]: item for item in output.parse_items(manage.run("list", "hdds"))}
@@ -121,11 +126,11 @@ def _chain(known: dict[str, dict[str, str]], uuid: str) -> Iterator[str]:
         uuid = known[uuid]["Parent UUID"]
 
 
-def _memories(folder: Folder) -> set[str]:
+def _memories(folder: VirtualBoxVmFolder) -> set[str]:
     return {str(path) for path in (folder.settings / "Snapshots").glob("*.sav")}
 
 
-def _kept(folder: Folder) -> set[str]:
+def _kept(folder: VirtualBoxVmFolder) -> set[str]:
     records = [saved.read(folder, snapshot_id) for snapshot_id in saved.snapshot_ids(folder)]
     return {each.memory for each in records if each and each.memory}
 

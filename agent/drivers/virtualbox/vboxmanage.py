@@ -17,7 +17,7 @@ from agent.drivers.virtualbox import output
 from agent.system import process
 from core.backoff import Backoff
 from core.contract.errors import DriverFailure
-from core.contract.limits import Limits
+from core.contract.limits import ProcessLimits
 
 SECONDS = 60.0
 LOCK_SECONDS = 20.0  # how long another client's session, or the end of one, is waited for
@@ -36,7 +36,7 @@ _CODE = re.compile(r"^VBoxManage: error: (?:Details: code (\w+)|.*\(([A-Z]+(?:_[
 _SAID = re.compile(r"^VBoxManage: error: (?!Details: |Context: )(.+)", re.MULTILINE)
 
 
-class Refused(DriverFailure):
+class VBoxManageError(DriverFailure):
     """VBoxManage failed. `reason` is VirtualBox's own code for it, such as VBOX_E_OBJECT_NOT_FOUND, or ""."""
 
     code = "hypervisor_refused"
@@ -53,16 +53,18 @@ class VBoxManage:
         self.calls: Counter[str] = Counter()
 
     def run(self, *arguments: str, timeout: float = SECONDS) -> str:
-        """Runs it once, to its end; `Refused` when it fails."""
+        """Runs it once, to its end; `VBoxManageError` when it fails."""
         return self._run(arguments, timeout, None)
 
-    def alone(self, *arguments: str, timeout: float, limits: Limits) -> str:
+    def alone(self, *arguments: str, timeout: float, limits: ProcessLimits) -> str:
         """The same within limits: for commands that work in their own process and start no server, and no others."""
         if arguments[0] not in ALONE:
             raise ValueError(f"VBoxManage {arguments[0]} may start VirtualBox's server, which would have its limits")
         return self._run(arguments, timeout, limits)
 
-    def _run(self, arguments: tuple[str, ...], timeout: float, limits: Limits | None, tries: int = SERVER_TRIES) -> str:
+    def _run(
+        self, arguments: tuple[str, ...], timeout: float, limits: ProcessLimits | None, tries: int = SERVER_TRIES
+    ) -> str:
         """Once more where the server was not there in time: it was not asked then, and may be there by now."""
         self.calls[arguments[0]] += 1
         try:
@@ -72,7 +74,7 @@ class VBoxManage:
                 raise refusal(arguments[0], failed.said) from None
         return self._run(arguments, timeout, limits, tries - 1)
 
-    def ended(self, *arguments: str, timeout: float, most_bytes: int) -> process.Ended:
+    def ended(self, *arguments: str, timeout: float, most_bytes: int) -> process.ProcessResult:
         """Runs it once, and tells how that ended, in bytes: of each output so many, and its end if there are more."""
         self.calls[arguments[0]] += 1
         return process.output([self.program, *arguments], timeout, most_bytes=most_bytes)
@@ -93,7 +95,7 @@ class VBoxManage:
         while True:
             try:
                 return self.run(*arguments, timeout=timeout)
-            except Refused as refused:
+            except VBoxManageError as refused:
                 pause = backoff.pause()
                 if not passing(refused.reason) or time.monotonic() + pause >= deadline:
                     raise
@@ -104,7 +106,7 @@ class VBoxManage:
         ask, again = ("showvminfo", uuid, "--machinereadable"), min(timeout, ASK_SECONDS)
         try:
             return output.parse(self._again(ask, timeout, again, lambda reason: reason != NOT_FOUND))
-        except Refused as refused:
+        except VBoxManageError as refused:
             if refused.reason == NOT_FOUND:
                 return None
             if LIMITED in refused.message:
@@ -125,11 +127,13 @@ class VBoxManage:
             self._turns.pop(uuid, None)
 
 
-def refusal(verb: str, said: str) -> Refused:
+def refusal(verb: str, said: str) -> VBoxManageError:
     """What VBoxManage said on standard error, as an error."""
     words = " ".join(_SAID.findall(said)) or said or "no reason given"
     code = _CODE.search(said)
     reason = code[1] or code[2] if code else ""
-    refused = Refused(f"VBoxManage {verb} failed: {words}", code="invalid_state" if reason == WRONG_STATE else None)
+    refused = VBoxManageError(
+        f"VBoxManage {verb} failed: {words}", code="invalid_state" if reason == WRONG_STATE else None
+    )
     refused.reason = reason
     return refused

@@ -5,8 +5,8 @@ from __future__ import annotations
 from marshmallow import Schema, fields
 
 from api.auth.tokens import LIFETIME_SECONDS
-from api.rest.fields import Choice, Moment, Pattern, Text
-from api.rest.schemas import Strict, constant
+from api.rest.fields import ChoiceField, MomentField, Pattern, TextField
+from api.rest.schemas import StrictSchema, constant
 from core.services import users
 
 _USERNAME = Pattern(
@@ -15,31 +15,31 @@ _USERNAME = Pattern(
 _SHORTEST, _LONGEST = users.PASSWORD_LENGTHS
 
 
-class Registration(Strict):
+class RegistrationSchema(StrictSchema):
     """A new account."""
 
-    username = Text(required=True, longest=64, validate=_USERNAME)
-    password = Text(required=True, shortest=_SHORTEST, longest=_LONGEST)
-    role = Choice("user", "admin", load_default="user")
+    username = TextField(required=True, longest=64, validate=_USERNAME)
+    password = TextField(required=True, shortest=_SHORTEST, longest=_LONGEST)
+    role = ChoiceField("user", "admin", load_default="user")
 
 
-class Account(Schema):
+class AccountSchema(Schema):
     """An account."""
 
     user_id = fields.String(required=True, attribute="id")
     username = fields.String(required=True)
     role = fields.String(required=True)
-    created_at = Moment(required=True)
+    created_at = MomentField(required=True)
 
 
-class Credentials(Strict):
+class CredentialsSchema(StrictSchema):
     """Who logs in."""
 
-    username = Text(required=True, longest=1024)
-    password = Text(required=True, longest=1024)
+    username = TextField(required=True, longest=1024)
+    password = TextField(required=True, longest=1024)
 
 
-class Token(Schema):
+class TokenSchema(Schema):
     """What a login gives."""
 
     access_token = fields.String(required=True)

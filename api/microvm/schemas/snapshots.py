@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields
 
-from api.rest.fields import Choice, Flag, Moment, Text
-from api.rest.schemas import Sorting, Strict, constant
+from api.rest.fields import ChoiceField, FlagField, MomentField, TextField
+from api.rest.schemas import SortingSchema, StrictSchema, constant
 from api.shared.words import SNAPSHOT_NAME
 from core.services import snapshots
 
 
-class SnapshotQuery(Sorting):
+class MicrovmSnapshotQuerySchema(SortingSchema):
     """Which part of the snapshots."""
 
-    sort = Choice(*snapshots.ORDERING.sorts)
+    sort = ChoiceField(*snapshots.ORDERING.sorts)
 
 
-class SnapshotCreation(Strict):
+class MicrovmSnapshotCreationSchema(StrictSchema):
     """A new snapshot."""
 
-    name = Text(required=True, longest=63, validate=SNAPSHOT_NAME)
-    description = Text(load_default="", longest=2000)
-    include_memory = Flag(load_default=False)
+    name = TextField(required=True, longest=63, validate=SNAPSHOT_NAME)
+    description = TextField(load_default="", longest=2000)
+    include_memory = FlagField(load_default=False)
 
 
-class RestoreRequest(Strict):
+class MicrovmRestoreRequestSchema(StrictSchema):
     """Whether the VM is to run afterwards; without it: as it was when the snapshot was taken."""
 
-    start_vm = Flag(load_default=None)
+    start_vm = FlagField(load_default=None)
 
 
-class SnapshotMetadata(Schema):
+class SnapshotMetadataSchema(Schema):
     """What the VM was at the moment of a snapshot."""
 
     vm_status = fields.String(required=True)
@@ -38,12 +38,12 @@ class SnapshotMetadata(Schema):
     memory_mb = fields.Integer(required=True)
 
 
-class SnapshotBrief(Schema):
+class SnapshotBriefSchema(Schema):
     """A snapshot."""
 
     name = fields.String(required=True, attribute="snapshot.name")
     vm_name = fields.String(required=True, attribute="vm.name")
-    created_at = Moment(required=True, attribute="snapshot.created_at")
+    created_at = MomentField(required=True, attribute="snapshot.created_at")
     size_bytes = fields.Integer(required=True, attribute="snapshot.size_bytes")
     description = fields.String(required=True, attribute="snapshot.description")
     id = fields.String(required=True, attribute="snapshot.id")
@@ -51,20 +51,20 @@ class SnapshotBrief(Schema):
     checksum = fields.String(required=True, attribute="snapshot.checksum")
 
 
-class SnapshotListed(SnapshotBrief):
+class SnapshotListedSchema(SnapshotBriefSchema):
     """A snapshot in a list."""
 
-    metadata = fields.Nested(SnapshotMetadata, required=True, attribute="snapshot")
+    metadata = fields.Nested(SnapshotMetadataSchema, required=True, attribute="snapshot")
 
 
-class SnapshotTaken(SnapshotBrief):
+class SnapshotTakenSchema(SnapshotBriefSchema):
     """A snapshot that was taken."""
 
 
-class Restored(Schema):
+class MicrovmRestoredSchema(Schema):
     """A restore that has succeeded."""
 
     message = constant("VM restored successfully")
     vm_name = fields.String(required=True, attribute="vm.name")
     snapshot_name = fields.String(required=True, attribute="snapshot.name")
-    restored_at = Moment(required=True, attribute="operation.ended_at")
+    restored_at = MomentField(required=True, attribute="operation.ended_at")

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields
 
-from api.rest.fields import Choice, Flag, Moment, Text, computed
-from api.rest.schemas import SortingAll, Strict, constant
-from api.shared.views import SnapshotView
+from api.rest.fields import ChoiceField, FlagField, MomentField, TextField, computed
+from api.rest.schemas import SortingAllSchema, StrictSchema, constant
+from api.shared.views import SnapshotWithVm
 from api.shared.words import SNAPSHOT_NAME
 from api.vboxmcp.states import observed_state
 from core.contract.commands import SnapshotRestore
 from core.services import operations, snapshots
 
 
-class SnapshotQuery(SortingAll):
+class VboxmcpSnapshotQuerySchema(SortingAllSchema):
     """Which part of the snapshots; without a limit all of them."""
 
-    sort = Choice(*snapshots.ORDERING.sorts)
+    sort = ChoiceField(*snapshots.ORDERING.sorts)
 
 
-class SnapshotCreation(Strict):
+class VboxmcpSnapshotCreationSchema(StrictSchema):
     """A new snapshot."""
 
-    name = Text(required=True, longest=63, validate=SNAPSHOT_NAME)
-    description = Text(load_default="", longest=2000)
-    include_ram = Flag(load_default=False)
+    name = TextField(required=True, longest=63, validate=SNAPSHOT_NAME)
+    description = TextField(load_default="", longest=2000)
+    include_ram = FlagField(load_default=False)
 
 
-class RestoreRequest(Strict):
+class VboxmcpRestoreRequestSchema(StrictSchema):
     """Whether the VM is to run afterwards; without it: as it was when the snapshot was taken."""
 
-    start_vm = Flag(load_default=None)
+    start_vm = FlagField(load_default=None)
 
 
 class SnapshotSchema(Schema):
@@ -38,18 +38,18 @@ class SnapshotSchema(Schema):
 
     snapshot_id = fields.String(required=True, attribute="snapshot.id")
     name = fields.String(required=True, attribute="snapshot.name")
-    timestamp = Moment(required=True, attribute="snapshot.created_at")
+    timestamp = MomentField(required=True, attribute="snapshot.created_at")
     online = fields.Boolean(required=True, attribute="snapshot.include_memory")
     description = fields.String(required=True, attribute="snapshot.description")
     size_bytes = fields.Integer(required=True, attribute="snapshot.size_bytes")
     checksum = fields.String(required=True, attribute="snapshot.checksum")
 
 
-def _previous_state(view: SnapshotView) -> str:
+def _previous_state(view: SnapshotWithVm) -> str:
     return observed_state(operations.asked(view.operation, SnapshotRestore).previous_state if view.operation else "")
 
 
-class Restored(Schema):
+class VboxmcpRestoredSchema(Schema):
     """A restore that has succeeded."""
 
     vm_id = fields.String(required=True, attribute="vm.id")

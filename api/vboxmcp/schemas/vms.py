@@ -6,15 +6,15 @@ import re
 
 from marshmallow import Schema, fields, validate
 
-from api.rest.fields import Choice, Flag, Moment, Number, Pattern, Text, computed
-from api.rest.schemas import SortingAll, Strict
+from api.rest.fields import ChoiceField, FlagField, MomentField, NumberField, Pattern, TextField, computed
+from api.rest.schemas import SortingAllSchema, StrictSchema
 from api.shared import placements
 from api.shared.expiry import DESCRIPTION
-from api.shared.hardware import Gigabytes, NetworkAdapter
-from api.shared.networks import NetworkRequest
-from api.shared.sizing import Sizes
+from api.shared.hardware import GigabytesField, NetworkAdapterSchema
+from api.shared.networks import NetworkRequestSchema
+from api.shared.sizing import SizesSchema
 from api.shared.views import uptime_seconds
-from api.shared.words import HOST_NAME, IMAGE_NAME, OS_TYPES, VM_NAME, Hypervisor, RestartPolicyField
+from api.shared.words import HOST_NAME, IMAGE_NAME, OS_TYPES, VM_NAME, HypervisorField, RestartPolicyField
 from api.vboxmcp.hardware import adapters_of, controllers_of
 from api.vboxmcp.states import STATES, message_of, state_after, state_of
 from core.contract.states import RestartPolicy
@@ -26,68 +26,70 @@ _OS_TYPE = Pattern(re.compile(r"[A-Za-z0-9_]{1,64}"), "must have 1 to 64 letters
 _ADAPTER = Pattern(re.compile(r"adapter[1-8]"), "must be adapter1 to adapter8")
 
 
-class VmQuery(SortingAll):
+class VboxmcpVmQuerySchema(SortingAllSchema):
     """Which VMs; without a limit all of them."""
 
-    state = Choice(*STATES)
-    os_type = Choice(*OS_TYPES)
-    sort = Choice(*listing.ORDERING.sorts)
+    state = ChoiceField(*STATES)
+    os_type = ChoiceField(*OS_TYPES)
+    sort = ChoiceField(*listing.ORDERING.sorts)
 
 
-class AdapterRequest(Strict):
+class AdapterRequestSchema(StrictSchema):
     """A network adapter of a new VM."""
 
-    enabled = Flag(load_default=True)
-    type = Choice(*ADAPTER_MODES, load_default="nat")
-    adapter_type = Choice(*ADAPTER_TYPES, load_default="82540EM")
-    cable_connected = Flag(load_default=True)
-    bridge_adapter = Text(shortest=1, longest=64)
+    enabled = FlagField(load_default=True)
+    type = ChoiceField(*ADAPTER_MODES, load_default="nat")
+    adapter_type = ChoiceField(*ADAPTER_TYPES, load_default="82540EM")
+    cable_connected = FlagField(load_default=True)
+    bridge_adapter = TextField(shortest=1, longest=64)
 
 
-class ControllerRequest(Strict):
+class ControllerRequestSchema(StrictSchema):
     """A storage controller of a new VM."""
 
-    name = Text(required=True, shortest=1, longest=64)
-    type = Choice(*CONTROLLERS, load_default="sata")
-    port_count = Number(1, 30, load_default=4)
+    name = TextField(required=True, shortest=1, longest=64)
+    type = ChoiceField(*CONTROLLERS, load_default="sata")
+    port_count = NumberField(1, 30, load_default=4)
 
 
-class VmCreation(Strict):
+class VboxmcpVmCreationSchema(StrictSchema):
     """A new VM."""
 
-    name = Text(required=True, longest=63, validate=VM_NAME)
-    os_type = Text(longest=64, validate=_OS_TYPE, load_default="Ubuntu_64")
-    memory_mb = Number(*sizes.MEMORY_MB, load_default=1024)
-    cpus = Number(*sizes.VCPUS, load_default=1)
-    storage_gb = Number(*sizes.DISK_GB, metadata={"description": sizes.DISK_DEFAULT})
-    network = fields.Dict(keys=Text(validate=_ADAPTER), values=fields.Nested(AdapterRequest), load_default=dict)
-    storage_controllers = fields.List(
-        fields.Nested(ControllerRequest), load_default=list, validate=validate.Length(max=8)
+    name = TextField(required=True, longest=63, validate=VM_NAME)
+    os_type = TextField(longest=64, validate=_OS_TYPE, load_default="Ubuntu_64")
+    memory_mb = NumberField(*sizes.MEMORY_MB, load_default=1024)
+    cpus = NumberField(*sizes.VCPUS, load_default=1)
+    storage_gb = NumberField(*sizes.DISK_GB, metadata={"description": sizes.DISK_DEFAULT})
+    network = fields.Dict(
+        keys=TextField(validate=_ADAPTER), values=fields.Nested(AdapterRequestSchema), load_default=dict
     )
-    template = Text(longest=63, validate=IMAGE_NAME)
-    network_config = fields.Nested(NetworkRequest, load_default=dict)
-    hypervisor = Hypervisor()
-    host = Text(longest=63, validate=HOST_NAME)
+    storage_controllers = fields.List(
+        fields.Nested(ControllerRequestSchema), load_default=list, validate=validate.Length(max=8)
+    )
+    template = TextField(longest=63, validate=IMAGE_NAME)
+    network_config = fields.Nested(NetworkRequestSchema, load_default=dict)
+    hypervisor = HypervisorField()
+    host = TextField(longest=63, validate=HOST_NAME)
     placement = placements.asked()
     restart_policy = RestartPolicyField(load_default=RestartPolicy.NONE)
-    ttl_seconds = Number(*expiry.TTL_SECONDS, metadata={"description": DESCRIPTION})
+    ttl_seconds = NumberField(*expiry.TTL_SECONDS, metadata={"description": DESCRIPTION})
 
 
-class StartRequest(Strict):
+class StartRequestSchema(StrictSchema):
     """Whether with a window on its host, which VirtualBox alone has."""
 
-    headless = Flag(load_default=True)
-    gui = Flag(load_default=False)
+    headless = FlagField(load_default=True)
+    gui = FlagField(load_default=False)
 
 
-class StopRequest(Strict):
+class StopRequestSchema(StrictSchema):
     """How to stop: ask the guest and cut the power after the timeout; at once with `force`."""
 
-    force = Flag(load_default=False)
-    timeout_seconds = Number(0, 3600, load_default=30)
+    force = FlagField(load_default=False)
+    timeout_seconds = NumberField(0, 3600, load_default=30)
 
 
-class VmBrief(Schema):
+class VboxmcpVmBriefSchema(Schema):
     """A VM in a list."""
 
     id = fields.String(required=True, attribute="vm.id")
@@ -101,39 +103,39 @@ class VmBrief(Schema):
     host = fields.String(required=True, attribute="vm.host_name")
 
 
-class Attachment(Schema):
+class AttachmentSchema(Schema):
     """A disk on a controller."""
 
     port = fields.Integer(required=True)
     device = fields.Integer(required=True)
     type = fields.String(required=True)
     medium = fields.String(required=True)
-    size_gb = Gigabytes(required=True, attribute="size_bytes")
-    used_gb = Gigabytes(required=True, allow_none=True, attribute="used_bytes")
+    size_gb = GigabytesField(required=True, attribute="size_bytes")
+    used_gb = GigabytesField(required=True, allow_none=True, attribute="used_bytes")
 
 
-class Controller(Schema):
+class ControllerSchema(Schema):
     """A storage controller and what is attached to it."""
 
     name = fields.String(required=True)
     type = fields.String(required=True)
     port_count = fields.Integer(required=True)
-    attachments = fields.List(fields.Nested(Attachment), required=True)
+    attachments = fields.List(fields.Nested(AttachmentSchema), required=True)
 
 
-class VmDetail(VmBrief):
+class VboxmcpVmDetailSchema(VboxmcpVmBriefSchema):
     """All about a VM. `at_next_start`: the size and the limits that it will have then, at the latest."""
 
-    at_next_start = fields.Nested(Sizes, required=True, attribute="vm")
+    at_next_start = fields.Nested(SizesSchema, required=True, attribute="vm")
     placement = fields.Nested(placements.PlacementSchema, required=True, attribute="vm.placement")
     reason = fields.String(required=True, allow_none=True, attribute="vm.observed_reason")
-    expires_at = Moment(required=True, allow_none=True, attribute="vm.expires_at")
+    expires_at = MomentField(required=True, allow_none=True, attribute="vm.expires_at")
     restart_policy = RestartPolicyField(required=True, attribute="vm.restart_policy")
-    storage_controllers = computed(fields.List, controllers_of, cls_or_instance=fields.Nested(Controller))
-    network_adapters = computed(fields.List, adapters_of, cls_or_instance=fields.Nested(NetworkAdapter))
+    storage_controllers = computed(fields.List, controllers_of, cls_or_instance=fields.Nested(ControllerSchema))
+    network_adapters = computed(fields.List, adapters_of, cls_or_instance=fields.Nested(NetworkAdapterSchema))
 
 
-class VmChanged(Schema):
+class VmChangedSchema(Schema):
     """A VM, and what has been begun or done to it."""
 
     id = fields.String(required=True, attribute="vm.id")

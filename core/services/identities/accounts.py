@@ -36,7 +36,7 @@ _MARK = channels.account("")
 
 
 @dataclass(frozen=True)
-class Account:
+class HostAccount:
     """What the user of a host is: its secret's SHA-256, and whether it is closed."""
 
     secret_sha256: str
@@ -63,7 +63,7 @@ def admit(session: Session, host: str, secret_sha256: str, token_id: str | None 
 
     def change() -> None:
         """Whoever came with another secret is cut off."""
-        grant(dispatch.redis, {host: Account(secret_sha256, closed=fence is not None and fence.closed)})
+        grant(dispatch.redis, {host: HostAccount(secret_sha256, closed=fence is not None and fence.closed)})
         _cut_off(dispatch.redis, host)
 
     after_commit(session, lambda: dispatch.attempt(change, "a host's Redis account is not made yet"))
@@ -83,7 +83,7 @@ def fenced(session: Session, host: str) -> None:
         _lay(dispatch.redis, {host: fence})
         _forget_messages(dispatch.redis, host)
         if identity is not None:
-            grant(dispatch.redis, {host: Account(identity.secret_sha256, fence.closed)})
+            grant(dispatch.redis, {host: HostAccount(identity.secret_sha256, fence.closed)})
 
     after_commit(session, lambda: dispatch.attempt(change, "a host's Redis account is as it was still"))
 
@@ -104,7 +104,7 @@ def expel(session: Session, host: str) -> None:
     after_commit(session, lambda: dispatch.attempt(change, "a host's Redis account still exists"))
 
 
-def grant(redis: Redis, accounts: Mapping[str, Account]) -> None:
+def grant(redis: Redis, accounts: Mapping[str, HostAccount]) -> None:
     """Make the accounts of hosts, or make them again; a connection that may still do what it does is left alone.
 
     Those of a closed one are closed, and what waits for it is dropped.
@@ -130,7 +130,7 @@ class Accounts:
 
     def __init__(self) -> None:
         self._server, self._sure_until = "", 0.0
-        self._granted: dict[str, Account] = {}
+        self._granted: dict[str, HostAccount] = {}
         self._applying = threading.Lock()
 
     def apply(self, session: Session) -> int:
@@ -157,7 +157,7 @@ class Accounts:
         self._granted = {host: account for host, account in wanted.items() if host not in gone}
         return len(gone) + len(set(lacking) - there)
 
-    def _knows(self, host: str, account: Account) -> bool:
+    def _knows(self, host: str, account: HostAccount) -> bool:
         return self._granted.get(host) == account
 
     def _forget_what_may_have_changed(self, redis: Redis) -> None:
@@ -208,11 +208,11 @@ def _fences(session: Session) -> dict[str, Fence]:
     return {name: Fence(number, closed=standing == Standing.FENCED) for name, number, standing in rows}
 
 
-def _recorded(session: Session) -> dict[str, Account]:
+def _recorded(session: Session) -> dict[str, HostAccount]:
     closed = func.coalesce(Host.standing == Standing.FENCED, false())
     rows = session.execute(
         select(HostIdentity.host, HostIdentity.secret_sha256, closed.label("closed")).outerjoin(
             Host, Host.name == HostIdentity.host
         )
     )
-    return {row.host: Account(row.secret_sha256, row.closed) for row in rows}
+    return {row.host: HostAccount(row.secret_sha256, row.closed) for row in rows}

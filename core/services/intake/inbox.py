@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from core.contract.errors import Invalid
 from core.contract.hosts import Inventory
-from core.contract.messages import Entry, Report, decode
+from core.contract.messages import Report, ReportsEntry, decode
 from core.contract.states import Phase
 from core.services.intake import inventories, reports
 
@@ -46,7 +46,7 @@ def record(session: Session, host: str, step: Step) -> None:
 
 
 def _read(host: str, entry: bytes) -> Report | Inventory:
-    message = decode(Entry, entry).body
+    message = decode(ReportsEntry, entry).body
     if message.host != host:
         raise Invalid(f"claims to come from host '{message.host:.80}'")
     return message

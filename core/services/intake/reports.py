@@ -10,7 +10,7 @@ from sqlalchemy import ARRAY, String, any_, bindparam, select
 from sqlalchemy.orm import Session
 
 from core.contract.messages import Report
-from core.contract.results import RESULTS, Result, Told
+from core.contract.results import RESULTS, HardwareResult, Result
 from core.contract.states import LIVE, Kind, OperationState, Phase
 from core.models import Host, Operation, Vm
 from core.prepared import PREPARED
@@ -66,7 +66,7 @@ def _apply(session: Session, vm: Vm, operation: Operation, report: Report) -> No
     if live:
         _advance(session, vm, operation, report)
     elif operation.kind == Kind.CREATE and report.phase == Phase.SUCCEEDED:
-        hardware.told(vm, report.told(Told))
+        hardware.told(vm, report.told(HardwareResult))
     observations.take_back(session, vm)
     # While this one was live no other could be; once it was not, another may.
     still_live = operation if operation.state in LIVE else None if live else operations.live_of(session, vm)

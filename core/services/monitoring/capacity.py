@@ -16,7 +16,7 @@ from core.services.context import Actor
 
 
 @dataclass(frozen=True)
-class Machines:
+class MachineTotals:
     """What machines have and use, in all. Agents on one machine, or one file system, are counted once."""
 
     cpu_percent: float
@@ -28,7 +28,7 @@ class Machines:
 
 
 @dataclass(frozen=True)
-class Told:
+class HostLoad:
     """A host, and what its machine uses; None when it is silent or has not said so lately."""
 
     name: str
@@ -38,15 +38,15 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Fleet:
+class FleetCapacity:
     """`machines` is None while no host has told."""
 
-    machines: Machines | None
-    hosts: list[Told]
+    machines: MachineTotals | None
+    hosts: list[HostLoad]
 
 
 @dataclass(frozen=True)
-class Offer:
+class OfferTotals:
     """What hosts are and offer, in all and at most; `smallest`: how many of the smallest VMs they have room for."""
 
     oses: tuple[str, ...]
@@ -57,23 +57,23 @@ class Offer:
     smallest: int
 
 
-def measure(session: Session, actor: Actor, host_name: str | None = None) -> Fleet:
+def measure(session: Session, actor: Actor, host_name: str | None = None) -> FleetCapacity:
     """The whole fleet, or one host; `NotFound`. Nothing is asked of any host."""
     chosen = _chosen(session, actor, host_name)
     query = select(Host.name, Host.silent_since.is_not(None), Host.last_seen_at).where(*chosen).order_by(Host.name)
     rows = session.execute(query).all()
     known = usage.of_machines(session, [name for name, silent, _ in rows if not silent])
-    told = [Told(*row, known.get(row.name)) for row in rows]
-    return Fleet(_machines([each.usage for each in told if each.usage]), told)
+    told = [HostLoad(*row, known.get(row.name)) for row in rows]
+    return FleetCapacity(_machines([each.usage for each in told if each.usage]), told)
 
 
-def machines(session: Session, actor: Actor, host_name: str | None = None) -> Machines | None:
+def machines(session: Session, actor: Actor, host_name: str | None = None) -> MachineTotals | None:
     """What the machines of the whole fleet, or of one host, have and use."""
     online = select(Host.name).where(*_chosen(session, actor, host_name), Host.silent_since.is_(None))
     return _machines(list(usage.of_machines(session, session.scalars(online).all()).values()))
 
 
-def offer(session: Session, actor: Actor, host_name: str | None = None) -> Offer:
+def offer(session: Session, actor: Actor, host_name: str | None = None) -> OfferTotals:
     """What the whole fleet, or one host, is and offers; `NotFound`."""
     least = func.least(Host.vcpus, Host.memory_mb / sizes.MEMORY_MB[0], Host.disk_gb)
     os = func.coalesce(type_coerce(Host.facts, JSONB)["os"].as_string(), HostFacts().os)
@@ -86,7 +86,7 @@ def offer(session: Session, actor: Actor, host_name: str | None = None) -> Offer
         func.sum(least),
     )
     oses, *numbers = session.execute(select(*columns).where(*_chosen(session, actor, host_name))).one()
-    return Offer(tuple(sorted(oses or ())), *(int(number or 0) for number in numbers))
+    return OfferTotals(tuple(sorted(oses or ())), *(int(number or 0) for number in numbers))
 
 
 def heard(session: Session) -> tuple[int, int]:
@@ -119,14 +119,14 @@ def _chosen(session: Session, actor: Actor, host_name: str | None) -> tuple[Colu
     return (Host.name == hosts.get(session, actor, host_name).name,)
 
 
-def _machines(told: list[HostUsage]) -> Machines | None:
+def _machines(told: list[HostUsage]) -> MachineTotals | None:
     machines = {each.machine: each for each in told}.values()
     disks = {each.disk: each for each in told}.values()
     cores = sum(each.cpu_cores for each in machines)
     if not cores:
         return None
     busy = sum(each.cpu_percent * each.cpu_cores for each in machines)
-    return Machines(
+    return MachineTotals(
         cpu_percent=round(busy / cores, 2),
         cpu_cores=cores,
         memory_total_mb=sum(each.memory_total_mb for each in machines),

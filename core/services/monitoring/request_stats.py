@@ -17,18 +17,20 @@ _MINUTE_KEPT_SECONDS = 60 * (WINDOW_MINUTES + 2)
 
 
 @dataclass(frozen=True)
-class Counted:
+class RequestCounts:
     """Requests, and of those that were timed how many, and their milliseconds."""
 
     requests: int = 0
     timed: int = 0
     milliseconds: float = 0.0
 
-    def __add__(self, other: Counted) -> Counted:
-        return Counted(self.requests + other.requests, self.timed + other.timed, self.milliseconds + other.milliseconds)
+    def __add__(self, other: RequestCounts) -> RequestCounts:
+        return RequestCounts(
+            self.requests + other.requests, self.timed + other.timed, self.milliseconds + other.milliseconds
+        )
 
 
-def add(redis: Redis, counted: Counted) -> None:
+def add(redis: Redis, counted: RequestCounts) -> None:
     """Count them now."""
     day, minute = _day(), channels.requests_of_minute(_minute())
     with redis.pipeline() as together:

@@ -20,7 +20,7 @@ MOST_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
-class Work:
+class ScanTask:
     """A VM that a worker has taken up, and the families of checks that were done before."""
 
     scan_id: str
@@ -38,7 +38,7 @@ def due(session: Session) -> int:
     return session.scalar(waiting.where(ScannedVm.state.in_(LIVE), ScannedVm.lease_until <= now())) or 0
 
 
-def take(session: Session) -> Work | None:
+def take(session: Session) -> ScanTask | None:
     """The VM that waits longest, now this worker's for `LEASE`. Those that have no more chance are ended on the way."""
     query = (
         select(ScannedVm)
@@ -59,13 +59,13 @@ def take(session: Session) -> Work | None:
     return None
 
 
-def renew(session: Session, work: Work) -> bool:
+def renew(session: Session, work: ScanTask) -> bool:
     """Keep the work for another `LEASE`; False when it is no longer this worker's, as when its VM was deleted."""
     kept = update(ScannedVm).where(*_of(work)).values(lease_until=now() + LEASE).returning(ScannedVm.vm_id)
     return session.scalar(kept) is not None
 
 
-def keep(session: Session, work: Work, family: str, outcomes: list[JSON], percent: int) -> bool:
+def keep(session: Session, work: ScanTask, family: str, outcomes: list[JSON], percent: int) -> bool:
     """Add what a family of checks has found; False when the work is no longer this worker's."""
     each = _locked(session, work)
     if each is None:
@@ -75,13 +75,13 @@ def keep(session: Session, work: Work, family: str, outcomes: list[JSON], percen
     return True
 
 
-def complete(session: Session, work: Work) -> None:
+def complete(session: Session, work: ScanTask) -> None:
     """All families are done."""
     if each := _locked(session, work):
         _end(session, each, ScanState.COMPLETED)
 
 
-def fail(session: Session, work: Work, error: CorralError) -> None:
+def fail(session: Session, work: ScanTask, error: CorralError) -> None:
     """It can't go on. What may pass is tried again soon, by whoever comes first."""
     each = _locked(session, work)
     if each is not None and error.retryable:
@@ -97,10 +97,10 @@ def vm_is_gone(session: Session, vm_id: str) -> None:
         _end(session, each, ScanState.CANCELLED, "the VM was deleted")
 
 
-def _taken(session: Session, each: ScannedVm, vm: Vm) -> Work:
+def _taken(session: Session, each: ScannedVm, vm: Vm) -> ScanTask:
     scan = session.get_one(Scan, each.scan_id)
     each.state, each.attempt, each.lease_until = ScanState.RUNNING, each.attempt + 1, now() + LEASE
-    return Work(
+    return ScanTask(
         scan_id=scan.id,
         scan_type=scan.scan_type,
         frameworks=tuple(scan.frameworks),
@@ -122,7 +122,7 @@ def _end(session: Session, each: ScannedVm, state: ScanState, reason: str | None
         scan.completed_at = now()
 
 
-def _of(work: Work) -> tuple[ColumnElement[bool], ...]:
+def _of(work: ScanTask) -> tuple[ColumnElement[bool], ...]:
     """The row, as long as it is this worker's."""
     return (
         ScannedVm.scan_id == work.scan_id,
@@ -132,5 +132,5 @@ def _of(work: Work) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _locked(session: Session, work: Work) -> ScannedVm | None:
+def _locked(session: Session, work: ScanTask) -> ScannedVm | None:
     return session.scalars(select(ScannedVm).where(*_of(work)).with_for_update()).one_or_none()

@@ -41,7 +41,7 @@ class Parcel:
 
 
 @dataclass(frozen=True)
-class Answer:
+class DeliveryResult:
     """What came of an attempt: an HTTP status, or None with the reason."""
 
     status: int | None
@@ -122,7 +122,7 @@ def following(session: Session, hook_id: str) -> Parcel | None:
     return _parcel(session, hook, delivery)
 
 
-def keep(session: Session, hook_id: str, delivery_id: int, answer: Answer) -> None:
+def keep(session: Session, hook_id: str, delivery_id: int, answer: DeliveryResult) -> None:
     """What came of it, unless the webhook was deleted meanwhile."""
     hook = session.get(Webhook, hook_id, with_for_update=True, populate_existing=True)
     delivery = session.get(WebhookDelivery, delivery_id, with_for_update=True, populate_existing=True)
@@ -149,7 +149,7 @@ def sweep(session: Session) -> int:
     return len(session.scalars(old.returning(WebhookDelivery.id)).all())
 
 
-def _failed(hook: Webhook, delivery: WebhookDelivery, answer: Answer) -> None:
+def _failed(hook: Webhook, delivery: WebhookDelivery, answer: DeliveryResult) -> None:
     if answer.is_of_the_receiver:
         hook.failing_since = hook.failing_since or now()
         # For as long again as it has failed: the pauses double.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workers.scans.check import Check, Family, offenders
+from workers.scans.check import Family, ScanCheck, offenders
 from workers.scans.controls import ACCOUNTS, AUTHENTICATION, PRIVILEGE
 
 _PREPARE = """
@@ -15,7 +15,7 @@ FAMILY = Family(
     category="configuration",
     prepare=_PREPARE,
     checks=(
-        Check(
+        ScanCheck(
             "accounts-empty-password",
             "Accounts with an empty password",
             "critical",
@@ -24,7 +24,7 @@ FAMILY = Family(
             "Lock the accounts or give them passwords: passwd --lock NAME",
             AUTHENTICATION,
         ),
-        Check(
+        ScanCheck(
             "accounts-weak-hash",
             "Passwords stored with a weak hash",
             "high",
@@ -33,7 +33,7 @@ FAMILY = Family(
             "Set ENCRYPT_METHOD YESCRYPT (or SHA512) in /etc/login.defs, and set the passwords again",
             AUTHENTICATION,
         ),
-        Check(
+        ScanCheck(
             "accounts-second-root",
             "Accounts other than root with user id 0",
             "critical",
@@ -42,7 +42,7 @@ FAMILY = Family(
             "Give these accounts other ids, and let them use sudo",
             ACCOUNTS,
         ),
-        Check(
+        ScanCheck(
             "accounts-shared-id",
             "Accounts that share a name or a user id",
             "medium",
@@ -51,7 +51,7 @@ FAMILY = Family(
             "Give each account a unique id and name",
             ACCOUNTS,
         ),
-        Check(
+        ScanCheck(
             "accounts-system-shell",
             "Accounts of services with a shell",
             "medium",
@@ -61,7 +61,7 @@ FAMILY = Family(
             "usermod --shell /usr/sbin/nologin NAME",
             ACCOUNTS,
         ),
-        Check(
+        ScanCheck(
             "accounts-legacy-entry",
             "Accounts from a '+' entry of NIS",
             "high",
@@ -70,7 +70,7 @@ FAMILY = Family(
             "Remove the lines that begin with '+'",
             ACCOUNTS,
         ),
-        Check(
+        ScanCheck(
             "accounts-password-age",
             "Passwords that don't expire within a year",
             "medium",
@@ -79,7 +79,7 @@ FAMILY = Family(
             "chage --maxdays 365 NAME, and PASS_MAX_DAYS 365 in /etc/login.defs",
             AUTHENTICATION,
         ),
-        Check(
+        ScanCheck(
             "accounts-sudo-without-password",
             "sudo asks for no password",
             "medium",
@@ -89,7 +89,7 @@ FAMILY = Family(
             "Take NOPASSWD and !authenticate out of /etc/sudoers and /etc/sudoers.d",
             PRIVILEGE,
         ),
-        Check(
+        ScanCheck(
             "accounts-umask",
             "New files are readable by everyone by default (umask)",
             "low",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from workers.scans.check import CannotJudge, Check, Family, Judge, offenders
+from workers.scans.check import CannotJudge, Family, Judge, ScanCheck, offenders
 from workers.scans.controls import FILE_ACCESS, PRIVILEGE
 
 _WALK_SECONDS = 90
@@ -61,8 +61,10 @@ def _unexpected(text: str) -> list[str]:
     return [path for path in offenders(text) if path.rpartition("/")[2] not in _PRIVILEGED]
 
 
-def _modes(id_: str, severity: str, title: str, paths: str, judge: Callable[[str], list[str]], advice: str) -> Check:
-    return Check(f"files-{id_}", title, severity, f"modes {paths}", judge, advice, FILE_ACCESS)
+def _modes(
+    id_: str, severity: str, title: str, paths: str, judge: Callable[[str], list[str]], advice: str
+) -> ScanCheck:
+    return ScanCheck(f"files-{id_}", title, severity, f"modes {paths}", judge, advice, FILE_ACCESS)
 
 
 FAMILY = Family(
@@ -127,7 +129,7 @@ FAMILY = Family(
             _at_most(0o750, root=False),
             "chmod 750 on the folders",
         ),
-        Check(
+        ScanCheck(
             "files-world-writable",
             "World-writable files",
             "high",
@@ -136,7 +138,7 @@ FAMILY = Family(
             "chmod o-w on the files",
             FILE_ACCESS,
         ),
-        Check(
+        ScanCheck(
             "files-no-sticky-bit",
             "World-writable folders without the sticky bit",
             "high",
@@ -145,7 +147,7 @@ FAMILY = Family(
             "chmod +t on the folders",
             FILE_ACCESS,
         ),
-        Check(
+        ScanCheck(
             "files-unowned",
             "Files without an owner or a group",
             "medium",
@@ -154,7 +156,7 @@ FAMILY = Family(
             "chown the files to an account that exists, or remove them",
             FILE_ACCESS,
         ),
-        Check(
+        ScanCheck(
             "files-privileged",
             "Unusual setuid or setgid programs",
             "medium",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from workers.scans.check import CannotJudge, Check, Controls, Family, Judge
+from workers.scans.check import CannotJudge, Controls, Family, Judge, ScanCheck
 from workers.scans.controls import HARDENING, NETWORK
 
 _IPV4 = ("net/ipv4/conf/all", "net/ipv4/conf/default")
@@ -24,7 +24,7 @@ def _values(is_good: Callable[[int], bool]) -> Judge:
 
 def _check(
     id_: str, severity: str, title: str, names: tuple[str, ...], good: str, controls: Controls = HARDENING
-) -> Check:
+) -> ScanCheck:
     wanted: dict[str, Callable[[int], bool]] = {
         "0": lambda value: value == 0,
         "1": lambda value: value == 1,
@@ -34,7 +34,9 @@ def _check(
         "2 or more": lambda value: value >= 2,
     }
     advice = f"Set {', '.join(name.replace('/', '.') for name in names)} to {good} in /etc/sysctl.d/"
-    return Check(f"kernel-{id_}", title, severity, f"show {' '.join(names)}", _values(wanted[good]), advice, controls)
+    return ScanCheck(
+        f"kernel-{id_}", title, severity, f"show {' '.join(names)}", _values(wanted[good]), advice, controls
+    )
 
 
 def _each(name: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workers.scans.check import Check, Family, Judge
+from workers.scans.check import Family, Judge, ScanCheck
 from workers.scans.controls import HARDENING
 
 _FOR_EVERYONE = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  # of the guest
@@ -20,9 +20,9 @@ def _has(folder: str, *wanted: str) -> Judge:
     return judge
 
 
-def _check(folder: str, *options: str) -> Check:
+def _check(folder: str, *options: str) -> ScanCheck:
     listed = ",".join(options)
-    return Check(
+    return ScanCheck(
         f"mounts{folder.replace('/', '-')}",
         f"{folder} is mounted without {listed}",
         "low",

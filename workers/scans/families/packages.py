@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime
 
-from workers.scans.check import CannotJudge, Check, Family, offenders
+from workers.scans.check import CannotJudge, Family, ScanCheck, offenders
 from workers.scans.controls import PATCHING, SOFTWARE
 
 _PREPARE = """
@@ -138,7 +138,7 @@ FAMILY = Family(
     prepare=_PREPARE,
     seconds=150,
     checks=(
-        Check(
+        ScanCheck(
             "packages-security-updates",
             "Security updates that are not installed",
             "high",
@@ -147,7 +147,7 @@ FAMILY = Family(
             "apt-get upgrade, or dnf upgrade --security",
             PATCHING,
         ),
-        Check(
+        ScanCheck(
             "packages-updates",
             "Updates that are not installed",
             "low",
@@ -156,7 +156,7 @@ FAMILY = Family(
             "apt-get dist-upgrade, dnf upgrade or apk upgrade",
             PATCHING,
         ),
-        Check(
+        ScanCheck(
             "packages-lists",
             "The package lists are older than a week",
             "medium",
@@ -168,7 +168,7 @@ FAMILY = Family(
             "Run apt-get update, and have it run daily",
             PATCHING,
         ),
-        Check(
+        ScanCheck(
             "packages-release",
             "The distribution's release is no longer supported",
             "high",
@@ -177,7 +177,7 @@ FAMILY = Family(
             "Upgrade to a release that gets security updates",
             PATCHING,
         ),
-        Check(
+        ScanCheck(
             "packages-kernel",
             "The running kernel is older than the installed one",
             "medium",
@@ -187,7 +187,7 @@ FAMILY = Family(
             "Restart the machine",
             PATCHING,
         ),
-        Check(
+        ScanCheck(
             "packages-restart",
             "An update needs a restart",
             "medium",
@@ -197,7 +197,7 @@ FAMILY = Family(
             "Restart the machine",
             PATCHING,
         ),
-        Check(
+        ScanCheck(
             "packages-replaced-programs",
             "Running programs were replaced or removed on disk",
             "medium",
@@ -206,7 +206,7 @@ FAMILY = Family(
             "Restart the programs",
             PATCHING,
         ),
-        Check(
+        ScanCheck(
             "packages-broken",
             "Packages are only partly installed",
             "low",
@@ -215,7 +215,7 @@ FAMILY = Family(
             "dpkg --configure -a, and apt-get --fix-broken install",
             SOFTWARE,
         ),
-        Check(
+        ScanCheck(
             "packages-signatures",
             "Packages are accepted without valid signatures",
             "high",

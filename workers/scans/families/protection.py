@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workers.scans.check import Check, Family, Judge
+from workers.scans.check import Family, Judge, ScanCheck
 from workers.scans.controls import HARDENING, LOGGING, NETWORK, PATCHING, TIME
 
 # Names of processes without starting one for each.
@@ -27,7 +27,7 @@ FAMILY = Family(
     category="configuration",
     prepare=_PREPARE,
     checks=(
-        Check(
+        ScanCheck(
             "protection-firewall",
             "No firewall filters incoming traffic",
             "medium",
@@ -38,7 +38,7 @@ FAMILY = Family(
             "Allow the needed traffic and drop the rest, with nftables, ufw or firewalld",
             NETWORK,
         ),
-        Check(
+        ScanCheck(
             "protection-clock",
             "No time service keeps the clock",
             "medium",
@@ -47,7 +47,7 @@ FAMILY = Family(
             "Install and start systemd-timesyncd or chrony",
             TIME,
         ),
-        Check(
+        ScanCheck(
             "protection-logging",
             "No logging service runs",
             "high",
@@ -56,7 +56,7 @@ FAMILY = Family(
             "Start systemd-journald or rsyslog",
             LOGGING,
         ),
-        Check(
+        ScanCheck(
             "protection-log-kept",
             "Logs don't survive a restart",
             "low",
@@ -65,7 +65,7 @@ FAMILY = Family(
             "mkdir /var/log/journal, or install rsyslog",
             LOGGING,
         ),
-        Check(
+        ScanCheck(
             "protection-audit",
             "The kernel's audit daemon does not run",
             "low",
@@ -74,7 +74,7 @@ FAMILY = Family(
             "Install and start auditd, with rules for what you must know",
             LOGGING,
         ),
-        Check(
+        ScanCheck(
             "protection-confinement",
             "Neither AppArmor nor SELinux confines programs",
             "low",
@@ -85,7 +85,7 @@ FAMILY = Family(
             "Install apparmor and its profiles, or enforce SELinux",
             HARDENING,
         ),
-        Check(
+        ScanCheck(
             "protection-automatic-upgrades",
             "Security updates are not installed automatically",
             "medium",

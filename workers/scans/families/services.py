@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from workers.scans.check import Check, Family, Judge
+from workers.scans.check import Family, Judge, ScanCheck
 from workers.scans.controls import CRYPTOGRAPHY, NETWORK
 
 _PREPARE = """
@@ -67,7 +67,7 @@ FAMILY = Family(
     category="configuration",
     prepare=_PREPARE,
     checks=(
-        Check(
+        ScanCheck(
             "services-clear-text",
             "Services accept passwords in clear text: telnet, FTP, rsh",
             "critical",
@@ -76,7 +76,7 @@ FAMILY = Family(
             "Remove telnet, FTP, TFTP and r-command servers; use SSH and SFTP",
             CRYPTOGRAPHY,
         ),
-        Check(
+        ScanCheck(
             "services-databases",
             "Databases listen on the network",
             "high",
@@ -85,7 +85,7 @@ FAMILY = Family(
             "Bind databases to 127.0.0.1, or allow only hosts that need them",
             NETWORK,
         ),
-        Check(
+        ScanCheck(
             "services-sharing",
             "File sharing listens on the network",
             "medium",
@@ -94,7 +94,7 @@ FAMILY = Family(
             "Stop NFS, SMB and the portmapper where they aren't needed",
             NETWORK,
         ),
-        Check(
+        ScanCheck(
             "services-listening",
             "Services other than SSH listen beyond loopback",
             "medium",
@@ -103,7 +103,7 @@ FAMILY = Family(
             "Stop services that aren't needed, bind them to 127.0.0.1, or allow only hosts that need them",
             NETWORK,
         ),
-        Check(
+        ScanCheck(
             "services-legacy-programs",
             "Servers without encryption are installed",
             "medium",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from workers.scans.check import CannotJudge, Check, Controls, Family, Judge
+from workers.scans.check import CannotJudge, Controls, Family, Judge, ScanCheck
 from workers.scans.controls import AUTHENTICATION, CRYPTOGRAPHY, REMOTE_ACCESS
 
 # sshd -T wants its folder, which a server that is started by a socket has only while it runs.
@@ -55,8 +55,8 @@ def _without(*weak: str) -> Judge:
 
 def _check(
     name: str, severity: str, title: str, judge: Judge, advice: str, controls: Controls = REMOTE_ACCESS
-) -> Check:
-    return Check(f"ssh-{name}", title, severity, f"setting {name}", judge, advice, controls)
+) -> ScanCheck:
+    return ScanCheck(f"ssh-{name}", title, severity, f"setting {name}", judge, advice, controls)
 
 
 FAMILY = Family(

@@ -30,7 +30,7 @@ PAGE = 100
 FOLLOWING = 1000
 
 
-class Counted:
+class CountedFile:
     """A file that tells how many bytes were read of it, each time."""
 
     def __init__(self, file: IO[bytes], tell: Callable[[int], object]) -> None:

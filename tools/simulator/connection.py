@@ -17,7 +17,7 @@ Word = bytes | str | int
 _CONNECT_SECONDS = 10.0
 
 
-class Refused(Exception):
+class RedisRefused(Exception):
     """Redis says no to something: the text is its own."""
 
 
@@ -30,7 +30,7 @@ class Connection(asyncio.Protocol):
         self._asked: deque[tuple[asyncio.Future[list[Any]], int, list[Any]]] = deque()
 
     async def ask(self, *commands: tuple[Word, ...]) -> list[Any]:
-        """The replies to some commands, sent together; `Refused` is among them for one that Redis refuses."""
+        """The replies to some commands, sent together; `RedisRefused` is among them for one that Redis refuses."""
         if self._transport is None or self._transport.is_closing():
             raise ConnectionResetError("not connected to Redis")
         future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
@@ -88,7 +88,7 @@ async def connect(url: str, name: str) -> Connection:
     except OSError as error:  # a timeout is one
         raise Unavailable(f"Redis at {parts.hostname}:{parts.port} can't be reached: {error}") from None
     for reply in replies:
-        if isinstance(reply, Refused):
+        if isinstance(reply, RedisRefused):
             connection.close()
             raise Unavailable(f"Redis at {parts.hostname}:{parts.port} refuses {name}: {reply}")
     return connection
@@ -111,7 +111,7 @@ def _parsed(data: bytearray, at: int) -> tuple[Any, int] | None:
     if kind in b"+:":
         return (int(head) if kind == 58 else head), behind
     if kind == 45:  # "-"
-        return Refused(head.decode(errors="replace")), behind
+        return RedisRefused(head.decode(errors="replace")), behind
     length = int(head)
     if length < 0:
         return None, behind
