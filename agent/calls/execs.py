@@ -17,8 +17,7 @@ from agent.drivers.capabilities.guest import OUTPUT_LIMIT, GuestCapability, Gues
 from agent.drivers.offers import offered
 from agent.drivers.registry import Drivers
 from agent.system.loops import Loop
-from core.contract.calls import BeginExec, CommandLine, ExecRef, ListExecs, SignalExec
-from core.contract.calls import ReadExecOutput as OutputOf
+from core.contract.calls import BeginExec, CommandLine, ExecRef, ListExecs, ReadExecOutput, SignalExec
 from core.contract.errors import Invalid
 from core.contract.messages import JSON, Call
 
@@ -68,7 +67,7 @@ class GuestCommands:
         return {"execs": [asdict(each) for each in shown], "total": len(found)}
 
     def _output(self, call: Call) -> JSON:
-        driver, vm, wanted = self._execs(call), vm_of(call), asked(call, OutputOf)
+        driver, vm, wanted = self._execs(call), vm_of(call), asked(call, ReadExecOutput)
         return {
             stream: _dumped(driver.exec_output(vm, wanted.id, stream, offset, wanted.limit))
             for stream, offset in to_builtins(wanted.offsets).items()

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from core.contract.commands import DiskAttach
 from core.contract.errors import Conflict, Forbidden, NoCapacity, NotFound, Unavailable
-from core.contract.hosts import ReportedMedium as Told
+from core.contract.hosts import ReportedMedium
 from core.contract.messages import Failure
 from core.contract.states import Observed
 from core.contract.vms import Disk
@@ -67,7 +67,7 @@ def succeed(helpers: Helpers, operation: Accepted, *disks: Disk) -> None:
     helpers.apply(helpers.report(operation, "succeeded", Observed.STOPPED, result=told))
 
 
-def tell(transaction: Transaction, helpers: Helpers, *told: Told, generation: int | None = None) -> None:
+def tell(transaction: Transaction, helpers: Helpers, *told: ReportedMedium, generation: int | None = None) -> None:
     told_of = replace(helpers.inventory("host-a"), media=list(told))
     with transaction() as session:
         inventories.record(session, told_of if generation is None else replace(told_of, generation=generation))
@@ -155,8 +155,8 @@ def test_a_detached_disk_is_free(transaction: Transaction, actor: Actor, helpers
 def test_what_a_host_has_is_adopted_counted_and_forgotten(
     transaction: Transaction, actor: Actor, helpers: Helpers, host: str
 ) -> None:
-    made = Told("med-1", "gone-user", "old.qcow2", "qcow2", 5 * GB, 4096, created_at=1.0)
-    given = Told("med-2", actor.user_id, "given.raw", "raw", 7 * GB, 4096, made=False)
+    made = ReportedMedium("med-1", "gone-user", "old.qcow2", "qcow2", 5 * GB, 4096, created_at=1.0)
+    given = ReportedMedium("med-2", actor.user_id, "given.raw", "raw", 7 * GB, 4096, made=False)
     for _ in range(2):
         tell(transaction, helpers, made, given)
     assert [(row.name, row.reserved_gb) for row in rows(transaction)] == [("given.raw", 0), ("old.qcow2", 5)]
@@ -187,7 +187,7 @@ def test_a_disk_that_was_there_all_the_time_takes_the_place_of_one_that_was_to_b
     transaction: Transaction, actor: Actor, helpers: Helpers, web: str
 ) -> None:
     begin(transaction, actor)
-    tell(transaction, helpers, Told("med-old", actor.user_id, "a.raw", "raw", 5 * GB))
+    tell(transaction, helpers, ReportedMedium("med-old", actor.user_id, "a.raw", "raw", 5 * GB))
     assert [(row.id, row.reserved_gb) for row in rows(transaction)] == [("med-old", 5)]
     assert reserved(transaction) == 15
 
@@ -195,7 +195,7 @@ def test_a_disk_that_was_there_all_the_time_takes_the_place_of_one_that_was_to_b
 def test_a_silent_host_is_asked_to_delete_nothing(
     transaction: Transaction, actor: Actor, helpers: Helpers, host: str
 ) -> None:
-    tell(transaction, helpers, Told("med-1", actor.user_id, "a.raw", "raw", GB))
+    tell(transaction, helpers, ReportedMedium("med-1", actor.user_id, "a.raw", "raw", GB))
     with transaction() as session:
         session.get_one(Host, "host-a").silent_since = now()
     with transaction() as session, pytest.raises(Unavailable, match="host-a"):
@@ -205,7 +205,7 @@ def test_a_silent_host_is_asked_to_delete_nothing(
 def test_the_disks_of_a_host_that_is_given_up_go_and_return_with_it(
     transaction: Transaction, actor: Actor, helpers: Helpers, host: str
 ) -> None:
-    disk = Told("med-1", actor.user_id, "a.raw", "raw", GB)
+    disk = ReportedMedium("med-1", actor.user_id, "a.raw", "raw", GB)
     tell(transaction, helpers, disk)
     with transaction() as session:
         session.get_one(Host, host).silent_since = now()
