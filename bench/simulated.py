@@ -78,7 +78,7 @@ def simulated(fleet: Fleet, hosts: int) -> Iterator[Simulated]:
     with Path(fleet.home / "logs" / "simulator.log").open("ab") as log:
         process = subprocess.Popen(command, env={**os.environ, **own}, stdout=log, stderr=log)
     made = Simulated(fleet, hosts, process)
-    heard_of = "SELECT name FROM hosts WHERE generation > 0 AND silent_since IS NULL"
+    heard_of = "SELECT name FROM hosts WHERE generation > 0 AND offline_since IS NULL"
     try:
         until(lambda: len(made.rows(heard_of)) == hosts)
         yield made

@@ -168,8 +168,8 @@ class Settings:
     max_body_mb: Annotated[
         Count, Variable("CORRAL_MAX_BODY_MB", "the largest body in MB, but for images and files")
     ] = 1
-    silent_after_seconds: Annotated[
-        Count, Variable("CORRAL_SILENT_AFTER", "seconds without a heartbeat until a host is offline")
+    offline_after_seconds: Annotated[
+        Count, Variable("CORRAL_OFFLINE_AFTER", "seconds without a heartbeat until a host is offline")
     ] = 15
     low_disk_mb: Annotated[
         int, Variable("CORRAL_LOW_DISK_MB", "MB of free disk below which a host takes no new VMs; read by workers")

@@ -69,8 +69,8 @@ def _try(name: str, part: Callable[[WorkerContext], int], context: WorkerContext
 
 
 def _heartbeats(context: WorkerContext) -> int:
-    silent_after = timedelta(seconds=context.settings.silent_after_seconds)
-    transact(context.transaction, lambda session: sweeps.heartbeats(session, silent_after))
+    offline_after = timedelta(seconds=context.settings.offline_after_seconds)
+    transact(context.transaction, lambda session: sweeps.heartbeats(session, offline_after))
     return 0
 
 

@@ -52,7 +52,7 @@ class Lease:
 
     def renew(self) -> bool:
         """Whether the name is this agent's for the next seconds."""
-        self.fence = self._standing()
+        self.fence = self._held_fence()
         self._mine = False
         if self.fence is None:
             self._client.transaction(self._renew, channels.lease(self._host))
@@ -62,7 +62,7 @@ class Lease:
         """Note, for good, that nothing runs here any more that ran before that fence."""
         durable.write(self._obeyed, str(fence.number))
 
-    def _standing(self) -> Fence | None:
+    def _held_fence(self) -> Fence | None:
         entry = None
         with suppress(redis.exceptions.NoPermissionError):  # of a control plane that knows of no fences yet
             entry = self._client.get(channels.fence(self._host))

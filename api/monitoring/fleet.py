@@ -44,7 +44,7 @@ class FleetMetrics(Collector):
                 tables = bounded_checks.ask_database(self._tables)
                 bounded_checks.answered(tables)
                 known = bounded_checks.answer_or(tables, None)
-                hosts = [*known.alive, *known.silent] if known else []
+                hosts = [*known.online, *known.offline] if known else []
                 queues = bounded_checks.ask_redis(lambda: metrics.of_queues(self._context.dispatch.redis, hosts))
                 bounded_checks.answered(queues)
                 self._last, self._read_at = (known, bounded_checks.answer_or(queues, None)), time.monotonic()
@@ -67,8 +67,8 @@ def _of_tables(tables: Tables) -> Iterator[GaugeMetricFamily]:
         vms.add_metric([status], count)
     yield vms
     hosts = _family("corral_hosts", "Online hosts, and offline ones.", ["state"])
-    hosts.add_metric(["alive"], len(tables.alive))
-    hosts.add_metric(["silent"], len(tables.silent))
+    hosts.add_metric(["online"], len(tables.online))
+    hosts.add_metric(["offline"], len(tables.offline))
     yield hosts
 
 

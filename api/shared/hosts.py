@@ -8,14 +8,14 @@ from msgspec import to_builtins
 from sqlalchemy.orm import Session
 
 from api.rest.blueprint import Blueprint
-from api.rest.fields import ChoiceField, MomentField, RatioField, computed
+from api.rest.fields import ChoiceField, MomentField, RatioField
 from api.rest.schemas import SortingSchema, StrictSchema
 from api.rest.shapes import ResultPage, Shape
 from api.shared import cordoned, draining, orphaned
 from api.shared import labels as labelled
 from api.shared.placements import CapacitySchema
 from core.contract.messages import JSON
-from core.contract.states import Standing
+from core.contract.states import SchedulingState
 from core.models import Host
 from core.services import hosts, lost
 from core.services.context import Actor
@@ -24,10 +24,10 @@ _SECONDS = 20.0
 
 
 class HostQuerySchema(SortingSchema):
-    """Which hosts: all, or those that are online, or offline, of that standing, or labelled so."""
+    """Which hosts: all, or those that are online or offline, in a scheduling state, or with labels."""
 
     status = ChoiceField(*hosts.STATUSES)
-    standing = ChoiceField(*Standing)
+    scheduling = ChoiceField(*SchedulingState)
     label = labelled.TermsField()
     sort = ChoiceField(*hosts.ORDERING.sorts)
 
@@ -38,10 +38,10 @@ class RemovalQuerySchema(Schema):
     force = fields.Boolean(load_default=False)
 
 
-class StandingSchema(Schema):
+class SchedulingSchema(Schema):
     """Whether a host takes new VMs, and since when, by whom and why that is so."""
 
-    state = ChoiceField(*Standing, required=True)
+    state = ChoiceField(*SchedulingState, required=True)
     since = MomentField(required=True, allow_none=True)
     by = fields.String(required=True, allow_none=True)
     reason = fields.String(required=True)
@@ -97,10 +97,10 @@ class HostSchema(Schema):
 
     name = fields.String(required=True)
     labels = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
-    silent = computed(fields.Boolean, lambda host: host["silent_since"] is not None)
-    standing = fields.Nested(StandingSchema, required=True)
+    status = ChoiceField(*hosts.STATUSES, required=True)
+    scheduling = fields.Nested(SchedulingSchema, required=True)
     last_seen_at = MomentField(required=True)
-    silent_since = MomentField(required=True, allow_none=True)
+    offline_since = MomentField(required=True, allow_none=True)
     first_seen_at = MomentField(required=True)
     offered = fields.Nested(CapacitySchema, required=True)
     overcommit = fields.Nested(OvercommitSchema, required=True)
@@ -163,14 +163,15 @@ def described(host: Host, actor: Actor) -> JSON:
     return {
         "name": host.name,
         "labels": host.labels,
-        "standing": {
-            "state": host.standing,
-            "since": host.standing_since,
-            "by": host.standing_by,
-            "reason": host.standing_reason,
+        "scheduling": {
+            "state": host.scheduling_state,
+            "since": host.scheduling_since,
+            "by": host.scheduling_by,
+            "reason": host.scheduling_reason,
         },
+        "status": hosts.status_of(host),
         "last_seen_at": host.last_seen_at,
-        "silent_since": host.silent_since,
+        "offline_since": host.offline_since,
         "first_seen_at": host.first_seen_at,
         "offered": _room(host, "offered_"),
         "overcommit": _room(host, "overcommit_"),

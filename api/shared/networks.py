@@ -121,7 +121,7 @@ def _described(place: NetworkPlace, told: list[JSON] | None) -> JSON:
 
 
 def _connectivity(place: NetworkPlace, told: list[JSON] | None, addresses: list[Any]) -> str:
-    if place.host.silent_since is not None:
+    if place.host.offline_since is not None:
         return UNKNOWN
     if not place.running:
         return DISCONNECTED

@@ -47,7 +47,7 @@ class StatisticsSchema(Schema):
     running_vms = fields.Integer(required=True)
     total_snapshots = fields.Integer(required=True)
     total_hosts = fields.Integer(required=True)
-    silent_hosts = fields.Integer(required=True)
+    offline_hosts = fields.Integer(required=True)
     api_requests_today = fields.Integer(required=True, allow_none=True)
     average_response_time_ms = fields.Float(required=True, allow_none=True)
 
@@ -104,7 +104,7 @@ def _from_tables() -> tuple[Actor | Unauthenticated, JSON]:
 
 
 def _figures(session: Session) -> JSON:
-    vms, (hosts, silent) = counts.count(session), capacity.heard(session)
+    vms, (hosts, offline) = counts.count(session), capacity.heard(session)
     hypervisors = capacity.versions(session)
     return {
         "system": {
@@ -118,7 +118,7 @@ def _figures(session: Session) -> JSON:
             "running_vms": vms.by_status.get(VmStatus.RUNNING, 0),
             "total_snapshots": snapshots.count(session),
             "total_hosts": hosts,
-            "silent_hosts": silent,
+            "offline_hosts": offline,
         },
     }
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from api.rest.answering import Rendered
 from api.rest.blueprint import Blueprint
-from api.rest.fields import MomentField, TextField, moment
+from api.rest.fields import ChoiceField, MomentField, TextField, moment
 from api.rest.shapes import Shape
 from api.shared.words import HOST_NAME
 from api.web.context import api_context
@@ -21,6 +21,7 @@ from core.contract.states import VmStatus
 from core.models.base import now
 from core.services import counts
 from core.services.context import Actor
+from core.services.hosts import OFFLINE, ONLINE, STATUSES
 from core.services.monitoring import capacity
 from core.services.monitoring.capacity import HostLoad, MachineTotals
 from core.units import percent
@@ -40,15 +41,15 @@ class MachineMetricsSchema(Schema):
 
 
 class HostMetricsSchema(MachineMetricsSchema):
-    """One host: nulls when it is silent, or has not told lately."""
+    """One host: nulls while it is offline, or has sent no figures lately."""
 
     name = fields.String(required=True)
-    silent = fields.Boolean(required=True)
+    status = ChoiceField(*STATUSES, required=True)
     last_seen_at = MomentField(required=True)
 
 
 class VmCountsSchema(Schema):
-    """The VMs; `unknown_count`: on hosts that are silent, and not counted as running."""
+    """The VMs; `unknown_count`: on hosts that are offline, and not counted as running."""
 
     total_count = fields.Integer(required=True)
     running_count = fields.Integer(required=True)
@@ -132,7 +133,11 @@ def _counted(session: Session, host: str | None) -> JSON:
 
 
 def _host(told: HostLoad) -> JSON:
-    return {"name": told.name, "silent": told.silent, "last_seen_at": moment(told.last_seen_at)} | _machine(told.usage)
+    return {
+        "name": told.name,
+        "status": ONLINE if told.online else OFFLINE,
+        "last_seen_at": moment(told.last_seen_at),
+    } | _machine(told.usage)
 
 
 def _machine(used: MachineTotals | HostUsage | None) -> JSON:

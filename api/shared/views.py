@@ -73,7 +73,7 @@ def uptime_seconds(view: VmWithStatus) -> int:
 
 def last_seen_at(view: VmWithStatus) -> datetime | None:
     """When the VM's host sent its last heartbeat, if it is offline."""
-    return view.host.last_seen_at if view.host.silent_since else None
+    return view.host.last_seen_at if view.host.offline_since else None
 
 
 def operation_id(view: VmWithStatus) -> str | None:

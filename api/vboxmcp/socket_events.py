@@ -18,9 +18,9 @@ _NAMES = {
     "vm_made_elsewhere": "vm.made_elsewhere",
     "operation": "operation.changed",
     "host_joined": "host.joined",
-    "host_silent": "host.silent",
-    "host_alive": "host.alive",
-    "host_standing": "host.standing_changed",
+    "host_offline": "host.offline",
+    "host_online": "host.online",
+    "host_scheduling": "host.scheduling_changed",
     "driver_healthy": "host.driver_healthy",
     "driver_unhealthy": "host.driver_unhealthy",
 }

@@ -62,4 +62,4 @@ def _tell(session: Session, host: dict[str, Any]) -> None:
     if session.output != "table":
         show_one(session, host)
     else:
-        session.tell(f"Host '{host['name']}' is {host['standing']['state']}.")
+        session.tell(f"Host '{host['name']}' is {host['scheduling']['state']}.")

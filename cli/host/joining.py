@@ -138,7 +138,7 @@ def _online(session: Session, name: str, before: str | None) -> bool:
         host = session.client.hosts.get(name)
     except NotFound:
         return False
-    return not host["silent"] and host["last_seen_at"] != before
+    return bool(host["status"] == "online") and host["last_seen_at"] != before
 
 
 def _heard_at(session: Session, name: str) -> str:

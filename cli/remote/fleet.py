@@ -30,16 +30,16 @@ def host() -> None:
 
 
 @host.command(name="list")
-@click.option("--status", help="Only hosts with this status: alive (online) or silent (offline).")
-@click.option("--standing", help="Only hosts with this standing, such as cordoned.")
+@click.option("--status", help="Only hosts with this status: online or offline.")
+@click.option("--scheduling", help="Only hosts in this scheduling state, such as cordoned.")
 @click.option("--label", metavar="TERMS", help="Only hosts with these labels, such as zone=a,disk!=hdd,fast,!old.")
 @fleet_command
-def list_(session: Session, status: str | None, standing: str | None, label: str | None) -> None:
+def list_(session: Session, status: str | None, scheduling: str | None, label: str | None) -> None:
     """List hosts."""
-    found = [plain(each) for each in session.client.hosts.list(status=status, standing=standing, label=label)]
+    found = [plain(each) for each in session.client.hosts.list(status=status, scheduling=scheduling, label=label)]
     for each in found:
-        state = each["standing"]["state"]
-        each["status"] = ("offline" if each["silent"] else "online") + ("" if state == "active" else f", {state}")
+        state = each["scheduling"]["state"]
+        each["status"] += "" if state == "active" else f", {state}"
         each["labelled"] = labels.shown(each["labels"])
         each["healthy"] = [driver["name"] for driver in each["hypervisors"] if driver["healthy"]]
     show_many(session, found, _HOSTS)

@@ -21,13 +21,11 @@ Columns = Mapping[str, str]
 _STATES = {
     "running": "green",
     "succeeded": "green",
-    "alive": "green",
     "online": "green",
     "healthy": "green",
     "failed": "red",
     "crashed": "red",
     "lost": "red",
-    "silent": "red",
     "offline": "red",
     "unknown": "yellow",
     "queued": "cyan",

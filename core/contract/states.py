@@ -42,7 +42,7 @@ class VmStatus(StrEnum):
     LOST = "lost"
 
 
-class Standing(StrEnum):
+class SchedulingState(StrEnum):
     """Whether a host takes new VMs, as administrators have it."""
 
     ACTIVE = "active"
@@ -134,14 +134,13 @@ def status(
     observed: str | None,
     ever_started: bool,
     live_kind: str | None,
-    host_silent: bool,
+    host_offline: bool,
     lost: bool = False,
 ) -> VmStatus:
-    """What a user reads, from what is wanted, what was observed and what is under way.
+    """The status that a user reads: from the desired state, the observed state, and the live operation.
 
-    A live operation speaks first (a snapshot does not change the word), then the loss or the silence of the host, then
-    what was seen.
-    `observed` is None until the host has reported the VM once.
+    A live operation comes first, except a snapshot, which does not change the status. Then comes the loss of the VM,
+    then a host that is offline, then the observed state: None until the host has reported the VM once.
     """
     under_way = UNDER_WAY.get(Kind(live_kind)) if live_kind else None
     if under_way is not None:
@@ -150,7 +149,7 @@ def status(
         return VmStatus.DELETING
     if lost:
         return VmStatus.LOST
-    if host_silent:
+    if host_offline:
         return VmStatus.UNKNOWN
     if observed is None or observed == Observed.ABSENT:
         return VmStatus.FAILED

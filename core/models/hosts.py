@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Computed
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.contract.hosts import HostFacts
-from core.contract.states import Standing
+from core.contract.states import SchedulingState
 from core.models.base import JSON, Base, now
 from core.models.typed import Typed
 
@@ -26,9 +26,9 @@ class Host(Base):
 
     `home_id` is that of the agent's home, which alone is believed. `beat` is the agent's own time in the heartbeat that
     was seen last, `last_seen_at` when that was by the clock of the database. `problems`: by a word for each, what is
-    wrong and since when. `standing`: whether it takes new VMs, and since when, by whom and why that is so; by nobody
-    where nobody has said anything. `fence`: the number of its last fence, or of its removal. `labels`: given by
-    administrators, for placement to go by. A removed host is one that an administrator has given up.
+    wrong and since when. `scheduling_*`: whether it takes new VMs, since when, by which administrator, and why.
+    `fence`: the number of its last fence, or of its removal. `labels`: set by administrators, for placement. A removed
+    host is one that an administrator has given up.
     """
 
     __tablename__ = "hosts"
@@ -60,12 +60,12 @@ class Host(Base):
     home_id: Mapped[str] = mapped_column(default="", server_default="")
     beat: Mapped[float | None]
     problems: Mapped[JSON] = mapped_column(default=dict, server_default="{}")
-    standing: Mapped[str] = mapped_column(default=Standing.ACTIVE, server_default=Standing.ACTIVE)
-    standing_since: Mapped[datetime | None]
-    standing_by: Mapped[str | None]
-    standing_reason: Mapped[str] = mapped_column(default="", server_default="")
+    scheduling_state: Mapped[str] = mapped_column(default=SchedulingState.ACTIVE, server_default=SchedulingState.ACTIVE)
+    scheduling_since: Mapped[datetime | None]
+    scheduling_by: Mapped[str | None]
+    scheduling_reason: Mapped[str] = mapped_column(default="", server_default="")
     fence: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     first_seen_at: Mapped[datetime] = mapped_column(default=now)
     last_seen_at: Mapped[datetime]
-    silent_since: Mapped[datetime | None]
+    offline_since: Mapped[datetime | None]
     removed_at: Mapped[datetime | None]

@@ -20,7 +20,7 @@ class Vm(Base):
     `observed_generation` is that of the report last applied. `reserved` says that its size is counted on its host.
     `vcpus` and `memory_mb` are what it is to have, `running_*` what it runs with where that was reported, and `held_*`
     what is counted for it on its host (empty: what it is to have, as rows of an older release).
-    A deleted VM that is still counted was on a host that is silent: what is left there is removed when it returns.
+    A deleted VM that is still counted was on a host that is offline: what is left there is removed when it returns.
     A lost VM was on a host that was given up, or that is fenced. `restart_policy`: whether it is made again elsewhere
     then; `elsewhere_at`: when the next step of that is due. `home` counts how often that was begun.
     `placement`: what was asked of its host when it was placed, and is to be heeded wherever it is placed again.

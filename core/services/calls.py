@@ -75,7 +75,7 @@ def to_console(session: Session, actor: Actor, ref: str) -> tuple[str, VmSpec]:
 
 def consoles(session: Session, actor: Actor, vm_id: str | None, limit: int) -> list[tuple[str, VmSpec]]:
     """The host and the VM of each console that shows something now: of one VM, if the caller's, or of all."""
-    live = [Vm.observed.in_((Observed.RUNNING, Observed.PAUSED)), Vm.deleted_at.is_(None), Host.silent_since.is_(None)]
+    live = [Vm.observed.in_((Observed.RUNNING, Observed.PAUSED)), Vm.deleted_at.is_(None), Host.offline_since.is_(None)]
     whose = [] if actor.is_admin and vm_id is not None else [Vm.owner_id == actor.user_id]
     which = [] if vm_id is None else [Vm.id == vm_id]
     query = (

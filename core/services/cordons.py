@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from core.contract.errors import Conflict
-from core.contract.states import Standing
+from core.contract.states import SchedulingState
 from core.models import Host
-from core.services import drains, fences, hosts, standings
+from core.services import drains, fences, hosts, scheduling
 from core.services.context import Actor
 
 
@@ -15,15 +15,15 @@ def cordon(session: Session, actor: Actor, name: str, reason: str = "") -> Host:
     """Let a host take no new VM; those that are there go on, and may be started and stopped. A drain goes on too."""
     actor.must_administer()
     host = hosts.locked(session, name)
-    if host.standing in (Standing.DRAINING, Standing.DRAINED, Standing.FENCED):
+    if host.scheduling_state in (SchedulingState.DRAINING, SchedulingState.DRAINED, SchedulingState.FENCED):
         return host
-    return standings.take(session, host, Standing.CORDONED, by=actor.username, reason=reason)
+    return scheduling.take(session, host, SchedulingState.CORDONED, by=actor.username, reason=reason)
 
 
 def uncordon(session: Session, actor: Actor, name: str, reason: str = "") -> Host:
     """End a cordon, and a drain with it; `Conflict` for a fenced host, which has to be activated."""
     actor.must_administer()
-    if hosts.get(session, actor, name).standing == Standing.FENCED:
+    if hosts.get(session, actor, name).scheduling_state == SchedulingState.FENCED:
         raise Conflict(f"host '{name}' is fenced, and not just cordoned: activate it", code="invalid_state")
     return activate(session, actor, name, reason)
 
@@ -35,6 +35,6 @@ def activate(session: Session, actor: Actor, name: str, reason: str = "") -> Hos
     host = hosts.locked(session, name)
     if drain is not None:
         drains.end(session, drain, "host_activated", f"host '{name}' was activated meanwhile")
-    if host.standing == Standing.FENCED:
+    if host.scheduling_state == SchedulingState.FENCED:
         return fences.lift(session, actor, host, reason)
-    return standings.take(session, host, Standing.ACTIVE, by=actor.username, reason=reason)
+    return scheduling.take(session, host, SchedulingState.ACTIVE, by=actor.username, reason=reason)

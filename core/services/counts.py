@@ -14,7 +14,7 @@ from core.contract.states import LIVE, UNDER_WAY, VmStatus
 from core.models import VM_COUNTS, Host, Operation, Vm
 
 _C = VM_COUNTS.c
-_OWN = (VmStatus.DELETING, VmStatus.LOST)  # said before the silence of the host
+_OWN = (VmStatus.DELETING, VmStatus.LOST)  # said even while the host is offline
 _GATHER = text("""
 WITH many AS (SELECT host_name, status FROM vm_counts GROUP BY host_name, status HAVING count(*) > 1),
 gone AS (
@@ -48,12 +48,12 @@ def own_status() -> ColumnElement[str]:
 
 def count(session: Session, host_name: str | None = None) -> Counts:
     """Of the fleet, or of one host: all at one moment."""
-    silent = Host.silent_since.is_not(None).label("silent")
+    offline = Host.offline_since.is_not(None).label("offline")
     sums = [func.sum(_C.vms), func.sum(_C.vcpus), func.sum(_C.memory_mb)]
-    at_rest = select(cast(null(), Text).label("kind"), _C.status, silent, *sums).join(Host, Host.name == _C.host_name)
+    at_rest = select(cast(null(), Text).label("kind"), _C.status, offline, *sums).join(Host, Host.name == _C.host_name)
     zero = literal(0)
     live = (
-        select(Operation.kind, own_status().label("status"), silent, func.count(), zero, zero)
+        select(Operation.kind, own_status().label("status"), offline, func.count(), zero, zero)
         .select_from(Operation)
         .join(Vm, Vm.id == Operation.vm_id)
         .join(Host, Host.name == Vm.host_name)
@@ -61,7 +61,7 @@ def count(session: Session, host_name: str | None = None) -> Counts:
     )
     if host_name is not None:
         at_rest, live = at_rest.where(_C.host_name == host_name), live.where(Vm.host_name == host_name)
-    both = at_rest.group_by(_C.status, silent).union_all(live.group_by(Operation.kind, own_status(), silent))
+    both = at_rest.group_by(_C.status, offline).union_all(live.group_by(Operation.kind, own_status(), offline))
     return _added_up(session.execute(both).all())
 
 
@@ -76,7 +76,7 @@ def where(session: Session, statuses: Collection[str]) -> ColumnElement[bool]:
     rests = select(_C.host_name).where(_C.status.in_(statuses)).group_by(_C.host_name).having(func.sum(_C.vms) > 0)
     hosts = set(session.scalars(rests))
     if VmStatus.UNKNOWN in statuses:
-        hosts |= set(session.scalars(select(Host.name).where(Host.silent_since.is_not(None))))
+        hosts |= set(session.scalars(select(Host.name).where(Host.offline_since.is_not(None))))
     kinds = [kind for kind, word in UNDER_WAY.items() if word in statuses]
     live = select(Operation.vm_id).where(Operation.state.in_(LIVE), Operation.kind.in_(kinds))
     return Vm.host_name.in_(sorted(hosts)) | Vm.id.in_(list(session.scalars(live)))
@@ -84,8 +84,8 @@ def where(session: Session, statuses: Collection[str]) -> ColumnElement[bool]:
 
 def _added_up(rows: Any) -> Counts:
     found, vcpus, memory_mb = Counter[str](), 0, 0
-    for kind, own, silent, vms, of_vcpus, of_memory in rows:
-        word = own if own in _OWN or not silent else VmStatus.UNKNOWN
+    for kind, own, offline, vms, of_vcpus, of_memory in rows:
+        word = own if own in _OWN or not offline else VmStatus.UNKNOWN
         found[word] += vms if kind is None else -vms
         if kind is not None:
             found[UNDER_WAY[kind]] += vms

@@ -18,10 +18,10 @@ from sqlalchemy.orm import Session
 
 from core.contract.errors import Conflict
 from core.contract.messages import Failure
-from core.contract.states import LIVE, HostKind, Observed, OperationState, Standing
+from core.contract.states import LIVE, HostKind, Observed, OperationState, SchedulingState
 from core.models import Host, Operation, Vm
 from core.models.base import JSON, new_id, now
-from core.services import hosts, operations, standings, vms
+from core.services import hosts, operations, scheduling, vms
 from core.services.audit import records
 from core.services.context import Actor
 
@@ -59,7 +59,7 @@ def begin(session: Session, actor: Actor, name: str, request: DrainRequest) -> O
             code="invalid_state",
             operation_id=other.id,
         )
-    if host.silent_since is not None:
+    if host.offline_since is not None:
         raise Conflict(f"host '{name}' is offline: what runs there can't be stopped", code="invalid_state")
     moment = now()
     seconds = request.deadline_seconds or DEADLINE_SECONDS[request.strategy]
@@ -81,7 +81,7 @@ def begin(session: Session, actor: Actor, name: str, request: DrainRequest) -> O
         deadline_at=moment + timedelta(seconds=seconds),
     )
     session.add(operation)
-    standings.take(session, host, Standing.DRAINING, by=actor.username, reason=request.reason)
+    scheduling.take(session, host, SchedulingState.DRAINING, by=actor.username, reason=request.reason)
     operations.tell(session, None, operation)
     return operation
 
@@ -110,7 +110,7 @@ def to_stop(session: Session, operation_id: str) -> list[str]:
     operation = session.get_one(Operation, operation_id, populate_existing=True)
     host = session.get_one(Host, operation.host_name, populate_existing=True)
     request = DrainRequest(**operation.params)
-    if not _goes_on(operation) or request.strategy != "stop" or host.silent_since is not None:
+    if not _goes_on(operation) or request.strategy != "stop" or host.offline_since is not None:
         return []
     found = _results(session, operation)
     room = request.at_once - sum(each["outcome"] == STOPPING for each in found)
@@ -158,9 +158,9 @@ def settle(session: Session, operation_id: str) -> None:
         state, failure = ending
         operations.complete(operation, state, failure=failure)
         operation.result = result  # which stays, however it ends
-        standing = Standing.DRAINED if state == OperationState.SUCCEEDED else Standing.CORDONED
+        next_state = SchedulingState.DRAINED if state == OperationState.SUCCEEDED else SchedulingState.CORDONED
         host = hosts.locked(session, operation.host_name)
-        standings.take(session, host, standing, by=host.standing_by or "", reason=host.standing_reason)
+        scheduling.take(session, host, next_state, by=host.scheduling_by or "", reason=host.scheduling_reason)
     if changed or ending is not None:
         operations.tell(session, None, operation)
 

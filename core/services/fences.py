@@ -13,10 +13,10 @@ import time
 from sqlalchemy.orm import Session
 
 from core.contract.errors import Conflict
-from core.contract.states import Standing
+from core.contract.states import SchedulingState
 from core.models import Host
 from core.models.base import now
-from core.services import drains, hosts, standings
+from core.services import drains, hosts, scheduling
 from core.services.context import Actor
 from core.services.identities import accounts
 
@@ -26,9 +26,9 @@ def fence(session: Session, actor: Actor, name: str, reason: str = "", *, force:
     actor.must_administer()
     drain = drains.live(session, name, lock=True)
     host = hosts.locked(session, name)
-    if host.standing == Standing.FENCED:
+    if host.scheduling_state == SchedulingState.FENCED:
         return host
-    if host.silent_since is None and not force:
+    if host.offline_since is None and not force:
         raise Conflict(
             f"host '{name}' is online: power it off, wait until it is offline and fence it then; or fence it by force,"
             " which cuts it off at once, and has it power off what runs there",
@@ -37,8 +37,8 @@ def fence(session: Session, actor: Actor, name: str, reason: str = "", *, force:
     if drain is not None:
         drains.end(session, drain, "host_fenced", f"host '{name}' was fenced")
     raise_fence(host)
-    host.silent_since = host.silent_since or now()  # nothing of it is heard any more
-    standings.take(session, host, Standing.FENCED, by=actor.username, reason=reason)
+    host.offline_since = host.offline_since or now()  # nothing of it is heard any more
+    scheduling.take(session, host, SchedulingState.FENCED, by=actor.username, reason=reason)
     accounts.fenced(session, name)
     return host
 
@@ -50,6 +50,6 @@ def raise_fence(host: Host) -> None:
 
 def lift(session: Session, actor: Actor, host: Host, reason: str) -> Host:
     """Let a fenced host, which is locked, be one again: offline until its agent, which waits for this, is heard."""
-    standings.take(session, host, Standing.ACTIVE, by=actor.username, reason=reason)
+    scheduling.take(session, host, SchedulingState.ACTIVE, by=actor.username, reason=reason)
     accounts.fenced(session, host.name)
     return host

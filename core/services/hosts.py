@@ -23,7 +23,7 @@ from core.services import labels as labelled
 from core.services.context import Actor
 from core.services.paging import Ordering, Slice, sliced
 
-STATUSES = ("alive", "silent")
+ONLINE, OFFLINE = STATUSES = ("online", "offline")
 ROOM = ("vcpus", "memory_mb", "disk_gb")
 OVERCOMMIT = (0.1, 64.0)  # between which an administrator may choose
 ORDERING = Ordering(
@@ -42,10 +42,10 @@ ORDERING = Ordering(
 
 @dataclass(frozen=True)
 class HostFilter(Slice):
-    """Which hosts: the "alive" or the "silent" ones, those of a standing, those whose labels are so; else all."""
+    """Which hosts: online or offline, in a scheduling state, with labels; without a filter all."""
 
     status: str | None = None
-    standing: str | None = None
+    scheduling: str | None = None
     label: Sequence[Term] = ()
 
 
@@ -54,17 +54,22 @@ def all_of(session: Session) -> list[Host]:
     return list(session.scalars(select(Host).where(Host.removed_at.is_(None)).order_by(Host.name)))
 
 
+def status_of(host: Host) -> str:
+    """Whether a host is online or offline."""
+    return ONLINE if host.offline_since is None else OFFLINE
+
+
 def list_of(session: Session, actor: Actor, wanted: HostFilter) -> tuple[list[Host], int]:
     """A page of the hosts, by name, and how many match.
 
     Who may log in may see them: a VM's placement is no secret of another's.
     """
-    silent = Host.silent_since.is_not(None)
+    offline = Host.offline_since.is_not(None)
     conditions: list[ColumnElement[bool]] = [Host.removed_at.is_(None), *labelled.condition(wanted.label)]
     if wanted.status is not None:
-        conditions.append(silent if wanted.status == "silent" else ~silent)
-    if wanted.standing is not None:
-        conditions.append(Host.standing == wanted.standing)
+        conditions.append(offline if wanted.status == OFFLINE else ~offline)
+    if wanted.scheduling is not None:
+        conditions.append(Host.scheduling_state == wanted.scheduling)
     total = session.scalar(select(func.count()).select_from(Host).where(*conditions)) or 0
     return list(session.scalars(sliced(select(Host).where(*conditions), ORDERING, wanted))), total
 

@@ -12,7 +12,7 @@ from core.contract.commands import Delete
 from core.contract.errors import Conflict
 from core.contract.messages import Failure, VmSpec, command
 from core.contract.results import Result
-from core.contract.states import LIVE, DesiredState, Kind, OperationState, RestartPolicy, Standing
+from core.contract.states import LIVE, DesiredState, Kind, OperationState, RestartPolicy, SchedulingState
 from core.database import after_commit
 from core.models import Host, Operation, Vm
 from core.models.base import now
@@ -44,7 +44,7 @@ def remove_host(session: Session, actor: Actor, name: str, *, force: bool = Fals
     actor.must_administer()
     drain = drains.live(session, name, lock=True)
     host = hosts.locked(session, name)
-    if host.silent_since is None and not force:
+    if host.offline_since is None and not force:
         raise Conflict(
             f"host '{name}' is online; stop its agent and wait until the host is offline, or remove it by"
             " force, which cuts the host off from its VMs",
@@ -54,8 +54,9 @@ def remove_host(session: Session, actor: Actor, name: str, *, force: bool = Fals
         drains.end(session, drain, "host_removed", f"host '{name}' was given up")
     host.removed_at, host.problems, host.home_id = now(), {}, ""
     fences.raise_fence(host)  # should it return, it begins with nothing
-    host.standing, host.standing_since, host.standing_by, host.standing_reason = Standing.ACTIVE, None, None, ""
-    host.silent_since = host.silent_since or now()  # nothing of it is heard any more
+    host.scheduling_state, host.scheduling_reason = SchedulingState.ACTIVE, ""
+    host.scheduling_since = host.scheduling_by = None
+    host.offline_since = host.offline_since or now()  # nothing of it is heard any more
     media.host_is_gone(session, name)
     accounts.expel(session, name)
     events.of_host(session, "host_removed", name, {"host": name})
@@ -63,15 +64,15 @@ def remove_host(session: Session, actor: Actor, name: str, *, force: bool = Fals
 
 
 def bereft(session: Session) -> list[str]:
-    """The VMs that `give_up` is for: on a host that was removed or is fenced, or being deleted on a silent one."""
+    """The VMs that `give_up` is for: on a host that was removed or is fenced, or being deleted on an offline one."""
     on_host = select(Vm.id).join(Host, Host.name == Vm.host_name)
     present, removed = Vm.deleted_at.is_(None), Host.removed_at.is_not(None)
-    given_up = removed | (Host.standing == Standing.FENCED)
+    given_up = removed | (Host.scheduling_state == SchedulingState.FENCED)
     deleting = select(Operation.vm_id).where(Operation.state.in_(LIVE), Operation.kind == Kind.DELETE)
     queries = (
         on_host.where(given_up, present, Vm.lost_at.is_(None)),
         on_host.where(removed, Vm.reserved),
-        on_host.where(Host.silent_since.is_not(None), present, Vm.id.in_(deleting)),
+        on_host.where(Host.offline_since.is_not(None), present, Vm.id.in_(deleting)),
     )
     return sorted({vm_id for query in queries for vm_id in session.scalars(query)})
 
@@ -79,12 +80,12 @@ def bereft(session: Session) -> list[str]:
 def give_up(session: Session, vm_id: str) -> None:
     """End what waits for that VM's host; the VM is deleted then if that is wanted, else lost. For a transaction alone.
 
-    A deleted VM is counted on a silent host until it is known to be gone there: its address is given to nobody before;
-    so is one that is lost on a fenced host, where it may be found again.
+    A deleted VM is counted on an offline host until it is known to be gone there; its address is not given away before.
+    So is a VM that is lost on a fenced host, where it may be found again.
     """
     vm = session.get_one(Vm, vm_id, with_for_update=True, populate_existing=True)
     host = session.get_one(Host, vm.host_name, populate_existing=True)
-    if vm.deleted_at is None and (host.silent_since is not None or host.removed_at is not None):
+    if vm.deleted_at is None and (host.offline_since is not None or host.removed_at is not None):
         _give_up(session, vm, host)
     if host.removed_at is not None:
         hosts.release(session, vm)
@@ -107,7 +108,7 @@ def _give_up(session: Session, vm: Vm, host: Host) -> None:
 
 
 def _is_given_up(host: Host) -> bool:
-    return host.removed_at is not None or host.standing == Standing.FENCED
+    return host.removed_at is not None or host.scheduling_state == SchedulingState.FENCED
 
 
 def _end(session: Session, vm: Vm, live: Operation, host: Host) -> None:
@@ -126,7 +127,7 @@ def found(session: Session) -> list[str]:
     """The VMs that `find` is for: lost behind a fence that is none any more, and counted on that host still."""
     on_host = select(Vm.id).join(Host, Host.name == Vm.host_name)
     there = (Vm.deleted_at.is_(None), Vm.lost_at.is_not(None), Vm.reserved, Host.removed_at.is_(None))
-    return list(session.scalars(on_host.where(*there, Host.standing != Standing.FENCED).order_by(Vm.id)))
+    return list(session.scalars(on_host.where(*there, Host.scheduling_state != SchedulingState.FENCED).order_by(Vm.id)))
 
 
 def find(session: Session, vm_id: str) -> None:

@@ -61,7 +61,7 @@ def place_of(session: Session, actor: Actor, ref: str) -> NetworkPlace:
     vm, host = lookup.placed(session, actor, ref)
     network = vm.network.true
     on_bridge = network.on_bridge
-    askable = vm.observed == Observed.RUNNING and host.silent_since is None and _offers(host, vm, "guest_network")
+    askable = vm.observed == Observed.RUNNING and host.offline_since is None and _offers(host, vm, "guest_network")
     return NetworkPlace(
         vm=vm,
         host=host,

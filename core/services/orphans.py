@@ -121,5 +121,5 @@ def _of(host: Host, vm_id: str, session: Session) -> None:
     known = session.get(Vm, vm_id)
     if vm_id not in host.orphans or (known is not None and known.host_name == host.name):
         raise NotFound(f"host '{host.name}' has no orphan '{vm_id}'", code="orphan_not_found")
-    if host.silent_since is not None:
+    if host.offline_since is not None:
         raise Conflict(f"host '{host.name}' is offline; try again once it is back", code="invalid_state")

@@ -9,15 +9,15 @@ from sqlalchemy.orm import Session
 
 from core.contract.errors import Invalid, NoCapacity
 from core.contract.images import ImageManifest
-from core.contract.states import Standing
+from core.contract.states import SchedulingState
 from core.contract.vms import PACK
 from core.models import Host
 from core.models.base import JSON
 from core.placement import Demand, HostChoice, HostOffer, Obstacle, Verdict, judge
-from core.services import groups, hosts, joining, problems, standings
+from core.services import groups, hosts, joining, problems, scheduling
 from core.services.bridges import Wish
 
-_TAKES_VMS = (Host.standing == Standing.ACTIVE, Host.removed_at.is_(None))
+_TAKES_VMS = (Host.scheduling_state == SchedulingState.ACTIVE, Host.removed_at.is_(None))
 _FEW = 16
 _TOO_LATE = "ran out of capacity, or was closed, while this request was being placed"
 
@@ -70,7 +70,7 @@ def _few(demand: Demand) -> Select[Host]:
     free_memory, free_vcpus = Host.memory_mb - Host.reserved_memory_mb, Host.vcpus - Host.reserved_vcpus
     query = select(Host).where(
         *_TAKES_VMS,
-        Host.silent_since.is_(None),
+        Host.offline_since.is_(None),
         free_vcpus >= demand.size.vcpus,
         free_memory >= demand.size.memory_mb,
         Host.disk_gb - Host.reserved_disk_gb >= demand.size.disk_gb,
@@ -129,10 +129,10 @@ def _offer(host: Host, demand: Demand, wish: Wish, having: frozenset[str]) -> Ho
 
 
 def _obstacles(host: Host, demand: Demand, wish: Wish, having: frozenset[str]) -> Iterator[Obstacle]:
-    if host.silent_since is not None:
+    if host.offline_since is not None:
         yield Obstacle("offline", "is offline (no heartbeat)")
-    if closed := standings.against_placement(host):
-        yield Obstacle(host.standing, closed)
+    if closed := scheduling.against_placement(host):
+        yield Obstacle(host.scheduling_state, closed)
     if unfit := wish.unfit.get(host.name):
         yield Obstacle("network", unfit)
     least = host.facts.image_sizes_gb.get(demand.image, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.contract.errors import Conflict, Unavailable, Unsupported
-from core.contract.states import Observed, Standing
+from core.contract.states import Observed, SchedulingState
 from core.models import Host, Vm
 
 
@@ -15,7 +15,7 @@ def must_be_reachable(vm: Vm, host: Host) -> None:
             f" {vm.observed_reason or 'try again in a moment'}",
             code="invalid_state",
         )
-    if host.standing == Standing.FENCED:
+    if host.scheduling_state == SchedulingState.FENCED:
         raise Conflict(
             f"VM '{vm.name}' is lost: its host '{host.name}' is fenced; delete it, or have an administrator activate"
             " the host",
@@ -26,15 +26,15 @@ def must_be_reachable(vm: Vm, host: Host) -> None:
             f"VM '{vm.name}' is lost: its host '{host.name}' was removed from the fleet; delete the VM",
             code="invalid_state",
         )
-    if host.silent_since is not None:
-        since = f"{host.silent_since:%Y-%m-%d %H:%M:%S} UTC"
+    if host.offline_since is not None:
+        since = f"{host.offline_since:%Y-%m-%d %H:%M:%S} UTC"
         raise Unavailable(f"host '{host.name}' (running VM '{vm.name}') is offline since {since}", host=host.name)
 
 
 def must_answer(host: Host) -> None:
     """The host is heard of."""
-    if host.silent_since is not None:
-        since = f"{host.silent_since:%Y-%m-%d %H:%M:%S} UTC"
+    if host.offline_since is not None:
+        since = f"{host.offline_since:%Y-%m-%d %H:%M:%S} UTC"
         raise Unavailable(f"host '{host.name}' is offline since {since}", host=host.name)
 
 
@@ -55,11 +55,11 @@ def may_start(vm: Vm) -> None:
 
 def must_let_start(vm: Vm, host: Host) -> None:
     """The VM's host is not being emptied of what runs there, nor has been."""
-    if host.standing in (Standing.DRAINING, Standing.DRAINED):
-        why = f" ({host.standing_reason})" if host.standing_reason else ""
+    if host.scheduling_state in (SchedulingState.DRAINING, SchedulingState.DRAINED):
+        why = f" ({host.scheduling_reason})" if host.scheduling_reason else ""
         raise Conflict(
-            f"host '{host.name}' of VM '{vm.name}' is {host.standing}{why}: nothing starts there until an administrator"
-            " has activated it",
+            f"host '{host.name}' of VM '{vm.name}' is {host.scheduling_state}{why}: nothing starts there until an"
+            " administrator has activated it",
             code="invalid_state",
         )
 

@@ -19,7 +19,7 @@ def status_of(vm: Vm, live: AnyOperation | None, host: Host | None = None) -> Vm
         observed=vm.observed,
         ever_started=vm.started_at is not None,
         live_kind=live.kind if live else None,
-        host_silent=host is not None and host.silent_since is not None,
+        host_offline=host is not None and host.offline_since is not None,
         lost=vm.lost_at is not None,
     )
 
@@ -32,7 +32,7 @@ def status_column() -> ColumnElement[str]:
         else_=case(
             (Vm.wanted == DesiredState.DELETED, VmStatus.DELETING.value),
             (Vm.lost_at.is_not(None), VmStatus.LOST.value),
-            (Host.silent_since.is_not(None), VmStatus.UNKNOWN.value),
+            (Host.offline_since.is_not(None), VmStatus.UNKNOWN.value),
             (or_(Vm.observed.is_(None), Vm.observed == Observed.ABSENT), VmStatus.FAILED.value),
             (
                 Vm.observed == Observed.STOPPED,

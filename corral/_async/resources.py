@@ -53,13 +53,13 @@ class AsyncHosts(_Resource):
         self,
         *,
         status: str | None = None,
-        standing: str | None = None,
+        scheduling: str | None = None,
         label: str | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[Json]:
-        """By name. `status`: "alive" or "silent"; `standing`: "active", "cordoned"; `label`: terms for labels, such
+        """By name. `status`: "online" or "offline"; `scheduling`: "active", "cordoned"; `label`: terms for labels, such
         as "zone=a,disk!=hdd"."""
-        query = {"status": status, "standing": standing, "label": label}
+        query = {"status": status, "scheduling": scheduling, "label": label}
         return self._transport.pages("/hosts", "hosts", dict[str, Any], limit, **query)
 
     async def get(self, name: str) -> Json:

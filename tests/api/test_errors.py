@@ -130,7 +130,7 @@ def test_500(broken: tuple[World, Caller]) -> None:
 @pytest.fixture
 def mute(world: World, caller: Caller) -> Iterator[str]:
     """The name of an offline host that has a VM named mute."""
-    name = world.add_host("mute", silent_since=now())
+    name = world.add_host("mute", offline_since=now())
     vm = world.add_vm(caller, name="mute", host_name=name)
     yield name
     with world.context.transaction() as session:

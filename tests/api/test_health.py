@@ -83,7 +83,7 @@ def test_hosts_that_are_silent_or_broken_are_told(world: World) -> None:
     assert (body["components"]["cloud_hypervisor"], body["status"]) == ("unhealthy", "degraded")
     assert (body["components"]["hosts"], body["components"]["network"]) == ("degraded", "healthy")
     with world.context.transaction() as session:
-        session.execute(update(Host).where(Host.name == name).values(silent_since=now()))
+        session.execute(update(Host).where(Host.name == name).values(offline_since=now()))
     body = world.get("/health").json
     assert (body["components"]["cloud_hypervisor"], body["components"]["network"]) == ("absent", "degraded")
     with world.context.transaction() as session:

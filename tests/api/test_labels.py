@@ -106,7 +106,7 @@ def test_all_hosts_are_found_by_their_labels(world: World, admin: Caller, name: 
     assert names(world, caller, f"only={name},!other") == [name]
     assert names(world, caller, f"only={name},other") == []
     assert name not in names(world, caller, "!only")
-    enveloped = world.get("/hosts", admin.key, query_string={"label": f"only={name}", "status": "alive"}).json
+    enveloped = world.get("/hosts", admin.key, query_string={"label": f"only={name}", "status": "online"}).json
     assert [each["name"] for each in enveloped["data"]] == [name]
 
 

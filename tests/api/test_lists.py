@@ -157,14 +157,15 @@ def test_lists_are_filtered(world: World, owner: Caller, vm: str) -> None:
         assert totals(dialect, "images?os_type=windows") == 1
         assert totals(dialect, "vms?os_type=windows") == 0
         assert totals(dialect, "operations?state=succeeded&kind=start") == MANY
-        assert totals(dialect, "hosts?status=alive") == totals(dialect, "hosts")
-        assert totals(dialect, "hosts?status=silent") == 0
+        assert totals(dialect, "hosts?status=online") == totals(dialect, "hosts")
+        assert totals(dialect, "hosts?status=offline") == 0
     assert totals("microvm", "vms?status=created") == MANY
     assert totals("microvm", "vms?status=running") == 0
     assert totals("vboxmcp", "vms?state=poweroff") == MANY
     assert totals("vboxmcp", "vms?state=running") == 0
     assert totals("vboxmcp", "vms?state=deleted") == 0
     assert len(listed(world, owner, "vboxmcp", "vms")[0]) == MANY
-    for query in ("vms?status=odd", "vms?os_type=odd", "hosts?status=odd", "images?os_type=odd"):
+    of_hosts = ("hosts?status=odd", "hosts?status=alive", "hosts?status=silent", "hosts?scheduling=odd")
+    for query in ("vms?status=odd", "vms?os_type=odd", "images?os_type=odd", *of_hosts):
         assert problem(world.get(f"/{query}", owner.bearer)) == (422, "validation_error")
     assert problem(world.get("/vms?state=odd", owner.key)) == (400, "invalid_request")

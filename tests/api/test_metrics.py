@@ -128,10 +128,10 @@ def test_a_host_that_is_silent_or_old_news_is_no_number(world: World, lonely: st
     assert cores() is None
     told(world, lonely, time.time())
     with world.context.transaction() as session:
-        session.get_one(Host, lonely).silent_since = now()
+        session.get_one(Host, lonely).offline_since = now()
     body = world.get(f"/system/metrics?host={lonely}", headers).json
     assert body["host"]["cpu_cores"] is None
-    assert body["hosts"][0]["silent"] is True
+    assert body["hosts"][0]["status"] == "offline"
     assert body["hosts"][0]["last_seen_at"].endswith("Z")
 
 

@@ -99,7 +99,7 @@ def test_the_fleet_in_figures(world: World) -> None:
         found = _fresh(world)
         assert total(found, "corral_up") == 2
         assert total(found, "corral_vms", status="crashed") >= 1
-        assert total(found, "corral_hosts", state="alive") >= 2
+        assert total(found, "corral_hosts", state="online") >= 2
         assert total(found, "corral_waiting_messages", queue="commands") >= 2
         assert total(found, "corral_reports_lag_seconds") >= 30
         redis.lset(channels.reports(host), 0, "{")

@@ -132,9 +132,9 @@ def test_the_document_for_a_create_in_microvm_is_taken_word_for_word(world: Worl
     }
 
 
-def test_a_silent_hosts_vms_are_unknown_with_when_it_was_last_seen(world: World, owner: Caller) -> None:
-    silent = world.add_host("silent", silent_since=now())
-    world.add_vm(owner, name="lost", host_name=silent, observed="running", wanted="running")
+def test_an_offline_hosts_vms_are_unknown_with_when_it_was_last_seen(world: World, owner: Caller) -> None:
+    offline = world.add_host("offline", offline_since=now())
+    world.add_vm(owner, name="lost", host_name=offline, observed="running", wanted="running")
     shown = world.get("/vms/lost", owner.bearer).json
     assert shown["status"] == "unknown"
     assert shown["last_seen_at"]
@@ -147,12 +147,12 @@ def test_hosts_tell_what_they_have_and_their_orphans_to_administrators(world: Wo
     shown = world.get(f"/hosts/{name}", owner.bearer).json
     assert (shown["capacity"]["vcpus"], shown["reserved"]["vcpus"], shown["free"]["vcpus"]) == (8, 3, 5)
     assert shown["hypervisors"][0]["healthy"] is True
-    assert (shown["silent"], shown["orphans"]) == (False, [])
+    assert (shown["status"], shown["orphans"]) == ("online", [])
     as_admin = world.get(f"/hosts/{name}", world.caller("admin").key).json["data"]
     assert as_admin["orphans"] == ["vm-orphan"]
     with world.context.transaction() as session:
-        session.execute(update(Host).where(Host.name == name).values(silent_since=now()))
-    assert world.get(f"/hosts/{name}", owner.bearer).json["silent"] is True
+        session.execute(update(Host).where(Host.name == name).values(offline_since=now()))
+    assert world.get(f"/hosts/{name}", owner.bearer).json["status"] == "offline"
     names = [host["name"] for host in world.get("/hosts?limit=100", owner.bearer).json["hosts"]]
     assert {"host-a", name} <= set(names)
     assert problem(world.get("/hosts/none", owner.key)) == (404, "not_found")

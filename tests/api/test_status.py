@@ -23,7 +23,7 @@ STATISTICS = {
     "running_vms",
     "total_snapshots",
     "total_hosts",
-    "silent_hosts",
+    "offline_hosts",
     "api_requests_today",
     "average_response_time_ms",
 }

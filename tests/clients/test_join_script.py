@@ -121,7 +121,7 @@ def test_from_nothing_to_a_host(fleet: Fleet, client: Client, machine: Machine, 
 
     images = str(fleet.plan.images)
     machine.begin("/opt/corral/bin/corral-agent", CORRAL_FAKE="1", CORRAL_IMAGES=images)
-    until(lambda: HOST in [each["name"] for each in client.hosts.list(status="alive")])
+    until(lambda: HOST in [each["name"] for each in client.hosts.list(status="online")])
     client.vms.create("on-web-9", hypervisor="fake", host=HOST)
     client.vms.delete("on-web-9")
 

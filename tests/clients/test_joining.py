@@ -44,7 +44,7 @@ def token_of(corral: Run, *words: str) -> str:
 
 def is_online(client: Client) -> bool:
     try:
-        return not client.hosts.get(HOST)["silent"]
+        return bool(client.hosts.get(HOST)["status"] == "online")
     except NotFound:
         return False
 

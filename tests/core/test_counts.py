@@ -80,7 +80,7 @@ def test_the_databases_word_is_the_rules(transaction: Any, owner: Actor) -> None
             of = (wanted, moment if lost else None, observed, moment if started else None)
             said = session.scalar(select(func.vm_status(*of)))
             assert said == status(
-                wanted=wanted, observed=observed, ever_started=started, live_kind=None, host_silent=False, lost=lost
+                wanted=wanted, observed=observed, ever_started=started, live_kind=None, host_offline=False, lost=lost
             ), of
 
 
@@ -121,7 +121,7 @@ def test_what_is_under_way_and_what_is_silent_counts_as_it_reads(transaction: An
         first, second = (made(session, owner, f"busy-{n}", host_name=HOSTS[n]) for n in range(2))
         operations.begin(session, SYSTEM, first, Start(), wanted=DesiredState.RUNNING)
         operations.begin(session, SYSTEM, second, Stop(), wanted=DesiredState.STOPPED)
-        session.get_one(Host, HOSTS[1]).silent_since = now()
+        session.get_one(Host, HOSTS[1]).offline_since = now()
         made(session, owner, "deleting", host_name=HOSTS[1], wanted=DesiredState.DELETED)
     with transaction() as session:
         assert told(session) == counted(session)
@@ -228,7 +228,7 @@ def test_few_of_a_status_are_found_where_they_are(transaction: Any, many: Actor,
     with transaction() as session:
         session.execute(update(Operation).values(kind=Kind.SNAPSHOT_CREATE))
         made(session, owner, "alone", host_name=HOSTS[2])
-        session.get_one(Host, HOSTS[2]).silent_since = now()
+        session.get_one(Host, HOSTS[2]).offline_since = now()
     assert names("unknown") == ["alone"]
     assert names("starting") == []
 

@@ -197,7 +197,7 @@ def test_a_silent_host_is_asked_to_delete_nothing(
 ) -> None:
     tell(transaction, helpers, ReportedMedium("med-1", actor.user_id, "a.raw", "raw", GB))
     with transaction() as session:
-        session.get_one(Host, "host-a").silent_since = now()
+        session.get_one(Host, "host-a").offline_since = now()
     with transaction() as session, pytest.raises(Unavailable, match="host-a"):
         media.to_delete(session, actor, "med-1")
 
@@ -208,7 +208,7 @@ def test_the_disks_of_a_host_that_is_given_up_go_and_return_with_it(
     disk = ReportedMedium("med-1", actor.user_id, "a.raw", "raw", GB)
     tell(transaction, helpers, disk)
     with transaction() as session:
-        session.get_one(Host, host).silent_since = now()
+        session.get_one(Host, host).offline_since = now()
     with transaction() as session:
         lost.remove_host(session, replace(actor, role="admin"), host)
     assert (reserved(transaction), rows(transaction)) == (0, [])

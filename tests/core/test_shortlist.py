@@ -42,7 +42,7 @@ def fleet(transaction: Any) -> Any:
                     images=chance.choice([["i"], ["i"], []]),
                     facts=HostFacts(image_sizes_gb={"i": chance.choice([1, 1, 50])}),
                     last_seen_at=now(),
-                    silent_since=chance.choice([None, None, now()]),
+                    offline_since=chance.choice([None, None, now()]),
                     problems=chance.choice([{}, {}, {"low_disk": {"message": "full", "since": ""}}]),
                 )
             )

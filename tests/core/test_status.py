@@ -24,12 +24,12 @@ def test_sql_and_python_agree(transaction: Any) -> None:
                 Vm.observed: observed,
                 Vm.started_at: now() if started else None,
                 Operation.kind: kind,
-                Host.silent_since: now() if silent else None,
+                Host.offline_since: now() if silent else None,
                 Vm.lost_at: now() if lost else None,
             }
             said = session.scalar(select(_with_values(columns)))
             assert said == status(
-                wanted=wanted, observed=observed, ever_started=started, live_kind=kind, host_silent=silent, lost=lost
+                wanted=wanted, observed=observed, ever_started=started, live_kind=kind, host_offline=silent, lost=lost
             ), (wanted, observed, started, kind, silent, lost)
 
 

@@ -32,7 +32,7 @@ from tests.support.waiting import HANG_SECONDS, until
 _BRISK = {
     "CORRAL_SWEEP_SECONDS": "1",
     "CORRAL_RESEND_SECONDS": "1",
-    "CORRAL_SILENT_AFTER": "8",
+    "CORRAL_OFFLINE_AFTER": "8",
     "RATE_LIMIT_BURST": "1000000",
     "RATE_LIMIT_HOURLY": "1000000",
 }

@@ -122,7 +122,7 @@ def test_a_fenced_hosts_guest_runs_elsewhere_and_not_twice(rig: Any) -> None:
     assert rig.ended(rig.accept("POST", "/vms/moved/start"), 90) == "succeeded"
     (before,) = vms.running(rig.fleet.home)
     rig.fleet.kill("host-b", hold=True)  # its guest runs on
-    until(lambda: _shown(rig, "host-b")["silent"], why="the host is silent")
+    until(lambda: _shown(rig, "host-b")["status"] == "offline", why="the host is offline")
     assert rig.request("POST", "/hosts/host-b/fence").status_code == 200
     until(lambda: _says(rig, "moved", "echo here") == "here\n", why="the guest runs elsewhere")
     assert [each.host for each in vms.running(rig.fleet.home)] == ["host-a", "host-b"]  # as nobody has powered it off
@@ -131,7 +131,7 @@ def test_a_fenced_hosts_guest_runs_elsewhere_and_not_twice(rig: Any) -> None:
     until(lambda: [each.host for each in vms.running(rig.fleet.home)] == ["host-a"], why="its host has powered it off")
     assert _says(rig, "moved", "echo here") == "here\n"
     assert rig.request("POST", "/hosts/host-b/activate").status_code == 200
-    until(lambda: not _shown(rig, "host-b")["silent"], why="the host is back")
+    until(lambda: _shown(rig, "host-b")["status"] == "online", why="the host is back")
     until(lambda: not before.folder.exists(), why="what was left of it is removed")
     assert [each.host for each in vms.running(rig.fleet.home)] == ["host-a"]
     assert rig.ended(rig.accept("DELETE", "/vms/moved"), 60) == "succeeded"

@@ -20,7 +20,7 @@ def back(rig: Any) -> Iterator[None]:
     """The host is one again afterwards."""
     yield
     until(lambda: rig.request("POST", f"/hosts/{HOST}/activate").status_code == 200, despite=OSError)
-    until(lambda: not shown_host(rig)["silent"], why="the host is back")
+    until(lambda: shown_host(rig)["status"] == "online", why="the host is back")
 
 
 def shown_host(rig: Any) -> Any:
@@ -78,12 +78,12 @@ def runs_once(rig: Any, name: str) -> list[str]:
 def dies(rig: Any) -> None:
     """The host's agent, and it stays dead until it is silent."""
     rig.fleet.kill(HOST, hold=True)
-    until(lambda: shown_host(rig)["silent"], why="the host is silent")
+    until(lambda: shown_host(rig)["status"] == "offline", why="the host is offline")
 
 
 def activates(rig: Any) -> None:
     assert rig.request("POST", f"/hosts/{HOST}/activate").status_code == 200
-    until(lambda: not shown_host(rig)["silent"], why="the host is back")
+    until(lambda: shown_host(rig)["status"] == "online", why="the host is back")
 
 
 @pytest.mark.parametrize("moment", ["while it runs", "while it starts"])
@@ -106,7 +106,7 @@ def test_a_dead_host_s_vm_is_made_anew_and_its_return_makes_no_second_one(rig: A
 
     rig.fleet.restart(HOST)
     until(lambda: on_disk(rig, HOST, vm_id) == "stopped", why="the host has powered it off")
-    assert shown_host(rig)["standing"]["state"] == "fenced"
+    assert shown_host(rig)["scheduling"]["state"] == "fenced"
     assert runs_once(rig, name) == [other]
     rig.fleet.kill(HOST)
     activates(rig)

@@ -49,4 +49,4 @@ def test_a_fleet_is_brought_back_to_what_it_was(corral: Callable[..., str], tmp_
         known, unknown = replace(user, url=url), replace(other, url=url)
         assert known.call("GET", "/vms").status_code == 200  # its token too
         assert unknown.call("GET", "/vms").status_code == 401
-        assert administrator(fleet).call("GET", "/hosts").json()["hosts"][0]["silent"] is False
+        assert administrator(fleet).call("GET", "/hosts").json()["hosts"][0]["status"] == "online"

@@ -133,7 +133,7 @@ def test_nobody_hears_of_what_is_not_theirs(hub: Hub, world: Record, owner: Call
     assert heard(listener) == [world.newest() - 1, world.newest()]
     replayed = list(hub.replay(listener, Interest(after=0)))
     assert {note.vm_id for note in replayed} == {mine.id, None}
-    assert {note.type for note in replayed if note.vm_id is None} == {"host_silent"}
+    assert {note.type for note in replayed if note.vm_id is None} == {"host_offline"}
     hub.leave(listener)
 
 

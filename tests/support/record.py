@@ -133,7 +133,7 @@ class Record:
     def tell_of_host(self) -> None:
         """An event of a host."""
         with self.transaction() as session:
-            events.of_host(session, "host_silent", "host-a", {})
+            events.of_host(session, "host_offline", "host-a", {})
 
     def tell_in_silence(self, vm: Vm) -> None:
         """An event whose publication is lost."""

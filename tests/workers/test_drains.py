@@ -64,8 +64,8 @@ def outcomes(rig: Rig, operation_id: str) -> dict[str, str]:
     return {each["vm"]: each["outcome"] for each in result["vms"]}
 
 
-def standing(rig: Rig) -> str:
-    return str(rig.workers.scalar("SELECT standing FROM hosts WHERE name = :name", name=rig.host))
+def state_of(rig: Rig) -> str:
+    return str(rig.workers.scalar("SELECT scheduling_state FROM hosts WHERE name = :name", name=rig.host))
 
 
 def stops(rig: Rig) -> list[Accepted]:
@@ -84,7 +84,7 @@ def test_each_vm_is_stopped_so_many_at_a_time(rig: Rig) -> None:
     running(rig, "a", "b", "c")
     rig.created("off")
     drain = begin(rig, at_once=2, grace_seconds=7, reason="new disks")
-    assert standing(rig) == "draining"
+    assert state_of(rig) == "draining"
     sweep(rig, 3)
     first = stops(rig)
     assert (len(first), first[0].params) == (2, {"grace_seconds": 7.0, "force": False})
@@ -97,9 +97,9 @@ def test_each_vm_is_stopped_so_many_at_a_time(rig: Rig) -> None:
     for stop in stops(rig):
         stopped(rig, stop)
     sweep(rig)
-    assert (operation(rig, drain).state, standing(rig)) == ("succeeded", "drained")
+    assert (operation(rig, drain).state, state_of(rig)) == ("succeeded", "drained")
     assert outcomes(rig, drain) == dict.fromkeys(("a", "b", "c", "off"), "stopped")
-    row = rig.workers.row("SELECT standing_by, standing_reason FROM hosts")
+    row = rig.workers.row("SELECT scheduling_by, scheduling_reason FROM hosts")
     assert tuple(row) == ("root", "new disks")
 
 
@@ -110,9 +110,9 @@ def test_nothing_starts_there_until_the_host_is_activated(rig: Rig) -> None:
         with rig.workers.context.transaction() as session, pytest.raises(Conflict, match=r"host-a.*\(new disks\)"):
             vms.start(session, rig.actor, "web")
         sweep(rig)
-    assert (operation(rig, drain).state, standing(rig)) == ("succeeded", "drained")
+    assert (operation(rig, drain).state, state_of(rig)) == ("succeeded", "drained")
     rig.tell(Observation(vm_id, Observed.STOPPED), vcpus=16, boot_id="another")  # it was rebooted
-    assert standing(rig) == "drained"
+    assert state_of(rig) == "drained"
     with rig.workers.context.transaction() as session:
         cordons.activate(session, ADMIN, rig.host)
     with rig.workers.context.transaction() as session:
@@ -162,7 +162,7 @@ def test_what_can_not_be_stopped_is_told_and_the_others_are(rig: Rig) -> None:
     stopped(rig, good)
     sweep(rig)
     ended = operation(rig, drain)
-    assert (ended.state, (ended.error or {})["code"], standing(rig)) == ("failed", "not_drained", "cordoned")
+    assert (ended.state, (ended.error or {})["code"], state_of(rig)) == ("failed", "not_drained", "cordoned")
     failed, done = (ended.result or {})["vms"]
     assert (failed["outcome"], failed["error"]["message"], done["outcome"]) == ("failed", "it hangs", "stopped")
 
@@ -173,7 +173,11 @@ def test_the_deadline_ends_it(rig: Rig) -> None:
     rig.sql("UPDATE operations SET deadline_at = now() - interval '1 second' WHERE id = :id", id=drain)
     sweep(rig)
     ended = operation(rig, drain)
-    assert (ended.state, (ended.error or {})["code"], standing(rig)) == ("failed", "deadline_exceeded", "cordoned")
+    assert (ended.state, (ended.error or {})["code"], state_of(rig)) == (
+        "failed",
+        "deadline_exceeded",
+        "cordoned",
+    )
     assert "1 of 1 VMs of host 'host-a' are not off" in (ended.error or {})["message"]
     assert outcomes(rig, drain) == {"web": "waiting"}
 
@@ -186,7 +190,7 @@ def test_to_cancel_it_ends_it_and_begins_no_more(rig: Rig) -> None:
         operations.cancel(session, ADMIN, drain)
     stopped(rig, stops(rig)[0])
     sweep(rig)
-    assert (operation(rig, drain).state, standing(rig), stops(rig)) == ("cancelled", "cordoned", [])
+    assert (operation(rig, drain).state, state_of(rig), stops(rig)) == ("cancelled", "cordoned", [])
     assert sorted(outcomes(rig, drain).values()) == ["stopped", "waiting"]
     with rig.workers.context.transaction() as session, pytest.raises(Conflict, match="already ended"):
         operations.cancel(session, ADMIN, drain)
@@ -202,9 +206,13 @@ def test_to_activate_the_host_ends_it(rig: Rig, verb: Any) -> None:
     with rig.workers.context.transaction() as session:
         verb(session, ADMIN, rig.host)
     ended = operation(rig, drain)
-    assert (ended.state, (ended.error or {})["code"], standing(rig)) == ("cancelled", "host_activated", "active")
+    assert (ended.state, (ended.error or {})["code"], state_of(rig)) == (
+        "cancelled",
+        "host_activated",
+        "active",
+    )
     sweep(rig)
-    assert standing(rig) == "active"
+    assert state_of(rig) == "active"
     with rig.workers.context.transaction() as session, pytest.raises(Conflict, match="already running"):
         vms.start(session, rig.actor, "web")
 

@@ -44,23 +44,23 @@ def test_who_may_and_when(rig: Rig) -> None:
     rig.silence()
     fence(rig, force=False, reason="smoke")
     fence(rig, force=False, reason="again")
-    row = rig.workers.row("SELECT standing, standing_reason, fence FROM hosts WHERE name = 'host-a'")
+    row = rig.workers.row("SELECT scheduling_state, scheduling_reason, fence FROM hosts WHERE name = 'host-a'")
     assert tuple(row)[:2] == ("fenced", "smoke")
     for verb in (cordons.uncordon, lambda s, a, n: drains.begin(s, a, n, DrainRequest("stop"))):
         with rig.workers.context.transaction() as session, pytest.raises(Conflict):
             verb(session, ADMIN, rig.host)
     with rig.workers.context.transaction() as session:
-        assert cordons.cordon(session, ADMIN, rig.host).standing == "fenced"
+        assert cordons.cordon(session, ADMIN, rig.host).scheduling_state == "fenced"
 
 
 def test_its_vms_are_lost_and_made_anew_elsewhere_as_they_were_wanted(rig: Rig, other: Rig) -> None:
     ran, off, stays = running(rig, "ran"), created(rig, "off"), running(rig, "stays", "none")
     fence(rig)
-    rig.sql("UPDATE hosts SET standing = 'cordoned' WHERE name = 'host-b'")
+    rig.sql("UPDATE hosts SET scheduling_state = 'cordoned' WHERE name = 'host-b'")
     sweep(rig)
     assert [rig.status(each) for each in (ran, off, stays)] == ["lost"] * 3  # no host may have them yet
     assert "no host can take" in rig.vm(ran, "observed_reason")
-    rig.sql("UPDATE hosts SET standing = 'active' WHERE name = 'host-b'")
+    rig.sql("UPDATE hosts SET scheduling_state = 'active' WHERE name = 'host-b'")
     rig.sql("UPDATE vms SET elsewhere_at = now() WHERE elsewhere_at IS NOT NULL")
     sweep(rig)
     assert [rig.status(each) for each in (ran, off, stays)] == ["creating", "creating", "lost"]
@@ -92,7 +92,7 @@ def test_what_the_host_still_says_is_not_heard(rig: Rig, other: Rig) -> None:
     # A heartbeat too, and a host is not back by what it says.
     rig.sql("UPDATE hosts SET last_seen_at = now()")
     sweep(rig)
-    assert rig.workers.scalar("SELECT silent_since IS NULL FROM hosts WHERE name = 'host-a'") is False
+    assert rig.workers.scalar("SELECT offline_since IS NULL FROM hosts WHERE name = 'host-a'") is False
 
 
 def test_what_was_under_way_has_failed(rig: Rig) -> None:
@@ -135,7 +135,7 @@ def test_what_it_returns_with_is_removed_and_the_rest_is_found(rig: Rig, other: 
     assert rig.status(stays) == "unknown"
     both = [Observation(each, Observed.STOPPED) for each in (moved, stays)]
     rig.tell(*both, boot_id="after", vcpus=16)
-    rig.sql("UPDATE hosts SET silent_since = NULL")
+    rig.sql("UPDATE hosts SET offline_since = NULL")
     [purge] = rig.take()
     assert (purge.kind, purge.vm.id, purge.vm.home, purge.operation_id.startswith(lost.PURGE)) == (
         *(Kind.DELETE, moved, 0),
@@ -159,7 +159,7 @@ def test_what_is_seen_before_it_is_found_is_not_removed(rig: Rig) -> None:
     assert rig.take() == []
     sweep(rig)
     rig.tell(Observation(stays, Observed.STOPPED), vcpus=16)
-    rig.sql("UPDATE hosts SET silent_since = NULL")
+    rig.sql("UPDATE hosts SET offline_since = NULL")
     assert rig.status(stays) == "stopped"
 
 
@@ -169,12 +169,12 @@ def test_it_does_not_return_to_where_something_of_it_is_left(rig: Rig, other: Ri
     sweep(rig)
     other.send(rig.workers.report(live(rig, vm_id), "succeeded", Observed.STOPPED))
     activate(rig)
-    rig.sql("UPDATE hosts SET silent_since = NULL")
+    rig.sql("UPDATE hosts SET offline_since = NULL")
     fence(other)
     sweep(rig)
     assert (rig.status(vm_id), rig.vm(vm_id, "host_name")) == ("lost", "host-b")
     rig.tell(boot_id="after", vcpus=16)
-    rig.sql("UPDATE hosts SET silent_since = NULL WHERE name = 'host-a'")
+    rig.sql("UPDATE hosts SET offline_since = NULL WHERE name = 'host-a'")
     rig.sql("UPDATE vms SET elsewhere_at = now()")
     sweep(rig)
     assert (rig.status(vm_id), rig.vm(vm_id, "host_name"), rig.vm(vm_id, "home")) == ("creating", "host-a", 2)
@@ -196,12 +196,12 @@ def test_a_create_that_fails_is_tried_on_another_host(rig: Rig, other: Rig) -> N
 
 def test_to_delete_a_lost_vm_wins(rig: Rig, other: Rig) -> None:
     vm_id = running(rig, "web")
-    rig.sql("UPDATE hosts SET standing = 'cordoned' WHERE name = 'host-b'")
+    rig.sql("UPDATE hosts SET scheduling_state = 'cordoned' WHERE name = 'host-b'")
     fence(rig)
     sweep(rig)
     with rig.workers.context.transaction() as session:
         vms.delete(session, rig.actor, "web")
-    rig.sql("UPDATE hosts SET standing = 'active' WHERE name = 'host-b'")
+    rig.sql("UPDATE hosts SET scheduling_state = 'active' WHERE name = 'host-b'")
     sweep(rig)
     assert rig.vm(vm_id, "deleted_at") is not None
     assert other.commands() == []

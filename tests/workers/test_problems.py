@@ -50,7 +50,7 @@ def joined(workers: Workers) -> Workers:
 def test_a_host_whose_clock_is_off_is_heard_all_the_same(joined: Workers, off: float) -> None:
     beat(joined, time.time() + off)
     assert set(problems(joined)) == {"clock"}
-    assert joined.scalar("SELECT silent_since FROM hosts") is None
+    assert joined.scalar("SELECT offline_since FROM hosts") is None
     assert joined.scalar("SELECT last_seen_at > now() - interval '10 seconds' FROM hosts")
     beat(joined, time.time())
     assert problems(joined) == {}
@@ -63,10 +63,10 @@ def test_a_beat_that_does_not_change_is_no_sign_of_life(joined: Workers) -> None
     with joined.context.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE hosts SET last_seen_at = now() - interval '1 minute'")
     sweeping.sweep(joined.context)
-    assert joined.scalar("SELECT silent_since FROM hosts") is not None
+    assert joined.scalar("SELECT offline_since FROM hosts") is not None
     beat(joined, time.time() + 3602)
     sweeping.sweep(joined.context)
-    assert joined.scalar("SELECT silent_since FROM hosts") is None
+    assert joined.scalar("SELECT offline_since FROM hosts") is None
 
 
 def test_a_host_with_little_disk_left_takes_no_new_vms_and_says_why(joined: Workers) -> None:

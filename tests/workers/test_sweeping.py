@@ -97,7 +97,7 @@ def test_a_heartbeat_that_can_t_be_read_is_removed_and_the_others_count(workers:
         workers.redis.set(channels.heartbeat(host), encode(Heartbeat(host, "boot", at)))
     sweeping.sweep(workers.context)
     assert not workers.redis.exists(channels.heartbeat("host-x"))
-    assert workers.scalar("SELECT count(*) FROM hosts WHERE silent_since IS NULL") == 2
+    assert workers.scalar("SELECT count(*) FROM hosts WHERE offline_since IS NULL") == 2
 
 
 def test_a_crosswise_change_of_two_vms_ends_well(workers: Workers) -> None:

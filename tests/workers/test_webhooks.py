@@ -67,12 +67,12 @@ def test_only_its_owners_events_of_its_types_from_now_on(made: Hooks, received: 
     made.happen("vm-1")
     with made.context.transaction() as session:
         bob = users.add(session, "bob", "a good password", "user").id
-    made.create(received.url, "vm_deleted", "host_silent")
+    made.create(received.url, "vm_deleted", "host_offline")
     made.happen("vm-1")
     made.happen("vm-2", "vm_deleted", owner=bob)
     mine = made.happen("vm-3", "vm_deleted")
     with made.context.transaction() as session:
-        events.of_host(session, "host_silent", "host-a", {})
+        events.of_host(session, "host_offline", "host-a", {})
     made.deliver()
     assert received.seqs() == [mine, mine + 1]
 

@@ -45,7 +45,7 @@ class Lab:
                 image=False,
                 # Emulated hosts take their time, and that must not look like silence.
                 environment={
-                    "CORRAL_SILENT_AFTER": "90",
+                    "CORRAL_OFFLINE_AFTER": "90",
                     "CORRAL_RESEND_SECONDS": "30",
                     "RATE_LIMIT_BURST": _PLENTY,
                     "RATE_LIMIT_HOURLY": _PLENTY,

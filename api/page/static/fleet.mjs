@@ -12,8 +12,8 @@ export function Fleet({ count }) {
   return html`<h1>Fleet ${health && html`<${Status} of=${health.status} />`}</h1><${Problem} error=${error} />
     ${health && html`<p class="parts">${Object.entries(health.components).map(([part, state]) => html`<span>${part} <${Status} of=${state} /></span>`)}</p>`}
     ${hosts && html`<div class="cards">${hosts.map((host) => html`<section class="card" key=${host.name}>
-      <h2>${host.name} <${Status} of=${host.silent ? "offline" : "online"} /> ${host.standing.state !== "active" && html`<${Status} of=${host.standing.state} />`}</h2>
-      ${host.standing.state !== "active" && html`<p>${host.standing.state} by ${host.standing.by} <${Age} at=${host.standing.since} />${host.standing.reason && `: ${host.standing.reason}`}</p>`}
+      <h2>${host.name} <${Status} of=${host.status} /> ${host.scheduling.state !== "active" && html`<${Status} of=${host.scheduling.state} />`}</h2>
+      ${host.scheduling.state !== "active" && html`<p>${host.scheduling.state} by ${host.scheduling.by} <${Age} at=${host.scheduling.since} />${host.scheduling.reason && `: ${host.scheduling.reason}`}</p>`}
       ${Object.entries(UNITS).map(([unit, label]) => host.capacity?.[unit] != null && html`<${Bar} label=${label} used=${host.capacity[unit] - host.free[unit]} total=${host.capacity[unit]} />`)}
       ${host.hypervisors.map((driver) => html`<p>${driver.name} ${driver.version} <${Status} of=${driver.healthy ? "healthy" : "unhealthy"} />${driver.problem && html`<br /><small>${driver.problem}</small>`}</p>`)}
       ${Object.keys(host.labels).length > 0 && html`<p>${Object.entries(host.labels).map(([key, value]) => html`<code>${key}=${value}</code> `)}</p>`}

@@ -2,8 +2,8 @@
 
 import { html, useEffect, useState } from "./vendor/preact-htm.mjs";
 
-const GOOD = new Set(["running", "succeeded", "alive", "online", "healthy"]);
-const BAD = new Set(["failed", "crashed", "silent", "offline", "lost", "unhealthy"]);
+const GOOD = new Set(["running", "succeeded", "online", "healthy"]);
+const BAD = new Set(["failed", "crashed", "offline", "lost", "unhealthy"]);
 const MOVING = new Set(["queued", "creating", "starting", "stopping", "restarting", "restoring", "deleting", "unknown"]);
 
 export function Status({ of }) {

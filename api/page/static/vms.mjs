@@ -97,7 +97,7 @@ export function Create() {
     <${Field} label="Memory, MB" name="memory_mb" type="number" min="128" step="128" value="512" required />
     <${Field} label="Disk, GB" name="disk_gb" type="number" min="1" help="Empty: the default, or what the image needs if more." />
     <label class="field"><span>Host</span><select name="host"><option value="">any host</option>
-      ${hosts?.map((host) => html`<option value=${host.name} disabled=${host.silent}>${host.name}${host.silent ? ": offline" : `: ${host.free.vcpus} vCPU, ${gigabytes(host.free.memory_mb)} free`}</option>`)}</select></label>
+      ${hosts?.map((host) => html`<option value=${host.name} disabled=${host.status === "offline"}>${host.name}${host.status === "offline" ? ": offline" : `: ${host.free.vcpus} vCPU, ${gigabytes(host.free.memory_mb)} free`}</option>`)}</select></label>
     <${Field} label="Time to live, in hours" name="ttl_hours" type="number" min="0.1" step="0.1" help="Empty: it is not deleted automatically." />
     <label class="check"><input type="checkbox" name="start" checked /> Start it</label>
     <${Problem} error=${error} />

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from core.contract import channels
 from core.contract.hosts import Fence
 from core.contract.messages import encode
-from core.contract.states import Standing
+from core.contract.states import SchedulingState
 from core.database import after_commit
 from core.models import Host, HostIdentity
 from core.models.base import now
@@ -70,7 +70,7 @@ def admit(session: Session, host: str, secret_sha256: str, token_id: str | None 
 
 
 def fenced(session: Session, host: str) -> None:
-    """From the commit on, the host's agent may do what its standing allows: behind a fence nothing.
+    """From the commit on, the host's agent may do what its scheduling state allows: behind a fence nothing.
 
     What waited for it, or was said by it, before that is gone.
     """
@@ -204,12 +204,12 @@ def _lay(redis: Redis, fences: Mapping[str, Fence]) -> None:
 
 def _fences(session: Session) -> dict[str, Fence]:
     """Of the hosts that ever were fenced."""
-    rows = session.execute(select(Host.name, Host.fence, Host.standing).where(Host.fence > 0))
-    return {name: Fence(number, closed=standing == Standing.FENCED) for name, number, standing in rows}
+    rows = session.execute(select(Host.name, Host.fence, Host.scheduling_state).where(Host.fence > 0))
+    return {name: Fence(number, closed=state == SchedulingState.FENCED) for name, number, state in rows}
 
 
 def _recorded(session: Session) -> dict[str, HostAccount]:
-    closed = func.coalesce(Host.standing == Standing.FENCED, false())
+    closed = func.coalesce(Host.scheduling_state == SchedulingState.FENCED, false())
     rows = session.execute(
         select(HostIdentity.host, HostIdentity.secret_sha256, closed.label("closed")).outerjoin(
             Host, Host.name == HostIdentity.host

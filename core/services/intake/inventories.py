@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from core.contract.hosts import Inventory
 from core.contract.messages import JSON
-from core.contract.states import LIVE, DesiredState, Observed, Standing
+from core.contract.states import LIVE, DesiredState, Observed, SchedulingState
 from core.contract.vms import Observation
 from core.models import Departure, Host, Medium, Operation, Vm
 from core.models.base import now
@@ -30,7 +30,7 @@ _KNOWN = (
         Host.drivers,
         Host.home_id,
         Host.removed_at,
-        Host.standing,
+        Host.scheduling_state,
         exists().where(Departure.host_name == Host.name).label("has_departures"),
         exists().where(Medium.host_name == Host.name).label("has_media"),
     )
@@ -54,7 +54,9 @@ def record(session: Session, inventory: Inventory) -> None:
     In that order, as everywhere: a VM's row is locked before its host's.
     """
     known = session.execute(_KNOWN, {"host": inventory.host}).one_or_none()
-    if known is not None and (inventory.generation <= known.generation or known.standing == Standing.FENCED):
+    if known is not None and (
+        inventory.generation <= known.generation or known.scheduling_state == SchedulingState.FENCED
+    ):
         return
     if known is not None and known.removed_at is not None and not _cleaned(session, inventory):
         return

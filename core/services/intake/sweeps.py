@@ -12,7 +12,7 @@ from core.contract import channels
 from core.contract.errors import Invalid
 from core.contract.hosts import Heartbeat
 from core.contract.messages import Failure, decode
-from core.contract.states import LIVE, Standing
+from core.contract.states import LIVE, SchedulingState
 from core.models import Host, Operation, Vm
 from core.models.base import now
 from core.services import events, operations, problems, unheard
@@ -34,7 +34,7 @@ _HEARD = text(
 )
 
 
-def heartbeats(session: Session, silent_after: timedelta) -> None:
+def heartbeats(session: Session, offline_after: timedelta) -> None:
     """Note the hosts whose heartbeat has changed, by the database's clock; tell who goes offline or is back."""
     redis, names = dispatch_of(session).redis, list(session.scalars(select(Host.name)))
     entries: list[bytes | None] = redis.mget([channels.heartbeat(name) for name in names]) if names else []  # type: ignore[assignment]
@@ -49,7 +49,7 @@ def heartbeats(session: Session, silent_after: timedelta) -> None:
             redis.delete(channels.heartbeat(name))
     heard = session.execute(_HEARD, {"names": list(told), "beats": list(told.values())})
     ahead = {name: float(seconds) for name, seconds in heard}
-    _silence(session, silent_after)
+    _mark_offline(session, offline_after)
     problems.of_clock(session, ahead)
 
 
@@ -62,19 +62,23 @@ def _beat(name: str, entry: bytes) -> Heartbeat:
     return beat
 
 
-def _silence(session: Session, silent_after: timedelta) -> None:
-    since = func.now() - silent_after
-    present = select(Host).where(Host.removed_at.is_(None), Host.standing != Standing.FENCED).order_by(Host.name)
-    for host in session.scalars(present.where(Host.silent_since.is_(None), Host.last_seen_at < since)):
-        host.silent_since = host.last_seen_at
+def _mark_offline(session: Session, offline_after: timedelta) -> None:
+    since = func.now() - offline_after
+    present = (
+        select(Host)
+        .where(Host.removed_at.is_(None), Host.scheduling_state != SchedulingState.FENCED)
+        .order_by(Host.name)
+    )
+    for host in session.scalars(present.where(Host.offline_since.is_(None), Host.last_seen_at < since)):
+        host.offline_since = host.last_seen_at
         problems.tell(session, host, problems.CLOCK, "")
         events.of_host(
-            session, "host_silent", host.name, {"host": host.name, "last_seen_at": events.iso(host.last_seen_at)}
+            session, "host_offline", host.name, {"host": host.name, "last_seen_at": events.iso(host.last_seen_at)}
         )
-    heard = (Host.last_seen_at >= since, Host.last_seen_at > Host.silent_since)
+    heard = (Host.last_seen_at >= since, Host.last_seen_at > Host.offline_since)
     for host in session.scalars(present.where(*heard)):
-        host.silent_since = None
-        events.of_host(session, "host_alive", host.name, {"host": host.name})
+        host.offline_since = None
+        events.of_host(session, "host_online", host.name, {"host": host.name})
 
 
 def resend(session: Session, pause: timedelta) -> int:
@@ -87,7 +91,7 @@ def resend(session: Session, pause: timedelta) -> int:
         select(Operation, Vm, Host.boot_id)
         .join(Vm, Vm.id == Operation.vm_id)
         .join(Host, Host.name == Operation.host_name)
-        .where(Operation.state.in_(LIVE), Operation.send_at <= now(), Host.silent_since.is_(None))
+        .where(Operation.state.in_(LIVE), Operation.send_at <= now(), Host.offline_since.is_(None))
         .order_by(Operation.send_at)
         .limit(_BATCH)
         .with_for_update(of=Operation, skip_locked=True)

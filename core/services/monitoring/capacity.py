@@ -29,10 +29,10 @@ class MachineTotals:
 
 @dataclass(frozen=True)
 class HostLoad:
-    """A host, and what its machine uses; None when it is silent or has not said so lately."""
+    """A host, and what its machine uses; None while it is offline, or has sent no figures lately."""
 
     name: str
-    silent: bool
+    online: bool
     last_seen_at: datetime
     usage: HostUsage | None
 
@@ -60,16 +60,16 @@ class OfferTotals:
 def measure(session: Session, actor: Actor, host_name: str | None = None) -> FleetCapacity:
     """The whole fleet, or one host; `NotFound`. Nothing is asked of any host."""
     chosen = _chosen(session, actor, host_name)
-    query = select(Host.name, Host.silent_since.is_not(None), Host.last_seen_at).where(*chosen).order_by(Host.name)
+    query = select(Host.name, Host.offline_since.is_(None), Host.last_seen_at).where(*chosen).order_by(Host.name)
     rows = session.execute(query).all()
-    known = usage.of_machines(session, [name for name, silent, _ in rows if not silent])
+    known = usage.of_machines(session, [name for name, online, _ in rows if online])
     told = [HostLoad(*row, known.get(row.name)) for row in rows]
     return FleetCapacity(_machines([each.usage for each in told if each.usage]), told)
 
 
 def machines(session: Session, actor: Actor, host_name: str | None = None) -> MachineTotals | None:
     """What the machines of the whole fleet, or of one host, have and use."""
-    online = select(Host.name).where(*_chosen(session, actor, host_name), Host.silent_since.is_(None))
+    online = select(Host.name).where(*_chosen(session, actor, host_name), Host.offline_since.is_(None))
     return _machines(list(usage.of_machines(session, session.scalars(online).all()).values()))
 
 
@@ -90,10 +90,10 @@ def offer(session: Session, actor: Actor, host_name: str | None = None) -> Offer
 
 
 def heard(session: Session) -> tuple[int, int]:
-    """How many hosts there are, and how many of them are silent."""
-    found = select(func.count(), func.count(Host.silent_since)).where(Host.removed_at.is_(None))
-    total, silent = session.execute(found).one()
-    return total, silent
+    """How many hosts there are, and how many of them are offline."""
+    found = select(func.count(), func.count(Host.offline_since)).where(Host.removed_at.is_(None))
+    total, offline = session.execute(found).one()
+    return total, offline
 
 
 def versions(session: Session, host_name: str | None = None) -> dict[str, str]:
@@ -101,7 +101,7 @@ def versions(session: Session, host_name: str | None = None) -> dict[str, str]:
     driver = func.jsonb_array_elements(Host.drivers).table_valued(column("value", JSONB)).render_derived()
     of = (
         Host.removed_at.is_(None),
-        Host.silent_since.is_(None),
+        Host.offline_since.is_(None),
         *([] if host_name is None else [Host.name == host_name]),
     )
     name, version = (driver.c.value[key].as_string() for key in ("name", "version"))

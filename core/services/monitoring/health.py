@@ -28,7 +28,7 @@ def of_fleet(session: Session, hypervisors: Sequence[str]) -> dict[str, str]:
     whether all, some or none of the hosts can be heard. Hosts: whether VMs can run on all, some or none: they can on
     an online host whose hypervisor works.
     """
-    online, any_works = Host.silent_since.is_(None), Host.drivers.contains([{"healthy": True}])
+    online, any_works = Host.offline_since.is_(None), Host.drivers.contains([{"healthy": True}])
     counts = [func.count(), func.count().filter(online), func.count().filter(online, any_works)]
     for name in hypervisors:
         counts += [

@@ -28,8 +28,8 @@ class Tables:
 
     operations: dict[tuple[str, str], int]
     vms: dict[str, int]
-    alive: list[str]
-    silent: list[str]
+    online: list[str]
+    offline: list[str]
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ def of_tables(session: Session) -> Tables:
     grouped = select(Operation.kind, Operation.state, func.count()).where(wanted)
     operations = session.execute(grouped.group_by(Operation.kind, Operation.state))
     hosts = list(
-        session.execute(select(Host.name, Host.silent_since).where(Host.removed_at.is_(None)).order_by(Host.name))
+        session.execute(select(Host.name, Host.offline_since).where(Host.removed_at.is_(None)).order_by(Host.name))
     )
     return Tables(
         operations={(kind, state): count for kind, state, count in operations},
         vms=counts.count(session).by_status,
-        alive=[name for name, silent_since in hosts if silent_since is None],
-        silent=[name for name, silent_since in hosts if silent_since is not None],
+        online=[name for name, offline_since in hosts if offline_since is None],
+        offline=[name for name, offline_since in hosts if offline_since is not None],
     )
 
 

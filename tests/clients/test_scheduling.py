@@ -18,7 +18,7 @@ HOST = "host-b"
 def back(client: Client) -> Iterator[None]:
     yield
     client.hosts.activate(HOST)
-    until(lambda: not client.hosts.get(HOST)["silent"])
+    until(lambda: client.hosts.get(HOST)["status"] == "online")
 
 
 def test_a_cordoned_host_takes_no_new_vms(corral: Run, client: Client) -> None:
@@ -26,13 +26,13 @@ def test_a_cordoned_host_takes_no_new_vms(corral: Run, client: Client) -> None:
     rows = {row.split()[0]: row for row in corral("host", "list").stdout.splitlines()}
     assert "online, cordoned" in rows[HOST]
     assert "cordoned" not in rows["host-a"]
-    standing = json.loads(corral("host", "show", HOST, "-o", "json").stdout)["standing"]
-    assert (standing["state"], standing["by"], standing["reason"]) == ("cordoned", "admin", "new disks")
+    scheduling = json.loads(corral("host", "show", HOST, "-o", "json").stdout)["scheduling"]
+    assert (scheduling["state"], scheduling["by"], scheduling["reason"]) == ("cordoned", "admin", "new disks")
 
     with pytest.raises(Conflict, match="no host can take"):
         client.vms.create("on-b", hypervisor="fake", host=HOST)
     shown = corral("host", "uncordon", HOST, "-o", "json").stdout
-    assert json.loads(shown)["standing"]["state"] == "active"
+    assert json.loads(shown)["scheduling"]["state"] == "active"
     client.vms.create("on-b", hypervisor="fake", host=HOST)
     client.vms.delete("on-b")
 
@@ -40,6 +40,9 @@ def test_a_cordoned_host_takes_no_new_vms(corral: Run, client: Client) -> None:
 def test_what_is_refused_is_said(corral: Run) -> None:
     assert "host 'nowhere' not found" in corral("host", "cordon", "nowhere", code=3).stderr
     assert corral("host", "activate", HOST, "-o", "name").stdout.strip() == HOST
+    assert HOST in corral("host", "list", "--status", "online").stdout
+    for status in ("alive", "silent"):
+        assert "must be one of online, offline" in corral("host", "list", "--status", status, code=1).stderr
 
 
 def test_a_host_is_drained_and_nothing_starts_there(corral: Run, client: Client) -> None:
@@ -51,7 +54,7 @@ def test_a_host_is_drained_and_nothing_starts_there(corral: Run, client: Client)
     assert "Host 'host-b' is drained." in done.stderr
     rows = dict(row.split()[:2] for row in done.stdout.splitlines()[1:])
     assert {"drained-1": "stopped", "drained-2": "stopped"}.items() <= rows.items()
-    assert "online, drained" in corral("host", "list", "--standing", "drained").stdout
+    assert "online, drained" in corral("host", "list", "--scheduling", "drained").stdout
     assert "is drained (new disks)" in corral("vm", "start", "drained-1", code=5).stderr
     again = corral(*drain, "-o", "json").stdout  # of a host where nothing runs
     assert json.loads(again)["state"] == "succeeded"

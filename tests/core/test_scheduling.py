@@ -27,8 +27,8 @@ def cordon(transaction: Transaction, host: str, reason: str = "") -> None:
 
 def changes(transaction: Transaction) -> list[tuple[str, str]]:
     with transaction() as session:
-        told = session.scalars(select(Event.data).where(Event.type == "host_standing").order_by(Event.seq))
-        return [(data["old_standing"], data["new_standing"]) for data in told]
+        told = session.scalars(select(Event.data).where(Event.type == "host_scheduling").order_by(Event.seq))
+        return [(data["old_state"], data["new_state"]) for data in told]
 
 
 def test_new_vms_go_elsewhere_and_what_is_there_goes_on(
@@ -56,8 +56,8 @@ def test_it_is_kept_until_it_is_ended(transaction: Transaction, helpers: Helpers
         inventories.record(session, helpers.inventory(host))  # by an agent that was started again
     with transaction() as session:
         kept = hosts.get(session, actor, host)
-        assert (kept.standing, kept.standing_by, kept.standing_reason) == ("cordoned", "root", "new disks")
-        assert kept.standing_since is not None
+        assert (kept.scheduling_state, kept.scheduling_by, kept.scheduling_reason) == ("cordoned", "root", "new disks")
+        assert kept.scheduling_since is not None
     with transaction() as session:
         cordons.uncordon(session, ADMIN, host)
     with transaction() as session:

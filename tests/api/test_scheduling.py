@@ -29,7 +29,7 @@ def host(world: World) -> Iterator[str]:
 
 
 def test_who_has_cordoned_a_host_and_why_is_shown_to_all(world: World, admin: Caller, host: str) -> None:
-    assert world.get(f"/hosts/{host}", admin.bearer).json["standing"] == {
+    assert world.get(f"/hosts/{host}", admin.bearer).json["scheduling"] == {
         "state": "active",
         "since": None,
         "by": None,
@@ -37,19 +37,23 @@ def test_who_has_cordoned_a_host_and_why_is_shown_to_all(world: World, admin: Ca
     }
     answer = world.post(f"/hosts/{host}/cordon", admin.bearer, json={"reason": "new disks"})
     assert answer.status_code == 200, answer.text
-    standing = answer.json["standing"]
-    assert (standing["state"], standing["by"], standing["reason"]) == ("cordoned", admin.actor.username, "new disks")
+    scheduling = answer.json["scheduling"]
+    assert (scheduling["state"], scheduling["by"], scheduling["reason"]) == (
+        "cordoned",
+        admin.actor.username,
+        "new disks",
+    )
     user = world.caller()
-    assert world.get(f"/hosts/{host}", user.bearer).json["standing"] == standing
-    assert [each["name"] for each in world.get("/hosts?standing=cordoned", user.bearer).json["hosts"]] == [host]
-    assert host in [each["name"] for each in world.get("/hosts?standing=cordoned", user.key).json["data"]]
+    assert world.get(f"/hosts/{host}", user.bearer).json["scheduling"] == scheduling
+    assert [each["name"] for each in world.get("/hosts?scheduling=cordoned", user.bearer).json["hosts"]] == [host]
+    assert host in [each["name"] for each in world.get("/hosts?scheduling=cordoned", user.key).json["data"]]
 
     refused = world.post("/vms", user.bearer, json={"name": "web", "host": host})
     assert problem(refused) == (409, "conflict")
     assert "is cordoned: new disks" in refused.text
 
-    assert world.post(f"/hosts/{host}/uncordon", admin.key).json["data"]["standing"]["state"] == "active"
-    assert world.get("/hosts?standing=cordoned", user.bearer).json["hosts"] == []
+    assert world.post(f"/hosts/{host}/uncordon", admin.key).json["data"]["scheduling"]["state"] == "active"
+    assert world.get("/hosts?scheduling=cordoned", user.bearer).json["hosts"] == []
 
 
 def test_administrators_alone_may(world: World, admin: Caller, host: str) -> None:
@@ -66,7 +70,7 @@ def test_administrators_alone_may(world: World, admin: Caller, host: str) -> Non
         assert problem(world.post(f"/hosts/{host}/{verb}", reader.key, json=body)) == (403, "forbidden")
         assert problem(world.post(f"/hosts/{host}/{verb}", json=body)) == (401, "unauthorized")
         assert problem(world.post(f"/hosts/none/{verb}", admin.bearer, json=body)) == (404, "not_found")
-    assert world.get(f"/hosts/{host}", admin.bearer).json["standing"]["since"] is None
+    assert world.get(f"/hosts/{host}", admin.bearer).json["scheduling"]["since"] is None
 
 
 def test_it_is_in_the_audit_log(world: World, admin: Caller, host: str) -> None:
@@ -90,8 +94,8 @@ def test_a_drain_is_an_operation_of_its_host(world: World, admin: Caller, host: 
         *("", ""),
     )
     assert world.post(f"/hosts/{host}/drain", headers, json={"strategy": "wait", "reason": "new disks"}).json == drain
-    standing = world.get(f"/hosts/{host}", admin.bearer).json["standing"]
-    assert (standing["state"], standing["reason"]) == ("draining", "new disks")
+    scheduling = world.get(f"/hosts/{host}", admin.bearer).json["scheduling"]
+    assert (scheduling["state"], scheduling["reason"]) == ("draining", "new disks")
     for path in (f"/operations?host={host}", "/operations?kind=drain&state=running"):
         assert drain["id"] in [each["id"] for each in world.get(path, admin.bearer).json["operations"]]
     assert world.get(f"/operations/{drain['id']}", admin.key).json["data"]["vm_id"] == ""
@@ -104,7 +108,7 @@ def test_a_drain_is_an_operation_of_its_host(world: World, admin: Caller, host: 
     assert problem(other) == (409, "conflict")
     assert drain["id"] in other.json["message"]
     assert world.delete(f"/operations/{drain['id']}", admin.bearer).json["cancel_requested_at"]
-    assert world.post(f"/hosts/{host}/activate", admin.bearer).json["standing"]["state"] == "active"
+    assert world.post(f"/hosts/{host}/activate", admin.bearer).json["scheduling"]["state"] == "active"
     ended = world.get(f"/operations/{drain['id']}", admin.bearer).json
     assert (ended["state"], ended["error"]["code"]) == ("cancelled", "host_activated")
     again = world.delete(f"/operations/{drain['id']}", admin.bearer)
@@ -116,11 +120,15 @@ def test_to_fence_a_host_takes_force_while_it_is_online(world: World, admin: Cal
     assert problem(refused) == (409, "conflict")
     assert "is online" in refused.json["message"]
     fenced = world.post(f"/hosts/{host}/fence", admin.key, json={"force": True, "reason": "smoke"}).json["data"]
-    assert (fenced["standing"]["state"], fenced["standing"]["reason"], fenced["silent"]) == ("fenced", "smoke", True)
+    assert (fenced["scheduling"]["state"], fenced["scheduling"]["reason"], fenced["status"]) == (
+        "fenced",
+        "smoke",
+        "offline",
+    )
     assert problem(world.post(f"/hosts/{host}/uncordon", admin.bearer)) == (409, "conflict")
     assert problem(world.post(f"/hosts/{host}/drain", admin.bearer, json={"strategy": "stop"})) == (409, "conflict")
     active = world.post(f"/hosts/{host}/activate", admin.bearer).json
-    assert (active["standing"]["state"], active["silent"]) == ("active", True)  # it is offline until it is heard
+    assert (active["scheduling"]["state"], active["status"]) == ("active", "offline")  # it is offline until it is heard
 
 
 def test_what_becomes_of_a_vm_is_asked_for_when_it_is_made(world: World) -> None:
