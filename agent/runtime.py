@@ -42,6 +42,7 @@ from agent.images.images import HostImages
 from agent.images.pulls import Pulls
 from agent.images.source import Source
 from agent.media.media import MediaFolders
+from agent.moves.arrivals import Arrivals
 from agent.network.network import HostNetworking
 from agent.reports import failures
 from agent.reports.journal import Journal
@@ -117,9 +118,11 @@ class Agent:
         known = KnownVms(exits)
         outcomes = Outcomes(config.host, drivers, self._journal, self._outbox, known)
         media = MediaFolders(config.media)
-        pulls = Pulls(place.contents, config.source, Rate(config.pull_mb_per_second << 20), config.pulled)
+        rate = Rate(config.pull_mb_per_second << 20)
+        pulls = Pulls(place.contents, config.source, rate, config.pulled)
         images = HostImages(config.images, place.contents, pulls)
-        self._commands = Commands(drivers, self._journal, self._vm_locks, outcomes, media, images)
+        self._arrivals = arrivals = Arrivals(place.arriving, config.source, rate)
+        self._commands = Commands(drivers, self._journal, self._vm_locks, outcomes, media, images, arrivals)
         streams = AgentStreams(self._client)
         consoles, files = Consoles(drivers, streams), FileCalls(drivers, streams)
         key = HostKey(config.home)
@@ -202,6 +205,7 @@ class Agent:
         def prune() -> None:
             self._journal.prune()
             self._pulls.collect()
+            self._arrivals.tidy(self._vm_locks.busy_vms())
             loop.stopping.wait(PRUNE_SECONDS)
 
         loop = Loop("pruner", prune)

@@ -221,7 +221,7 @@ def _copy(source: Path, target: Path | None) -> str:
     digest = hashlib.sha256()
     with source.open("rb") as file, (target or Path(os.devnull)).open("wb") as out:
         size = os.fstat(file.fileno()).st_size
-        for offset, length, is_hole in _extents(file.fileno(), size):
+        for offset, length, is_hole in extents(file.fileno(), size):
             file.seek(offset)
             out.seek(offset)
             for start in range(0, length, CHUNK):
@@ -237,7 +237,7 @@ def _copy(source: Path, target: Path | None) -> str:
     return digest.hexdigest()
 
 
-def _extents(descriptor: int, size: int) -> Iterator[tuple[int, int, bool]]:
+def extents(descriptor: int, size: int) -> Iterator[tuple[int, int, bool]]:
     """Offset, length and whether it is a hole, for the whole of a file in order."""
     offset = 0
     while offset < size:

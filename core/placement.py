@@ -50,7 +50,7 @@ class Demand:
     """What a VM needs. `hypervisors` in order of preference; `host` pins it.
 
     `joins`: what its adapters are to join of a host's networks, each as "mode:name". `content`: the fleet's image of
-    that name; None: hosts alone may have one.
+    that name; None: hosts alone may have one. `needs`: capabilities that its hypervisor is to have there.
     """
 
     hypervisors: tuple[str, ...]
@@ -60,6 +60,7 @@ class Demand:
     joins: tuple[str, ...] = ()
     placement: Placement = field(default_factory=Placement)
     content: ImageManifest | None = None
+    needs: tuple[str, ...] = ()
 
     def digest_at(self, contents: Collection[str], *, pulls: bool) -> str:
         """The digest of the fleet's image if a VM is made of that one on such a host; "": of the host's own."""

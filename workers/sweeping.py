@@ -10,10 +10,10 @@ from datetime import timedelta
 
 from core import database
 from core.contract import channels
-from core.contract.errors import Conflict, CorralError, Invalid, NoCapacity, Unavailable
+from core.contract.errors import Conflict, CorralError, Invalid, NoCapacity, Unavailable, Unsupported
 from core.database import transact
 from core.dispatch import SCAN_TASK, WEBHOOK_TASK
-from core.services import counts, drains, elsewhere, expiry, idempotency, lost, problems
+from core.services import counts, drains, elsewhere, expiry, idempotency, lost, moves, problems
 from core.services.audit import chain
 from core.services.intake import sweeps
 from core.services.scanning import queue
@@ -123,11 +123,19 @@ def _elsewhere(context: WorkerContext) -> int:
     return len(due)
 
 
+def _moves(context: WorkerContext) -> int:
+    """Each VM in a transaction of its own, as above."""
+    stuck = transact(context.transaction, moves.stuck)
+    for vm_id, operation_id in stuck:
+        transact(context.transaction, lambda session: moves.settle(session, vm_id, operation_id))  # noqa: B023  # at once
+    return 0
+
+
 def _drains(context: WorkerContext) -> int:
     """Each VM in a transaction of its own, as above; one that does something else by now is stopped at another look."""
     begun = 0
     for operation_id in transact(context.transaction, drains.due):
-        for vm_id in transact(context.transaction, lambda session: drains.to_stop(session, operation_id)):  # noqa: B023  # at once
+        for vm_id in transact(context.transaction, lambda session: drains.to_begin(session, operation_id)):  # noqa: B023  # at once
             begun += _begun(context, operation_id, vm_id)
         transact(context.transaction, lambda session: drains.settle(session, operation_id))  # noqa: B023  # at once
     return begun
@@ -135,8 +143,14 @@ def _drains(context: WorkerContext) -> int:
 
 def _begun(context: WorkerContext, operation_id: str, vm_id: str) -> bool:
     try:
-        transact(context.transaction, lambda session: drains.stop(session, operation_id, vm_id))
-    except (Conflict, Unavailable) as error:
+        transact(context.transaction, lambda session: drains.begin_one(session, operation_id, vm_id))
+    except (Conflict, Invalid, NoCapacity, Unsupported) as error:
+        if error.code == "conflict":  # something else is under way on it
+            return False
+        why = error
+        transact(context.transaction, lambda session: drains.stays(session, operation_id, vm_id, why))
+        return False
+    except Unavailable as error:
         log.info("drain %s leaves a VM for now: %s", operation_id, error.message)
         return False
     return True
@@ -197,6 +211,7 @@ _PARTS: dict[str, Callable[[WorkerContext], int]] = {
     "VMs without their host": _lost,
     "VMs found again": _found,
     "VMs made elsewhere": _elsewhere,
+    "moves": _moves,
     "drains": _drains,
     "operations sent again": _resend,
     "idempotency keys": _idempotency,

@@ -1,9 +1,10 @@
-"""Files in guests: listed by a call, written and read over a stream that the call opens.
+"""Files in guests, and those of VMs that move: listed by a call, written and read over a stream that the call opens.
 
 file_write {"stream", "path": where it will go, if known}: the API sends the bytes and ends with {"path",
 "permissions"}; the agent ends with {"path"} once the file is whole at its place.
 file_read {"stream", "path"}: the agent says `FileFound`, the API answers `FilePart`, and the agent sends these bytes
 and ends.
+moved_file {"stream", "file", "first", "length"}: a file of a VM that leaves this host goes out, without its holes.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from agent.calls.parameters import asked, vm_of
 from agent.calls.streams import AgentStreams
 from agent.drivers.capabilities import files
 from agent.drivers.capabilities.files import FileTarget
+from agent.drivers.capabilities.moving import MovingCapability
 from agent.drivers.offers import offered
 from agent.drivers.registry import Drivers
 from core.contract.calls import ListFiles, ReadFile, WriteFile
 from core.contract.messages import JSON, Call, VmSpec, build, encode
+from core.contract.moves import ReadMoved
 from core.contract.openings import FileFound, FilePart
 from core.streams import Stream
 
@@ -64,6 +67,21 @@ class FileCalls:
         vm, folder = vm_of(call), asked(call, ListFiles)
         found = self._driver(vm).file_list(vm, folder.path, folder.recursive, folder.most)
         return asdict(found)
+
+    def moved(self, call: Call) -> JSON:
+        """Opens the stream on which a file of a VM that moves goes out."""
+        vm, wanted = vm_of(call), asked(call, ReadMoved)
+        driver = offered(self._drivers.get(vm.hypervisor), MovingCapability)
+
+        def work(stream: Stream) -> None:
+            left = wanted.length
+            for chunk in driver.moved_file(vm.id, wanted.file, wanted.first):
+                stream.write(chunk[:left])
+                if not (left := max(0, left - len(chunk))):
+                    break
+            stream.end()
+
+        return self._serve(call, wanted.stream, work)
 
     def _driver(self, vm: VmSpec) -> files.FilesCapability:
         return offered(self._drivers.get(vm.hypervisor), files.FilesCapability)

@@ -92,6 +92,7 @@ class Calls:
             "file_write": files.write,
             "file_read": files.read,
             "file_list": files.list,
+            "moved_file": files.moved,
             "network": self._network,
         }
         self.loop = Loop("calls", self._take)

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from agent.commands import hardware
+from agent.commands import hardware, moves
 from agent.drivers.base import Driver, Progress
 from agent.drivers.capabilities.forwards import PortForwardsCapability
 from agent.drivers.capabilities.hardware import AdaptersCapability, DiskRequest, DisksCapability
@@ -19,12 +19,14 @@ from agent.drivers.capabilities.saving import SavedStatesCapability
 from agent.drivers.capabilities.snapshots import SnapshotsCapability
 from agent.drivers.offers import offered
 from agent.media.media import MediaFolders
+from agent.moves.arrivals import Arrivals
 from core.contract.commands import (
     AdapterSet,
     Create,
     Delete,
     DiskAttach,
     DiskDetach,
+    Move,
     Params,
     Pause,
     PortForwardCreate,
@@ -69,6 +71,7 @@ class CommandContext:
     step: str
     mark: Callable[[str], None]
     media: MediaFolders
+    arrivals: Arrivals | None = None
 
     @property
     def timeout(self) -> float:
@@ -236,6 +239,13 @@ def _port_forwards(context: CommandContext, _: Params) -> Result:
     return Result()
 
 
+def _move(context: CommandContext, asked: Move) -> Result:
+    driver, vm, progress, timeout = context.driver, context.command.vm, context.progress, context.timeout
+    if asked.files is None:
+        return moves.leave(driver, vm, asked, progress, timeout)
+    return moves.arrive(driver, vm, asked, context.arrivals, progress, timeout)
+
+
 _HANDLERS: dict[type[Params], Callable[[CommandContext, Any], Result]] = {
     Create: _create,
     Start: _start,
@@ -254,4 +264,5 @@ _HANDLERS: dict[type[Params], Callable[[CommandContext, Any], Result]] = {
     AdapterSet: _adapter_set,
     PortForwardCreate: _port_forwards,
     PortForwardDelete: _port_forwards,
+    Move: _move,
 }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 
+from agent.commands import moves
 from agent.commands.handlers import CommandContext, perform
 from agent.commands.outcomes import Outcomes
 from agent.commands.vm_locks import WAITING, AgentEnds, Full, RunningOperation, VmLocks
@@ -17,9 +18,11 @@ from agent.guest import patience
 from agent.host import prometheus
 from agent.images.images import HostImages
 from agent.media.media import MediaFolders
+from agent.moves.arrivals import Arrivals
 from agent.reports.failures import failure_of
 from agent.reports.journal import Journal, JournalEntry
 from core.contract.bounds import shortened
+from core.contract.commands import Move
 from core.contract.errors import CorralError, DriverFailure, Invalid, NotFound
 from core.contract.messages import Command, Failure, Numbered, Report
 from core.contract.results import Result
@@ -46,9 +49,10 @@ class Commands:
         outcomes: Outcomes,
         media: MediaFolders | None = None,
         images: HostImages | None = None,
+        arrivals: Arrivals | None = None,
     ) -> None:
         self._drivers, self._journal, self._vm_locks, self._outcomes = drivers, journal, vm_locks, outcomes
-        self._media, self._images = media or MediaFolders([]), images
+        self._media, self._images, self._arrivals = media or MediaFolders([]), images, arrivals
 
     def run(self, command: Command) -> None:
         """Does a command or answers it from the journal; `CommandFailed` unless it succeeded, now or earlier."""
@@ -142,7 +146,7 @@ class Commands:
 
     def _attempt(self, command: Command, work: RunningOperation, entry: JournalEntry) -> Report:
         try:
-            with self._keeping_image(command):
+            with self._keeping_image(command), self._arriving(command):
                 result = self._perform(command, work, entry)
         except Cancelled:
             return self._outcomes.ended(command, work, Phase.CANCELLED)
@@ -161,6 +165,7 @@ class Commands:
     def _perform(self, command: Command, work: RunningOperation, entry: JournalEntry) -> Result:
         _refuse_late(command)
         self._get_image(command, work)
+        self._get_files(command, work)
         self._vm_locks.acquire(work, command.deadline_at)
         if command.kind is not Kind.DELETE and self._journal.is_deleted(command.vm):
             raise NotFound(f"VM '{command.vm.name}' was deleted", code="vm_not_found")
@@ -168,22 +173,52 @@ class Commands:
         driver = self._drivers.get(command.vm.hypervisor)
         mark = self._marker(command)
         with patience.ends_in(command.deadline_at - time.time()):
-            return perform(CommandContext(driver, command, self._progress_of(work), entry.step, mark, self._media))
+            return perform(
+                CommandContext(driver, command, self._progress_of(work), entry.step, mark, self._media, self._arrivals)
+            )
 
     def _keeping_image(self, command: Command) -> AbstractContextManager[None]:
         """Nothing removes what a new VM is just being made of."""
-        if command.kind is not Kind.CREATE or command.vm.image is None or self._images is None:
+        if not _makes(command) or command.vm.image is None or self._images is None:
             return nullcontext()
         return self._images.pulls.held(command.vm.image)
 
     def _get_image(self, command: Command, work: RunningOperation) -> None:
         """Before a new VM has a place here, as an image may take its time, and others go on meanwhile."""
         image, images = command.vm.image, self._images
-        if command.kind is not Kind.CREATE or image is None or images is None or not images.lacks(image):
+        if not _makes(command) or image is None or images is None or not images.lacks(image):
             return
         if self._drivers.get(command.vm.hypervisor).observe(command.vm.id).state is not Observed.ABSENT:
             return  # it was made before the agent died
         self._outcomes.begun(work)
+        # A VM that moves brings its image along where it can't be had otherwise.
+        with suppress(*([CorralError] if command.kind is Kind.MOVE else [])):
+            images.obtain(image, self._news_of(work), command.deadline_at - time.time())
+
+    def _get_files(self, command: Command, work: RunningOperation) -> None:
+        """The same of a VM that comes from another host."""
+        files = command.params.files if isinstance(command.params, Move) else None
+        if (
+            files is None
+            or self._arrivals is None
+            or moves.is_here(self._drivers.get(command.vm.hypervisor), command.vm)
+        ):
+            return
+        self._outcomes.begun(work)
+        self._arrivals.fetch(command, files, self._news_of(work), command.deadline_at - time.time())
+
+    @contextmanager
+    def _arriving(self, command: Command) -> Iterator[None]:
+        """Of a VM that does not come after all nothing stays; what an agent that ends has got, its next start uses."""
+        try:
+            yield
+        except (Cancelled, CorralError):
+            if isinstance(command.params, Move) and command.params.files is not None and self._arrivals is not None:
+                self._arrivals.clear(command.vm.id)
+            raise
+
+    def _news_of(self, work: RunningOperation) -> Callable[[str, int | None], None]:
+        """For who waits without a place: each step once."""
         told: tuple[str, int | None] = ("", None)
 
         def progress(step: str, percent: int | None) -> None:
@@ -193,7 +228,7 @@ class Commands:
                 told = (step, percent)
                 self._outcomes.progress(work, step, percent)
 
-        images.obtain(image, progress, command.deadline_at - time.time())
+        return progress
 
     def _marker(self, command: Command) -> Callable[[str], None]:
         return lambda step: self._journal.mark(command.operation_id, step)
@@ -217,6 +252,12 @@ class Commands:
                 self._drivers.get(command.vm.hypervisor).delete(command.vm, CLEANUP_SECONDS)
             except CorralError as error:
                 log.warning("files of the deleted VM %s can't be removed: %s", command.vm.id, error.message)
+
+
+def _makes(command: Command) -> bool:
+    """Whether it is about a VM that is to be here."""
+    comes = isinstance(command.params, Move) and command.params.files is not None
+    return command.kind is Kind.CREATE or comes
 
 
 def _refuse_late(command: Command) -> None:

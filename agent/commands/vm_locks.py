@@ -38,6 +38,7 @@ class RunningOperation:
     kind: Kind
     attempt: int
     owner: str = ""
+    home: int = 0
     holds: bool = False
     cancelled: bool = False
     overtaken: bool = False
@@ -71,7 +72,9 @@ class VmLocks:
             waiting = sum(each.owner == owner and not each.holds for each in self._works.values())
             if waiting >= WAITING_EACH and not resumed:
                 raise Full(f"{WAITING_EACH} commands of owner {owner or 'nobody'} are waiting already")
-            work = RunningOperation(command.operation_id, command.vm.id, command.kind, command.attempt, owner)
+            work = RunningOperation(
+                command.operation_id, command.vm.id, command.kind, command.attempt, owner, command.vm.home
+            )
             self._works[work.operation_id] = work
             if work.kind is Kind.DELETE:
                 self._cancel_others(work)
@@ -147,7 +150,8 @@ class VmLocks:
 
     def _cancel_others(self, work: RunningOperation) -> None:
         for other in self._works.values():
-            if other.vm_id == work.vm_id and other is not work and other.kind is not Kind.DELETE:
+            gone = other.vm_id == work.vm_id and other.home <= work.home  # else the VM has come back since
+            if gone and other is not work and other.kind is not Kind.DELETE:
                 other.cancelled = True
         self._changed.notify_all()
 

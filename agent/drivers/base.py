@@ -56,6 +56,11 @@ class DriverFolders:
     network: HostNetworking = field(default_factory=HostNetworking)
 
     @property
+    def arriving(self) -> Path:
+        """Where the files of VMs from other hosts are while they come: on the same file system too."""
+        return self.vms.parent / "arriving"
+
+    @property
     def contents(self) -> ImageContents:
         """The images that came from the fleet: on the VMs' own file system, so that they can share blocks and files."""
         return ImageContents(self.vms.parent / "pulled")

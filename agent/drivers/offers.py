@@ -11,6 +11,7 @@ from agent.drivers.capabilities.forwards import PortForwardsCapability
 from agent.drivers.capabilities.guest import GuestCapability, GuestCredentialsCapability, GuestNetworkCapability
 from agent.drivers.capabilities.hardware import AdaptersCapability, DisksCapability
 from agent.drivers.capabilities.metrics import MetricsCapability
+from agent.drivers.capabilities.moving import MovingCapability
 from agent.drivers.capabilities.resizing import ResizingCapability
 from agent.drivers.capabilities.saving import SavedStatesCapability
 from agent.drivers.capabilities.snapshots import SnapshotsCapability
@@ -28,6 +29,7 @@ _GROUPS: dict[type, tuple[str, str]] = {
     GuestCapability: ("guest", "does not support commands in a guest"),
     GuestNetworkCapability: ("guest_network", "does not report a guest's network"),
     MetricsCapability: ("metrics", "does not measure VMs"),
+    MovingCapability: ("moves", "can't move VMs to other hosts yet"),
     PortForwardsCapability: ("port_forwards", "does not support port forwards"),
     ResizingCapability: ("resizing", "does not support resizing VMs"),
     SavedStatesCapability: ("saved_states", "does not support saving a VM's state"),

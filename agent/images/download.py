@@ -8,10 +8,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from io import RawIOBase
 
 from agent.images.contents import ImageContents
-from agent.images.source import BROKE_OFF, Away, Source
+from agent.images.source import BROKE_OFF, Away, BlobResponse, Source
 from core.contract.errors import DriverFailure, NoCapacity
 from core.contract.images import ImageFile, ImageManifest
 
@@ -42,13 +43,20 @@ class Rate:
         time.sleep(max(0.0, begins - time.monotonic()))
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Of what a blob is: where it is had from a byte on, and the errors that end its download for good."""
+
+    opened: Callable[[int], BlobResponse]
+    damaged: DriverFailure
+    no_room: NoCapacity
+
+
 class BlobDownload:
     """Of one blob: `run` may be called again after an `Away`, and goes on."""
 
-    def __init__(
-        self, source: Source, contents: ImageContents, image: ImageManifest, file: ImageFile, rate: Rate
-    ) -> None:
-        self._source, self._contents, self._image, self._file, self._rate = source, contents, image, file, rate
+    def __init__(self, wanted: Wanted, contents: ImageContents, file: ImageFile, rate: Rate) -> None:
+        self._wanted, self._contents, self._file, self._rate = wanted, contents, file, rate
         self._part = contents.part(file)
         self._hash, self._size = hashlib.sha256(), 0
         self._taken_up = self._resumed = False
@@ -67,7 +75,7 @@ class BlobDownload:
                 if error.errno not in _FULL:
                     raise
                 self._part.unlink(missing_ok=True)
-                raise no_room(self._image) from None
+                raise self._wanted.no_room from None
         if self._size < self._file.size_bytes:
             raise Away(BROKE_OFF)
         if self._hash.hexdigest() != self._file.sha256:
@@ -75,11 +83,7 @@ class BlobDownload:
             self._begin_anew()
             if again:  # a power cut may have left holes
                 raise Away("what an earlier try had left of it was damaged")
-            raise DriverFailure(
-                f"a file of image '{self._image.name}' came with another digest than its own: the fleet's copy is"
-                " damaged; remove the image, and add it again",
-                code="image_damaged",
-            )
+            raise self._wanted.damaged
         self._contents.came(self._file)
 
     def _take_up(self) -> None:
@@ -92,7 +96,7 @@ class BlobDownload:
             self._begin_anew()
 
     def _fetch(self, came: Came) -> None:
-        with closing(self._source.file(self._image.digest, self._file, self._size)) as answer:
+        with closing(self._wanted.opened(self._size)) as answer:
             if answer.begins != self._size:
                 self._begin_anew()
             with self._part.open("ab", buffering=0) as part:
@@ -115,6 +119,16 @@ def _write(part: RawIOBase, chunk: bytes) -> None:
     rest = memoryview(chunk)
     while rest:
         rest = rest[part.write(rest) or 0 :]
+
+
+def of_image(source: Source, image: ImageManifest, file: ImageFile) -> Wanted:
+    """A file of an image."""
+    damaged = DriverFailure(
+        f"a file of image '{image.name}' came with another digest than its own: the fleet's copy is damaged; remove the"
+        " image, and add it again",
+        code="image_damaged",
+    )
+    return Wanted(lambda first: source.file(image.digest, file, first), damaged, no_room(image))
 
 
 def no_room(image: ImageManifest) -> NoCapacity:

@@ -14,7 +14,7 @@ from typing import TypeVar
 from agent.images import collecting
 from agent.images.collecting import Rules
 from agent.images.contents import ImageContents
-from agent.images.download import SPARE_BYTES, BlobDownload, Rate, no_room
+from agent.images.download import SPARE_BYTES, BlobDownload, Rate, no_room, of_image
 from agent.images.source import Away, Source
 from core.backoff import Backoff
 from core.contract.errors import CorralError, DriverFailure, NotFound, Unavailable
@@ -181,7 +181,7 @@ class Pulls:
         for sha256, file in blobs.items():
             with self._turn(pull, self._blobs.setdefault(sha256, threading.Lock())):  # two images may have it
                 if not self._contents.has(file):
-                    download = BlobDownload(source, self._contents, manifest, file, self._rate)
+                    download = BlobDownload(of_image(source, manifest, file), self._contents, file, self._rate)
                     self._asked(pull, lambda download=download: download.run(came))  # type: ignore[misc]
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Where images come from: the fleet's API, over HTTP, with this host's proof."""
+"""Where images, and VMs that move, come from: the fleet's API, over HTTP, with this host's proof."""
 
 from __future__ import annotations
 
@@ -76,6 +76,10 @@ class Source:
     def file(self, digest: str, file: ImageFile, first: int) -> BlobResponse:
         """One of its files from that byte on, or from the first; the errors are the same."""
         return self._asked(f"/image-contents/{digest}/{file.sha256}", first)
+
+    def moved(self, operation_id: str, sha256: str, first: int) -> BlobResponse:
+        """What is sent of a file of a VM that moves here, from that byte on; the errors are the same."""
+        return self._asked(f"/moves/{operation_id}/{sha256}", first)
 
     def _asked(self, path: str, first: int = 0) -> BlobResponse:
         proof = proofs.header(self._host, self._secret_sha256, "GET", path, time.time())

@@ -74,7 +74,8 @@ class FailureSchema(Schema):
 
 _RESULT = (
     "what the host reported on success, such as `visible_to_guest` of an attached disk; for a drain, from its start, "
-    "`vms`: each VM with its `outcome` so far and its `error`"
+    "`vms`: each VM with its `outcome` so far and its `error`; for a move, `old_host`, `new_host` and the "
+    "`start_operation_id` that starts the VM again"
 )
 _OF_NONE = "empty for an operation of a host, such as a drain"
 

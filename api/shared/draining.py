@@ -15,9 +15,14 @@ from core.services import drains
 from core.services.context import Actor
 from core.services.drains import DrainRequest
 
-_STRATEGY = "wait: until their owners have stopped or deleted the VMs that run there; stop: shut each down"
-_DEADLINE = "when the drain fails if it is not over; by default a day after its beginning (wait), or an hour (stop)"
-_AT_ONCE = "how many VMs are being stopped at a time"
+_STRATEGY = (
+    "wait: until their owners have stopped or deleted the VMs that run there; stop: shut each down; move: move each to "
+    "another host"
+)
+_DEADLINE = (
+    "when the drain fails if it is not over; by default a day after its beginning (wait), an hour (stop) or four (move)"
+)
+_AT_ONCE = "how many VMs are being stopped or moved at a time"
 _GRACE = "how long each guest may take to shut down before its power is cut"
 
 

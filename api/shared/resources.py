@@ -22,6 +22,7 @@ from api.shared import (
     keys,
     media,
     metrics,
+    moving,
     networks,
     operations,
     scans,
@@ -32,7 +33,7 @@ from api.shared import (
     webhooks,
 )
 
-_OF_VMS = (execution, execs, expiry, files, forwards, guest_credentials, sizing, hardware, metrics)
+_OF_VMS = (execution, execs, expiry, files, forwards, guest_credentials, sizing, hardware, metrics, moving)
 _OF_THE_FLEET = (
     networks,
     operations,

@@ -78,7 +78,7 @@ def download(asked: Asked, path: str) -> Response:
             body: Iterator[bytes] = iter(())  # bytes would say their own length
         else:
             stream.write(encode(part).encode())
-            body = _sent(stream, stream.read())  # what can't even begin is an error, and no answer that is cut off
+            body = sent(stream, stream.read())  # what can't even begin is an error, and no answer that is cut off
         response = Response(body, status, headers, content_type=_type(path))
     except BaseException:
         stream.close()
@@ -120,7 +120,8 @@ def _finish(stream: Stream, wanted: JSON) -> None:
         raise Unavailable("unexpected reply from the host; try again")
 
 
-def _sent(stream: Stream, begins: bytes | None) -> Iterator[bytes]:
+def sent(stream: Stream, begins: bytes | None) -> Iterator[bytes]:
+    """What comes on a stream, the first piece of which is here already; what breaks it off cuts the answer off."""
     if begins is None:
         return
     try:

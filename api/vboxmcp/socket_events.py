@@ -16,6 +16,7 @@ _NAMES = {
     "vm_created": "vm.created",
     "vm_deleted": "vm.deleted",
     "vm_made_elsewhere": "vm.made_elsewhere",
+    "vm_moved": "vm.moved",
     "operation": "operation.changed",
     "host_joined": "host.joined",
     "host_offline": "host.offline",

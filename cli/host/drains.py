@@ -22,17 +22,19 @@ _COLUMNS = {"VM": "vm", "OUTCOME": "outcome", "ID": "vm_id", "ERROR": "error.mes
 @click.argument("name", shell_complete=completion.hosts)
 @click.option(
     "--strategy",
-    type=click.Choice(["wait", "stop"]),
+    type=click.Choice(["wait", "stop", "move"]),
     required=True,
-    help="Wait until the VMs' owners have stopped or deleted them, or stop each.",
+    help="Wait until the VMs' owners have stopped or deleted them, stop each, or move each to another host.",
 )
 @click.option(
     "--deadline",
     "deadline_seconds",
     type=Duration(),
-    help="When it fails if it is not over (default: wait 1d, stop 1h).",
+    help="When it fails if it is not over (default: wait 1d, stop 1h, move 4h).",
 )
-@click.option("--at-once", type=click.IntRange(1, 100), help="How many VMs are being stopped at a time (default: 4).")
+@click.option(
+    "--at-once", type=click.IntRange(1, 100), help="How many VMs are being stopped or moved at a time (default: 4)."
+)
 @click.option(
     "--grace", "grace_seconds", type=Duration(), help="What each guest has before its power is cut (default: 60s)."
 )

@@ -37,6 +37,7 @@ class _VmGroup(LazyGroup):
         "files": LazyCommand("cli.remote.copying:files", "List a folder of a VM."),
         "forward": LazyCommand("cli.remote.devices:forward", "Port forwards of a VM."),
         "logs": LazyCommand("cli.remote.consoles:logs", "Show the output of a VM's serial console."),
+        "move": LazyCommand("cli.remote.moving:move", "Move VMs to another host."),
         "nic": LazyCommand("cli.remote.devices:nic", "Network adapters of a VM."),
         "snapshot": LazyCommand("cli.remote.snapshots:snapshot", "Snapshots of a VM."),
     }

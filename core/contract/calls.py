@@ -14,6 +14,7 @@ from msgspec import Meta, Struct, field
 from core.contract.bounds import MOST_LISTED, Count, ExitCode, FileTime, Line, Moment, Name, Serial
 from core.contract.described import DescribeReply, VmRef
 from core.contract.measures import MeasureReply
+from core.contract.moves import ReadMoved
 from core.contract.vms import Adapter, Disk, Running
 
 _EXEC_ID, _PATH = Meta(min_length=1, max_length=64, pattern="^[0-9a-f-]*$"), Meta(min_length=1, max_length=4096)
@@ -286,6 +287,7 @@ CALLS: dict[str, tuple[type[Struct], type[Struct]]] = {
     "file_write": (WriteFile, Nothing),
     "file_read": (ReadFile, Nothing),
     "file_list": (ListFiles, FileListReply),
+    "moved_file": (ReadMoved, Nothing),
     "cancel": (OperationRef, OperationReply),
     "report": (OperationRef, OperationReply),
     "abandon": (CallRef, AbandonReply),

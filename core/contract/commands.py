@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
 from core.contract.bounds import Count, Line, Name, Percent, Port
+from core.contract.moves import Files
 from core.contract.states import Kind
 
 Seconds = Annotated[float, Meta(ge=0, le=86400)]
@@ -165,6 +166,19 @@ class PortForwardDelete(OfForward, frozen=True):
     """It is none of them."""
 
 
+class Move(Stopping, frozen=True):
+    """The VM leaves `source` for `target`. Its source is told first: stop it, if `stop`, and tell what it consists of.
+
+    `files` are that; they are told to the target, which fetches them. `start`: it ran, and is to run again.
+    """
+
+    source: Name = ""
+    target: Name = ""
+    stop: bool = False
+    start: bool = False
+    files: Files | None = None
+
+
 PARAMS: dict[Kind, type[Params]] = {
     Kind.CREATE: Create,
     Kind.START: Start,
@@ -183,5 +197,6 @@ PARAMS: dict[Kind, type[Params]] = {
     Kind.SNAPSHOT_DELETE: SnapshotDelete,
     Kind.PORT_FORWARD_CREATE: PortForwardCreate,
     Kind.PORT_FORWARD_DELETE: PortForwardDelete,
+    Kind.MOVE: Move,
 }
 _KINDS = {params: kind for kind, params in PARAMS.items()}

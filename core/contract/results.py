@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType, field, to_builtins
 
 from core.contract.bounds import Name, Serial
+from core.contract.moves import Files
 from core.contract.states import Applied, Kind
 from core.contract.vms import Adapter, Disk
 
@@ -79,6 +80,20 @@ class Resized(Result, frozen=True):
     applied: SizeApplied
 
 
+class MoveTold(HardwareResult, frozen=True, omit_defaults=True):
+    """By the source of a move, the files that the VM consists of; by its target, what the VM has there."""
+
+    files: Files | None = None
+
+
+class Moved(Result, frozen=True):
+    """A VM that is on another host now. `start_operation_id`: the operation that starts it there, if it is to run."""
+
+    old_host: Name
+    new_host: Name
+    start_operation_id: Name | None = None
+
+
 RESULTS: dict[Kind, type[Result]] = dict.fromkeys(Kind, Result) | {
     Kind.CREATE: HardwareResult,
     Kind.DISK_ATTACH: DiskAttached,
@@ -88,4 +103,5 @@ RESULTS: dict[Kind, type[Result]] = dict.fromkeys(Kind, Result) | {
     Kind.SNAPSHOT_CREATE: SnapshotTaken,
     Kind.SNAPSHOT_DELETE: SnapshotDeleted,
     Kind.RESIZE: Resized,
+    Kind.MOVE: MoveTold,
 }

@@ -66,7 +66,7 @@ class HostKind(StrEnum):
 
 
 class Kind(StrEnum):
-    """What an operation of a VM does; each is one command to one host."""
+    """What an operation of a VM does; each is one command to one host, but for a move, which is one to each of two."""
 
     CREATE = "create"
     START = "start"
@@ -85,6 +85,7 @@ class Kind(StrEnum):
     SNAPSHOT_DELETE = "snapshot_delete"
     PORT_FORWARD_CREATE = "port_forward_create"
     PORT_FORWARD_DELETE = "port_forward_delete"
+    MOVE = "move"
 
 
 class Phase(StrEnum):

@@ -6,7 +6,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.contract.errors import NotFound
-from core.models import Vm
+from core.models import Operation, Vm
+from core.services import arrivals
 
 
 def must_need(session: Session, host: str, digest: str) -> None:
@@ -14,7 +15,8 @@ def must_need(session: Session, host: str, digest: str) -> None:
     of_vm = select(Vm.id).where(
         Vm.host_name == host, Vm.image_digest == digest, Vm.deleted_at.is_(None), Vm.lost_at.is_(None)
     )
-    if session.scalar(of_vm.limit(1)) is None:
+    coming = select(Operation.id).join(Vm, Vm.id == Operation.vm_id).where(Vm.image_digest == digest)
+    if session.scalar(of_vm.limit(1)) is None and session.scalar(coming.where(*arrivals.coming(host))) is None:
         raise not_found(digest)
 
 

@@ -1,7 +1,8 @@
-"""What VMs have left on hosts that they are not on any more: removed there once such a host is heard again."""
+"""What VMs have left on hosts that they are not on any more: removed there, as soon as such a host is heard."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -9,17 +10,25 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from core.contract.commands import Delete
 from core.contract.hosts import Inventory
-from core.contract.messages import VmSpec
+from core.contract.messages import Report, VmSpec, command
+from core.contract.states import Observed, Phase
+from core.database import after_commit
 from core.models import Departure, Vm
 from core.models.base import now
 from core.services import operations
+from core.services.context import dispatch_of
+
+PURGE = "purge-"
+"""Begins the id of a command that no operation stands for: see `purge`."""
+_PURGE_SECONDS = 3600.0
 
 
-def note(session: Session, vm: Vm) -> None:
-    """The VM leaves its host now, with all that it has there."""
+def note(session: Session, vm: Vm, host: str) -> None:
+    """What a host has of a VM by now is none any more: the VM leaves it, or does not come there after all."""
     values = {"hypervisor": vm.hypervisor, "home": vm.home, "left_at": now()}
-    statement = insert(Departure).values(vm_id=vm.id, host_name=vm.host_name, **values)
+    statement = insert(Departure).values(vm_id=vm.id, host_name=host, **values)
     session.execute(statement.on_conflict_do_update(index_elements=["vm_id", "host_name"], set_=values))
 
 
@@ -43,3 +52,21 @@ def seen_without(session: Session, inventory: Inventory) -> None:
     there = [observation.vm_id for observation in inventory.vms]
     gone = delete(Departure).where(Departure.host_name == inventory.host, Departure.hypervisor.in_(looked))
     session.execute(gone.where(Departure.vm_id.not_in(there)))
+
+
+def purge(session: Session, host: str, vm: VmSpec, number: object) -> None:
+    """Send a delete that no operation stands for. Should it be lost or fail, a later inventory asks for another."""
+    operation_id, deadline_at = f"{PURGE}{vm.id}-{vm.home}-{number}", time.time() + _PURGE_SECONDS
+    delete, dispatch = command(operation_id, 1, vm, Delete(), deadline_at), dispatch_of(session)
+    after_commit(session, lambda: dispatch.command(host, delete))
+
+
+def purged(session: Session, report: Report) -> None:
+    """Forget what a host tells that it has removed."""
+    seen = report.observation
+    if report.phase is not Phase.SUCCEEDED or seen is None or seen.state is not Observed.ABSENT:
+        return
+    home = report.operation_id.removeprefix(f"{PURGE}{seen.vm_id}-").partition("-")[0]
+    if home.isdecimal():
+        gone = delete(Departure).where(Departure.vm_id == seen.vm_id, Departure.host_name == report.host)
+        session.execute(gone.where(Departure.home <= int(home)))

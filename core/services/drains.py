@@ -1,44 +1,48 @@
 """Drains: a host is emptied of what runs there, as an operation that only the record knows and that sweeps drive.
 
 So no death of a process, and no restart of the host, ends one: it ends when nothing runs there, at its deadline, when
-it is cancelled, or when its host is activated. The stops that it begins are operations of their VMs, with its id as
-that of the request; what became of each VM is read from those, again at each look.
+it is cancelled, or when its host is activated. The stops and moves that it begins are operations of their VMs, with its
+id as that of the request; what became of each VM is read from those, again at each look.
 
 Locks are taken in the order of `docs/design.md`, a VM's before those of its drain; the drain's before its host's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.contract.errors import Conflict
+from core.contract.errors import Conflict, CorralError
 from core.contract.messages import Failure
-from core.contract.states import LIVE, HostKind, Observed, OperationState, SchedulingState
+from core.contract.states import ENDED, LIVE, HostKind, Kind, Observed, OperationState, SchedulingState
 from core.models import Host, Operation, Vm
 from core.models.base import JSON, new_id, now
-from core.services import hosts, operations, scheduling, vms
+from core.services import hosts, moves, operations, scheduling, vms
 from core.services.audit import records
 from core.services.context import Actor
+from core.services.moves import MoveRequest
 
-STRATEGIES = ("wait", "stop")
-DEADLINE_SECONDS = {"wait": 86_400, "stop": 3600}
+STRATEGIES = ("wait", "stop", "move")
+DEADLINE_SECONDS = {"wait": 86_400, "stop": 3600, "move": 14_400}
 LONGEST_SECONDS = 30 * 86_400
 WAITING, STOPPING, STOPPED, DELETED, FAILED = "waiting", "stopping", "stopped", "deleted", "failed"
+MOVING, MOVED = "moving", "moved"
 _RUNS = (Observed.RUNNING, Observed.PAUSED)
-_OFF = (STOPPED, DELETED)
+_OFF = (STOPPED, DELETED, MOVED)
+_OWN = {"wait": (), "stop": (Kind.STOP,), "move": (Kind.MOVE,)}
 
 
 @dataclass(frozen=True)
 class DrainRequest:
-    """How a host is to be emptied: `wait` until the owners of its VMs have stopped or deleted them, or `stop` them.
+    """How a host is to be emptied: `wait` until the owners of its VMs have stopped or deleted them, `stop` them, or
+    `move` them to other hosts, those that are off too.
 
-    `deadline_seconds` None: the strategy's own. `at_once`: how many are being stopped at a time; `grace_seconds`: how
-    long each guest has before its power is cut.
+    `deadline_seconds` None: the strategy's own. `at_once`: how many are being stopped or moved at a time;
+    `grace_seconds`: how long each guest has before its power is cut.
     """
 
     strategy: str
@@ -60,7 +64,9 @@ def begin(session: Session, actor: Actor, name: str, request: DrainRequest) -> O
             operation_id=other.id,
         )
     if host.offline_since is not None:
-        raise Conflict(f"host '{name}' is offline: what runs there can't be stopped", code="invalid_state")
+        raise Conflict(
+            f"host '{name}' is offline: what is there can be neither stopped nor moved", code="invalid_state"
+        )
     moment = now()
     seconds = request.deadline_seconds or DEADLINE_SECONDS[request.strategy]
     operation = Operation(
@@ -105,21 +111,23 @@ def due(session: Session) -> list[str]:
     return list(session.scalars(query.order_by(Operation.id)))
 
 
-def to_stop(session: Session, operation_id: str) -> list[str]:
-    """The VMs that are to be stopped now, in the order of their ids."""
+def to_begin(session: Session, operation_id: str) -> list[str]:
+    """The VMs that are to be stopped or moved now, in the order of their ids."""
     operation = session.get_one(Operation, operation_id, populate_existing=True)
     host = session.get_one(Host, operation.host_name, populate_existing=True)
     request = DrainRequest(**operation.params)
-    if not _goes_on(operation) or request.strategy != "stop" or host.offline_since is not None:
+    if not _goes_on(operation) or request.strategy == "wait" or host.offline_since is not None:
         return []
     found = _results(session, operation)
-    room = request.at_once - sum(each["outcome"] == STOPPING for each in found)
+    room = request.at_once - sum(each["outcome"] in (STOPPING, MOVING) for each in found)
     waiting = [each["vm_id"] for each in found if each["outcome"] == WAITING and not each["busy"]]
     return sorted(waiting)[: max(0, room)]
 
 
-def stop(session: Session, operation_id: str, vm_id: str) -> None:
-    """Begin to stop a VM in the course of a drain; `Conflict` when it does something else by now.
+def begin_one(session: Session, operation_id: str, vm_id: str) -> None:
+    """Begin to stop or move a VM in the course of a drain; `Conflict` when it does something else by now.
+
+    Errors of a move beside that and `Unavailable` are what keeps the VM from ever being moved.
 
     For a transaction of its own.
     """
@@ -128,8 +136,11 @@ def stop(session: Session, operation_id: str, vm_id: str) -> None:
     if not _goes_on(drain) or vm.host_name != drain.host_name or vm.deleted_at is not None:
         return
     actor = Actor(drain.actor_id, "", "admin", request_id=drain.id)
-    grace = DrainRequest(**drain.params).grace_seconds
-    operation = vms.stop(session, actor, vm.id, grace_seconds=grace, force=False)
+    asked = DrainRequest(**drain.params)
+    if asked.strategy == "move":
+        operation = moves.begin(session, actor, vm.id, MoveRequest(stop=True, grace_seconds=asked.grace_seconds))
+    else:
+        operation = vms.stop(session, actor, vm.id, grace_seconds=asked.grace_seconds, force=False)
     records.write(
         session,
         records.AuditRecord(
@@ -144,13 +155,23 @@ def stop(session: Session, operation_id: str, vm_id: str) -> None:
     )
 
 
+def stays(session: Session, operation_id: str, vm_id: str, why: CorralError) -> None:
+    """Note that a VM can't be moved, where that is what was asked for. For a transaction of its own."""
+    operation = session.get_one(Operation, operation_id, with_for_update=True, populate_existing=True)
+    if operation.state in LIVE and operation.params["strategy"] == "move":
+        error = {"code": why.code, "message": why.message, "retryable": why.retryable, "details": why.details}
+        failed = {"outcome": FAILED, "error": error}
+        found = [_shown(each) for each in _results(session, operation)]
+        operation.result = {"vms": [each | failed if each["vm_id"] == vm_id else each for each in found]}
+
+
 def settle(session: Session, operation_id: str) -> None:
     """Note what became of each VM, and end the drain if it is over. For a transaction of its own."""
     operation = session.get_one(Operation, operation_id, with_for_update=True, populate_existing=True)
     if operation.state not in LIVE:
         return
     found = _results(session, operation)
-    result, progress = {"vms": [_shown(each) for each in found]}, _progress(found)
+    result, progress = {"vms": [_shown(each) for each in found]}, _progress(operation, found)
     changed = (operation.result, operation.progress) != (result, progress)
     operation.result, operation.progress = result, progress
     ending = _ending(operation, found)
@@ -174,19 +195,26 @@ def _ending(operation: Operation, found: list[JSON]) -> tuple[OperationState, Fa
     left = [each for each in found if each["outcome"] not in _OFF]
     if not left:
         return OperationState.SUCCEEDED, None
-    text = f"{len(left)} of {len(found)} VMs of host '{operation.host_name}' are not off"
+    text = f"{len(left)} of {len(found)} VMs of host '{operation.host_name}' are not {_goal(operation)}"
     if operation.cancel_requested_at is not None:
         return OperationState.CANCELLED, Failure("cancelled", f"the drain was cancelled: {text}")
     if all(each["outcome"] == FAILED for each in left):
-        return OperationState.FAILED, Failure("not_drained", f"{text}, as they could not be stopped")
+        return OperationState.FAILED, Failure("not_drained", f"{text}, as they could not be")
     if operation.deadline_at <= now():
         return OperationState.FAILED, Failure("deadline_exceeded", f"{text} at the drain's deadline")
     return None
 
 
-def _progress(found: list[JSON]) -> JSON:
+def _goal(operation: Operation) -> str:
+    return "moved" if operation.params["strategy"] == "move" else "off"
+
+
+def _progress(operation: Operation, found: list[JSON]) -> JSON:
     off = sum(each["outcome"] in _OFF for each in found)
-    return {"step": f"{off} of {len(found)} VMs are off", "percent": 100 * off // len(found) if found else 100}
+    return {
+        "step": f"{off} of {len(found)} VMs are {_goal(operation)}",
+        "percent": 100 * off // len(found) if found else 100,
+    }
 
 
 def _results(session: Session, operation: Operation) -> list[JSON]:
@@ -196,10 +224,14 @@ def _results(session: Session, operation: Operation) -> list[JSON]:
     ids = [vm.id for vm in present]
     of_them = select(Operation).where(Operation.vm_id.in_(ids)).execution_options(populate_existing=True)
     busy = {each.vm_id: each for each in session.scalars(of_them.where(Operation.state.in_(LIVE)))}
-    own = of_them.where(Operation.request_id == operation.id).order_by(Operation.accepted_at)
-    stops = {each.vm_id: each for each in session.scalars(own)}  # the last of each
-    found = [_of(vm, stops.get(vm.id), busy.get(vm.id)) for vm in present]
-    return sorted([*found, *_gone(operation, ids)], key=lambda each: (each["vm"], each["vm_id"]))
+    strategy = operation.params["strategy"]
+    own = of_them.where(Operation.request_id == operation.id, Operation.kind.in_(_OWN[strategy]))
+    begun = {each.vm_id: each for each in session.scalars(own.order_by(Operation.accepted_at))}  # the last of each
+    of = _of_move if strategy == "move" else _of
+    found = [of(vm, begun.get(vm.id), busy.get(vm.id)) for vm in present]
+    if strategy == "move":
+        found = [_noted(operation, each) for each in found]
+    return sorted([*found, *_gone(session, operation, ids)], key=lambda each: (each["vm"], each["vm_id"]))
 
 
 def _of(vm: Vm, stop_: Operation | None, busy: Operation | None) -> JSON:
@@ -213,9 +245,32 @@ def _of(vm: Vm, stop_: Operation | None, busy: Operation | None) -> JSON:
     return told | {"outcome": WAITING}
 
 
-def _gone(operation: Operation, present: Iterable[str]) -> list[JSON]:
-    known = (operation.result or {}).get("vms", [])
-    return [each | {"outcome": DELETED, "error": None, "busy": False} for each in known if each["vm_id"] not in present]
+def _of_move(vm: Vm, move: Operation | None, busy: Operation | None) -> JSON:
+    """The same where it is to be moved, whether it runs or not."""
+    told: JSON = {"vm": vm.name, "vm_id": vm.id, "busy": busy is not None, "error": None}
+    if busy is not None:
+        return told | {"outcome": MOVING if move is not None and busy.id == move.id else WAITING}
+    if move is not None and move.state in ENDED:
+        return told | {"outcome": FAILED, "error": move.error}
+    return told | {"outcome": WAITING}
+
+
+def _noted(operation: Operation, result: JSON) -> JSON:
+    """As `stays` has noted it, if it has."""
+    known: list[JSON] = (operation.result or {}).get("vms", [])
+    for each in known:
+        if each["vm_id"] == result["vm_id"] and each["outcome"] == FAILED and result["outcome"] == WAITING:
+            return each | {"busy": result["busy"]}
+    return result
+
+
+def _gone(session: Session, operation: Operation, present: Collection[str]) -> list[JSON]:
+    gone = [each for each in (operation.result or {}).get("vms", []) if each["vm_id"] not in present]
+    elsewhere = select(Vm.id).where(Vm.id.in_([each["vm_id"] for each in gone]), Vm.deleted_at.is_(None))
+    moved = set(session.scalars(elsewhere.where(Vm.host_name != operation.host_name))) if gone else set()
+    return [
+        each | {"outcome": MOVED if each["vm_id"] in moved else DELETED, "error": None, "busy": False} for each in gone
+    ]
 
 
 def _shown(result: JSON) -> JSON:

@@ -67,7 +67,7 @@ def postpone(session: Session, vm_id: str, why: str) -> None:
 
 def _make(session: Session, vm: Vm, content: ImageManifest | None) -> None:
     before, former = status_of(vm, None), vm.host_name
-    departures.note(session, vm)
+    departures.note(session, vm, vm.host_name)
     hosts.release(session, vm)
     _leave_behind(session, vm)
     choice = _place(session, vm, content)
@@ -104,9 +104,9 @@ def _leave_behind(session: Session, vm: Vm) -> None:
 def _place(session: Session, vm: Vm, content: ImageManifest | None) -> HostChoice:
     size, joins = Room(vm.vcpus, vm.memory_mb, vm.disk_gb), tuple(joining.asked(vm.hardware).values())
     demand = Demand((vm.hypervisor,), vm.image, size, joins=joins, placement=vm.placement, content=content)
-    wish = _wish(session, vm)
-    choice = placing.reserve(session, vm.owner_id, demand, wish)
-    network = bridges.joined(session, choice.host, wish, _asked(vm.network), vm.id)
+    wished = wish(session, vm)
+    choice = placing.reserve(session, vm.owner_id, demand, wished)
+    network = bridges.joined(session, choice.host, wished, asked(vm.network), vm.id)
     vm.host_name, vm.hypervisor, vm.home = choice.host, choice.hypervisor, vm.home + 1
     vm.network = network if network.on_bridge else replace(network, mac_address=vm.network.mac_address)
     vm.image_digest = choice.digest or hosts.image_digest(session, choice.host, vm.image)
@@ -120,18 +120,19 @@ def _place(session: Session, vm: Vm, content: ImageManifest | None) -> HostChoic
     return choice
 
 
-def _wish(session: Session, vm: Vm) -> Wish:
+def wish(session: Session, vm: Vm) -> Wish:
     """On a bridge of the same name, with the same address where that can be had; on no host that it has just left."""
-    asked = _asked(vm.network)
+    network = asked(vm.network)
     try:
-        wish = bridges.wish(session, asked)
+        wished = bridges.wish(session, network)
     except (Unfit, Conflict):
-        wish = bridges.wish(session, replace(asked, ip=None))
+        wished = bridges.wish(session, replace(network, ip=None))
     left = dict.fromkeys(departures.hosts_of(session, vm), "has what the VM left there")
-    return replace(wish, unfit=wish.unfit | left)
+    return replace(wished, unfit=wished.unfit | left)
 
 
-def _asked(network: VmNetwork) -> VmNetwork:
+def asked(network: VmNetwork) -> VmNetwork:
+    """What was asked for of it, as far as that is known."""
     return VmNetwork(bridge=network.bridge, ip=network.ip)
 
 

@@ -21,6 +21,7 @@ TYPES = frozenset(
         "vm_created",
         "vm_deleted",
         "vm_made_elsewhere",
+        "vm_moved",
         "status_change",
         "operation",
         "host_joined",

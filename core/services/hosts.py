@@ -171,6 +171,20 @@ def recount(session: Session, vm: Vm) -> None:
         _move(session, vm, vcpus - _held_vcpus(vm), memory_mb - _held_memory_mb(vm), within=False)
 
 
+def give_back(session: Session, name: str, size: Room) -> None:
+    """Count that much less on a host: of a VM that does not come after all."""
+    session.execute(
+        update(Host)
+        .where(Host.name == name)
+        .values(
+            reserved_vcpus=Host.reserved_vcpus - size.vcpus,
+            reserved_memory_mb=Host.reserved_memory_mb - size.memory_mb,
+            reserved_disk_gb=Host.reserved_disk_gb - size.disk_gb,
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
 def release(session: Session, vm: Vm) -> None:
     """Give back what a VM had reserved, once."""
     if not vm.reserved:

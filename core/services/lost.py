@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.contract.commands import Delete
 from core.contract.errors import Conflict
-from core.contract.messages import Failure, VmSpec, command
+from core.contract.messages import Failure, VmSpec
 from core.contract.results import Result
 from core.contract.states import LIVE, DesiredState, Kind, OperationState, RestartPolicy, SchedulingState
-from core.database import after_commit
 from core.models import Host, Operation, Vm
 from core.models.base import now
 from core.services import departures, desired, drains, events, fences, hosts, media, operations, outcomes, vms
-from core.services.context import Actor, dispatch_of
+from core.services.context import Actor
 from core.services.identities import accounts
 from core.services.status import status_of
 
-PURGE = "purge-"
-"""Begins the id of a command that no operation stands for: see `purge`."""
-_PURGE_SECONDS = 3600.0
 _MOST_PURGED = 100  # at an inventory; the next has the rest
 
 
@@ -164,11 +158,4 @@ def buried(session: Session, host: str, left: Sequence[VmSpec]) -> list[Vm]:
 def purge_all(session: Session, host: str, left: Sequence[VmSpec], generation: int) -> None:
     """Have a host remove what is left there, as its inventory of that generation shows."""
     for vm in left[:_MOST_PURGED]:
-        purge(session, host, vm, generation)
-
-
-def purge(session: Session, host: str, vm: VmSpec, number: object) -> None:
-    """Send a delete that no operation stands for. Should it be lost or fail, a later inventory asks for another."""
-    operation_id, deadline_at = f"{PURGE}{vm.id}-{number}", time.time() + _PURGE_SECONDS
-    delete, dispatch = command(operation_id, 1, vm, Delete(), deadline_at), dispatch_of(session)
-    after_commit(session, lambda: dispatch.command(host, delete))
+        departures.purge(session, host, vm, generation)

@@ -49,6 +49,7 @@ _SECONDS = {
     Kind.SNAPSHOT_DELETE: 600,
     Kind.PORT_FORWARD_CREATE: 60,
     Kind.PORT_FORWARD_DELETE: 60,
+    Kind.MOVE: 1800,
 }
 _FIRST_RESEND = timedelta(seconds=3)
 # With its VM, which whoever waits for an operation is told of.

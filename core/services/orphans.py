@@ -18,7 +18,7 @@ from core.database import violates
 from core.models import Host, User, Vm
 from core.models.base import now
 from core.placement import Room
-from core.services import addresses, bridges, desired, events, hosts, lost, vms
+from core.services import addresses, bridges, departures, desired, events, hosts, vms
 from core.services.context import Actor
 
 
@@ -42,7 +42,7 @@ def remove(session: Session, actor: Actor, host_name: str, vm_id: str) -> None:
     _of(host, vm_id, session)
     for driver in host.drivers:  # nothing says which of them it is of, and a driver passes over what it does not have
         spec = VmSpec(vm_id, vm_id, driver["name"], "", 1, 1, 1)
-        lost.purge(session, host_name, spec, f"{driver['name']}-{time.time_ns()}")
+        departures.purge(session, host_name, spec, f"{driver['name']}-{time.time_ns()}")
 
 
 def adopt(

@@ -12,7 +12,7 @@ from core.contract.results import HardwareResult, Result, SnapshotDeleted, Snaps
 from core.contract.states import Kind, Observed
 from core.models import Operation, PortForward, Snapshot, Vm
 from core.models.base import now
-from core.services import desired, events, hardware, hosts, media, operations, sizes
+from core.services import arrivals, desired, events, hardware, hosts, media, operations, sizes
 from core.services.scanning import queue
 
 
@@ -80,7 +80,14 @@ def not_succeeded(session: Session, vm: Vm, operation: Operation) -> None:
     elif operation.kind == Kind.CREATE and vm.observed in (None, Observed.ABSENT):
         hosts.release(session, vm)
     elif operation.kind != Kind.DELETE:
-        desired.want(session, vm, desired.of_observed(Observed(vm.observed or Observed.ABSENT)))
+        if operation.kind == Kind.MOVE:
+            arrivals.undo(session, vm, operation)
+        wants_what_is(session, vm)
+
+
+def wants_what_is(session: Session, vm: Vm) -> None:
+    """What was seen of it is what is wanted of it, until someone asks anew."""
+    desired.want(session, vm, desired.of_observed(Observed(vm.observed or Observed.ABSENT)))
 
 
 def _forward(operation: Operation, change: Any) -> Any:

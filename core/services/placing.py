@@ -149,6 +149,8 @@ def _problem(host: Host, driver: JSON, demand: Demand, wish: Wish) -> str:
         return str(driver["problem"])
     if wish.bridges and "bridges" not in driver["capabilities"]:
         return "can't put a VM on a bridge"
+    if lacking := set(demand.needs) - set(driver["capabilities"]):
+        return f"does not offer {', '.join(sorted(lacking))}"
     if shut := joining.closed(host, driver["name"], demand.joins):
         return f"does not allow adapters to join {', '.join(shut)}"
     image, content = demand.image, _content_of(host, demand)

@@ -15,7 +15,7 @@ from core.contract.messages import Failure
 from core.contract.states import LIVE, Kind
 from core.models import JoinToken, Operation, Vm
 from core.models.base import JSON, now
-from core.services import events, unheard
+from core.services import arrivals, events, unheard
 from core.services.audit import records
 
 ACTION = "restore"
@@ -68,7 +68,7 @@ def _send_anew(operation: Operation) -> None:
 
 def _unknown(operation: Operation, taken_at: datetime) -> Failure:
     return Failure(
-        "record_restored",
+        arrivals.RESTORED,
         f"the control plane was restored from a backup of {events.iso(taken_at)}, when this operation was in "
         f"progress: check on VM '{operation.vm_name}' whether host '{operation.host_name}' has done it",
     )

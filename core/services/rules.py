@@ -97,6 +97,22 @@ def may_resume(vm: Vm) -> None:
         raise Conflict(f"VM '{vm.name}' is not running; start it first", code="vm_not_running")
 
 
+def may_move(vm: Vm, *, to: str | None, stop: bool) -> None:
+    """Off, or to be stopped for it; with nothing that belongs to its host; and not where it is already."""
+    if to == vm.host_name:
+        raise Conflict(f"VM '{vm.name}' is on host '{to}' already", code="invalid_state")
+    if vm.observed in (Observed.RUNNING, Observed.PAUSED) and not stop:
+        raise Conflict(
+            f"VM '{vm.name}' is {vm.observed}: stop it first, or have it stopped for the move", code="invalid_state"
+        )
+    media = [f"'{disk.medium}'" for disk in vm.hardware.disks or [] if not disk.own]
+    if media:
+        raise Conflict(
+            f"VM '{vm.name}' has media attached, which stay on its host: detach {', '.join(media)} first",
+            code="invalid_state",
+        )
+
+
 def must_support(vm: Vm, host: Host, capability: str) -> None:
     """The VM's driver, on its host, has that capability."""
     for driver in host.drivers:

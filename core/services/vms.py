@@ -20,7 +20,7 @@ from core.database import violates
 from core.models import Host, Vm
 from core.models.base import new_id, now
 from core.placement import Demand, HostChoice, Room, Verdict
-from core.services import bridges, events, hosts, joining, lookup, media, operations, placing, rules
+from core.services import arrivals, bridges, events, hosts, joining, lookup, media, operations, placing, rules
 from core.services.accepted import Accepted, AnyOperation
 from core.services.bridges import Wish
 from core.services.context import Actor
@@ -189,6 +189,8 @@ def delete(session: Session, actor: Actor, ref: str, *, delete_disks: bool = Fal
         operations.tell(session, vm, other)
         operations.send_cancel(session, other)
         media.not_attached(session, other)
+        if other.kind == Kind.MOVE:
+            arrivals.undo(session, vm, other)
         session.flush()
     return begin(session, actor, vm, Delete(delete_disks=delete_disks), wanted=DesiredState.DELETED)
 

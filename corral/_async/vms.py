@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from corral._async.transport import AsyncTransport, Tell
-from corral._http import Json, given, value, vm_path
+from corral._http import Json, given, succeeded, value, vm_path
 from corral.models import Operation, Vm
 
 
@@ -108,6 +108,30 @@ class AsyncVms:
             network_config=given(bridge=bridge) or None,
         )
         return self._transport.pages("/placements", "placements", dict[str, Any], None, body)
+
+    async def move(
+        self,
+        vm: str,
+        *,
+        host: str | None = None,
+        stop: bool = False,
+        grace_seconds: int | None = None,
+        force: bool = False,
+        wait: bool = True,
+        timeout: float | None = None,
+        tell: Tell | None = None,
+    ) -> Operation:
+        """On another host, with its disk and snapshots: on that one, or where it fits best.
+
+        It has to be off. With `stop` one that runs is stopped as `stop` does, and started there afterwards, by the
+        operation `result["start_operation_id"]`, which is waited for too.
+        """
+        body = given(host=host, stop=stop or None, timeout_seconds=grace_seconds, force=force or None)
+        moved = await self._change(vm, "move", body, wait, timeout, tell)
+        if wait and (start := (moved.result or {}).get("start_operation_id")):
+            begun = value(Operation, await self._transport.json("GET", f"/operations/{start}"))
+            succeeded(await self._transport.wait(begun, timeout, tell))
+        return moved
 
     async def start(
         self, vm: str, *, wait: bool = True, timeout: float | None = None, tell: Tell | None = None

@@ -106,8 +106,8 @@ class Hosts(_Resource):
     ) -> Operation:
         """Empty a host of what runs there, as an administrator; `result["vms"]` says of each VM what became of it.
 
-        `strategy`: "wait" until their owners have stopped or deleted them, or "stop" each. `OperationFailed` when it is
-        not empty at the deadline. `wait`, `timeout` and `tell` are as with VMs.
+        `strategy`: "wait" until their owners have stopped or deleted them, "stop" each, or "move" each to another
+        host. `OperationFailed` when it is not empty at the deadline. `wait`, `timeout` and `tell` are as with VMs.
         """
         body = given(
             strategy=strategy,

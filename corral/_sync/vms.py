@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from corral._http import Json, given, value, vm_path
+from corral._http import Json, given, succeeded, value, vm_path
 from corral._sync.transport import Tell, Transport
 from corral.models import Operation, Vm
 
@@ -109,6 +109,30 @@ class Vms:
             network_config=given(bridge=bridge) or None,
         )
         return self._transport.pages("/placements", "placements", dict[str, Any], None, body)
+
+    def move(
+        self,
+        vm: str,
+        *,
+        host: str | None = None,
+        stop: bool = False,
+        grace_seconds: int | None = None,
+        force: bool = False,
+        wait: bool = True,
+        timeout: float | None = None,
+        tell: Tell | None = None,
+    ) -> Operation:
+        """On another host, with its disk and snapshots: on that one, or where it fits best.
+
+        It has to be off. With `stop` one that runs is stopped as `stop` does, and started there afterwards, by the
+        operation `result["start_operation_id"]`, which is waited for too.
+        """
+        body = given(host=host, stop=stop or None, timeout_seconds=grace_seconds, force=force or None)
+        moved = self._change(vm, "move", body, wait, timeout, tell)
+        if wait and (start := (moved.result or {}).get("start_operation_id")):
+            begun = value(Operation, self._transport.json("GET", f"/operations/{start}"))
+            succeeded(self._transport.wait(begun, timeout, tell))
+        return moved
 
     def start(self, vm: str, *, wait: bool = True, timeout: float | None = None, tell: Tell | None = None) -> Operation:
         """Running, and usable: where its image has a guest agent, it has answered."""

@@ -98,6 +98,7 @@ DRAIN: Fields = {
     "at_once": ([*NUMBERS, 101], False),
     "grace_seconds": ([-1, 1.5, "2", True, [], 3601, 10**400], False),
 }
+MOVE: Fields = {**STOP, "stop": (FLAGS, False), "host": (TEXTS, False)}
 RESTORE: Fields = {"start_vm": (FLAGS, False)}
 KEY: Fields = {
     "name": (["", *TEXTS], True),
@@ -118,6 +119,8 @@ BODIES: list[tuple[str, str, dict[str, Any], Fields]] = [
     ("microvm", "/vms/{vm}/stop", {}, STOP),
     ("vboxmcp", "/vms/{vm}/stop", {}, STOP),
     ("microvm", "/vms/{vm}/restart", {}, STOP),
+    ("microvm", "/vms/{vm}/move", {}, MOVE),
+    ("vboxmcp", "/vms/{vm}/move", {}, MOVE),
     ("vboxmcp", "/vms/{vm}/start", {}, START),
     ("microvm", "/vms/{vm}/execute", {"command": "true"}, EXECUTION),
     ("vboxmcp", "/vms/{vm}/execute", {"command": "true"}, EXECUTION),

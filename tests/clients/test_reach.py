@@ -106,6 +106,8 @@ COMMANDS = {
     "POST /vms/{}/network/port-forward": "vm forward add",
     "GET /vms/{}/network/port-forwards": "vm forward list",
     "DELETE /vms/{}/network/port-forwards/{}": "vm forward remove",
+    "POST /vms/{}/move": "vm move",
+    "GET /moves/{}/{}": "vm move",  # its target gets its files there
     "POST /vms/{}/pause": "vm pause",
     "PUT /vms/{}/resources": "vm resize",
     "POST /vms/{}/restart": "vm restart",

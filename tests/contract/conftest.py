@@ -19,6 +19,7 @@ from agent.drivers.capabilities.forwards import PortForwardsCapability
 from agent.drivers.capabilities.guest import GuestCapability, GuestExecRequest, GuestExecResult, GuestNetworkCapability
 from agent.drivers.capabilities.hardware import AdaptersCapability, DisksCapability
 from agent.drivers.capabilities.metrics import MetricsCapability
+from agent.drivers.capabilities.moving import MovingCapability
 from agent.drivers.capabilities.resizing import ResizingCapability
 from agent.drivers.capabilities.saving import SavedStatesCapability
 from agent.drivers.capabilities.snapshots import SnapshotsCapability
@@ -49,6 +50,7 @@ class EveryVerb(
     GuestCapability,
     GuestNetworkCapability,
     MetricsCapability,
+    MovingCapability,
     ExecsCapability,
     FilesCapability,
     Protocol,

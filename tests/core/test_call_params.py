@@ -32,6 +32,7 @@ DISK_IO = {"read_bytes": 1, "written_bytes": 2, "reads": 3, "writes": 4}
 INTERFACE = {"name": "eth0", "mac_address": "52:54:00:00:00:01", "addresses": ["10.0.2.15"]}
 DONE: dict[str, Any] = {"exit_code": 1, "stdout_b64": "", "stderr_b64": "", "execution_time_seconds": 0.5}
 DONE |= {"truncated": False, "output_limit_bytes": 5}
+MOVED: dict[str, Any] = {"name": "disk", "size_bytes": 9, "sha256": "a", "extents": [(0, 5)]}
 GOOD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "execute": (LINE, DONE),
     "exec_begin": (LINE | {"id": "0af-1", "name": "job"}, EXEC),
@@ -57,6 +58,7 @@ GOOD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "file_write": ({"stream": "s", "path": "/a"}, {}),
     "file_read": ({"stream": "s", "path": "/a"}, {}),
     "file_list": ({"path": "/", "recursive": True, "most": 5}, {"entries": [FILE], "truncated": False}),
+    "moved_file": ({"stream": "s", "file": MOVED, "first": 3, "length": 2}, {}),
     "cancel": ({"operation_id": "op-1"}, {"state": "cancelled"}),
     "report": ({"operation_id": "op-1"}, {"state": "finished"}),
     "abandon": ({"call_id": "c-1"}, {"abandoned": True}),

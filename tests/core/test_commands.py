@@ -36,6 +36,15 @@ GOOD: dict[Kind, dict[str, Any]] = {
     Kind.SNAPSHOT_DELETE: {"snapshot_id": "snap-1"},
     Kind.PORT_FORWARD_CREATE: FORWARD,
     Kind.PORT_FORWARD_DELETE: FORWARD,
+    Kind.MOVE: {
+        "grace_seconds": 5.0,
+        "force": True,
+        "source": "host-a",
+        "target": "host-b",
+        "stop": True,
+        "start": True,
+    }
+    | {"files": [{"name": "disk", "size_bytes": 9, "sha256": "a", "extents": [(0, 5)]}]},
 }
 VM = VmSpec(
     id="vm-1",

@@ -28,6 +28,7 @@ GOOD: dict[Kind, dict[str, Any]] = {kind: {} for kind in Kind} | {
     Kind.SNAPSHOT_CREATE: SUM | {"vm_status": "running"},
     Kind.SNAPSHOT_DELETE: {"snapshots": {"snap-1": SUM}},
     Kind.RESIZE: {"applied": APPLIED},
+    Kind.MOVE: BOTH | {"files": [{"name": "disk", "size_bytes": 9, "sha256": "a", "extents": [(0, 5)]}]},
 }
 NEVER: list[Any] = ["x" * 5000, [5], {"": 5}, -1, 1.5e300, [[]], True]
 

@@ -137,6 +137,27 @@ def test_a_fenced_hosts_guest_runs_elsewhere_and_not_twice(rig: Any) -> None:
     assert rig.ended(rig.accept("DELETE", "/vms/moved"), 60) == "succeeded"
 
 
+def test_a_guest_moves_with_what_it_has_written(rig: Any, vm: str) -> None:
+    assert rig.ended(rig.accept("POST", f"/vms/{vm}/start"), 90) == "succeeded"
+    source = _host(rig)
+    assert _says(rig, vm, "echo before > /root/kept; sync") == ""
+    assert (
+        rig.ended(rig.accept("POST", f"/vms/{vm}/snapshots", {"name": "one", "include_ram": True}), 90) == "succeeded"
+    )
+    assert _says(rig, vm, "echo after > /root/kept; sync") == ""
+    move = rig.request("POST", f"/vms/{vm}/move", {"stop": True}).json()["data"]["id"]
+    until(lambda: rig.row("SELECT host_name FROM operations WHERE id = :id", id=move)[0] != source, why="it is copied")
+    rig.fleet.kill(source)
+    assert rig.ended(move, 90) == "succeeded", rig.row("SELECT error FROM operations WHERE id = :id", id=move)
+    until(lambda: _says(rig, vm, "cat /root/kept") == "after\n", why="the guest runs there")
+    (running,) = vms.running(rig.fleet.home)
+    assert running.host == _host(rig) != source
+    assert rig.ended(rig.accept("POST", f"/vms/{vm}/snapshots/one/restore"), 90) == "succeeded"
+    until(lambda: _says(rig, vm, "cat /root/kept") == "before\n", why="its snapshot came too")
+    left = rig.fleet.home / "hosts" / source / "vms" / running.folder.name
+    until(lambda: not left.exists(), why="its source has removed it")
+
+
 def _shown(rig: Any, host: str) -> Any:
     return rig.request("GET", f"/hosts/{host}").json()["data"]
 

@@ -14,6 +14,7 @@ from core.contract.states import Kind, Observed
 from core.contract.vms import Observation
 from core.models import Vm
 from core.services import cordons, drains, fences, lost, vms
+from core.services import departures as departed
 from core.services.drains import DrainRequest
 from tests.workers.conftest import Workers
 from tests.workers.fencing import ADMIN, activate, created, departures, fence, live, running, sweep
@@ -137,7 +138,7 @@ def test_what_it_returns_with_is_removed_and_the_rest_is_found(rig: Rig, other: 
     rig.tell(*both, boot_id="after", vcpus=16)
     rig.sql("UPDATE hosts SET offline_since = NULL")
     [purge] = rig.take()
-    assert (purge.kind, purge.vm.id, purge.vm.home, purge.operation_id.startswith(lost.PURGE)) == (
+    assert (purge.kind, purge.vm.id, purge.vm.home, purge.operation_id.startswith(departed.PURGE)) == (
         *(Kind.DELETE, moved, 0),
         True,
     )

@@ -14,8 +14,8 @@ from agent.drivers.capabilities.resizing import SizeChange
 from agent.drivers.capabilities.snapshots import FinishedSnapshot
 from agent.drivers.fake import hardware, measuring, snapshots, state
 from agent.drivers.fake.behaviour import Behaviour, behaviour, misbehave, silent
-from agent.drivers.fake.guests import FakeGuests
 from agent.drivers.fake.listing import Listing
+from agent.drivers.fake.moving import FakeMoves
 from agent.drivers.fake.state import FakeVmRecord
 from agent.drivers.images import find
 from agent.media.media import MediaFolders
@@ -27,7 +27,7 @@ from core.contract.states import Applied, Observed
 from core.contract.vms import Adapter, Disk, Observation
 
 
-class FakeDriver(FakeGuests):
+class FakeDriver(FakeMoves):
     """All but credentials, over files.
 
     A forwarded port must be free when it is forwarded; nothing listens there.
@@ -45,6 +45,7 @@ class FakeDriver(FakeGuests):
             "guest_network",
             "kernels",
             "metrics",
+            "moves",
             "pause",
             "port_forwards",
             "resizing",

@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import shutil
 from abc import abstractmethod
+from collections.abc import Iterator
 
+from agent.drivers import moving as files
 from agent.drivers.base import Progress
 from agent.drivers.capabilities.metrics import Sample
+from agent.drivers.capabilities.moving import Fetched
 from agent.drivers.capabilities.snapshots import FinishedSnapshot
 from agent.drivers.images import find
 from agent.drivers.limits import Left, countdown, only_driver_failures
-from agent.drivers.local import adapters, daemon, images, measuring, merging, records, restores, snapshots, written
+from agent.drivers.local import (
+    adapters,
+    daemon,
+    images,
+    measuring,
+    merging,
+    moving,
+    records,
+    restores,
+    snapshots,
+    written,
+)
 from agent.drivers.local.folder import STATE, LocalVmFolder, LocalVmRecord
 from agent.drivers.local.machines import H, LocalMachines
 from agent.network import namespaces
 from agent.system import cgroups, folders
+from core.contract.errors import DriverFailure
 from core.contract.images import ImageManifest
 from core.contract.messages import VmSpec
+from core.contract.moves import MovedFile
 from core.contract.states import Observed
 from core.contract.vms import Observation
 from core.durable import sync_folder
@@ -33,6 +49,7 @@ CAPABILITIES = frozenset(
         "guest_network",
         "kernels",
         "metrics",
+        "moves",
         "pause",
         "port_forwards",
         "resizing",
@@ -174,6 +191,34 @@ class LocalDriver(LocalMachines[H]):
     def snapshot_ids(self, vm_id: str) -> list[str]:
         """The finished ones."""
         return records.snapshot_ids(self.folder(vm_id))
+
+    @only_driver_failures
+    def moved_files(self, vm: VmSpec, progress: Progress, timeout: float) -> list[MovedFile]:
+        """Its state, the layers that it and its snapshots rest on, and its image's files."""
+        with self.busy(vm.id, timeout) as (folder, _):
+            self.recover(folder)
+            merging.recover(folder)
+            if daemon.alive(folder.path) is not None:
+                raise DriverFailure(f"VM '{vm.name}' runs: it has to be off", code="invalid_state")
+            return moving.files(folder, progress)
+
+    @only_driver_failures
+    def moved_file(self, vm_id: str, file: MovedFile, first: int) -> Iterator[bytes]:
+        """From the VM's folder."""
+        return files.read(self.folder(vm_id).path, file, first)
+
+    @only_driver_failures
+    def take_in(
+        self, vm: VmSpec, files: list[MovedFile], fetched: Fetched, progress: Progress, timeout: float
+    ) -> Observation:
+        """A folder of what came, with this host's own image where it is here."""
+        with self.busy(vm.id, timeout) as (folder, _):
+            here = folder.read()
+            if here is None or here.spec.home < vm.home:
+                if daemon.alive(folder.path) is not None:
+                    raise DriverFailure(f"VM '{vm.name}' runs on this host already", code="invalid_state")
+                moving.take_in(self._place, folder, vm, files, fetched, progress)
+            return self.seen(folder)
 
     @only_driver_failures
     def sample_all(self) -> list[Sample]:

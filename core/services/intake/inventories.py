@@ -18,7 +18,7 @@ from core.contract.vms import Observation
 from core.models import Departure, Host, Medium, Operation, Vm
 from core.models.base import now
 from core.prepared import PREPARED
-from core.services import departures, desired, events, hosts, labels, lost, media, operations, problems, vms
+from core.services import arrivals, departures, desired, events, hosts, labels, lost, media, operations, problems, vms
 from core.services.intake import observations
 from core.services.status import status_of
 
@@ -147,7 +147,8 @@ def _reconcile(session: Session, inventory: Inventory) -> set[str]:
         hosts.recount(session, vm)
     for vm in buried:
         hosts.release(session, vm)
-    return strangers - {vm.id for vm in left}
+    coming = arrivals.on_their_way(session, inventory.host) if strangers else set()
+    return strangers - {vm.id for vm in left} - coming
 
 
 def _news(

@@ -14,7 +14,7 @@ from core.contract.results import RESULTS, HardwareResult, Result
 from core.contract.states import LIVE, Kind, OperationState, Phase
 from core.models import Host, Operation, Vm
 from core.prepared import PREPARED
-from core.services import hardware, hosts, lost, operations, outcomes, vms
+from core.services import departures, hardware, hosts, moves, operations, outcomes, vms
 from core.services.intake import observations
 from core.services.status import status_of
 
@@ -48,12 +48,14 @@ def record(session: Session, host: str, reports: Sequence[Report]) -> None:
     for report in reports:
         if report.operation_id in found:
             vm, operation, boot_id = found[report.operation_id]
-            if vm.host_name != host:
-                continue  # it has been created again elsewhere meanwhile
+            if vm.host_name != host and not _comes(operation):
+                continue  # it is elsewhere by now
             if operation.state in LIVE:
                 operation.begun_by = boot_id
             _apply(session, vm, operation, report)
-        elif not report.operation_id.startswith(lost.PURGE):
+        elif report.operation_id.startswith(departures.PURGE):
+            departures.purged(session, report)
+        else:
             log.warning("host %s reports operation %s, which is not one of its own; ignored", host, report.operation_id)
 
 
@@ -61,7 +63,7 @@ def _apply(session: Session, vm: Vm, operation: Operation, report: Report) -> No
     """The operation first, then what was seen of its VM."""
     live = operation.state in LIVE
     before = status_of(vm, operation if live else operations.live_of(session, vm))
-    if report.observation is not None:
+    if report.observation is not None and vm.host_name == report.host:
         observations.observe(vm, report.observation, report.generation)
     if live:
         _advance(session, vm, operation, report)
@@ -69,7 +71,8 @@ def _apply(session: Session, vm: Vm, operation: Operation, report: Report) -> No
         hardware.told(vm, report.told(HardwareResult))
     observations.take_back(session, vm)
     # While this one was live no other could be; once it was not, another may.
-    still_live = operation if operation.state in LIVE else None if live else operations.live_of(session, vm)
+    alone = live and operation.kind != Kind.MOVE  # a start may follow that
+    still_live = operation if operation.state in LIVE else None if alone else operations.live_of(session, vm)
     if still_live is None:
         hosts.recount(session, vm)
     if vm.deleted_at is None:
@@ -80,6 +83,9 @@ def _advance(session: Session, vm: Vm, operation: Operation, report: Report) -> 
     if operation.begun_at is None:
         operation.begun_at = datetime.fromtimestamp(report.at, UTC)
     ending = _ENDINGS.get(report.phase)
+    if ending == OperationState.SUCCEEDED and operation.kind == Kind.MOVE:
+        moves.succeeded(session, vm, operation, report)
+        return
     if ending is None:
         operation.state = OperationState.RUNNING
         operation.progress = vars(report.progress) if report.progress else operation.progress
@@ -92,3 +98,10 @@ def _advance(session: Session, vm: Vm, operation: Operation, report: Report) -> 
         else:
             outcomes.not_succeeded(session, vm, operation)
     operations.tell(session, vm, operation)
+    if ending is not None and operation.kind == Kind.MOVE:
+        moves.start_again(session, vm, operation)
+
+
+def _comes(operation: Operation) -> bool:
+    """Whether the VM moves to the host that the operation is at."""
+    return operation.kind == Kind.MOVE and operation.state in LIVE

@@ -12,10 +12,10 @@ from core.contract import channels
 from core.contract.errors import Invalid
 from core.contract.hosts import Heartbeat
 from core.contract.messages import Failure, decode
-from core.contract.states import LIVE, SchedulingState
+from core.contract.states import LIVE, Kind, SchedulingState
 from core.models import Host, Operation, Vm
 from core.models.base import now
-from core.services import events, operations, problems, unheard
+from core.services import events, moves, operations, problems, unheard
 from core.services.context import dispatch_of
 
 log = logging.getLogger(__name__)
@@ -132,4 +132,6 @@ def expire(session: Session, vm_id: str, operation_id: str) -> None:
 def _expire(session: Session, vm: Vm, operation: Operation) -> None:
     failure = Failure("deadline_exceeded", f"host '{operation.host_name}' did not finish it in time", retryable=True)
     unheard.fail(session, vm, operation, failure)
+    if operation.kind == Kind.MOVE:
+        moves.start_again(session, vm, operation)
     operations.send_cancel(session, operation)  # its host may be at it all the same

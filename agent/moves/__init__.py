@@ -1,0 +1,1 @@
+"""VMs that come to this host from another one."""
