@@ -14,6 +14,7 @@ Fields = Mapping[str, tuple[Sequence[Any], bool]]
 MISSING = object()
 NAMES = ["", " ", "a b", "a/b", "../x", "-x", ".x", "é", "名前", "a\n", "a" * 64, 7, 1.5, True, [], {}]
 TEXTS = ["x" * 200_000, "a\0b", "\ud800", 7, True, [], {}]
+UNSENDABLE = ["a\uffff", "\ufdd0", "\U0001fffe"]  # which JSON has, and QEMU's parser does not take
 WORDS = ["", "x", "LINUX", 1, True, [], {}]
 NUMBERS = [-1, 0, 1.5, "2", "", True, [], {}, 2**31, 2**63, 10**400, float("nan"), float("inf")]
 FLAGS: list[Any] = ["true", "", 0, 1, [], {}]
@@ -56,10 +57,16 @@ FORWARD: Fields = {
 }
 STOP: Fields = {"force": (FLAGS, False), "timeout_seconds": ([-1, 1.5, "2", True, [], 3601, 10**400], False)}
 EXECUTION: Fields = {
-    "command": (["", *TEXTS], True),
+    "command": (["", *TEXTS, *UNSENDABLE], True),
     "timeout_seconds": ([*NUMBERS, 3601], False),
-    "working_directory": (["", *TEXTS], False),
-    "environment": (["x", [], 1, {"": "x"}, {"a b": "x"}, {"A": 1}, {"A": None}, {"A": "\0"}, {"\ud800": "x"}], False),
+    "working_directory": (["", *TEXTS, *UNSENDABLE], False),
+    "environment": (
+        [
+            *["x", [], 1, {"": "x"}, {"a b": "x"}, {"A": 1}, {"A": None}, {"A": "\0"}, {"\ud800": "x"}],
+            *({"A": text} for text in UNSENDABLE),
+        ],
+        False,
+    ),
     "stdin": (["x" * 140_000, *TEXTS[1:]], False),
     "encoding": ([*WORDS, "latin-1"], False),
 }

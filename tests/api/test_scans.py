@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from core.models import ScannedVm, Vm
 from core.models.base import now
 from core.services.scanning import queue
 from core.services.scanning.queue import ScanTask
-from tests.api.world import Caller, World, problem
+from core.services.scanning.scans import MOST_AT_ONCE
+from tests.api.world import VBOX_VM, Caller, World, problem
 
 SCAN = {"scan_type": "configuration", "target": "all"}
 RUNS = {"observed": "running", "wanted": "running"}
@@ -173,6 +175,13 @@ def test_wrong_scans_are_refused_and_the_field_named(world: World, caller: Calle
     assert problem(world.post("/security/scan", caller.key, json=SCAN | wrong)) == (400, "invalid_request")
 
 
+def test_no_vm_is_called_what_means_every_vm(world: World, caller: Caller) -> None:
+    for who, body, told in ((caller.bearer, {"name": "all"}, "bad_request"), (caller.key, VBOX_VM, "invalid_request")):
+        refused = world.post("/vms", who, json=body | {"name": "all"})
+        assert problem(refused) == (400, told)
+        assert "it means every VM" in refused.text
+
+
 def test_what_cannot_be_scanned_is_refused(world: World, caller: Caller) -> None:
     world.add_vm(caller, name="off")
     world.add_vm(caller, name="win", os_type="windows", **RUNS)
@@ -184,9 +193,19 @@ def test_what_cannot_be_scanned_is_refused(world: World, caller: Caller) -> None
 
 def test_a_user_has_so_many_scans_under_way(world: World, caller: Caller) -> None:
     world.add_vm(caller, name="busy", **RUNS)
-    for _ in range(10):
+    for _ in range(MOST_AT_ONCE):
         _begin(world, caller.bearer, target="busy")
     assert problem(world.post("/security/scan", caller.bearer, json=SCAN)) == (409, "conflict")
+
+
+def test_of_many_scans_at_once_no_more_begin(world: World, caller: Caller) -> None:
+    world.add_vm(caller, name="hurried", **RUNS)
+    with ThreadPoolExecutor(MOST_AT_ONCE + 4) as pool:
+        begun = [
+            pool.submit(world.post, "/security/scan", caller.bearer, json=SCAN | {"target": "hurried"})
+            for _ in range(MOST_AT_ONCE + 4)
+        ]
+    assert sorted(each.result().status_code for each in begun) == [202] * MOST_AT_ONCE + [409] * 4
 
 
 def test_a_worker_thought_dead_has_no_say_any_more(world: World, caller: Caller) -> None:

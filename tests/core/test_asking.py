@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,3 +23,17 @@ def test_a_driver_is_asked_for_what_it_offers(transaction: Any, actor: Actor, ho
         assert calls.to_guest(session, actor, "web")[0] == host
         with pytest.raises(Unsupported, match="'fake' of VM 'web' does not offer execs"):
             calls.to_guest(session, actor, "web", "execs")
+
+
+def test_the_consoles_of_anothers_vms_are_not_asked_for(
+    transaction: Any, actor: Actor, host: str, helpers: Any
+) -> None:
+    made = helpers.do(lambda s: vms.create(s, actor, helpers.request("web")), Observed.RUNNING)
+    other = helpers.user("bob")
+    admin = replace(other, role="admin")
+    with transaction() as session:
+        for vm_id in (made.vm_id, None):
+            assert [vm.id for _, vm in calls.consoles(session, actor, vm_id, 9)] == [made.vm_id]
+            assert calls.consoles(session, other, vm_id, 9) == []
+        assert [vm.id for _, vm in calls.consoles(session, admin, made.vm_id, 9)] == [made.vm_id]
+        assert calls.consoles(session, admin, None, 9) == []
