@@ -17,7 +17,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis import Redis
 
-from core import redis_clients, refusals, sealing
+from core import bounded, redis_clients, refusals, sealing
 from core.contract import channels
 from core.contract.errors import Invalid, NotSent, Unavailable
 from core.contract.messages import Call, Command, Reply, Sealed, decode, encode
@@ -146,7 +146,8 @@ class Dispatch:
         seconds = max(1, int(call.deadline_at - time.time()) + 1)
 
         def push() -> None:
-            text = _sealed(call, self.redis.get(channels.call_key(host)))
+            (key,) = bounded.read(self.redis, [channels.call_key(host)])
+            text = _sealed(call, key)
             with self.redis.pipeline(transaction=False) as pipeline:
                 pipeline.rpush(name, text)
                 pipeline.expire(name, seconds, nx=True)
@@ -163,19 +164,17 @@ class Dispatch:
 
     def opened(self, host: str, reply: Reply, key: str) -> Reply:
         """The reply itself, where it was too long to be published or is wrapped; `Unavailable` when it is gone."""
-        if reply.parked:
-            reply = decode(Reply, self._unparked(host, reply.call_id))
-        if not reply.wrapped:
-            return reply
         try:
-            return decode(Reply, sealing.unwrap(key, reply.wrapped))
+            if reply.parked:
+                reply = decode(Reply, self._unparked(host, reply.call_id))
+            return decode(Reply, sealing.unwrap(key, reply.wrapped)) if reply.wrapped else reply
         except (sealing.Unsealable, Invalid):
             raise Unavailable("the host's answer can't be read; try again") from None
 
     def _unparked(self, host: str, call_id: str) -> Any:
         found: list[Any] = []
         key = channels.parked_reply(host, call_id)
-        if not self._plain.attempt(lambda: found.append(self.redis.getdel(key)), "a parked reply was not read"):
+        if not self._plain.attempt(lambda: found.append(bounded.take(self.redis, key)), "a parked reply was not read"):
             raise Unavailable(f"the message broker {self.problem}: the host's answer was lost; try again")
         if found[0] is None:
             raise Unavailable("the host's answer was lost; try again")
@@ -186,10 +185,13 @@ class Dispatch:
         return self._plain.attempt(action, otherwise)
 
 
-def _sealed(call: Call, public: Any) -> str:
-    """The call as it is sent; `NotSent` for one with secrets to a host that has not told its key."""
+def _sealed(call: Call, public: bytes | None) -> str:
+    """The call as it is sent; `NotSent` for a host whose key is not valid, or not known and needed for secrets."""
     if public is None:
         if any(getattr(call.params, name, None) for name in _SECRET):
             raise NotSent("the host has not published its encryption key yet; try again in a few seconds")
         return encode(call)
-    return encode(Sealed(sealing.seal(public.decode(), encode(call).encode())))
+    try:
+        return encode(Sealed(sealing.seal(public.decode(), encode(call).encode())))
+    except ValueError:
+        raise NotSent("the host's encryption key is not valid; restart the agent of that host") from None

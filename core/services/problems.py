@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from core import bounded
 from core.contract import channels
 from core.contract.hosts import HostUsage
 from core.models import Host
@@ -63,7 +62,7 @@ def look(session: Session, low_disk_mb: int) -> None:
     present = select(Host.name, Host.home_id, Host.problems).where(Host.removed_at.is_(None)).order_by(Host.name)
     hosts = list(session.execute(present))
     machines = usage.of_machines(session, [name for name, _, _ in hosts])
-    claims: Any = redis.mget([channels.claim(name) for name, _, _ in hosts]) if hosts else []
+    claims = bounded.read(redis, [channels.claim(name) for name, _, _ in hosts])
     homes: dict[str, str] = {}
     changes = []
     for (name, home_id, known), claimed in zip(hosts, claims, strict=True):

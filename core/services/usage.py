@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
+from core import bounded
 from core.contract import channels
 from core.contract.errors import Invalid
 from core.contract.hosts import HostUsage
@@ -23,14 +24,14 @@ T = TypeVar("T", HostUsage, VmUsage)
 def of_vm(session: Session, vm: Vm) -> VmUsage | None:
     """What the VM uses; None when that is not known, or not any more."""
     key = channels.vm_usage(vm.host_name)
-    text = dispatch_of(session).glance(lambda redis: cast(bytes | None, redis.hget(key, vm.id)))
+    text = dispatch_of(session).glance(lambda redis: bounded.field(redis, key, vm.id))
     return _fresh(VmUsage, text)
 
 
 def of_machines(session: Session, names: Sequence[str]) -> dict[str, HostUsage]:
     """What the machines of those hosts use, by the host's name; without those that have not said so lately."""
     keys = [channels.usage(name) for name in names]
-    told = dispatch_of(session).glance(lambda redis: cast(list[bytes | None], redis.mget(keys))) if keys else None
+    told = dispatch_of(session).glance(lambda redis: bounded.read(redis, keys)) if keys else None
     found = zip(names, (_fresh(HostUsage, text) for text in told or ()), strict=False)
     return {name: usage for name, usage in found if usage is not None}
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from core import database
+from core import bounded, database
 from core.contract import channels
 from core.contract.errors import Busy
 from core.contract.hosts import Heartbeat
@@ -63,20 +63,22 @@ def test_a_part_that_fails_does_not_stop_the_rest(workers: Workers) -> None:
     late = workers.create("web", "host-a")
     with workers.context.engine.begin() as connection:
         connection.execute(text("UPDATE operations SET deadline_at = now() - interval '1 hour'"))
-    workers.redis.acl_setuser("default", enabled=True, commands=["-mget"])
+    workers.redis.acl_setuser("default", enabled=True, commands=["-strlen"])
     try:
         with pytest.raises(SweepFailed, match=r"failed: heartbeats, problems of hosts$"):
             sweeping.sweep(workers.context)
     finally:
-        workers.redis.acl_setuser("default", enabled=True, commands=["+mget"])
+        workers.redis.acl_setuser("default", enabled=True, commands=["+strlen"])
     assert workers.state(late) == "failed"
     sweeping.sweep(workers.context)
 
 
+FLOOD = 4 * 2**20
 BAD_BEATS = {
     "not JSON": b"garbage",
     "deep": b"[" * 100_000,
     "another's": encode(Heartbeat("host-b", "boot", 1.0)).encode(),
+    "of many bytes": encode(Heartbeat("host-x", "boot", 1.0)).encode().ljust(bounded.SHORT + 2, b"x"),
     "no time": b'{"host":"host-x","boot_id":"b","at":NaN}',
     "time without end": encode(Heartbeat("host-x", "boot", 1e300)).encode(),
     "a time that no calendar knows": encode(Heartbeat("host-x", "boot", 1e18)).encode(),
@@ -98,6 +100,19 @@ def test_a_heartbeat_that_can_t_be_read_is_removed_and_the_others_count(workers:
     sweeping.sweep(workers.context)
     assert not workers.redis.exists(channels.heartbeat("host-x"))
     assert workers.scalar("SELECT count(*) FROM hosts WHERE offline_since IS NULL") == 2
+
+
+def test_what_a_host_writes_without_end_is_not_carried_by_the_sweep(workers: Workers) -> None:
+    workers.receiver()
+    workers.send("host-x", workers.inventory("host-x"))
+    until(lambda: workers.joined("host-x"))
+    for name in (channels.heartbeat("host-x"), channels.usage("host-x"), channels.claim("host-x")):
+        workers.redis.set(name, b"x" * FLOOD)
+    before: Any = workers.redis.info("stats")
+    sweeping.sweep(workers.context)
+    after: Any = workers.redis.info("stats")
+    assert after["total_net_output_bytes"] - before["total_net_output_bytes"] < FLOOD
+    assert not workers.redis.exists(channels.heartbeat("host-x"))
 
 
 def test_a_crosswise_change_of_two_vms_ends_well(workers: Workers) -> None:

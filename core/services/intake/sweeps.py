@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from core import bounded
 from core.contract import channels
 from core.contract.errors import Invalid
 from core.contract.hosts import Heartbeat
@@ -37,7 +38,7 @@ _HEARD = text(
 def heartbeats(session: Session, offline_after: timedelta) -> None:
     """Note the hosts whose heartbeat has changed, by the database's clock; tell who goes offline or is back."""
     redis, names = dispatch_of(session).redis, list(session.scalars(select(Host.name)))
-    entries: list[bytes | None] = redis.mget([channels.heartbeat(name) for name in names]) if names else []  # type: ignore[assignment]
+    entries = bounded.read(redis, [channels.heartbeat(name) for name in names])
     told = {}
     for name, entry in zip(names, entries, strict=True):
         if entry is None:
