@@ -15,22 +15,12 @@ from pathlib import Path
 
 import psutil
 
+from core.contract.networks import CLOSED
+
 Net = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 REFUSE = "reject with icmpx admin-prohibited"
-# What the registries of special-purpose addresses (RFC 6890) call not global, and multicast; not what they set aside
-# for documents. 64:ff9b::/96 leads to IPv4 addresses, and so to these.
-CLOSED: tuple[Net, ...] = tuple(
-    map(
-        ip_network,
-        [
-            *["0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"],
-            *["192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/3"],
-            *["::/96", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "fc00::/7", "fe80::/9", "ff00::/8"],
-        ],
-    )
-)
 
 
 @dataclass(frozen=True)

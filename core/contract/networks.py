@@ -1,12 +1,24 @@
-"""What host and control plane both know of networks: names."""
+"""What host and control plane both know of networks: names, and which addresses are none of the internet's."""
 
 from __future__ import annotations
 
 import hashlib
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 
 USER, BRIDGE = "user", "bridge"
 USER_ADDRESS = "10.0.2.15"
+# What the registries of special-purpose addresses (RFC 6890) call not global, and multicast; not what they set aside
+# for documents. 64:ff9b::/96 leads to IPv4 addresses, and so to these.
+CLOSED: tuple[IPv4Network | IPv6Network, ...] = tuple(
+    map(
+        ip_network,
+        [
+            *["0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"],
+            *["192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/3"],
+            *["::/96", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "fc00::/7", "fe80::/9", "ff00::/8"],
+        ],
+    )
+)
 
 
 def tap_of(vm_id: str) -> str:

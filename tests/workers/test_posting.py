@@ -25,6 +25,7 @@ LOOPBACK = [ip_network("127.0.0.0/8")]
         "0.0.0.0",  # noqa: S104
         "224.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1", "::1", "::", "fe80::1", "fe80::1%eth0", "fd00::1",
         "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::", "64:ff9b::7f00:1", "64:ff9b::a00:1",
+        "64:ff9b:1::1", "fec0::1", "::127.0.0.1",
     ],
 )  # fmt: skip
 def test_addresses_that_are_not_of_the_internet_are_refused(address: str) -> None:
