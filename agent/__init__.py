@@ -1,1 +1,1 @@
-"""One process per host: makes driver calls and reports what it saw; knows no database."""
+"""The host agent: makes driver calls and reports what it observes; it has no access to the database."""

@@ -1,4 +1,4 @@
-"""`python -m agent.probing qemu ...`: what an agent's drivers would say of this machine, as JSON, without an agent.
+"""`python -m agent.probing qemu ...`: the health of the drivers on this machine, as JSON, without an agent.
 
 The firewall stays as it is: rules for guests are checked by the kernel, and not laid.
 """

@@ -1,1 +1,1 @@
-"""Speaks HTTP and WebSocket, in two dialects; no rule lives here."""
+"""The API: HTTP and WebSocket, in two dialects; the rules are in core."""

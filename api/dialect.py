@@ -1,4 +1,4 @@
-"""Which dialect answers a request."""
+"""Chooses the dialect that answers a request."""
 
 from __future__ import annotations
 

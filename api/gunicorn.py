@@ -1,4 +1,4 @@
-"""How gunicorn serves the API: `gunicorn -c python:api.gunicorn`.
+"""The configuration of gunicorn for the API: `gunicorn -c python:api.gunicorn`.
 
 The WSGI callable has an attribute `realtime`, the process's Hub.
 """

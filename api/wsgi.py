@@ -1,4 +1,4 @@
-"""What gunicorn serves: the whole API, made in each worker after its fork (api/gunicorn.py)."""
+"""The WSGI application that gunicorn serves: the whole API, made in each worker after its fork (api/gunicorn.py)."""
 
 from __future__ import annotations
 

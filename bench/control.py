@@ -1,4 +1,4 @@
-"""The control plane on the fake driver, whose work takes no time: what is left is ours."""
+"""The control plane with the fake driver, whose work takes no time: the rest is Corral's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long one command takes in a real guest, by one client and by twenty, against the guest agent asked by hand."""
+"""The time of one command in a real guest, for one client and for twenty, beside the guest agent without Corral."""
 
 from __future__ import annotations
 

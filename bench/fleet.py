@@ -1,4 +1,4 @@
-"""What grows with the fleet: ten and a thousand simulated hosts with a hundred VMs each, figure by figure.
+"""Growth with the fleet: ten and a thousand simulated hosts with a hundred VMs each, figure by figure.
 
 The ratio of the two is what counts: both are taken in one run, by turns with nothing else.
 """

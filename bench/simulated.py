@@ -1,4 +1,4 @@
-"""A fleet whose hosts are simulated, and what its processes take."""
+"""A fleet of simulated hosts, and what its processes use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Snapshots and restores through the API, against the same done by hand over QMP, without sums and checks."""
+"""Snapshots and restores through the API, beside the same by hand over QMP, without sums and checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`corral audit`: checks of the audit log, made by whoever can read the database."""
+"""`corral audit`: checks of the audit log, for operators who can read the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small client of the microvm dialect, as any program would be one."""
+"""A small client of the microvm dialect, as any program could have one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`corral migrate` and `corral administrator`: a control plane's first steps, on servers of one's own."""
+"""`corral migrate` and `corral administrator`: a control plane's first steps, on servers that you run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps as a person follows them: what is done, how far it is, and how long it took."""
+"""Steps on the screen: which are done, how far one is, and how long each took."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text that others have chosen, as it may come to a terminal: guests name their files, and say why they refuse."""
+"""Texts of guests and of other users, made safe for a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a process gives back the memory of a burst: what is large comes from the system alone, and goes back to it.
+"""The memory of a process after a burst: large blocks come from the system, and return to it.
 
 glibc raises the size from which it does so with each large block that is freed, to 32 MiB, and keeps what is smaller:
 ten answers of 20 MB at once left 600 MB with an agent (docs/decisions). Set once, the size stays. See mallopt(3).

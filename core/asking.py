@@ -1,4 +1,4 @@
-"""One call to a host's agent, as its caller sees it: sent, then answered, late or abandoned."""
+"""One call to a host's agent: sent, then answered, late or abandoned."""
 
 from __future__ import annotations
 

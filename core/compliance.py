@@ -1,4 +1,4 @@
-"""Which frameworks ask for what: the words for them, and the actions whose record each wants to see."""
+"""Compliance frameworks: their names, and the actions that each wants to see in the audit log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions on PostgreSQL, and what is to happen around a commit."""
+"""Sessions on PostgreSQL, and what happens around a commit."""
 
 from __future__ import annotations
 

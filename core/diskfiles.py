@@ -1,4 +1,4 @@
-"""Disk files that strangers hand in: copied with their holes, and looked at before any hypervisor opens them."""
+"""Disk files of users: copied with their holes, and inspected before any hypervisor opens them."""
 
 from __future__ import annotations
 

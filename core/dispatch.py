@@ -1,4 +1,4 @@
-"""Hands messages over, after the commit: commands to Celery by task name, everything else to Redis.
+"""Sends messages after the commit: commands to Celery by task name, everything else to Redis.
 
 Nothing here may fail a request: what does not arrive is sent again by a sweep (commands), replayed from the record
 (events) or answered by a deadline (calls).

@@ -1,4 +1,4 @@
-"""Small files that are whole or not there, whatever dies while they are written."""
+"""Small files that are complete or not there, whatever dies while they are written."""
 
 from __future__ import annotations
 

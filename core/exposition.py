@@ -1,4 +1,4 @@
-"""Figures for Prometheus, for who shows the metrics token: on a port of a process's own, and wherever else they are.
+"""Metrics for Prometheus, for callers with the metrics token, on a port of the process and elsewhere.
 
 Without a token nobody may read them. An address is no identity: whatever runs on a machine comes from its loopback.
 """

@@ -1,4 +1,4 @@
-"""What is in an image store: adding, listing and removing, each whole or not at all."""
+"""Image stores: images are added, listed and removed, each completely or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bringing the tables to the newest form, from any that this release knows."""
+"""Migrations: bring the tables to the newest form, from any that this release knows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The key of a server: what a join token knows it by, whoever has signed its certificate."""
+"""The key of a server, by which a join token identifies it, whoever has signed its certificate."""
 
 from __future__ import annotations
 

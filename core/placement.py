@@ -1,4 +1,4 @@
-"""Pure: hosts and a demand → what stands against each, and the hosts that can take it, best first."""
+"""Pure placement: hosts and a demand → what stands against each host, and the hosts that can take it, best first."""
 
 from __future__ import annotations
 

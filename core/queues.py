@@ -1,4 +1,4 @@
-"""The queues of commands and of the control plane: lists in Redis, and nothing else."""
+"""The queues of commands and of the control plane's tasks: lists in Redis."""
 
 from __future__ import annotations
 

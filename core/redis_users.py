@@ -1,4 +1,4 @@
-"""What each host's agent may do in Redis: a user of its own, with the keys, channels and commands of that host alone.
+"""The Redis user of each host's agent: the keys, channels and commands of that host alone.
 
 A user made so is refused everything else: other hosts' keys, scripts, searches for keys, settings, and other users.
 Needs Redis 7 or Valkey: what is in brackets is a selector, within which commands and keys belong together, so that

@@ -1,4 +1,4 @@
-"""Why Redis did not do what it was asked, in the words that users and operators read: reachable is not working."""
+"""Errors of Redis, in words for users and operators: reachable is not working."""
 
 from __future__ import annotations
 

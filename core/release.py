@@ -1,4 +1,4 @@
-"""The release that this process runs, made installable again: wheels of Corral and of all it needs, in one archive.
+"""The release that this process runs, as an archive: wheels of Corral and of all that it needs.
 
 A host that has only the fleet installs from it: pip is told the digest of each wheel, and asks no index. It serves
 machines that can run what this one runs: the same Python, processor and C library.

@@ -1,4 +1,4 @@
-"""Calls and their replies, sealed: what is asked of a guest holds passwords, and Redis writes down what it is given.
+"""Sealed calls and replies: they contain passwords, and Redis writes what it is given to disk.
 
 A call is sealed for its host alone, with a key that the host has announced (X25519, HKDF-SHA256, ChaCha20-Poly1305, a
 new key pair for each call). It brings a key along for its reply.

@@ -1,4 +1,4 @@
-"""How tasks travel: kombu's Redis transport, as both ends of a queue use it, made safe where it reads.
+"""Kombu's Redis transport for both ends of a queue, made safe where it reads.
 
 kombu decodes what it pops outside any handler, and Celery reads headers it takes for granted: one bad push ends a
 worker. A channel that reads checks each message and rebuilds it from the few fields that a task needs, before either

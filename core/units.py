@@ -1,4 +1,4 @@
-"""Sizes and shares, as all parts count them."""
+"""Sizes and percentages, the same everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A variable of the environment, and its value read as the type that it is to have."""
+"""A variable of the environment, read as its type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both clients share and that does no I/O: addresses, retries, and how answers become values or errors."""
+"""The common part of both clients, without I/O: addresses, retries, and how answers become values or errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which fleet to speak to, and as whom: arguments, else the environment, else the context that `corral login` wrote.
+"""The fleet and the credentials: from arguments, else the environment, else the context that `corral login` wrote.
 
 Contexts are kept in `$CORRAL_CONFIG` or `~/.config/corral/config.json`, for its owner alone (mode 0600):
 `{"current": "lab", "contexts": {"lab": {"url": ..., "token": ...}}}`.

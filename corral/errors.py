@@ -1,4 +1,4 @@
-"""What can go wrong, as one small tree: the API's refusals by their kind, and what happens on the way there."""
+"""Errors, as one small tree: the API's refusals by their kind, and failures on the way to it."""
 
 from __future__ import annotations
 

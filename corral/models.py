@@ -1,4 +1,4 @@
-"""What the API answers, as frozen values. A field that this version does not know is left out; `None` is "not told"."""
+"""Answers of the API, as frozen values. A field that this version does not know is left out; `None` is "unknown"."""
 
 from __future__ import annotations
 

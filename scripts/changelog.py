@@ -1,4 +1,4 @@
-"""The changelog, as a release cuts it: what stands under "Unreleased" becomes the section of a version."""
+"""The changelog of a release: the section "Unreleased" becomes the section of a version."""
 
 from __future__ import annotations
 

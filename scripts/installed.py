@@ -1,4 +1,4 @@
-"""A wheel in an environment that has nothing else, away from any checkout: installed, asked for help, and run."""
+"""Installs a wheel in an empty environment away from any checkout, and runs it."""
 
 from __future__ import annotations
 

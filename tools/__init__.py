@@ -1,1 +1,1 @@
-"""What only Corral's own developers need: hosts of a lab, a VirtualBox for the tests. No wheel has it."""
+"""Tools for Corral's developers: a lab, a simulator, VirtualBox for the tests. No wheel has them."""

@@ -1,1 +1,1 @@
-"""The control plane's Celery app: receives reports, sweeps, schedules; no HTTP, no hypervisor."""
+"""The control plane's Celery workers: receive reports, sweep, schedule; no HTTP, no hypervisor."""

@@ -1,4 +1,4 @@
-"""Asking a host something from a worker: the blocking counterpart of the API's hub."""
+"""Calls to a host from a worker: the blocking counterpart of the API's hub."""
 
 from __future__ import annotations
 

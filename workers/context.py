@@ -1,4 +1,4 @@
-"""What the work of a control worker needs: the database, and the way out."""
+"""The worker context: the database, and the way by which messages are sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flower, whose figures and health ask for its password, or the metrics token, like all the rest of it.
+"""Flower, whose metrics and health check ask for its password or the metrics token.
 
 Flower itself shows these two to anybody.
 """

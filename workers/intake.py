@@ -1,4 +1,4 @@
-"""Takes in what one host has sent, a batch at a time. Nothing leaves its list but recorded, or moved aside once.
+"""Intake of one host's reports, a batch at a time. Each leaves its list once it is recorded, or moved aside.
 
 An entry is removed after the commit that recorded it, so nothing is lost; recording is idempotent, so an entry read
 twice does no harm. Any number of workers may do this: who finds another at a host leaves it to that one.

@@ -1,4 +1,4 @@
-"""One POST to a URL that a stranger chose: never to an address of our own networks, and never for longer than it may.
+"""One POST to a webhook's URL: never to a private address, and with a time limit.
 
 The name is looked up once, and the connection goes to the address that was judged: a name that changes its address in
 between gains nothing. Redirects are not followed, and no proxy is asked.

@@ -1,4 +1,4 @@
-"""What a control worker says of itself to Prometheus, on a port of its own where it was given one."""
+"""Metrics of a worker for Prometheus, on a port of its own if one is configured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Receives what agents report: a thread per process, woken by pub/sub, reading each host's own list in turn.
+"""The receiver of reports: a thread in each process, woken by pub/sub, reads each host's own list in turn.
 
 This is no Celery consumer: one malformed message must not end the process. Nothing that one host sends comes between
 the others and their turns: a host has one batch recorded at a time, and rests for a while when that fails.

@@ -1,4 +1,4 @@
-"""One round of all sweeps, done by one worker of the fleet at a time: each part by itself, whatever the others do."""
+"""One round of all sweeps, by one worker of the fleet at a time; a sweep that fails does not stop the others."""
 
 from __future__ import annotations
 

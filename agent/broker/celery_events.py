@@ -1,4 +1,4 @@
-"""Celery's events of what an agent does, which Flower shows: sent together a few times a second, not one by one.
+"""Celery's events about an agent's tasks, for Flower: sent together a few times a second, not one by one.
 
 Celery gathers a task's events only until its event loop comes round, which is two messages a command and a quarter of
 what a busy agent does. Nobody acts on them, so they may come a moment later.

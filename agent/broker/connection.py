@@ -1,4 +1,4 @@
-"""The agent's own connection to Redis, beside the one Celery keeps."""
+"""The agent's own connection to Redis, beside Celery's."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Calls, each answered at most once and before its deadline, and the streams that some of them open."""
+"""Calls: each is answered at most once and before its deadline; some of them open a stream."""

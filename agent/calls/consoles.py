@@ -1,4 +1,4 @@
-"""Serial consoles: what one put out, and goes on putting out, to any number of readers; what one writer types.
+"""Serial consoles: one writer, and any number of readers, who get the log and what follows.
 
 Readers follow the log that the driver keeps, so that none of them slows the guest or another, and a VM that restarts
 goes on in the same place. The first piece of a stream is a `ConsoleOpened`; all others are the console's bytes, as they

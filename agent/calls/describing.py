@@ -1,4 +1,4 @@
-"""Finds out which driver has a VM that no record knows, and what it remembers of it."""
+"""The call `describe`: finds the driver that has an orphan, and what the driver knows of that VM."""
 
 from __future__ import annotations
 

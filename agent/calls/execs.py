@@ -1,4 +1,4 @@
-"""The calls about commands in guests: those that are waited for, and those that run on by themselves."""
+"""The calls about commands in guests: those that a caller waits for, and executions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a call must say: its VM, and the params of its verb."""
+"""The parameters of a call: its VM, and the values of its verb."""
 
 from __future__ import annotations
 

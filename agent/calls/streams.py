@@ -1,4 +1,4 @@
-"""The agent's end of streams: each is served by a thread of its own, and ends with it."""
+"""The agent's end of streams: one thread serves each, and ends with it."""
 
 from __future__ import annotations
 

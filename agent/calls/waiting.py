@@ -1,4 +1,4 @@
-"""Which calls somebody waits for: a call that is abandoned ends what it does."""
+"""The calls that a caller still waits for: an abandoned call ends its work."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Commands, each carried out once: taken from the queue, given its VM, handed to a driver, reported."""
+"""Commands: each is taken from the queue, gets its VM lock, is carried out by a driver once, and is reported."""

@@ -1,4 +1,4 @@
-"""What each kind of operation is in a driver's verbs: one verb, but for a restart, which is two journaled steps."""
+"""Command handlers: the driver verbs for each kind of operation; a restart is two journaled steps."""
 
 from __future__ import annotations
 

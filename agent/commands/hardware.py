@@ -1,4 +1,4 @@
-"""What a VM has of disks and adapters, as reports tell it."""
+"""The disks and adapters of a VM, as reports contain them."""
 
 from __future__ import annotations
 

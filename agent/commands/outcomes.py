@@ -1,4 +1,4 @@
-"""Turns what happened to a command into reports, journaled where they must be, and hands them to the sender."""
+"""Outcomes of commands as reports: journaled where they must be, then given to the sender."""
 
 from __future__ import annotations
 

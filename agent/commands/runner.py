@@ -1,4 +1,4 @@
-"""Carries a command out exactly once as far as anyone can see, whatever is delivered twice or dies in between."""
+"""The command runner: carries out each command once, even if it is delivered twice or the agent dies meanwhile."""
 
 from __future__ import annotations
 

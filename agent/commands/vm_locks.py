@@ -1,4 +1,4 @@
-"""Who is at work on what in this process: an operation once, one verb per VM at a time, a delete before all.
+"""VM locks: each operation runs once, one verb at a time works on a VM, and a delete goes first.
 
 So many verbs at once, and of them so many for any one owner of VMs: whoever has fewest under way is next.
 """

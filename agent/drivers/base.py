@@ -1,4 +1,4 @@
-"""What every driver is: a few verbs that all have. What some have beside them is in capabilities/.
+"""The driver interface: the verbs of every driver. Optional verbs are in capabilities/.
 
 The laws, each a test that every driver passes (tests/contract):
 

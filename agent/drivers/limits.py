@@ -1,4 +1,4 @@
-"""The bounds of a verb: how long it may take, and what may leave it."""
+"""The limits of a verb: its deadline, and the errors that it may raise."""
 
 from __future__ import annotations
 

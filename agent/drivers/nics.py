@@ -1,4 +1,4 @@
-"""A VM's network adapters, for drivers that keep books of their own about them."""
+"""A VM's network adapters, for drivers that keep their own records of them."""
 
 from __future__ import annotations
 

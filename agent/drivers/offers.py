@@ -1,4 +1,4 @@
-"""What a driver offers beyond the verbs that all have: each group's capability, and what to say where it is missing."""
+"""The optional verbs of drivers: the capability of each group, and the error where a driver lacks it."""
 
 from __future__ import annotations
 

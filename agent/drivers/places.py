@@ -1,4 +1,4 @@
-"""Places on a VM's controllers and the media in them, for drivers that keep books of their own about both."""
+"""The places on a VM's controllers and the media there, for drivers that keep their own records of both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which drivers a host has; a driver's code is loaded only where it is offered."""
+"""The drivers of a host; the code of a driver is imported only where the host offers it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stands between a VM's serial port and the agent: keeps its log, and hands on what is typed. A program of its own.
+"""The console relay, a program between a VM's serial port and the agent: keeps the log, and passes input on.
 
 VirtualBox and Cloud Hypervisor serve the port to one client on a unix socket and keep little or nothing of what nobody
 reads, so that somebody must read all the time, agent or none. A guest's restart may make the socket anew. Run in the

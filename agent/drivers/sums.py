@@ -1,4 +1,4 @@
-"""The files of a snapshot: added up when it is taken, compared before it is restored; and the record of them."""
+"""Checksums of a snapshot's files: computed when it is taken, and compared before a restore."""
 
 from __future__ import annotations
 

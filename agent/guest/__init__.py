@@ -1,1 +1,1 @@
-"""Talks to the guest inside a VM."""
+"""The guest agent: everything that the host agent does inside a guest."""

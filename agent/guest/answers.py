@@ -1,4 +1,4 @@
-"""What can be wrong with a guest agent's answer, or with the want of one."""
+"""Errors of the guest agent: a bad answer, or none."""
 
 from __future__ import annotations
 

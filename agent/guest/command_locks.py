@@ -1,4 +1,4 @@
-"""A small file beside the channel for each command under way, locked for as long as somebody waits for its end.
+"""Command locks: a small file beside the channel for each command in progress, locked while a caller waits for its end.
 
 The kernel takes the lock from an agent that is killed. What the next one finds unlocked is a command that nobody
 waits for any more, and that nobody holds to its time.

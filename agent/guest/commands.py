@@ -1,4 +1,4 @@
-"""Runs a command line in a guest by its agent: to its end, or to its timeout and then nothing of it is left.
+"""A command in a guest, by its agent: runs to its end or its timeout; after a timeout nothing of it is left.
 
 Its end is that of its shell. Children that hold its outputs open are ended then, as nobody would hear of the rest;
 those that write elsewhere go on.

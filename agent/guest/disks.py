@@ -1,4 +1,4 @@
-"""Which disks a guest has, as its agent lists them: guest-get-disks, since 5.2, where it is built with udev.
+"""The disks of a guest, as its agent lists them: guest-get-disks, since 5.2, where it is built with udev.
 
 https://qemu.readthedocs.io/en/v7.2.0/interop/qemu-ga-ref.html, GuestDiskInfo and GuestDiskAddress.
 """

@@ -1,4 +1,4 @@
-"""What is said and heard of one question to a guest agent: its markers, and the line that is the answer."""
+"""One exchange with a guest agent: its markers, its request, and the line with the answer."""
 
 from __future__ import annotations
 

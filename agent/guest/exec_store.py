@@ -1,4 +1,4 @@
-"""What is remembered of a VM's detached commands: a small file each, in `execs/` of the VM's folder."""
+"""The exec store: a small file for each execution of a VM, in `execs/` of the VM's folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shell text that watches over a detached command in the guest: starts it, keeps its output, notes its end.
+"""The exec supervisor: a shell script in the guest that starts an execution, stores its output, and notes its end.
 
 It uses what every Linux has: a shell, `dd`, and `fallocate` for a command that writes much. A command's files are
 `<FOLDER>/<id>.pid`, `.out`, `.err` and, once it has ended, `.exit`, all on the guest's disk: its end is known even

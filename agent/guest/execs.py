@@ -1,4 +1,4 @@
-"""Detached commands in a guest: begun, looked at, read, signalled, forgotten. The guest alone knows how they are."""
+"""Executions in a guest: begun, listed, read, signalled, deleted. Only the guest knows their state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shell texts for files in a guest, and what their exit codes mean.
+"""Shell scripts for files in a guest, and the meaning of their exit codes.
 
 They use what coreutils, findutils and BusyBox have alike; `stat -c` is in all three and in no standard.
 """

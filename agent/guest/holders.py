@@ -1,4 +1,4 @@
-"""Lets a command end with its shell: ends the children that hold its outputs open after the shell has gone.
+"""The end of a command whose children keep its outputs open: they are ended after its shell has exited.
 
 The guest agent calls a command ended only when its outputs are closed too. Whether the shell is alive is asked of
 `/proc`, and not before the command has lasted half a second: most have ended by then.

@@ -1,4 +1,4 @@
-"""What a guest says of itself: its processors, memory, file systems and network, by its agent's own questions.
+"""Measurements inside a guest: processors, memory, file systems and network, by its agent.
 
 https://qemu.readthedocs.io/en/v7.2.0/interop/qemu-ga-ref.html: guest-get-cpustats (since 7.1), guest-get-fsinfo,
 guest-network-get-interfaces, and guest-file-* for /proc/meminfo. No program is run in the guest.

@@ -1,4 +1,4 @@
-"""What a guest says of itself, as figures; whichever way its words came, each is checked to be of its type.
+"""Guest metrics from the values of any source, each checked against its type.
 
 Around all of these goes `answers.understood`: what can't be, such as a memory of nothing, is the guest's fault.
 """

@@ -1,4 +1,4 @@
-"""How long whoever is at work may wait for guests, all their questions together.
+"""The longest time that one verb may wait for guests, over all its requests.
 
 A call or a command sets it once, for the thread that does it; each question to a guest agent ends by then at the
 latest, however many of them there are and in whatever order.

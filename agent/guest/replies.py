@@ -1,4 +1,4 @@
-"""What a guest agent's answers are: for each question of which the answer is read its type, with bounds.
+"""The guest agent's answers: a type with bounds for each request whose answer is read.
 
 A guest may answer anything. What is not of that type is refused as it is read, before it takes memory, and what nobody
 reads is passed over. https://qemu.readthedocs.io/en/v7.2.0/interop/qemu-ga-ref.html

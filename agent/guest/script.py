@@ -1,4 +1,4 @@
-"""The shell text that goes around a command in the guest, so that all of its processes can be found again.
+"""The shell script around a command in the guest, by which all of its processes can be found again.
 
 Each command gets a cgroup of its own. Starting a program is the dear part of a command (about 40 ms where the guest is
 emulated), so the text uses built-ins alone: the cgroups are made ahead, many at a time, and only a command that misses

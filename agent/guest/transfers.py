@@ -1,4 +1,4 @@
-"""What a transfer has open in a guest, kept beside the channel: an agent that dies leaves it to the next one.
+"""Records of open transfers in guests, beside the channel, so that an agent that restarts can close them.
 
 The guest agent numbers its handles so that none is used twice, also when it is started anew.
 """

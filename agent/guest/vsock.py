@@ -1,4 +1,4 @@
-"""The way to a guest agent that listens on a vsock, by the unix socket that its hypervisor serves for that.
+"""The vsock channel to a guest agent, by the unix socket that its hypervisor serves.
 
 Who connects says which port is meant, and is told that it is there: "CONNECT 1024", "OK 1073741824". Where no one
 listens in the guest, the hypervisor hangs up. docs/vsock.md of https://github.com/cloud-hypervisor/cloud-hypervisor

@@ -1,1 +1,1 @@
-"""What a host is, has and uses, and whether it is alive: looked at in the background, told as it changes."""
+"""The host: its capacity, usage, health and heartbeat, observed in the background and sent when they change."""

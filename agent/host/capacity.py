@@ -1,4 +1,4 @@
-"""What a host offers to VMs unless its operator says otherwise."""
+"""The capacity that a host offers to VMs unless its operator sets another."""
 
 from __future__ import annotations
 

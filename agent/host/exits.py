@@ -1,4 +1,4 @@
-"""Tells at once when a VM's process has ended, by crash or by its guest's own hand: the looks at all VMs come too late.
+"""Watches the processes of VMs, so that the end of one is reported at once, and not at the next look at all VMs.
 
 What became of the VM, its driver finds in the records that its hypervisor left. Linux alone: elsewhere, and for VMs
 without a process that is known, the looks have to do.

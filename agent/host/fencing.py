@@ -1,4 +1,4 @@
-"""What a fence means on the host that is behind it: nothing runs here, and what was begun is not gone on with.
+"""Fencing on the host: nothing runs any more, and commands that had begun are given up.
 
 An administrator fences a host that is dead, and some of its VMs are created again elsewhere. Should it live, or come
 back, it must not bring a second one of them to life: neither by a process that lives on, nor by a command that an agent

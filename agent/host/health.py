@@ -1,4 +1,4 @@
-"""Whether each driver works here, probed in the background: a probe by use may take many seconds."""
+"""The health of the drivers, probed in the background: a probe may take many seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Says every two seconds that the agent is alive, and notices when the control plane has forgotten it."""
+"""Heartbeats, every two seconds; they also show that the control plane has forgotten this host."""
 
 from __future__ import annotations
 

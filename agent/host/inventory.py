@@ -1,4 +1,4 @@
-"""Tells the control plane what a host is and has: at start, every half minute, and when a VM or the images change.
+"""Inventories: sent at start, every half minute, and when a VM or the images change.
 
 Changes are found by looking, every few seconds; when a VM's process ends, at once.
 """

@@ -1,4 +1,4 @@
-"""What the control plane knows of a host's VMs: as they were told last, in whatever message."""
+"""The state of a host's VMs that the control plane knows from the last messages."""
 
 from __future__ import annotations
 

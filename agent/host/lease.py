@@ -1,4 +1,4 @@
-"""One agent a host: who serves as it holds a lease in Redis, and a second agent of that name is refused.
+"""The lease of a host's name in Redis: one agent holds it, and a second agent of that name is refused.
 
 The holder is known by its home's lock file on its running kernel, within which two agents exclude each other by that
 lock: an agent that is started again after a death is the same holder, and goes on at once. A machine that was copied is

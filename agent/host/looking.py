@@ -1,4 +1,4 @@
-"""Asks each driver by itself: one that hangs or fails blinds nobody to the others."""
+"""Observes the VMs of each driver separately: a driver that hangs or fails does not affect the others."""
 
 from __future__ import annotations
 

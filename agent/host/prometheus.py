@@ -1,4 +1,4 @@
-"""What an agent says of itself to Prometheus, on a port of its own where it was given one.
+"""Metrics of an agent for Prometheus, on a port of its own if one is configured.
 
 Every label has few values; the VMs listed one by one are the first thousand that the host has now.
 """

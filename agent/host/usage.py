@@ -1,4 +1,4 @@
-"""Looks every few seconds at what the host and its VMs use, and lays it in Redis for whoever asks.
+"""Usage of the host and its VMs: measured every few seconds, and stored in Redis.
 
 Not in the reports: it is of no worth a moment later, and nothing is lost when it is.
 """

@@ -1,1 +1,1 @@
-"""Images that this host gets from its fleet: kept by content, pulled once, and where they are pulled from."""
+"""Images that this host pulls from its fleet, stored by digest."""

@@ -1,4 +1,4 @@
-"""What came from the fleet and nobody uses goes again: what was unused for long, and more when the disk is nearly full.
+"""Removal of pulled images that no VM uses: after a time, and sooner when the disk is nearly full.
 
 An image that a VM or its snapshots rest on has files with more links than one, and stays; so does what is on its way or
 what a new VM is just being made of.

@@ -1,4 +1,4 @@
-"""Images by content, in a folder of the host's own: `blobs/<sha256>`, and `manifests/<digest>.json`, which comes last.
+"""The store of pulled images: `blobs/<sha256>`, and `manifests/<digest>.json`, which is written last.
 
 A blob is under its name once it is whole and verified, and beside it as `.part` while it comes. An image whose manifest
 is there is whole.

@@ -1,4 +1,4 @@
-"""One blob from its source into the host's folder: begun where an earlier try ended, and verified while it comes."""
+"""The download of one blob: resumed where an earlier attempt ended, and verified while it arrives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the image that a VM needs is on this host: in its own store by name, or pulled from the fleet by content."""
+"""Finds the image of a VM on this host: in its own store by name, or among pulled images by digest."""
 
 from __future__ import annotations
 

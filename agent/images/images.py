@@ -1,4 +1,4 @@
-"""The images of a host: those of its own store, those that it has from its fleet, and the way to more."""
+"""The images of a host: its own store, the pulled images, and pulls of more."""
 
 from __future__ import annotations
 

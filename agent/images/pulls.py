@@ -1,4 +1,4 @@
-"""Pulls of images: one for each image at a time, however many wait for it, and only while somebody does."""
+"""Pulls of images: one at a time for each image, and only while a command waits for it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How a machine becomes a host, and what it keeps of that."""
+"""Joining: a machine becomes a host, and keeps the file that makes it one."""

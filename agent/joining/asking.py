@@ -1,4 +1,4 @@
-"""Asks the API to let this machine be a host: over TLS to the server whose key the token names, and to no other."""
+"""Sends the join request to the API, over TLS and only to the server whose key the token names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file that makes a machine a host: its name, and its own way to the fleet's Redis. Its owner alone may read it."""
+"""The file that makes a machine a host: its name and its address of Redis. Only its owner may read it."""
 
 from __future__ import annotations
 

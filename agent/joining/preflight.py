@@ -1,4 +1,4 @@
-"""Whether this machine can be a host: its hypervisors are tried by use, before anything is asked or written."""
+"""Checks before a join: the hypervisors are probed by use, before anything is sent or written."""
 
 from __future__ import annotations
 

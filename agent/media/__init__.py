@@ -1,1 +1,1 @@
-"""The disks and DVDs of a host that VMs may have attached, and whose each is."""
+"""The media of a host that VMs may have attached, and their owners."""

@@ -1,4 +1,4 @@
-"""The disks and DVDs of a host: whose each is, of which format, and where it lies.
+"""The media of a host: their owners, formats and paths.
 
 A disk that is made here goes into a folder of its owner, where no other owner's names reach. A file that the operator
 puts into a media folder is offered to all: an `.iso` stays so, a disk is theirs who attach it first. What is not one's

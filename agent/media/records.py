@@ -1,4 +1,4 @@
-"""The records of a host's disks: whose each is, in which format, and which VM has it; a file for each."""
+"""Records of a host's media, a file for each: the owner, the format, and the VM that has it."""
 
 from __future__ import annotations
 

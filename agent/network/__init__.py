@@ -1,1 +1,1 @@
-"""How VMs are joined to the world: ports of the host, and where it is configured a bridge."""
+"""The network of VMs: ports of the host, and a bridge if one is configured."""

@@ -1,4 +1,4 @@
-"""What a bridge of the host is to be, and who is on it: plain values, that come from the operator and from VMs."""
+"""The bridge of a host and its bridge ports, as plain values from the operator and from VMs."""
 
 from __future__ import annotations
 

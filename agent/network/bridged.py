@@ -1,4 +1,4 @@
-"""A bridge of the host as it is wanted: every change is written down, then all that is there is made to agree."""
+"""Keeps a bridge as configured: each change is written to disk, then the kernel's state is made to agree."""
 
 from __future__ import annotations
 

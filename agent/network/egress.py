@@ -1,4 +1,4 @@
-"""What a guest may reach: the world, and of its host and of private networks what the operator has opened.
+"""Egress: a guest reaches the internet, and of its host and of private networks what the operator has opened.
 
 The rules are statements of nftables, which hold wherever a guest's packets pass: on the user that its process runs
 as, in the network namespace of that process, or on the bridge that it is on.

@@ -1,4 +1,4 @@
-"""nftables: a table of our own per bridge, always written whole, in one step that the kernel takes or leaves.
+"""nftables: one table of Corral's for each bridge, always replaced as a whole in one transaction.
 
 Guests reach the world by NAT, and of private networks what `policy` opens; of the host DHCP, DNS and ping alone; of one
 another nothing, nor one another's forwards. Nobody reaches a guest but by a forwarded port, from the host itself, or in

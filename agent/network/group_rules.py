@@ -1,4 +1,4 @@
-"""What VMs may reach that all run as one user: by the kernel's rules on the control group that their processes are in.
+"""Egress for VMs that all run as one user: the kernel's rules on their control group.
 
 VirtualBox's server begins the processes of its VMs, and so it is the server that is put into the group; what it begins
 is in there from its first moment. For an agent that is root, with nft and control groups of version 2.

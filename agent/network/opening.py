@@ -1,4 +1,4 @@
-"""Opens taps in the network namespace that it is run in, and hands them over by a socket that it has inherited.
+"""Opens taps in the network namespace in which it runs, and passes them on over an inherited socket.
 
 A program of its own, standard library only; what it opens is ready for virtio (tuntap.rst of the kernel).
 """

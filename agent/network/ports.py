@@ -1,4 +1,4 @@
-"""Whether a port of the host is free, found out by taking it for a moment."""
+"""Checks that a port of the host is free, by taking it for a moment."""
 
 from __future__ import annotations
 

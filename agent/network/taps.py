@@ -1,4 +1,4 @@
-"""Taps as open files, wherever they are: a hypervisor that is handed one needs neither rights nor the namespace."""
+"""Taps as open files: a hypervisor that gets one needs neither privileges nor the namespace."""
 
 from __future__ import annotations
 

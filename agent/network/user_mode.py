@@ -1,4 +1,4 @@
-"""User-mode networks, and what keeps their guests from the host: found out by use, the best way that it has.
+"""User-mode networks, whose guests are kept from the host in the best way that works here, found out by use.
 
 RULES: VMs run as users of their own, and rules of the kernel hold what these users may reach. For root, with nft.
 NAMESPACE: each VM's process is in a network namespace with slirp4netns (agent/network/namespaces.py).

@@ -1,1 +1,1 @@
-"""What a host says to the control plane: written to disk first, then sent, without its own paths."""
+"""Reports to the control plane: written to disk first, then sent, without paths of the host."""

@@ -1,4 +1,4 @@
-"""Failures as they travel: without the paths of their host's files, which are cut down to their last part."""
+"""Failures in reports: paths of the host's files are shortened to their last part."""
 
 from __future__ import annotations
 

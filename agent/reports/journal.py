@@ -1,4 +1,4 @@
-"""What this host has taken on and what became of it, on disk: begun before acting, reports before they are sent.
+"""The journal: commands that this host has begun and finished, on disk before anything is done or sent.
 
 A commit of the main connection is on the disk when it returns (synchronous=FULL). The second connection only ticks
 off what was sent, which may be forgotten at worst: the report is then sent once more.

@@ -1,4 +1,4 @@
-"""Sends what the host has to say to the control plane, in order, for as long as it takes.
+"""The outbox of an agent: sends reports and inventories in order, for as long as it takes.
 
 Only the newest word on a subject waits: an operation's progress gives way to its next, its last report replaces all
 before, and one inventory replaces another. So what waits is bounded however long Redis is away. Last reports are in the

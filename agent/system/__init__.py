@@ -1,1 +1,1 @@
-"""What an agent needs of the operating system: programs, users, control groups, sockets, threads, a key at rest."""
+"""The operating system under an agent: programs, users, control groups, sockets, threads, a key at rest."""

@@ -1,4 +1,4 @@
-"""What a VM's process may take of its host: a control group (version 2) for each VM, under one that is the agent's.
+"""Control groups (version 2): one for each VM, under the agent's own, with the VM's limits.
 
 https://docs.kernel.org/admin-guide/cgroup-v2.html. A group with processes of its own can't hand controllers down, so an
 agent that is alone in its group moves into one below it.

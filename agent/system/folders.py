@@ -1,4 +1,4 @@
-"""Folders that are removed while programs may still be at work in them."""
+"""Removal of folders in which programs may still be working."""
 
 from __future__ import annotations
 

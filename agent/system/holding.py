@@ -1,4 +1,4 @@
-"""What keeps the control group of all VMs where systemd delegated it: `python -m agent.system.holding`.
+"""Keeps the control group of all VMs where systemd delegated it: `python -m agent.system.holding`.
 
 It moves itself below the group, hands the controllers down, tells systemd so (sd_notify(3)), and sleeps for good.
 """

@@ -1,4 +1,4 @@
-"""A thread that does one thing again and again, and outlives whatever goes wrong in it."""
+"""A thread that repeats one step, and survives any exception in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The only door to other programs: helpers that die with the agent, and daemons that outlive it."""
+"""Other programs: helpers that die with the agent, and daemons that outlive it. Only this module starts programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signals to processes that are known by something better than a number, which may be another's by now."""
+"""Signals to processes that are known by more than a pid, which may be reused."""
 
 from __future__ import annotations
 

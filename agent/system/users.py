@@ -1,4 +1,4 @@
-"""The users that VMs' processes run as: where the agent is root each VM has one of its own, which needs no name.
+"""The users of VMs' processes: if the agent is root, each VM has one of its own, which needs no name.
 
 A VM's is kept in its folder (`user`), and taken while there is a file of that number in `.users`, beside the folders.
 The search for a free one begins at a number that the VM's id gives, so that the VMs of two agents of a machine differ

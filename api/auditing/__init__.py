@@ -1,1 +1,1 @@
-"""Every change and every refusal written into the audit log, whichever view it was for."""
+"""Auditing: every change and every refusal is written into the audit log, whichever view it was for."""

@@ -1,4 +1,4 @@
-"""What the audit log calls a request: by its route and method, so that every route has a name without being asked."""
+"""The actions of the audit log: a name for each request, by its route and method."""
 
 from __future__ import annotations
 

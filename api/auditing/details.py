@@ -1,4 +1,4 @@
-"""What of a body may stand in the audit log: fields known to be harmless, and never a secret.
+"""The details of an audit entry: fields of a body that are known to be harmless, and never a secret.
 
 The list says what is shown, not what is hidden: a field that nobody has thought of is left out.
 """

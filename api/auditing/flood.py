@@ -1,4 +1,4 @@
-"""Keeps a flood of refusals from filling the audit log: the first of each caller are written, the rest is counted."""
+"""Limits the refusals in the audit log: the first of each caller are written, and the rest are counted."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Who is calling: tokens, API keys, roles."""
+"""Authentication: tokens, API keys, roles."""

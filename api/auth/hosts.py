@@ -1,4 +1,4 @@
-"""Which host is calling, where hosts ask: by the proof that it shows (core/contract/proofs.py)."""
+"""Authentication of hosts, by their proof (core/contract/proofs.py)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds out who is calling, once for each request, whichever credential they show."""
+"""Authentication of each request, once, by a token or an API key."""
 
 from __future__ import annotations
 

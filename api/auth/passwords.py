@@ -1,4 +1,4 @@
-"""Passwords are hashed beside the event loop, which would else stand still for each of them."""
+"""Password hashes, computed beside the event loop, which would stop for each of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/ and /docs: where somebody who knows only the address goes on, as JSON; in a browser the web page, and its links.
+"""/ and /docs: the addresses of the API, as JSON; in a browser the web page, and its links.
 
 /join.sh: the script by which a machine that has nothing of Corral's becomes a host.
 """

@@ -1,4 +1,4 @@
-"""Who calls on a WebSocket of the microvm dialect.
+"""The caller of a WebSocket of the microvm dialect.
 
 A header (`Authorization: Bearer`, `X-API-Key`) is looked at before the handshake. A browser can't send one: without
 a credential the first message must be `{"type": "auth", "token": "<token>"}`, within 10 s, and is answered with

@@ -1,4 +1,4 @@
-"""Each kind of error, and the answer that the microvm document gives it."""
+"""The microvm document's answer to each kind of error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`WS /vms/{vm}/execs/{id}/stream`: what a detached command writes, as it appears.
+"""`WS /vms/{vm}/execs/{id}/stream`: the output of an execution, as it appears.
 
 Who calls is known as on the other sockets (callers.py). `?stdout=N&stderr=N` goes on from those bytes;
 `?encoding=base64` is for whoever must have each byte. Frames are JSON:

@@ -1,4 +1,4 @@
-"""How the microvm dialect says things: bare objects, and lists under their noun."""
+"""The shape of microvm answers: bare objects, and lists under their noun."""
 
 from __future__ import annotations
 

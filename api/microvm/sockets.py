@@ -1,4 +1,4 @@
-"""The microvm dialect's WebSockets of events: those of one VM, and all that the caller may hear of.
+"""The microvm dialect's WebSockets of events: those of one VM, and all that the caller may see.
 
 `?after=SEQ` begins with the recorded events above that number.
 """

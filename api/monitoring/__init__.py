@@ -1,1 +1,1 @@
-"""What the API says of itself: figures for Prometheus, and the counts behind /status."""
+"""Metrics of the API for Prometheus, and the counts behind /status."""

@@ -1,4 +1,4 @@
-"""GET /metrics: everything in Prometheus' text format, for who shows the metrics token."""
+"""GET /metrics: all metrics in Prometheus' text format, for callers with the metrics token."""
 
 from __future__ import annotations
 

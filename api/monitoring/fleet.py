@@ -1,4 +1,4 @@
-"""The fleet's figures for Prometheus, looked up for each scrape, but not more often than every few seconds."""
+"""Metrics of the fleet for Prometheus, read for a scrape, but not more often than every few seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one API process counts for Prometheus. Under gunicorn the workers' figures are added up through shared files.
+"""Metrics of one API process for Prometheus. Under gunicorn the workers' metrics are added up through shared files.
 
 Every label has few values: routes are templates, methods and verbs are known words.
 """

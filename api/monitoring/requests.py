@@ -1,4 +1,4 @@
-"""Counts every request of an app, when it has been answered."""
+"""Counts every request of an application, once it is answered."""
 
 from __future__ import annotations
 

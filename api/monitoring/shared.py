@@ -1,4 +1,4 @@
-"""Where gunicorn's workers share what they count for Prometheus: files whose room is taken before they are mapped.
+"""The shared files of gunicorn's workers for Prometheus; their space is allocated before they are mapped.
 
 Prometheus' client maps files that have holes: a page of them that finds the disk full ends the process by SIGBUS. They
 are in memory where that can be had, and a worker that gets no room for its own counts for itself.

@@ -1,4 +1,4 @@
-"""Serves the page's files, to anyone: what it shows, it asks the API for, with its user's own token."""
+"""Serves the web page's files, to anyone; the page calls the API with its user's own token."""
 
 from __future__ import annotations
 

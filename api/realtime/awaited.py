@@ -1,4 +1,4 @@
-"""Things that somebody waits for by their id, and what arrives for them."""
+"""Waiters by an id, and the values that arrive for them."""
 
 from __future__ import annotations
 

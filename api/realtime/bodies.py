@@ -1,4 +1,4 @@
-"""Bodies of requests under gunicorn: asked for when they are read, and not read to the end for nothing.
+"""Request bodies under gunicorn: requested when they are read, and not read to the end without need.
 
 gunicorn answers `Expect: 100-continue` before anyone has looked at the request, and after an answer it reads on to the
 body's end, whatever its size, so that a stranger with a bad token could send 5 GB. Here the client is told to go on

@@ -1,4 +1,4 @@
-"""One open WebSocket, from the handshake to the close frame: what both dialects' sockets have in common."""
+"""One open WebSocket, from the handshake to the close frame: the common part of both dialects' sockets."""
 
 from __future__ import annotations
 

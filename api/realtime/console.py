@@ -1,4 +1,4 @@
-"""A VM's serial console on behalf of one socket: kept up across restarts of the VM's host agent."""
+"""A VM's serial console for one socket: kept open across restarts of the VM's agent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Follows a detached command from afar: asks its host again and again, more seldom the longer nothing happens."""
+"""Follows an execution: asks its host repeatedly, less often the longer nothing happens."""
 
 from __future__ import annotations
 

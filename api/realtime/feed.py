@@ -1,4 +1,4 @@
-"""All events in the order of their numbers, each once and none missing, handed to the listeners of this process.
+"""The event feed: all events in order, each once and none missing, for the listeners of this process.
 
 Publications arrive out of order (several processes publish), perhaps not at all, and not while Redis is away. Numbers
 are given in the order of commits, so whatever has a number below one that was seen is in the record or never will be:

@@ -1,4 +1,4 @@
-"""Everything one API process hears: ends of operations, replies to its calls, and events for its sockets."""
+"""The hub of an API process: ends of operations, replies to its calls, and events for its sockets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One socket's ear: what it asks for, what it may hear, and the bounded queue in between."""
+"""The listener of one socket: its filter, what its user may see, and its bounded queue."""
 
 from __future__ import annotations
 

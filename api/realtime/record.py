@@ -1,4 +1,4 @@
-"""Events as the database has them, for whoever missed their publication."""
+"""Events from the database, for listeners that missed their publication."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API's end of streams: opened by a call, one Redis connection each, so many at once in a process."""
+"""The API's end of streams: each is opened by a call and has a Redis connection; a process has a limited number."""
 
 from __future__ import annotations
 

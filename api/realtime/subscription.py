@@ -1,4 +1,4 @@
-"""The one Redis subscription of a process: kept up for ever, and known to be up or not."""
+"""The Redis subscription of a process: always opened again, and known to be up or down."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""gunicorn's gevent worker, and what it lacks: at SIGTERM it lets all who wait go at once."""
+"""gunicorn's gevent worker, which at SIGTERM ends all held requests at once."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What all resources of both dialects are made of: decorators, schemas, fields, paging, waiting, idempotency."""
+"""The basis of the resources of both dialects: decorators, schemas, fields, paging, waiting, idempotency."""

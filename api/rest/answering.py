@@ -1,4 +1,4 @@
-"""What all our decorators build on: how bodies are read, and how answers are made and documented."""
+"""The basis of the decorators: reads bodies, makes answers, and documents both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Completes each operation of the OpenAPI documents with what is true of all of its kind: headers and errors."""
+"""The OpenAPI documents: headers and errors that are the same for all operations of a kind."""
 
 from __future__ import annotations
 

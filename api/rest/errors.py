@@ -1,4 +1,4 @@
-"""Every error that leaves a view, turned into its dialect's answer; nothing else does that."""
+"""Error answers: every exception of a view becomes its dialect's answer here, and nowhere else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fields as strict as the documents: a number is no string, text has no NUL, a time is UTC to the second."""
+"""Fields as strict as the documents: a number is not a string, a text has no NUL, a time is UTC to the second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A multipart body with one file, read as it comes in: its fields are kept, the file's bytes are handed on."""
+"""A multipart body with one file, read as it arrives: its fields are kept, and the file's bytes are passed on."""
 
 from __future__ import annotations
 

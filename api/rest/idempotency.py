@@ -1,4 +1,4 @@
-"""The work of a request: a transaction for its caller, and the answer to the same request sent twice."""
+"""Idempotency of requests: a transaction for the first one, and its stored answer for a repeated one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads bodies and queries, and says what is wrong with them in the one tree of errors."""
+"""Reads bodies and queries; what is wrong with them becomes an error of the one tree."""
 
 from __future__ import annotations
 

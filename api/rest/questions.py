@@ -1,4 +1,4 @@
-"""What is asked of hosts at once, without an operation."""
+"""Calls to hosts, which a view makes without an operation."""
 
 from __future__ import annotations
 

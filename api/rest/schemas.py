@@ -1,4 +1,4 @@
-"""What all schemas share."""
+"""Schemas that all resources share, and their names in the OpenAPI documents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What differs between the dialects in everything they answer."""
+"""The shape of a dialect: all that differs between the dialects' answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Prefer`: how long a mutation is held, and what is answered when it is not done by then."""
+"""`Prefer`: how long a request waits for its operation, and the answer if that takes longer."""
 
 from __future__ import annotations
 

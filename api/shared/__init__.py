@@ -1,1 +1,1 @@
-"""What both dialects offer alike, each in its own shape; written once."""
+"""The resources of both dialects, each in its own shape; written once."""

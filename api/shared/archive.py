@@ -1,4 +1,4 @@
-"""The release that this process runs, as one archive: made when it is first asked for, in a file without a name."""
+"""The archive of the release that this process runs: made for the first request, in a file without a name."""
 
 from __future__ import annotations
 

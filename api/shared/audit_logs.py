@@ -1,4 +1,4 @@
-"""/security/audit-logs: who did what."""
+"""/security/audit-logs: the audit log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/hosts/{host}/drain: a host is emptied of what runs there."""
+"""/hosts/{host}/drain: empties a host of running VMs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes in JSON: as text, or in base64 for whoever must have each of them."""
+"""Bytes in JSON: as text, or in base64, which loses none of them."""
 
 from __future__ import annotations
 

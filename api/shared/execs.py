@@ -1,4 +1,4 @@
-"""/vms/{vm}/execs: commands that run on in the guest by themselves, in both dialects."""
+"""/vms/{vm}/execs: executions, in both dialects."""
 
 from __future__ import annotations
 

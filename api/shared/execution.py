@@ -1,4 +1,4 @@
-"""Running commands in guests: the same bodies in both dialects."""
+"""Commands in guests: the same bodies in both dialects."""
 
 from __future__ import annotations
 

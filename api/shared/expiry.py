@@ -1,4 +1,4 @@
-"""/vms/{vm}/expiry: when a virtual machine is deleted by itself."""
+"""/vms/{vm}/expiry: the time when a VM is deleted automatically."""
 
 from __future__ import annotations
 

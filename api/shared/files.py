@@ -1,4 +1,4 @@
-"""Files in guests: put there, fetched and listed; their bytes pass through and are kept nowhere on the way."""
+"""Files in guests: uploaded, downloaded and listed; their bytes are streamed, and stored nowhere on the way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/health: what works now, found out by use within a second."""
+"""/health: the health of each component, checked by use within a second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adds an uploaded image to the store, in a process of its own: gigabytes are hashed, and the API must go on meanwhile.
+"""Adds an uploaded image to the store, in a process of its own: it hashes gigabytes, and the API must not wait.
 
 (gevent's event loop would stand still; and in one of its threads no other program, such as qemu-img, can be run.)
 """

@@ -1,4 +1,4 @@
-"""/images: what VMs are made from."""
+"""/images: the templates of VMs."""
 
 from __future__ import annotations
 

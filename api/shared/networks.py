@@ -1,4 +1,4 @@
-"""/networks, and where a VM is in them."""
+"""/networks, and the network of a VM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/operations: what was accepted, how far it is, and how it ended."""
+"""/operations: accepted changes, their progress and their results."""
 
 from __future__ import annotations
 

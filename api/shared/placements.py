@@ -1,4 +1,4 @@
-"""Where virtual machines may be: what a new one asks of its host, and /placements, which explains without making."""
+"""Placement: what a new VM asks of its host, and /placements, which explains it and creates nothing."""
 
 from __future__ import annotations
 

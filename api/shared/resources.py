@@ -1,4 +1,4 @@
-"""All that both dialects offer alike."""
+"""The list of all resources that both dialects offer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/security/scan and /security/scans: looking for weaknesses inside guests."""
+"""/security/scan and /security/scans: searches for weaknesses inside guests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What VMs have of their hosts: the same bodies in both dialects."""
+"""The sizes and limits of VMs: the same bodies in both dialects."""
 
 from __future__ import annotations
 

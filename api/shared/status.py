@@ -1,4 +1,4 @@
-"""/status: the system in figures, for who may log in; within a second, as /health is."""
+"""/status: the fleet in numbers, for every user; answered within a second, as /health is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/system/info: what the fleet, or one host, is made of, and how large a VM may be; nothing is asked of any host."""
+"""/system/info: the machines of the fleet or of one host, and the largest possible VM; no host is called."""
 
 from __future__ import annotations
 

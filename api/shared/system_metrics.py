@@ -1,4 +1,4 @@
-"""/system/metrics: the fleet in all, or one host, from what the hosts tell every few seconds."""
+"""/system/metrics: the usage of the fleet or of one host, from what hosts send every few seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How files pass between a request and a guest, over a stream."""
+"""Transfers of files between a request and a guest, over a stream."""
 
 from __future__ import annotations
 

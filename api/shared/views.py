@@ -1,4 +1,4 @@
-"""What is said of VMs and snapshots once an operation has been begun or has ended."""
+"""Answers about VMs and snapshots after an operation has begun or ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names and words that both dialects' bodies know."""
+"""Names and words that the bodies of both dialects share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each kind of error, and the answer that the vboxmcp document gives it."""
+"""The vboxmcp document's answer to each kind of error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hardware of a VM as VirtualBox would list it: what its host told last, else what was asked for."""
+"""The hardware of a VM as VirtualBox would list it: as its host last reported it, else as it was requested."""
 
 from __future__ import annotations
 

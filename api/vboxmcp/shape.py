@@ -1,4 +1,4 @@
-"""How the vboxmcp dialect says things: everything under `data`, beside a `status`."""
+"""The shape of vboxmcp answers: everything under `data`, beside a `status`."""
 
 from __future__ import annotations
 

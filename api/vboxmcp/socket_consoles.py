@@ -1,4 +1,4 @@
-"""Consoles over the vboxmcp dialect's WebSocket: whose output is told, and what is typed.
+"""Consoles over the vboxmcp dialect's WebSocket: their output, and the user's input.
 
 In: `{"type": "console_connect", "vm_id", "encoding"?, "read_only"?}`, `{"type": "console_input", "vm_id", "data"}`,
 `{"type": "console_disconnect", "vm_id"}`.

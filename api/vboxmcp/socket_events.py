@@ -1,4 +1,4 @@
-"""The events of the vboxmcp dialect's WebSocket: their names, and what they say."""
+"""The events of the vboxmcp dialect's WebSocket: their names and contents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""VirtualBox's words for what a VM is, and what is said of a change to it."""
+"""VirtualBox's names of VM states, and the messages about a change."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What everything that HTTP reaches stands on: the process's context, requests, errors, limits, uploads."""
+"""The ground under everything that HTTP reaches: context, requests, errors, limits, uploads."""

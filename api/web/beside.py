@@ -1,4 +1,4 @@
-"""Work that would keep the process from its other requests, done beside them."""
+"""Work that would block the process, done beside its requests."""
 
 from __future__ import annotations
 

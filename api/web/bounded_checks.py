@@ -1,4 +1,4 @@
-"""Questions to PostgreSQL and Redis that must be answered within a second, or do without an answer."""
+"""Checks of PostgreSQL and Redis that end within a second, with or without an answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every request needs of its process."""
+"""The API context: what every request needs of its process."""
 
 from __future__ import annotations
 

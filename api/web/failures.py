@@ -1,4 +1,4 @@
-"""Whatever was raised, as an error of the one tree: what a request meets that none of its views has foreseen.
+"""Exceptions that no view has foreseen, as errors of the one tree.
 
 A server that is away, frozen, full or refuses is never a 500: it is `Unavailable`, wherever it was noticed.
 """

@@ -1,4 +1,4 @@
-"""What is looked up once in a while for all who ask, where a look is dear."""
+"""A value that is looked up once in a while for all callers, where a look is expensive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rate limits: so many requests a minute and an hour for each user, counted in Redis for both dialects together.
+"""Rate limits: requests a minute and an hour for each user, counted in Redis for both dialects together.
 
 Without Redis each process counts by itself (docs/decisions/0019): nobody is refused for its absence.
 """

@@ -1,4 +1,4 @@
-"""Multipart bodies, read as they come in: what both ways to read one share."""
+"""Multipart bodies, read as they arrive: the common part of both ways to read one."""
 
 from __future__ import annotations
 

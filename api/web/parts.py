@@ -1,4 +1,4 @@
-"""Which part of a file a request asks for."""
+"""Ranges: the part of a file that a request asks for."""
 
 from __future__ import annotations
 

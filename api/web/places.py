@@ -1,4 +1,4 @@
-"""So many at once for each user: what costs nothing to begin and something to hold."""
+"""Concurrency limits for each user, for requests that are cheap to begin and expensive to hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The errors that only HTTP has, and those that come back from an operation, in the one tree of errors."""
+"""Errors of HTTP itself, and errors of failed operations, in the one tree of errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counts a process's requests, and adds them to everyone's in Redis once a second: no request waits for that."""
+"""The request counts of a process, added to the fleet's in Redis once a second: no request waits for that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a view says of itself: that it is public, that it takes uploads, that it is not counted."""
+"""Marks of views: public, takes uploads, not counted."""
 
 from __future__ import annotations
 

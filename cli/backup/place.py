@@ -1,4 +1,4 @@
-"""Which control plane a backup is of: that of DATABASE_URL and REDIS_URL, or that of `corral up` in a folder."""
+"""The control plane of a backup: that of DATABASE_URL and REDIS_URL, or that of `corral up` in a folder."""
 
 from __future__ import annotations
 

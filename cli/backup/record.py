@@ -1,4 +1,4 @@
-"""The record in PostgreSQL as a whole: written out by `pg_dump`, put in place by `pg_restore` and `psql`."""
+"""The database as a whole: written out by `pg_dump`, restored by `pg_restore` and `psql`."""
 
 from __future__ import annotations
 

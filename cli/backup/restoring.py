@@ -1,4 +1,4 @@
-"""`corral restore`: a record in the place of another, all of it or none, and made one to go on with."""
+"""`corral restore`: replaces a database completely or not at all, and prepares it to be used again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backups that only who has the key can read, in the format of `age` (age-encryption.org): `age -d` reads them too."""
+"""Encrypted backups, in the format of `age` (age-encryption.org): `age -d` reads them too."""
 
 from __future__ import annotations
 

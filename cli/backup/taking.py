@@ -1,4 +1,4 @@
-"""`corral backup`: one file, whole or not there."""
+"""`corral backup`: writes one file, completely or not at all."""
 
 from __future__ import annotations
 

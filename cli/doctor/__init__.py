@@ -1,1 +1,1 @@
-"""`corral doctor`: what this machine lacks for running a fleet, and the commands that mend it."""
+"""`corral doctor`: what this machine lacks for running a fleet, and the commands that install it."""

@@ -1,4 +1,4 @@
-"""What a check of this machine ends with."""
+"""The result of a check of this machine."""
 
 from __future__ import annotations
 

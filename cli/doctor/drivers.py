@@ -1,4 +1,4 @@
-"""The hypervisors' drivers, as an agent would find them: by use, in a process of its own, as `cli` knows no agent."""
+"""Checks of the drivers as an agent would probe them: in a process of its own, because `cli` imports no agent."""
 
 from __future__ import annotations
 

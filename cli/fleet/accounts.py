@@ -1,4 +1,4 @@
-"""The accounts in Redis of the hosts of a fleet on one machine: as after a join, without the way over the API."""
+"""Redis accounts for the hosts of a fleet on one machine: as after a join, without the API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the fleet's processes are called with: one table."""
+"""The command lines of the fleet's processes: one table."""
 
 from __future__ import annotations
 

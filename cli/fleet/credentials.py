@@ -1,4 +1,4 @@
-"""The first administrator's credentials, kept beside the fleet that they open."""
+"""The first administrator's credentials, stored beside the fleet."""
 
 from __future__ import annotations
 

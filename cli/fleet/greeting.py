@@ -1,4 +1,4 @@
-"""What `corral up` shows when everything answers: where it is, and lines to paste."""
+"""The text that `corral up` shows when everything answers: addresses, and lines to paste."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fleet is to be made of."""
+"""The plan of a fleet: its processes, ports and folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whom the PostgreSQL server runs as: it refuses root, and who it runs as must be able to reach its folder."""
+"""The user of the PostgreSQL server: it refuses to run as root, and must be able to reach its folder."""
 
 from __future__ import annotations
 

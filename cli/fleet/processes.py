@@ -1,4 +1,4 @@
-"""One child process: started so that it can't outlive us unseen, logged, stopped in time."""
+"""One child process: it ends with its parent, is logged, and is stopped in time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A private Redis: loopback only, with a password, and what it is told is on disk within a second."""
+"""A private Redis: loopback only, with a password; what is written is on disk within a second."""
 
 from __future__ import annotations
 

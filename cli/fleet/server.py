@@ -1,4 +1,4 @@
-"""What the private servers share: a loopback port that the home remembers, a password, a wait until they answer."""
+"""The common part of the private servers: a port that the home remembers, a password, a wait until they answer."""
 
 from __future__ import annotations
 

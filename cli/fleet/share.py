@@ -1,4 +1,4 @@
-"""How much of this machine each of several agents on it offers."""
+"""The share of this machine that each of several agents on it offers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watches over processes: one that ends is started again, after a pause that grows while it keeps ending."""
+"""Watches processes: one that ends is started again, after a pause that grows while it keeps ending."""
 
 from __future__ import annotations
 

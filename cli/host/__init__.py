@@ -1,1 +1,1 @@
-"""`corral host`: how machines become hosts of a fleet."""
+"""`corral host`: the hosts of a fleet, and how machines join."""

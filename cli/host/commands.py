@@ -1,4 +1,4 @@
-"""The group of `corral host`, with what lets machines join and what takes them out."""
+"""The group of `corral host` commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`corral host drain`: a host is emptied of what runs there."""
+"""`corral host drain`: empties a host of running VMs."""
 
 from __future__ import annotations
 

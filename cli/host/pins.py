@@ -1,4 +1,4 @@
-"""A token gets the key of the server that it leads to: this side knows it by its certificate, the new host does not."""
+"""The key of the server for a join token, read from its certificate, so that the new host recognizes the server."""
 
 from __future__ import annotations
 

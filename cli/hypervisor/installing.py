@@ -1,4 +1,4 @@
-"""Puts a program in its place once it is whole and what it should be; what was fetched of it before is gone on with."""
+"""Installs a program once it is complete and verified; an interrupted download resumes."""
 
 from __future__ import annotations
 

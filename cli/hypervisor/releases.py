@@ -1,4 +1,4 @@
-"""Which release of each hypervisor is installed: the one place where versions and sums are.
+"""The releases of hypervisors: the one place for their versions and checksums.
 
 A sum that is empty was not to be had when this was written; then whoever installs has to give it.
 """

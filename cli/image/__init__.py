@@ -1,0 +1,1 @@
+"""`corral image` and `corral store`: images of this machine."""

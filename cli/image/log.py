@@ -1,4 +1,4 @@
-"""The running account of a build: a line a step for whoever waits, the whole of it in a file."""
+"""The progress of a build: a line for each step on the screen, and everything in a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `linux-default` is made of, and the key that says whether one was made of just this."""
+"""The recipe of `linux-default`, and the key of its build."""
 
 from __future__ import annotations
 

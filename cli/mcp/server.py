@@ -1,4 +1,4 @@
-"""Fourteen tools: a machine of one's own, and what one does with it.
+"""Fourteen tools for an AI agent: a VM of its own, and the work in it.
 
 Every answer is bounded, says what to do next where there is more, and names what went wrong. Whatever a tool makes has
 a time to live, so that an agent that is gone leaves nothing behind.

@@ -1,4 +1,4 @@
-"""How much an agent is told at once."""
+"""Limits of what an AI agent sees at once."""
 
 from __future__ import annotations
 

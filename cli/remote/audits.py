@@ -1,4 +1,4 @@
-"""`corral audit list`: what was changed and refused."""
+"""`corral audit list`: the audit log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a shell completes with the fleet's own names; quiet where the fleet does not answer."""
+"""Completion of the fleet's names in a shell; empty if the fleet does not answer."""
 
 from __future__ import annotations
 

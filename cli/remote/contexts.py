@@ -1,4 +1,4 @@
-"""`corral login`, `logout` and `context`: which fleets there are, and as whom they are spoken to."""
+"""`corral login`, `logout` and `context`: the known fleets, and the credentials for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`corral key` and `corral user`: who may speak to the fleet."""
+"""`corral key` and `corral user`: API keys and users."""
 
 from __future__ import annotations
 

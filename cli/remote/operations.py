@@ -1,4 +1,4 @@
-"""`corral op`: changes that were accepted."""
+"""`corral op`: operations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How answers are shown: tables for people, JSON and YAML for programs, names for pipes."""
+"""The output of commands: tables for people, JSON and YAML for programs, names for pipes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a new VM may be: options of `corral vm create`, and `corral placement explain`."""
+"""Placement: options of `corral vm create`, and `corral placement explain`."""
 
 from __future__ import annotations
 

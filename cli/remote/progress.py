@@ -1,4 +1,4 @@
-"""How far something is, for a person who waits: on a terminal a line that moves, elsewhere nothing."""
+"""Progress for a person who waits: a line on a terminal, nothing elsewhere."""
 
 from __future__ import annotations
 

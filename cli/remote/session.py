@@ -1,4 +1,4 @@
-"""What every command of this package shares: its options, its client, and how an error becomes a sentence and a code.
+"""The session of a command: its options, its client, and how an error becomes a text and an exit code.
 
 Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 not found; 4 not logged in, or not allowed; 5 conflict; 6 not
 done in time; 7 unreachable or unavailable. `corral vm exec` ends with the guest's own code; where there is none, 125.

@@ -1,4 +1,4 @@
-"""Unpacks what a guest has packed, of which nothing is believed: it may be made to write elsewhere.
+"""Unpacks an archive that a guest has packed, and trusts nothing in it: it may be made to write elsewhere.
 
 Python's own filters are not enough: of several releases, 3.11.7 among them, they can be led out of the folder by
 links. Here all is looked at before anything is written, no link is ever followed, and links are made last.

@@ -1,1 +1,1 @@
-"""What the control plane and the agents say to each other; standard library only."""
+"""The messages between control plane and agents."""

@@ -1,4 +1,4 @@
-"""Bounds of what a message may say: whatever passes fits into the column that it ends in, and into an answer."""
+"""Bounds of messages: every value that passes fits into its column, and into an answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What hosts are asked, and what they answer: a type for each verb of a call, and one for its answer.
+"""Calls and replies: a type for each verb of a call, and one for its reply.
 
 A call's params are read as those of its verb, and a reply's result as that of the question; neither can be another.
 """

@@ -1,4 +1,4 @@
-"""What each kind of command says beside which VM it is about.
+"""The parameters of each kind of command.
 
 A field that a release adds has a default, and is passed over by an older agent: say nothing in it that must be known.
 """

@@ -1,4 +1,4 @@
-"""What a driver remembers of a VM that no record knows: enough to make one."""
+"""The description of an orphan by its driver: enough to make a VM of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a disk file is, by its own first bytes: read here, and by no program that would follow what they name.
+"""Formats of disk files, by their first bytes: read here, and by no program that would follow the paths in them.
 
 Sources: QEMU's docs/interop/qcow2.txt; VMware's "Virtual Disk Format 5.0" for VMDK; VirtualBox's
 include/VBox/vd-vdi headers as QEMU's block/vdi.c has them; Microsoft's "Virtual Hard Disk Image Format

@@ -1,4 +1,4 @@
-"""What a host's reply says went wrong, as the error it is."""
+"""The failure in a host's reply, as an error."""
 
 from __future__ import annotations
 

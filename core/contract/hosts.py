@@ -1,4 +1,4 @@
-"""What a host is, has and uses: its facts and drivers, as it tells them in each inventory, and its signs of life."""
+"""A host in messages: its facts, drivers and usage in inventories, and its heartbeat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The form of an image in a store: a folder `<name>/` with `manifest.json` and the files that it names.
+"""The format of an image in a store: a folder `<name>/` with `manifest.json` and the files that it names.
 
 A manifest is written last, in one rename, so that a folder with a manifest is a whole image. The digest of an image
 is the SHA-256 of its manifest's canonical JSON, which holds the SHA-256 of each file.

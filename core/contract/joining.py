@@ -1,4 +1,4 @@
-"""How a machine becomes a host: the token that is pasted there, what its agent asks, and what it is answered."""
+"""Joining: the join token, the request of the agent, and its answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a kernel file is, by its own bytes: whether an x86-64 machine without a boot loader can be started with it.
+"""Kernel files, by their bytes: whether an x86-64 machine without a boot loader can be started with one.
 
 Sources: Linux' Documentation/arch/x86/boot.rst; the ELF specification; Xen's docs/misc/pvh.pandoc.
 """

@@ -1,4 +1,4 @@
-"""Bounds for programs that are run on what strangers have made: a crafted file can ask for any memory and time."""
+"""Limits for programs that read files of users: a crafted file could use any memory and time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a VM was measured to take, as a call tells it. A guest's own figures are its word, and so have bounds."""
+"""Measurements of a VM in replies. The guest's own values have bounds."""
 
 from __future__ import annotations
 

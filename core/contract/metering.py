@@ -1,4 +1,4 @@
-"""How a piece of work ended and how long it took, as both sides of a call count it."""
+"""The result and duration of a call or command, as both ends count it."""
 
 from __future__ import annotations
 

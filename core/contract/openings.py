@@ -1,4 +1,4 @@
-"""What the ends of a stream say to each other before the bytes: one piece each, as JSON."""
+"""The first message of each end of a stream: one piece, as JSON."""
 
 from __future__ import annotations
 

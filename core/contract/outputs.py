@@ -1,4 +1,4 @@
-"""What a program puts out, read to its end and kept up to a bound: on what strangers have made it may say anything."""
+"""The output of a program, read to its end and kept up to a bound."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who holds the lock on a pid file, as a VM's process does while it lives: so no number is mistaken for a process.
+"""The holder of the lock on a pid file: a VM's process while it lives, so that no reused pid is mistaken for it.
 
 Linux alone: it asks about an open file description's lock (fcntl(2), F_OFD_GETLK).
 """

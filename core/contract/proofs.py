@@ -1,4 +1,4 @@
-"""How a host shows over HTTP who it is, without telling its secret (docs/decisions/0039).
+"""Proofs of a host over HTTP, which do not contain its secret (docs/decisions/0039).
 
 The key is made of the SHA-256 of that secret, which the record has. What is shown is good for one method and path, and
 for some minutes: whoever has read it on its way may ask the same once more, and nothing else.

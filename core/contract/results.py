@@ -1,4 +1,4 @@
-"""What a host tells when a command has succeeded, for each kind.
+"""The result of a command in its last report, for each kind of command.
 
 A report says no kind: its result is read as that of the operation that it is about, and nothing else.
 """

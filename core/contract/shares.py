@@ -1,4 +1,4 @@
-"""Places that are shared by owners: so many in all, and of them so many for any one owner."""
+"""Places that owners share: so many in all, and of these so many for one owner."""
 
 from __future__ import annotations
 

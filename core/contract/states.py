@@ -1,4 +1,4 @@
-"""The words for states, and the pure rules between them."""
+"""States of VMs, hosts and operations, and the pure rules between them."""
 
 from __future__ import annotations
 

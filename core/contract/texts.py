@@ -1,4 +1,4 @@
-"""What a text must be to reach a guest: one rule and one limit for the API, its document and every driver.
+"""Texts for guests: one rule and one limit for the API, its document and every driver.
 
 A guest agent is spoken to in JSON, and QEMU's parser takes less than JSON does: no half of a surrogate pair, and none
 of Unicode's 66 noncharacters (its `is_valid_codepoint`). No process can be given a zero byte.

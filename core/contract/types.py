@@ -1,4 +1,4 @@
-"""Types as msgspec knows them, each made known by one thread alone.
+"""Types for msgspec, each prepared by one thread alone.
 
 Two threads that meet the same dataclass for the first time at once end the whole process: msgspec 0.22 keeps what it
 learns of a type with the type, and reads there what another thread has half written.

@@ -1,4 +1,4 @@
-"""What a VM has and is: as asked for, as its driver has it, and as it was seen."""
+"""A VM in messages: as requested, as its driver has it, and as observed."""
 
 from __future__ import annotations
 

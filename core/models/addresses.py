@@ -1,4 +1,4 @@
-"""Which VM has which MAC address."""
+"""The MAC addresses of VMs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many VMs there are, host by host and status by status: kept by triggers on their table, and by nothing else."""
+"""Counts of VMs, by host and status: kept by triggers on their table, and by nothing else."""
 
 from __future__ import annotations
 

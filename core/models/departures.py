@@ -1,4 +1,4 @@
-"""What VMs that were created again elsewhere have left behind."""
+"""Departures: VMs that were created again elsewhere, and may have left something on their former host."""
 
 from __future__ import annotations
 

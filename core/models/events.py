@@ -1,4 +1,4 @@
-"""What happened, in the order of its commits."""
+"""Events, in the order of their commits."""
 
 from __future__ import annotations
 

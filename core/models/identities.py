@@ -1,4 +1,4 @@
-"""Which hosts may be hosts, and the tokens by which others become so."""
+"""The accounts of hosts, and join tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Security scans: what was asked for, and how far each VM's is."""
+"""Security scans, and the progress of each VM's."""
 
 from __future__ import annotations
 

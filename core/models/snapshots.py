@@ -1,4 +1,4 @@
-"""Points in a VM's life that it can return to."""
+"""Snapshots of VMs."""
 
 from __future__ import annotations
 

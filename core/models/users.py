@@ -1,4 +1,4 @@
-"""Who may call, and with what."""
+"""Users and their credentials."""
 
 from __future__ import annotations
 

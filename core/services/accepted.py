@@ -1,4 +1,4 @@
-"""An operation as its caller learns of it: the values that were written, and no row of the session's."""
+"""An accepted operation as plain values, and not as a row of the session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking a VM's host something at once, without an operation: whether the caller may, and whom to ask."""
+"""Calls to a VM's host, without an operation: whether the caller may make one, and to which host it goes."""
 
 from __future__ import annotations
 

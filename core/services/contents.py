@@ -1,4 +1,4 @@
-"""Which host may have which image's content: one that has a VM, or is to have one, that is made of it."""
+"""Permission to pull an image: for hosts that have, or are to have, a VM that is made of it."""
 
 from __future__ import annotations
 

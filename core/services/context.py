@@ -1,4 +1,4 @@
-"""Who is asking, and by which way out messages leave."""
+"""The context of a service: the caller, and the way by which messages are sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hosts that are to take no new VMs for a while, as an administrator says."""
+"""Cordons: an administrator lets a host take no new VMs for a while."""
 
 from __future__ import annotations
 

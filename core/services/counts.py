@@ -1,4 +1,4 @@
-"""How many VMs there are, by what their users read: without a look at the VMs, however many there are."""
+"""Counts of VMs by status, without reading the VMs."""
 
 from __future__ import annotations
 

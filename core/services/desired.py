@@ -1,4 +1,4 @@
-"""What is wanted of a VM. Nothing else writes it once the VM is made: the model refuses that."""
+"""The desired state of a VM. Nothing else writes it once the VM is made: the model refuses that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drains: a host is emptied of what runs there, as an operation that only the record knows and that sweeps drive.
+"""Drains: operations that empty a host of running VMs; they exist in the database only, and sweeps drive them.
 
 So no death of a process, and no restart of the host, ends one: it ends when nothing runs there, at its deadline, when
 it is cancelled, or when its host is activated. The stops and moves that it begins are operations of their VMs, with its

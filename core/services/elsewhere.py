@@ -1,4 +1,4 @@
-"""VMs that are created again on another host when theirs is fenced or given up, as their owners have asked.
+"""VMs that are created again on another host when theirs is fenced or removed, by their restart policy.
 
 The same VM by its id and name, from its image as that is there: what was on its disks, and its snapshots, are where it
 was. Sweeps drive it, a step a VM at a time: the create where there is room, or another try later, and the start if the

@@ -1,4 +1,4 @@
-"""Recording what happened, for who listens, and replaying it to who was away."""
+"""Events: recorded for listeners, and replayed to those that were away."""
 
 from __future__ import annotations
 

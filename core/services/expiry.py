@@ -1,4 +1,4 @@
-"""VMs with a time to live: a program that makes one and dies leaves nothing behind for long."""
+"""The time to live of VMs: a program that makes one and dies leaves nothing behind for long."""
 
 from __future__ import annotations
 

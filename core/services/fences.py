@@ -1,4 +1,4 @@
-"""Fencing a host: an administrator says that it is dead, whatever it may say itself should it not be.
+"""Fences: an administrator declares a host dead and shuts it out, even if it is not dead.
 
 From then on nothing of it is believed and nothing is sent to it; its agent may ask Redis whether it is fenced, and that
 is all (`core.services.identities.accounts`). Sweeps make its VMs lost (`lost`), and make those again elsewhere whose

@@ -1,4 +1,4 @@
-"""Groups of an owner's VMs, of which no host is to have two."""
+"""Groups of an owner's VMs: no host has two VMs of a group."""
 
 from __future__ import annotations
 

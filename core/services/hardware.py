@@ -1,4 +1,4 @@
-"""Disks and network adapters of VMs: changed by their hosts, and remembered as those have told them last."""
+"""Disks and network adapters of VMs: changed by their hosts, and stored as the hosts last reported them."""
 
 from __future__ import annotations
 

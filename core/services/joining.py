@@ -1,4 +1,4 @@
-"""Which networks of a host the adapters of a VM may join: known before a host is asked."""
+"""The networks of a host that a VM's adapters may join: checked before a host is called."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels of hosts: given by administrators, with the join token or later, and asked for by lists and placements."""
+"""Labels of hosts: set by administrators, with the join token or later, and used by lists and placements."""
 
 from __future__ import annotations
 

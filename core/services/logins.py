@@ -1,4 +1,4 @@
-"""Logging in: who may try, counted by name and address, and apart from that whether the password is right.
+"""Logins: attempts are limited by name and address, and the password is checked.
 
 Nobody learns which names exist, as unknown ones are counted alike; and nobody can lock another out, as the count is of
 those who come from the same address. A password is checked between two short transactions: that takes a processor

@@ -1,4 +1,4 @@
-"""VMs whose host is gone: deleted without it, lost with it, and what is left of them when it returns."""
+"""Lost VMs: their host is gone; they are deleted without it, lost with it, and cleaned up when it returns."""
 
 from __future__ import annotations
 

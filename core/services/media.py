@@ -1,4 +1,4 @@
-"""Disks beside the VMs' own: reserved, told of by their hosts, listed, and removed.
+"""Media of users: reserved, reported by their hosts, listed, and removed.
 
 A host's word is what counts: a row is there before only to hold the room of a disk that is to be made.
 """

@@ -1,4 +1,4 @@
-"""Networks of hosts, and where a VM is in them."""
+"""Networks of hosts, and the network of a VM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Orphans: VMs on a host that are in no table. An administrator takes one into the record, or has it removed."""
+"""Orphans: VMs on a host that are in no table. An administrator adopts one, or has it removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a transaction adds to the logs, the events for users and the entries for auditors: its last statement.
+"""The outbox: events and audit entries of a transaction, written by its last statement.
 
 One for both and for any number of rows, as this runs in every change.
 """

@@ -1,4 +1,4 @@
-"""What the end of an operation means for its VM and for what belongs to that."""
+"""The effect of an operation's end on its VM, and on what belongs to the VM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parts of lists, by the same rules for every list. Each order is total, so that pages neither miss nor repeat."""
+"""Pages of lists, by the same rules for every list. Each order is total, so that pages neither miss nor repeat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a new VM goes: what stands against each host, and the best one with the VM counted on it."""
+"""Placement of a new VM: what stands against each host, and the best host with the VM reserved on it."""
 
 from __future__ import annotations
 

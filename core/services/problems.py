@@ -1,4 +1,4 @@
-"""What is wrong with a host beside its hypervisors: told once when it begins and once when it is over."""
+"""Problems of a host beside its hypervisors: one event when a problem begins, and one when it is over."""
 
 from __future__ import annotations
 

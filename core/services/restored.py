@@ -1,4 +1,4 @@
-"""What becomes of a record that was brought back: hosts, users and time have gone on since it was taken.
+"""A restored database: made to agree with hosts, users and time, which have gone on since the backup.
 
 Hosts tell the rest once the fleet runs: what VMs they have, and in which state (`intake.inventories`).
 """

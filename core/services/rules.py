@@ -1,4 +1,4 @@
-"""Pure: whether a thing may be done to a VM as it stands. Each raises the error that says why not."""
+"""Pure rules: whether a change of a VM is allowed now. Each raises the error that says why not."""
 
 from __future__ import annotations
 

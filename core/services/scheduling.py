@@ -1,4 +1,4 @@
-"""Whether a host takes new VMs. What is there goes on in any case."""
+"""The scheduling state of hosts: whether they take new VMs. The VMs that are there go on in any case."""
 
 from __future__ import annotations
 

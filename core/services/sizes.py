@@ -1,4 +1,4 @@
-"""What a VM has of its host: vCPUs, memory, and how much of both it may use."""
+"""The size of a VM: vCPUs, memory, and the limits of both."""
 
 from __future__ import annotations
 

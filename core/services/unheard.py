@@ -1,4 +1,4 @@
-"""The end of an operation of which its host has told no end."""
+"""The end of an operation whose host did not report one."""
 
 from __future__ import annotations
 

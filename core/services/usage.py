@@ -1,4 +1,4 @@
-"""What VMs and machines use now, as their agents last said: read from Redis at a glance, never asked of a host."""
+"""The usage of VMs and hosts that agents last stored in Redis; no host is called for it."""
 
 from __future__ import annotations
 

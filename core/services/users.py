@@ -1,4 +1,4 @@
-"""Accounts and passwords."""
+"""Users and passwords."""
 
 from __future__ import annotations
 

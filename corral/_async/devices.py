@@ -1,4 +1,4 @@
-"""What VMs have: snapshots, disks, network adapters and port forwards."""
+"""Snapshots, disks, network adapters and port forwards of VMs."""
 
 from __future__ import annotations
 

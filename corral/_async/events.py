@@ -1,4 +1,4 @@
-"""What happens in the fleet, as it happens: through restarts of the server and broken connections."""
+"""Events as they happen: through restarts of the server and broken connections."""
 
 from __future__ import annotations
 

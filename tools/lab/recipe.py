@@ -1,4 +1,4 @@
-"""What the lab is made of: two hosts, sid's programs beside them, and the key of each that says what it was made of."""
+"""The recipe of the lab: two hosts, sid's programs beside them, and the key of each build."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The agents of simulated hosts: each has two connections of its own to Redis, one that waits and one that tells."""
+"""Agents of simulated hosts: each has two connections of its own to Redis, one that waits and one that sends."""
 
 from __future__ import annotations
 

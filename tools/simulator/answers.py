@@ -1,4 +1,4 @@
-"""What a simulated host answers to calls: of its VMs what it knows, of guests what there would be without one."""
+"""Replies of a simulated host to calls: what it knows of its VMs, and the replies of guests without one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m tools.simulator`: a fleet of hosts that are none, for a control plane that is one."""
+"""`python -m tools.simulator`: simulated hosts for a real control plane."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What simulated hosts are called and have from the start; the same in the record, where that is to know of them."""
+"""The names and VMs of simulated hosts, in the simulator and in the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the VMs of a simulated host do when they are told to: they change their word."""
+"""The VMs of a simulated host: a command changes their state, and nothing else."""
 
 from __future__ import annotations
 

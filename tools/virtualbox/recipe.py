@@ -1,4 +1,4 @@
-"""What the root is made of, and the key that says whether one was made of just this."""
+"""The recipe of the root, and the key of its build."""
 
 from __future__ import annotations
 

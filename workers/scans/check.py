@@ -1,4 +1,4 @@
-"""What a check is."""
+"""A check of a scan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The controls that groups of checks bear on.
+"""The controls of compliance frameworks that groups of checks are about.
 
 SOC2: Trust Services Criteria 2017. HIPAA: 45 CFR 164. PCI DSS: version 4.0. ISO 27001: Annex A of 2022.
 """

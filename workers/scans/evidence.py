@@ -1,4 +1,4 @@
-"""One script a family, and what it printed taken apart again."""
+"""The evidence of a family of checks: one script, and its output, parsed."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Small groups of verbs that some drivers have, as their capabilities say; each with the data it takes and gives."""
+"""Capabilities: groups of verbs that some drivers have, with their data."""

@@ -1,4 +1,4 @@
-"""Execs: commands that run on in the guest by themselves."""
+"""Capability: executions, which keep running in the guest without their caller."""
 
 from __future__ import annotations
 

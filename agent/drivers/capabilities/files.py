@@ -1,4 +1,4 @@
-"""Files: files in the guest."""
+"""Capability: files in the guest."""
 
 from __future__ import annotations
 

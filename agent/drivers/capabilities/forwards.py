@@ -1,4 +1,4 @@
-"""PortForwards: ports of the host that lead into a VM."""
+"""Capability: ports of the host that lead into a VM."""
 
 from __future__ import annotations
 

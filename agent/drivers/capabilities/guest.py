@@ -1,4 +1,4 @@
-"""Guest, GuestNetwork and Credentials: talking to the agent inside a VM."""
+"""Capabilities of the guest agent: run commands, report the guest's network, take credentials."""
 
 from __future__ import annotations
 

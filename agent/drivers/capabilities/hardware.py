@@ -1,4 +1,4 @@
-"""Disks and Adapters: media and networks that a VM is joined to."""
+"""Capabilities: attach disks, and change network adapters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics: what VMs take of their host."""
+"""Capability: measure what VMs use of their host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resizing: other sizes and limits for a VM."""
+"""Capability: change a VM's vCPUs, memory and limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SavedStates: a VM's memory put away, and its processors off."""
+"""Capability: save a VM's memory and power it off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Snapshots: the disk of a VM, and its memory, as they were."""
+"""Capability: snapshots of a VM's disk, and of its memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A VM as Cloud Hypervisor's API has it. Every path is relative to the VM's folder, where the process is started."""
+"""The configuration of a VM for Cloud Hypervisor's API. Every path is relative to the VM's folder, where the process
+starts.
+"""
 
 from __future__ import annotations
 

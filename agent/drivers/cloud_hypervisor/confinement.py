@@ -1,4 +1,4 @@
-"""What a VM's process may open, and where it may make files."""
+"""Confinement of a VM's process: the files that it may open, and the folders where it may create files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened to a machine, from the record that Cloud Hypervisor itself writes: its event monitor, to a file."""
+"""The event log of a VM that Cloud Hypervisor's event monitor writes to a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Media beside a VM's own disk, which come and go while it runs."""
+"""Media beside a VM's own disk, which can be attached and detached while it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a VM at rest to a process whose machine runs, or waits to be set going."""
+"""The launch of a Cloud Hypervisor process, until its VM runs or waits to be resumed."""
 
 from __future__ import annotations
 

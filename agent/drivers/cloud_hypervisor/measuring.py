@@ -1,4 +1,4 @@
-"""What Cloud Hypervisor counts of a VM, beside what the host knows."""
+"""Measurements of a VM by Cloud Hypervisor's counters, in addition to the host's."""
 
 from __future__ import annotations
 

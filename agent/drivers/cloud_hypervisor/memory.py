@@ -1,4 +1,4 @@
-"""A machine's memory and devices, to a folder and back."""
+"""The memory and devices of a VM, written to a folder and read back."""
 
 from __future__ import annotations
 

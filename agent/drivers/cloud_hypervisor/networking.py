@@ -1,4 +1,4 @@
-"""How a VM is joined to the world: by taps that its process is handed open, on the host's bridge or in a namespace.
+"""The network of a VM: taps on the host's bridge or in a namespace, passed to its process as open files.
 
 What is not on the bridge has the user-mode network of agent/network/namespaces.py, in which the VM's process is
 started; slirp4netns ends with it. Ports of the host are opened there, or by the host's firewall for a bridge.

@@ -1,4 +1,4 @@
-"""A Cloud Hypervisor's launch, its end, and how its machine goes on."""
+"""The power of a VM: launch, end and resume a Cloud Hypervisor process."""
 
 from __future__ import annotations
 

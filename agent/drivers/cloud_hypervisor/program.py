@@ -1,4 +1,4 @@
-"""Cloud Hypervisor's program: where it is, its version, and whether it really runs guests here."""
+"""The program of Cloud Hypervisor: its path, its version, and a probe that boots a guest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""More vCPUs and memory for a machine that runs.
+"""Hotplug of vCPUs and memory into a running VM.
 
 Memory comes in blocks of 128 MiB, and more of it is never taken away from a guest that runs.
 """

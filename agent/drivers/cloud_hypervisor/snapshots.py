@@ -1,4 +1,4 @@
-"""Takes snapshots: of a machine that is paused for it, its memory in a folder, and its disk as it is at that moment.
+"""Snapshots: the VM is paused while its memory and its disk are stored.
 
 A disk is kept in one of three ways. Of a VM that is off, its top layer is frozen under a new, empty one. Of one that
 runs, the top layer is copied, where its file has all that the guest has written: a raw file always, one of qcow2 when

@@ -1,4 +1,4 @@
-"""How the fake driver misbehaves when told to.
+"""Misbehaviour of the fake driver, as tests configure it.
 
 Told by `fake.json` beside the folder of VMs, for all of them, or by `hardware.fake` of one VM's spec. Both have
 this form, every key optional, verbs as in `Driver`, `Snapshots`, `Guest` and `Files`:

@@ -1,4 +1,4 @@
-"""Detached commands that never run: when each thing will have happened is reckoned when they begin."""
+"""Executions of the fake driver: no command runs; the output and its times are computed at the beginning."""
 
 from __future__ import annotations
 

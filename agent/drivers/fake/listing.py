@@ -1,4 +1,4 @@
-"""Looks at ten thousand fake VMs every two seconds: reads again only the files that have changed."""
+"""The list of fake VMs: ten thousand every two seconds, of which only changed files are read again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the fake driver's VMs take of their host: a tenth of a processor and 64 MiB while they run."""
+"""Measurements of fake VMs: a tenth of a processor and 64 MiB while they run."""
 
 from __future__ import annotations
 

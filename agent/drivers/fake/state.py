@@ -1,4 +1,4 @@
-"""What the fake driver keeps on disk: one JSON file a VM and a snapshot, and a log of every effect."""
+"""The files of the fake driver: one JSON file for each VM and snapshot, and a log of every effect."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What drivers share whose VMs are processes of this host, each with a folder: its files, its lock, its layers."""
+"""The common part of drivers whose VMs are processes of this host, each with a folder, a lock and disk layers."""

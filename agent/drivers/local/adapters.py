@@ -1,4 +1,4 @@
-"""The network adapters of a VM as its files have them; what its hypervisor can have of them, the driver says."""
+"""Network adapters of a VM as its folder has them; each driver says what its hypervisor supports."""
 
 from __future__ import annotations
 

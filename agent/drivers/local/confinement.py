@@ -1,4 +1,4 @@
-"""What a VM's process may do on its host: whom it runs as, which files are its own, and where its network ends."""
+"""Confinement of a VM's process on its host: its user, its files, and its network."""
 
 from __future__ import annotations
 

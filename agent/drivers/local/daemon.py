@@ -1,4 +1,4 @@
-"""The process of a VM: alive exactly while it holds the lock on its pid file, so no number is mistaken for it."""
+"""The process of a VM: alive exactly while it holds the lock on its pid file, so no reused pid is mistaken for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Open files that a QEMU is started with, as it may open none of them: its sockets, taps, media, and its lock."""
+"""Open files for a new QEMU process, which may open none itself: sockets, taps, media, and its lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened to a machine since its launch, from the record that its hypervisor writes into the VM's folder.
+"""The event log of a VM since its launch, which its hypervisor writes into the VM's folder.
 
 The record is still there when the process is gone. So observing needs no connection, and a guest that powered itself
 off is told from a crash.

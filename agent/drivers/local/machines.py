@@ -1,4 +1,4 @@
-"""The verbs on a machine that runs or is to run: the same for every driver whose VMs are processes of this host."""
+"""The verbs on a VM that runs or is to run: the same for every driver whose VMs are processes of this host."""
 
 from __future__ import annotations
 

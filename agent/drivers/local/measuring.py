@@ -1,4 +1,4 @@
-"""What a VM takes of its host: from `/proc` and its files; at length also from its hypervisor and the guest agent."""
+"""Measurements of a VM: from `/proc` and its files, and if asked also from its hypervisor and guest agent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Media beside a VM's own disk, as its files have them: what may be attached, and what is.
+"""Media beside a VM's own disk: which may be attached, and which are.
 
 Each is opened by the format of its record, and nothing that its header names: a guest could write the header of another
 format to a raw disk, and have its hypervisor open any file of the host.

@@ -1,4 +1,4 @@
-"""Keeps chains of layers short: those that nothing goes back to any more become one with the layer over them.
+"""Merges of disk layers: a layer that no snapshot needs is merged into the layer above it.
 
 The layer above is copied, the copy takes in what is below, and takes the layer's place in one rename: no file that a
 snapshot or a machine rests on is ever written to. What was decided is kept in a file first, so that a merge that is cut

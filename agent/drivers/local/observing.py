@@ -1,4 +1,4 @@
-"""What is true of a VM now, from its files and the lock that its process holds."""
+"""The observed state of a VM, from its files and the lock that its process holds."""
 
 from __future__ import annotations
 

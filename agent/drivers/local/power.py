@@ -1,4 +1,4 @@
-"""On: a launch that ends with a usable guest or with none; off: asked, then cut. The same for every hypervisor."""
+"""The power of a VM: a launch until its guest is usable; a shutdown that asks the guest first, then cuts the power."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept of a finished snapshot: the files it consists of, each with its size and SHA-256."""
+"""Records of finished snapshots: the files of each, with their sizes and SHA-256."""
 
 from __future__ import annotations
 

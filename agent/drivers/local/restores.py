@@ -1,4 +1,4 @@
-"""Goes back to a snapshot: everything is checked, then the machine is cut, then one write makes it the VM's disk."""
+"""Restores: every file is checked, the VM is powered off, then one write makes the snapshot the VM's disk."""
 
 from __future__ import annotations
 

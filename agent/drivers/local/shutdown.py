@@ -1,4 +1,4 @@
-"""Asks a guest to shut down by itself, as long as there is time."""
+"""Asks a guest to shut down, until the grace period is over."""
 
 from __future__ import annotations
 

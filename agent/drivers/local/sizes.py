@@ -1,4 +1,4 @@
-"""Another size for a VM: what can be is plugged into a running machine; the rest waits for its next start."""
+"""Resizes: what can be hotplugged changes at once, and the rest at the next start."""
 
 from __future__ import annotations
 

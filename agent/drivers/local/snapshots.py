@@ -1,4 +1,4 @@
-"""What is the same for every snapshot of a VM, whichever process runs it."""
+"""The common part of snapshots, whichever process runs the VM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a machine that was switched on to a guest that answers, and what to say of one that does not."""
+"""The wait for a usable guest after power-on, and the error if it does not answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of a guest while something was asked of it, by its hypervisor's record."""
+"""A watch over the guest during a call, by the hypervisor's event log: whether it stopped or restarted meanwhile."""
 
 from __future__ import annotations
 

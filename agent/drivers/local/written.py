@@ -1,5 +1,6 @@
-"""Files that a hypervisor writes for as long as its machine runs, and as fast as a guest may make it: their ends are
-read, and what is old gives its room back."""
+"""Files that a hypervisor writes while a VM runs, as fast as a guest may make it: only their ends are read, and the old
+parts are freed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What accelerates QEMU on this host: KVM where it really runs a guest, else nothing."""
+"""The accelerator of QEMU on this host: KVM if it really runs a guest, else none."""
 
 from __future__ import annotations
 

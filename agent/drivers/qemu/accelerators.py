@@ -1,4 +1,4 @@
-"""The two ways in which QEMU runs a guest: how it is asked for them, and what they take of the host."""
+"""QEMU's two accelerators: their options, and the resources of the host that they need."""
 
 from __future__ import annotations
 

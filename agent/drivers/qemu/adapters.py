@@ -1,4 +1,4 @@
-"""Network adapters: what QEMU has of those there are, and the cable, which can be pulled while a VM runs."""
+"""Network adapters in QEMU, and the cable, which can be unplugged while a VM runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeps a guest below its memory limit by its own will: it gives back what it is not to have.
+"""The memory limit of a running guest, by a balloon: the guest returns the memory above the limit.
 
 Beyond its control group's limit a VM is slowed down until it stands still, as no other process can take its memory. So
 the guest's balloon is what holds the limit, and the group what is left for a guest without one. A guest that would have

@@ -1,4 +1,4 @@
-"""What happened to a machine, from the record that QEMU itself writes.
+"""The event log of a VM that QEMU writes to a file.
 
 A second QMP monitor reads a named pipe and writes a plain file: each event is a line in it.
 """

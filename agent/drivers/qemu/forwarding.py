@@ -1,4 +1,4 @@
-"""How a VM is joined to the world, and the ports of the host that lead into it.
+"""The network of a VM, and its port forwards.
 
 In user mode QEMU itself listens on them, or in a namespace behind slirp4netns, which does; on a bridge the host's
 firewall passes them on.

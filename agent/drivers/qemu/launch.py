@@ -1,4 +1,4 @@
-"""From a VM at rest to a guest that answers."""
+"""The launch of QEMU, until its guest answers."""
 
 from __future__ import annotations
 

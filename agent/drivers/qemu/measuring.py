@@ -1,4 +1,4 @@
-"""What QEMU's monitor tells of a VM beside what the host knows."""
+"""Measurements of a VM by QEMU's monitor, in addition to the host's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Media beside a VM's own disk: all on one virtio SCSI controller, to which they can be plugged while the VM runs."""
+"""Media beside a VM's own disk: all on one virtio SCSI controller, where they can be hotplugged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A machine's memory and devices, to a file and back: QEMU's migration, through a descriptor that it is handed."""
+"""The memory and devices of a VM, written to a file and read back: QEMU's migration through an open descriptor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A QEMU's launch, its end, and how its machine goes on."""
+"""The power of a VM: launch, end and resume a QEMU process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""More vCPUs for a QEMU that runs."""
+"""Hotplug of vCPUs into a running VM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Takes snapshots: the disk's top layer is frozen under a new, empty one, and the memory goes to a file.
+"""Snapshots: a new, empty layer is put over the disk, and the memory is written to a file.
 
 At each step the state names a top layer that reads as the disk should: an empty layer equals the one below it, so the
 new one is named before a running QEMU is told to write to it, and not after.

@@ -1,4 +1,4 @@
-"""VMs of VirtualBox, by VBoxManage. Nothing here is Linux's alone."""
+"""The VirtualBox driver, by VBoxManage. Nothing here needs Linux."""
 
 from agent.drivers.virtualbox.driver import VirtualBoxDriver
 

@@ -1,4 +1,4 @@
-"""Network adapters: what is asked for as VBoxManage's options, and what VBoxManage tells as adapters."""
+"""Network adapters: VBoxManage's options for them, and how VBoxManage lists them."""
 
 from __future__ import annotations
 

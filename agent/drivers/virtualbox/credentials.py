@@ -1,4 +1,4 @@
-"""The account by which Guest Additions let us in: sealed in the VM's folder, open only while it is used."""
+"""The guest account for Guest Additions: encrypted in the VM's folder, and decrypted only while it is used."""
 
 from __future__ import annotations
 

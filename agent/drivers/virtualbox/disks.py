@@ -1,4 +1,4 @@
-"""Controllers, what is in their places, and the VM's own disk: from an image, or empty."""
+"""Controllers, the media in their places, and the VM's own disk: from an image, or empty."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A VM's folder: what we keep of it ourselves, and where VirtualBox keeps the rest."""
+"""A VM's folder: Corral's record of the VM, and VirtualBox's files."""
 
 from __future__ import annotations
 

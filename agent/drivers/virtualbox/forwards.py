@@ -1,4 +1,4 @@
-"""Ports of the host that lead into a VM, by rules of the NAT engine of its first adapter of that mode.
+"""Port forwards of a VM: rules of the NAT engine of its first adapter of that mode.
 
 Ours have names that begin as no others do; rules that someone made by hand stay. VirtualBox keeps them with the VM, and
 listens while it runs. What it can't listen on, its log alone tells, so that the ports are tried before.

@@ -1,4 +1,4 @@
-"""The verbs of the VirtualBox driver that reach into guests, by Guest Additions and an account of the guest's."""
+"""The driver verbs that work inside guests, by Guest Additions and an account of the guest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeps VirtualBox's VMs from what their host can reach: in a control group that the kernel's rules are on.
+"""The control group of all VirtualBox VMs, for which the kernel's network rules apply.
 
 VMs that ran before stay as they are until their next start, as do those that a server of another user's begins.
 """

@@ -1,4 +1,4 @@
-"""What a Linux guest's kernel says of itself, by one command through Guest Additions."""
+"""Measurements inside a Linux guest, by one command through Guest Additions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A machine made whole, and removed with all it has."""
+"""VMs of VirtualBox: created completely, and removed with everything that they have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a VM takes of its host: from its process and its files; at length also from VirtualBox's counters and the guest.
+"""Measurements of a VM: from its process and files, and if asked also from VirtualBox's counters and the guest.
 
 A sample asks nothing of VirtualBox. How much of the guest's memory counts as its process's is the host system's word.
 """

@@ -1,4 +1,4 @@
-"""What is true of a VM now, by VirtualBox's own word; and of all VMs at once, asking about few of them."""
+"""The observed state of VMs, by VirtualBox; when all are observed, only changed ones are asked about."""
 
 from __future__ import annotations
 

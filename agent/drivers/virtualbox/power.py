@@ -1,4 +1,4 @@
-"""On, off, held: each change is asked for, and waited for until VirtualBox says that it is so."""
+"""The power of a VM: each change is requested, then awaited until VirtualBox shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another size for a VM: the share of the processors at once, vCPUs and memory while it is off."""
+"""Resizes: the processor limit changes at once, vCPUs and memory while the VM is off."""
 
 from __future__ import annotations
 

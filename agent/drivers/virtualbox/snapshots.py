@@ -1,4 +1,4 @@
-"""Takes snapshots, goes back to them and deletes them, by VirtualBox's own; each is known there by our id for it.
+"""Snapshots by VirtualBox: taken, restored and deleted; VirtualBox has each under Corral's id.
 
 VirtualBox can't delete one that several others rest on. Such a one is only renamed, and deleted after the others.
 """

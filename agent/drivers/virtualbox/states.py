@@ -1,4 +1,4 @@
-"""VirtualBox's words for what a VM does, in both their spellings, and what we call that."""
+"""VirtualBox's names of VM states, in both spellings, and Corral's names for them."""
 
 from __future__ import annotations
 

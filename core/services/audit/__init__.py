@@ -1,1 +1,1 @@
-"""The audit log: who did what, written once with what was done, and chained so that nobody can change it."""
+"""The audit log: written with the change that it is about, and chained so that nobody can alter it."""

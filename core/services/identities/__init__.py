@@ -1,1 +1,1 @@
-"""Who the hosts are: the accounts of their agents, and how a machine becomes a host."""
+"""Identities of hosts: the accounts of their agents, and joining."""

@@ -1,4 +1,4 @@
-"""The users of Redis as which agents come: derived from the record, for Redis keeps none over a restart.
+"""The Redis users of agents: derived from the database, because Redis keeps none over a restart.
 
 The record is changed first, and Redis after the commit; `Accounts.apply` does again what was missed there.
 That of a fenced host is closed: it may ask whether it is fenced, and nothing else (`core.redis_users`).

@@ -1,4 +1,4 @@
-"""Where hosts find Redis: what the answer to a join tells them."""
+"""The addresses of Redis in the answer to a join."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A machine becomes a host: what its join token says decides, and the record knows it by the secret that it has made.
+"""Joins: a machine becomes a host by a join token, and is known by its own secret from then on.
 
 Asking again with the same token and the same secret is answered again, so that a join that broke off anywhere is
 repeated with the same line; to anyone else a token is good for as many uses as it has.

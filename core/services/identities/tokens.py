@@ -1,4 +1,4 @@
-"""Join tokens: made by administrators, shown once, stored as a hash, good for so many machines and so long."""
+"""Join tokens: made by administrators, shown once, stored as a hash, valid for some machines and some time."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What arrives from hosts, recorded: reports, inventories and heartbeats; and sweeps for what should have arrived."""
+"""Intake: reports, inventories and heartbeats of hosts are recorded; sweeps look for those that are late."""

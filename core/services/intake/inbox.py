@@ -1,4 +1,4 @@
-"""What arrives from one host, in its order: reports of commands, and inventories."""
+"""The inbox of one host: its reports and inventories, in their order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recording what a host is and has, and holding it against the tables."""
+"""Inventories: recorded, and reconciled with the tables."""
 
 from __future__ import annotations
 

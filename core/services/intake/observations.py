@@ -1,4 +1,4 @@
-"""What a host saw of a VM, by a report or an inventory: applied unless something newer was."""
+"""Observed states of VMs, from reports and inventories: applied unless a newer one was."""
 
 from __future__ import annotations
 

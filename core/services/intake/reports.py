@@ -1,4 +1,4 @@
-"""Recording what agents report of commands. Every change is conditional, so a report twice or late does no harm."""
+"""Reports of commands. Every change is conditional, so that a repeated or late report does no harm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sweeps take no argument and re-read the world: each is right whenever it runs, and however often."""
+"""Sweeps: each takes no argument, reads everything again, and is right whenever and however often it runs."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The fleet in numbers, for whoever watches over it: health, capacity, requests answered, metrics."""
+"""Monitoring of the fleet: health, capacity, request counts, metrics."""

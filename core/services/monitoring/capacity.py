@@ -1,4 +1,4 @@
-"""The fleet, or one host of it, in numbers: what its machines use, and what its VMs were given."""
+"""The capacity and usage of the fleet, or of one host."""
 
 from __future__ import annotations
 

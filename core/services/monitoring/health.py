@@ -1,4 +1,4 @@
-"""How the fleet is, as far as its parts tell: a word for each part that users know of."""
+"""The health of the fleet: a state for each component that users know."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The control plane in figures, for whoever watches over it: from the tables, and from the queues."""
+"""Metrics of the control plane, from the tables and the queues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many requests the API has answered, and how quickly: counters in Redis, by the day and by the minute, in UTC."""
+"""Request counts and times of the API: counters in Redis, by the day and by the minute, in UTC."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Security scans: asked for, worked through by the workers a VM at a time, and summed up."""
+"""Security scans: requested, carried out by workers a VM at a time, and summed up."""

@@ -1,4 +1,4 @@
-"""The work of scans, a VM at a time: taken up by a worker for as long as it says that it lives, and kept as it goes."""
+"""The queue of scans, a VM at a time: a worker holds one while it says that it lives, and keeps each result."""
 
 from __future__ import annotations
 

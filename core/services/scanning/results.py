@@ -1,4 +1,4 @@
-"""Pure: what the outcomes of a scan's checks come to.
+"""Pure: the result of a scan, from the outcomes of its checks.
 
 An outcome is what a worker keeps of one check on one VM: {"check_id", "family", "category", "severity",
 "status": "passed" | "failed" | "warning" | "not_run", "description", "recommendation", "evidence", "controls"}.

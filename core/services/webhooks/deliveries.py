@@ -1,4 +1,4 @@
-"""What was delivered to a webhook, and what waits: listed, sent again, tried out."""
+"""Deliveries of a webhook, done and waiting: listed, sent again, tested."""
 
 from __future__ import annotations
 

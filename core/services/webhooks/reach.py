@@ -1,4 +1,4 @@
-"""Which addresses webhooks may reach: those of the internet, and of networks that the operator allows."""
+"""The addresses that webhooks may reach: those of the internet, and of networks that the operator allows."""
 
 from __future__ import annotations
 

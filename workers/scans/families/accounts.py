@@ -1,4 +1,4 @@
-"""Who may enter, and who may become root. No hash of a password leaves the guest."""
+"""Checks of accounts: who may log in or become root. No hash of a password leaves the guest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose files are whose, and who may write to them. One walk through the file system serves several checks."""
+"""Checks of files: their owners and permissions. One walk through the file system serves several checks."""
 
 from __future__ import annotations
 

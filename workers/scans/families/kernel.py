@@ -1,4 +1,4 @@
-"""The kernel's parameters as they are in force, read from /proc/sys."""
+"""Checks of the kernel's parameters in force, read from /proc/sys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How file systems that anyone may write to are mounted."""
+"""Checks of mounts: the options of file systems that anyone may write to."""
 
 from __future__ import annotations
 

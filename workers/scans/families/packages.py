@@ -1,4 +1,4 @@
-"""Software that has known weaknesses, by what the guest's own package manager says."""
+"""Checks of packages with known weaknesses, by the guest's own package manager."""
 
 from __future__ import annotations
 

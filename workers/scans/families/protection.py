@@ -1,4 +1,4 @@
-"""What guards and watches the machine: firewall, clock, logs, confinement, automatic upgrades."""
+"""Checks of protection: firewall, clock, logs, confinement, automatic upgrades."""
 
 from __future__ import annotations
 

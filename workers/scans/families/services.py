@@ -1,4 +1,4 @@
-"""What listens on the network."""
+"""Checks of services: which listen on the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SSH server, by the settings that it would really use: `sshd -T`."""
+"""Checks of the SSH server, by its settings in force: `sshd -T`."""
 
 from __future__ import annotations
 
