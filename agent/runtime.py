@@ -58,7 +58,7 @@ PRUNE_SECONDS = 600.0
 
 @dataclass(frozen=True)
 class Config:
-    """What the command line and the environment say."""
+    """The agent's configuration, from the command line and the environment."""
 
     host: str
     home: Path

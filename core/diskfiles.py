@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DiskFile:
-    """What a disk file is: "qcow2" or "raw", and the size of the disk that a guest sees."""
+    """A disk file: its format "qcow2" or "raw", and the size of the disk that a guest sees."""
 
     format: str
     size_bytes: int

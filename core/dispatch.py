@@ -36,7 +36,9 @@ T = TypeVar("T")
 
 
 class CircuitBreaker:
-    """One client's way to Redis. After a failure it does not knock again for a second: nobody waits in a row."""
+    """The circuit breaker of one Redis client: after a failure no request is sent for a second, so that nobody
+    waits.
+    """
 
     def __init__(self) -> None:
         self._down_until = 0.0

@@ -11,7 +11,7 @@ LIST = Path(__file__).with_name("packages.txt")
 
 @dataclass(frozen=True)
 class Package:
-    """One that a role needs; `brings` is a file of it, with a `*` where its path has a version in it."""
+    """A package that a role needs; `brings` is a file of it, with a `*` where its path has a version in it."""
 
     role: str
     name: str

@@ -21,7 +21,9 @@ class Room:
 
 @dataclass(frozen=True)
 class Obstacle:
-    """Why a host can't take a VM: `code` for programs, `message` for people, with the host as its subject."""
+    """The reason why a host can't take a VM: `code` for programs, `message` for people, with the host as its
+    subject.
+    """
 
     code: str
     message: str
@@ -47,7 +49,7 @@ class HostOffer:
 
 @dataclass(frozen=True)
 class Demand:
-    """What a VM needs. `hypervisors` in order of preference; `host` pins it.
+    """The demand of a new VM. `hypervisors` in order of preference; `host` pins it.
 
     `joins`: what its adapters are to join of a host's networks, each as "mode:name". `content`: the fleet's image of
     that name; None: hosts alone may have one. `needs`: capabilities that its hypervisor is to have there.
@@ -83,7 +85,7 @@ class HostChoice:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a host can take a VM: `choice`, or None and the `obstacles`.
+    """The verdict on a host for a VM: `choice`, or None and the `obstacles`.
 
     `preferred`: the terms that the VM prefers, and that hold there.
     """

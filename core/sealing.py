@@ -24,7 +24,7 @@ _FILE = "calls.key"
 
 
 class Unsealable(ValueError):
-    """It was sealed with another key, or changed on its way."""
+    """A message that was sealed with another key, or changed on its way."""
 
 
 class HostKey:

@@ -44,7 +44,7 @@ def _cached(name: str) -> Path:
 
 @dataclass(frozen=True)
 class Settings:
-    """One value for each variable."""
+    """The settings of this process, one for each variable."""
 
     home: Annotated[Path, Variable("CORRAL_HOME", "all state: databases, logs, VMs, `credentials.json`")] = field(
         default_factory=lambda: Path(".corral").absolute()

@@ -40,7 +40,7 @@ PING = b"p"
 
 
 class FrameChannel(Protocol):
-    """What a stream needs of Redis; each method raises `Unavailable` when that is gone."""
+    """The functions of Redis that a stream needs; each method raises `Unavailable` when Redis is gone."""
 
     def send(self, frame: bytes) -> bool:
         """Whether the other end heard it."""

@@ -16,7 +16,7 @@ _MEANINGS = {"`int`": "a whole number", "`bool`": "1 or 0", "`array` of length 2
 
 @dataclass(frozen=True)
 class Variable:
-    """Where a setting comes from, and what it means. `split`: what lies between the items of a list."""
+    """The variable of a setting, and what it means. `split`: what lies between the items of a list."""
 
     name: str
     about: str

@@ -18,7 +18,7 @@ class Unreachable(CorralError):
 
 
 class NotConfigured(CorralError):
-    """It is not known which fleet to speak to, or as whom."""
+    """The fleet or the credentials are not configured."""
 
 
 class WaitTimeout(CorralError):

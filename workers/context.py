@@ -20,7 +20,7 @@ from core.settings import Settings
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """One per process."""
+    """The context of a worker process."""
 
     settings: Settings
     engine: Engine

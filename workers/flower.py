@@ -36,7 +36,7 @@ class FlowerMetrics(_Asking, monitor.Metrics):  # type: ignore[misc]
 
 
 class Healthcheck(_Asking, monitor.Healthcheck):  # type: ignore[misc]
-    """Whether it runs."""
+    """The health check of Flower."""
 
 
 def main(options: list[str]) -> None:

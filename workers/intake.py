@@ -86,7 +86,7 @@ class Batch:
 
 
 class Intake:
-    """All hosts' lists, as one worker takes them in."""
+    """The lists of all hosts, as one worker takes them in."""
 
     def __init__(self, context: WorkerContext) -> None:
         self._context = context

@@ -35,11 +35,11 @@ _FENCED = Failure("host_fenced", "the host was fenced meanwhile")
 
 
 class CommandFailed(Exception):
-    """How a command ended when it did not succeed; the message is for people."""
+    """A command's failure, with a message for people."""
 
 
 class Commands:
-    """All that happens to commands on one host."""
+    """The commands of one host."""
 
     def __init__(
         self,

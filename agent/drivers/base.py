@@ -43,7 +43,7 @@ def wanted() -> None:
 
 @dataclass(frozen=True)
 class DriverFolders:
-    """Where a driver keeps things: `vms/<vm id>/` is one VM's folder, `images` the host's own store of images.
+    """The folders of a driver: `vms/<vm id>/` is one VM's folder, `images` the host's own store of images.
 
     `media` are the folders whose disks and DVDs may be attached to VMs (agent/media/).
     `cgroup` is where VMs have their groups; None: under the agent's own.
@@ -82,7 +82,7 @@ class Console:
 
 @runtime_checkable
 class Driver(Protocol):
-    """What every driver can do."""
+    """The verbs that every driver has."""
 
     name: str
     capabilities: frozenset[str]

@@ -19,7 +19,7 @@ SECTOR = 512  # the unit of st_blocks, whatever the file system's own is
 
 @dataclass(frozen=True)
 class Engine:
-    """What a hypervisor does with disks. `formats`: those it has.
+    """The disk functions of a hypervisor. `formats`: those that it has.
 
     `make`: an empty disk, by its path, format and size in bytes. `measure`: the size in bytes of a medium of that
     format; `Invalid` when it is no whole one.
@@ -32,7 +32,7 @@ class Engine:
 
 @dataclass(frozen=True)
 class AttachedMedium:
-    """What is attached in a place: `path` is real, and `format` is that of the medium's record.
+    """A medium in its place: `path` is real, and `format` is that of the medium's record.
 
     `name` is what its owner calls it; empty in what older releases have kept.
     """

@@ -29,13 +29,15 @@ class AgentSilent(GuestTimeout):
 
 
 class AgentRestarted(GuestTimeout):
-    """It answers, but not what it was asked: that went to one before it. Nobody knows whether that one did it."""
+    """The guest agent answers, but not to this request: that went to an earlier one. Nobody knows whether it was
+    done.
+    """
 
     code = "guest_agent_restarted"
 
 
 class AgentHungUp(AgentRestarted):
-    """It ended the connection, as it does when it is started anew, or its guest is."""
+    """The guest agent closed the connection, as it does when it or its guest restarts."""
 
 
 class AgentGone(DriverFailure):

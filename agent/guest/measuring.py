@@ -31,7 +31,7 @@ _DEAF = (GuestTimeout, qga.AgentGone)
 
 @dataclass
 class Inside:
-    """What was told, and why not the rest. `network` counts from the guest's start, by the guest's own word."""
+    """Measurements inside a guest, and why some are missing. `network` counts from the guest's start."""
 
     guest: JSON | None = None
     network: JSON | None = None

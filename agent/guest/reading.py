@@ -15,7 +15,7 @@ SECONDS = 10.0
 
 @dataclass(frozen=True)
 class GuestFilePart:
-    """Some bytes of a file, and how large the file was just after."""
+    """A part of a file, and the size of the file just after."""
 
     data: bytes
     size: int

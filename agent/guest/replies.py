@@ -41,14 +41,14 @@ class QgaExecStatus(Struct, frozen=True, rename="kebab"):
 
 
 class QgaRead(Struct, frozen=True, rename="kebab"):
-    """Some of a file; `eof`: there is no more."""
+    """A part of a file; `eof`: there is no more."""
 
     buf_b64: bytes
     eof: bool
 
 
 class QgaPosition(Struct, frozen=True):
-    """Where in a file the next byte is read."""
+    """The position in a file where the next byte is read."""
 
     position: Serial
 
@@ -68,7 +68,7 @@ class QgaMemoryBlock(Struct, frozen=True, rename="kebab"):
 
 
 class QgaDiskAddress(Struct, frozen=True, rename="kebab"):
-    """Where a disk is; `pci_controller`: its domain, bus, slot and function."""
+    """The address of a disk; `pci_controller`: its domain, bus, slot and function."""
 
     bus_type: Name
     serial: Line | None = None
@@ -82,14 +82,14 @@ class QgaDisk(Struct, frozen=True):
 
 
 class QgaAddress(Struct, frozen=True, rename="kebab"):
-    """One of an interface."""
+    """An IP address of an interface."""
 
     ip_address: Name
     ip_address_type: Name
 
 
 class QgaStatistics(Struct, frozen=True, rename="kebab"):
-    """What an interface has carried."""
+    """The counters of an interface."""
 
     rx_bytes: Serial
     tx_bytes: Serial
@@ -107,7 +107,7 @@ class QgaInterface(Struct, frozen=True, rename="kebab"):
 
 
 class QgaFileSystem(Struct, frozen=True, rename="kebab"):
-    """One that is mounted."""
+    """A mounted file system."""
 
     mountpoint: Line
     type: Name
@@ -116,7 +116,7 @@ class QgaFileSystem(Struct, frozen=True, rename="kebab"):
 
 
 class QgaCpuTimes(Struct, frozen=True):
-    """What a processor has spent its time on, in milliseconds."""
+    """The times of a processor by their use, in milliseconds."""
 
     user: Serial = 0
     nice: Serial = 0

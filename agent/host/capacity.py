@@ -17,7 +17,7 @@ SHARE = 0.9  # of memory and disk; the rest is the host's own
 
 @dataclass(frozen=True)
 class HostCapacity:
-    """What may be reserved on a host in all."""
+    """The capacity of a host that VMs may reserve."""
 
     vcpus: int
     memory_mb: int

@@ -35,7 +35,7 @@ TELL_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class AgentIdentity:
-    """What doesn't change while an agent runs. `boot_id` is new with every start."""
+    """The identity of an agent while it runs. `boot_id` is new with every start."""
 
     name: str
     boot_id: str

@@ -40,7 +40,7 @@ def metered(verb: str) -> AbstractContextManager[None]:
 
 
 class HostFigures(Collector):
-    """What is so at the moment of a scrape. It asks no hypervisor."""
+    """The metrics of a host at the moment of a scrape. It asks no hypervisor."""
 
     def __init__(self, journal: Journal, known: KnownVms, usage: UsageMonitor, health: HealthMonitor) -> None:
         self._journal, self._known, self._usage, self._health = journal, known, usage, health

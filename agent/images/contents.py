@@ -23,7 +23,7 @@ _SUFFIX, _PART = ".json", ".part"
 
 @dataclass(frozen=True)
 class ImageContents:
-    """Those of one host."""
+    """The pulled images of one host."""
 
     folder: Path
 

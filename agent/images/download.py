@@ -53,7 +53,7 @@ class Wanted:
 
 
 class BlobDownload:
-    """Of one blob: `run` may be called again after an `Away`, and goes on."""
+    """The download of one blob: `run` may be called again after an `Away`, and resumes."""
 
     def __init__(self, wanted: Wanted, contents: ImageContents, file: ImageFile, rate: Rate) -> None:
         self._wanted, self._contents, self._file, self._rate = wanted, contents, file, rate

@@ -14,7 +14,7 @@ from core.contract.messages import ImageRef
 
 @dataclass(frozen=True)
 class HostImages:
-    """Those of one host. `store`: its own."""
+    """The images of one host. `store`: its own."""
 
     store: Path
     contents: ImageContents

@@ -38,7 +38,7 @@ class Unwanted(Exception):
 
 @dataclass
 class Pull:
-    """One under way; of which files is known once it has the manifest."""
+    """A pull in progress; its files are known once it has the manifest."""
 
     image: ImageRef
     blobs: dict[str, ImageFile] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Pull:
 
 
 class Pulls:
-    """Those of one host. `on_new` is called once an image is here that was not."""
+    """The pulls of one host. `on_new` is called once an image is here that was not."""
 
     def __init__(self, contents: ImageContents, source: Source | None, rate: Rate, rules: Rules) -> None:
         self._contents, self._source, self._rate, self._rules = contents, source, rate, rules

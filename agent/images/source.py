@@ -22,7 +22,7 @@ _LATER = (408, 425, 429, 500, 502, 503, 504)
 
 
 class Away(Exception):
-    """It does not answer now, or has broken off; the same may be asked again after so many `seconds`, at the least."""
+    """The source does not answer now, or has broken off; it may be asked again after at least `seconds`."""
 
     def __init__(self, why: str, seconds: float = 0.0) -> None:
         super().__init__(why)
@@ -30,7 +30,7 @@ class Away(Exception):
 
 
 class BlobResponse:
-    """What it sends, as it comes. `begins`: which byte of the file that was asked for is the first."""
+    """The response with a blob, read as it arrives. `begins`: the number of its first byte in the file."""
 
     def __init__(self, connection: HTTPConnection, response: HTTPResponse, begins: int) -> None:
         self._connection, self._response, self.begins = connection, response, begins

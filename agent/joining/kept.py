@@ -19,7 +19,7 @@ AUTHORITY = "redis-ca.pem"
 
 @dataclass(frozen=True)
 class SavedSettings:
-    """What `corral-agent` runs by when it is told nothing else. `token`: the id of the one that it joined with.
+    """The settings that `corral-agent` uses without options. `token`: the id of the join token.
 
     `api_url` and `api_pin`: the fleet's API, as that token had them. Files of an older release have neither.
     """

@@ -38,7 +38,7 @@ class Claim:
 
 
 class Records:
-    """Those of the disks in these media folders; each folder has its own."""
+    """The records of the disks in these media folders; each folder has its own."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = folders

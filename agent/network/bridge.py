@@ -76,7 +76,7 @@ def no_bridge(name: str) -> DriverFailure:
 
 
 class BridgePorts:
-    """Who is on a bridge: a file each, which outlives the agent and the machine."""
+    """The bridge ports of a bridge: a file each, which outlives the agent and the machine."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HostNetworking:
-    """Where forwards listen, from which ports one is chosen for who does not care, and the bridge if there is one.
+    """The network settings of a host: where forwards listen, the range of free ports, and the bridge if there is one.
 
     `user_mode` are the networks that VMs have for themselves, and `groups` holds those of VirtualBox's to the same;
     `joinable`: the networks of VirtualBox's that they may join, each as "mode:name".

@@ -27,7 +27,7 @@ NFT_SECONDS, TRIAL_SECONDS = 10.0, 10.0
 
 
 class Way(StrEnum):
-    """How guests are kept from their host."""
+    """A way to keep guests from their host."""
 
     RULES = "rules"
     NAMESPACE = "namespace"
@@ -35,7 +35,7 @@ class Way(StrEnum):
 
 
 class UserMode:
-    """What a host does for user-mode networks. `users`: whom VMs run as; None: all as the agent, who is not root.
+    """User-mode networks of a host. `users`: whom VMs run as; None: all as the agent, who is not root.
 
     `trying`: rules are only checked, so that those of an agent that runs here stay as they are.
     """

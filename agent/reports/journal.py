@@ -45,7 +45,7 @@ KEEP_ROWS = 10_000
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """What is known of one command. `attempt` is the newest seen; `report` is set once it has finished."""
+    """The entry of one command. `attempt` is the newest seen; `report` is set once the command has finished."""
 
     operation_id: str
     attempt: int

@@ -42,7 +42,7 @@ class ProgramFailed(DriverFailure):
 
 @dataclass(frozen=True)
 class ProcessResult:
-    """How a helper ended, and what it put out: of each output not much more than was to be heard, and its end."""
+    """The end of a helper, and its output: of each output not much more than was wanted, and its end."""
 
     returncode: int
     stdout: bytes

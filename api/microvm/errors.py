@@ -58,7 +58,7 @@ def _details(error: CorralError) -> JSON:
 
 
 class MicrovmErrorSchema(Schema):
-    """What went wrong."""
+    """An error."""
 
     error = fields.String(required=True)
     message = fields.String(required=True)
@@ -66,14 +66,14 @@ class MicrovmErrorSchema(Schema):
 
 
 class FieldErrorSchema(Schema):
-    """What is wrong with one field."""
+    """An error of one field."""
 
     field = fields.String(required=True)
     error = fields.String(required=True)
 
 
 class ValidationErrorSchema(Schema):
-    """What is wrong with each field."""
+    """The errors of a body or query, field by field."""
 
     error = fields.String(required=True)
     message = fields.String(required=True)
@@ -89,7 +89,7 @@ class TooManyErrorSchema(Schema):
 
 
 class InternalErrorSchema(Schema):
-    """Something broke; the id finds it in the log."""
+    """An unexpected error; the id finds it in the log."""
 
     error = fields.String(required=True)
     message = fields.String(required=True)

@@ -37,7 +37,7 @@ class Viewer(Protocol):
 
 
 class Streaming(Protocol):
-    """What is needed of the hub."""
+    """The functions of the hub that a console needs."""
 
     def stream(self, host: str, verb: str, vm: VmSpec | None, params: JSON, timeout: float) -> Stream: ...
 

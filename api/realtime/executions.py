@@ -17,7 +17,7 @@ FIRST_PAUSE, LAST_PAUSE, SHARE = 0.05, 1.0, 0.2
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some of one output; `offset` is that of its first byte."""
+    """A part of one output; `offset` is that of its first byte."""
 
     data: bytes
     offset: int
@@ -26,7 +26,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class FollowedExec:
-    """One detached command and whom to ask about it."""
+    """An execution that is followed, and the host to call about it."""
 
     hub: HubProtocol
     host: str

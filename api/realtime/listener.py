@@ -14,7 +14,9 @@ QUEUE_LIMIT = 256
 
 @dataclass(frozen=True)
 class Interest:
-    """Which events are asked for: of some types (None: all), of one VM (None: any), with a number above `after`."""
+    """The filter of a listener: events of some types (None: all), of one VM (None: any), with a number above
+    `after`.
+    """
 
     types: frozenset[str] | None = None
     vm_id: str | None = None

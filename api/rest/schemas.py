@@ -26,14 +26,14 @@ class EmptySchema(StrictSchema):
 
 
 class PagingSchema(Schema):
-    """Which part of a list."""
+    """The query of a list: which part of it."""
 
     limit = NumberField(1, 100, strict=False, load_default=50, metadata={"description": "maximum number of results"})
     offset = NumberField(0, 2**31 - 1, strict=False, load_default=0, metadata={"description": "results to skip"})
 
 
 class SortingSchema(PagingSchema):
-    """The same in an order of one's own; each list says in `sort` what it can be sorted by."""
+    """The query of a list with an order; each list says in `sort` what it can be sorted by."""
 
     order = ChoiceField("asc", "desc")
 
@@ -64,7 +64,7 @@ def constant(value: str | int) -> fields.Constant[str | int]:
 
 
 class FailureSchema(Schema):
-    """Why an operation failed."""
+    """The failure of an operation."""
 
     code = fields.String(required=True)
     message = fields.String(required=True)

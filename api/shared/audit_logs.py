@@ -19,7 +19,7 @@ from core.services.context import Actor
 
 
 class AuditQuerySchema(SortingSchema):
-    """Which entries: from `start_time` to before `end_time`, of one action, resource type or user."""
+    """The query of the audit log: from `start_time` to before `end_time`, of one action, resource type or user."""
 
     sort = ChoiceField(*records.ORDERING.sorts)
     start_time = MomentField()

@@ -26,7 +26,7 @@ Offset = Annotated[int, Meta(ge=0, le=2**62)]
 
 
 class Nothing(Struct, frozen=True):
-    """There is nothing to say."""
+    """The empty reply, or no parameters."""
 
 
 class CommandLine(Struct, frozen=True, kw_only=True):
@@ -52,14 +52,14 @@ class CommandLine(Struct, frozen=True, kw_only=True):
 
 
 class BeginExec(CommandLine, frozen=True, kw_only=True):
-    """One that runs on by itself, under an id that the caller has chosen."""
+    """A command that becomes an execution, under an id that the caller has chosen."""
 
     id: ExecId
     name: Name | None = None
 
 
 class ExecuteReply(Struct, frozen=True):
-    """How a command ended."""
+    """The result of a command in a guest."""
 
     exit_code: ExitCode
     stdout_b64: str
@@ -70,19 +70,19 @@ class ExecuteReply(Struct, frozen=True):
 
 
 class ExecRef(Struct, frozen=True):
-    """Which execution."""
+    """An execution, by its id."""
 
     id: ExecId
 
 
 class SignalExec(ExecRef, frozen=True):
-    """The same, and what is sent to its processes."""
+    """An execution, and the signal for its processes."""
 
     signal: Name
 
 
 class ListExecs(Struct, frozen=True):
-    """A page of them, newest first; those in one state, if it is given."""
+    """A page of executions, newest first; those in one state, if it is given."""
 
     limit: Count
     offset: Count
@@ -105,28 +105,28 @@ class ExecReply(Struct, frozen=True):
 
 
 class ExecListReply(Struct, frozen=True):
-    """A page of them, and how many there are."""
+    """A page of executions, and how many there are."""
 
     execs: list[ExecReply]
     total: Count
 
 
 class Offsets(Struct, frozen=True, omit_defaults=True):
-    """From which byte on each output is wanted; None: not at all."""
+    """The offsets from which outputs are wanted; None: not at all."""
 
     stdout: Offset | None = None
     stderr: Offset | None = None
 
 
 class ReadExecOutput(ExecRef, frozen=True):
-    """Some of what an execution has written, of each output at most `limit` bytes."""
+    """A request for output of an execution, of each output at most `limit` bytes."""
 
     offsets: Offsets
     limit: Annotated[int, Meta(ge=1, le=_MOST_BYTES)]
 
 
 class ExecOutputPart(Struct, frozen=True):
-    """Some of one output; `offset` is that of its first byte, and nothing follows once it has `ended`."""
+    """A part of one output; `offset` is that of its first byte, and nothing follows once it has `ended`."""
 
     data_b64: str
     offset: Serial
@@ -134,58 +134,58 @@ class ExecOutputPart(Struct, frozen=True):
 
 
 class ExecOutputReply(Struct, frozen=True, omit_defaults=True):
-    """What was asked for."""
+    """The requested parts of an execution's outputs."""
 
     stdout: ExecOutputPart | None = None
     stderr: ExecOutputPart | None = None
 
 
 class GuestLogin(Struct, frozen=True):
-    """A name and a password of the guest's."""
+    """The name and password of a guest's account."""
 
     username: Name
     password: Name
 
 
 class OperationRef(Struct, frozen=True):
-    """Which operation is to stop, or to have its last report sent once more."""
+    """The operation that is to stop, or to have its last report sent once more."""
 
     operation_id: Name
 
 
 class OperationReply(Struct, frozen=True):
-    """What the agent knows of it, such as "cancelling", "cancelled" or "finished"."""
+    """The agent's state of an operation, such as "cancelling", "cancelled" or "finished"."""
 
     state: Name
 
 
 class MediumRef(Struct, frozen=True):
-    """Which disk is to be removed, with all that is on it."""
+    """The disk that is to be removed, with all that is on it."""
 
     id: Name
 
 
 class CallRef(Struct, frozen=True):
-    """Which call nobody waits for any more, so that what it does is ended."""
+    """The call that nobody waits for any more, so that its work is ended."""
 
     call_id: Name
 
 
 class AbandonReply(Struct, frozen=True):
-    """Whether it was under way."""
+    """Whether the abandoned call was in progress."""
 
     abandoned: bool
 
 
 class ConsolePosition(Struct, frozen=True):
-    """Where a reader of a console is: at that byte of that log."""
+    """The position of a reader of a console: a byte of a log."""
 
     log: Name
     position: Serial
 
 
 class OpenConsole(Struct, frozen=True):
-    """A console on that stream (agent/calls/consoles.py), from a place on if that is still known."""
+    """A console on that stream (agent/calls/consoles.py), from a position on if that is still known."""
 
     stream: Name
     write: bool
@@ -194,21 +194,21 @@ class OpenConsole(Struct, frozen=True):
 
 
 class WriteFile(Struct, frozen=True):
-    """A file comes in on that stream (agent/calls/files.py). `path`: where it will go, if that is known before."""
+    """An upload on that stream (agent/calls/files.py). `path`: the file's, if it is known before."""
 
     stream: Name
     path: Path | None = None
 
 
 class ReadFile(Struct, frozen=True):
-    """A file goes out on that stream."""
+    """A download on that stream."""
 
     stream: Name
     path: Path
 
 
 class ListFiles(Struct, frozen=True):
-    """What is in a folder, and with `recursive` below it, at most so many entries."""
+    """The entries of a folder, and with `recursive` of those below it, at most so many."""
 
     path: Path
     recursive: bool
@@ -216,7 +216,7 @@ class ListFiles(Struct, frozen=True):
 
 
 class FileEntryReply(Struct, frozen=True):
-    """One of them."""
+    """An entry of a folder."""
 
     path: str
     kind: Name
@@ -241,7 +241,7 @@ class InterfaceReply(Struct, frozen=True):
 
 
 class NetworkReply(Struct, frozen=True):
-    """Those of the guest."""
+    """The network interfaces of a guest."""
 
     interfaces: Annotated[list[InterfaceReply], Meta(max_length=MOST_LISTED)]
 
@@ -259,7 +259,7 @@ class AdaptersReply(Struct, frozen=True):
 
 
 class ObserveReply(Struct, frozen=True):
-    """What a driver sees of a VM, as `vms.Observation`."""
+    """The observation of a VM by its driver, as `vms.Observation`."""
 
     vm_id: Name
     state: Name

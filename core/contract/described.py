@@ -9,7 +9,7 @@ from core.contract.vms import Hardware, Running, VmNetwork
 
 
 class VmRef(Struct, frozen=True):
-    """Which VM of the host's, by its id."""
+    """A VM of the host, by its id."""
 
     vm_id: Name
 

@@ -42,7 +42,7 @@ USER_NETWORK = HostNetwork(name=USER, type=USER, subnet="10.0.2.0/24", gateway="
 
 @dataclass(frozen=True)
 class HostFacts:
-    """What an agent knows of its host beside its size; what an older one does not tell is as it was then.
+    """The facts about a host beside its size; what an older agent does not send has its default.
 
     `forward_ports`: the first and the last that one is chosen from, below 32768, where Linux begins to hand out ports
     for outgoing connections. `kernel_images`: those that need their kernel beside them. `image_sizes_gb`: the least
@@ -90,7 +90,7 @@ class ReportedMedium:
 
 @dataclass(frozen=True)
 class DriverHealth:
-    """One driver of a host, as probed by use: `healthy`, or `problem` says what is wrong and what to do.
+    """The health of one driver, as probed by use: `healthy`, or `problem` says what is wrong and what to do.
 
     `observed`: an inventory has its VMs; else they could not be looked at, and nothing is known of them now.
     """
@@ -106,7 +106,7 @@ class DriverHealth:
 
 @dataclass(frozen=True)
 class Inventory:
-    """All a host is and has. `boot_id` changes with every start of the agent, `home_id` is that of the home it has.
+    """An inventory. `boot_id` changes with every start of the agent, `home_id` is that of the home it has.
 
     An agent of an older release tells no `media`.
     """
@@ -145,7 +145,9 @@ class Fence:
 
 @dataclass(frozen=True)
 class HostUsage:
-    """What a host's machine uses now. Agents that share a kernel tell the same `machine`, and `disk` a file system."""
+    """The usage of a host's machine now. Agents that share a kernel send the same `machine`, and `disk` a file
+    system.
+    """
 
     host: Name
     at: Moment

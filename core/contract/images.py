@@ -27,7 +27,7 @@ FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One file of an image, beside its manifest."""
+    """A file of an image, beside its manifest."""
 
     name: str
     sha256: str
@@ -36,7 +36,7 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class ImageManifest:
-    """What an image is. Without `kernel` the firmware boots `disk`; `cmdline` goes with the kernel.
+    """The manifest of an image. Without `kernel` the firmware boots `disk`; `cmdline` goes with the kernel.
 
     `disk_size_gb` is the least a VM's disk must have. `guest_agent`: the QEMU guest agent starts by itself, and a VM
     is usable when it answers.

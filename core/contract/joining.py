@@ -17,7 +17,7 @@ _CHECK_BYTES = 4
 
 @dataclass(frozen=True)
 class Token:
-    """What is pasted on a new host. `url`: of the API; `host`: the name it is for, empty if it is for any.
+    """The join token that is pasted on a new host. `url`: of the API; `host`: the host's name, empty for any.
 
     `pin`: the SHA-256 of the public key of the API's certificate, in hex; empty over plain HTTP.
     """
@@ -46,7 +46,7 @@ class Join:
 
 @dataclass(frozen=True)
 class Joined:
-    """It is one. `redis_url` has neither name nor password: they are `account` and the secret that the agent has.
+    """The answer to a join. `redis_url` has neither name nor password: they are `account` and the agent's own secret.
 
     `redis_ca`: the certificate, in PEM, by which Redis is known; empty where the machine's own will do.
     """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ProcessLimits:
-    """What such a program may take: memory, seconds of a processor, and the largest file that it may write."""
+    """The limits of such a program: memory, seconds of a processor, and the largest file that it may write."""
 
     memory_bytes: int = 2 << 30
     cpu_seconds: int = 30

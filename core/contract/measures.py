@@ -13,7 +13,7 @@ Share = Annotated[float, Meta(ge=0, le=100)]
 
 
 class SampleReply(Struct, frozen=True):
-    """What a VM takes of its host at one moment."""
+    """The usage of a VM at one moment."""
 
     vm_id: Name
     vcpus: Count
@@ -24,7 +24,7 @@ class SampleReply(Struct, frozen=True):
 
 
 class Traffic(Struct, frozen=True):
-    """What the VM's adapters have carried; `source`: who has counted it."""
+    """The network traffic of a VM's adapters; `source`: who has counted it."""
 
     bytes_in: Serial
     bytes_out: Serial
@@ -34,7 +34,7 @@ class Traffic(Struct, frozen=True):
 
 
 class DiskIo(Struct, frozen=True):
-    """What its disks have read and written."""
+    """The disk traffic of a VM."""
 
     read_bytes: Serial
     written_bytes: Serial
@@ -70,7 +70,7 @@ FileSystems = Annotated[list[FileSystem], Meta(max_length=MOST_LISTED)]
 
 
 class GuestMetrics(Struct, frozen=True):
-    """What the guest tells of itself; None for what it does not."""
+    """The metrics that a guest reports; None for those that it does not."""
 
     cpu: GuestCpu | None = None
     memory: GuestMemory | None = None

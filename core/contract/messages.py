@@ -47,7 +47,7 @@ class Forward:
 
 @dataclass(frozen=True)
 class VmSpec:
-    """All a driver needs to make and start a VM. `id` names its folder and its process; `owner` is the owner's id.
+    """A VM as a driver makes and starts it. `id` names its folder and its process; `owner` is the owner's id.
 
     `home` counts the hosts that it was made on: a host that has deleted it may have it again by a larger one alone.
 
@@ -106,7 +106,7 @@ def command(operation_id: str, attempt: int, vm: VmSpec, params: Params, deadlin
 
 
 class Numbered(Struct, frozen=True):
-    """What can be read of a command that can't be read."""
+    """The readable part of a command that can't be read as a whole."""
 
     operation_id: Name
     attempt: Count
@@ -123,7 +123,7 @@ class Failure:
 
 
 class Report(Struct, frozen=True):
-    """What an agent saw of one command.
+    """A report about one command.
 
     `generation` grows with every report and inventory of a host; only a newer observation is applied. `result`: of a
     success, read by `told` once it is known what the operation is.
@@ -146,13 +146,13 @@ class Report(Struct, frozen=True):
 
 
 class ReportsEntry(Struct, frozen=True, tag_field="kind"):
-    """What a host's list has: one of the two below."""
+    """An entry of a host's list of reports: one of the two types below."""
 
     body: Report | Inventory
 
 
 class ReportEntry(ReportsEntry, frozen=True, tag="report"):
-    """What became of a command."""
+    """A report of a command, as an entry."""
 
     body: Report
 
@@ -165,7 +165,7 @@ class InventoryEntry(ReportsEntry, frozen=True, tag="inventory"):
 
 @dataclass(frozen=True)
 class ReceiverState:
-    """How a control worker's receiver is. `waiting`: hosts whose reports could not be recorded, and are tried again."""
+    """The state of a worker's receiver. `waiting`: hosts whose reports could not be recorded, and are tried again."""
 
     at: float
     waiting: int
@@ -184,7 +184,7 @@ class Addressed(Struct, frozen=True, kw_only=True):
 
 
 class Unread(Addressed, frozen=True, kw_only=True):
-    """What can be read of a call that can't be read."""
+    """The readable part of a call that can't be read as a whole."""
 
     verb: Any = None
 

@@ -14,11 +14,11 @@ END_BYTES = 4096  # of what is beyond the bound, as errors and last words are at
 
 
 class TooLong(Exception):
-    """It has said more than was to be heard."""
+    """The program has put out more than its bound."""
 
 
 class _OutputEnds:
-    """Of one output its beginning, and its end."""
+    """The beginning and the end of one output."""
 
     def __init__(self, most_bytes: int) -> None:
         self._room = most_bytes

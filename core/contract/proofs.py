@@ -20,7 +20,7 @@ _PURPOSE = b"corral host proof 1"
 
 @dataclass(frozen=True)
 class Proof:
-    """What is shown: the host, its own time in seconds since the epoch, and a code that only it can make."""
+    """The proof of a host: its name, its time in seconds since the epoch, and a code that only it can make."""
 
     host: str
     at: str

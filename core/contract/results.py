@@ -19,7 +19,7 @@ _SOME, _MANY = Meta(max_length=256), Meta(max_length=10_000)
 
 
 class Result(Struct, frozen=True, omit_defaults=True):
-    """Of any kind; of most there is nothing to tell."""
+    """The result of any command; most have nothing to report."""
 
     def stored(self) -> dict[str, Any]:
         """As plain data."""
@@ -28,7 +28,7 @@ class Result(Struct, frozen=True, omit_defaults=True):
 
 
 class HardwareResult(Result, frozen=True, omit_defaults=True):
-    """What the VM has by then, as far as its driver can tell."""
+    """The hardware of the VM after the command, as far as its driver knows."""
 
     disks: Annotated[list[Disk], _SOME] | None = None
     adapters: Annotated[list[Adapter], _SOME] | None = None
@@ -41,7 +41,7 @@ class DiskAttached(HardwareResult, frozen=True):
 
 
 class SnapshotTaken(Result, frozen=True):
-    """What it takes and sums up to. `vm_status`: what the VM did when it was taken."""
+    """The size and checksum of a snapshot. `vm_status`: the VM's state when it was taken."""
 
     size_bytes: Serial
     checksum: Name
@@ -51,7 +51,7 @@ class SnapshotTaken(Result, frozen=True):
 
 @dataclass(frozen=True)
 class SnapshotLeft:
-    """One that may be stored otherwise now."""
+    """Another snapshot of the VM, which may be stored differently now."""
 
     size_bytes: Serial
     checksum: Name
@@ -66,7 +66,7 @@ class SnapshotDeleted(Result, frozen=True):
 
 @dataclass(frozen=True)
 class SizeApplied:
-    """Since when each of a VM's new sizes and limits holds."""
+    """When each of a VM's new sizes and limits applies."""
 
     vcpus: Applied
     memory_mb: Applied

@@ -21,7 +21,9 @@ SPREAD, PACK = STRATEGIES = ("spread", "pack")
 
 @dataclass(frozen=True)
 class VmNetwork:
-    """Where a VM is: on a bridge with that address, or in user mode, where `bridge` and `ip` say what was asked for."""
+    """The network of a VM: a bridge with that address, or user mode, where `bridge` and `ip` have what was asked
+    for.
+    """
 
     type: Name = USER
     bridge: Name | None = None
@@ -41,7 +43,7 @@ class VmNetwork:
 
 @dataclass(frozen=True)
 class Placement:
-    """What a VM asks of its host. `require` and `prefer` are terms for its labels (`core.labels`).
+    """The demands of a VM on its host. `require` and `prefer` are terms for labels (`core.labels`).
 
     `apart_from_group`: the VM is of that group of its owner's, of which no host is to have two. `strategy`: "spread"
     takes the host with most memory left, "pack" the one with least.
@@ -110,7 +112,7 @@ class Adapter:
 
 @dataclass(frozen=True)
 class Misbehaviour:
-    """How the fake driver is to misbehave for one VM, by verb; agent/drivers/fake/behaviour.py has what each means."""
+    """The misbehaviour of the fake driver for one VM, by verb; agent/drivers/fake/behaviour.py explains each."""
 
     slow: dict[Name, float] | None = None
     linger: dict[Name, float] | None = None
@@ -122,7 +124,7 @@ class Misbehaviour:
 
 @dataclass(frozen=True)
 class Hardware:
-    """What was asked of a new VM's hardware beside its size, and what its host told of it since.
+    """The hardware of a VM beside its size, as requested, and as its host has reported it since.
 
     `os_type`: VirtualBox's word for the guest; `disk_type`: the caller's for a disk. `network`: adapters by "adapter1"
     to "adapter8". `disks` and `adapters`: None until its host has told. `gui`: with a window, for this one start.
@@ -161,7 +163,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Observation:
-    """What a driver sees of one VM."""
+    """The observation of one VM by its driver."""
 
     vm_id: Name
     state: Observed
@@ -173,7 +175,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class VmUsage:
-    """What a VM takes of its host now. `cpu_percent`: of all its vCPUs, since the look before or its start."""
+    """The usage of a VM now. `cpu_percent`: of all its vCPUs, since the last measurement or its start."""
 
     at: Moment
     cpu_percent: float

@@ -8,7 +8,7 @@ from core.models.base import Base
 
 
 class MacAddress(Base):
-    """One that was drawn at random; it is free again once its VM is deleted. On bridges they follow from addresses."""
+    """A MAC address drawn at random; it is free again once its VM is deleted. On bridges they follow from addresses."""
 
     __tablename__ = "mac_addresses"
 

@@ -11,7 +11,7 @@ from core.models.base import JSON, Base
 
 
 class AuditEntry(Base):
-    """Who did what, from where, and what came of it. Users and VMs may go; what they did stays.
+    """An entry of the audit log: who did what, from where, with which result. It outlives its user and its VM.
 
     Triggers refuse UPDATE, DELETE and TRUNCATE here and on the links, and put each new `seq` into `audit_pending`.
     """

@@ -11,7 +11,7 @@ from core.models.base import JSON, Base
 
 
 class Event(Base):
-    """`seq` grows in commit order (services/events.py holds the lock), so `after=seq` misses nothing."""
+    """An event. `seq` grows in commit order (services/events.py holds the lock), so `after=seq` misses nothing."""
 
     __tablename__ = "events"
     __table_args__ = (Index("ix_events_vm_id_seq", "vm_id", "seq"),)

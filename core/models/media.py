@@ -11,7 +11,7 @@ from core.models.base import Base, new_id, now
 
 
 class Medium(Base):
-    """As its host tells it. `reserved_gb` is what is counted for it on its host: nothing if its operator put it there.
+    """A disk as its host has reported it. `reserved_gb` is counted on its host: nothing if its operator put it there.
 
     `ready_at` is empty while it is being made. `generation` is that of the report it was last told in. `owner_id` may
     be a user who is gone.

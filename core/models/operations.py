@@ -12,7 +12,7 @@ from core.models.vms import Vm
 
 
 class Operation(Base):
-    """One command to one host. At most one per VM is live: the partial unique index is the lock.
+    """An operation: one command to one host. At most one per VM is live: the partial unique index is the lock.
 
     `attempt` counts how often it was sent and fences older ones; `send_at` is when the sweep sends it again.
     A request to cancel is a flag and no state. `begun_by` is the boot id of the agent that has begun it.

@@ -12,7 +12,7 @@ from core.models.base import JSON, Base, new_id, now
 
 
 class ScanState(StrEnum):
-    """Of one VM of a scan: live in the first two. What was skipped could not be scanned when the scan began."""
+    """The state of one VM in a scan: live in the first two. A skipped one could not be scanned when the scan began."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -23,7 +23,7 @@ class ScanState(StrEnum):
 
 
 class Scan(Base):
-    """`target` is what was asked for: a VM's name, or "all". Its state is that of its VMs, until all have ended."""
+    """A scan. `target`: a VM's name, or "all". Its state is that of its VMs, until all have ended."""
 
     __tablename__ = "scans"
     __table_args__ = (Index("ix_scans_owner_id_started_at", "owner_id", "started_at"),)
@@ -39,7 +39,7 @@ class Scan(Base):
 
 
 class ScannedVm(Base):
-    """One VM of a scan: a worker's piece of work, its own until `lease_until`. `attempt` fences a worker thought dead.
+    """A VM of a scan: a worker's piece of work, its own until `lease_until`. `attempt` fences a worker thought dead.
 
     `done` names the families of checks whose outcomes are in `outcomes`: another worker goes on behind them.
     """

@@ -11,7 +11,7 @@ from core.models.base import Base, new_id, now
 
 
 class Snapshot(Base):
-    """`ready_at` is empty while it is being taken. `vm_status` and sizes are those of its moment."""
+    """A snapshot. `ready_at` is empty while it is being taken. `vm_status` and sizes are those of its moment."""
 
     __tablename__ = "snapshots"
     __table_args__ = (UniqueConstraint("vm_id", "name"),)

@@ -15,7 +15,7 @@ from core.models.typed import Typed
 
 
 class Vm(Base):
-    """What is wanted of a VM beside what was observed of it; its status is computed from both.
+    """A VM: its desired state and its observed state, from which its status is computed.
 
     `observed_generation` is that of the report last applied. `reserved` says that its size is counted on its host.
     `vcpus` and `memory_mb` are what it is to have, `running_*` what it runs with where that was reported, and `held_*`

@@ -12,7 +12,7 @@ from core.models.base import JSON
 
 @dataclass(frozen=True)
 class Accepted:
-    """What the row of an operation said when it was accepted. What becomes of it is read again, by its id."""
+    """An operation as it was accepted. Its later state is read again, by its id."""
 
     id: str
     kind: Kind

@@ -42,7 +42,7 @@ class OfferedBridge:
 
 @dataclass(frozen=True)
 class Wish:
-    """Where a new VM is to be joined: `bridges` by host, one each; none of them: the user-mode network.
+    """The network of a new VM: `bridges` by host, one each; none of them: the user-mode network.
 
     `unfit`: the hosts that can't have it, and why.
     """

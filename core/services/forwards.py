@@ -25,7 +25,7 @@ FIRST_PORT, LAST_PORT = 1024, 65535
 
 @dataclass(frozen=True)
 class ForwardRequest:
-    """What a caller wants; a `host_port` of 0: any that is free."""
+    """A new port forward; a `host_port` of 0: any that is free."""
 
     host_port: int
     guest_port: int

@@ -42,7 +42,7 @@ ORDERING = Ordering(
 
 @dataclass(frozen=True)
 class HostFilter(Slice):
-    """Which hosts: online or offline, in a scheduling state, with labels; without a filter all."""
+    """The filter of a list of hosts: online or offline, in a scheduling state, with labels."""
 
     status: str | None = None
     scheduling: str | None = None

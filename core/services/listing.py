@@ -48,7 +48,7 @@ class VmWithStatus:
 
 @dataclass(frozen=True)
 class VmFilter(Slice):
-    """Which VMs: of some statuses (none: any), of one OS type, on one host."""
+    """The filter of a list of VMs: of some statuses (none: any), of one OS type, on one host."""
 
     statuses: tuple[str, ...] = ()
     os_type: str | None = None

@@ -22,7 +22,7 @@ _MOST_PURGED = 100  # at an inventory; the next has the rest
 
 
 class LeftOnHost(Result, frozen=True):
-    """Of a delete that did not reach its host: what is left there is removed when it returns."""
+    """A delete that did not reach its host: the VM is removed there when the host returns."""
 
     left_on_host: bool
 

@@ -35,7 +35,7 @@ ORDERING = Ordering(
 
 @dataclass(frozen=True)
 class MediaFilter(Slice):
-    """Which disks: on one host, of one owner, attached or not."""
+    """The filter of a list of media: on one host, of one owner, attached or not."""
 
     host: str | None = None
     owner: str | None = None

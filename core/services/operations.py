@@ -230,7 +230,7 @@ ORDERING = Ordering(
 
 @dataclass(frozen=True)
 class OperationFilter(Slice):
-    """Which operations to list: of one VM (name or id), on one host, in one state, of one kind."""
+    """The filter of a list of operations: of one VM (name or id), on one host, in one state, of one kind."""
 
     vm: str | None = None
     host: str | None = None

@@ -16,7 +16,7 @@ Query = TypeVar("Query", bound=Select[Any])
 
 @dataclass(frozen=True)
 class Slice:
-    """Which part, in which order. Without `sort` it is the list's own order; without `order` ascending then."""
+    """The part of a list, and its order. Without `sort` it is the list's own order; without `order` ascending then."""
 
     sort: str | None = None
     order: str | None = None
@@ -26,7 +26,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class Ordering:
-    """What a list can be sorted by, as columns or as functions of an item, and its own order: `by`, descending or not.
+    """The orders of a list, as columns or as functions of an item, and its own order: `by`, descending or not.
 
     `key` is what tells any two items apart: ties go by it, in the same direction.
     """

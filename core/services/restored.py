@@ -31,7 +31,7 @@ _EVENTS_A_SECOND = 10_000
 
 @dataclass(frozen=True)
 class RestoreResult:
-    """How many operations under way at the backup were failed, and go on; and join tokens that were revoked."""
+    """The result of a restore: operations that failed, operations that go on, and join tokens that were revoked."""
 
     failed: int
     going_on: int

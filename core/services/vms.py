@@ -34,7 +34,7 @@ RESERVED = frozenset({"all"})  # of a scan's target
 
 @dataclass(frozen=True)
 class VmRequest:
-    """What a caller wants of a new VM. `hypervisors` in order of preference; `host` pins one.
+    """The request for a new VM. `hypervisors` in order of preference; `host` pins one.
 
     `disk_gb` None: as large as its image, if that is larger than the default; `disk_field`: what the caller calls it.
     `content`: the fleet's image of that name, if it has one.

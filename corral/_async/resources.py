@@ -154,7 +154,7 @@ class AsyncHosts(_Resource):
 
 
 class AsyncImages(_Resource):
-    """What VMs are made from."""
+    """The images of the fleet."""
 
     def list(self, *, os_type: str | None = None, limit: int | None = None) -> AsyncIterator[Image]:
         """By name."""
@@ -237,7 +237,7 @@ class AsyncKeys(_Resource):
 
 
 class AsyncAudit(_Resource):
-    """What was changed and refused, for administrators, as plain JSON objects."""
+    """The audit log, for administrators, as plain JSON objects."""
 
     def list(
         self,

@@ -1,5 +1,5 @@
 # Made from corral/_async/devices.py by scripts/unasync.py; change that file instead.
-"""What VMs have: snapshots, disks, network adapters and port forwards."""
+"""Snapshots, disks, network adapters and port forwards of VMs."""
 
 from __future__ import annotations
 

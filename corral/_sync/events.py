@@ -1,5 +1,5 @@
 # Made from corral/_async/events.py by scripts/unasync.py; change that file instead.
-"""What happens in the fleet, as it happens: through restarts of the server and broken connections."""
+"""Events as they happen: through restarts of the server and broken connections."""
 
 from __future__ import annotations
 

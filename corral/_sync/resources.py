@@ -155,7 +155,7 @@ class Hosts(_Resource):
 
 
 class Images(_Resource):
-    """What VMs are made from."""
+    """The images of the fleet."""
 
     def list(self, *, os_type: str | None = None, limit: int | None = None) -> Iterator[Image]:
         """By name."""
@@ -236,7 +236,7 @@ class Keys(_Resource):
 
 
 class Audit(_Resource):
-    """What was changed and refused, for administrators, as plain JSON objects."""
+    """The audit log, for administrators, as plain JSON objects."""
 
     def list(
         self,

@@ -38,7 +38,7 @@ def _one_command(arguments: dict[str, Any]) -> bool:
 
 
 class SimulatedAgent:
-    """One host's. `url`: its way to Redis; `work_seconds`: how long an operation takes at most."""
+    """The agent of a simulated host. `url`: its way to Redis; `work_seconds`: how long an operation takes at most."""
 
     def __init__(self, host: SimulatedHost, url: str, key: HostKey, work_seconds: float = 0.0) -> None:
         self.host, self._url, self._key, self._work_seconds = host, url, key, work_seconds

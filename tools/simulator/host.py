@@ -30,7 +30,7 @@ V = TypeVar("V")
 
 @dataclass
 class SimulatedOperation:
-    """What the host remembers of an operation; `report` is its last, once there is one."""
+    """An operation as its host remembers it; `report` is its last, once there is one."""
 
     vm_id: str
     kind: Kind | None
@@ -40,7 +40,7 @@ class SimulatedOperation:
 
 
 class SimulatedHost:
-    """One. `hypervisor`: what it says that it offers."""
+    """A simulated host. `hypervisor`: the one that it offers."""
 
     def __init__(self, name: str, hypervisor: str, image: str, vms: list[SimulatedVm]) -> None:
         self.name, self.home_id = name, f"simulated-{name}"

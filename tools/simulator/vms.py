@@ -48,7 +48,7 @@ _SNAPSHOT_BYTES = 2**20
 
 @dataclass(frozen=True)
 class SimulatedVm:
-    """One that is there. `vcpus` and `memory_mb` are what it runs with."""
+    """A simulated VM. `vcpus` and `memory_mb` are what it runs with."""
 
     id: str
     state: Observed
@@ -63,7 +63,7 @@ class SimulatedVm:
 
 
 class SimulatedVms:
-    """Those of one host."""
+    """The VMs of one simulated host."""
 
     def __init__(self, there: list[SimulatedVm]) -> None:
         self.there = {vm.id: vm for vm in there}

@@ -55,7 +55,7 @@ class GuestExec:
 
 @dataclass(frozen=True)
 class ExecOutput:
-    """Some of what a command wrote to one of its outputs. `offset` is that of the first byte of `data`.
+    """A part of one output of an execution. `offset` is that of the first byte of `data`.
 
     It is larger than what was asked for where older output is not kept any more. `ended`: nothing follows.
     """

@@ -12,7 +12,7 @@ from core.contract.messages import VmSpec
 
 @dataclass(frozen=True)
 class FileTarget:
-    """Where a file goes in a guest, and its mode bits; None: those of the file that it replaces, or rw-r--r--.
+    """The destination of a file in a guest, and its mode bits; None: those of the file that it replaces, or rw-r--r--.
 
     `path` is absolute and names no folder.
     """
@@ -23,7 +23,7 @@ class FileTarget:
 
 @dataclass(frozen=True)
 class GuestFile:
-    """What is in a folder of a guest. `kind`: "file", "directory", "symlink" or "other"; a link is not followed."""
+    """An entry of a folder in a guest. `kind`: "file", "directory", "symlink" or "other"; a link is not followed."""
 
     path: str
     kind: str

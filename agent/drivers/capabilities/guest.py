@@ -22,7 +22,7 @@ class GuestExecRequest:
 
 @dataclass(frozen=True)
 class GuestExecResult:
-    """How it ended. Output beyond `OUTPUT_LIMIT` is cut, and `truncated` says so."""
+    """The result of a command in a guest. Output beyond `OUTPUT_LIMIT` is cut, and `truncated` says so."""
 
     exit_code: int
     stdout: bytes

@@ -10,7 +10,7 @@ from core.contract.messages import JSON, VmSpec
 
 @dataclass(frozen=True)
 class Sample:
-    """What a VM takes of its host at one moment, read without asking the hypervisor or the guest.
+    """The usage of a VM at one moment, measured without asking the hypervisor or the guest.
 
     `cpu_seconds`: of its process, from that process's start; None without one. `age_seconds`: how long that process has
     lived, then. `memory_bytes`: of its memory, held by the host now. `disk_bytes`: its disk's files.

@@ -12,7 +12,7 @@ from core.contract.states import Applied
 
 @dataclass(frozen=True)
 class SizeChange:
-    """Since when each new size holds: `LIVE` only if the VM runs with it now."""
+    """When each new size applies: `LIVE` only if the VM runs with it now."""
 
     vcpus: Applied
     memory_mb: Applied

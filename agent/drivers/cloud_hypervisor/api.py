@@ -23,7 +23,7 @@ ROOT = "/api/v1/"
 
 
 class CloudHypervisorError(DriverFailure):
-    """It answered with an error; `status` is that of HTTP."""
+    """Cloud Hypervisor answered with an error; `status` is that of HTTP."""
 
     status = 0
 

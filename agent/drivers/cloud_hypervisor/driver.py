@@ -34,7 +34,7 @@ from core.contract.vms import Adapter, Disk
 
 
 class CloudHypervisorDriver(LocalDriver[CloudHypervisorHost]):
-    """All but credentials, over one process a VM."""
+    """The driver of Cloud Hypervisor, one process a VM: all capabilities but credentials."""
 
     name = "cloud-hypervisor"
     capabilities = CAPABILITIES

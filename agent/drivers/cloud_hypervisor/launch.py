@@ -28,7 +28,7 @@ API_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class CloudHypervisorHost:
-    """What a launch needs to know of its host. `groups` is where VMs have their control groups."""
+    """The host as a launch sees it. `groups` is where VMs have their control groups."""
 
     program: str
     version: Version

@@ -29,7 +29,7 @@ STEP_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What was told, for one VM."""
+    """The misbehaviour that a test has configured for one VM."""
 
     slow: dict[str, float] = field(default_factory=dict)
     linger: dict[str, float] = field(default_factory=dict)

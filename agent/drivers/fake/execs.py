@@ -23,7 +23,9 @@ DEAF = ("USR1", "USR2")
 
 @dataclass(frozen=True)
 class ExecPlan:
-    """What a command will do. `writes`: {"at", "stream", "data_b64"}, compressed; `boot`: when its VM was started."""
+    """An execution as it will go. `writes`: {"at", "stream", "data_b64"}, compressed; `boot`: when its VM was
+    started.
+    """
 
     exec: GuestExec
     ends_at: float

@@ -23,7 +23,7 @@ CONSOLE = "console.log"
 
 @dataclass(frozen=True)
 class FakeVmRecord:
-    """One VM. `power` is stopped, running or paused; from `crash_at` on a running one has crashed.
+    """The record of a VM. `power` is stopped, running or paused; from `crash_at` on a running one has crashed.
 
     `saved`: it is off, and its next start goes on from the memory that it had.
     `vcpus` and `memory_mb` are what it runs with, or ran with last. `spec`: as it was asked for last.

@@ -20,7 +20,7 @@ Plug = Callable[[list[Adapter], Adapter], None]
 
 @dataclass(frozen=True)
 class Kinds:
-    """What adapters a hypervisor has: its name, and its types. `plugs`: they come and go while a VM runs."""
+    """The adapters that a hypervisor has: its name, and its types. `plugs`: they can be hotplugged."""
 
     hypervisor: str
     types: Collection[str]

@@ -24,7 +24,7 @@ _HEADER = struct.Struct(">4sIQIIQ")
 
 @dataclass(frozen=True)
 class Layer:
-    """What a layer's file says of itself."""
+    """The header of a disk layer's file."""
 
     below: str | None
     size_bytes: int

@@ -26,7 +26,7 @@ STATE = "vm.json"
 
 @dataclass(frozen=True)
 class VirtualMachineModel:
-    """What a guest sees of its machine; a memory snapshot fits only the one it was taken on.
+    """The machine as its guest sees it; a memory snapshot fits only the one that it was taken on.
 
     `max_vcpus`: so many it can have while it runs. `disk_queues`: fixed when it boots, whatever is plugged in later.
     Both are 0 in snapshots of an older release: as many as `vcpus`. `scsi`: it has a controller for more disks;
@@ -48,7 +48,7 @@ class VirtualMachineModel:
 
 @dataclass(frozen=True)
 class LocalVmRecord:
-    """What is remembered of a VM. `disk` is its top layer, a file in `layers/`.
+    """The record of a VM. `disk` is its top layer, a file in `layers/`.
 
     `should_run`: its process is meant to be alive; `usable`: it has been, since its last launch; `waits`: that
     launch left it paused, until it is told to go on. `held` and `frozen`:

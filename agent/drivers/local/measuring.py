@@ -24,7 +24,7 @@ WINDOW_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class HypervisorCounters:
-    """What a hypervisor has counted; `network` where it counts that."""
+    """The counters of a hypervisor; `network` where it has those."""
 
     disk_io: JSON
     network: JSON | None = None

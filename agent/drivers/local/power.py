@@ -20,7 +20,8 @@ from core.contract.messages import VmSpec
 
 @dataclass(frozen=True)
 class Ways:
-    """Those of one hypervisor. `program` is what people call it, `log` the file with what its process says.
+    """The power functions of one hypervisor. `program` is what people call it, `log` the file with what its process
+    says.
 
     `launch` begins the process of a VM that has none, `go_on` sets a machine going that stands still, and `wake` tells
     a guest that was away what it has missed.
@@ -36,7 +37,7 @@ class Ways:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is to be launched. `saved`: the folder or file with the memory that it goes on from; None: it boots."""
+    """A launch that is prepared. `saved`: the folder or file with the memory that is resumed; None: the VM boots."""
 
     state: LocalVmRecord
     machine: VirtualMachineModel

@@ -18,7 +18,7 @@ RECORD, MEMORY = "snapshot.json", "memory"
 
 @dataclass(frozen=True)
 class SnapshotFile:
-    """One file, by its name in the VM's folder."""
+    """A file of a snapshot, by its name in the VM's folder."""
 
     name: str
     size_bytes: int

@@ -24,7 +24,7 @@ POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Plugs:
-    """How a hypervisor changes a machine that runs.
+    """The hotplug functions of a hypervisor.
 
     `beyond`: what its process holds beside the guest's memory, at most, in MB. `vcpus` and `memory` plug in more until
     the machine has so many, or so many MB; either may be done again. `takes`: whether a machine can get that much

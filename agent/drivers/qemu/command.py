@@ -23,7 +23,7 @@ MAX_VCPUS = 16
 
 @dataclass(frozen=True)
 class BackEnds:
-    """What of a VM is outside of it: the back ends of its adapters by their slots, and the options for its media.
+    """The host's side of a VM: the back ends of its adapters by their slots, and the options for its media.
 
     `handing`: the open files that they, and more, are handed over by.
     """

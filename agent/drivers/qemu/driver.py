@@ -35,7 +35,7 @@ INSTALL = "apt-get install qemu-system-x86 qemu-utils"
 
 
 class QemuDriver(LocalDriver[power.QemuHost]):
-    """All but credentials, over QEMU processes."""
+    """The driver of QEMU, one process a VM: all capabilities but credentials."""
 
     name = "qemu"
     capabilities = CAPABILITIES

@@ -31,7 +31,7 @@ QUICK_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class QemuHost:
-    """What a launch needs to know of its host. `groups` is where VMs have their control groups."""
+    """The host as a launch sees it. `groups` is where VMs have their control groups."""
 
     acceleration: str
     version: str

@@ -21,7 +21,7 @@ LONGEST = 256
 
 @dataclass(frozen=True)
 class GuestCredentials:
-    """Of an account in the guest."""
+    """The name and password of an account in the guest."""
 
     username: str
     password: str

@@ -56,7 +56,7 @@ OLDEST = 7
 
 
 class VirtualBoxDriver(VirtualBoxGuests):
-    """All groups of verbs but `GuestNetwork` and `Execs`, by VBoxManage."""
+    """The driver of VirtualBox, by VBoxManage: all capabilities but the guest's network and executions."""
 
     name = "virtualbox"
     capabilities = CAPABILITIES

@@ -25,7 +25,7 @@ ADDRESS_BYTES = 107  # of a unix socket
 
 @dataclass(frozen=True)
 class VirtualBoxVmRecord:
-    """What is remembered of a VM beside what VirtualBox knows. `restores` counts the restores that have ended well."""
+    """Corral's record of a VM, beside VirtualBox's. `restores` counts the restores that have ended well."""
 
     spec: VmSpec
     image: ImageManifest | None

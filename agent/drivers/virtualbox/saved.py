@@ -15,7 +15,9 @@ from core.durable import write_json
 
 @dataclass(frozen=True)
 class DatedFile:
-    """One file, by its path; `changed` is its time in nanoseconds, by which a sum already made is known to hold."""
+    """A file of a snapshot, by its path; `changed` is its time in nanoseconds, by which a sum already made is known to
+    hold.
+    """
 
     path: str
     size_bytes: int

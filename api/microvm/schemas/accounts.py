@@ -33,14 +33,14 @@ class AccountSchema(Schema):
 
 
 class CredentialsSchema(StrictSchema):
-    """Who logs in."""
+    """A user's name and password."""
 
     username = TextField(required=True, longest=1024)
     password = TextField(required=True, longest=1024)
 
 
 class TokenSchema(Schema):
-    """What a login gives."""
+    """A token of a user."""
 
     access_token = fields.String(required=True)
     token_type = constant("bearer")

@@ -11,7 +11,7 @@ from core.services import snapshots
 
 
 class MicrovmSnapshotQuerySchema(SortingSchema):
-    """Which part of the snapshots."""
+    """The query of a list of snapshots."""
 
     sort = ChoiceField(*snapshots.ORDERING.sorts)
 
@@ -25,13 +25,13 @@ class MicrovmSnapshotCreationSchema(StrictSchema):
 
 
 class MicrovmRestoreRequestSchema(StrictSchema):
-    """Whether the VM is to run afterwards; without it: as it was when the snapshot was taken."""
+    """The state of the VM after the restore; without it: as it was when the snapshot was taken."""
 
     start_vm = FlagField(load_default=None)
 
 
 class SnapshotMetadataSchema(Schema):
-    """What the VM was at the moment of a snapshot."""
+    """The VM at the moment of a snapshot."""
 
     vm_status = fields.String(required=True)
     vcpus = fields.Integer(required=True)

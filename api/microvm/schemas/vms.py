@@ -20,7 +20,7 @@ from core.services.listing import VmWithStatus
 
 
 class MicrovmVmQuerySchema(SortingSchema):
-    """Which VMs."""
+    """The query of a list of VMs."""
 
     status = ChoiceField(*VmStatus)
     os_type = ChoiceField(*OS_TYPES)
@@ -56,7 +56,7 @@ def _network(view: VmWithStatus) -> Where:
 
 
 class VmNetworkSchema(Schema):
-    """Where the VM is: on a bridge of its host, or in user mode, whose `bridge` is "user"."""
+    """The network of a VM: a bridge of its host, or user mode, whose `bridge` is "user"."""
 
     ip = fields.String(required=True)
     bridge = fields.String(required=True)
@@ -64,7 +64,7 @@ class VmNetworkSchema(Schema):
 
 
 class VmNetworkDetailSchema(VmNetworkSchema):
-    """The same, with the address of its adapter."""
+    """The network of a VM, with the address of its adapter."""
 
     mac_address = fields.String(required=True, allow_none=True, dump_default=None)
 
@@ -85,7 +85,7 @@ class MicrovmVmBriefSchema(Schema):
 
 
 class UsageSchema(Schema):
-    """What a VM used a few seconds ago, as its host saw it; null where that is not known."""
+    """The usage of a VM a few seconds ago, as its host measured it; null where that is not known."""
 
     cpu_usage_percent = fields.Float(required=True, allow_none=True, dump_default=None, attribute="cpu_percent")
     memory_used_mb = fields.Integer(required=True, allow_none=True, dump_default=None, attribute="memory_mb")
@@ -93,7 +93,7 @@ class UsageSchema(Schema):
 
 
 class MicrovmVmDetailSchema(MicrovmVmBriefSchema):
-    """All about a VM. `last_seen_at`: the last heartbeat of its host, if that is offline.
+    """A VM, in full. `last_seen_at`: the last heartbeat of its host, if that is offline.
 
     `at_next_start`: the size and the limits that it will have then, at the latest.
     """
@@ -123,7 +123,7 @@ class StartedSchema(Schema):
 
 
 class StoppingSchema(StrictSchema):
-    """How to stop: ask the guest and cut the power after the timeout; at once with `force`."""
+    """The way to stop: ask the guest and cut the power after the timeout; at once with `force`."""
 
     force = FlagField(load_default=False)
     timeout_seconds = NumberField(0, 3600, load_default=30)

@@ -28,7 +28,7 @@ class VboxmcpSnapshotCreationSchema(StrictSchema):
 
 
 class VboxmcpRestoreRequestSchema(StrictSchema):
-    """Whether the VM is to run afterwards; without it: as it was when the snapshot was taken."""
+    """The state of the VM after the restore; without it: as it was when the snapshot was taken."""
 
     start_vm = FlagField(load_default=None)
 

@@ -28,7 +28,7 @@ _NAMES = ("seq", *(column.name for column in _COLUMNS))
 
 @dataclass(frozen=True)
 class Head:
-    """How far the chain goes, and its last digest: who keeps both elsewhere can show later that nothing was cut off."""
+    """The length of the chain and its last digest: who keeps both elsewhere can show later that nothing was cut off."""
 
     position: int
     sha256: bytes

@@ -33,7 +33,7 @@ ORDERING = Ordering(
 
 @dataclass(frozen=True)
 class AuditRecord:
-    """One entry to be. `details` are plain JSON without anything secret; whoever makes them answers for that."""
+    """A new entry of the audit log. `details` are plain JSON without anything secret."""
 
     action_type: str
     resource_type: str
@@ -83,7 +83,7 @@ def action_of(kind: str) -> str:
 
 @dataclass(frozen=True)
 class AuditFilter(Slice):
-    """Which entries to list: from `start_time` to before `end_time`, of one action, resource type or user."""
+    """The filter of the audit log: from `start_time` to before `end_time`, of one action, resource type or user."""
 
     start_time: datetime | None = None
     end_time: datetime | None = None

@@ -37,7 +37,7 @@ _MARK = channels.account("")
 
 @dataclass(frozen=True)
 class HostAccount:
-    """What the user of a host is: its secret's SHA-256, and whether it is closed."""
+    """The Redis account of a host: its secret's SHA-256, and whether it is closed."""
 
     secret_sha256: str
     closed: bool = False

@@ -17,7 +17,7 @@ from core.services.context import Actor
 
 @dataclass(frozen=True)
 class MachineTotals:
-    """What machines have and use, in all. Agents on one machine, or one file system, are counted once."""
+    """The capacity and usage of all machines. Agents on one machine, or one file system, are counted once."""
 
     cpu_percent: float
     cpu_cores: int
@@ -39,7 +39,7 @@ class HostLoad:
 
 @dataclass(frozen=True)
 class FleetCapacity:
-    """`machines` is None while no host has told."""
+    """The capacity of the fleet; `machines` is None while no host has reported."""
 
     machines: MachineTotals | None
     hosts: list[HostLoad]
@@ -47,7 +47,7 @@ class FleetCapacity:
 
 @dataclass(frozen=True)
 class OfferTotals:
-    """What hosts are and offer, in all and at most; `smallest`: how many of the smallest VMs they have room for."""
+    """The offers of all hosts, in sum and at most; `smallest`: how many of the smallest VMs they have room for."""
 
     oses: tuple[str, ...]
     vcpus: int

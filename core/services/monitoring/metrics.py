@@ -34,7 +34,7 @@ class Tables:
 
 @dataclass(frozen=True)
 class Queues:
-    """How many messages wait, over all hosts; `lag_seconds`: since when the oldest report does."""
+    """The messages that wait, over all hosts; `lag_seconds`: for how long the oldest report has waited."""
 
     waiting: dict[str, int]
     lag_seconds: float

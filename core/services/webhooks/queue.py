@@ -42,7 +42,7 @@ class Parcel:
 
 @dataclass(frozen=True)
 class DeliveryResult:
-    """What came of an attempt: an HTTP status, or None with the reason."""
+    """The result of an attempt to deliver: an HTTP status, or None with the reason."""
 
     status: int | None
     problem: str | None = None
