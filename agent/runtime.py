@@ -34,7 +34,7 @@ from agent.host.health import HealthMonitor
 from agent.host.inventory import AgentIdentity, Inventories
 from agent.host.known import KnownVms
 from agent.host.lease import Lease, refusal
-from agent.host.prometheus import HostFigures
+from agent.host.prometheus import HostMetrics
 from agent.host.usage import UsageMonitor
 from agent.images.collecting import Rules
 from agent.images.download import Rate
@@ -140,7 +140,7 @@ class Agent:
         usage = UsageMonitor(config.host, place.vms, drivers, self._client)
         self._pulls = pulls
         own = [self._calls.loop, self._outbox.loop, inventories.loop, exits.loop, usage.loop, beat, self._pruner()]
-        self._figures = lambda: HostFigures(self._journal, known, usage, health)
+        self._metrics = lambda: HostMetrics(self._journal, known, usage, health)
         self._loops = [*own, *health.loops]
         self._loops += self._calls.guests.loops
 
@@ -153,7 +153,7 @@ class Agent:
         for loop in self._loops:
             loop.start()
         if self._config.metrics_port:
-            REGISTRY.register(self._figures())  # type: ignore[no-untyped-call]
+            REGISTRY.register(self._metrics())  # type: ignore[no-untyped-call]
         exposition.serve(self._config.metrics_bind, self._config.metrics_port, self._config.metrics_token)
 
     def serve(self) -> int:

@@ -65,7 +65,7 @@ def all_hold(wanted: Iterable[Term], labels: Labels) -> bool:
     return all(each.holds(labels) for each in wanted)
 
 
-def shown(labels: Labels) -> list[str]:
+def as_texts(labels: Labels) -> list[str]:
     """As people write them, by key."""
     return [f"{key}={value}" for key, value in sorted(labels.items())]
 

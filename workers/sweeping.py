@@ -104,7 +104,7 @@ def _lost(context: WorkerContext) -> int:
 
 
 def _found(context: WorkerContext) -> int:
-    found = transact(context.transaction, lost.found)
+    found = transact(context.transaction, lost.returned)
     for vm_id in found:
         transact(context.transaction, lambda session: lost.find(session, vm_id))  # noqa: B023  # at once
     return len(found)
@@ -137,7 +137,7 @@ def _drains(context: WorkerContext) -> int:
     for operation_id in transact(context.transaction, drains.due):
         for vm_id in transact(context.transaction, lambda session: drains.to_begin(session, operation_id)):  # noqa: B023  # at once
             begun += _begun(context, operation_id, vm_id)
-        transact(context.transaction, lambda session: drains.settle(session, operation_id))  # noqa: B023  # at once
+        transact(context.transaction, lambda session: drains.advance(session, operation_id))  # noqa: B023  # at once
     return begun
 
 

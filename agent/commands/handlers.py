@@ -90,7 +90,7 @@ def perform(context: CommandContext) -> Result:
 
 def _create(context: CommandContext, _: Create) -> Result:
     context.driver.create(context.command.vm, context.progress, context.timeout)
-    return hardware.told(context.driver, context.command.vm)
+    return hardware.hardware_of(context.driver, context.command.vm)
 
 
 def _start(context: CommandContext, asked: Start) -> Result:
@@ -169,12 +169,12 @@ def _snapshot_restore(context: CommandContext, asked: SnapshotRestore) -> Result
     """
     done = context.driver.observe(context.command.vm.id).facts.restores
     if context.step and done is not None and f"restores={done}" != context.step:
-        return hardware.told(context.driver, context.command.vm)
+        return hardware.hardware_of(context.driver, context.command.vm)
     context.mark(f"restores={done}")
     offered(context.driver, SnapshotsCapability).snapshot_restore(
         context.command.vm, asked.snapshot_id, asked.start, context.progress, context.timeout
     )
-    return hardware.told(context.driver, context.command.vm)
+    return hardware.hardware_of(context.driver, context.command.vm)
 
 
 def _snapshot_delete(context: CommandContext, asked: SnapshotDelete) -> Result:

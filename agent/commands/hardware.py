@@ -12,7 +12,7 @@ from core.contract.messages import VmSpec
 from core.contract.results import HardwareResult
 
 
-def told(driver: Driver, vm: VmSpec) -> HardwareResult:
+def hardware_of(driver: Driver, vm: VmSpec) -> HardwareResult:
     """All that a driver can tell now: what has been done does not fail for it."""
     disks = adapters = None
     with suppress(DriverFailure):

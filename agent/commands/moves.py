@@ -30,7 +30,7 @@ def arrive(
         raise Unsupported("this agent can't take VMs in")
     offered(driver, MovingCapability).take_in(vm, asked.files or [], arrivals.fetched(vm.id), progress, timeout)
     arrivals.clear(vm.id)
-    told = hardware.told(driver, vm)
+    told = hardware.hardware_of(driver, vm)
     return MoveTold(told.disks, told.adapters)
 
 

@@ -137,7 +137,7 @@ class Inventories:
                 pulls_images=self._host.images.pulls.possible,
             ),
             home_id=self._host.home_id,
-            media=self._host.media.told(),
+            media=self._host.media.reported(),
         )
         self._outbox.inventory(encode(inventory))
         self._told_at = time.monotonic()

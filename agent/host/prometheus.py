@@ -39,7 +39,7 @@ def metered(verb: str) -> AbstractContextManager[None]:
     return metering.metered(tell)
 
 
-class HostFigures(Collector):
+class HostMetrics(Collector):
     """The metrics of a host at the moment of a scrape. It asks no hypervisor."""
 
     def __init__(self, journal: Journal, known: KnownVms, usage: UsageMonitor, health: HealthMonitor) -> None:

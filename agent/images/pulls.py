@@ -50,7 +50,7 @@ class Pull:
     problem: str = ""
     heard_at: float = field(default_factory=time.monotonic)
 
-    def said(self) -> tuple[str, int | None]:
+    def step(self) -> tuple[str, int | None]:
         """How far it is, for people."""
         step = f"pulling image '{self.image.name}'"
         if self.problem:
@@ -85,9 +85,9 @@ class Pulls:
         until = time.monotonic() + timeout
         with self._joined(image) as pull:
             while not self._over(pull):
-                progress(*pull.said())
+                progress(*pull.step())
                 if time.monotonic() > until:
-                    why = pull.said()[0]
+                    why = pull.step()[0]
                     raise Unavailable(f"image '{image.name}' was not pulled in time: {why}", code="deadline_exceeded")
             if pull.failure is not None:
                 raise pull.failure

@@ -1,4 +1,4 @@
-"""Where images, and VMs that move, come from: the fleet's API, over HTTP, with this host's proof."""
+"""The source of pulled images and of VMs that move: the fleet's API, over HTTP, with this host's proof."""
 
 from __future__ import annotations
 

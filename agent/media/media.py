@@ -96,7 +96,7 @@ class MediaFolders:
         found.path.unlink(missing_ok=True)
         self._records.file(found.path).unlink(missing_ok=True)
 
-    def told(self) -> list[ReportedMedium]:
+    def reported(self) -> list[ReportedMedium]:
         """All disks that have an owner, for the control plane."""
         if not self._folders:
             return []
@@ -111,7 +111,7 @@ class MediaFolders:
     def leave(self, vm: VmSpec, *, delete: bool) -> None:
         """The VM is gone: its disks are nobody's now but their owner's, or go too."""
         if delete:
-            for medium in self.told():
+            for medium in self.reported():
                 if medium.vm_id == vm.id:
                     self.delete(medium.id, of=vm.id)
         self._each_of(vm, lambda _name: "")

@@ -34,7 +34,7 @@ class Bridge:
         """The gateway's, by the rule that its VMs' are made by."""
         return mac_of(self.gateway)
 
-    def told(self) -> HostNetwork:
+    def as_reported(self) -> HostNetwork:
         """As the control plane is told of it."""
         return HostNetwork(
             name=self.name,

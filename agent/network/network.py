@@ -37,7 +37,7 @@ class HostNetworking:
 
     def facts(self) -> HostFacts:
         """What the control plane is told of the host, as far as it is known here."""
-        bridges = [self.bridged.bridge.told()] if self.bridged else []
+        bridges = [self.bridged.bridge.as_reported()] if self.bridged else []
         return HostFacts(
             os=platform.system(),
             forward_address=self.forward_address,

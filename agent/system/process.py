@@ -108,7 +108,7 @@ def output(
     return ProcessResult(helper.returncode, out, err)
 
 
-def said(args: Sequence[str], words: str, timeout: float) -> bool:
+def says(args: Sequence[str], words: str, timeout: float) -> bool:
     """Whether a helper says these words within `timeout` seconds, after which it is ended."""
     with subprocess.Popen(
         [*_dying_with_us(), _find(args[0]), *args[1:]],

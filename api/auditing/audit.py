@@ -140,7 +140,7 @@ def _record(status: int, more: JSON) -> AuditRecord:
     body = g.get("audited_body") or (request.args.to_dict() if marked("audited") else None)
     caller: Actor | None = g.get("actor")
     path = {name: details.text(value) for name, value in (request.view_args or {}).items()}
-    shown = details.shown(body)
+    shown = details.harmless(body)
     resource_id = path.pop(action.id_name, "") if action.id_name else _named(shown)
     word = "vm_config" if action.action_type == "vm_create" else "request"
     user_id, username = g.get("audited_user") or ((caller.user_id, caller.username) if caller else (None, None))

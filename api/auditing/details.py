@@ -36,7 +36,7 @@ _ADAPTER = re.compile(r"adapter[1-8]")
 _PROGRAM = re.compile(r"[A-Za-z0-9_./+-]{1,64}")
 
 
-def shown(body: Any, depth: int = 0) -> JSON:
+def harmless(body: Any, depth: int = 0) -> JSON:
     """The harmless part of a body, which may be anything: it need not have been found right."""
     if not isinstance(body, dict) or depth > _DEEPEST:
         return {}
@@ -65,7 +65,7 @@ def _value(value: Any, depth: int) -> Any:
         case int() | float():
             return value if -(2**63) <= value < 2**63 else text(value)
         case dict():
-            return shown(value, depth + 1)
+            return harmless(value, depth + 1)
         case list():
             return [_value(item, depth + 1) for item in value[:_MOST]] if depth < _DEEPEST else []
         case _:
@@ -76,7 +76,7 @@ def _labels(given: JSON) -> list[str]:
     """Those that can be labels; null, which takes one away, as a hyphen."""
     there = {key: value for key, value in given.items() if labels.KEY.fullmatch(str(key))}
     set_ = {key: value for key, value in there.items() if isinstance(value, str) and labels.VALUE.fullmatch(value)}
-    return [*labels.shown(set_), *(f"{key}-" for key, value in there.items() if value is None)][:_MOST]
+    return [*labels.as_texts(set_), *(f"{key}-" for key, value in there.items() if value is None)][:_MOST]
 
 
 def _program(command: str) -> JSON:

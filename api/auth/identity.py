@@ -68,7 +68,7 @@ def by_header(_request: Request) -> Actor:
     return found
 
 
-def found() -> Actor | Unauthenticated:
+def caller_or_error() -> Actor | Unauthenticated:
     """Who is calling, or why that is not known."""
     try:
         return authenticate() or Unauthenticated("Authentication required")

@@ -89,7 +89,7 @@ class Answering(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
         items = [schema.dump(item) for item in listed.items]
         return jsonify(self.shape.many(noun, ResultPage(items, listed.total, listed.limit, listed.offset)))
 
-    def made(self, status: int, schema: Schema, found: Any) -> Response:
+    def answer(self, status: int, schema: Schema, found: Any) -> Response:
         """One thing as the answer, with another status than its view has."""
         return self._one(status, schema, found)
 

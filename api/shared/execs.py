@@ -224,4 +224,4 @@ def _add_what_runs(blp: Blueprint) -> None:
             execution = FollowedExec(api_context().hub, host, vm, calls.exec_id(exec_id))
             with waiting.held(query.get("timeout")) as seconds:
                 found = wait(execution, seconds, client_gone())
-            return blp.made(202, ExecSchema(), found) if found["state"] == "running" else found
+            return blp.answer(202, ExecSchema(), found) if found["state"] == "running" else found

@@ -173,7 +173,7 @@ def blueprint(shape: Shape) -> Blueprint:
     return blp
 
 
-def adapter_told(adapter: Adapter) -> JSON:
+def adapter_body(adapter: Adapter) -> JSON:
     """An adapter, as its host has told it, in the words of the document."""
     return {
         **vars(adapter),
@@ -194,13 +194,13 @@ def _question(session: Session, actor: Actor, ref: str, verb: str, query: JSON) 
 def _listed(question: AgentCall, reply: JSON) -> ResultPage:
     found: list[JSON] = reply[question.verb]
     if question.verb == "adapters":
-        found = [adapter_told(build(Adapter, adapter)) for adapter in found]
+        found = [adapter_body(build(Adapter, adapter)) for adapter in found]
     first, limit = question.said["offset"], question.said["limit"]
     return ResultPage(found[first : None if limit is None else first + limit], len(found), limit, first)
 
 
 def _attached(session: Session, operation: AnyOperation) -> JSON:
-    told = operations.told(operation, results.DiskAttached)
+    told = operations.result_of(operation, results.DiskAttached)
     seen = told.visible_to_guest if told else None
     return _params(session, operation) | {"visible_to_guest": None if seen is UNSET else seen}
 

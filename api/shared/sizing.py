@@ -64,7 +64,7 @@ class ResizedSchema(Schema):
 
 def resized(_session: Session, operation: AnyOperation) -> JSON:
     """What is said of a VM that was resized."""
-    told = operations.told(operation, results.Resized)
+    told = operations.result_of(operation, results.Resized)
     applied = vars(told.applied) if told else dict.fromkeys(operation.params)
     return {
         "vm_name": operation.vm_name,

@@ -96,14 +96,14 @@ def _requests() -> Future[tuple[int | None, float | None]]:
 
 def _from_tables() -> tuple[Actor | Unauthenticated, JSON]:
     """Who is calling is found out here too: it is the database that knows."""
-    caller = identity.found()
+    caller = identity.caller_or_error()
     if isinstance(caller, Unauthenticated):
         return caller, {}
     with api_context().reading() as session:
-        return caller, _figures(session)
+        return caller, _status(session)
 
 
-def _figures(session: Session) -> JSON:
+def _status(session: Session) -> JSON:
     vms, (hosts, offline) = counts.count(session), capacity.heard(session)
     hypervisors = capacity.versions(session)
     return {

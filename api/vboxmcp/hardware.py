@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from api.shared.hardware import adapter_told
+from api.shared.hardware import adapter_body
 from core.contract.messages import JSON
 from core.contract.vms import Adapter, AdapterWish, Controller, Disk
 from core.services.listing import VmWithStatus
@@ -30,7 +30,7 @@ def controllers_of(view: VmWithStatus) -> list[JSON]:
 def adapters_of(view: VmWithStatus) -> list[JSON]:
     """The network adapters by slot; the VM's address is the first one's."""
     told = view.vm.hardware.adapters
-    return [adapter_told(adapter) for adapter in (_asked(view) if told is None else told)]
+    return [adapter_body(adapter) for adapter in (_asked(view) if told is None else told)]
 
 
 def _own(view: VmWithStatus, controllers: list[Controller]) -> Disk:

@@ -70,16 +70,16 @@ def _restore(found: Archive, *, replace: bool) -> None:
     with _at(at_rest=True) as here:
         if not here.redis_url:
             raise Invalid("set REDIS_URL too: a restore deletes the commands that wait there")
-        settled = restoring.put_back(here, found, _bar, replace=replace)
+        result = restoring.put_back(here, found, _bar, replace=replace)
     click.echo(f"restored: {_described(found.manifest)}")
-    click.echo(_settled(settled))
+    click.echo(_summary(result))
 
 
-def _settled(settled: RestoreResult) -> str:
+def _summary(result: RestoreResult) -> str:
     return (
-        f"operations in progress at the backup: {settled.going_on} go on, {settled.failed} failed; join tokens"
+        f"operations in progress at the backup: {result.going_on} go on, {result.failed} failed; join tokens"
         " revoked: "
-        f"{settled.revoked_tokens}\n"
+        f"{result.revoked_tokens}\n"
         "Next: start the API and the workers. `corral host list` shows hosts as they come back, and\n"
         "`corral host orphans HOST` the VMs that were created since."
     )
@@ -93,7 +93,7 @@ def _described(manifest: BackupManifest) -> str:
 @contextmanager
 def _at(*, at_rest: bool) -> Iterator[place.BackupServers]:
     try:
-        with place.found(settings.load(), at_rest=at_rest) as here:
+        with place.servers(settings.load(), at_rest=at_rest) as here:
             yield here
     except StartFailed as error:
         raise click.ClickException(str(error)) from error

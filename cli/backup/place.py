@@ -31,7 +31,7 @@ class BackupServers:
 
 
 @contextmanager
-def found(configured: Settings, *, at_rest: bool) -> Iterator[BackupServers]:
+def servers(configured: Settings, *, at_rest: bool) -> Iterator[BackupServers]:
     """`Invalid` where there is none. The servers of a fleet that does not run are started for as long as this is open.
 
     `at_rest`: `Conflict` for one of `corral up` that runs.

@@ -52,7 +52,7 @@ def put_back(place: BackupServers, backup: Archive, bar: Bar, *, replace: bool) 
     with bar("restoring", backup.manifest.bytes) as advance:
         record.load(place.database_url, lambda to: backup.copy(archive.RECORD, to, advance))
     migrate.upgrade(place.database_url)
-    return _settled(place, backup.manifest)
+    return _adapt(place, backup.manifest)
 
 
 def write_settings(backup: Archive, to: Path) -> None:
@@ -120,13 +120,13 @@ def _must_have_place(place: BackupServers, *, replace: bool) -> None:
         )
 
 
-def _settled(place: BackupServers, manifest: BackupManifest) -> RestoreResult:
+def _adapt(place: BackupServers, manifest: BackupManifest) -> RestoreResult:
     engine, dispatch = database.connect(place.database_url, pool_size=1), Dispatch(place.redis_url)
     about = {"release": manifest.release, "schema": manifest.schema}
     try:
         _forget_commands(dispatch)
         with database.transaction(engine) as session:
-            return restored.settle(context.use(session, dispatch), moment(manifest), about)
+            return restored.adapt(context.use(session, dispatch), moment(manifest), about)
     finally:
         engine.dispose()
         dispatch.close()

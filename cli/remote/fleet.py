@@ -40,7 +40,7 @@ def list_(session: Session, status: str | None, scheduling: str | None, label: s
     for each in found:
         state = each["scheduling"]["state"]
         each["status"] += "" if state == "active" else f", {state}"
-        each["labelled"] = labels.shown(each["labels"])
+        each["labelled"] = labels.as_texts(each["labels"])
         each["healthy"] = [driver["name"] for driver in each["hypervisors"] if driver["healthy"]]
     show_many(session, found, _HOSTS)
 

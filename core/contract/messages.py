@@ -140,7 +140,7 @@ class Report(Struct, frozen=True):
     result: Raw = Raw(b"{}")
     failure: Failure | None = None
 
-    def told(self, kind: type[T]) -> T:
+    def result_as(self, kind: type[T]) -> T:
         """The result, of an operation of that kind; `Invalid` when it is none."""
         return decode(kind, bytes(self.result))
 

@@ -66,7 +66,7 @@ class HostKind(StrEnum):
 
 
 class Kind(StrEnum):
-    """What an operation of a VM does; each is one command to one host, but for a move, which is one to each of two."""
+    """The kind of an operation of a VM; each is one command to one host, and a move is one to each of two hosts."""
 
     CREATE = "create"
     START = "start"

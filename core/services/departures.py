@@ -1,4 +1,4 @@
-"""What VMs have left on hosts that they are not on any more: removed there, as soon as such a host is heard."""
+"""Departures: what VMs left on hosts that they are not on any more, removed once such a host is online again."""
 
 from __future__ import annotations
 

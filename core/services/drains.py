@@ -165,7 +165,7 @@ def stays(session: Session, operation_id: str, vm_id: str, why: CorralError) -> 
         operation.result = {"vms": [each | failed if each["vm_id"] == vm_id else each for each in found]}
 
 
-def settle(session: Session, operation_id: str) -> None:
+def advance(session: Session, operation_id: str) -> None:
     """Note what became of each VM, and end the drain if it is over. For a transaction of its own."""
     operation = session.get_one(Operation, operation_id, with_for_update=True, populate_existing=True)
     if operation.state not in LIVE:

@@ -37,7 +37,7 @@ def set_adapter(session: Session, actor: Actor, ref: str, changes: AdapterSet) -
     return operations.begin(session, actor, vm, changes)
 
 
-def told(vm: Vm, result: HardwareResult) -> None:
+def apply_result(vm: Vm, result: HardwareResult) -> None:
     """Take over what the host says that the VM has."""
     news = {name: found for name in ("disks", "adapters") if (found := getattr(result, name)) is not None}
     if news:

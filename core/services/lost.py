@@ -117,7 +117,7 @@ def _end(session: Session, vm: Vm, live: Operation, host: Host) -> None:
     operations.tell(session, vm, live)
 
 
-def found(session: Session) -> list[str]:
+def returned(session: Session) -> list[str]:
     """The VMs that `find` is for: lost behind a fence that is none any more, and counted on that host still."""
     on_host = select(Vm.id).join(Host, Host.name == Vm.host_name)
     there = (Vm.deleted_at.is_(None), Vm.lost_at.is_not(None), Vm.reserved, Host.removed_at.is_(None))

@@ -93,7 +93,7 @@ def _placed(session: Session, vm: Vm, host: str | None) -> str:
 
 def succeeded(session: Session, vm: Vm, operation: Operation, report: Report) -> None:
     """One of its hosts has done its part: it is the other's turn, or the move is over."""
-    asked, told = operations.asked(operation, Move), report.told(MoveTold)
+    asked, told = operations.asked(operation, Move), report.result_as(MoveTold)
     if operation.cancel_requested_at is not None:
         _end(session, vm, operation, OperationState.CANCELLED, Failure("cancelled", "the move was cancelled"))
     elif asked.files is None and told.files is None:
@@ -112,7 +112,7 @@ def succeeded(session: Session, vm: Vm, operation: Operation, report: Report) ->
         else:
             _switch(session, vm, operation, asked, network)
             observations.observe(vm, report.observation, report.generation)
-            hardware.told(vm, told)
+            hardware.apply_result(vm, told)
             _over(session, vm, operation, asked)
 
 

@@ -154,7 +154,7 @@ def asked(operation: AnyOperation, kind: type[P]) -> P:
     return build(kind, operation.params)
 
 
-def told(operation: AnyOperation, kind: type[R]) -> R | None:
+def result_of(operation: AnyOperation, kind: type[R]) -> R | None:
     """What its host has told of a success, of that kind; None before."""
     return build(kind, operation.result) if operation.state == OperationState.SUCCEEDED and operation.result else None
 

@@ -19,7 +19,7 @@ from core.services.scanning import queue
 def succeeded(session: Session, vm: Vm, operation: Operation, result: Result) -> None:
     """What was asked for is so: the tables say it."""
     if isinstance(result, HardwareResult):
-        hardware.told(vm, result)
+        hardware.apply_result(vm, result)
     elif isinstance(result, SnapshotDeleted):
         session.execute(delete(Snapshot).where(Snapshot.id == _snapshot_id(operation)))
         _stored_otherwise(session, vm, result)

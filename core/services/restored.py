@@ -38,7 +38,7 @@ class RestoreResult:
     revoked_tokens: int
 
 
-def settle(session: Session, taken_at: datetime, about: JSON) -> RestoreResult:
+def adapt(session: Session, taken_at: datetime, about: JSON) -> RestoreResult:
     """Make a record of that moment one to go on with; `about` is for its entry in the audit log."""
     live = select(Operation.vm_id, Operation.id).where(Operation.state.in_(LIVE)).order_by(Operation.vm_id)
     going_on = failed = 0
@@ -53,9 +53,9 @@ def settle(session: Session, taken_at: datetime, about: JSON) -> RestoreResult:
             failed += 1
     _give_time(session)
     _number_on(session, taken_at)
-    settled = RestoreResult(failed, going_on, _revoke_tokens(session))
-    _log(session, taken_at, about | vars(settled))
-    return settled
+    result = RestoreResult(failed, going_on, _revoke_tokens(session))
+    _log(session, taken_at, about | vars(result))
+    return result
 
 
 def _send_anew(operation: Operation) -> None:

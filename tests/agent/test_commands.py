@@ -145,7 +145,7 @@ def test_a_snapshot_brings_back_what_was_broken(running: Host) -> None:
     running.do(Kind.START, vm)
     running.call("execute", vm, command="echo whole > /etc/motd")
     taken = running.do(Kind.SNAPSHOT_CREATE, vm, snapshot_id="s1", name="before", include_memory=True)
-    told = taken.told(SnapshotTaken)
+    told = taken.result_as(SnapshotTaken)
     assert (told.include_memory, told.vm_status) == (True, "running")
     assert told.checksum.startswith("sha256:")
     running.call("execute", vm, command="echo broken > /etc/motd")

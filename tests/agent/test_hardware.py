@@ -39,14 +39,14 @@ def test_what_is_not_said_of_an_adapter_stays(running: Host) -> None:
     vm = running.made()
     told = (
         running.do(Kind.ADAPTER_SET, vm, slot=2, mode="intnet", network="back", type="virtio")
-        .told(HardwareResult)
+        .result_as(HardwareResult)
         .adapters
     )
     assert [(each.slot, each.mode, each.network) for each in told] == [(0, "nat", None), (2, "intnet", "back")]
-    (_, pulled) = running.do(Kind.ADAPTER_SET, vm, slot=2, cable_connected=False).told(HardwareResult).adapters
+    (_, pulled) = running.do(Kind.ADAPTER_SET, vm, slot=2, cable_connected=False).result_as(HardwareResult).adapters
     assert pulled == replace(told[1], cable_connected=False)
     assert running.call("adapters", vm).result == {"adapters": to_builtins([told[0], pulled])}
-    (_, moved) = running.do(Kind.ADAPTER_SET, vm, slot=2, mode="hostonly").told(HardwareResult).adapters
+    (_, moved) = running.do(Kind.ADAPTER_SET, vm, slot=2, mode="hostonly").result_as(HardwareResult).adapters
     assert moved == replace(pulled, mode="hostonly", network=None)
     running.do(Kind.START, vm)
     refused = running.do(Kind.ADAPTER_SET, vm, slot=2, enabled=False)
@@ -96,7 +96,7 @@ def test_killed_half_way_it_is_done_once(host: Host, verb: str, moment: str) -> 
     assert (report.phase, host.effects(vm, verb)) == ("succeeded", 1), report
     assert (
         verb not in ("disk_attach", "disk_detach")
-        or len(report.told(HardwareResult).disks) == (verb == "disk_attach") + 1
+        or len(report.result_as(HardwareResult).disks) == (verb == "disk_attach") + 1
     )
 
 
@@ -107,4 +107,4 @@ def test_what_is_told_of_a_disk_says_whether_the_guest_has_it(
     vm = running.made()
     for kind in (Kind.START, Kind.PAUSE)[: 0 if state is None else 1 + (state is Kind.PAUSE)]:
         running.do(kind, vm)
-    assert running.do(Kind.DISK_ATTACH, vm, **DISK).told(DiskAttached).visible_to_guest is visible
+    assert running.do(Kind.DISK_ATTACH, vm, **DISK).result_as(DiskAttached).visible_to_guest is visible

@@ -97,7 +97,7 @@ def test_a_guest_that_panicked_has_crashed(tmp_path: Path) -> None:
     (tmp_path / events.FILE).parent.mkdir()
     told = [{"source": "guest", "event": "panic"}, {"source": "vmm", "event": "shutdown"}]
     (tmp_path / events.FILE).write_text("\n\n".join(json.dumps(each, indent=2) for each in told) + "\n\n{\n")
-    assert events.RECORD.seen(tmp_path) == events.CloudHypervisorRunEvents(ended=events.SHUTDOWN, panicked=True)
+    assert events.RECORD.run_events(tmp_path) == events.CloudHypervisorRunEvents(ended=events.SHUTDOWN, panicked=True)
 
 
 def test_a_guest_that_restarted_is_told_with_the_time(tmp_path: Path) -> None:
@@ -106,8 +106,8 @@ def test_a_guest_that_restarted_is_told_with_the_time(tmp_path: Path) -> None:
     began = (tmp_path / daemon.PID_FILES["cloud-hypervisor"]).stat().st_mtime
     told = [{"source": "guest", "event": "panic"}, {"source": "vm", "event": "rebooted", "timestamp": {"secs": 70}}]
     (tmp_path / events.FILE).write_text("\n\n".join(json.dumps(each) for each in told) + "\n\n")
-    assert events.RECORD.seen(tmp_path) == events.CloudHypervisorRunEvents(restarted_at=began + 70)
-    assert events.RECORD.seen(tmp_path, events.RECORD.length(tmp_path)) == events.CloudHypervisorRunEvents()
+    assert events.RECORD.run_events(tmp_path) == events.CloudHypervisorRunEvents(restarted_at=began + 70)
+    assert events.RECORD.run_events(tmp_path, events.RECORD.length(tmp_path)) == events.CloudHypervisorRunEvents()
 
 
 def test_a_limit_that_is_lifted_gives_the_guest_its_memory_back(

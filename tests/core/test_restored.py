@@ -26,9 +26,9 @@ def vm(transaction: Transaction, actor: Actor, host: str, helpers: Helpers) -> s
     return "one"
 
 
-def settle(transaction: Transaction, ago: timedelta = timedelta(hours=2)) -> restored.RestoreResult:
+def adapt(transaction: Transaction, ago: timedelta = timedelta(hours=2)) -> restored.RestoreResult:
     with transaction() as session:
-        return restored.settle(session, now() - ago, {"release": "0.1.0"})
+        return restored.adapt(session, now() - ago, {"release": "0.1.0"})
 
 
 def test_what_hosts_remember_is_asked_for_again(
@@ -41,8 +41,8 @@ def test_what_hosts_remember_is_asked_for_again(
         operation.accepted_at -= timedelta(hours=2)
         operation.deadline_at -= timedelta(hours=2)
         time = operation.deadline_at - operation.accepted_at
-    settled = settle(transaction)
-    assert (settled.going_on, settled.failed) == (1, 0)
+    result = adapt(transaction)
+    assert (result.going_on, result.failed) == (1, 0)
     with transaction() as session:
         operation = session.get_one(Operation, made.id)
         assert (operation.state, operation.begun_by) == ("queued", None)
@@ -53,7 +53,7 @@ def test_what_hosts_remember_is_asked_for_again(
 def test_a_delete_goes_on(transaction: Transaction, actor: Actor, vm: str) -> None:
     with transaction() as session:
         vms.delete(session, actor, vm)
-    assert settle(transaction).going_on == 1
+    assert adapt(transaction).going_on == 1
 
 
 def test_all_else_has_failed_as_nobody_knows_what_came_after(
@@ -61,7 +61,7 @@ def test_all_else_has_failed_as_nobody_knows_what_came_after(
 ) -> None:
     with transaction() as session:
         started = vms.start(session, actor, vm)
-    assert settle(transaction).failed == 1
+    assert adapt(transaction).failed == 1
     with transaction() as session:
         operation = session.get_one(Operation, started.id)
         assert operation.state == "failed"
@@ -77,7 +77,7 @@ def test_a_snapshot_under_way_is_no_snapshot(transaction: Transaction, actor: Ac
     with transaction() as session:
         snapshots.create(session, actor, vm, name="clean", description="", include_memory=False)
         assert session.scalars(select(Snapshot.name)).all() == ["clean"]
-    settle(transaction)
+    adapt(transaction)
     with transaction() as session:
         assert session.scalars(select(Snapshot.name)).all() == []
 
@@ -87,7 +87,7 @@ def test_no_vm_dies_of_a_time_that_may_have_been_made_longer(transaction: Transa
     for expires_at in (now() - timedelta(minutes=1), now() + timedelta(minutes=1), later, None):
         with transaction() as session:
             session.scalars(select(Vm)).one().expires_at = expires_at
-        settle(transaction)
+        adapt(transaction)
         with transaction() as session:
             found = session.scalars(select(Vm)).one().expires_at
         if expires_at in (later, None):
@@ -103,7 +103,7 @@ def test_no_token_lets_a_second_machine_in(transaction: Transaction, actor: Acto
             tokens.create(session, ADMIN, host=None, replaces=False, ttl_seconds=seconds, uses=1, labels={})[0]
             for seconds in (3600, -1)
         )
-    assert settle(transaction).revoked_tokens == 1
+    assert adapt(transaction).revoked_tokens == 1
     with transaction() as session:
         assert session.get_one(JoinToken, valid.id).revoked_at is not None
         assert session.get_one(JoinToken, old.id).revoked_at is None
@@ -113,7 +113,7 @@ def test_an_events_number_is_not_given_twice(transaction: Transaction, actor: Ac
     with transaction() as session:
         before = session.scalars(select(Event.seq).order_by(Event.seq.desc())).first()
         assert before is not None
-    settle(transaction, timedelta(hours=1))
+    adapt(transaction, timedelta(hours=1))
     with transaction() as session:
         vms.start(session, actor, vm)
     with transaction() as session:
@@ -125,7 +125,7 @@ def test_an_events_number_is_not_given_twice(transaction: Transaction, actor: Ac
 def test_it_is_in_the_audit_log(transaction: Transaction, actor: Actor, vm: str) -> None:
     with transaction() as session:
         vms.start(session, actor, vm)
-    settle(transaction)
+    adapt(transaction)
     with transaction() as session:
         entry = session.scalars(select(AuditEntry).where(AuditEntry.action_type == "restore")).one()
         assert (entry.result, entry.details) == (

@@ -44,16 +44,16 @@ def test_each_kind_has_a_result() -> None:
 
 @pytest.mark.parametrize("kind", Kind)
 def test_a_result_is_read_and_stored_as_it_was_told(kind: Kind) -> None:
-    told: Result = report(GOOD[kind]).told(RESULTS[kind])
+    told: Result = report(GOOD[kind]).result_as(RESULTS[kind])
     assert (type(told), told.stored()) == (RESULTS[kind], GOOD[kind])
-    assert report(GOOD[kind] | {"new": [{}]}).told(RESULTS[kind]) == told
+    assert report(GOOD[kind] | {"new": [{}]}).result_as(RESULTS[kind]) == told
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in Kind for name in GOOD[kind]])
 def test_what_is_wrong_in_a_result_is_named(kind: Kind, name: str) -> None:
     for wrong in NEVER[:-1] if name in ("include_memory", "visible_to_guest") else NEVER:
         with pytest.raises(Invalid, match=name):
-            report(GOOD[kind] | {name: wrong}).told(RESULTS[kind])
+            report(GOOD[kind] | {name: wrong}).result_as(RESULTS[kind])
 
 
 @pytest.mark.parametrize("part", [*DISK, *ADAPTER])
@@ -62,19 +62,19 @@ def test_what_is_wrong_in_a_disk_or_an_adapter_is_named(part: str) -> None:
         for wrong in NEVER[:4]:
             if part in whole:
                 with pytest.raises(Invalid, match=rf"{name}\[0\]\.{part}"):
-                    report({name: [whole | {part: wrong}]}).told(RESULTS[Kind.CREATE])
+                    report({name: [whole | {part: wrong}]}).result_as(RESULTS[Kind.CREATE])
 
 
 @pytest.mark.parametrize("wrong", [None, 1, "x", [], [{}]])
 def test_a_result_that_is_none(wrong: Any) -> None:
     for kind in Kind:
         with pytest.raises(Invalid):
-            report(wrong).told(RESULTS[kind])
+            report(wrong).result_as(RESULTS[kind])
 
 
 def test_more_than_any_vm_has_is_refused() -> None:
     with pytest.raises(Invalid, match="disks"):
-        report({"disks": [DISK] * 300}).told(RESULTS[Kind.CREATE])
+        report({"disks": [DISK] * 300}).result_as(RESULTS[Kind.CREATE])
 
 
 @pytest.mark.parametrize(

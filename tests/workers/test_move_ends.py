@@ -167,7 +167,7 @@ def test_after_a_restore_what_the_target_has_is_left_alone(rig: Rig, other: Rig)
     move = handed_over(rig, "web")
     other.take()
     with rig.workers.context.transaction() as session:
-        restored.settle(session, now(), {})
+        restored.adapt(session, now(), {})
     assert (rig.workers.state(move), error(rig, move)) == ("failed", "record_restored")
     other.tell(Observation(vm_id, Observed.STOPPED), vcpus=16)
     assert (other.take(), departures(rig), other.vcpus()) == ([], [], 0)

@@ -56,7 +56,7 @@ class SimulatedVm:
     memory_mb: int
     started_at: float | None = None
 
-    def seen(self) -> Observation:
+    def observation(self) -> Observation:
         """As a driver sees it."""
         facts = Running(vcpus=self.vcpus, memory_mb=self.memory_mb) if self.state in _ON else Running()
         return Observation(self.id, self.state, self.started_at, facts=facts)
@@ -71,11 +71,11 @@ class SimulatedVms:
     def observe(self, vm_id: str) -> Observation:
         """One of them, or that it is not there."""
         vm = self.there.get(vm_id)
-        return vm.seen() if vm is not None else Observation(vm_id, Observed.ABSENT)
+        return vm.observation() if vm is not None else Observation(vm_id, Observed.ABSENT)
 
     def observe_all(self) -> list[Observation]:
         """All that are there."""
-        return [vm.seen() for vm in self.there.values()]
+        return [vm.observation() for vm in self.there.values()]
 
     def perform(self, command: Command) -> Result:
         """Do it, which is done at once; the errors are those of a driver."""

@@ -38,7 +38,7 @@ class CloudHypervisorEventLog(happened.EventLog):
 
     file = FILE
 
-    def seen(self, folder: Path, since: int = 0) -> CloudHypervisorRunEvents:
+    def run_events(self, folder: Path, since: int = 0) -> CloudHypervisorRunEvents:
         """What it says from that byte of it on."""
         found = CloudHypervisorRunEvents()
         for each in _events(self.tail(folder, since, TAIL_BYTES)):

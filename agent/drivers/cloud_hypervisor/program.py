@@ -83,4 +83,4 @@ def _boots(kernel: Path) -> bool:
     """By the command line, without a socket; the serial port is its standard output."""
     machine = ["--cpus", "boot=1", "--memory", "size=256M", "--console", "off", "--serial", "tty"]
     guest = ["--kernel", str(kernel), "--cmdline", trial.CMDLINE.replace("panic=-1", "panic=0")]
-    return process.said([path(), *machine, *guest], trial.LAST_WORDS, settings.load().kvm_trial_seconds)
+    return process.says([path(), *machine, *guest], trial.LAST_WORDS, settings.load().kvm_trial_seconds)

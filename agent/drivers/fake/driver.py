@@ -28,7 +28,7 @@ from core.contract.vms import Adapter, Disk, Observation
 
 
 class FakeDriver(FakeMoves):
-    """All but credentials, over files.
+    """The fake driver, over files: all capabilities but credentials.
 
     A forwarded port must be free when it is forwarded; nothing listens there.
     """

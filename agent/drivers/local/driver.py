@@ -96,7 +96,7 @@ class LocalDriver(LocalMachines[H]):
                 disk, copied_by = self.first_disk(folder, image, vm.disk_gb, lock)
                 folder.write(LocalVmRecord(vm, image, disk, adapters=having, copied_by=copied_by))
                 sync_folder(self._place.vms)
-            return self.seen(folder)
+            return self.observation_of(folder)
 
     @only_driver_failures
     def delete(self, vm: VmSpec, timeout: float) -> Observation:
@@ -115,7 +115,7 @@ class LocalDriver(LocalMachines[H]):
     @only_driver_failures
     def observe(self, vm_id: str) -> Observation:
         """From the VM's files and its process's lock; asks the hypervisor nothing."""
-        return self.seen(self.folder(vm_id))
+        return self.observation_of(self.folder(vm_id))
 
     @only_driver_failures
     def observe_all(self) -> list[Observation]:
@@ -123,7 +123,7 @@ class LocalDriver(LocalMachines[H]):
         for folder in self.folders():
             for name in (*self.writes, NETWORK_LOG):
                 written.bound(folder.path / name)
-        seen = [self.seen(folder) for folder in self.folders()]
+        seen = [self.observation_of(folder) for folder in self.folders()]
         return [each for each in seen if each.state is not Observed.ABSENT]
 
     @only_driver_failures
@@ -169,7 +169,7 @@ class LocalDriver(LocalMachines[H]):
                 self._place.network.leave(vm.id)
             state = folder.change(restores=state.restores + 1)
             records.remove_unused_layers(folder, state)
-            return self.seen(folder)
+            return self.observation_of(folder)
 
     @only_driver_failures
     def snapshot_delete(
@@ -218,7 +218,7 @@ class LocalDriver(LocalMachines[H]):
                 if daemon.alive(folder.path) is not None:
                     raise DriverFailure(f"VM '{vm.name}' runs on this host already", code="invalid_state")
                 moving.take_in(self._place, folder, vm, files, fetched, progress)
-            return self.seen(folder)
+            return self.observation_of(folder)
 
     @only_driver_failures
     def sample_all(self) -> list[Sample]:

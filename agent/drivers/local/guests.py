@@ -39,7 +39,7 @@ class LocalGuests(ABC):
     def __init__(self, place: DriverFolders) -> None:
         self._vms = place.vms
 
-    def seen(self, folder: LocalVmFolder) -> Observation:
+    def observation_of(self, folder: LocalVmFolder) -> Observation:
         """What is true of the VM in that folder now."""
         return observe(folder, self.record)
 
@@ -57,7 +57,7 @@ class LocalGuests(ABC):
     def sweep_guests(self) -> None:
         """Of VMs that are paused, later."""
         for folder in self._with(command_locks.FOLDER):
-            seen = self.seen(folder).state
+            seen = self.observation_of(folder).state
             if seen is not Observed.PAUSED:
                 killing.sweep(folder.path, is_on=seen is Observed.RUNNING)
 
@@ -110,7 +110,7 @@ class LocalGuests(ABC):
         """Its files stay in a guest that is off."""
         folder = folder_of(self._vms, vm.id)
         entry = self._look(folder, ExecStore(folder.path).get(exec_id))
-        execs.forget(folder.path, entry, is_on=self.seen(folder).state is Observed.RUNNING)
+        execs.forget(folder.path, entry, is_on=self.observation_of(folder).state is Observed.RUNNING)
 
     @only_driver_failures
     def exec_sweep(self) -> float | None:
@@ -159,7 +159,7 @@ class LocalGuests(ABC):
     def _guest_of(self, vm: VmSpec) -> Iterator[tuple[Path, Watch]]:
         """The folder with the channel to its guest's agent, which is up; and what tells that the guest went away."""
         folder = folder_of(self._vms, vm.id)
-        _must_run(vm, self.seen(folder))
+        _must_run(vm, self.observation_of(folder))
         image = folder.state().image
         if image is None or not image.guest_agent:
             raise Unsupported(f"VM '{vm.name}' has no guest agent, which the driver '{self.name}' needs for this")
@@ -172,7 +172,7 @@ class LocalGuests(ABC):
 
     def _look(self, folder: LocalVmFolder, entry: StoredExec) -> StoredExec:
         """One of a paused guest stands still; one of a guest that is off is lost."""
-        match self.seen(folder).state:
+        match self.observation_of(folder).state:
             case Observed.RUNNING:
                 return execs.look(folder.path, entry)
             case Observed.PAUSED:
@@ -184,7 +184,7 @@ class LocalGuests(ABC):
         """When its commands are due that are not yet; those that are past that are ended."""
         entries = [entry for entry in ExecStore(folder.path).all() if entry.deadline_at is not None]
         for entry in entries:
-            if entry.is_due and self.seen(folder).state is Observed.RUNNING:
+            if entry.is_due and self.observation_of(folder).state is Observed.RUNNING:
                 try:
                     with patience.ends_in(killing.SWEEP_SECONDS):
                         execs.end_late(folder.path, entry)

@@ -47,7 +47,7 @@ class EventLog(ABC):
     file: str
 
     @abstractmethod
-    def seen(self, folder: Path, since: int = 0) -> RunEvents:
+    def run_events(self, folder: Path, since: int = 0) -> RunEvents:
         """What it says from that byte of it on; nothing when there is none."""
 
     def length(self, folder: Path) -> int:

@@ -103,14 +103,14 @@ class LocalMachines(LocalGuests, Generic[H]):
             daemon.cut(folder.path)
             Namespace(folder.path).wait_gone()
             self._place.network.leave(vm.id)
-            return self.seen(folder)
+            return self.observation_of(folder)
 
     @only_driver_failures
     def pause(self, vm: VmSpec, timeout: float) -> Observation:
         """The guest's processors stand still; its memory stays."""
         with self.busy(vm.id, timeout) as (folder, _):
             self.recover(folder)
-            if self.seen(folder).state is Observed.RUNNING:
+            if self.observation_of(folder).state is Observed.RUNNING:
                 self.stand_still(folder, timeout)
             return self.must_become(vm, folder, Observed.PAUSED, Observed.RUNNING)
 
@@ -119,7 +119,7 @@ class LocalMachines(LocalGuests, Generic[H]):
         """They go on, unless what had halted them halts them again at once."""
         with self.busy(vm.id, timeout) as (folder, _):
             self.recover(folder)
-            if self.seen(folder).state is Observed.PAUSED:
+            if self.observation_of(folder).state is Observed.PAUSED:
                 self.go_on(folder)
             seen = self.must_become(vm, folder, Observed.RUNNING, Observed.PAUSED)
         restores.set_clock(folder)
@@ -131,7 +131,7 @@ class LocalMachines(LocalGuests, Generic[H]):
         left = countdown(timeout)
         with self.busy(vm.id, timeout) as (folder, _):
             self.recover(folder)
-            return resize(folder, vm, self._place.cgroup, self.seen(folder).state, self.plugs, progress, left)
+            return resize(folder, vm, self._place.cgroup, self.observation_of(folder).state, self.plugs, progress, left)
 
     @only_driver_failures
     def disk_attach(self, vm: VmSpec, request: DiskRequest, timeout: float) -> Disk:
@@ -170,7 +170,7 @@ class LocalMachines(LocalGuests, Generic[H]):
     def measure(self, vm: VmSpec, timeout: float) -> Measurement:
         """From `/proc`, the hypervisor and the guest agent; zeros and its disk for a VM without a process."""
         folder = self.folder(vm.id)
-        return measuring.measure(folder, self.seen(folder).state, lambda: self.counted(folder), timeout)
+        return measuring.measure(folder, self.observation_of(folder).state, lambda: self.counted(folder), timeout)
 
     def recover(self, folder: LocalVmFolder, *, asking: bool = True) -> LocalVmRecord:
         """Undoes what a snapshot that was cut off has left; the state after that."""
@@ -197,6 +197,6 @@ class LocalMachines(LocalGuests, Generic[H]):
     def seen_after(self, folder: LocalVmFolder, before: Observed) -> Observation:
         """What is seen, once that is over: a hypervisor writes an event just after its answer."""
         deadline = time.monotonic() + SETTLE_SECONDS
-        while (seen := self.seen(folder)).state is before and time.monotonic() < deadline:
+        while (seen := self.observation_of(folder)).state is before and time.monotonic() < deadline:
             time.sleep(0.005)
         return seen

@@ -23,7 +23,7 @@ def observe(folder: LocalVmFolder, record: EventLog) -> Observation:
     if state is None:
         return Observation(name, Observed.ABSENT)
     pid = daemon.alive(folder.path)
-    seen = record.seen(folder.path)
+    seen = record.run_events(folder.path)
     facts = Running(state.restores, None, None, state.machine.acceleration if state.machine else None, state.copied_by)
     if pid is not None:
         # A snapshot holds the machine for a moment; that is no state of the VM.

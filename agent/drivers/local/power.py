@@ -50,7 +50,11 @@ def switch_on(
 ) -> None:
     """Running and usable, from any state; off again when that fails."""
     state = folder.state()
-    if daemon.alive(folder.path) is not None and state.resume is not None and not ways.record.seen(folder.path).resumed:
+    if (
+        daemon.alive(folder.path) is not None
+        and state.resume is not None
+        and not ways.record.run_events(folder.path).resumed
+    ):
         daemon.cut(folder.path)  # an agent died while the memory was loaded: once more, from the beginning
     with _off_again(folder, network):
         if daemon.alive(folder.path) is None:
@@ -76,7 +80,7 @@ def prepare(
     beyond: Beyond,
 ) -> Prepared:
     """What a launch begins with: the machine of the memory that waits for it, else a `fresh` one; and its group."""
-    if state.resume is not None and record.seen(folder.path).resumed:
+    if state.resume is not None and record.run_events(folder.path).resumed:
         state = folder.change(resume=None)  # it did go on from there, and has ended since
     saved = restores.memory_of(folder, state)
     machine = (saved[0].machine if saved else None) or fresh
@@ -106,7 +110,7 @@ def wait_usable(folder: LocalVmFolder, ways: Ways, state: LocalVmRecord, progres
 
     def died() -> DriverFailure:
         shown = usable.console_tail(folder.path)
-        if ways.record.seen(folder.path).powered_off:
+        if ways.record.run_events(folder.path).powered_off:
             return DriverFailure(f"the guest shut itself down while it booted: {shown}")
         said = usable.tail(folder.path / ways.log) or "no output"
         return DriverFailure(f"{ways.program} ended while the guest booted: {said}; the console ends with: {shown}")

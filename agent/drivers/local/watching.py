@@ -25,7 +25,7 @@ def watched(folder: LocalVmFolder, record: EventLog) -> Iterator[Watch]:
     began, pid = record.length(folder.path), daemon.alive(folder.path)
 
     def look() -> None:
-        seen = record.seen(folder.path, began)
+        seen = record.run_events(folder.path, began)
         if seen.restarted_at is not None:
             raise GuestWent("the guest restarted before it answered: its work is lost")
         if seen.ended is not None or daemon.alive(folder.path) != pid:
@@ -44,7 +44,7 @@ def watched(folder: LocalVmFolder, record: EventLog) -> Iterator[Watch]:
         raise frozen from error
     except DriverFailure as error:
         look()
-        if isinstance(error, GuestTimeout) and (now := record.seen(folder.path)).paused:
+        if isinstance(error, GuestTimeout) and (now := record.run_events(folder.path)).paused:
             why = now.halt or "resume it first"
             raise DriverFailure(f"the VM was paused before its guest answered: {why}", code="vm_paused") from None
         raise

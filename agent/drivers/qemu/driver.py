@@ -81,7 +81,7 @@ class QemuDriver(LocalDriver[power.QemuHost]):
     @only_driver_failures
     def port_forwards(self, vm_id: str) -> list[Forward]:
         """As QEMU lists them."""
-        return forwarding.seen(self.folder(vm_id), self._place.network)
+        return forwarding.in_effect(self.folder(vm_id), self._place.network)
 
     def host(self) -> power.QemuHost:
         """QEMU's version, and what really accelerates it."""

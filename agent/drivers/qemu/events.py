@@ -77,7 +77,7 @@ class QemuEventLog(happened.EventLog):
 
     file = OUT
 
-    def seen(self, folder: Path, since: int = 0) -> QemuRunEvents:
+    def run_events(self, folder: Path, since: int = 0) -> QemuRunEvents:
         """What it says from that byte of it on."""
         found = QemuRunEvents()
         for line in self.tail(folder, since, TAIL_BYTES).splitlines():

@@ -71,7 +71,7 @@ def apply(folder: LocalVmFolder, network: HostNetworking, vm: VmSpec, left: Left
     folder.change(spec=vm)
 
 
-def seen(folder: LocalVmFolder, network: HostNetworking) -> list[Forward]:
+def in_effect(folder: LocalVmFolder, network: HostNetworking) -> list[Forward]:
     """Those that are in effect."""
     mode = mode_of_first(folder.state()) if daemon.alive(folder.path) is not None else "none"
     if mode == "bridged":

@@ -66,7 +66,7 @@ def go_on(folder: LocalVmFolder) -> None:
 def must_not_halt_again(folder: LocalVmFolder) -> None:
     """A write that found no room is tried again when the machine goes on: it is given a moment to fail."""
     deadline = time.monotonic() + HALT_SECONDS
-    while (seen := events.RECORD.seen(folder.path)).was_halted and time.monotonic() < deadline:
+    while (seen := events.RECORD.run_events(folder.path)).was_halted and time.monotonic() < deadline:
         if seen.disk_is_full:
             raise DriverFailure(
                 "the host's disk is still full: make room on it, then resume", code="insufficient_resources"

@@ -262,7 +262,7 @@ class VirtualBoxDriver(VirtualBoxGuests):
     def port_forwards(self, vm_id: str) -> list[Forward]:
         """As VirtualBox has them of a VM that runs."""
         folder = self._folder(vm_id)
-        return [] if folder.read() is None else forwards.seen(self.manage.info(folder.uuid) or {})
+        return [] if folder.read() is None else forwards.in_effect(self.manage.info(folder.uuid) or {})
 
     @only_driver_failures
     def sample_all(self) -> list[Sample]:

@@ -69,7 +69,7 @@ def parse(info: Mapping[str, str]) -> set[Rule]:
     return {_rule(int(key[1]) - 1, value) for key, value in keys if key and value}
 
 
-def seen(info: Mapping[str, str]) -> list[Forward]:
+def in_effect(info: Mapping[str, str]) -> list[Forward]:
     """Those in effect, in the order of their ports."""
     if not _runs(info):
         return []

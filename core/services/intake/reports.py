@@ -68,7 +68,7 @@ def _apply(session: Session, vm: Vm, operation: Operation, report: Report) -> No
     if live:
         _advance(session, vm, operation, report)
     elif operation.kind == Kind.CREATE and report.phase == Phase.SUCCEEDED:
-        hardware.told(vm, report.told(HardwareResult))
+        hardware.apply_result(vm, report.result_as(HardwareResult))
     observations.take_back(session, vm)
     # While this one was live no other could be; once it was not, another may.
     alone = live and operation.kind != Kind.MOVE  # a start may follow that
@@ -91,7 +91,7 @@ def _advance(session: Session, vm: Vm, operation: Operation, report: Report) -> 
         operation.progress = vars(report.progress) if report.progress else operation.progress
     else:
         done = ending == OperationState.SUCCEEDED
-        result = report.told(RESULTS[Kind(operation.kind)]) if done else Result()
+        result = report.result_as(RESULTS[Kind(operation.kind)]) if done else Result()
         operations.complete(operation, ending, result=result, failure=report.failure)
         if done:
             outcomes.succeeded(session, vm, operation, result)
