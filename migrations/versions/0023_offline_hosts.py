@@ -1,4 +1,7 @@
-"""Hosts are online or offline, and have a scheduling state: the columns and events have these names too."""
+"""Hosts are online or offline, and have a scheduling state: the columns and events have these names too.
+
+No release has had the former names, so that no old code runs on the new tables.
+"""
 
 from __future__ import annotations
 
