@@ -1,4 +1,4 @@
-"""What host and control plane both know of networks: names, and which addresses are none of the internet's."""
+"""Networks, as hosts and control plane share them: their names, and the addresses that are not on the internet."""
 
 from __future__ import annotations
 
