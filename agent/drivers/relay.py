@@ -8,6 +8,7 @@ VM's folder with that socket's path; ends with the VM. Standard library only.
 from __future__ import annotations
 
 import fcntl
+import os
 import selectors
 import socket
 import sys
@@ -125,7 +126,7 @@ def _connected(path: str, seconds: float) -> socket.socket:
 
 def _append(data: bytes) -> None:
     log = Path(LOG)
-    with log.open("ab") as file:
+    with open(log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
         file.write(data)
         long = file.tell() > KEPT_BYTES
     if long:

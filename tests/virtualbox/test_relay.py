@@ -52,6 +52,7 @@ def test_output_is_kept_and_what_is_typed_arrives(folder: VirtualBoxVmFolder, po
     everything = bytes(range(256)) * 300
     port.sendall(everything)
     until(lambda: console.log.exists() and console.log.read_bytes() == everything)
+    assert console.log.stat().st_mode & 0o777 == 0o600
     assert console.socket is not None
     for words in (b"root\n", b"\x00\xff\x03"):
         with sockets.connect(console.socket, SECONDS) as typist:

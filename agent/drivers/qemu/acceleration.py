@@ -13,10 +13,12 @@ from agent.system.users import SystemUser, Users, group_of_device
 from core import settings
 from core.contract.errors import DriverFailure
 
+VERSION_SECONDS = 60.0  # a busy machine takes its time to load a program, and is none without QEMU for that
+
 
 def version() -> str:
     """QEMU's, like "7.2.22"; `process.MissingProgram` without one."""
-    return process.run([PROGRAM, "--version"], 10.0).split("version", 1)[1].split()[0]
+    return process.run([PROGRAM, "--version"], VERSION_SECONDS).split("version", 1)[1].split()[0]
 
 
 def choose(store: Path, users: Users | None) -> str:

@@ -47,7 +47,7 @@ class QemuDriver(LocalDriver[power.QemuHost]):
     def probe(self) -> DriverHealth:
         """QEMU's version and what really accelerates it."""
         try:
-            process.run(["qemu-img", "--version"], 10.0)
+            process.run(["qemu-img", "--version"], acceleration.VERSION_SECONDS)
             host = self.host()
         except process.MissingProgram as error:
             return DriverHealth(self.name, False, problem=f"{error.message}: {INSTALL}")
