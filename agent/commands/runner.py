@@ -198,6 +198,8 @@ class Commands:
     def _get_files(self, command: Command, work: RunningOperation) -> None:
         """The same of a VM that comes from another host."""
         files = command.params.files if isinstance(command.params, Move) else None
+        if self._journal.is_deleted(command.vm):
+            return  # as is told once it is its turn
         if (
             files is None
             or self._arrivals is None

@@ -55,7 +55,7 @@ def test_what_stands_in_the_way_is_said(world: World, caller: Caller, target: st
         answer = world.post(f"/vms/{off}/move", caller.bearer, json=body)
         assert (answer.status_code, why in answer.text) == (status, True), answer.text
     assert problem(world.post(f"/vms/{off}/move", world.caller().bearer, json={}))[0] == 404
-    assert problem(world.post(f"/vms/{off}/move", world.caller(access="read").bearer, json={}))[0] == 403
+    assert problem(world.post(f"/vms/{off}/move", world.caller("admin", access="read").key, json={}))[0] == 403
 
 
 def test_its_files_are_for_its_target_alone(world: World, caller: Caller, target: str) -> None:

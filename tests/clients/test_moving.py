@@ -34,13 +34,8 @@ def test_a_vm_goes_to_another_host_and_back(corral: Run, client: Client, vm: str
     client.snapshots.restore(vm, "before")
     client.vms.stop(vm, force=True)
 
-    def back() -> bool:
-        try:
-            return "is moved" in corral("vm", "move", vm, "--to", "host-a").stderr
-        except Conflict:  # what it has left there is being removed
-            return False
-
-    until(back)
+    # What it has left there is removed first.
+    until(lambda: client.vms.move(vm, host="host-a").state == "succeeded", despite=Conflict)
     assert client.vms.get(vm).host == "host-a"
     assert "is on host 'host-a' already" in corral("vm", "move", vm, "--to", "host-a", code=5).stderr
 
