@@ -18,6 +18,7 @@ from agent.broker import app as celery_app
 from agent.broker.connection import connect
 from agent.calls.consoles import Consoles
 from agent.calls.files import FileCalls
+from agent.calls.hosts import HostCalls
 from agent.calls.server import Calls
 from agent.calls.streams import AgentStreams
 from agent.commands import tasks
@@ -39,6 +40,7 @@ from agent.host.usage import UsageMonitor
 from agent.images.collecting import Rules
 from agent.images.download import Rate
 from agent.images.images import HostImages
+from agent.images.prefetching import Prefetches
 from agent.images.pulls import Pulls
 from agent.images.source import Source
 from agent.media.media import MediaFolders
@@ -126,7 +128,16 @@ class Agent:
         streams = AgentStreams(self._client)
         consoles, files = Consoles(drivers, streams), FileCalls(drivers, streams)
         key = HostKey(config.home)
-        self._calls = Calls(config.host, self._client, key, drivers, self._commands, consoles, files, media)
+        self._calls = Calls(
+            config.host,
+            self._client,
+            key,
+            drivers,
+            self._commands,
+            consoles,
+            files,
+            HostCalls(media, Prefetches(images)),
+        )
         facts = replace(config.network.facts(), own_ports=[config.metrics_port] if config.metrics_port else [])
         self._lease, boot_id = Lease(config.host, self._client, config.lock), uuid.uuid4().hex
         self._fencing = AgentFencing(drivers, self._commands.give_up, self._lease.obeyed)

@@ -96,6 +96,14 @@ def list_all(store: Path) -> list[ImageManifest]:
     return found
 
 
+def get(store: Path, name: str) -> ImageManifest:
+    """The image of that name; `NotFound` if it isn't there, or can't be read."""
+    for manifest in list_all(store):
+        if manifest.name == name:
+            return manifest
+    raise NotFound(f"image '{name}' not found", code="image_not_found")
+
+
 def publish(store: Path, folder: Path, manifest: ImageManifest) -> None:
     """Make `folder`, inside a `staging` of the store, the image of the manifest's name, in place of one before it.
 

@@ -19,7 +19,7 @@ _TICK_SECONDS = 1.0
 
 
 def ask(
-    dispatch: Dispatch, host: str, verb: str, vm: VmSpec, params: JSON, timeout: float, tick: Callable[[], None]
+    dispatch: Dispatch, host: str, verb: str, vm: VmSpec | None, params: JSON, timeout: float, tick: Callable[[], None]
 ) -> JSON:
     """What the host answers within `timeout` seconds; `tick` is called about every second meanwhile and may raise.
 

@@ -18,7 +18,7 @@ from core.services.audit import chain
 from core.services.intake import sweeps
 from core.services.scanning import queue
 from core.services.webhooks import queue as deliveries
-from workers import prometheus, scanning, webhooks
+from workers import prefetching, prometheus, scanning, webhooks
 from workers.context import WorkerContext
 
 log = logging.getLogger(__name__)
@@ -213,6 +213,7 @@ _PARTS: dict[str, Callable[[WorkerContext], int]] = {
     "VMs made elsewhere": _elsewhere,
     "moves": _moves,
     "drains": _drains,
+    "prefetches of images": prefetching.sweep,
     "operations sent again": _resend,
     "idempotency keys": _idempotency,
     "audit links": _link,

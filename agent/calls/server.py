@@ -19,6 +19,7 @@ from agent.calls import describing
 from agent.calls.consoles import Consoles
 from agent.calls.execs import GuestCommands
 from agent.calls.files import FileCalls
+from agent.calls.hosts import HostCalls
 from agent.calls.parameters import asked, vm_of
 from agent.calls.waiting import Waiting
 from agent.commands.runner import Commands
@@ -30,12 +31,11 @@ from agent.drivers.offers import offered
 from agent.drivers.registry import Drivers
 from agent.guest import patience
 from agent.host import prometheus
-from agent.media.media import MediaFolders
 from agent.reports.failures import failure_of
 from agent.system.loops import Loop
 from core import sealing
 from core.contract import channels
-from core.contract.calls import CALLS, CallRef, GuestLogin, MediumRef, OpenConsole, OperationRef
+from core.contract.calls import CALLS, CallRef, GuestLogin, OpenConsole, OperationRef
 from core.contract.described import VmRef
 from core.contract.errors import CorralError, Invalid, Unavailable, Unsupported
 from core.contract.messages import JSON, Addressed, Call, Failure, Reply, Sealed, Unread, decode, encode
@@ -65,11 +65,11 @@ class Calls:
         commands: Commands,
         consoles: Consoles,
         files: FileCalls,
-        media: MediaFolders,
+        host_calls: HostCalls,
     ) -> None:
         self._host, self._client, self._drivers, self._commands = host, client, drivers, commands
         self._key = key
-        self._consoles, self._media = consoles, media
+        self._consoles = consoles
         questions = Shares(f"calls to host '{host}'", QUESTIONS, QUESTIONS_EACH)
         executes = Shares(f"commands on host '{host}'", EXECUTES, EXECUTES_EACH)
         self._questions = questions, ThreadPoolExecutor(QUESTIONS, thread_name_prefix="call")
@@ -84,11 +84,11 @@ class Calls:
             "adapters": self._adapters,
             "cancel": self._cancel,
             "report": self._report,
-            "medium_delete": self._medium_delete,
             "describe": self._describe,
             "console": self._console,
             "abandon": self._abandon,
             **self.guests.verbs,
+            **host_calls.verbs,
             "file_write": files.write,
             "file_read": files.read,
             "file_list": files.list,
@@ -188,10 +188,6 @@ class Calls:
         driver = offered(self._drivers.get(vm.hypervisor), GuestCredentialsCapability)
         account = asked(call, GuestLogin)
         driver.set_guest_credentials(vm, account.username, account.password)
-        return {}
-
-    def _medium_delete(self, call: Call) -> JSON:
-        self._media.delete(asked(call, MediumRef).id)
         return {}
 
     def _describe(self, call: Call) -> JSON:

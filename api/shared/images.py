@@ -12,12 +12,11 @@ from api.rest.blueprint import Blueprint
 from api.rest.fields import ChoiceField, TextField, UploadField, computed
 from api.rest.schemas import SortingSchema, StrictSchema
 from api.rest.shapes import ResultPage, Shape
-from api.shared import image_adding
+from api.shared import image_adding, prefetching
 from api.shared.words import IMAGE_NAME, OS_TYPES
 from api.web.context import api_context
 from api.web.views import mark
 from core import images
-from core.contract.errors import NotFound
 from core.contract.images import ImageManifest, readable
 from core.contract.messages import JSON
 from core.models import Host
@@ -104,16 +103,14 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.read_one(ImageSchema)
         def get(self, session: Session, actor: Actor, image_name: str) -> JSON:
             """Get an image."""
-            for manifest in images.list_all(api_context().settings.images):
-                if manifest.name == image_name:
-                    return _described(hosts.all_of(session), manifest)
-            raise NotFound(f"image '{image_name}' not found", code="image_not_found")
+            return _described(hosts.all_of(session), images.get(api_context().settings.images, image_name))
 
         @blp.slow_write(204, None, Actor.must_administer)
         def delete(self, image_name: str) -> None:
             """Remove an image, for administrators; VMs created from it keep their disks."""
             images.remove(api_context().settings.images, image_name)
 
+    prefetching.add(blp)
     return blp
 
 

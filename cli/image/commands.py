@@ -20,6 +20,7 @@ class _ImageGroup(LazyGroup):
     places = {
         "delete": LazyCommand("cli.remote.images:delete", "Remove an image from the fleet."),
         "list": LazyCommand("cli.remote.images:list_", "List the fleet's images."),
+        "prefetch": LazyCommand("cli.remote.images:prefetch", "Have hosts pull an image before a VM needs it there."),
         "show": LazyCommand("cli.remote.images:show", "Show an image of the fleet."),
         "upload": LazyCommand("cli.remote.images:upload", "Upload an image to the fleet."),
     }

@@ -15,6 +15,7 @@ from core.contract.bounds import MOST_LISTED, Count, ExitCode, FileTime, Line, M
 from core.contract.described import DescribeReply, VmRef
 from core.contract.measures import MeasureReply
 from core.contract.moves import ReadMoved
+from core.contract.prefetching import PullImage, PullImageReply
 from core.contract.vms import Adapter, Disk, Running
 
 _EXEC_ID, _PATH = Meta(min_length=1, max_length=64, pattern="^[0-9a-f-]*$"), Meta(min_length=1, max_length=4096)
@@ -293,5 +294,6 @@ CALLS: dict[str, tuple[type[Struct], type[Struct]]] = {
     "abandon": (CallRef, AbandonReply),
     "medium_delete": (MediumRef, Nothing),
     "describe": (VmRef, DescribeReply),
+    "image_pull": (PullImage, PullImageReply),
 }
-"""What each verb asks, and what the answer to it is. The last five are about no VM of the record."""
+"""What each verb asks, and what the answer to it is. The last six are about no VM of the record."""

@@ -63,6 +63,7 @@ class HostKind(StrEnum):
     """What an operation of a host does, of no VM: the control plane's own work, and no command."""
 
     DRAIN = "drain"
+    PREFETCH = "image_prefetch"
 
 
 class Kind(StrEnum):

@@ -16,7 +16,8 @@ class Operation(Base):
 
     `attempt` counts how often it was sent and fences older ones; `send_at` is when the sweep sends it again.
     A request to cancel is a flag and no state. `begun_by` is the boot id of the agent that has begun it.
-    One without a VM is of its host (`HostKind`): no command, but work of the control plane's own, at most one a host.
+    One without a VM is of its host (`HostKind`): no command, but work of the control plane's own.
+    At most one drain of a host is live, and one prefetch of an image there.
     """
 
     __tablename__ = "operations"
@@ -28,7 +29,12 @@ class Operation(Base):
             "uq_operations_host_name_live",
             "host_name",
             unique=True,
-            postgresql_where=text("vm_id IS NULL AND state IN ('queued', 'running')"),
+            postgresql_where=text("kind = 'drain' AND state IN ('queued', 'running')"),
+        ),
+        Index(
+            "ix_operations_send_at_live_prefetch",
+            "send_at",
+            postgresql_where=text("kind = 'image_prefetch' AND state IN ('queued', 'running')"),
         ),
         Index("ix_operations_send_at_live", "send_at", postgresql_where=text("state IN ('queued', 'running')")),
         Index("ix_operations_accepted_at_id", "accepted_at", "id"),

@@ -1,4 +1,4 @@
-"""Permission to pull an image: for hosts that have, or are to have, a VM that is made of it."""
+"""Permission to pull an image: for hosts that have, or are to have, a VM that is made of it, or prefetch it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from core.contract.errors import NotFound
 from core.models import Operation, Vm
-from core.services import arrivals
+from core.services import arrivals, prefetching
 
 
 def must_need(session: Session, host: str, digest: str) -> None:
@@ -16,7 +16,9 @@ def must_need(session: Session, host: str, digest: str) -> None:
         Vm.host_name == host, Vm.image_digest == digest, Vm.deleted_at.is_(None), Vm.lost_at.is_(None)
     )
     coming = select(Operation.id).join(Vm, Vm.id == Operation.vm_id).where(Vm.image_digest == digest)
-    if session.scalar(of_vm.limit(1)) is None and session.scalar(coming.where(*arrivals.coming(host))) is None:
+    if any(session.scalar(query) is not None for query in (of_vm.limit(1), coming.where(*arrivals.coming(host)))):
+        return
+    if not prefetching.is_wanted(session, host, digest):
         raise not_found(digest)
 
 

@@ -14,13 +14,12 @@ from corral import _http, access
 from corral._async.devices import AsyncDevices, AsyncSnapshots
 from corral._async.events import listen
 from corral._async.guests import AsyncCommands, AsyncFiles, Entries, open_socket
+from corral._async.images import AsyncImages, AsyncMedia
 from corral._async.joining import AsyncJoinTokens
 from corral._async.resources import (
     AsyncAudit,
     AsyncHosts,
-    AsyncImages,
     AsyncKeys,
-    AsyncMedia,
     AsyncOperations,
     AsyncScans,
 )

@@ -16,13 +16,12 @@ from corral._http import Json
 from corral._sync.devices import Devices, Snapshots
 from corral._sync.events import listen
 from corral._sync.guests import Commands, Entries, Files, open_socket
+from corral._sync.images import Images, Media
 from corral._sync.joining import JoinTokens
 from corral._sync.resources import (
     Audit,
     Hosts,
-    Images,
     Keys,
-    Media,
     Operations,
     Scans,
 )

@@ -34,6 +34,7 @@ COMMANDS = {
     "POST /hosts/{}/uncordon": "host uncordon",
     "POST /hosts/{}/fence": "host fence",
     "POST /hosts/{}/drain": "host drain",
+    "POST /images/{}/prefetch": "image prefetch",
     "POST /hosts/{}/activate": "host activate",
     "GET /hosts/{}/orphans": "host orphans",
     "DELETE /hosts/{}/orphans/{}": "host remove-orphan",

@@ -63,6 +63,10 @@ GOOD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "report": ({"operation_id": "op-1"}, {"state": "finished"}),
     "abandon": ({"call_id": "c-1"}, {"abandoned": True}),
     "medium_delete": ({"id": "disk-1"}, {}),
+    "image_pull": (
+        {"name": "web", "digest": f"sha256:{'a' * 64}", "seconds": 60.0},
+        {"here": False, "step": "pulling", "percent": 40, "error_code": "", "error": ""},
+    ),
     "describe": (
         {"vm_id": "vm-1"},
         to_builtins(

@@ -76,9 +76,9 @@ def operation_ended(session: Session, operation: AnyOperation) -> None:
 
 def action_of(kind: str) -> str:
     """What the log calls an operation of that kind: "vm_start", "snapshot_create", "host_drain"."""
-    if kind in tuple(HostKind):
-        return f"host_{kind}"
-    return kind if "_" in kind else f"vm_{kind}"
+    if "_" in kind:
+        return kind
+    return f"host_{kind}" if kind in tuple(HostKind) else f"vm_{kind}"
 
 
 @dataclass(frozen=True)
