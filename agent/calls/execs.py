@@ -39,7 +39,7 @@ class GuestCommands:
         }
         self.loops = [_sweeper(driver) for driver in drivers.all() if isinstance(driver, GuestCapability)]
         self._timekeepers = [Timekeeper(driver) for driver in drivers.all() if isinstance(driver, ExecsCapability)]
-        self.loops += [keeper.loop for keeper in self._timekeepers]
+        self.loops += [each.loop for each in self._timekeepers]
 
     def execute(self, call: Call, check: Check) -> JSON:
         """Runs a command to its end."""
@@ -56,8 +56,8 @@ class GuestCommands:
 
     def _begin(self, call: Call) -> JSON:
         made = self._execs(call).exec_begin(vm_of(call), _wanted_of(call))
-        for keeper in self._timekeepers:
-            keeper.soon.set()
+        for each in self._timekeepers:
+            each.soon.set()
         return asdict(made)
 
     def _list(self, call: Call) -> JSON:

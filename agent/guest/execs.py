@@ -74,7 +74,7 @@ def lose(channel: Path, entry: StoredExec) -> StoredExec:
 
 
 def output(channel: Path, entry: StoredExec, stream: str, offset: int, limit: int) -> ExecOutput:
-    """What it wrote; see `Execs`."""
+    """What it wrote; see `ExecsCapability`."""
     path = f"{exec_supervisor.FOLDER}/{entry.exec.id}.{exec_supervisor.SUFFIX[stream]}"
     found = reading.part(channel, path, offset, limit)
     if entry.is_running and not (found and found.data):

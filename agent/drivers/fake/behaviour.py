@@ -1,7 +1,7 @@
 """Misbehaviour of the fake driver, as tests configure it.
 
 Told by `fake.json` beside the folder of VMs, for all of them, or by `hardware.fake` of one VM's spec. Both have
-this form, every key optional, verbs as in `Driver`, `Snapshots`, `Guest` and `Files`:
+this form, every key optional, verbs as in `Driver` and its capabilities for snapshots, guests and files:
 
     {"slow": {"start": 2.5},            seconds that a verb takes
      "linger": {"start": 1},            seconds that it takes after its effect, deaf to a cancel
