@@ -1,4 +1,4 @@
-"""`python -m bench`: all figures, or those of `control`, `fleet`, `guests`, `snapshots`, `files` or `virtualbox`."""
+"""`python -m bench`: all figures, or those of the parts that are named: `bench --help` lists them."""
 
 from __future__ import annotations
 
@@ -82,12 +82,20 @@ def _files() -> Iterator[Row]:
         yield from guests.files_of(fleet, token)
 
 
+def _page() -> Iterator[Row]:
+    from bench import page
+
+    with _fleet("fake") as fleet:
+        yield from page.all_of(fleet)
+
+
 _PARTS = {
     "control": _control,
     "fleet": _many_hosts,
     "guests": _guests,
     "snapshots": _snapshots,
     "files": _files,
+    "page": _page,
     "virtualbox": virtualbox.all_of,
 }
 
@@ -95,7 +103,7 @@ _PARTS = {
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(list(_PARTS)), metavar="[PART]...")
 def main(names: tuple[str, ...]) -> None:
-    """Measure the parts of that name, or all of them: control, fleet, guests, snapshots, files, virtualbox.
+    """Measure the parts of that name, or all of them: control, fleet, guests, snapshots, files, page, virtualbox.
 
     A row is printed as soon as it is measured. The exit code is 1 when one does not reach what it should.
     """

@@ -7,14 +7,12 @@ import statistics
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from itertools import cycle, islice
 
 import psutil
 from simple_websocket import Client as Socket
-from sqlalchemy import create_engine, text
 
-from bench import noop
+from bench import noop, paper
 from bench.http import BenchClient
 from bench.stats import Row, ms, percentile, timed
 from cli.fleet import commands
@@ -75,7 +73,7 @@ def throughput(fleet: Fleet, token: str) -> Row:
 
 def listing(fleet: Fleet, token: str) -> Row:
     """A page of 50 out of 10,000 VMs: the p99 of 32 clients against that of one."""
-    _fill(fleet.database_url, 10_000)
+    paper.add_vms(fleet.database_url, 10_000)
     one = _pages(fleet.url, token, clients=1, requests=200)
     many = _pages(fleet.url, token, clients=32, requests=40)
     ratio = percentile(many, 0.99) / percentile(one, 0.99)
@@ -132,30 +130,3 @@ def _pages(url: str, token: str, *, clients: int, requests: int) -> list[float]:
 
     with ThreadPoolExecutor(clients) as pool:
         return [taken for part in pool.map(read, range(clients)) for taken in part]
-
-
-def _fill(database_url: str, count: int) -> None:
-    """VMs that only the record knows, of a user of their own host: reading them is all that is measured."""
-    engine = create_engine(database_url)
-    long_ago = datetime.now(UTC) - timedelta(days=1)
-    with engine.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO hosts (name, boot_id, generation, offered_vcpus, offered_memory_mb, offered_disk_gb,"
-                " drivers, images, facts, first_seen_at, last_seen_at)"
-                " VALUES ('paper', '', 0, 0, 0, 0, '[]', '[]', '{}', :at, :at)"
-            ),
-            {"at": long_ago},
-        )
-        connection.execute(
-            text(
-                "INSERT INTO vms (id, name, owner_id, hypervisor, host_name, os_type, image, vcpus, memory_mb, disk_gb,"
-                " network, hardware, wanted, reserved, observed, created_at)"
-                " SELECT 'vm-paper-' || n, 'paper-' || n, (SELECT id FROM users LIMIT 1), 'fake', 'paper', 'linux', '',"
-                " 1, 512, 10, '{}', '{}', 'stopped', false, 'stopped', now() - n * interval '1 second'"
-                " FROM generate_series(1, :count) AS n"
-            ),
-            {"count": count},
-        )
-        connection.execute(text("ANALYZE vms"))
-    engine.dispose()
