@@ -57,6 +57,8 @@ def message(note: EventMessage, *, of_one_vm: bool) -> str:
     body: dict[str, Any] = {"event_type": note.type, "timestamp": note.at, "data": data, "seq": note.seq}
     if of_one_vm or (note.vm_name is not None and "vm_name" not in data):
         body["vm_name"] = note.vm_name
+    if note.vm_id is not None and not of_one_vm:
+        body["vm_id"] = note.vm_id
     return json.dumps(body, separators=(",", ":"))
 
 

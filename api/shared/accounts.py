@@ -9,13 +9,14 @@ from sqlalchemy.orm import Session
 from api.auth import passwords, tokens
 from api.auth.identity import actor as calling
 from api.rest.blueprint import Blueprint
-from api.rest.fields import MomentField, TextField
-from api.rest.schemas import StrictSchema
-from api.rest.shapes import Shape
+from api.rest.fields import ChoiceField, MomentField, TextField
+from api.rest.schemas import SortingSchema, StrictSchema
+from api.rest.shapes import ResultPage, Shape
 from core.contract.messages import JSON
 from core.models import User
 from core.services import users
 from core.services.context import Actor
+from core.services.paging import Slice
 
 _SHORTEST, _LONGEST = users.PASSWORD_LENGTHS
 
@@ -44,6 +45,12 @@ class UserSchema(Schema):
     disabled_at = MomentField(required=True, allow_none=True)
 
 
+class UserQuerySchema(SortingSchema):
+    """Which part of the users."""
+
+    sort = ChoiceField(*users.ORDERING.sorts)
+
+
 def blueprint(shape: Shape) -> Blueprint:
     """The resources, in a dialect."""
     blp = Blueprint("accounts", shape, "Passwords and accounts")
@@ -58,6 +65,15 @@ def blueprint(shape: Shape) -> Blueprint:
             caller.must_write()
             user = passwords.change(caller.username, body["current_password"], body["new_password"])
             return {"username": user.username, "access_token": tokens.make(user)}
+
+    @blp.route("/users")
+    class UsersView(MethodView):
+        @blp.query(UserQuerySchema)
+        @blp.read_many("users", UserSchema)
+        def get(self, session: Session, actor: Actor, query: JSON) -> ResultPage:
+            """List all users (administrators)."""
+            found, total = users.page(session, actor, Slice(**query))
+            return ResultPage(found, total, query["limit"], query["offset"])
 
     @blp.route("/users/<username>/disable")
     class DisableUserView(MethodView):

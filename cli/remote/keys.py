@@ -19,6 +19,13 @@ _COLUMNS = {
     "EXPIRES": "expires_at",
     "REVOKED": "revoked_at",
 }
+_USER_COLUMNS = {
+    "NAME": "username",
+    "ROLE": "role",
+    "CREATED": "created_at",
+    "DISABLED": "disabled_at",
+    "ID": "user_id",
+}
 
 
 @click.group()
@@ -59,6 +66,13 @@ def revoke(session: Session, key_id: str) -> None:
 @click.group()
 def user() -> None:
     """User accounts."""
+
+
+@user.command(name="list")
+@fleet_command
+def list_users(session: Session) -> None:
+    """List all users, for administrators."""
+    show_many(session, session.client.users.list(), _USER_COLUMNS)
 
 
 @user.command()

@@ -18,6 +18,7 @@ from core.models import User
 from core.models.base import now
 from core.prepared import PREPARED
 from core.services.context import Actor
+from core.services.paging import Ordering, Slice, sliced
 
 USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 PASSWORD_LENGTHS = (8, 256)
@@ -32,10 +33,22 @@ _ACTOR = (
 )
 
 
+ORDERING = Ordering(
+    {"username": User.username, "created_at": User.created_at, "role": User.role}, key=User.id, by="username"
+)
+
+
 @cache
 def decoy() -> str:
     """Verified against when there is no such user, so that time tells nothing about who exists."""
     return _hasher.hash("nobody's password")
+
+
+def page(session: Session, actor: Actor, wanted: Slice) -> tuple[list[User], int]:
+    """A page of all accounts, and how many there are, for administrators."""
+    actor.must_administer()
+    total = session.scalar(select(func.count()).select_from(User)) or 0
+    return list(session.scalars(sliced(select(User), ORDERING, wanted))), total
 
 
 def register(session: Session, actor: Actor | None, username: str, password_hash: str, role: str) -> User:

@@ -24,6 +24,7 @@ from corral._async.resources import (
     AsyncScans,
 )
 from corral._async.transport import AsyncTransport
+from corral._async.users import AsyncUsers
 from corral._async.vms import AsyncVms
 from corral._async.webhooks import AsyncWebhooks
 from corral._http import Json
@@ -62,6 +63,7 @@ class AsyncClient:
         self.images = AsyncImages(self.transport)
         self.media = AsyncMedia(self.transport)
         self.keys = AsyncKeys(self.transport)
+        self.users = AsyncUsers(self.transport)
         self.audit = AsyncAudit(self.transport)
         self.scans = AsyncScans(self.transport)
         self.webhooks = AsyncWebhooks(self.transport)

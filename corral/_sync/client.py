@@ -26,6 +26,7 @@ from corral._sync.resources import (
     Scans,
 )
 from corral._sync.transport import Transport
+from corral._sync.users import Users
 from corral._sync.vms import Vms
 from corral._sync.webhooks import Webhooks
 from corral.access import Access
@@ -63,6 +64,7 @@ class Client:
         self.images = Images(self.transport)
         self.media = Media(self.transport)
         self.keys = Keys(self.transport)
+        self.users = Users(self.transport)
         self.audit = Audit(self.transport)
         self.scans = Scans(self.transport)
         self.webhooks = Webhooks(self.transport)

@@ -75,6 +75,10 @@ class Page:
         """Returns once that can be read there."""
         self.find(selector, text)
 
+    def gone(self, selector: str) -> None:
+        """Returns once nothing fits."""
+        until(lambda: not self.driver.find_elements(By.CSS_SELECTOR, selector))
+
     def click(self, selector: str, text: str = "") -> None:
         """Click what fits."""
 

@@ -51,8 +51,8 @@ def test_the_life_of_a_vm_by_clicking(page: Page) -> None:
     page.sees("the fake VM is running", ".terminal")
     page.click(".tools button", "stop")
     page.sees("stopped", "h1 .status")
-    page.driver.execute_script("window.confirm = () => true")
     page.click(".tools button.danger", "delete")
+    page.click("dialog button", "Delete")
     page.sees("VMs", "h1")
     until(lambda: name not in page.find("main").text, despite=StaleElementReferenceException)
 
@@ -81,7 +81,9 @@ def test_what_is_not_there_is_said(page: Page) -> None:
     page.sees("VM 'somebody-elses' not found", ".problem")
 
 
-@pytest.mark.parametrize("view", ["vms", "fleet", "operations", "images", "keys", "audit", "create"])
+@pytest.mark.parametrize(
+    "view", ["vms", "fleet", "operations", "images", "keys", "users", "webhooks", "audit", "create"]
+)
 def test_each_view_fits_a_phone(page: Page, vm: str, view: str) -> None:
     page.shows(PHONE, "light")
     page.go(view)

@@ -14,7 +14,7 @@ from tests.clients.browser import PHONE, WIDE, Page
 from tests.support.waiting import until
 
 TABS = ("overview", "console", "run", "files", "snapshots", "devices", "events")
-VIEWS = ("vms", "fleet", "operations", "images", "keys", "audit", "create")
+VIEWS = ("vms", "fleet", "operations", "images", "keys", "users", "webhooks", "audit", "create")
 COLOURS = pytest.mark.parametrize("scheme", ["light", "dark"])
 WIDTHS = pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
 
@@ -32,7 +32,7 @@ def found_on(page: Page, view: str) -> list[str]:
     """What axe finds there once everything is shown, with the view's name before it."""
 
     def settled() -> bool:
-        waiting = page.driver.find_elements(By.CSS_SELECTOR, ".empty[role=status]")
+        waiting = page.driver.find_elements(By.CSS_SELECTOR, "[data-loading]")
         return not waiting and bool(page.driver.find_elements(By.CSS_SELECTOR, "h1"))
 
     until(settled, despite=StaleElementReferenceException)
@@ -74,4 +74,52 @@ def test_nothing_is_found_on_a_vms_views(page: Page, busy_vm: str, size: tuple[i
         page.go(f"vm/{busy_vm}/{tab}")
         page.find(f'.tabs a[aria-current][href$="/{tab}"]')
         found += found_on(page, tab)
+    assert not found, "\n".join(found)
+
+
+@COLOURS
+@WIDTHS
+def test_nothing_is_found_where_something_is_told(
+    page: Page, fleet: Fleet, client: Client, vm: str, size: tuple[int, int], scheme: str
+) -> None:
+    """Refusals, results, questions, secrets, empty lists, and a lost connection."""
+    page.shows(size, scheme)
+    page.go("vm/somebody-elses")
+    page.find(".problem")
+    found = found_on(page, "not found")
+    client.request("POST", "/hosts/host-b/cordon", {"reason": "a new disk"})
+    page.go("fleet")
+    page.find(".host .note")
+    found += found_on(page, "cordoned")
+    client.request("POST", "/hosts/host-b/uncordon")
+    page.go("keys")
+    page.type("input[name=name]", "shown")
+    page.click("main form button", "Create")
+    page.find(".note code")
+    found += found_on(page, "secret")
+    page.click('button[aria-label="Revoke shown"]')
+    page.find("dialog[open]")
+    found += found_on(page, "question")
+    page.click("dialog button", "Revoke")
+    page.go("vms")
+    page.type("input[type=search]", vm)
+    page.click("thead input[type=checkbox]")
+    page.click(".tools button", "start")
+    page.find("td.result.bad")
+    found += found_on(page, "results")
+    page.type("input[type=search]", "no such VM")
+    page.sees("No VM matches", ".empty")
+    found += found_on(page, "no match")
+    page.go(f"vm/{vm}/run")
+    page.type("input[name=command]", "echo out; echo err >&2")
+    page.click("main form button", "Run")
+    page.find("pre")
+    found += found_on(page, "output")
+    fleet.kill("api", hold=True)
+    page.sees("reconnecting", ".live")
+    page.go("audit")
+    page.find(".problem")
+    found += found_on(page, "no connection")
+    fleet.restart("api")
+    page.sees("live", ".live.on")
     assert not found, "\n".join(found)

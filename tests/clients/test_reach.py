@@ -22,6 +22,7 @@ COMMANDS = {
     "POST /auth/login": "login",
     "POST /auth/register": "user register",
     "POST /auth/password": "user password",
+    "GET /users": "user list",
     "POST /users/{}/disable": "user disable",
     "POST /users/{}/enable": "user enable",
     "POST /users/{}/revoke-tokens": "user revoke-tokens",

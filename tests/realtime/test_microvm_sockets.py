@@ -42,7 +42,8 @@ def test_system_events_are_as_documented(served: Served, world: Record, owner: C
     world.tell(vm)
     world.tell_of_host()
     created, changed, silent = (client.receive() for _ in range(3))
-    assert set(created) == {"event_type", "timestamp", "data", "seq"}
+    assert set(created) == {"event_type", "timestamp", "data", "seq", "vm_id"}
+    assert created["vm_id"] == vm.id
     assert created["event_type"] == "vm_created"
     assert created["data"] == {"vm_name": vm.name, "user_id": owner.actor.user_id}
     assert changed["vm_name"] == vm.name

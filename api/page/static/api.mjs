@@ -30,27 +30,50 @@ export async function send(method, path, body, more = {}) {
   return answer.status === 204 ? null : answer.json();
 }
 
-async function request(method, path, body, more = {}) {
+// A caller with too many requests is told when to come again: that is done here, twice at most.
+async function request(method, path, body, more = {}, tries = 3) {
   const headers = { ...more };
-  const form = body instanceof FormData;
   if (token) headers.Authorization = `Bearer ${token}`;
-  if (body !== undefined && !form) headers["Content-Type"] = "application/json";
-  if (method !== "GET") headers["Idempotency-Key"] = newKey();
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (method !== "GET") headers["Idempotency-Key"] ??= newKey();
   let answer;
   try {
-    answer = await fetch(PREFIX + path, { method, headers, body: form ? body : JSON.stringify(body) });
+    answer = await fetch(PREFIX + path, { method, headers, body: JSON.stringify(body) });
   } catch {
     throw new ApiError("The server does not answer.", 0);
   }
   if (answer.ok) return answer;
+  const after = Number(answer.headers.get("Retry-After"));
+  if (answer.status === 429 && tries > 1 && after > 0) {
+    await new Promise((resolve) => setTimeout(resolve, Math.min(after, 60) * 1000));
+    return request(method, path, body, headers, tries - 1);
+  }
+  throw refusal(await answer.text(), answer.status, answer.statusText);
+}
+
+function refusal(text, status, otherwise) {
   let told = {};
   try {
-    told = await answer.json();
+    told = JSON.parse(text);
   } catch {
     // not ours: the status has to do
   }
   const fields = Array.isArray(told.details) ? told.details.map((each) => `${each.field} ${each.error}`) : [];
-  throw new ApiError([told.message ?? answer.statusText, ...fields].join("; "), answer.status);
+  return new ApiError([told.message ?? otherwise, ...fields].join("; "), status);
+}
+
+// Sends a form with files; `tell(share)` hears how much was sent, from 0 to 1.
+export function upload(path, form, tell) {
+  return new Promise((resolve, reject) => {
+    const sent = new XMLHttpRequest();
+    sent.open("POST", PREFIX + path);
+    sent.setRequestHeader("Authorization", `Bearer ${token}`);
+    sent.setRequestHeader("Idempotency-Key", newKey());
+    sent.upload.onprogress = (event) => event.lengthComputable && tell(event.loaded / event.total);
+    sent.onload = () => (sent.status < 300 ? resolve() : reject(refusal(sent.responseText, sent.status, sent.statusText)));
+    sent.onerror = () => reject(new ApiError("The connection was lost during the upload.", 0));
+    sent.send(form);
+  });
 }
 
 // `crypto.randomUUID` is there on secure addresses alone.
@@ -69,12 +92,11 @@ export async function change(method, path, body, tell = () => {}) {
   return operation;
 }
 
-// All items of a list, a page a request.
-export async function all(path, noun) {
+// All items of a list, a page a request; of one that is asked for with a body, by POST.
+export async function all(path, noun, body) {
   const items = [];
   for (;;) {
-    const joint = path.includes("?") ? "&" : "?";
-    const page = await send("GET", `${path}${joint}limit=100&offset=${items.length}`);
+    const page = await send(body ? "POST" : "GET", `${path}?limit=100&offset=${items.length}`, body);
     items.push(...page[noun]);
     if (items.length >= page.total || !page[noun].length) return items;
   }
@@ -103,14 +125,14 @@ export function socket(path, { ready = () => {}, message, closed = () => {} }) {
   return made;
 }
 
-// Calls `hear(event)` for whatever happens; a connection that breaks is made anew, and nothing is missed.
-export function events(hear, live) {
-  let after = null;
+// Calls `hear(event)` for whatever happens from the event `after` on, or from now; a connection that breaks is made anew, and
+// nothing is missed.
+export function events(hear, { live = () => {}, path = "/system/events", after = null } = {}) {
   let ended = false;
   let current = null;
   const open = () => {
     if (ended) return;
-    current = socket(after === null ? "/system/events" : `/system/events?after=${after}`, {
+    current = socket(after === null ? path : `${path}?after=${after}`, {
       ready: () => live(true),
       message: (data) => {
         const event = JSON.parse(data);

@@ -1,84 +1,120 @@
-// The fleet beside its VMs: hosts, operations, images, keys and the audit log.
+// The fleet beside its VMs: hosts, operations and images.
 
-import { html, useState } from "./vendor/preact-htm.mjs";
-import { all, send } from "./api.mjs";
-import { Age, Bar, bytes, Problem, Status, Table, useLoaded } from "./parts.mjs";
+import { html, useEffect, useState } from "./vendor/preact-htm.mjs";
+import { all, send, upload } from "./api.mjs";
+import { listen, useBeat } from "./heard.mjs";
+import { Age, agreed, Bar, bytes, Choice, Field, gigabytes, Loading, Problem, Progress, Status, Table, useAction, useLoaded } from "./parts.mjs";
 
-const UNITS = { vcpus: "vCPUs", memory_mb: "MB of memory", disk_gb: "GB of disk" };
+const UNITS = [["vcpus", "vCPUs", (count) => count], ["memory_mb", "Memory", gigabytes], ["disk_gb", "Disk", (count) => `${count} GB`]];
+const PAGE = 50;
 
-export function Fleet({ count }) {
-  const { value: hosts, error } = useLoaded(() => all("/hosts", "hosts"), [count]);
-  const { value: health } = useLoaded(() => send("GET", "/health"), [count]);
+export function Fleet() {
+  const beat = useBeat((event) => /^(host|driver)_/.test(event.event_type) || event.event_type === "vm_created" || event.event_type === "vm_deleted");
+  const { value: hosts, error } = useLoaded(() => all("/hosts", "hosts"), [beat]);
+  const { value: verdicts } = useLoaded(() => all("/placements", "placements", {}), [beat]);
+  const { value: health } = useLoaded(() => send("GET", "/health"), [beat]);
+  const why = Object.fromEntries((verdicts ?? []).map((each) => [each.host, each.reasons]));
   return html`<h1>Fleet ${health && html`<${Status} of=${health.status} />`}</h1><${Problem} error=${error} />
-    ${health && html`<p class="parts">${Object.entries(health.components).map(([part, state]) => html`<span>${part} <${Status} of=${state} /></span>`)}</p>`}
-    ${hosts && html`<div class="cards">${hosts.map((host) => html`<section class="card" key=${host.name}>
-      <h2>${host.name} <${Status} of=${host.status} /> ${host.scheduling.state !== "active" && html`<${Status} of=${host.scheduling.state} />`}</h2>
-      ${host.scheduling.state !== "active" && html`<p>${host.scheduling.state} by ${host.scheduling.by} <${Age} at=${host.scheduling.since} />${host.scheduling.reason && `: ${host.scheduling.reason}`}</p>`}
-      ${Object.entries(UNITS).map(([unit, label]) => host.capacity?.[unit] != null && html`<${Bar} label=${label} used=${host.capacity[unit] - host.free[unit]} total=${host.capacity[unit]} />`)}
-      ${host.hypervisors.map((driver) => html`<p>${driver.name} ${driver.version} <${Status} of=${driver.healthy ? "healthy" : "unhealthy"} />${driver.problem && html`<br /><small>${driver.problem}</small>`}</p>`)}
-      ${Object.keys(host.labels).length > 0 && html`<p>${Object.entries(host.labels).map(([key, value]) => html`<code>${key}=${value}</code> `)}</p>`}
-      <small>last seen <${Age} at=${host.last_seen_at} /></small></section>`)}</div>`}`;
+    ${health && html`<ul class="parts" aria-label="Parts of the fleet">${Object.entries(health.components).filter(([, state]) => state !== "absent").map(([part, state]) => html`<li>${part === "api" ? "API" : part.replaceAll("_", " ")} <${Status} of=${state} /></li>`)}</ul>
+      ${Object.entries(health.problems ?? {}).map(([part, said]) => html`<p class="note"><strong>${part}</strong>: ${said}</p>`)}`}
+    ${hosts ? html`<div class="cards">${hosts.map((host) => html`<${Host} key=${host.name} host=${host} reasons=${why[host.name] ?? []} />`)}</div>` : !error && html`<${Loading} />`}
+    ${hosts && !hosts.length && html`<p class="empty">No hosts yet. <code>corral host add</code> prints the command that makes a machine a host.</p>`}`;
 }
 
-export function Operations({ count }) {
+function Host({ host, reasons }) {
+  const { scheduling } = host;
+  return html`<section class="card host"><h2>${host.name} <${Status} of=${host.status} /> ${scheduling.state !== "active" && html`<${Status} of=${scheduling.state} />`}</h2>
+    ${scheduling.state !== "active" && html`<p class="small">${scheduling.state} by ${scheduling.by} <${Age} at=${scheduling.since} />${scheduling.reason && `: ${scheduling.reason}`}</p>`}
+    ${UNITS.map(([unit, label, show]) => host.offered?.[unit] != null && html`<${Bar} label=${label} show=${show} used=${Math.max(0, host.offered[unit] - host.free[unit])} total=${host.offered[unit]} />`)}
+    <ul class="plain">${host.hypervisors.map((driver) => html`<li>${driver.name} ${driver.version} <${Status} of=${driver.healthy ? "healthy" : "unhealthy"} />${driver.problem && html`<br /><small>${driver.problem}</small>`}</li>`)}</ul>
+    ${host.problems.map((problem) => html`<p class="note small">${problem.message} <small>since <${Age} at=${problem.since} /></small></p>`)}
+    ${reasons.length > 0 && html`<div class="note small"><strong>Takes no new VMs</strong><ul>${reasons.map((reason) => html`<li>${reason.message}</li>`)}</ul></div>`}
+    ${Object.keys(host.labels).length > 0 && html`<p class="labels">${Object.entries(host.labels).map(([key, value]) => html`<code>${key}=${value}</code> `)}</p>`}
+    <small>last seen <${Age} at=${host.last_seen_at} /></small></section>`;
+}
+
+const LIVE = ["queued", "running"];
+
+// Operations, newest first. What is heard of one that is shown is shown at once; the rest is asked for.
+export function Operations() {
   const [state, setState] = useState("");
-  const { value, error } = useLoaded(() => send("GET", `/operations?limit=100${state && `&state=${state}`}`), [count, state]);
-  return html`<h1>Operations</h1><div class="tools"><select aria-label="State" onChange=${(event) => setState(event.target.value)}>
-      <option value="">all states</option>${["queued", "running", "succeeded", "failed", "cancelled"].map((each) => html`<option>${each}</option>`)}</select></div>
-    <${Problem} error=${error} />
-    ${value && html`<${Table} label="Operations" rows=${value.operations} empty="None." columns=${[
-      ["Kind", (each) => each.kind],
-      ["VM", (each) => each.vm_name && html`<a href="#/vm/${encodeURIComponent(each.vm_name)}">${each.vm_name}</a>`],
-      ["State", (each) => html`<${Status} of=${each.state} />`],
-      ["Step", (each) => (["queued", "running"].includes(each.state) ? (each.progress?.step ?? "") : "")],
-      ["Host", (each) => each.host],
-      ["Accepted", (each) => html`<${Age} at=${each.accepted_at} />`],
-      ["Error", (each) => each.error?.message ?? ""],
-      ["", (each) => ["queued", "running"].includes(each.state) && html`<button onClick=${() => send("DELETE", `/operations/${each.id}`)}>cancel</button>`],
-    ]} />`}`;
+  const [offset, setOffset] = useState(0);
+  const [heard, setHeard] = useState({});
+  const { act, problem } = useAction();
+  const beat = useBeat((event) => event.event_type === "operation" && (event.data.state === "queued" || !LIVE.includes(event.data.state)));
+  const { value, error } = useLoaded(() => send("GET", `/operations?limit=${PAGE}&offset=${offset}${state && `&state=${state}`}`), [beat, state, offset]);
+  useEffect(() => listen((event) => {
+    if (event.event_type === "operation") setHeard((before) => ({ ...before, [event.data.operation_id]: event.data }));
+  }), []);
+  useEffect(() => setHeard({}), [value]);
+  const rows = value?.operations.map((each) => ({ ...each, ...heard[each.id] }));
+  const cancel = (each) => act(() => send("DELETE", `/operations/${each.id}`));
+  return html`<h1>Operations ${value && html`<small>${value.total}</small>`}</h1>
+    <div class="tools"><${Choice} label="State" value=${state} change=${(event) => { setState(event.target.value); setOffset(0); }} options=${[["", "all states"], ["queued"], ["running"], ["succeeded"], ["failed"], ["cancelled"]]} />
+      <${Pages} value=${value} offset=${offset} go=${setOffset} /></div>
+    <${Problem} error=${problem ?? error} />
+    ${!error && html`<${Table} label="Operations" rows=${rows} empty=${state ? `No operation is ${state}.` : "No operations yet."} columns=${[...WORK,
+      ["", (each) => LIVE.includes(each.state) && html`<button onClick=${() => cancel(each)} aria-label=${`Cancel ${each.kind} of ${each.vm_name || each.host}`}>cancel</button>`]]} />`}`;
 }
 
-export function Images({ count }) {
-  const { value: images, error } = useLoaded(() => all("/images", "images"), [count]);
-  return html`<h1>Images</h1><${Problem} error=${error} />
-    ${images && html`<${Table} label="Images" rows=${images} empty="None." columns=${[
-      ["Name", (each) => each.name], ["OS", (each) => each.os_type], ["Disk", (each) => `${each.disk_size_gb} GB`], ["Stored", (each) => bytes(each.size_bytes)],
-      ["Guest agent", (each) => (each.guest_agent ? "yes" : "no")], ["Hosts", (each) => each.hosts.join(", ")], ["", (each) => each.description],
-    ]} />`}`;
+// The columns of an operation, without its buttons.
+export const WORK = [
+  ["Kind", (each) => each.kind.replaceAll("_", " ")],
+  ["VM", (each) => each.vm_name && html`<a href="#/vm/${encodeURIComponent(each.vm_name)}">${each.vm_name}</a>`],
+  ["State", (each) => html`<${Status} of=${each.state} />`],
+  ["Progress", (each) => html`<${Step} of=${each} />`],
+  ["Host", (each) => each.host],
+  ["Accepted", (each) => html`<${Age} at=${each.accepted_at} />`],
+  ["Took", (each) => (each.ended_at ? `${Math.max(0, (Date.parse(each.ended_at) - Date.parse(each.accepted_at)) / 1000)} s` : "")],
+  ["Why it failed", (each) => each.error && html`<span class="why">${each.error.message}</span>`],
+];
+
+function Step({ of }) {
+  if (!LIVE.includes(of.state)) return null;
+  const { percent = null, step = "" } = of.progress ?? {};
+  return html`<${Progress} share=${percent === null ? null : percent / 100} label=${`Progress of ${of.kind}`} /> <small>${step}</small>`;
 }
 
-export function Keys({ count }) {
+export function Pages({ value, offset, go }) {
+  if (!value || value.total <= value.limit) return null;
+  const last = Math.min(offset + value.limit, value.total);
+  return html`<nav class="line" aria-label="Pages"><button disabled=${!offset} onClick=${() => go(Math.max(0, offset - value.limit))}>Newer</button>
+    <small>${offset + 1} to ${last} of ${value.total}</small><button disabled=${last >= value.total} onClick=${() => go(offset + value.limit)}>Older</button></nav>`;
+}
+
+export function Images() {
   const [round, setRound] = useState(0);
-  const [secret, setSecret] = useState(null);
-  const [problem, setProblem] = useState(null);
-  const { value: keys, error } = useLoaded(() => all("/keys", "keys"), [count, round]);
-  const make = async (event) => {
+  const [share, setShare] = useState(null);
+  const { value: images, error } = useLoaded(() => all("/images", "images"), [round]);
+  const { act, busy, problem } = useAction();
+  const submit = (event) => {
     event.preventDefault();
     const form = new FormData(event.target);
-    try {
-      setSecret((await send("POST", "/keys", { name: form.get("name"), access: form.get("access") })).key);
-      setRound(round + 1);
-    } catch (refused) {
-      setProblem(refused);
-    }
+    for (const name of ["kernel", "initrd"]) if (!form.get(name)?.size) form.delete(name);
+    act(async () => {
+      setShare(0);
+      await upload("/images", form, setShare);
+      event.target.reset();
+      setRound((before) => before + 1);
+    }).then(() => setShare(null));
   };
-  const revoke = async (key) => {
-    await send("DELETE", `/keys/${key.id}`);
-    setRound(round + 1);
+  const remove = async (image) => {
+    if (await agreed(`Remove image ${image.name}? VMs created from it keep their disks.`, "Remove")) act(() => send("DELETE", `/images/${image.name}`).then(() => setRound((before) => before + 1)));
   };
-  return html`<h1>API keys</h1>
-    <form class="line" onSubmit=${make}><input name="name" aria-label="Name" placeholder="Name of a new key" required /><select name="access" aria-label="Access"><option>full</option><option>read</option></select><button>Make</button></form>
-    ${secret && html`<p class="note">The new key, shown this once: <code>${secret}</code></p>`}<${Problem} error=${problem ?? error} />
-    ${keys && html`<${Table} label="API keys" rows=${keys} empty="None." columns=${[
-      ["Name", (each) => each.name], ["Begins with", (each) => html`<code>${each.prefix}</code>`], ["Access", (each) => each.access], ["Made", (each) => html`<${Age} at=${each.created_at} />`],
-      ["", (each) => (each.revoked_at ? "revoked" : html`<button class="danger" onClick=${() => confirm(`Revoke ${each.name}?`) && revoke(each)}>revoke</button>`)],
-    ]} />`}`;
-}
-
-export function Audit({ count }) {
-  const { value, error } = useLoaded(() => send("GET", "/security/audit-logs?limit=100"), [count]);
-  return html`<h1>Audit log</h1><${Problem} error=${error} />
-    ${value && html`<${Table} label="Audit log" rows=${value.logs.map((each, at) => ({ ...each, id: at }))} empty="Nothing yet." columns=${[
-      ["At", (each) => each.timestamp], ["Action", (each) => each.action_type], ["Result", (each) => each.result], ["Of", (each) => `${each.resource_type} ${each.resource_id}`], ["User", (each) => each.username ?? each.user_id ?? ""], ["From", (each) => each.source_ip ?? ""],
-    ]} />`}`;
+  return html`<h1>Images</h1><${Problem} error=${problem ?? error} />
+    ${!error && html`<${Table} label="Images" rows=${images} empty="No images yet. Add a disk below, or run corral image build." columns=${[
+      ["Name", (each) => each.name], ["OS", (each) => each.os_type], ["Disk", (each) => `${each.disk_size_gb} GB`], ["Stored", (each) => bytes(each.size_bytes)],
+      ["Guest agent", (each) => (each.guest_agent ? "yes" : "no")], ["Hosts", (each) => each.hosts.join(", ") || "none yet"], ["Description", (each) => each.description],
+      ["", (each) => html`<button class="danger" disabled=${busy} onClick=${() => remove(each)} aria-label=${`Remove ${each.name}`}>remove</button>`],
+    ]} />`}
+    <h2>Add an image</h2><form class="sheet card" onSubmit=${submit}>
+      <${Field} label="Name" name="name" required autocomplete="off" />
+      <${Field} label="Disk, qcow2 or raw" name="disk" type="file" required />
+      <${Field} label="Kernel" name="kernel" type="file" help="Only if the disk's own boot loader is not to be used." />
+      <${Field} label="Initrd" name="initrd" type="file" />
+      <${Choice} label="OS" name="os_type" options=${[["linux"], ["windows"]]} />
+      <${Field} label="Description" name="description" />
+      <label class="check"><input type="checkbox" name="guest_agent" value="true" /> It has a guest agent</label>
+      <p class="line"><button class="primary" disabled=${busy}>Upload</button>
+        ${share !== null && html`<${Progress} share=${share} label="Upload" /> <span role="status">${share < 1 ? `${Math.round(share * 100)} %` : "being checked …"}</span>`}</p></form>`;
 }

@@ -1,105 +1,133 @@
-// All VMs, and the form for a new one.
+// All VMs: filtered, sorted, and changed many at once.
 
-import { html, useState } from "./vendor/preact-htm.mjs";
-import { all, change } from "./api.mjs";
-import { Age, Field, gigabytes, Problem, Status, useLoaded } from "./parts.mjs";
+import { html, useEffect, useMemo, useRef, useState } from "./vendor/preact-htm.mjs";
+import { change } from "./api.mjs";
+import { ago, agreed, gigabytes, Loading, Problem, Status } from "./parts.mjs";
+import { useVms } from "./store.mjs";
 
 const ROW = 37; // pixels; only rows that can be seen are in the document
 const SEEN = 60;
-const SORTS = { name: (vm) => vm.name, status: (vm) => vm.status, host: (vm) => vm.host, created: (vm) => vm.created_at };
+const AT_ONCE = 4;
+const COLUMNS = [
+  ["name", "Name", (vm) => vm.name],
+  ["status", "Status", (vm) => vm.status],
+  ["vcpus", "vCPUs", (vm) => vm.vcpus],
+  ["memory", "Memory", (vm) => vm.memory_mb],
+  ["address", "Address", (vm) => vm.network_config.ip],
+  ["host", "Host", (vm) => vm.host],
+  ["hypervisor", "Hypervisor", (vm) => vm.hypervisor],
+  ["created", "Created", (vm) => vm.created_at],
+];
+// What a person chose, while other views are looked at.
+const kept = { filter: "", sort: "name", down: false };
 
-export function Vms({ count }) {
-  const { value: vms, error } = useLoaded(() => all("/vms", "vms"), [count]);
-  const [filter, setFilter] = useState("");
-  const [sort, setSort] = useState("name");
+export function Vms() {
+  const { vms, complete, error, version } = useVms();
+  const [{ filter, sort, down }, setWanted] = useState(kept);
   const [chosen, setChosen] = useState(new Set());
-  const [results, setResults] = useState({});
-  const [top, setTop] = useState(0);
-  if (!vms) return error ? html`<${Problem} error=${error} />` : html`<p class="empty" role="status">Loading …</p>`;
-  const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
-  const text = (vm) => `${vm.name} ${vm.status} ${vm.host} ${vm.hypervisor} ${vm.network_config.ip}`.toLowerCase();
-  const found = vms.filter((vm) => words.every((word) => text(vm).includes(word)));
-  found.sort((a, b) => (SORTS[sort](a) < SORTS[sort](b) ? -1 : 1));
-  const first = Math.max(0, Math.min(Math.floor(top / ROW) - 10, found.length - SEEN));
-  const toggle = (names, on) => setChosen((before) => {
+  const { results, running, begin, end } = useBulk();
+  const want = (more) => setWanted(Object.assign(kept, more) && { ...kept });
+  const found = useMemo(() => {
+    const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
+    const value = COLUMNS.find(([key]) => key === sort)[2];
+    const which = [...vms.values()].filter((vm) => words.every((word) => vm.text.includes(word)));
+    const keyed = which.map((vm) => [value(vm), vm.name, vm]);
+    const first = down ? 1 : -1;
+    keyed.sort(([a, c], [b, d]) => (a < b ? first : a > b ? -first : c < d ? -1 : 1));
+    return keyed.map((each) => each[2]);
+  }, [version, filter, sort, down]);
+  const picked = useMemo(() => found.filter((vm) => chosen.has(vm.id)), [found, chosen]);
+  if (!complete && !found.length && !filter) return html`<h1>VMs</h1>${error ? html`<${Problem} error=${error} />` : html`<${Loading} />`}`;
+  const toggle = (which, on) => setChosen((before) => {
     const after = new Set(before);
-    for (const name of names) on ? after.add(name) : after.delete(name);
+    for (const vm of which) on ? after.add(vm.id) : after.delete(vm.id);
     return after;
   });
   const bulk = async (verb) => {
-    const names = [...chosen].filter((name) => found.some((vm) => vm.name === name));
-    if (verb === "delete" && !confirm(`Delete ${names.length === 1 ? names[0] : `${names.length} VMs`} for good?`)) return;
-    await Promise.all(names.map(async (name) => {
-      const tell = (said) => setResults((before) => ({ ...before, [name]: said }));
-      tell(`${verb} …`);
-      const [method, path] = verb === "delete" ? ["DELETE", ""] : ["POST", `/${verb}`];
-      try {
-        await change(method, `/vms/${encodeURIComponent(name)}${path}`, undefined, (operation) => tell(operation.progress?.step ?? `${verb} …`));
-        tell("done");
-      } catch (problem) {
-        tell(problem.message);
-      }
-    }));
+    const many = picked.length === 1 ? picked[0].name : `${picked.length} VMs`;
+    if (verb === "delete" && !(await agreed(`Delete ${many} for good?`, "Delete"))) return;
+    begin(verb, picked);
   };
-  return html`<h1>VMs <small>${found.length === vms.length ? vms.length : `${found.length} of ${vms.length}`}</small></h1>
+  const total = complete ? vms.size : `${vms.size} so far`;
+  return html`<h1>VMs <small>${found.length === vms.size ? total : `${found.length} of ${total}`}</small></h1>
     <${Problem} error=${error} />
     <div class="tools">
-      <input type="search" aria-label="Filter" placeholder="Filter: name, status, host, address" value=${filter} onInput=${(event) => setFilter(event.target.value)} />
-      <select aria-label="Sort by" onChange=${(event) => setSort(event.target.value)}>${Object.keys(SORTS).map((each) => html`<option selected=${each === sort}>${each}</option>`)}</select>
-      ${["start", "stop", "restart", "delete"].map((verb) => html`<button disabled=${!chosen.size} onClick=${() => bulk(verb)}>${verb}</button>`)}
+      <input type="search" aria-label="Filter" placeholder="Filter: name, status, host, address" value=${filter} onInput=${(event) => want({ filter: event.target.value })} />
+      ${["start", "stop", "restart", "delete"].map((verb) => html`<button class=${verb === "delete" ? "danger" : null} disabled=${!picked.length || running} onClick=${() => bulk(verb)}>${verb}</button>`)}
       <a class="button primary" href="#/create">New VM</a>
     </div>
-    ${!found.length && html`<p class="empty">${vms.length ? "No VM matches the filter." : "No VMs yet."}</p>`}
-    <div class="rows" onScroll=${(event) => setTop(event.target.scrollTop)} tabindex="0" role="region" aria-label="VMs">
-      <table><thead><tr>
-        <th scope="col"><input type="checkbox" aria-label="Choose all" checked=${found.length > 0 && found.every((vm) => chosen.has(vm.name))} onChange=${(event) => toggle(found.map((vm) => vm.name), event.target.checked)} /></th>
-        ${["Name", "Status", "vCPUs", "Memory", "Address", "Host", "Hypervisor", "Created", "Result"].map((each) => html`<th scope="col">${each}</th>`)}
-      </tr></thead><tbody>
-        <tr aria-hidden="true" style=${{ height: `${first * ROW}px` }}></tr>
-        ${found.slice(first, first + SEEN).map((vm) => html`<tr key=${vm.id}>
-          <td><input type="checkbox" aria-label=${`Choose ${vm.name}`} checked=${chosen.has(vm.name)} onChange=${(event) => toggle([vm.name], event.target.checked)} /></td>
-          <td><a href="#/vm/${encodeURIComponent(vm.name)}">${vm.name}</a></td><td><${Status} of=${vm.status} /></td>
-          <td>${vm.vcpus}</td><td>${gigabytes(vm.memory_mb)}</td><td>${vm.network_config.ip}</td><td>${vm.host}</td>
-          <td>${vm.hypervisor}</td><td><${Age} at=${vm.created_at} /></td><td class="result">${results[vm.name]}</td></tr>`)}
-        <tr aria-hidden="true" style=${{ height: `${Math.max(0, found.length - first - SEEN) * ROW}px` }}></tr>
-      </tbody></table>
-    </div>`;
+    <${Outcome} results=${results} running=${running} end=${end} picked=${picked.length} />
+    ${found.length ? html`<${Rows} found=${found} chosen=${chosen} all=${picked.length === found.length} toggle=${toggle} results=${results} sort=${sort} down=${down} want=${want} />`
+      : html`<p class="empty">${vms.size ? "No VM matches the filter." : html`No VMs yet. <a href="#/create">Create the first one</a>.`}</p>`}`;
 }
 
-export function Create() {
-  const { value: images } = useLoaded(() => all("/images", "images"), []);
-  const { value: hosts } = useLoaded(() => all("/hosts", "hosts"), []);
-  const [step, setStep] = useState(null);
-  const [error, setError] = useState(null);
-  const submit = async (event) => {
-    event.preventDefault();
-    const form = new FormData(event.target);
-    const body = { name: form.get("name"), vcpus: Number(form.get("vcpus")), memory_mb: Number(form.get("memory_mb")) };
-    for (const name of ["template", "host"]) if (form.get(name)) body[name] = form.get(name);
-    if (form.get("disk_gb")) body.storage_config = { disk_size_gb: Number(form.get("disk_gb")) };
-    if (form.get("ttl_hours")) body.ttl_seconds = Math.round(3600 * Number(form.get("ttl_hours")));
-    setError(null);
-    try {
-      const tell = (operation) => setStep(operation.progress?.step ?? operation.state);
-      setStep("creating …");
-      await change("POST", "/vms", body, tell);
-      if (form.get("start")) await change("POST", `/vms/${encodeURIComponent(body.name)}/start`, undefined, tell);
-      location.hash = `#/vm/${encodeURIComponent(body.name)}`;
-    } catch (problem) {
-      setError(problem);
-      setStep(null);
-    }
+// One line that says how far a bulk action is, and what failed.
+function Outcome({ results, running, end, picked }) {
+  const told = [...results.values()];
+  const failed = told.filter(({ bad }) => bad).length;
+  const done = told.filter(({ done: over }) => over).length;
+  const said = told.length ? `${running ?? "Done"}: ${done} of ${told.length}${failed ? `, ${failed} failed` : ""}` : picked ? `${picked} chosen` : "";
+  return html`<p class="outcome" role="status">${said} ${running && html`<button onClick=${end}>Stop after these</button>`}</p>`;
+}
+
+// Runs a verb on many VMs, a few at once; `results` has what became of each.
+function useBulk() {
+  const [results, setResults] = useState(new Map());
+  const [running, setRunning] = useState(null);
+  const ended = useRef(false);
+  const begin = async (verb, which) => {
+    const queue = [...which];
+    ended.current = false;
+    setRunning(verb);
+    setResults(new Map(queue.map((vm) => [vm.id, { text: "waiting" }])));
+    const tell = (vm, said) => setResults((before) => new Map(before).set(vm.id, said));
+    const work = async () => {
+      for (let vm = queue.shift(); vm; vm = queue.shift()) {
+        if (ended.current) tell(vm, { text: "not done", done: true });
+        else await one(verb, vm, (said) => tell(vm, said));
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, work));
+    setRunning(null);
   };
-  return html`<h1>New VM</h1><form class="sheet" onSubmit=${submit}>
-    <${Field} label="Name" name="name" required pattern="[A-Za-z0-9][A-Za-z0-9._\\-]{0,62}" autofocus help="Letters, digits, '.', '_' and '-'." />
-    <label class="field"><span>Image</span><select name="template"><option value="">default image</option>${images?.map((image) => html`<option>${image.name}</option>`)}</select></label>
-    <${Field} label="vCPUs" name="vcpus" type="number" min="1" value="1" required />
-    <${Field} label="Memory, MB" name="memory_mb" type="number" min="128" step="128" value="512" required />
-    <${Field} label="Disk, GB" name="disk_gb" type="number" min="1" help="Empty: the default, or what the image needs if more." />
-    <label class="field"><span>Host</span><select name="host"><option value="">any host</option>
-      ${hosts?.map((host) => html`<option value=${host.name} disabled=${host.status === "offline"}>${host.name}${host.status === "offline" ? ": offline" : `: ${host.free.vcpus} vCPU, ${gigabytes(host.free.memory_mb)} free`}</option>`)}</select></label>
-    <${Field} label="Time to live, in hours" name="ttl_hours" type="number" min="0.1" step="0.1" help="Empty: it is not deleted automatically." />
-    <label class="check"><input type="checkbox" name="start" checked /> Start it</label>
-    <${Problem} error=${error} />
-    <p><button class="primary" disabled=${step !== null}>${step ?? "Create"}</button> <a href="#/vms">Back</a></p></form>`;
+  return { results, running, begin, end: () => { ended.current = true; } };
+}
+
+async function one(verb, vm, tell) {
+  tell({ text: `${verb} …` });
+  const [method, path] = verb === "delete" ? ["DELETE", ""] : ["POST", `/${verb}`];
+  try {
+    await change(method, `/vms/${vm.id}${path}`, undefined, (operation) => tell({ text: operation.progress?.step ?? `${verb} …` }));
+    tell({ text: "done", done: true });
+  } catch (problem) {
+    tell({ text: problem.message, done: true, bad: true });
+  }
+}
+
+function Rows({ found, chosen, all, toggle, results, sort, down, want }) {
+  const [top, setTop] = useState(0);
+  const place = useRef(null);
+  useEffect(() => {
+    place.current.scrollTop = 0;
+  }, [sort, down]);
+  const first = Math.max(0, Math.min(Math.floor(top / ROW) - 15, found.length - SEEN));
+  const shown = found.slice(first, first + SEEN);
+  const now = Date.now();
+  return html`<div class="rows" ref=${place} onScroll=${(event) => setTop(event.target.scrollTop)} tabindex="0" role="region" aria-label="VMs">
+    <table aria-rowcount=${found.length + 1}><thead><tr aria-rowindex="1">
+      <th scope="col"><input type="checkbox" aria-label="Choose all" checked=${all} onChange=${(event) => toggle(found, event.target.checked)} /></th>
+      ${COLUMNS.map(([key, label]) => html`<th scope="col" aria-sort=${sort === key ? (down ? "descending" : "ascending") : null}>
+        <button class="sort" onClick=${() => want({ sort: key, down: sort === key && !down })}>${label}</button></th>`)}
+      ${results.size > 0 && html`<th scope="col">Result</th>`}
+    </tr></thead><tbody>
+      <tr aria-hidden="true" class="space" style=${{ height: `${first * ROW}px` }}></tr>
+      ${shown.map((vm, at) => html`<tr key=${vm.id} aria-rowindex=${first + at + 2}>
+        <td><input type="checkbox" aria-label=${`Choose ${vm.name}`} checked=${chosen.has(vm.id)} onChange=${(event) => toggle([vm], event.target.checked)} /></td>
+        <td><a href="#/vm/${encodeURIComponent(vm.name)}">${vm.name}</a></td><td><${Status} of=${vm.status} /></td>
+        <td>${vm.vcpus}</td><td>${gigabytes(vm.memory_mb)}</td><td>${vm.network_config.ip || "–"}</td><td>${vm.host}</td>
+        <td>${vm.hypervisor}</td><td><time datetime=${vm.created_at} title=${vm.created_at}>${ago(vm.created_at, now)}</time></td>
+        ${results.size > 0 && html`<td class="result ${results.get(vm.id)?.bad ? "bad" : ""}" title=${results.get(vm.id)?.text}>${results.get(vm.id)?.text}</td>`}</tr>`)}
+      <tr aria-hidden="true" class="space" style=${{ height: `${Math.max(0, found.length - first - SEEN) * ROW}px` }}></tr>
+    </tbody></table>
+  </div>`;
 }
