@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent import runtime
+from agent.broker import secret
 from agent.drivers.registry import CLASSES, FAKE
 from agent.host import capacity
-from agent.images import source
 from agent.images.collecting import Rules
+from agent.images.source import Source
 from agent.joining import command as joining
 from agent.joining import kept
 from agent.media.media import DISKS
@@ -47,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.remove_network:
             described.remove()
             return 0
+        own, api = secret.of(joined.redis_url, home, joined.host), environment.public_url or joined.api_url
         described.set_up(path.name for path in (home / "vms").iterdir())
         config = runtime.Config(
             host=joined.host,
@@ -66,9 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
             cgroup=Path(environment.cgroup) if environment.cgroup else None,
             network=described,
             lock=lock,
-            source=source.of_redis(
-                environment.public_url or joined.api_url, joined.api_pin, joined.host, joined.redis_url
-            ),
+            secret=own,
+            source=Source(api, joined.api_pin, joined.host, lambda: own.sha256) if own and api else None,
             pull_mb_per_second=environment.pull_mb_per_second,
             pulled=Rules(environment.pulled_days, environment.pulled_free_mb << 20),
         )

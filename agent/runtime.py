@@ -16,9 +16,11 @@ from prometheus_client.registry import REGISTRY
 
 from agent.broker import app as celery_app
 from agent.broker.connection import connect
+from agent.broker.secret import HostSecret
 from agent.calls.consoles import Consoles
 from agent.calls.files import FileCalls
 from agent.calls.hosts import HostCalls
+from agent.calls.rotating import Rotating
 from agent.calls.server import Calls
 from agent.calls.streams import AgentStreams
 from agent.commands import tasks
@@ -76,6 +78,7 @@ class Config:
     metrics_token: str
     network: HostNetworking
     lock: Path
+    secret: HostSecret | None
     source: Source | None
     pull_mb_per_second: int
     pulled: Rules
@@ -112,7 +115,7 @@ class Agent:
         self._config = config
         failures.hide_paths_below(config.home, config.images, *config.media)
         place = DriverFolders(config.home / "vms", config.images, config.media, config.cgroup, config.network)
-        self._client = connect(config.redis_url, f"agent-{config.host}")
+        self._client = connect(config.redis_url, f"agent-{config.host}", config.secret)
         self._journal = Journal(config.home / "journal.sqlite")
         self._outbox = Outbox(config.host, self._client, self._journal)
         self._vm_locks = VmLocks(config.concurrency)
@@ -138,8 +141,9 @@ class Agent:
             files,
             HostCalls(media, Prefetches(images)),
         )
+        self._calls.answer(Rotating(config.secret).verbs)
         facts = replace(config.network.facts(), own_ports=[config.metrics_port] if config.metrics_port else [])
-        self._lease, boot_id = Lease(config.host, self._client, config.lock), uuid.uuid4().hex
+        self._lease, boot_id = Lease(config.host, self._client, config.lock, config.secret), uuid.uuid4().hex
         self._fencing = AgentFencing(drivers, self._commands.give_up, self._lease.obeyed)
         host = AgentIdentity(config.host, boot_id, config.capacity, images, facts, self._lease.home_id, media)
         health = HealthMonitor(drivers)
@@ -169,7 +173,7 @@ class Agent:
 
     def serve(self) -> int:
         """Runs the Celery worker until it is told to end, then lets work finish for a while."""
-        app = celery_app.create_app(self._config.host, self._config.redis_url)
+        app = celery_app.create_app(self._config.host, self._config.redis_url, self._config.secret)
         tasks.register(app, self._commands)
         code = celery_app.serve(app, self._config.host, self._config.concurrency + WAITING, self._on_stopping)
         self._finish(code)

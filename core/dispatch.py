@@ -28,10 +28,11 @@ log = logging.getLogger(__name__)
 COMMAND_TASK = "corral.command"
 SCAN_TASK = "corral.scan"
 WEBHOOK_TASK = "corral.webhook"
+ROTATION_TASK = "corral.rotation"
 _DOWN_FOR_SECONDS = 1.0
 _TIMEOUT_SECONDS = 2.0
 _GLANCE_SECONDS = 0.25
-_SECRET = ("password", "environment", "stdin_b64")  # parameters of calls
+_SECRET = ("password", "environment", "stdin_b64", "secret_sha256")  # parameters of calls
 T = TypeVar("T")
 
 

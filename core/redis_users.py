@@ -7,26 +7,29 @@ Needs Redis 7 or Valkey: what is in brackets is a selector, within which command
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from core.contract import channels
 
 _CONNECTIONS = ("+ping", "+hello", "+client|setname")
 _TRANSACTIONS = ("+multi", "+exec", "+discard", "+unwatch")  # of commands that are allowed anyway
 
 
-def rules(host: str, secret_sha256: str, database: int = 0) -> tuple[str, ...]:
-    """The arguments of `ACL SETUSER` behind the name: the whole user, whatever it was before."""
-    known = _known(host, secret_sha256, database)
+def rules(host: str, secrets_sha256: Sequence[str], database: int = 0) -> tuple[str, ...]:
+    """The arguments of `ACL SETUSER` behind the name: the whole user, whatever it was before; any secret will do."""
+    known = _known(host, secrets_sha256, database)
     return (*known, *_TRANSACTIONS, *_of_keys(host), *_of_channels(database))
 
 
-def closed_rules(host: str, secret_sha256: str, database: int = 0) -> tuple[str, ...]:
+def closed_rules(host: str, secrets_sha256: Sequence[str], database: int = 0) -> tuple[str, ...]:
     """The same of a host that is fenced: it may ask whether it is, and nothing else."""
-    return _known(host, secret_sha256, database)
+    return _known(host, secrets_sha256, database)
 
 
-def _known(host: str, secret_sha256: str, database: int) -> tuple[str, ...]:
+def _known(host: str, secrets_sha256: Sequence[str], database: int) -> tuple[str, ...]:
     several = ("+select",) if database else ()
-    return ("reset", "on", f"#{secret_sha256}", *_CONNECTIONS, *several, f"(+get %R~{channels.fence(host)})")
+    secrets = (f"#{each}" for each in secrets_sha256)
+    return ("reset", "on", *secrets, *_CONNECTIONS, *several, f"(+get %R~{channels.fence(host)})")
 
 
 def _of_keys(host: str) -> tuple[str, ...]:

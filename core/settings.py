@@ -178,6 +178,18 @@ class Settings:
     resend_seconds: Annotated[
         Count, Variable("CORRAL_RESEND_SECONDS", "seconds until an unanswered command is sent again")
     ] = 5
+    host_secret_days: Annotated[
+        int,
+        Meta(ge=0),
+        Variable("CORRAL_HOST_SECRET_DAYS", "days until a host's secret is rotated; 0: never; read by workers"),
+    ] = 90
+    host_secret_overlap_seconds: Annotated[
+        Count,
+        Variable(
+            "CORRAL_HOST_SECRET_OVERLAP",
+            "seconds that a host may take to use its next secret, while both are valid; read by workers",
+        ),
+    ] = 3600
     metrics_token: Annotated[
         str,
         Variable(

@@ -12,9 +12,10 @@ from core import database
 from core.contract import channels
 from core.contract.errors import Conflict, CorralError, Invalid, NoCapacity, Unavailable, Unsupported
 from core.database import transact
-from core.dispatch import SCAN_TASK, WEBHOOK_TASK
+from core.dispatch import ROTATION_TASK, SCAN_TASK, WEBHOOK_TASK
 from core.services import counts, drains, elsewhere, expiry, idempotency, lost, moves, problems
 from core.services.audit import chain
+from core.services.identities import rotations
 from core.services.intake import sweeps
 from core.services.scanning import queue
 from core.services.webhooks import queue as deliveries
@@ -186,6 +187,16 @@ def _scans(context: WorkerContext) -> int:
     return 0
 
 
+def _rotations(context: WorkerContext) -> int:
+    """They are gone on with in a task of their own: hosts are asked, which may take a while."""
+    days, overlap = context.settings.host_secret_days, timedelta(seconds=context.settings.host_secret_overlap_seconds)
+    oldest = timedelta(days=days) if days else None
+    changed = transact(context.transaction, lambda session: rotations.sweep(session, oldest, overlap))
+    if transact(context.transaction, rotations.due):
+        context.dispatch.wake(ROTATION_TASK)
+    return changed
+
+
 def _webhooks(context: WorkerContext) -> int:
     """Events become deliveries here, and workers are woken to deliver them."""
     transact(context.transaction, deliveries.sweep)
@@ -219,4 +230,5 @@ _PARTS: dict[str, Callable[[WorkerContext], int]] = {
     "audit links": _link,
     "scans": _scans,
     "webhooks": _webhooks,
+    "rotations of secrets": _rotations,
 }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from core.contract.errors import Unavailable
-from core.dispatch import SCAN_TASK, WEBHOOK_TASK
-from workers import context, scanning, sweeping, webhooks
+from core.dispatch import ROTATION_TASK, SCAN_TASK, WEBHOOK_TASK
+from workers import context, rotating, scanning, sweeping, webhooks
 from workers.app import app
 from workers.sweeping import SweepFailed
 from workers.transport import SWEEP_TASK
@@ -25,6 +25,12 @@ def scan() -> str:
     if done:
         current.dispatch.wake(SCAN_TASK)
     return done or "nothing to do"
+
+
+@app.task(name=ROTATION_TASK, throws=(Unavailable,), send_events=False)  # type: ignore[untyped-decorator]
+def rotate() -> str:
+    """Go on with the rotations of hosts' secrets."""
+    return rotating.rotate(context.get())
 
 
 @app.task(name=WEBHOOK_TASK, throws=(Unavailable,), send_events=False)  # type: ignore[untyped-decorator]

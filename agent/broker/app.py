@@ -11,20 +11,27 @@ from typing import Any
 
 from celery import Celery, signals
 from celery.platforms import SecurityWarning
+from redis.credentials import CredentialProvider
 
 from agent.broker import celery_events
 from agent.broker.connection import SOCKET_SECONDS
+from agent.broker.transport import CREDENTIALS
+from core import redis_clients
 from core.contract import channels
 from core.queues import queue
 
 
-def create_app(host: str, redis_url: str) -> Celery:
-    """An app for that host. It has no result backend: outcomes travel as reports."""
-    app = Celery("corral-agent", broker=redis_url, set_as_current=False)
+def create_app(host: str, redis_url: str, credentials: CredentialProvider | None = None) -> Celery:
+    """An app for that host. It has no result backend: outcomes travel as reports.
+
+    `credentials`: asked by each new connection to Redis; else the address has them.
+    """
+    broker = redis_url if credentials is None else redis_clients.bare(redis_url)
+    app = Celery("corral-agent", broker=broker, set_as_current=False)
     name = channels.command_queue(host)
     app.conf.update(
         broker_transport="agent.broker.transport:CommandTransport",
-        broker_transport_options=_transport_options(host),
+        broker_transport_options=_transport_options(host) | {CREDENTIALS: credentials},
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         task_queues=[queue(name)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import redis
+from redis.credentials import CredentialProvider
 
 from core import redis_clients
 
@@ -10,6 +11,11 @@ BLOCK_SECONDS = 1  # a blocking pop must end well before the socket's timeout, o
 SOCKET_SECONDS = 5
 
 
-def connect(url: str, name: str) -> redis.Redis:
-    """A thread-safe client that never waits for ever and never repeats a command by itself."""
-    return redis_clients.connect(url, seconds=SOCKET_SECONDS, name=name, check_seconds=SOCKET_SECONDS)
+def connect(url: str, name: str, credentials: CredentialProvider | None = None) -> redis.Redis:
+    """A thread-safe client that never waits for ever and never repeats a command by itself.
+
+    `credentials`: asked by each new connection; else the address has them.
+    """
+    return redis_clients.connect(
+        url, seconds=SOCKET_SECONDS, name=name, check_seconds=SOCKET_SECONDS, credentials=credentials
+    )

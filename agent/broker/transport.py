@@ -8,6 +8,8 @@ from core import transport
 from core.transport import Accepts
 
 TASK = "corral.command"
+CREDENTIALS = "credentials"
+"""The transport option that holds what is asked for them."""
 
 
 def _one_command(arguments: dict[str, Any]) -> bool:
@@ -18,6 +20,15 @@ class CommandChannel(transport.ReadingChannel):
     """Reads commands."""
 
     accepts: ClassVar[Accepts] = {TASK: _one_command}
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+        """Each new connection asks for the host's secret, as that may have changed."""
+        found: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[no-untyped-call]
+        credentials = self.connection.client.transport_options.get(CREDENTIALS)
+        if credentials is not None:
+            found = {name: value for name, value in found.items() if name not in ("username", "password")}
+            found["credential_provider"] = credentials
+        return found
 
 
 class CommandTransport(transport.PooledTransport):

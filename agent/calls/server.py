@@ -97,6 +97,10 @@ class Calls:
         }
         self.loop = Loop("calls", self._take)
 
+    def answer(self, verbs: dict[str, Callable[[Call], JSON]]) -> None:
+        """Answer these, too."""
+        self._verbs |= verbs
+
     def _take(self) -> None:
         popped: Any = self._client.blpop([channels.calls(self._host)], BLOCK_SECONDS)
         if popped is None:

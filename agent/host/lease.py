@@ -22,6 +22,7 @@ from typing import cast
 import redis
 from redis.client import Pipeline
 
+from agent.broker.secret import HostSecret
 from core import durable, refusals
 from core.contract import channels
 from core.contract.hosts import Fence
@@ -39,8 +40,8 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 class Lease:
     """A host's name, as this agent may have it. `lock` is the lock file of its home, which it holds."""
 
-    def __init__(self, host: str, client: redis.Redis, lock: Path) -> None:
-        self._host, self._client = host, client
+    def __init__(self, host: str, client: redis.Redis, lock: Path, secret: HostSecret | None = None) -> None:
+        self._host, self._client, self._secret = host, client, secret
         self.home_id = _home_id(lock.parent)
         file = lock.stat()
         kernel = BOOT_ID.read_text().strip() if BOOT_ID.exists() else platform.node()
@@ -52,10 +53,15 @@ class Lease:
 
     def renew(self) -> bool:
         """Whether the name is this agent's for the next seconds."""
-        self.fence = self._held_fence()
-        self._mine = False
-        if self.fence is None:
-            self._client.transaction(self._renew, channels.lease(self._host))
+        try:
+            self.fence = self._held_fence()
+            self._mine = False
+            if self.fence is None:
+                self._client.transaction(self._renew, channels.lease(self._host))
+        except redis.AuthenticationError:
+            if self._secret is not None:
+                self._secret.refused()
+            raise
         return self._mine
 
     def obeyed(self, fence: Fence) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
+from collections.abc import Callable
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from agent.system import api
-from core.contract import channels, proofs
+from core.contract import proofs
 from core.contract.errors import CorralError, DriverFailure, Invalid, NotFound
 from core.contract.images import ImageFile, ImageManifest, of_content
 
@@ -54,11 +54,11 @@ class BlobResponse:
 
 
 class Source:
-    """The fleet's API, as one host asks it."""
+    """The fleet's API, as one host asks it. `secret_sha256`: of the secret that the host has now, which changes."""
 
-    def __init__(self, url: str, pin: str, host: str, secret: str) -> None:
+    def __init__(self, url: str, pin: str, host: str, secret_sha256: Callable[[], str]) -> None:
         self._url, self._pin, self._host = url.rstrip("/"), pin, host
-        self._secret_sha256 = hashlib.sha256(secret.encode()).hexdigest()
+        self._secret_sha256 = secret_sha256
 
     def manifest(self, digest: str) -> ImageManifest:
         """The image with that digest; `NotFound`, another `CorralError` for good, or `Away`."""
@@ -82,7 +82,7 @@ class Source:
         return self._asked(f"/moves/{operation_id}/{sha256}", first)
 
     def _asked(self, path: str, first: int = 0) -> BlobResponse:
-        proof = proofs.header(self._host, self._secret_sha256, "GET", path, time.time())
+        proof = proofs.header(self._host, self._secret_sha256(), "GET", path, time.time())
         headers = {"Authorization": proof, "Connection": "close"} | ({"Range": f"bytes={first}-"} if first else {})
         try:
             connection = api.connect(self._url, self._pin, _SECONDS, only_pinned=False)
@@ -97,14 +97,6 @@ class Source:
             raise _away(error) from None
         in_part = response.headers.get("Content-Range", "").startswith(f"bytes {first}-")
         return BlobResponse(connection, response, first if response.status == _PARTIAL and in_part else 0)
-
-
-def of_redis(url: str, pin: str, host: str, redis_url: str) -> Source | None:
-    """The API at that address, for the host with that way to Redis; None where either is not known."""
-    parts = urlsplit(redis_url)
-    if not url or unquote(parts.username or "") != channels.account(host) or not parts.password:
-        return None
-    return Source(url, pin, host, unquote(parts.password))
 
 
 def _refusal(response: HTTPResponse) -> Exception:

@@ -19,9 +19,9 @@ def caller(session: Session) -> str:
         proof = proofs.read(request.headers.get("Authorization", ""))
     except Invalid as error:
         raise Unauthenticated(error.message) from None
-    secret_sha256 = accounts.secret_of(session, proof.host)
     path = request.path.removeprefix(PREFIX)
-    if secret_sha256 is None or not proof.holds(secret_sha256, request.method, path):
+    secrets = accounts.secrets_of(session, proof.host)
+    if not any(proof.holds(secret_sha256, request.method, path) for secret_sha256 in secrets):
         raise Unauthenticated("the host's proof is not valid: has this host joined this fleet?")
     off = proof.seconds_off(time.time())
     if abs(off) > proofs.SECONDS:

@@ -16,6 +16,7 @@ from core.contract.messages import JSON
 from core.models import Host
 from core.services import cordons, fences
 from core.services.context import Actor
+from core.services.identities import rotations
 
 LONGEST_REASON = 500
 
@@ -60,6 +61,16 @@ def add(blp: Blueprint, schema: type[Schema], described: Callable[[Host, Actor],
             other hosts. Should it be alive, or return, it powers off what runs there before it may be a host again.
             """
             return described(fences.fence(session, actor, host_name, body["reason"], force=body["force"]), actor)
+
+    @blp.route("/hosts/<host_name>/rotate")
+    class RotateView(MethodView):
+        @blp.write(200, schema)
+        def post(self, session: Session, actor: Actor, host_name: str) -> JSON:
+            """Have a host's secret changed (administrators), as soon as the host is online.
+
+            The host makes the next one itself, and both are valid until it uses that; nothing is restarted.
+            """
+            return described(rotations.begin(session, actor, host_name), actor)
 
 
 def _post(verb: Verb, described: Callable[[Host, Actor], JSON]) -> Any:

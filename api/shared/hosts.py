@@ -16,7 +16,7 @@ from api.shared import labels as labelled
 from api.shared.placements import CapacitySchema
 from core.contract.messages import JSON
 from core.contract.states import SchedulingState
-from core.models import Host
+from core.models import Host, HostIdentity
 from core.services import hosts, lost
 from core.services.context import Actor
 
@@ -89,6 +89,14 @@ class HostProblemSchema(Schema):
     since = fields.String(required=True)
 
 
+class HostSecretSchema(Schema):
+    """How old a host's secret is, since when it is to be changed, and why it is not yet. Shown to administrators."""
+
+    changed_at = MomentField(required=True)
+    rotating_since = MomentField(required=True, allow_none=True)
+    problem = fields.String(required=True, allow_none=True)
+
+
 class HostSchema(Schema):
     """A host. Its `capacity` is what its agent has `offered`, times `overcommit`.
 
@@ -112,6 +120,7 @@ class HostSchema(Schema):
     orphans = fields.List(fields.String(), required=True)
     problems = fields.List(fields.Nested(HostProblemSchema), required=True)
     facts = fields.Dict(required=True)
+    secret = fields.Nested(HostSecretSchema, required=True, allow_none=True)
 
 
 def blueprint(shape: Shape) -> Blueprint:
@@ -183,6 +192,17 @@ def described(host: Host, actor: Actor) -> JSON:
         "orphans": host.orphans if actor.is_admin else [],
         "problems": [{"code": code, **problem} for code, problem in sorted(host.problems.items())],
         "facts": to_builtins(host.facts),
+        "secret": _secret(host.identity) if actor.is_admin else None,
+    }
+
+
+def _secret(identity: HostIdentity | None) -> JSON | None:
+    if identity is None:
+        return None
+    return {
+        "changed_at": identity.secret_changed_at,
+        "rotating_since": identity.rotating_since,
+        "problem": identity.rotation_problem,
     }
 
 

@@ -22,6 +22,7 @@ _NAMES = {
     "host_offline": "host.offline",
     "host_online": "host.online",
     "host_scheduling": "host.scheduling_changed",
+    "host_secret": "host.secret_changed",
     "driver_healthy": "host.driver_healthy",
     "driver_unhealthy": "host.driver_unhealthy",
 }

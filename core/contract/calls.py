@@ -11,6 +11,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from core.contract import rotating
 from core.contract.bounds import MOST_LISTED, Count, ExitCode, FileTime, Line, Moment, Name, Serial
 from core.contract.described import DescribeReply, VmRef
 from core.contract.measures import MeasureReply
@@ -19,7 +20,6 @@ from core.contract.prefetching import PullImage, PullImageReply
 from core.contract.vms import Adapter, Disk, Running
 
 _EXEC_ID, _PATH = Meta(min_length=1, max_length=64, pattern="^[0-9a-f-]*$"), Meta(min_length=1, max_length=4096)
-_MOST_BYTES = 1024 * 1024
 ExecId = Annotated[str, _EXEC_ID]
 Path = Annotated[str, _PATH]
 Seconds = Annotated[float, Meta(ge=0, le=10_000_000)]
@@ -123,7 +123,7 @@ class ReadExecOutput(ExecRef, frozen=True):
     """A request for output of an execution, of each output at most `limit` bytes."""
 
     offsets: Offsets
-    limit: Annotated[int, Meta(ge=1, le=_MOST_BYTES)]
+    limit: Annotated[int, Meta(ge=1, le=1024 * 1024)]
 
 
 class ExecOutputPart(Struct, frozen=True):
@@ -295,5 +295,6 @@ CALLS: dict[str, tuple[type[Struct], type[Struct]]] = {
     "medium_delete": (MediumRef, Nothing),
     "describe": (VmRef, DescribeReply),
     "image_pull": (PullImage, PullImageReply),
+    **rotating.CALLS,
 }
-"""What each verb asks, and what the answer to it is. The last six are about no VM of the record."""
+"""What each verb asks, and what the answer to it is. The last eight are about no VM of the record."""

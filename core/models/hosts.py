@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import BigInteger, CheckConstraint, Computed
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, foreign, mapped_column, relationship
 
 from core.contract.hosts import HostFacts
 from core.contract.states import SchedulingState
 from core.models.base import JSON, Base, now
+from core.models.identities import HostIdentity
 from core.models.typed import Typed
 
 
@@ -69,3 +70,6 @@ class Host(Base):
     last_seen_at: Mapped[datetime]
     offline_since: Mapped[datetime | None]
     removed_at: Mapped[datetime | None]
+    identity: Mapped[HostIdentity | None] = relationship(
+        primaryjoin=lambda: foreign(Host.name) == HostIdentity.host, viewonly=True
+    )

@@ -28,6 +28,7 @@ TYPES = frozenset(
         "host_changed",
         "host_scheduling",
         "host_removed",
+        "host_secret",
         "host_offline",
         "host_online",
         "host_problem",

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select, type_coerce, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from core.contract.errors import NoCapacity, NotFound
@@ -71,7 +71,8 @@ def list_of(session: Session, actor: Actor, wanted: HostFilter) -> tuple[list[Ho
     if wanted.scheduling is not None:
         conditions.append(Host.scheduling_state == wanted.scheduling)
     total = session.scalar(select(func.count()).select_from(Host).where(*conditions)) or 0
-    return list(session.scalars(sliced(select(Host).where(*conditions), ORDERING, wanted))), total
+    found = select(Host).where(*conditions).options(selectinload(Host.identity))
+    return list(session.scalars(sliced(found, ORDERING, wanted))), total
 
 
 def get(session: Session, actor: Actor, name: str) -> Host:

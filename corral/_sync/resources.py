@@ -122,6 +122,13 @@ class Hosts(_Resource):
         """Let a host take VMs again, whatever kept it from that."""
         return self._stand(name, "activate", reason)
 
+    def rotate(self, name: str) -> Json:
+        """Have a host's secret changed, as an administrator, as soon as the host is online. The host as it is then.
+
+        It is done when `secret["rotating_since"]` is null again, and `secret["changed_at"]` is later.
+        """
+        return value(dict[str, Any], self._transport.json("POST", f"/hosts/{segment(name)}/rotate"))
+
     def _stand(self, name: str, verb: str, reason: str | None) -> Json:
         path = f"/hosts/{segment(name)}/{verb}"
         return value(dict[str, Any], self._transport.json("POST", path, given(reason=reason)))

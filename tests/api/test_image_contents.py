@@ -16,7 +16,8 @@ from core.contract import proofs
 from core.contract.images import ImageManifest, of_content
 from core.models import Vm
 from core.models.base import now
-from core.services.identities import accounts
+from core.services.context import SYSTEM
+from core.services.identities import accounts, rotations
 from tests.api.world import Caller, World, problem
 from tests.disks import bootable, kernel
 
@@ -108,6 +109,21 @@ def test_a_proof_that_does_not_hold_says_why(
     path = f"/image-contents/{image.digest}"
     answer = ask(world, path, shown(path, **changes))
     assert (answer.status_code, why in answer.json["message"]) == (401, True), answer.text
+
+
+def test_while_its_secret_is_rotated_a_host_may_show_either(world: World, image: ImageManifest, caller: Caller) -> None:
+    path, made = f"/image-contents/{image.digest}", "2" * 64
+    with world.context.transaction() as session:
+        rotations.begin(session, SYSTEM, "host-a")
+        rotation = rotations.look(session, "host-a")
+        assert rotation is not None
+        rotations.offer(session, rotation, made)
+    assert [ask(world, path, shown(path, sha256=each)).status_code for each in (SHA256, made)] == [200, 200]
+    with world.context.transaction() as session:
+        rotations.finish(session, rotation, made)
+    assert [ask(world, path, shown(path, sha256=each)).status_code for each in (SHA256, made)] == [401, 200]
+    with world.context.transaction() as session:
+        accounts.admit(session, "host-a", SHA256)
 
 
 def test_a_proof_is_for_one_path_and_its_own_time(world: World, image: ImageManifest, caller: Caller) -> None:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import delete
 
 from core.models import Host, Operation
+from core.services.identities import accounts
 from tests.api.world import Caller, World, problem
 
 
@@ -138,3 +139,25 @@ def test_what_becomes_of_a_vm_is_asked_for_when_it_is_made(world: World) -> None
         assert world.post("/vms", later, json={"name": name} | body).status_code == 202
         assert world.get(f"/vms/{name}", user.bearer).json["restart_policy"] == policy
         assert world.get(f"/vms/{name}", user.key).json["data"]["restart_policy"] == policy
+
+
+def test_a_host_s_secret_is_rotated_on_request(world: World, admin: Caller, host: str) -> None:
+    refused = world.post(f"/hosts/{host}/rotate", admin.bearer)
+    assert problem(refused) == (409, "conflict")
+    assert f"corral host rejoin {host}" in refused.json["message"]
+    assert world.get(f"/hosts/{host}", admin.bearer).json["secret"] is None
+    with world.context.transaction() as session:
+        accounts.admit(session, host, "a" * 64)
+    before = world.get(f"/hosts/{host}", admin.bearer).json["secret"]
+    assert (before["rotating_since"], before["problem"]) == (None, None)
+    asked = world.post(f"/hosts/{host}/rotate", admin.bearer).json["secret"]
+    assert (asked["changed_at"], asked["rotating_since"] is not None) == (before["changed_at"], True)
+    assert world.post(f"/hosts/{host}/rotate", admin.key).json["data"]["secret"] == asked
+    user = world.caller()
+    assert problem(world.post(f"/hosts/{host}/rotate", user.bearer)) == (403, "forbidden")
+    assert world.get(f"/hosts/{host}", user.bearer).json["secret"] is None
+    assert problem(world.post("/hosts/nowhere/rotate", admin.bearer)) == (404, "not_found")
+    entries = world.get("/security/audit-logs?action_type=host_rotate&limit=4", admin.bearer).json["logs"]
+    assert [(each["resource_id"], each["result"]) for each in entries[-2:]] == [(host, "success")] * 2
+    with world.context.transaction() as session:
+        accounts.expel(session, host)

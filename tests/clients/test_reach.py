@@ -34,6 +34,7 @@ COMMANDS = {
     "POST /hosts/{}/cordon": "host cordon",
     "POST /hosts/{}/uncordon": "host uncordon",
     "POST /hosts/{}/fence": "host fence",
+    "POST /hosts/{}/rotate": "host rotate",
     "POST /hosts/{}/drain": "host drain",
     "POST /images/{}/prefetch": "image prefetch",
     "POST /hosts/{}/activate": "host activate",

@@ -89,3 +89,17 @@ def test_a_host_is_fenced_and_comes_back_as_it_was(corral: Run, client: Client) 
     client.vms.start("stays")
     for name in ("stays", "moves"):
         client.vms.delete(name)
+
+
+def test_secrets_of_hosts_are_rotated_while_they_work(corral: Run, client: Client) -> None:
+    before = {each["name"]: each["secret"]["changed_at"] for each in client.hosts.list()}
+    rows = dict(row.split()[:2] for row in corral("host", "rotate", "--all").stdout.splitlines()[1:])
+    assert rows == dict.fromkeys(before, "rotated")
+    after = {each["name"]: each["secret"]["changed_at"] for each in client.hosts.list()}
+    assert all(after[name] > at for name, at in before.items())
+    assert "changed_at" in corral("host", "show", HOST).stdout
+    client.vms.create("after", hypervisor="fake", host=HOST)
+    client.vms.start("after")
+    client.vms.delete("after")
+    assert "give the names" in corral("host", "rotate", code=2).stderr
+    assert "host 'nowhere' not found" in corral("host", "rotate", "nowhere", code=3).stderr

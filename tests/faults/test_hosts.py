@@ -128,3 +128,21 @@ def test_a_host_that_is_fenced_by_mistake_comes_back_with_its_vms(rig: Any) -> N
     until(lambda: shown(rig, "mistaken") == (HOST, "poweroff"), why="it is found")
     starts(rig, "mistaken")
     assert rig.effects("mistaken")["start"] == 2
+
+
+def test_secrets_are_rotated_whoever_is_killed(rig: Any) -> None:
+    """While the hosts work; nothing is done twice, and no former secret is valid afterwards."""
+    names = rig.fleet.plan.host_names
+    on_host(rig, "rotated")
+    left = "SELECT count(*) FROM host_identities WHERE secret_changed_at < :before"
+    for parts in (rig.fleet.plan.worker_names, names, ("redis",), (*names, *rig.fleet.plan.worker_names)):
+        (before,) = rig.row("SELECT now()")
+        for name in names:
+            assert rig.request("POST", f"/hosts/{name}/rotate").status_code == 200
+        for part in parts:
+            rig.fleet.kill(part)
+        until(lambda: rig.row(left, before=before)[0] == 0, why=f"rotated although {parts} were killed")  # noqa: B023  # at once
+        assert rig.row("SELECT count(next_sha256) + count(rotation) FROM host_identities")[0] == 0
+        starts(rig, "rotated")
+        assert rig.ended(rig.accept("POST", "/vms/rotated/stop", {"force": True})) == "succeeded"
+    assert (rig.effects("rotated")["start"], rig.effects("rotated")["stop"]) == (4, 4)

@@ -10,12 +10,12 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
-from sqlalchemy import delete, false, func, select
+from sqlalchemy import case, delete, false, func, null, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -35,12 +35,29 @@ _SURE_SECONDS = 60.0  # for which nobody is thought to have meddled with the use
 _MARK = channels.account("")
 
 
+_OF_ROTATIONS = (
+    HostIdentity.next_sha256,
+    HostIdentity.rotation,
+    HostIdentity.rotation_by,
+    HostIdentity.rotation_problem,
+    HostIdentity.rotating_since,
+    HostIdentity.offered_at,
+    HostIdentity.rotation_retry_at,
+)
+
+
 @dataclass(frozen=True)
 class HostAccount:
-    """The Redis account of a host: its secret's SHA-256, and whether it is closed."""
+    """The Redis account of a host: the SHA-256 of its secret, and of the next one if there is one; is it closed?"""
 
     secret_sha256: str
     closed: bool = False
+    next_sha256: str | None = None
+
+    @property
+    def secrets_sha256(self) -> tuple[str, ...]:
+        """Of all secrets that are valid."""
+        return (self.secret_sha256, self.next_sha256) if self.next_sha256 else (self.secret_sha256,)
 
 
 def digest(secret: str) -> str:
@@ -48,25 +65,54 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def secret_of(session: Session, host: str) -> str | None:
-    """The SHA-256 of the secret by which that host is known; None for what is no host that has joined."""
-    return session.scalar(select(HostIdentity.secret_sha256).where(HostIdentity.host == host))
+def secrets_of(session: Session, host: str) -> tuple[str, ...]:
+    """The SHA-256 of each secret by which that host is known now; none for what is no host that has joined."""
+    columns = select(HostIdentity.secret_sha256, HostIdentity.next_sha256)
+    row = session.execute(columns.where(HostIdentity.host == host)).one_or_none()
+    return tuple(filter(None, row)) if row else ()
 
 
 def admit(session: Session, host: str, secret_sha256: str, token_id: str | None = None) -> None:
-    """From the commit on, who knows that secret is the host, and nobody else is."""
-    values = {"secret_sha256": secret_sha256, "token_id": token_id, "joined_at": now()}
-    statement = insert(HostIdentity).values(host=host, **values)
-    session.execute(statement.on_conflict_do_update(index_elements=["host"], set_=values))
-    fence = _fences(session).get(host)
+    """From the commit on, who knows that secret is the host, and nobody else is.
+
+    With the secret that it has already, a rotation goes on, and the secret is as old as it was.
+    """
+    values: dict[str, Any] = {"secret_sha256": secret_sha256, "token_id": token_id, "joined_at": now()}
+    statement = insert(HostIdentity).values(host=host, secret_changed_at=now(), **values)
+    same = HostIdentity.secret_sha256 == secret_sha256
+    changed_at = case((same, HostIdentity.secret_changed_at), else_=statement.excluded.secret_changed_at)
+    rotation = {column.key: case((same, column), else_=null()) for column in _OF_ROTATIONS}
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["host"], set_=values | rotation | {"secret_changed_at": changed_at}
+        )
+    )
+    settle(session, host)
+
+
+def settle(session: Session, host: str) -> None:
+    """From the commit on the host's account is as its record is now; whoever came with another secret is cut off."""
+    session.flush()
+    account = _recorded(session, host)[host]
     dispatch = dispatch_of(session)
 
     def change() -> None:
-        """Whoever came with another secret is cut off."""
-        grant(dispatch.redis, {host: HostAccount(secret_sha256, closed=fence is not None and fence.closed)})
-        _cut_off(dispatch.redis, host)
+        grant(dispatch.redis, {host: account}, cut_off={host})
 
     after_commit(session, lambda: dispatch.attempt(change, "a host's Redis account is not made yet"))
+
+
+def offered(session: Session, host: str) -> None:
+    """From the commit on the host's next secret is valid, too."""
+    session.flush()
+    account = _recorded(session, host)[host]
+    dispatch = dispatch_of(session)
+    after_commit(
+        session,
+        lambda: dispatch.attempt(
+            lambda: grant(dispatch.redis, {host: account}), "a host's next secret is not valid yet"
+        ),
+    )
 
 
 def fenced(session: Session, host: str) -> None:
@@ -75,15 +121,15 @@ def fenced(session: Session, host: str) -> None:
     What waited for it, or was said by it, before that is gone.
     """
     session.flush()
-    identity, fence = session.get(HostIdentity, host), _fences(session)[host]
+    account, fence = _recorded(session, host).get(host), _fences(session)[host]
     dispatch = dispatch_of(session)
 
     def change() -> None:
         """The fence is told, and nothing waits, before anything may be done again."""
         _lay(dispatch.redis, {host: fence})
         _forget_messages(dispatch.redis, host)
-        if identity is not None:
-            grant(dispatch.redis, {host: HostAccount(identity.secret_sha256, fence.closed)})
+        if account is not None:
+            grant(dispatch.redis, {host: account})
 
     after_commit(session, lambda: dispatch.attempt(change, "a host's Redis account is as it was still"))
 
@@ -104,20 +150,31 @@ def expel(session: Session, host: str) -> None:
     after_commit(session, lambda: dispatch.attempt(change, "a host's Redis account still exists"))
 
 
-def grant(redis: Redis, accounts: Mapping[str, HostAccount]) -> None:
+def grant(redis: Redis, accounts: Mapping[str, HostAccount], *, cut_off: Collection[str] = ()) -> None:
     """Make the accounts of hosts, or make them again; a connection that may still do what it does is left alone.
 
-    Those of a closed one are closed, and what waits for it is dropped.
+    Those of hosts to `cut_off` are closed in the same moment: a secret that is valid no more has opened none of what is
+    there then. So are those of a closed account, and what waits for it is dropped.
     """
-    database = int(redis.get_connection_kwargs().get("db") or 0)
     with redis.pipeline(transaction=False) as together:
         for host, account in accounts.items():
-            written = closed_rules if account.closed else rules
-            _do(together, "ACL SETUSER", channels.account(host), *written(host, account.secret_sha256, database))
+            if host not in cut_off:
+                _write(together, redis, host, account)
         together.execute()
+    for host in cut_off:
+        with redis.pipeline(transaction=True) as at_once:
+            _write(at_once, redis, host, accounts[host])
+            _cut_off(at_once, host)
+            at_once.execute()
     for host in (host for host, account in accounts.items() if account.closed):
         _cut_off(redis, host)
         _forget_messages(redis, host)
+
+
+def _write(pipeline: Redis, redis: Redis, host: str, account: HostAccount) -> None:
+    database = int(redis.get_connection_kwargs().get("db") or 0)
+    written = closed_rules if account.closed else rules
+    _do(pipeline, "ACL SETUSER", channels.account(host), *written(host, account.secrets_sha256, database))
 
 
 def revoke(redis: Redis, *hosts: str) -> None:
@@ -150,7 +207,7 @@ class Accounts:
             host: account for host, account in wanted.items() if host not in there or not self._knows(host, account)
         }
         if lacking:
-            grant(redis, lacking)
+            grant(redis, lacking, cut_off=_with_other_secrets(redis, lacking))
         gone = (there | set(lacking)) - set(_recorded(session) if lacking else wanted)
         if gone:
             revoke(redis, *gone)
@@ -174,6 +231,18 @@ def _warn_of_an_open_door(redis: Redis) -> None:
         log.warning(
             "Redis lets its user 'default' in without a password, so hosts' accounts protect nothing: set requirepass"
         )
+
+
+def _with_other_secrets(redis: Redis, accounts: Mapping[str, HostAccount]) -> set[str]:
+    """Those whose users in Redis have a secret that the accounts have not."""
+    lines: Any = redis.acl_list()
+    there = {words[1]: {word[1:] for word in words if word.startswith("#")} for words in map(str.split, lines)}
+    of_none: set[str] = set()
+    return {
+        host
+        for host, account in accounts.items()
+        if there.get(channels.account(host), of_none) - set(account.secrets_sha256)
+    }
 
 
 def _names(redis: Redis) -> list[str]:
@@ -208,11 +277,12 @@ def _fences(session: Session) -> dict[str, Fence]:
     return {name: Fence(number, closed=state == SchedulingState.FENCED) for name, number, state in rows}
 
 
-def _recorded(session: Session) -> dict[str, HostAccount]:
+def _recorded(session: Session, *hosts: str) -> dict[str, HostAccount]:
+    """Of all hosts, or of these."""
     closed = func.coalesce(Host.scheduling_state == SchedulingState.FENCED, false())
-    rows = session.execute(
-        select(HostIdentity.host, HostIdentity.secret_sha256, closed.label("closed")).outerjoin(
-            Host, Host.name == HostIdentity.host
-        )
-    )
-    return {row.host: HostAccount(row.secret_sha256, row.closed) for row in rows}
+    of = HostIdentity
+    statement = select(of.host, of.secret_sha256, of.next_sha256, closed.label("closed"))
+    if hosts:
+        statement = statement.where(of.host.in_(hosts))
+    rows = session.execute(statement.outerjoin(Host, Host.name == of.host))
+    return {row.host: HostAccount(row.secret_sha256, row.closed, row.next_sha256) for row in rows}
