@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -31,6 +31,7 @@ WEBHOOK_TASK = "corral.webhook"
 ROTATION_TASK = "corral.rotation"
 _DOWN_FOR_SECONDS = 1.0
 _TIMEOUT_SECONDS = 2.0
+_NODE_SECONDS = 1.0
 _GLANCE_SECONDS = 0.25
 _SECRET = ("password", "environment", "stdin_b64", "secret_sha256")  # parameters of calls
 T = TypeVar("T")
@@ -64,8 +65,8 @@ class CircuitBreaker:
 class Dispatch:
     """The ways out of one process, one for each client: what one can't do in its time is not held against the rest."""
 
-    def __init__(self, redis_url: str) -> None:
-        self._url = redis_url
+    def __init__(self, redis_url: str, nodes: Sequence[str] = ()) -> None:
+        self._url, self._nodes = redis_url, nodes
         self._queues, self._plain, self._quick = CircuitBreaker(), CircuitBreaker(), CircuitBreaker()
 
     @property
@@ -83,6 +84,11 @@ class Dispatch:
         """The plain client; every command of it has a short deadline."""
         # Sent again at once: a connection that has rested may be dead.
         return redis_clients.connect(self._url, seconds=_TIMEOUT_SECONDS, check_seconds=10, retries=1)
+
+    @cached_property
+    def nodes(self) -> list[Redis]:
+        """The Redis servers beside it, which have the accounts of hosts and nothing else of ours."""
+        return [redis_clients.connect(url, seconds=_NODE_SECONDS) for url in self._nodes]
 
     @cached_property
     def quick(self) -> Redis:
@@ -111,6 +117,8 @@ class Dispatch:
         """Let go of the connections to Redis."""
         self.redis.close()
         self.quick.close()
+        for node in self.nodes:
+            node.close()
 
     def command(self, host: str, command: Command) -> bool:
         """Put a command on its host's queue; False when Redis did not take it."""

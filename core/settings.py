@@ -34,7 +34,7 @@ Range = tuple[Count, Count]
 # Of the client library and of commands in guests, which have the prefix and are no settings of a server.
 _NOT_OURS = frozenset({"CORRAL_URL", "CORRAL_TOKEN", "CORRAL_CONTEXT", "CORRAL_CONFIG", "CORRAL_EXEC", "CORRAL_KEEPER"})
 _PREFIX = "CORRAL_"
-_REDIS = ("redis_url", "agent_redis_url")
+_REDIS = ("redis_url", "agent_redis_url", "redis_nodes")
 
 
 def _cached(name: str) -> Path:
@@ -149,6 +149,10 @@ class Settings:
     agent_redis_url: Annotated[
         str, Variable("CORRAL_AGENT_REDIS_URL", "Redis's address for new hosts (default: `REDIS_URL`)", secret=True)
     ] = ""
+    redis_nodes: Annotated[
+        tuple[str, ...],
+        Variable("CORRAL_REDIS_NODES", "further Redis servers, for the hosts' accounts", ",", secret=True),
+    ] = ()
     pull_mb_per_second: Annotated[
         int,
         Meta(ge=0),
@@ -184,11 +188,7 @@ class Settings:
         Variable("CORRAL_HOST_SECRET_DAYS", "days until a host's secret is rotated; 0: never; read by workers"),
     ] = 90
     host_secret_overlap_seconds: Annotated[
-        Count,
-        Variable(
-            "CORRAL_HOST_SECRET_OVERLAP",
-            "seconds that a host may take to use its next secret, while both are valid; read by workers",
-        ),
+        Count, Variable("CORRAL_HOST_SECRET_OVERLAP", "seconds within which a host must use its next secret")
     ] = 3600
     metrics_token: Annotated[
         str,
@@ -272,7 +272,11 @@ def _read(name: str, text: str) -> Any:
     except ValueError as error:
         shown = "***" if variable.secret else repr(text)
         raise SystemExit(f"{variable.name}={shown}: {error}") from None
-    return _verified(variable.name, value) if name in _REDIS else value
+    if name not in _REDIS:
+        return value
+    several = isinstance(value, tuple)
+    urls = tuple(_verified(variable.name, url) for url in (value if several else (value,)))
+    return urls if several else urls[0]
 
 
 def _verified(variable: str, url: str) -> str:

@@ -45,6 +45,7 @@ def postgres(servers_home: Path) -> Iterator[Postgres]:
 def redis(servers_home: Path) -> Iterator[Redis]:
     """A real Redis: `.url`, `.kill()`, `.restart()`."""
     server = Redis(servers_home)
+    server.program = os.environ.get("TEST_REDIS_SERVER", server.program)
     server.start()
     yield server
     server.stop()

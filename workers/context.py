@@ -15,6 +15,7 @@ from core.contract.images import ImageManifest, readable
 from core.dispatch import Dispatch
 from core.services import context
 from core.services.identities.accounts import Accounts
+from core.services.identities.nodes import RedisNodes
 from core.settings import Settings
 
 
@@ -28,6 +29,7 @@ class WorkerContext:
     intake: Engine
     """The receiver's own connections, which wait for locks and slow statements less long: other hosts wait behind."""
     accounts: Accounts = field(default_factory=Accounts)
+    nodes: RedisNodes = field(default_factory=RedisNodes)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -45,6 +47,10 @@ class WorkerContext:
         """Make Redis's accounts of hosts those of the record; how many were not."""
         return database.transact(self.transaction, self.accounts.apply)
 
+    def apply_accounts_to_nodes(self) -> int:
+        """The same in the other Redis servers, of which none holds up another."""
+        return self.nodes.apply(self.dispatch, self.transaction)
+
     def fleet_image(self, name: str) -> ImageManifest | None:
         """The fleet's image of that name, where this process has the API's store; None where there is none."""
         return next(iter(readable(self.settings.images, [name])), None)
@@ -60,7 +66,7 @@ def make(configured: Settings) -> WorkerContext:
     """What a process with these settings needs."""
     engine = database.connect(configured.database_url, pool_size=8)
     intake = database.connect(configured.database_url, pool_size=1, statement_seconds=5, lock_seconds=2)
-    return WorkerContext(configured, engine, Dispatch(configured.redis_url), intake)
+    return WorkerContext(configured, engine, Dispatch(configured.redis_url, configured.redis_nodes), intake)
 
 
 @cache

@@ -20,4 +20,5 @@ SWEEPS = Counter("corral_worker_sweeps", "Rounds of sweeps, by how they ended.",
 SWEEP_FAILURES = Counter("corral_worker_sweep_failures", "Parts of a round of sweeps that failed.", ["part"])
 SWEEP_SECONDS = Histogram("corral_worker_sweep_seconds", "How long a round of sweeps took.")
 RESENT = Counter("corral_worker_resent_operations", "Operations that were sent again.")
+NODE_UP = Gauge("corral_worker_redis_node_up", "Whether a Redis server has the accounts of hosts.", ["node"])
 LATE = Counter("corral_worker_late_operations", "Operations that were ended past their deadline.")

@@ -197,6 +197,14 @@ def _rotations(context: WorkerContext) -> int:
     return changed
 
 
+def _nodes(context: WorkerContext) -> int:
+    """The last part, as a server that does not answer takes its time."""
+    changed = context.apply_accounts_to_nodes()
+    for place, problem in context.nodes.problems.items():
+        prometheus.NODE_UP.labels(place).set(not problem)
+    return changed
+
+
 def _webhooks(context: WorkerContext) -> int:
     """Events become deliveries here, and workers are woken to deliver them."""
     transact(context.transaction, deliveries.sweep)
@@ -231,4 +239,5 @@ _PARTS: dict[str, Callable[[WorkerContext], int]] = {
     "scans": _scans,
     "webhooks": _webhooks,
     "rotations of secrets": _rotations,
+    "accounts on other Redis servers": _nodes,
 }

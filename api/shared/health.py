@@ -135,7 +135,9 @@ def _redis(context: ApiContext) -> ComponentStates:
         others = dict.fromkeys(("workers", "receiver"), UNHEALTHY if problem in refusals.AWAY else DEGRADED)
         return ComponentStates({"redis": UNHEALTHY, **others}, {"redis": problem})
     workers = health.of_workers(client, context.settings.sweep_seconds)
-    return ComponentStates({"redis": HEALTHY, "workers": workers, "receiver": health.of_receiver(client)}, {})
+    nodes, receiver = health.of_nodes(client), health.of_receiver(client)
+    redis = DEGRADED if nodes else HEALTHY
+    return ComponentStates({"redis": redis, "workers": workers, "receiver": receiver}, {"redis": nodes})
 
 
 def _disks(settings: Settings) -> str:

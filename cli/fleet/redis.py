@@ -47,7 +47,7 @@ class Redis(Server):
         quoted = '"' + str(self.working_folder).replace("\\", "\\\\").replace('"', '\\"') + '"'
         text = _CONFIGURATION.format(port=self.port, password=self.password, folder=quoted)
         durable.write_private(configuration, text)
-        self.command = ["redis-server", str(configuration)]
+        self.command = [self.program, str(configuration)]
 
     def answers(self) -> bool:
         try:

@@ -14,6 +14,7 @@ WORKERS = "workers"  # sorted set: a control worker's name, when it was last ali
 RECEIVERS = "receivers"  # hash: a control worker's name -> ReceiverState
 SWEPT = "swept"  # when the last round of sweeps was done, with nothing failing
 CLAIM_SECONDS = 60  # for which a claim is there
+NODES = "nodes"  # hash: the place of a Redis server beside this one -> RedisNodeState
 PROBE = "probe"  # written now and then, to see whether Redis takes anything
 REPORTS_WAKEUP = "reports"  # pub/sub: a host's name, after it has appended to its list
 DEAD = ":dead"  # ends the name of a list of messages that were moved aside, each with its reason

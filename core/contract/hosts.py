@@ -160,3 +160,11 @@ class HostUsage:
     disk_total_mb: Serial
     disk_used_mb: Serial
     disk_free_mb: Serial | None = None
+
+
+@dataclass(frozen=True)
+class RedisNodeState:
+    """How a worker has found a Redis server beside the one that is used. `problem`: empty when it has the accounts."""
+
+    at: Moment
+    problem: Line

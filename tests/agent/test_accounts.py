@@ -187,7 +187,9 @@ def test_nothing_that_an_agent_does_is_refused(host: Host) -> None:
     until(lambda: host.redis.exists(channels.usage(host.name), channels.vm_usage(host.name)) == 2)
     host.terminate()
     refused: Any = host.redis.acl_log()
-    assert [entry for entry in refused if entry["username"] == channels.account(host.name)] == []
+    # Servers since Redis 7.2 are offered the client's name, which redis-py does without.
+    its = [entry for entry in refused if entry["username"] == channels.account(host.name)]
+    assert [entry for entry in its if entry["object"] != "client|setinfo"] == []
 
 
 def test_another_secret_opens_nothing(redis_url: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.broker.secret import FILE
+from agent.drivers.fake.state import effects
 from core.contract import channels
 from core.contract.states import Kind
 from core.services.context import SYSTEM
@@ -52,6 +53,10 @@ class Joined(Host):
         """What was told of its secret."""
         query = "SELECT array_agg(data ->> 'state' ORDER BY seq) FROM events WHERE type = 'host_secret'"
         return list(self.workers.scalar(query) or [])
+
+    def effects_of(self, vm_id: str, verb: str) -> int:
+        """How often the driver has done that to a VM."""
+        return effects(self.folder / "vms")[vm_id, verb]
 
     def works(self) -> None:
         """It is known by one secret, the agent has that, and does what it is told."""

@@ -150,11 +150,13 @@ def expel(session: Session, host: str) -> None:
     after_commit(session, lambda: dispatch.attempt(change, "a host's Redis account still exists"))
 
 
-def grant(redis: Redis, accounts: Mapping[str, HostAccount], *, cut_off: Collection[str] = ()) -> None:
+def grant(
+    redis: Redis, accounts: Mapping[str, HostAccount], *, cut_off: Collection[str] = (), messages: bool = True
+) -> None:
     """Make the accounts of hosts, or make them again; a connection that may still do what it does is left alone.
 
     Those of hosts to `cut_off` are closed in the same moment: a secret that is valid no more has opened none of what is
-    there then. So are those of a closed account, and what waits for it is dropped.
+    there then. So are those of a closed account, and what waits for it is dropped if the server has `messages`.
     """
     with redis.pipeline(transaction=False) as together:
         for host, account in accounts.items():
@@ -168,7 +170,8 @@ def grant(redis: Redis, accounts: Mapping[str, HostAccount], *, cut_off: Collect
             at_once.execute()
     for host in (host for host, account in accounts.items() if account.closed):
         _cut_off(redis, host)
-        _forget_messages(redis, host)
+        if messages:
+            _forget_messages(redis, host)
 
 
 def _write(pipeline: Redis, redis: Redis, host: str, account: HostAccount) -> None:
@@ -183,31 +186,36 @@ def revoke(redis: Redis, *hosts: str) -> None:
 
 
 class Accounts:
-    """The accounts of all hosts as one process last saw them in Redis."""
+    """The accounts of all hosts as one process last saw them in one Redis server.
 
-    def __init__(self) -> None:
+    `messages`: it is the one that is used. Another one may be a replica, which takes users and no keys.
+    """
+
+    def __init__(self, *, messages: bool = True) -> None:
+        self._messages = messages
         self._server, self._sure_until = "", 0.0
         self._granted: dict[str, HostAccount] = {}
         self._applying = threading.Lock()
 
-    def apply(self, session: Session) -> int:
+    def apply(self, session: Session, redis: Redis | None = None) -> int:
         """Make Redis's accounts those of the record; how many were not.
 
         Redis is asked for its accounts before the record is: one that is made meanwhile is in the record by then.
         """
         with self._applying:
-            return self._apply(session, dispatch_of(session).redis)
+            return self._apply(session, redis or dispatch_of(session).redis)
 
     def _apply(self, session: Session, redis: Redis) -> int:
         there = {name.removeprefix(_MARK) for name in _names(redis) if name.startswith(_MARK)}
-        _lay(redis, _fences(session))
+        if self._messages:
+            _lay(redis, _fences(session))
         wanted = _recorded(session)
         self._forget_what_may_have_changed(redis)
         lacking = {
             host: account for host, account in wanted.items() if host not in there or not self._knows(host, account)
         }
         if lacking:
-            grant(redis, lacking, cut_off=_with_other_secrets(redis, lacking))
+            grant(redis, lacking, cut_off=_with_other_secrets(redis, lacking), messages=self._messages)
         gone = (there | set(lacking)) - set(_recorded(session) if lacking else wanted)
         if gone:
             revoke(redis, *gone)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from core import refusals
 from core.contract import channels
 from core.contract.errors import Invalid
+from core.contract.hosts import RedisNodeState
 from core.contract.messages import ReceiverState, decode
 from core.models import Host
 
@@ -85,6 +86,19 @@ def of_receiver(redis: Redis) -> str:
     if not fresh:
         return UNHEALTHY
     return DEGRADED if any(state.waiting for state in fresh) else HEALTHY
+
+
+def of_nodes(redis: Redis) -> str:
+    """What is wrong with Redis servers beside this one, as workers have found them; empty when nothing is."""
+    entries: dict[bytes, bytes] = redis.hgetall(channels.NODES)  # type: ignore[assignment]
+    problems = []
+    for place, entry in sorted(entries.items()):
+        state = decode(RedisNodeState, entry)
+        if state.at < time.time() - _FORGOTTEN_SECONDS:
+            redis.hdel(channels.NODES, place)  # type: ignore[arg-type]
+        elif state.problem:
+            problems.append(f"the server at {place.decode()} {state.problem}")
+    return "; ".join(problems)
 
 
 def _receiver_state(entry: bytes) -> ReceiverState | None:
