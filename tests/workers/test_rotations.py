@@ -127,16 +127,19 @@ def test_killed_at_any_step(host: Joined, workers: Workers, step: str, killed: s
 
 @pytest.mark.parametrize("step", ["offered", "used"])
 def test_a_host_that_is_away_for_longer_than_both_are_valid(host: Joined, workers: Workers, step: str) -> None:
+    host.begins()
+    host.goes_on(workers.context)
+    former = host.identity().secret_sha256  # which is not the one that it has joined with
     _to(host, step)
     host.kill()
     assert len(host.valid()) == 2
     assert sweep(workers) == 0
     assert sweep(workers, overlap=timedelta()) == 1
-    assert host.valid() == [FIRST]
+    assert host.valid() == [former]
     assert "did not use its next secret" in host.identity().rotation_problem
     host.start()
     host.goes_on(workers.context)
-    assert host.events() == ["withdrawn", "rotated"]
+    assert host.events() == ["rotated", "withdrawn", "rotated"]
     host.works()
     assert not opens(workers, host.name, SECRET)
 
