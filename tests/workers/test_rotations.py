@@ -132,8 +132,7 @@ def test_a_host_that_is_away_for_longer_than_both_are_valid(host: Joined, worker
     former = host.identity().secret_sha256  # which is not the one that it has joined with
     _to(host, step)
     host.kill()
-    assert len(host.valid()) == 2
-    assert sweep(workers) == 0
+    assert (len(host.valid()), sweep(workers)) == (2, 0)
     assert sweep(workers, overlap=timedelta()) == 1
     assert host.valid() == [former]
     assert "did not use its next secret" in host.identity().rotation_problem
