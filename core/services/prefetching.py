@@ -87,7 +87,7 @@ def due(session: Session) -> list[Question]:
     query = query.order_by(Operation.send_at, Operation.id).limit(AT_ONCE)
     query = query.with_for_update(of=Operation, skip_locked=True).execution_options(populate_existing=True)
     questions = []
-    for operation, host in session.execute(query).tuples():
+    for operation, host in session.execute(query):
         operation.send_at = now() + _PAUSE
         ending = _ending(operation, host)
         if ending is not None:
