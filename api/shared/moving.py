@@ -30,7 +30,7 @@ _STOP = "a VM that runs is stopped for it, and started again afterwards"
 class MovingSchema(StrictSchema):
     """Where a VM goes. With `stop` its guest is asked to stop, and its power cut after the timeout or with `force`."""
 
-    host = TextField(longest=63, load_default=None, metadata={"description": _HOST})
+    host = TextField(longest=63, metadata={"description": _HOST})
     stop = FlagField(load_default=False, metadata={"description": _STOP})
     timeout_seconds = NumberField(0, 3600, load_default=30)
     force = FlagField(load_default=False)
@@ -49,7 +49,7 @@ def blueprint(shape: Shape) -> Blueprint:
 
             Until it is there it stays where it was, and can be neither started nor changed; a cancel leaves it there.
             """
-            wanted = MoveRequest(body["host"], body["stop"], body["timeout_seconds"], body["force"])
+            wanted = MoveRequest(body.get("host"), body["stop"], body["timeout_seconds"], body["force"])
             return moves.begin(session, actor, vm_name, wanted)
 
     @blp.route("/moves/<operation_id>/<sha256>")
