@@ -33,7 +33,7 @@ _DOWN_FOR_SECONDS = 1.0
 _TIMEOUT_SECONDS = 2.0
 _NODE_SECONDS = 1.0
 _GLANCE_SECONDS = 0.25
-_SECRET = ("password", "environment", "stdin_b64", "secret_sha256")  # parameters of calls
+_SECRET = ("password", "environment", "stdin_b64", "data_b64", "secret_sha256")  # parameters of calls
 T = TypeVar("T")
 
 

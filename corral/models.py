@@ -29,6 +29,16 @@ class Usage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """A size. Limits are shares of it, None where there are none."""
+
+    vcpus: int
+    memory_mb: int
+    cpu_limit_percent: int | None = None
+    memory_limit_percent: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Vm:
     """A virtual machine. A list leaves out what only `vms.get` tells."""
 
@@ -53,6 +63,7 @@ class Vm:
     restart_policy: str = "none"
     last_seen_at: datetime | None = None
     operation_id: str | None = None
+    at_next_start: Sizes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,40 +163,7 @@ class Execution:
     timeout_seconds: int | None = None
     working_directory: str | None = None
     execution_time_seconds: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Output:
-    """Bytes that an execution wrote to `stream`, "stdout" or "stderr". `lost`: how many before them are not kept."""
-
-    stream: str
-    data: bytes
-    lost: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class OutputPart:
-    """Some of what an execution wrote: go on with `next_offset`. `ended`: nothing follows."""
-
-    stream: str
-    data: str
-    offset: int
-    next_offset: int
-    ended: bool
-    encoding: str = "text"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileEntry:
-    """An entry of a folder in a guest; `permissions` in octal, `type`: file, directory, symlink or other."""
-
-    name: str
-    path: str
-    size_bytes: int
-    is_directory: bool
-    permissions: str
-    modified_at: datetime
-    type: str = "file"
+    tty: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,6 +240,9 @@ class Image:
     cmdline: str = ""
     description: str = ""
     hosts: list[str] = field(default_factory=list)
+    disk_sha256: str = ""
+    kernel_sha256: str | None = None
+    initrd_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

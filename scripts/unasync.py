@@ -17,6 +17,7 @@ _NAMES = {
     "AsyncIterator": "Iterator",
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
+    "__aiter__": "__iter__",
     "_async": "_sync",
     "aclose": "close",
     "aiter_bytes": "iter_bytes",

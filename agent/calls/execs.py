@@ -12,14 +12,16 @@ from msgspec import to_builtins
 
 from agent.calls.parameters import asked, vm_of
 from agent.drivers.base import Check
-from agent.drivers.capabilities.execs import SIGNALS, Detached, ExecOutput, ExecsCapability
+from agent.drivers.capabilities.execs import SIGNALS, Detached, ExecOutput, ExecsCapability, Size
 from agent.drivers.capabilities.guest import OUTPUT_LIMIT, GuestCapability, GuestExecRequest
+from agent.drivers.capabilities.terminals import TerminalsCapability
 from agent.drivers.offers import offered
 from agent.drivers.registry import Drivers
 from agent.system.loops import Loop
-from core.contract.calls import BeginExec, CommandLine, ExecRef, ListExecs, ReadExecOutput, SignalExec
+from core.contract.calls import BeginExec, CommandLine, ListExecs, ReadExecOutput, SignalExec
 from core.contract.errors import Invalid
 from core.contract.messages import JSON, Call
+from core.contract.terminals import ExecRef, ResizeTerminal, TerminalSize, TypeKeys
 
 SWEEP_SECONDS = 5.0
 
@@ -35,6 +37,8 @@ class GuestCommands:
             "exec_get": lambda call: asdict(self._execs(call).exec_get(vm_of(call), _id(call))),
             "exec_output": self._output,
             "exec_signal": self._signal,
+            "exec_type": self._type,
+            "exec_resize": self._resize,
             "exec_delete": self._delete,
         }
         self.loops = [_sweeper(driver) for driver in drivers.all() if isinstance(driver, GuestCapability)]
@@ -55,7 +59,10 @@ class GuestCommands:
         }
 
     def _begin(self, call: Call) -> JSON:
-        made = self._execs(call).exec_begin(vm_of(call), _wanted_of(call))
+        wanted = _wanted_of(call)
+        if wanted.tty:
+            self._terminals(call)
+        made = self._execs(call).exec_begin(vm_of(call), wanted)
         for each in self._timekeepers:
             each.soon.set()
         return asdict(made)
@@ -83,8 +90,19 @@ class GuestCommands:
         self._execs(call).exec_delete(vm_of(call), _id(call))
         return {}
 
+    def _type(self, call: Call) -> JSON:
+        self._terminals(call).exec_type(vm_of(call), _id(call), asked(call, TypeKeys).data)
+        return {}
+
+    def _resize(self, call: Call) -> JSON:
+        self._terminals(call).exec_resize(vm_of(call), _id(call), _size(asked(call, ResizeTerminal).size))
+        return {}
+
     def _execs(self, call: Call) -> ExecsCapability:
         return offered(self._drivers.get(vm_of(call).hypervisor), ExecsCapability)
+
+    def _terminals(self, call: Call) -> TerminalsCapability:
+        return offered(self._drivers.get(vm_of(call).hypervisor), TerminalsCapability)
 
 
 class Timekeeper:
@@ -131,7 +149,12 @@ def _wanted_of(call: Call) -> Detached:
         working_directory=line.working_directory,
         environment=line.environment,
         stdin=line.stdin,
+        tty=_size(line.tty) if line.tty else None,
     )
+
+
+def _size(told: TerminalSize) -> Size:
+    return Size(told.rows, told.columns)
 
 
 def _id(call: Call) -> str:

@@ -15,6 +15,7 @@ from agent.drivers.capabilities.moving import MovingCapability
 from agent.drivers.capabilities.resizing import ResizingCapability
 from agent.drivers.capabilities.saving import SavedStatesCapability
 from agent.drivers.capabilities.snapshots import SnapshotsCapability
+from agent.drivers.capabilities.terminals import TerminalsCapability
 from core.contract.errors import Unsupported
 
 T = TypeVar("T")
@@ -34,6 +35,7 @@ _GROUPS: dict[type, tuple[str, str]] = {
     ResizingCapability: ("resizing", "does not support resizing VMs"),
     SavedStatesCapability: ("saved_states", "does not support saving a VM's state"),
     SnapshotsCapability: ("snapshots", "does not support snapshots"),
+    TerminalsCapability: ("terminals", "does not support terminals in a guest"),
 }
 
 

@@ -1,6 +1,7 @@
 """The exec supervisor: a shell script in the guest that starts an execution, stores its output, and notes its end.
 
-It uses what every Linux has: a shell, `dd`, and `fallocate` for a command that writes much. A command's files are
+It uses what every Linux has: a shell, `dd`, and `fallocate` for a command that writes much; a terminal takes more
+(agent/guest/terminal_script.py). A command's files are
 `<FOLDER>/<id>.pid`, `.out`, `.err` and, once it has ended, `.exit`, all on the guest's disk: its end is known even
 after a restart. The supervisor stands in a cgroup of its own and is deaf to what is sent to the command.
 """
@@ -9,8 +10,8 @@ from __future__ import annotations
 
 import shlex
 
-from agent.drivers.capabilities.execs import KEPT_BYTES
-from agent.guest import script
+from agent.drivers.capabilities.execs import KEPT_BYTES, Size
+from agent.guest import script, terminal_script
 
 FOLDER = "/var/lib/corral/execs"
 MARK = "CORRAL_KEEPER"
@@ -41,10 +42,16 @@ keep() {{
 """
 
 
-def text(exec_id: str, shell: str, number: int, token: str, folder: str | None) -> str:
+def text(exec_id: str, shell: str, number: int, token: str, folder: str | None, tty: Size | None = None) -> str:
     """The script; its first argument is the command. The command's cgroup is `number`, the supervisor's the next."""
     place = f"{FOLDER}/{exec_id}"
     enter = f"cd -- {shlex.quote(folder)} || exit {script.NO_FOLDER}" if folder is not None else ":"
+    join = f"{{ [ -w {script.ROOT}/cgroup.procs ] && echo 0 >{script.GROUPS}/{number}/cgroup.procs; }} 2>/dev/null"
+    run = (
+        _plain(shell, token, join, enter)
+        if tty is None
+        else terminal_script.running(place, shell, token, join, enter, tty)
+    )
     return f"""
 trap '' HUP INT QUIT TERM USR1 USR2
 path=$PATH; PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -56,16 +63,21 @@ echo $$ >{place}.pid
 {_KEEP}
 run() (
   trap - HUP INT QUIT TERM USR1 USR2
-  umask 022
-  {{ [ -w {script.ROOT}/cgroup.procs ] && echo 0 >{script.GROUPS}/{number}/cgroup.procs; }} 2>/dev/null
-  {enter}
   unset {MARK}
-  PATH=$path {script.MARK}={token} exec {shell} -c "$1"
+{run}
 )
 began=$EPOCHREALTIME
 {{ {{ run "$1"; code=$?; echo "$code $began $EPOCHREALTIME" >{place}.code; }} 2>&3 3>&- | keep {place}.out; }} \\
   3>&1 | keep {place}.err
 read -r code <{place}.code; echo "$code" >{place}.exit
+"""
+
+
+def _plain(shell: str, token: str, join: str, enter: str) -> str:
+    return f"""  umask 022
+  {join}
+  {enter}
+  PATH=$path {script.MARK}={token} exec {shell} -c "$1"
 """
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.drivers.capabilities.execs import KEPT_BYTES, MOST_KEPT, MOST_RUNNING, Detached, ExecOutput, GuestExec
-from agent.guest import command_locks, commands, exec_supervisor, killing, qga, reading, script
+from agent.guest import command_locks, commands, exec_supervisor, killing, qga, reading, script, terminal_script
 from agent.guest.exec_store import ExecStore, StoredExec
 from core.contract.bounds import MOST_EXIT_CODE
 from core.contract.errors import DriverFailure, GuestTimeout
@@ -35,6 +35,8 @@ def begin(channel: Path, wanted: Detached) -> GuestExec:
         return look(channel, found).exec
     if wanted.working_directory is not None and not reading.is_folder(channel, wanted.working_directory):
         raise commands.no_folder(wanted.working_directory)
+    if wanted.tty is not None:
+        _must_have_terminals(channel)
     _make_room(channel, store)
     entry = StoredExec(_new(wanted), command_locks.next_number(channel, 2), secrets.token_hex(16))
     store.add(entry)
@@ -119,6 +121,15 @@ def end_late(channel: Path, entry: StoredExec) -> None:
         log.info("execution %s in VM %s exceeded its timeout and is killed", entry.exec.id, channel.name)
 
 
+def _must_have_terminals(channel: Path) -> None:
+    if killing.run(channel, terminal_script.PROBE, time.monotonic() + START_SECONDS) != 0:
+        raise DriverFailure(
+            "the guest can't open terminals: it lacks `script` of util-linux (Debian: bsdutils) or `stty`; install "
+            "them, or run the command without a terminal",
+            code="no_terminals",
+        )
+
+
 def _new(wanted: Detached) -> GuestExec:
     return GuestExec(
         id=wanted.id,
@@ -127,14 +138,16 @@ def _new(wanted: Detached) -> GuestExec:
         name=wanted.name,
         timeout_seconds=wanted.timeout_seconds,
         working_directory=wanted.working_directory,
+        tty=wanted.tty is not None,
     )
 
 
 def _start(channel: Path, entry: StoredExec, wanted: Detached) -> None:
-    environment = {**commands.ENVIRONMENT, **(wanted.environment or {}), exec_supervisor.MARK: entry.token}
+    fixed = commands.ENVIRONMENT | (terminal_script.ENVIRONMENT if wanted.tty else {})
+    environment = {**fixed, **(wanted.environment or {}), exec_supervisor.MARK: entry.token}
     more: dict[str, Any] = {} if wanted.stdin is None else {"input-data": qga.data(wanted.stdin)}
     for shell in commands.SHELLS:
-        text = exec_supervisor.text(wanted.id, shell, entry.number, entry.token, wanted.working_directory)
+        text = exec_supervisor.text(wanted.id, shell, entry.number, entry.token, wanted.working_directory, wanted.tty)
         try:
             qga.ask(
                 channel,

@@ -1,4 +1,4 @@
-"""`WS /vms/{vm}/execs/{id}/stream`: the output of an execution, as it appears.
+"""`WS /vms/{vm}/execs/{id}/stream`: the output of an execution, as it appears, and the keyboard of its terminal.
 
 Who calls is known as on the other sockets (callers.py). `?stdout=N&stderr=N` goes on from those bytes;
 `?encoding=base64` is for whoever must have each byte. Frames are JSON:
@@ -6,6 +6,9 @@ Who calls is known as on the other sockets (callers.py). `?stdout=N&stderr=N` go
     {"type": "output", "stream", "offset", "next_offset", "encoding", "data"}
     {"type": "gap", "stream", "from", "to"}     those bytes are not kept any more
     {"type": "exit", "state", "exit_code"}      the last one; the close code is 1000
+    {"type": "error", "error", "message"}       what the client said could not be done
+
+With a terminal all that it shows is "stdout", and the client's messages are its keyboard (api/realtime/keyboard.py).
 
 Nothing is read ahead of a slow reader: the next part is asked for when this one is on its way, and who takes none of
 it for ten seconds is cut.
@@ -28,16 +31,18 @@ from api.microvm.callers import Authenticate
 from api.realtime.connection import NORMAL, TRY_LATER, ConnectionEnded, WsConnection, ws_connection
 from api.realtime.executions import Chunk, FollowedExec, pause_after
 from api.realtime.hub import Hub
+from api.realtime.keyboard import Keyboard
 from api.realtime.upgrade import socket_blueprint
 from api.shared.encodings import ENCODINGS, TEXT, to_text, whole
 from api.web.requests import check_path
 from api.web.views import mark
-from core.contract.errors import Conflict, Invalid
+from core.contract.errors import Conflict, HostRefused, Invalid, Unavailable
 from core.database import transaction
 from core.services import calls
 from core.services.context import Actor
 
 PATH = "/api/v1/vms/<vm_name>/execs/<exec_id>/stream"
+AWAY_SECONDS, AWAY_PAUSE = 60.0, 0.5
 CHUNK_BYTES = 32 * 1024  # as base64, a frame that the line holds (api/realtime/ws_transport.py)
 
 
@@ -46,8 +51,9 @@ def register(sock: Sock, realtime: Hub, engine: Engine, authenticate: Authentica
     blueprint = socket_blueprint(sock, "exec_sockets", realtime)
 
     def enter(actor: Actor) -> None:
+        g.listener.actor = actor
         g.execution = _execution(realtime, engine, actor)
-        g.execution.state()
+        g.has_terminal = g.execution.state()["tty"]
 
     def admit() -> None:
         check_path()
@@ -57,7 +63,8 @@ def register(sock: Sock, realtime: Hub, engine: Engine, authenticate: Authentica
     def stream(ws: Server, **_: str) -> None:
         with ws_connection(ws, realtime) as connection:
             callers.ask(connection, sock.app, authenticate, enter)
-            connection.go_on(ExecStream(connection, g.execution, g.offsets, g.encoding).step, g.caller)
+            shown = ExecStream(connection, g.execution, g.offsets, g.encoding, has_terminal=g.has_terminal)
+            connection.go_on(shown.step, shown.hear, g.caller)
 
     blueprint.before_request(admit)
     sock.route(PATH, bp=blueprint, endpoint="stream")(mark("public", "uncounted")(stream))
@@ -68,11 +75,19 @@ class ExecStream:
     """One reader of one command's output."""
 
     def __init__(
-        self, connection: WsConnection, execution: FollowedExec, offsets: dict[str, int], encoding: str
+        self,
+        connection: WsConnection,
+        execution: FollowedExec,
+        offsets: dict[str, int],
+        encoding: str,
+        *,
+        has_terminal: bool,
     ) -> None:
         self._connection, self._execution, self._encoding = connection, execution, encoding
-        self._offsets = dict(offsets)
-        self._heard_at = time.monotonic()
+        self._has_terminal = has_terminal
+        self._offsets = {"stdout": offsets["stdout"]} if has_terminal else dict(offsets)
+        self._keyboard = Keyboard(execution, has_terminal=has_terminal, may_type=self._may_type)
+        self._heard_at = self._answered_at = time.monotonic()
 
     def step(self) -> float:
         """Asks for what is new and passes it on; how long to wait with the next. `ConnectionEnded` after the last."""
@@ -80,6 +95,14 @@ class ExecStream:
             chunks = self._execution.output(self._offsets, CHUNK_BYTES)
         except Conflict as error:  # the guest is off, and what it had written can't be read
             self._end(error.message)
+        except (Unavailable, HostRefused) as error:
+            # Its agent may be starting anew, and what is typed meanwhile waits for it; of a guest that goes off the
+            # next answer tells.
+            passes = isinstance(error, Unavailable) or error.code == "guest_restarted"
+            if not (passes and self._has_terminal) or time.monotonic() - self._answered_at > AWAY_SECONDS:
+                raise
+            return AWAY_PAUSE
+        self._answered_at = time.monotonic()
         for stream, chunk in chunks.items():
             self._tell(stream, chunk)
             if chunk.data:
@@ -88,7 +111,19 @@ class ExecStream:
                 del self._offsets[stream]
         if not self._offsets:
             self._end("the command has ended")
-        return pause_after(time.monotonic() - self._heard_at) if all(not each.data for each in chunks.values()) else 0.0
+        if any(each.data for each in chunks.values()):
+            return 0.0
+        return pause_after(time.monotonic() - self._heard_at, terminal=self._has_terminal)
+
+    def hear(self, messages: list[str | bytes]) -> None:
+        """Does what the client says; what comes of it is looked for at once."""
+        self._heard_at = time.monotonic()
+        for error in self._keyboard.hear(messages):
+            self._send({"type": "error", "error": error.code, "message": error.message})
+
+    def _may_type(self) -> bool:
+        actor = self._connection.listener.actor
+        return actor is not None and not actor.read_only
 
     def _end(self, reason: str) -> NoReturn:
         state = self._execution.state()

@@ -128,15 +128,23 @@ class WsConnection:
             if time.monotonic() >= check_at:
                 check_at = time.monotonic() + self._check(authenticate)
 
-    def go_on(self, step: Callable[[], float], authenticate: Callable[[], Actor]) -> None:
+    def go_on(
+        self,
+        step: Callable[[], float],
+        hear: Callable[[list[str | bytes]], None],
+        authenticate: Callable[[], Actor],
+    ) -> None:
         """Take one step after the other, each with a pause of as many seconds as it says, until one side ends it.
 
-        What the client says meanwhile is not for us.
+        What the client says ends a pause, and is heard before the next step.
         """
         check_at = time.monotonic() + CHECK_SECONDS * random.uniform(0.7, 1)
         while True:
-            for _ in self._pause(min(step(), check_at - time.monotonic())):
+            messages = self._pause(min(step(), check_at - time.monotonic()))
+            for _ in messages:
                 self._slow_down()
+            if messages:
+                hear(messages)
             if time.monotonic() >= check_at:
                 check_at = time.monotonic() + self._check(authenticate)
 

@@ -13,6 +13,8 @@ from core.contract.messages import JSON, VmSpec
 CALL_SECONDS = 30.0
 # A question costs the guest some milliseconds where it is emulated.
 FIRST_PAUSE, LAST_PAUSE, SHARE = 0.05, 1.0, 0.2
+# Who sits at a terminal waits for what it shows.
+TERMINAL_FIRST, TERMINAL_LAST = 0.02, 0.5
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,22 @@ class FollowedExec:
             for stream, part in reply.items()
         }
 
+    def type(self, data: bytes) -> None:
+        """Type it on its terminal."""
+        self._ask("exec_type", {"data_b64": base64.b64encode(data).decode()})
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Give its terminal that size."""
+        self._ask("exec_resize", {"size": {"rows": rows, "columns": columns}})
+
     def _ask(self, verb: str, params: JSON) -> JSON:
         return self.hub.call(self.host, verb, self.vm, {"id": self.id, **params}, CALL_SECONDS)
 
 
-def pause_after(quiet_seconds: float) -> float:
+def pause_after(quiet_seconds: float, *, terminal: bool = False) -> float:
     """How long to wait with the next question when nothing has happened for so long."""
-    return min(LAST_PAUSE, max(FIRST_PAUSE, SHARE * quiet_seconds))
+    first, last = (TERMINAL_FIRST, TERMINAL_LAST) if terminal else (FIRST_PAUSE, LAST_PAUSE)
+    return min(last, max(first, SHARE * quiet_seconds))
 
 
 def wait(execution: FollowedExec, seconds: float, gone: Callable[[], bool]) -> JSON:

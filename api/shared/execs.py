@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Response
 from flask.views import MethodView
-from marshmallow import Schema, fields
+from marshmallow import Schema, ValidationError, fields, validates_schema
 from sqlalchemy.orm import Session
 
 from api.auth import identity
@@ -27,6 +27,7 @@ from api.shared.words import EXEC_NAME
 from api.web.context import api_context
 from api.web.requests import client_gone
 from api.web.views import mark
+from core.contract.bounds import MOST_CELLS
 from core.contract.messages import JSON
 from core.services import calls
 from core.services.context import Actor
@@ -38,11 +39,30 @@ MOST_BYTES = 1024 * 1024
 A_WEEK = 7 * 24 * 3600
 
 
+class TerminalSizeSchema(StrictSchema):
+    """Of a terminal, in characters."""
+
+    rows = NumberField(1, MOST_CELLS, required=True)
+    columns = NumberField(1, MOST_CELLS, required=True)
+
+
 class ExecCreationSchema(CommandLineSchema):
     """A command that runs on by itself. Past its timeout, if it has one, it is killed with its children."""
 
     name = fields.String(validate=EXEC_NAME, metadata={"description": "a name for people; need not be unique"})
     timeout_seconds = NumberField(1, A_WEEK, metadata={"description": "seconds until it is killed (default: never)"})
+    tty = fields.Nested(
+        TerminalSizeSchema,
+        metadata={
+            "description": "run on a terminal of that size: all that it shows is stdout, and what is typed "
+            "comes over WS .../stream"
+        },
+    )
+
+    @validates_schema
+    def _types_only(self, body: JSON, **_: Any) -> None:
+        if body.get("tty") and body.get("stdin") is not None:
+            raise ValidationError("can't be given with tty: what is typed comes over WS .../stream", "stdin")
 
 
 class ExecQuerySchema(PagingSchema):
@@ -99,6 +119,7 @@ class ExecSchema(Schema):
     started_at = computed(MomentField, _moment("started_at"))
     ended_at = computed(MomentField, _moment("ended_at"), allow_none=True)
     execution_time_seconds = computed(fields.Float, _seconds, allow_none=True)
+    tty = fields.Boolean(required=True, metadata={"description": "whether it runs on a terminal"})
 
 
 class OutputSchema(Schema):
@@ -172,7 +193,7 @@ def blueprint(shape: Shape) -> Blueprint:
         @blp.call_agent(ExecSchema, _told, status=201)
         def post(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> AgentCall:
             """Begin an execution: a command that keeps running without its caller."""
-            host, vm = calls.to_guest(session, actor, vm_name, "execs")
+            host, vm = calls.to_guest(session, actor, vm_name, "terminals" if body.get("tty") else "execs")
             return AgentCall(host, "exec_begin", vm, {**body, "id": uuid.uuid4().hex}, CALL_SECONDS)
 
     @blp.route("/vms/<vm_name>/execs/<exec_id>")

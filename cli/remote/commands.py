@@ -5,18 +5,19 @@ from __future__ import annotations
 import base64
 import shlex
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.remote.output import show_many, show_one
-from cli.remote.session import Session, exit_code, fleet_command
+from cli.remote.session import NO_EXIT_CODE, Session, exit_code, fleet_command
+from cli.remote.terminals import attached, is_one, leave, opened
 from cli.remote.vms import VM
 
 if TYPE_CHECKING:
     from corral.models import Execution
 
-NO_EXIT_CODE = 125
+_SHELL = "if [ -x /bin/bash ]; then exec /bin/bash -l; else exec /bin/sh -l; fi"
 _COLUMNS = {
     "ID": "id",
     "NAME": "name",
@@ -32,6 +33,7 @@ _COLUMNS = {
 @click.option("--workdir", "-w", metavar="DIR", help="The folder in the guest to run in.")
 @click.option("--env", "-e", metavar="NAME=VALUE", multiple=True, help="An environment variable; repeatable.")
 @click.option("--stdin", "-i", is_flag=True, help="Pass on standard input (128 KiB at most).")
+@click.option("--tty", "-t", is_flag=True, help="Run it on a terminal, for shells and editors.")
 @click.option("--detach", "-d", is_flag=True, help="Leave it running and print its id.")
 @VM
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -41,20 +43,26 @@ def exec_(
     vm: str,
     command: tuple[str, ...],
     timeout: int | None,
-    workdir: str | None,
-    env: tuple[str, ...],
     stdin: bool,
+    tty: bool,
     detach: bool,
+    **where: Any,
 ) -> None:
     """Run COMMAND in a VM, show its output as it comes, and exit with its exit code.
 
     One word is a line for the guest's shell; several words are a program and its arguments. Ctrl-C interrupts the
-    command in the guest, and a second Ctrl-C kills it. The exit code is 125 when the guest gives none.
+    command in the guest, and a second Ctrl-C kills it. With -it the command has a terminal: all keys go to the guest.
+    The exit code is 125 when the guest gives none.
     """
     from corral.errors import CorralError
 
     command = command[1:] if command[0] == "--" and len(command) > 1 else command
     line = command[0] if len(command) == 1 else shlex.join(command)
+    environment, workdir = _environment(where["env"]), where["workdir"]
+    if tty:
+        if detach:
+            raise click.UsageError("--tty and --detach exclude each other: a terminal needs somebody who looks at it")
+        opened(session, vm, line, timeout=timeout, environment=environment, working_directory=workdir)
     given = base64.b64encode(sys.stdin.buffer.read()).decode() if stdin else None
     try:
         begun = session.client.commands.begin(
@@ -62,7 +70,7 @@ def exec_(
             line,
             timeout=timeout,
             stdin=given,
-            environment=_environment(env) or None,
+            environment=environment or None,
             working_directory=workdir,
             encoding="base64" if stdin else None,
         )
@@ -76,15 +84,17 @@ def exec_(
             raise
         session.tell(f"Error: {error.message}")
         sys.exit(NO_EXIT_CODE)
-    if ended.state in ("timed_out", "lost"):
-        why = (
-            f"did not end within {timeout} s and was killed"
-            if ended.state == "timed_out"
-            else "was lost: its guest was restarted"
-        )
-        session.tell(f"Error: the command {why}")
-        sys.exit(NO_EXIT_CODE)
-    sys.exit(ended.exit_code if ended.exit_code is not None else NO_EXIT_CODE)
+    leave(session, ended.state, ended.exit_code)
+
+
+@click.command()
+@click.option("--env", "-e", metavar="NAME=VALUE", multiple=True, help="An environment variable; repeatable.")
+@click.option("--workdir", "-w", metavar="DIR", default="/root", show_default=True, help="The folder to begin in.")
+@VM
+@fleet_command
+def shell(session: Session, vm: str, env: tuple[str, ...], workdir: str) -> None:
+    """Open a shell in a VM, as root, on a terminal."""
+    opened(session, vm, _SHELL, environment=_environment(env), working_directory=workdir)
 
 
 @click.group()
@@ -115,8 +125,14 @@ def show(session: Session, vm: str, exec_id: str) -> None:
 @click.argument("exec_id")
 @fleet_command
 def follow(session: Session, vm: str, exec_id: str) -> None:
-    """Show an execution's kept and new output until it ends; exit with its exit code."""
-    ended = _followed(session, vm, session.client.commands.get(vm, exec_id))
+    """Show an execution's kept and new output until it ends; exit with its exit code.
+
+    One with a terminal has the keyboard as well, if this is a terminal.
+    """
+    found = session.client.commands.get(vm, exec_id)
+    if found.tty and is_one():
+        attached(session, vm, found)
+    ended = _followed(session, vm, found)
     sys.exit(ended.exit_code if ended.exit_code is not None else NO_EXIT_CODE)
 
 

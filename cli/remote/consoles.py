@@ -40,7 +40,7 @@ def console(session: Session, vm: str, read_only: bool) -> None:
         raise click.UsageError("a console needs a terminal; `corral vm logs --follow` only reads")
     session.tell(f"Connected to VM '{vm}'. Ctrl-] leaves.")
     replay = True
-    with _raw(not read_only):
+    with raw(wanted=not read_only):
         while True:
             with session.client.console(vm, read_only=read_only, replay=replay) as line:
                 try:
@@ -115,7 +115,7 @@ def _show(message: str | bytes) -> None:
 
 
 @contextmanager
-def _raw(wanted: bool) -> Iterator[None]:
+def raw(*, wanted: bool) -> Iterator[None]:
     """The terminal passes each key on, as it is; as before afterwards."""
     if not wanted or not sys.stdin.isatty():
         yield

@@ -19,7 +19,7 @@ from cli.remote.session import Session, fleet_command
 from cli.remote.vms import VM
 
 if TYPE_CHECKING:
-    from corral.models import FileEntry
+    from corral.outputs import FileEntry
 
 _FILES = {
     "MODE": "permissions",

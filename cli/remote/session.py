@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from corral import Client
     from corral.errors import CorralError
 
+NO_EXIT_CODE = 125
 FORMATS = ("table", "json", "yaml", "name")
 F = TypeVar("F", bound=Callable[..., Any])
 

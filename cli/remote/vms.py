@@ -39,6 +39,7 @@ class _VmGroup(LazyGroup):
         "logs": LazyCommand("cli.remote.consoles:logs", "Show the output of a VM's serial console."),
         "move": LazyCommand("cli.remote.moving:move", "Move VMs to another host."),
         "nic": LazyCommand("cli.remote.devices:nic", "Network adapters of a VM."),
+        "shell": LazyCommand("cli.remote.commands:shell", "Open a shell in a VM."),
         "snapshot": LazyCommand("cli.remote.snapshots:snapshot", "Snapshots of a VM."),
     }
 

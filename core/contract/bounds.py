@@ -18,6 +18,8 @@ FileTime = Annotated[float, Meta(ge=FIRST_SECOND, le=LAST_SECOND)]
 """The same from the year 1 on: a file may be older than the epoch."""
 MOST_LISTED = 1024
 """What a guest shows of one kind: interfaces, addresses of one, file systems. More is made up."""
+MOST_CELLS = 65535
+"""Of a terminal's rows and columns: the kernel has 16 bits for each."""
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 

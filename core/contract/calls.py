@@ -17,10 +17,10 @@ from core.contract.described import DescribeReply, VmRef
 from core.contract.measures import MeasureReply
 from core.contract.moves import ReadMoved
 from core.contract.prefetching import PullImage, PullImageReply
+from core.contract.terminals import ExecId, ExecRef, ResizeTerminal, TerminalSize, TypeKeys
 from core.contract.vms import Adapter, Disk, Running
 
-_EXEC_ID, _PATH = Meta(min_length=1, max_length=64, pattern="^[0-9a-f-]*$"), Meta(min_length=1, max_length=4096)
-ExecId = Annotated[str, _EXEC_ID]
+_PATH = Meta(min_length=1, max_length=4096)
 Path = Annotated[str, _PATH]
 Seconds = Annotated[float, Meta(ge=0, le=10_000_000)]
 Offset = Annotated[int, Meta(ge=0, le=2**62)]
@@ -53,10 +53,11 @@ class CommandLine(Struct, frozen=True, kw_only=True):
 
 
 class BeginExec(CommandLine, frozen=True, kw_only=True):
-    """A command that becomes an execution, under an id that the caller has chosen."""
+    """A command that becomes an execution, under an id that the caller has chosen; with `tty` on a terminal."""
 
     id: ExecId
     name: Name | None = None
+    tty: TerminalSize | None = None
 
 
 class ExecuteReply(Struct, frozen=True):
@@ -68,12 +69,6 @@ class ExecuteReply(Struct, frozen=True):
     execution_time_seconds: float
     truncated: bool
     output_limit_bytes: Count
-
-
-class ExecRef(Struct, frozen=True):
-    """An execution, by its id."""
-
-    id: ExecId
 
 
 class SignalExec(ExecRef, frozen=True):
@@ -103,6 +98,7 @@ class ExecReply(Struct, frozen=True):
     exit_code: ExitCode | None = None
     signal: Name | None = None
     ended_at: Moment | None = None
+    tty: bool = False
 
 
 class ExecListReply(Struct, frozen=True):
@@ -277,6 +273,8 @@ CALLS: dict[str, tuple[type[Struct], type[Struct]]] = {
     "exec_get": (ExecRef, ExecReply),
     "exec_output": (ReadExecOutput, ExecOutputReply),
     "exec_signal": (SignalExec, ExecReply),
+    "exec_type": (TypeKeys, Nothing),
+    "exec_resize": (ResizeTerminal, Nothing),
     "exec_delete": (ExecRef, Nothing),
     "guest_credentials": (GuestLogin, Nothing),
     "observe": (Nothing, ObserveReply),

@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection
 from corral import _http, access
 from corral._async.devices import AsyncDevices, AsyncSnapshots
 from corral._async.events import listen
-from corral._async.guests import AsyncCommands, AsyncFiles, Entries, open_socket
+from corral._async.guests import AsyncCommands, AsyncFiles, Entries
 from corral._async.images import AsyncImages, AsyncMedia
 from corral._async.joining import AsyncJoinTokens
 from corral._async.resources import (
@@ -23,6 +23,7 @@ from corral._async.resources import (
     AsyncOperations,
     AsyncScans,
 )
+from corral._async.sockets import open_socket
 from corral._async.transport import AsyncTransport
 from corral._async.users import AsyncUsers
 from corral._async.vms import AsyncVms

@@ -9,7 +9,7 @@ import msgspec
 import websockets
 
 from corral import _http
-from corral._async.guests import open_socket
+from corral._async.sockets import open_socket
 from corral._async.transport import AsyncTransport
 from corral._http import segment, value
 from corral.errors import CorralError, Unavailable, Unreachable

@@ -12,14 +12,17 @@ from typing import IO, Any
 
 import msgspec
 import websockets
-from websockets.asyncio.client import ClientConnection, connect
 
+from corral._async.sockets import open_socket
+from corral._async.terminals import AsyncTerminal
 from corral._async.transport import AsyncTransport
 from corral._http import ATTEMPTS, HELD_SECONDS, CountedFile, given, pause, segment, value
 from corral.errors import CorralError, Unreachable, WaitTimeout
-from corral.models import ExecResult, Execution, FileEntry, Output, OutputPart
+from corral.models import ExecResult, Execution
+from corral.outputs import FileEntry, Output, OutputPart
 
 Entries = list[FileEntry]
+Size = tuple[int, int]
 
 _PIECE = 1024 * 1024
 _BEYOND_SECONDS = 60.0  # what an answer may take beyond the command itself
@@ -67,8 +70,9 @@ class AsyncCommands:
         environment: dict[str, str] | None = None,
         working_directory: str | None = None,
         encoding: str | None = None,
+        tty: Size | None = None,
     ) -> Execution:
-        """Begin one; without a timeout it may run for ever."""
+        """Begin one; without a timeout it may run for ever. `tty`: rows and columns of a terminal for it."""
         body = given(
             command=command,
             name=name,
@@ -77,6 +81,7 @@ class AsyncCommands:
             environment=environment,
             working_directory=working_directory,
             encoding=encoding,
+            tty=None if tty is None else {"rows": tty[0], "columns": tty[1]},
         )
         return value(Execution, await self._transport.json("POST", f"/vms/{segment(vm)}/execs", body))
 
@@ -102,6 +107,15 @@ class AsyncCommands:
                 if frame["type"] == "output":
                     lost, offsets[stream] = first - offsets[stream], frame["next_offset"]
                     yield Output(stream=stream, data=base64.b64decode(frame["data"]), lost=max(0, lost))
+
+    @asynccontextmanager
+    async def terminal(self, vm: str, exec_id: str, *, offset: int = 0) -> AsyncIterator[AsyncTerminal]:
+        """The terminal of one that was begun with `tty`: what it shows, from that byte on, and its keyboard."""
+        shown = AsyncTerminal(self._transport, f"{_exec(vm, exec_id)}/stream", offset)
+        try:
+            yield shown
+        finally:
+            await shown.close()
 
     async def part(
         self, vm: str, exec_id: str, stream: str = "stdout", *, offset: int = 0, limit: int = 65536
@@ -231,20 +245,6 @@ class AsyncFiles:
         finally:
             part.unlink(missing_ok=True)
         return size
-
-
-@asynccontextmanager
-async def open_socket(transport: AsyncTransport, path: str) -> AsyncIterator[ClientConnection]:
-    """A WebSocket of the API's; `Unreachable`, or the API's refusal."""
-    try:
-        headers = await transport.authorization()
-        connection = await connect(transport.socket_url(path), additional_headers=headers, max_size=None)
-    except websockets.InvalidStatus as error:
-        raise transport.refusal(error.response.status_code, bytes(error.response.body or b"")) from None
-    except (OSError, websockets.InvalidHandshake, TimeoutError) as error:
-        raise Unreachable(f"{transport.access.url} does not answer ({type(error).__name__})") from None
-    async with connection:
-        yield connection
 
 
 def _exec(vm: str, exec_id: str) -> str:

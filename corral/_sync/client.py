@@ -15,7 +15,7 @@ from corral import _http, access
 from corral._http import Json
 from corral._sync.devices import Devices, Snapshots
 from corral._sync.events import listen
-from corral._sync.guests import Commands, Entries, Files, open_socket
+from corral._sync.guests import Commands, Entries, Files
 from corral._sync.images import Images, Media
 from corral._sync.joining import JoinTokens
 from corral._sync.resources import (
@@ -25,6 +25,7 @@ from corral._sync.resources import (
     Operations,
     Scans,
 )
+from corral._sync.sockets import open_socket
 from corral._sync.transport import Transport
 from corral._sync.users import Users
 from corral._sync.vms import Vms

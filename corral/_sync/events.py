@@ -11,7 +11,7 @@ import websockets
 
 from corral import _http
 from corral._http import segment, value
-from corral._sync.guests import open_socket
+from corral._sync.sockets import open_socket
 from corral._sync.transport import Transport
 from corral.errors import CorralError, Unavailable, Unreachable
 from corral.models import Event

@@ -12,14 +12,17 @@ from typing import IO, Any
 
 import msgspec
 import websockets
-from websockets.sync.client import ClientConnection, connect
 
 from corral._http import ATTEMPTS, HELD_SECONDS, CountedFile, given, pause, segment, value
+from corral._sync.sockets import open_socket
+from corral._sync.terminals import Terminal
 from corral._sync.transport import Transport
 from corral.errors import CorralError, Unreachable, WaitTimeout
-from corral.models import ExecResult, Execution, FileEntry, Output, OutputPart
+from corral.models import ExecResult, Execution
+from corral.outputs import FileEntry, Output, OutputPart
 
 Entries = list[FileEntry]
+Size = tuple[int, int]
 
 _PIECE = 1024 * 1024
 _BEYOND_SECONDS = 60.0  # what an answer may take beyond the command itself
@@ -67,8 +70,9 @@ class Commands:
         environment: dict[str, str] | None = None,
         working_directory: str | None = None,
         encoding: str | None = None,
+        tty: Size | None = None,
     ) -> Execution:
-        """Begin one; without a timeout it may run for ever."""
+        """Begin one; without a timeout it may run for ever. `tty`: rows and columns of a terminal for it."""
         body = given(
             command=command,
             name=name,
@@ -77,6 +81,7 @@ class Commands:
             environment=environment,
             working_directory=working_directory,
             encoding=encoding,
+            tty=None if tty is None else {"rows": tty[0], "columns": tty[1]},
         )
         return value(Execution, self._transport.json("POST", f"/vms/{segment(vm)}/execs", body))
 
@@ -102,6 +107,15 @@ class Commands:
                 if frame["type"] == "output":
                     lost, offsets[stream] = first - offsets[stream], frame["next_offset"]
                     yield Output(stream=stream, data=base64.b64decode(frame["data"]), lost=max(0, lost))
+
+    @contextmanager
+    def terminal(self, vm: str, exec_id: str, *, offset: int = 0) -> Iterator[Terminal]:
+        """The terminal of one that was begun with `tty`: what it shows, from that byte on, and its keyboard."""
+        shown = Terminal(self._transport, f"{_exec(vm, exec_id)}/stream", offset)
+        try:
+            yield shown
+        finally:
+            shown.close()
 
     def part(self, vm: str, exec_id: str, stream: str = "stdout", *, offset: int = 0, limit: int = 65536) -> OutputPart:
         """Some of what it wrote to "stdout" or "stderr", from a byte on."""
@@ -229,20 +243,6 @@ class Files:
         finally:
             part.unlink(missing_ok=True)
         return size
-
-
-@contextmanager
-def open_socket(transport: Transport, path: str) -> Iterator[ClientConnection]:
-    """A WebSocket of the API's; `Unreachable`, or the API's refusal."""
-    try:
-        headers = transport.authorization()
-        connection = connect(transport.socket_url(path), additional_headers=headers, max_size=None)
-    except websockets.InvalidStatus as error:
-        raise transport.refusal(error.response.status_code, bytes(error.response.body or b"")) from None
-    except (OSError, websockets.InvalidHandshake, TimeoutError) as error:
-        raise Unreachable(f"{transport.access.url} does not answer ({type(error).__name__})") from None
-    with connection:
-        yield connection
 
 
 def _exec(vm: str, exec_id: str) -> str:

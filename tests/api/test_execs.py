@@ -21,7 +21,7 @@ def test_the_life_of_an_execution(speaker: Speaker) -> None:
     made = speaker("POST", EXECS, {**body, "stdin": "päper", "timeout_seconds": 60, "working_directory": "/srv"}, 201)
     assert set(made) == {
         *("id", "name", "command", "working_directory", "timeout_seconds", "state", "exit_code", "signal"),
-        *("started_at", "ended_at", "execution_time_seconds"),
+        *("started_at", "ended_at", "execution_time_seconds", "tty"),
     }
     assert (made["state"], made["exit_code"], made["ended_at"], made["timeout_seconds"]) == ("running", None, None, 60)
     one = f"{EXECS}/{made['id']}"

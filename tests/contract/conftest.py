@@ -23,6 +23,7 @@ from agent.drivers.capabilities.moving import MovingCapability
 from agent.drivers.capabilities.resizing import ResizingCapability
 from agent.drivers.capabilities.saving import SavedStatesCapability
 from agent.drivers.capabilities.snapshots import SnapshotsCapability
+from agent.drivers.capabilities.terminals import TerminalsCapability
 from agent.drivers.qemu import QemuDriver
 from agent.drivers.registry import CLASSES
 from agent.drivers.virtualbox.power import missing_kernel_driver
@@ -53,6 +54,7 @@ class EveryVerb(
     MovingCapability,
     ExecsCapability,
     FilesCapability,
+    TerminalsCapability,
     Protocol,
 ):
     """All there is; a test asks the bench for what not every driver has."""
@@ -100,7 +102,7 @@ class Bench:
         """Skips a test of what this driver does not promise."""
         if capability not in self.new_driver().capabilities:
             pytest.skip(f"the driver '{self.name}' does not promise '{capability}'")
-        if capability in ("execs", "files", "guest", "guest_network"):
+        if capability in ("execs", "files", "guest", "guest_network", "terminals"):
             self.need_guest()
 
     @property

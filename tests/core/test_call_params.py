@@ -18,7 +18,7 @@ VM = VmSpec("vm-1", "web", "fake", "linux", 1, 256, 4)
 LINE: dict[str, Any] = {"command": "true", "working_directory": "/", "environment": {"A": "b"}}
 LINE |= {"timeout_seconds": 5.0, "stdin_b64": "aGk="}
 EXEC: dict[str, Any] = {"id": "0af-1", "command": "true", "started_at": 1.0, "name": None, "timeout_seconds": 5.0}
-EXEC |= {"working_directory": None, "state": "exited", "exit_code": 0, "signal": None, "ended_at": 2.0}
+EXEC |= {"working_directory": None, "state": "exited", "exit_code": 0, "signal": None, "ended_at": 2.0, "tty": True}
 SAMPLE: dict[str, Any] = {"vm_id": "vm-1", "vcpus": 1, "cpu_seconds": None, "memory_bytes": 1, "disk_bytes": 1}
 DISK: dict[str, Any] = {"controller": "SATA", "port": 0, "device": 0, "type": "hdd", "medium": "a", "size_bytes": 1}
 DISK |= {"used_bytes": None, "format": "vdi", "own": True}
@@ -35,13 +35,15 @@ DONE |= {"truncated": False, "output_limit_bytes": 5}
 MOVED: dict[str, Any] = {"name": "disk", "size_bytes": 9, "sha256": "a", "extents": [(0, 5)]}
 GOOD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "execute": (LINE, DONE),
-    "exec_begin": (LINE | {"id": "0af-1", "name": "job"}, EXEC),
+    "exec_begin": (LINE | {"id": "0af-1", "name": "job", "tty": {"rows": 24, "columns": 80}}, EXEC),
     "exec_list": ({"limit": 5, "offset": 0, "state": "running"}, {"execs": [EXEC], "total": 1}),
     "exec_get": ({"id": "0af-1"}, EXEC),
     "exec_output": (
         {"id": "0af-1", "offsets": {"stdout": 5}, "limit": 100},
         {"stderr": {"data_b64": "aGk=", "offset": 5, "ended": True}},
     ),
+    "exec_type": ({"id": "0af-1", "data_b64": "aGk="}, {}),
+    "exec_resize": ({"id": "0af-1", "size": {"rows": 1, "columns": 65535}}, {}),
     "exec_signal": ({"id": "0af-1", "signal": "KILL"}, EXEC),
     "exec_delete": ({"id": "0af-1"}, {}),
     "guest_credentials": ({"username": "root", "password": "x"}, {}),
@@ -131,6 +133,9 @@ def test_what_is_wrong_in_an_answer_is_named(verb: str, name: str) -> None:
         ("exec_output", {"id": "0", "offsets": {}, "limit": 0}),
         ("exec_output", {"id": "0", "offsets": {}, "limit": 2**20 + 1}),
         ("exec_output", {"id": "0", "offsets": {"stdout": 2**70}, "limit": 1}),
+        ("exec_begin", LINE | {"id": "0", "tty": {"rows": 0, "columns": 80}}),
+        ("exec_resize", {"id": "0", "size": {"rows": 24, "columns": 65536}}),
+        ("exec_type", {"id": "0", "data_b64": "a" * (64 * 1024 + 4)}),
         ("guest_credentials", {"username": "x" * 300, "password": "x"}),
         ("file_read", {"stream": "s", "path": ""}),
         ("console", {"stream": "s", "write": 1, "replay": False}),

@@ -20,8 +20,19 @@ MOST_KEPT = 100
 
 
 @dataclass(frozen=True)
+class Size:
+    """Of a terminal, in characters; 1 to 65,535 each."""
+
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True)
 class Detached:
-    """A command line for the guest's shell that runs on by itself. `id`: 1 to 64 of `0-9a-f-`, chosen by the caller."""
+    """A command line for the guest's shell that runs on by itself. `id`: 1 to 64 of `0-9a-f-`, chosen by the caller.
+
+    With `tty` it runs on a terminal of that size (`Terminals`), and `stdin` is nothing.
+    """
 
     id: str
     command: str
@@ -30,6 +41,7 @@ class Detached:
     working_directory: str | None = None
     environment: dict[str, str] | None = None
     stdin: bytes | None = None
+    tty: Size | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,7 @@ class GuestExec:
     exit_code: int | None = None
     signal: str | None = None
     ended_at: float | None = None
+    tty: bool = False
 
 
 @dataclass(frozen=True)

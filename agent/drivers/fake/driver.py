@@ -28,10 +28,7 @@ from core.contract.vms import Adapter, Disk, Observation
 
 
 class FakeDriver(FakeMoves):
-    """The fake driver, over files: all capabilities but credentials.
-
-    A forwarded port must be free when it is forwarded; nothing listens there.
-    """
+    """The fake driver, over files: all but credentials. A forwarded port must be free; nothing listens there."""
 
     name = "fake"
     capabilities = frozenset(
@@ -52,6 +49,7 @@ class FakeDriver(FakeMoves):
             "saved_states",
             "snapshots",
             "snapshots_with_memory",
+            "terminals",
         }
     )
 

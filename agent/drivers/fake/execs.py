@@ -9,7 +9,7 @@ import zlib
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from agent.drivers.capabilities.execs import KEPT_BYTES, MOST_RUNNING, SIGNALS, Detached, ExecOutput, GuestExec
+from agent.drivers.capabilities.execs import KEPT_BYTES, MOST_RUNNING, SIGNALS, Detached, ExecOutput, GuestExec, Size
 from agent.drivers.fake import state
 from agent.drivers.fake.guest import Shell
 from agent.drivers.fake.state import FakeVmRecord
@@ -17,14 +17,18 @@ from agent.drivers.fake.tree import Tree
 from core.contract.errors import DriverFailure
 from core.contract.messages import JSON, VmSpec, decode
 
+SHELL = "sh"
+"""The one command that reads what is typed on a terminal (terminals.py)."""
+NEVER = 1e11
 NUMBERS = {"HUP": 1, "INT": 2, "QUIT": 3, "KILL": 9, "USR1": 10, "USR2": 12, "TERM": 15}
 DEAF = ("USR1", "USR2")
 
 
 @dataclass(frozen=True)
 class ExecPlan:
-    """An execution as it will go. `writes`: {"at", "stream", "data_b64"}, compressed; `boot`: when its VM was
-    started.
+    """An execution as it will go. `writes`: {"at", "stream", "data_b64"}, compressed; `boot`: when its VM was started.
+
+    `size`: of its terminal, if it has one, on which `line` is typed and something runs until `busy_until`.
     """
 
     exec: GuestExec
@@ -33,6 +37,9 @@ class ExecPlan:
     boot: float
     writes: list[JSON] = field(default_factory=list)
     end: str = "exited"
+    size: Size | None = None
+    line: str = ""
+    busy_until: float = 0.0
 
     def now(self, vm: FakeVmRecord | None) -> GuestExec:
         """The command as far as it has come."""
@@ -59,7 +66,7 @@ def begin(vms: Path, vm: VmSpec, wanted: Detached) -> GuestExec:
 
 def get(vms: Path, vm: VmSpec, exec_id: str) -> GuestExec:
     """As it is now."""
-    return _read(vms, vm, exec_id).now(state.read(vms, vm.id))
+    return read(vms, vm, exec_id).now(state.read(vms, vm.id))
 
 
 def all_of(vms: Path, vm: VmSpec) -> list[GuestExec]:
@@ -70,7 +77,7 @@ def all_of(vms: Path, vm: VmSpec) -> list[GuestExec]:
 
 def output(vms: Path, vm: VmSpec, exec_id: str, stream: str, offset: int, limit: int) -> ExecOutput:
     """Its newest output is kept, as a real driver keeps it."""
-    plan, until = _read(vms, vm, exec_id), time.time()
+    plan, until = read(vms, vm, exec_id), time.time()
     wrote = [each for each in plan.writes if each["stream"] == stream and each["at"] <= min(until, plan.ends_at)]
     everything = b"".join(zlib.decompress(base64.b64decode(each["data_b64"])) for each in wrote)
     offset = max(offset, len(everything) - KEPT_BYTES)
@@ -81,17 +88,27 @@ def output(vms: Path, vm: VmSpec, exec_id: str, stream: str, offset: int, limit:
 
 def signal(vms: Path, vm: VmSpec, exec_id: str, name: str) -> GuestExec:
     """Ends it now, but for those that are for users."""
-    plan = _read(vms, vm, exec_id)
+    plan = read(vms, vm, exec_id)
     plan = replace(plan, exec=replace(plan.exec, signal=name))
     if name in SIGNALS and name not in DEAF:
         plan = replace(plan, ends_at=time.time(), exit_code=128 + NUMBERS[name], end="killed")
-    state.write_whole(_path(vms, vm, exec_id), json.dumps(asdict(plan)))
+    keep(vms, vm, plan)
     return get(vms, vm, exec_id)
 
 
 def forget(vms: Path, vm: VmSpec, exec_id: str) -> None:
     """Removes it."""
     _path(vms, vm, exec_id).unlink(missing_ok=True)
+
+
+def keep(vms: Path, vm: VmSpec, plan: ExecPlan) -> None:
+    """What it will do from now on."""
+    state.write_whole(_path(vms, vm, plan.exec.id), json.dumps(asdict(plan)))
+
+
+def written(at: float, stream: str, data: bytes) -> JSON:
+    """One of a plan's writes."""
+    return {"at": at, "stream": stream, "data_b64": base64.b64encode(zlib.compress(data)).decode()}
 
 
 def _planned(machine: FakeVmRecord, wanted: Detached, files: Tree) -> ExecPlan:
@@ -103,24 +120,34 @@ def _planned(machine: FakeVmRecord, wanted: Detached, files: Tree) -> ExecPlan:
         at += seconds
 
     def write(stream: str, data: bytes) -> None:
-        writes.append({"at": at, "stream": stream, "data_b64": base64.b64encode(zlib.compress(data)).decode()})
+        on_terminal = ("stdout", data.replace(b"\n", b"\r\n"))
+        writes.append(written(at, *(on_terminal if wanted.tty else (stream, data))))
 
-    code = Shell(files, sleep, write, wanted.environment or {}, wanted.stdin or b"").run(wanted.command)
-    made = GuestExec(
+    if wanted.tty and wanted.command == SHELL:
+        write("stdout", b"$ ")
+        return ExecPlan(_made(wanted, began), NEVER, 0, machine.started_at or 0.0, writes, size=wanted.tty)
+    code = Shell(files, sleep, write, wanted.environment or {}, wanted.stdin or b"", wanted.tty).run(wanted.command)
+    made = _made(wanted, began)
+    boot = machine.started_at or 0.0
+    if wanted.timeout_seconds is not None and at - began > wanted.timeout_seconds:
+        return ExecPlan(made, began + wanted.timeout_seconds, 137, boot, writes, "timed_out", size=wanted.tty)
+    return ExecPlan(made, at, code, boot, writes, size=wanted.tty)
+
+
+def _made(wanted: Detached, began: float) -> GuestExec:
+    return GuestExec(
         id=wanted.id,
         command=wanted.command,
         started_at=began,
         name=wanted.name,
         timeout_seconds=wanted.timeout_seconds,
         working_directory=wanted.working_directory,
+        tty=wanted.tty is not None,
     )
-    boot = machine.started_at or 0.0
-    if wanted.timeout_seconds is not None and at - began > wanted.timeout_seconds:
-        return ExecPlan(made, began + wanted.timeout_seconds, 137, boot, writes, "timed_out")
-    return ExecPlan(made, at, code, boot, writes)
 
 
-def _read(vms: Path, vm: VmSpec, exec_id: str) -> ExecPlan:
+def read(vms: Path, vm: VmSpec, exec_id: str) -> ExecPlan:
+    """What it will do, as far as that is known."""
     try:
         return decode(ExecPlan, _path(vms, vm, exec_id).read_bytes())
     except FileNotFoundError:

@@ -1,7 +1,8 @@
 """A guest that understands a handful of commands and runs nothing on the host.
 
 `true`, `false`, `exit N`, `echo WORDS`, `echo WORDS > FILE`, `printf BYTES` (with `\\377` and the like), `cat FILE`,
-`head -c N /dev/zero`, `sleep N`, `uname`; several joined by `&&` or `;`. `WORDS >&2` goes to the other output.
+`head -c N /dev/zero`, `sleep N`, `uname`, `stty size` on a terminal; several joined by `&&` or `;`. `WORDS >&2` goes to
+the other output.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from agent.drivers.capabilities.execs import Size
 from agent.drivers.fake.tree import Tree
 
 NOT_FOUND = 127
@@ -28,6 +30,8 @@ class Shell:
     write: Callable[[str, bytes], None]
     environment: dict[str, str] = field(default_factory=dict)
     stdin: bytes = b""
+    size: Size | None = None
+    exited: bool = False
 
     def run(self, line: str) -> int:
         """Runs the line; the exit code of its last command."""
@@ -36,6 +40,7 @@ class Shell:
             if join != "&&" or code == 0:
                 code = self._one(words)
                 if words[0] == "exit":
+                    self.exited = True
                     break
         return code
 
@@ -63,6 +68,8 @@ class Shell:
                 self.write("stdout", bytes(min(int(count), MOST_ZEROS)))
             case ("uname", *options):
                 self.write("stdout", b"Linux fake 0.0.0 #1 corral x86_64 GNU/Linux\n" if options else b"Linux\n")
+            case ("stty", "size") if self.size is not None:
+                self.write("stdout", f"{self.size.rows} {self.size.columns}\n".encode())
             case _:
                 return self._fail(f"sh: {name}: not found", NOT_FOUND)
         return 0

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 from agent.drivers.base import Check, DriverFolders, wanted
-from agent.drivers.capabilities.execs import Detached, ExecOutput, GuestExec
+from agent.drivers.capabilities.execs import Detached, ExecOutput, GuestExec, Size
 from agent.drivers.capabilities.files import FileReading, FileTarget, GuestFileList
 from agent.drivers.capabilities.guest import GuestExecRequest, GuestExecResult, GuestInterface
-from agent.drivers.fake import commands, execs, state
+from agent.drivers.fake import commands, execs, state, terminals
 from agent.drivers.fake.behaviour import behaviour, misbehave, silent
 from agent.drivers.fake.tree import Tree
 from agent.guest.commands import check_texts
@@ -23,7 +23,7 @@ FILE_SECONDS = 60.0
 
 
 class FakeGuests:
-    """Guest, GuestNetwork, Execs and Files, without a guest."""
+    """Guest, GuestNetwork, Execs, Terminals and Files, without a guest."""
 
     def __init__(self, place: DriverFolders) -> None:
         self._place = place
@@ -67,6 +67,17 @@ class FakeGuests:
             return found
         self._must_run(vm)
         return execs.signal(self._place.vms, vm, exec_id, signal)
+
+    def exec_type(self, vm: VmSpec, exec_id: str, data: bytes) -> None:
+        """Shown, and where a shell reads it run."""
+        misbehave(behaviour(self._place.vms, vm), "exec_type", silent, SECONDS)
+        self._must_run(vm)
+        terminals.type_in(self._place.vms, vm, exec_id, data)
+
+    def exec_resize(self, vm: VmSpec, exec_id: str, size: Size) -> None:
+        """For `stty size` to tell."""
+        self._must_run(vm)
+        terminals.resize(self._place.vms, vm, exec_id, size)
 
     def exec_delete(self, vm: VmSpec, exec_id: str) -> None:
         """Forgets it."""

@@ -55,6 +55,7 @@ CAPABILITIES = frozenset(
         "resizing",
         "snapshots",
         "snapshots_with_memory",
+        "terminals",
     }
 )
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.drivers.base import Check, DriverFolders, wanted
-from agent.drivers.capabilities.execs import UNKNOWN, Detached, ExecOutput, GuestExec
+from agent.drivers.capabilities.execs import UNKNOWN, Detached, ExecOutput, GuestExec, Size
 from agent.drivers.capabilities.files import FileReading, FileTarget, GuestFileList
 from agent.drivers.capabilities.guest import GuestExecRequest, GuestExecResult, GuestInterface
 from agent.drivers.limits import only_driver_failures
@@ -18,7 +18,18 @@ from agent.drivers.local.folder import LocalVmFolder, folder_of
 from agent.drivers.local.happened import EventLog
 from agent.drivers.local.observing import observe
 from agent.drivers.local.watching import Watch, watched
-from agent.guest import command_locks, commands, disks, exec_store, execs, files, interfaces, killing, patience
+from agent.guest import (
+    command_locks,
+    commands,
+    disks,
+    exec_store,
+    execs,
+    files,
+    interfaces,
+    killing,
+    patience,
+    terminals,
+)
 from agent.guest.exec_store import ExecStore, StoredExec
 from agent.guest.qga import AgentForbids, AgentRefused
 from core.contract.errors import DriverFailure, GuestTimeout, Unsupported
@@ -30,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class LocalGuests(ABC):
-    """Guest, GuestNetwork, Execs and Files, through the guest agent; several at once take turns on its channel."""
+    """Guest, GuestNetwork, Execs, Terminals and Files, through the guest agent, whose channel several take in turns."""
 
     name: str
     record: EventLog
@@ -104,6 +115,20 @@ class LocalGuests(ABC):
             return entry.exec
         with self._guest_of(vm) as (channel, _):
             return execs.signal(channel, entry, signal)
+
+    @only_driver_failures
+    def exec_type(self, vm: VmSpec, exec_id: str, data: bytes) -> None:
+        """Through a pipe that its supervisor has made."""
+        entry = ExecStore(folder_of(self._vms, vm.id).path).get(exec_id)
+        with self._guest_of(vm) as (channel, _):
+            terminals.type_in(channel, entry, data)
+
+    @only_driver_failures
+    def exec_resize(self, vm: VmSpec, exec_id: str, size: Size) -> None:
+        """By the guest's `stty`."""
+        entry = ExecStore(folder_of(self._vms, vm.id).path).get(exec_id)
+        with self._guest_of(vm) as (channel, _):
+            terminals.resize(channel, entry, size)
 
     @only_driver_failures
     def exec_delete(self, vm: VmSpec, exec_id: str) -> None:
