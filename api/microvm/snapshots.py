@@ -17,6 +17,7 @@ from api.microvm.shape import SHAPE
 from api.rest.blueprint import Blueprint
 from api.rest.shapes import ResultPage
 from api.shared.views import SnapshotWithVm, nothing, snapshot_of
+from api.shared.words import RETURN
 from core.contract.messages import JSON
 from core.services import snapshots
 from core.services.accepted import Accepted
@@ -39,7 +40,7 @@ class MicrovmSnapshotsView(MethodView):
     @blp.start_operation(201, SnapshotTakenSchema, snapshot_of)
     def post(self, session: Session, actor: Actor, body: JSON, vm_name: str) -> Accepted:
         """Create a snapshot."""
-        return snapshots.create(session, actor, vm_name, **body)
+        return snapshots.create(session, actor, vm_name, or_existing=body.pop("if_exists") == RETURN, **body)
 
 
 @blp.route("/vms/<vm_name>/snapshots/<snapshot_name>")

@@ -26,7 +26,7 @@ from api.shared.images import fleet_image
 from api.shared.lifecycle import Verb
 from api.shared.media import DeleteQuerySchema
 from api.shared.views import nothing, vm_of
-from api.shared.words import preferred
+from api.shared.words import RETURN, preferred
 from core.contract.messages import JSON
 from core.contract.vms import Hardware, Placement, VmNetwork
 from core.services import expiry, listing, vms
@@ -106,6 +106,7 @@ def _wanted(body: JSON) -> VmRequest:
         expires_at=expiry.after(body.get("ttl_seconds")),
         content=fleet_image(image),
         restart_policy=body["restart_policy"],
+        or_existing=body["if_exists"] == RETURN,
     )
 
 

@@ -20,7 +20,7 @@ from core.contract.errors import Conflict, CorralError, Invalid, NotSent, Unavai
 from core.contract.messages import JSON
 from core.models import Idempotency
 from core.services import idempotency, operations
-from core.services.accepted import Accepted, AnyOperation
+from core.services.accepted import Accepted, AnyOperation, Existing
 from core.services.context import Actor
 
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
@@ -80,16 +80,20 @@ def given_back_on_failure(key: str | None) -> Iterator[None]:
 
 
 def begin_once(session: Session, begin: Begin) -> tuple[AnyOperation, bool]:
-    """The operation of this request, begun now unless its key has begun it before; and whether it had."""
+    """The operation of this request, begun now unless its key has begun it before, or what it makes is there.
+
+    And whether that is so.
+    """
     key = idempotency_key()
     if key is None:
-        return begin(session, actor()), False
+        operation = begin(session, actor())
+        return operation, isinstance(operation, Existing)
     first = claim(session, key)
     if first is not None and first.operation_id is not None:
         return operations.get(session, actor(), first.operation_id), True
     operation = begin(session, actor())
     keep(session, key, operation_id=operation.id)
-    return operation, False
+    return operation, isinstance(operation, Existing)
 
 
 def principal() -> str:

@@ -17,7 +17,7 @@ from api.shared.words import IMAGE_NAME, OS_TYPES
 from api.web.context import api_context
 from api.web.views import mark
 from core import images
-from core.contract.images import ImageManifest, readable
+from core.contract.images import ImageFile, ImageManifest, readable
 from core.contract.messages import JSON
 from core.models import Host
 from core.services import hosts
@@ -56,6 +56,10 @@ class ImageCreationSchema(StrictSchema):
     description = TextField(longest=images.MAX_TEXT, load_default="")
 
 
+def _sha256(file: ImageFile | None) -> str | None:
+    return None if file is None else file.sha256
+
+
 class ImageSchema(Schema):
     """An image of the fleet. `hosts` have it; others get it when a VM there is to be made from it."""
 
@@ -70,6 +74,9 @@ class ImageSchema(Schema):
     guest_agent = fields.Boolean(required=True, attribute="manifest.guest_agent")
     description = fields.String(required=True, attribute="manifest.description")
     hosts = fields.List(fields.String(), required=True)
+    disk_sha256 = fields.String(required=True, attribute="manifest.disk.sha256")
+    kernel_sha256 = computed(fields.String, lambda image: _sha256(image["manifest"].kernel), allow_none=True)
+    initrd_sha256 = computed(fields.String, lambda image: _sha256(image["manifest"].initrd), allow_none=True)
 
 
 def blueprint(shape: Shape) -> Blueprint:

@@ -23,6 +23,7 @@ SNAPSHOT_NAME = Pattern(
 IMAGE_NAME = Pattern(images.NAME, "must have 1 to 63 lower-case letters, digits, '.', '_' or '-'")
 HOST_NAME = Pattern(re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"), "must be a host's name")
 EXEC_NAME = Pattern(vms.NAME, "must have 1 to 63 letters, digits, '.', '_' or '-', and begin with a letter or digit")
+RETURN = "return"
 VARIABLE_NAME = Pattern(re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}"), "must be a variable's name")
 GUEST_PATH = Pattern(re.compile(r"/[\s\S]*"), "must be an absolute path")
 GUEST_FILE = Pattern(re.compile(r"/[\s\S]*[^/]"), "must be the absolute path of a file")
@@ -53,3 +54,11 @@ class RestartPolicyField(ChoiceField):
     def __init__(self, **kwargs: Any) -> None:
         about = "elsewhere: when its host is fenced or given up it is created again on another, from its image"
         super().__init__(*RestartPolicy, metadata={"description": about}, **kwargs)
+
+
+class IfExists(ChoiceField):
+    """What a create is to do about a name that is taken."""
+
+    def __init__(self) -> None:
+        about = "return: what has that name is the answer, whatever it is like; fail: a 409"
+        super().__init__("fail", RETURN, load_default="fail", metadata={"description": about})

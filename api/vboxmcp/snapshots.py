@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from api.rest.blueprint import Blueprint
 from api.rest.shapes import ResultPage
 from api.shared.views import SnapshotWithVm, nothing, snapshot_of
+from api.shared.words import RETURN
 from api.vboxmcp.schemas.snapshots import (
     SnapshotSchema,
     VboxmcpRestoredSchema,
@@ -45,6 +46,7 @@ class VboxmcpSnapshotsView(MethodView):
             name=body["name"],
             description=body["description"],
             include_memory=body["include_ram"],
+            or_existing=body["if_exists"] == RETURN,
         )
 
 

@@ -12,7 +12,7 @@ from api.shared.images import fleet_image
 from api.shared.lifecycle import Verb
 from api.shared.media import DeleteQuerySchema
 from api.shared.views import outcome
-from api.shared.words import preferred
+from api.shared.words import RETURN, preferred
 from api.vboxmcp.schemas.vms import (
     StartRequestSchema,
     StopRequestSchema,
@@ -102,6 +102,7 @@ def _wanted(body: JSON) -> VmRequest:
         expires_at=expiry.after(body.get("ttl_seconds")),
         content=fleet_image(image),
         restart_policy=body["restart_policy"],
+        or_existing=body["if_exists"] == RETURN,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Self
 
 from core.contract.states import Kind, OperationState
 from core.models import Operation
@@ -37,10 +38,15 @@ class Accepted:
     ended_at: datetime | None = None
 
     @classmethod
-    def of(cls, operation: Operation) -> Accepted:
+    def of(cls, operation: Operation) -> Self:
         """One that was accepted before."""
         values = {each.name: getattr(operation, each.name) for each in fields(cls)}
         return cls(**values | {"kind": Kind(operation.kind), "state": OperationState(operation.state)})
+
+
+@dataclass(frozen=True)
+class Existing(Accepted):
+    """One that was accepted before, and has made, or makes, what is asked for now."""
 
 
 AnyOperation = Operation | Accepted

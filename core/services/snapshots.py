@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 
 from core.contract.commands import SnapshotCreate, SnapshotDelete, SnapshotRestore
 from core.contract.errors import Conflict, Invalid, NotFound
-from core.contract.states import DesiredState, Observed
+from core.contract.states import LIVE, DesiredState, Kind, Observed, OperationState
 from core.database import violates
-from core.models import Snapshot, Vm
+from core.models import Operation, Snapshot, Vm
 from core.services import hosts, lookup, operations, rules, vms
-from core.services.accepted import Accepted
+from core.services.accepted import Accepted, Existing
 from core.services.context import Actor
 from core.services.paging import Ordering, Slice, sliced
 from core.services.status import status_of
@@ -49,10 +49,22 @@ def get(session: Session, vm: Vm, ref: str) -> Snapshot:
     return snapshot
 
 
-def create(session: Session, actor: Actor, ref: str, *, name: str, description: str, include_memory: bool) -> Accepted:
-    """Take one. Memory goes in if asked and the VM runs. Names are unique per VM: `Conflict`."""
+def create(
+    session: Session,
+    actor: Actor,
+    ref: str,
+    *,
+    name: str,
+    description: str,
+    include_memory: bool,
+    or_existing: bool = False,
+) -> Accepted:
+    """Take one. Memory goes in if asked and the VM runs. Names are unique per VM: `Conflict`, or with `or_existing` the
+    operation that has taken the one of that name, or takes it."""
     if not NAME.fullmatch(name):
         raise Invalid("a snapshot's name must have 1 to 63 letters, digits, '.', '_' or '-'", field="name")
+    if or_existing and (found := _existing(session, actor, ref, name)) is not None:
+        return found
     vm, host = vms.to_change(session, actor, ref)
     rules.must_exist(vm)
     rules.must_support(vm, host, "snapshots")
@@ -77,6 +89,20 @@ def create(session: Session, actor: Actor, ref: str, *, name: str, description: 
             raise taken from None
         raise
     return operations.begin(session, actor, vm, SnapshotCreate(snapshot.id, name, with_memory))
+
+
+def _existing(session: Session, actor: Actor, ref: str, name: str) -> Existing | None:
+    actor.must_write()
+    vm = lookup.vm(session, actor, ref, lock=True)
+    snapshot_id = session.scalar(select(Snapshot.id).where(Snapshot.vm_id == vm.id, Snapshot.name == name))
+    made = select(Operation).where(
+        Operation.vm_id == vm.id,
+        Operation.kind == Kind.SNAPSHOT_CREATE,
+        Operation.params["snapshot_id"].astext == snapshot_id,
+        Operation.state.in_((*LIVE, OperationState.SUCCEEDED)),
+    )
+    found = session.scalar(made) if snapshot_id else None
+    return None if found is None else Existing.of(found)
 
 
 def restore(session: Session, actor: Actor, ref: str, snapshot_ref: str, *, start: bool | None = None) -> Accepted:

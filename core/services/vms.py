@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -14,14 +14,14 @@ from core.contract.commands import Create, Delete, Params, Pause, Restart, Resum
 from core.contract.errors import Conflict, Invalid
 from core.contract.images import ImageManifest
 from core.contract.messages import Failure
-from core.contract.states import DesiredState, Kind, Observed, OperationState, RestartPolicy, VmStatus
+from core.contract.states import LIVE, DesiredState, Kind, Observed, OperationState, RestartPolicy, VmStatus
 from core.contract.vms import Hardware, Placement, VmNetwork
 from core.database import violates
-from core.models import Host, Vm
+from core.models import Host, Operation, Vm
 from core.models.base import new_id, now
 from core.placement import Demand, HostChoice, Room, Verdict
 from core.services import arrivals, bridges, events, hosts, joining, lookup, media, operations, placing, rules
-from core.services.accepted import Accepted, AnyOperation
+from core.services.accepted import Accepted, AnyOperation, Existing
 from core.services.bridges import Wish
 from core.services.context import Actor
 from core.services.status import status_of
@@ -55,12 +55,18 @@ class VmRequest:
     placement: Placement = field(default_factory=Placement)
     content: ImageManifest | None = None
     restart_policy: str = RestartPolicy.NONE
+    or_existing: bool = False
 
 
 def create(session: Session, actor: Actor, request: VmRequest) -> Accepted:
-    """A new VM on the best host with room, its size reserved there; `NoCapacity`, `Conflict`, `Invalid`."""
+    """A new VM on the best host with room, its size reserved there; `NoCapacity`, `Conflict`, `Invalid`.
+
+    With `or_existing` the create of the caller's VM that has that name, if there is one.
+    """
     actor.must_write()
     check_name(request.name)
+    if request.or_existing and (found := _existing(session, actor.user_id, request.name)) is not None:
+        return found
     free_name(session, actor.user_id, request.name)
     demand, wish = _needs(session, request)
     choice = placing.reserve(session, actor.user_id, demand, wish)
@@ -233,6 +239,19 @@ def check_name(name: str) -> None:
         )
     if name in RESERVED:
         raise Invalid(f"the name '{name}' is reserved: it means every VM", field="name")
+
+
+def _existing(session: Session, owner_id: str, name: str) -> Existing | None:
+    """Of two who ask for one name at once, the second finds what the first has begun."""
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{owner_id}/{name}", 0))))
+    made = (
+        select(Operation)
+        .join(Vm, Vm.id == Operation.vm_id)
+        .where(Vm.owner_id == owner_id, Vm.name == name, Vm.deleted_at.is_(None), Vm.wanted != DesiredState.DELETED)
+        .where(Operation.kind == Kind.CREATE, Operation.state.in_((*LIVE, OperationState.SUCCEEDED)))
+    )
+    found = session.scalar(made)
+    return None if found is None else Existing.of(found)
 
 
 def free_name(session: Session, owner_id: str, name: str) -> None:

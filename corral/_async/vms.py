@@ -55,6 +55,7 @@ class AsyncVms:
         ttl_seconds: int | None = None,
         placement: Json | None = None,
         restart_policy: str | None = None,
+        if_exists: str | None = None,
         wait: bool = True,
         timeout: float | None = None,
         tell: Tell | None = None,
@@ -64,7 +65,7 @@ class AsyncVms:
         With `ttl_seconds` it is deleted by itself after that time, whatever becomes of the program. `placement` is what
         it asks of its host: {"require": ["zone=a"], "prefer": ["disk=ssd"], "apart_from_group": "web", "strategy":
         "spread"}, each if wanted. `restart_policy`: with "elsewhere" it is made again on another host, from its image,
-        when its own is fenced or removed.
+        when its own is fenced or removed. `if_exists`: with "return" a VM of that name is as good, whatever it is like.
         """
         body = given(
             name=name,
@@ -77,6 +78,7 @@ class AsyncVms:
             ttl_seconds=ttl_seconds,
             placement=placement or None,
             restart_policy=restart_policy,
+            if_exists=if_exists,
             storage_config=given(disk_size_gb=disk_gb) or None,
             network_config=given(bridge=bridge, ip=ip) or None,
         )

@@ -28,12 +28,14 @@ class Snapshots:
         *,
         description: str = "",
         include_memory: bool = False,
+        if_exists: str | None = None,
         wait: bool = True,
         timeout: float | None = None,
         tell: Tell | None = None,
     ) -> Operation:
-        """Take one; with `include_memory` a running VM's memory is kept too."""
-        body = {"name": name, "description": description, "include_memory": include_memory}
+        """Take one; with `include_memory` a running VM's memory is kept too. `if_exists`: with "return" one of that
+        name is as good."""
+        body = {"name": name, "description": description, "include_memory": include_memory} | given(if_exists=if_exists)
         path = f"{vm_path(vm)}/snapshots"
         return self._transport.change("POST", path, body, wait=wait, timeout=timeout, tell=tell)
 

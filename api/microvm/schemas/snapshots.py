@@ -6,7 +6,7 @@ from marshmallow import Schema, fields
 
 from api.rest.fields import ChoiceField, FlagField, MomentField, TextField
 from api.rest.schemas import SortingSchema, StrictSchema, constant
-from api.shared.words import SNAPSHOT_NAME
+from api.shared.words import SNAPSHOT_NAME, IfExists
 from core.services import snapshots
 
 
@@ -22,6 +22,7 @@ class MicrovmSnapshotCreationSchema(StrictSchema):
     name = TextField(required=True, longest=63, validate=SNAPSHOT_NAME)
     description = TextField(load_default="", longest=2000)
     include_memory = FlagField(load_default=False)
+    if_exists = IfExists()
 
 
 class MicrovmRestoreRequestSchema(StrictSchema):

@@ -11,7 +11,7 @@ from api.shared.expiry import DESCRIPTION
 from api.shared.networks import NetworkRequestSchema
 from api.shared.sizing import SizesSchema
 from api.shared.views import last_seen_at, operation_id, uptime_seconds
-from api.shared.words import HOST_NAME, IMAGE_NAME, OS_TYPES, VM_NAME, HypervisorField, RestartPolicyField
+from api.shared.words import HOST_NAME, IMAGE_NAME, OS_TYPES, VM_NAME, HypervisorField, IfExists, RestartPolicyField
 from core.contract.networks import BRIDGE, USER
 from core.contract.states import RestartPolicy, VmStatus
 from core.contract.vms import VmNetwork as Where
@@ -49,6 +49,7 @@ class MicrovmVmCreationSchema(StrictSchema):
     placement = placements.asked()
     restart_policy = RestartPolicyField(load_default=RestartPolicy.NONE)
     ttl_seconds = NumberField(*expiry.TTL_SECONDS, metadata={"description": DESCRIPTION})
+    if_exists = IfExists()
 
 
 def _network(view: VmWithStatus) -> Where:
@@ -92,6 +93,13 @@ class UsageSchema(Schema):
     disk_usage_gb = fields.Float(required=True, allow_none=True, dump_default=None, attribute="disk_gb")
 
 
+class StorageSchema(Schema):
+    """The disk of a VM, as it was asked for. `disk_type` is null where nobody has said one."""
+
+    disk_size_gb = fields.Integer(required=True, attribute="disk_gb")
+    disk_type = fields.String(required=True, allow_none=True, attribute="hardware.disk_type")
+
+
 class MicrovmVmDetailSchema(MicrovmVmBriefSchema):
     """A VM, in full. `last_seen_at`: the last heartbeat of its host, if that is offline.
 
@@ -104,6 +112,7 @@ class MicrovmVmDetailSchema(MicrovmVmBriefSchema):
     resource_usage = computed(fields.Nested, lambda view: view.usage or {}, nested=UsageSchema)
     template = fields.String(required=True, attribute="vm.image")
     disk_size_gb = fields.Integer(required=True, attribute="vm.disk_gb")
+    storage_config = computed(fields.Nested, lambda view: view.vm, nested=StorageSchema)
     reason = fields.String(required=True, allow_none=True, attribute="vm.observed_reason")
     expires_at = MomentField(required=True, allow_none=True, attribute="vm.expires_at")
     restart_policy = RestartPolicyField(required=True, attribute="vm.restart_policy")

@@ -7,7 +7,7 @@ from marshmallow import Schema, fields
 from api.rest.fields import ChoiceField, FlagField, MomentField, TextField, computed
 from api.rest.schemas import SortingAllSchema, StrictSchema, constant
 from api.shared.views import SnapshotWithVm
-from api.shared.words import SNAPSHOT_NAME
+from api.shared.words import SNAPSHOT_NAME, IfExists
 from api.vboxmcp.states import observed_state
 from core.contract.commands import SnapshotRestore
 from core.services import operations, snapshots
@@ -25,6 +25,7 @@ class VboxmcpSnapshotCreationSchema(StrictSchema):
     name = TextField(required=True, longest=63, validate=SNAPSHOT_NAME)
     description = TextField(load_default="", longest=2000)
     include_ram = FlagField(load_default=False)
+    if_exists = IfExists()
 
 
 class VboxmcpRestoreRequestSchema(StrictSchema):

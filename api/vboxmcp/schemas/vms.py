@@ -14,9 +14,10 @@ from api.shared.hardware import GigabytesField, NetworkAdapterSchema
 from api.shared.networks import NetworkRequestSchema
 from api.shared.sizing import SizesSchema
 from api.shared.views import uptime_seconds
-from api.shared.words import HOST_NAME, IMAGE_NAME, OS_TYPES, VM_NAME, HypervisorField, RestartPolicyField
+from api.shared.words import HOST_NAME, IMAGE_NAME, OS_TYPES, VM_NAME, HypervisorField, IfExists, RestartPolicyField
 from api.vboxmcp.hardware import adapters_of, controllers_of
 from api.vboxmcp.states import STATES, message_of, state_after, state_of
+from core.contract.networks import BRIDGE, USER
 from core.contract.states import RestartPolicy
 from core.contract.vms import ADAPTER_MODES, ADAPTER_TYPES
 from core.services import expiry, listing, sizes
@@ -73,6 +74,7 @@ class VboxmcpVmCreationSchema(StrictSchema):
     placement = placements.asked()
     restart_policy = RestartPolicyField(load_default=RestartPolicy.NONE)
     ttl_seconds = NumberField(*expiry.TTL_SECONDS, metadata={"description": DESCRIPTION})
+    if_exists = IfExists()
 
 
 class StartRequestSchema(StrictSchema):
@@ -123,9 +125,21 @@ class ControllerSchema(Schema):
     attachments = fields.List(fields.Nested(AttachmentSchema), required=True)
 
 
+class VmPlaceSchema(Schema):
+    """Where a VM is: on a bridge of its host, or in user mode, whose `bridge` is "user"."""
+
+    ip = fields.String(required=True)
+    bridge = fields.String(required=True)
+    type = ChoiceField(BRIDGE, USER, required=True)
+    mac_address = fields.String(required=True, allow_none=True, dump_default=None)
+
+
 class VboxmcpVmDetailSchema(VboxmcpVmBriefSchema):
     """All about a VM. `at_next_start`: the size and the limits that it will have then, at the latest."""
 
+    template = fields.String(required=True, attribute="vm.image")
+    storage_gb = fields.Integer(required=True, attribute="vm.disk_gb")
+    network_config = computed(fields.Nested, lambda view: view.vm.network.true, nested=VmPlaceSchema)
     at_next_start = fields.Nested(SizesSchema, required=True, attribute="vm")
     placement = fields.Nested(placements.PlacementSchema, required=True, attribute="vm.placement")
     reason = fields.String(required=True, allow_none=True, attribute="vm.observed_reason")
