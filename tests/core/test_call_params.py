@@ -69,6 +69,8 @@ GOOD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"name": "web", "digest": f"sha256:{'a' * 64}", "seconds": 60.0},
         {"here": False, "step": "pulling", "percent": 40, "error_code": "", "error": ""},
     ),
+    "secret_make": ({"rotation": "rot-1", "secret_sha256": "a" * 64}, {"secret_sha256": "b" * 64}),
+    "secret_use": ({"rotation": "rot-1", "secret_sha256": "a" * 64}, {}),
     "describe": (
         {"vm_id": "vm-1"},
         to_builtins(
