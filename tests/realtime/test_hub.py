@@ -105,7 +105,7 @@ def test_draining_lets_every_wait_go(hub: Hub) -> None:
 def test_a_call_is_answered(hub: Hub, world: Record) -> None:
     thread = answering(world, lambda call: Reply(call.id, {"state": f"{call.verb} {call.params}", "new": 1}))
     told = hub.call("host-a", "cancel", None, {"operation_id": "op-1"}, 5)
-    assert told == {"state": "cancel OneOperation(operation_id='op-1')"}
+    assert told == {"state": "cancel OperationRef(operation_id='op-1')"}
     thread.join()
 
 
