@@ -43,6 +43,7 @@ from core.services.context import Actor
 
 PATH = "/api/v1/vms/<vm_name>/execs/<exec_id>/stream"
 AWAY_SECONDS, AWAY_PAUSE = 60.0, 0.5
+GUEST_WENT = ("guest_restarted", "guest_stopped")  # agent/guest/commands.py
 CHUNK_BYTES = 32 * 1024  # as base64, a frame that the line holds (api/realtime/ws_transport.py)
 
 
@@ -98,7 +99,7 @@ class ExecStream:
         except (Unavailable, HostRefused) as error:
             # Its agent may be starting anew, and what is typed meanwhile waits for it; of a guest that goes off the
             # next answer tells.
-            passes = isinstance(error, Unavailable) or error.code == "guest_restarted"
+            passes = isinstance(error, Unavailable) or error.code in GUEST_WENT
             if not (passes and self._has_terminal) or time.monotonic() - self._answered_at > AWAY_SECONDS:
                 raise
             return AWAY_PAUSE
