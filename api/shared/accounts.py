@@ -12,6 +12,7 @@ from api.rest.blueprint import Blueprint
 from api.rest.fields import ChoiceField, MomentField, TextField
 from api.rest.schemas import SortingSchema, StrictSchema
 from api.rest.shapes import ResultPage, Shape
+from api.web.views import mark
 from core.contract.messages import JSON
 from core.models import User
 from core.services import users
@@ -70,6 +71,7 @@ def blueprint(shape: Shape) -> Blueprint:
     class UsersView(MethodView):
         @blp.query(UserQuerySchema)
         @blp.read_many("users", UserSchema)
+        @mark("admin")
         def get(self, session: Session, actor: Actor, query: JSON) -> ResultPage:
             """List all users (administrators)."""
             found, total = users.page(session, actor, Slice(**query))

@@ -46,7 +46,7 @@ def decoy() -> str:
 
 def page(session: Session, actor: Actor, wanted: Slice) -> tuple[list[User], int]:
     """A page of all accounts, and how many there are, for administrators."""
-    actor.must_administer()
+    actor.must_see_all()
     total = session.scalar(select(func.count()).select_from(User)) or 0
     return list(session.scalars(sliced(select(User), ORDERING, wanted))), total
 

@@ -119,3 +119,14 @@ def test_tokens_are_revoked_by_their_user_and_by_administrators_alone(world: Wor
     assert world.post(f"/users/{name}/revoke-tokens", caller.bearer).status_code == 200
     assert problem(world.get("/vms", caller.bearer)) == (401, "unauthorized")
     assert world.get("/vms", caller.key).status_code == 200
+
+
+def test_administrators_alone_list_the_users(world: World, caller: Caller) -> None:
+    admin, name = world.caller("admin"), caller.actor.username
+    for headers in (caller.bearer, caller.key):
+        assert problem(world.get("/users", headers)) == (403, "forbidden")
+    for path in ("/users?limit=0", "/users?sort=password_hash"):
+        assert world.get(path, admin.bearer).status_code == INVALID["microvm"]
+    listed = world.get("/users?limit=100", admin.bearer).json
+    assert name in [each["username"] for each in listed["users"]] or listed["total"] > 100
+    assert "password_hash" not in world.get("/users", admin.key).text
