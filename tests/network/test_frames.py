@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -40,10 +41,11 @@ def sent(machine: Machine, *frames: bytes) -> None:
 
 
 def neighbours() -> dict[str, str]:
-    """What is believed here: the MAC address of each address."""
+    """What is believed here: the MAC address of each address, but for those of groups, which nobody says."""
     with IPRoute() as kernel:
         found: list[Any] = list(kernel.get_neighbours(family=socket.AF_INET))
-    return {str(each.get("dst")): str(each.get("lladdr")) for each in found}
+    said = {str(each.get("dst")): str(each.get("lladdr")) for each in found}
+    return {address: mac for address, mac in said.items() if not ip_address(address).is_multicast}
 
 
 @pytest.fixture
