@@ -94,12 +94,12 @@ class ExecStream:
         """Asks for what is new and passes it on; how long to wait with the next. `ConnectionEnded` after the last."""
         try:
             chunks = self._execution.output(self._offsets, CHUNK_BYTES)
-        except Conflict as error:  # the guest is off, and what it had written can't be read
-            self._end(error.message)
-        except (Unavailable, HostRefused) as error:
-            # Its agent may be starting anew, and what is typed meanwhile waits for it; of a guest that goes off the
-            # next answer tells.
-            passes = isinstance(error, Unavailable) or error.code in GUEST_WENT
+        except (Conflict, Unavailable, HostRefused) as error:
+            if isinstance(error, Conflict) and (not self._has_terminal or self._has_ended()):
+                self._end(error.message)  # the guest is off, and what it had written can't be read
+            # Its agent may be starting anew, and what is typed meanwhile waits for it; of a guest that goes off a later
+            # answer tells.
+            passes = not isinstance(error, HostRefused) or error.code in GUEST_WENT
             if not (passes and self._has_terminal) or time.monotonic() - self._answered_at > AWAY_SECONDS:
                 raise
             return AWAY_PAUSE
@@ -125,6 +125,13 @@ class ExecStream:
     def _may_type(self) -> bool:
         actor = self._connection.listener.actor
         return actor is not None and not actor.read_only
+
+    def _has_ended(self) -> bool:
+        """As far as its host can tell at this moment."""
+        try:
+            return bool(self._execution.state()["state"] != "running")
+        except (Conflict, Unavailable, HostRefused):
+            return False
 
     def _end(self, reason: str) -> NoReturn:
         state = self._execution.state()
