@@ -29,6 +29,7 @@ COMMAND_TASK = "corral.command"
 SCAN_TASK = "corral.scan"
 WEBHOOK_TASK = "corral.webhook"
 ROTATION_TASK = "corral.rotation"
+PREFETCH_TASK = "corral.prefetch"
 _DOWN_FOR_SECONDS = 1.0
 _TIMEOUT_SECONDS = 2.0
 _NODE_SECONDS = 1.0

@@ -12,14 +12,14 @@ from core import database
 from core.contract import channels
 from core.contract.errors import Conflict, CorralError, Invalid, NoCapacity, Unavailable, Unsupported
 from core.database import transact
-from core.dispatch import ROTATION_TASK, SCAN_TASK, WEBHOOK_TASK
-from core.services import counts, drains, elsewhere, expiry, idempotency, lost, moves, problems
+from core.dispatch import PREFETCH_TASK, ROTATION_TASK, SCAN_TASK, WEBHOOK_TASK
+from core.services import counts, drains, elsewhere, expiry, idempotency, lost, moves, prefetching, problems
 from core.services.audit import chain
 from core.services.identities import rotations
 from core.services.intake import sweeps
 from core.services.scanning import queue
 from core.services.webhooks import queue as deliveries
-from workers import prefetching, prometheus, scanning, webhooks
+from workers import prometheus, scanning, webhooks
 from workers.context import WorkerContext
 
 log = logging.getLogger(__name__)
@@ -187,6 +187,14 @@ def _scans(context: WorkerContext) -> int:
     return 0
 
 
+def _prefetches(context: WorkerContext) -> int:
+    """Hosts are asked by a task of its own: a round of sweeps waits for nobody."""
+    waiting = transact(context.transaction, prefetching.waiting)
+    if waiting:
+        context.dispatch.wake(PREFETCH_TASK)
+    return waiting
+
+
 def _rotations(context: WorkerContext) -> int:
     """They are gone on with in a task of their own: hosts are asked, which may take a while."""
     days, overlap = context.settings.host_secret_days, timedelta(seconds=context.settings.host_secret_overlap_seconds)
@@ -232,7 +240,7 @@ _PARTS: dict[str, Callable[[WorkerContext], int]] = {
     "VMs made elsewhere": _elsewhere,
     "moves": _moves,
     "drains": _drains,
-    "prefetches of images": prefetching.sweep,
+    "prefetches of images": _prefetches,
     "operations sent again": _resend,
     "idempotency keys": _idempotency,
     "audit links": _link,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from core.contract.errors import Unavailable
-from core.dispatch import ROTATION_TASK, SCAN_TASK, WEBHOOK_TASK
-from workers import context, rotating, scanning, sweeping, webhooks
+from core.dispatch import PREFETCH_TASK, ROTATION_TASK, SCAN_TASK, WEBHOOK_TASK
+from workers import context, prefetching, rotating, scanning, sweeping, webhooks
 from workers.app import app
 from workers.sweeping import SweepFailed
 from workers.transport import SWEEP_TASK
@@ -31,6 +31,12 @@ def scan() -> str:
 def rotate() -> str:
     """Go on with the rotations of hosts' secrets."""
     return rotating.rotate(context.get())
+
+
+@app.task(name=PREFETCH_TASK, throws=(Unavailable,), send_events=False)  # type: ignore[untyped-decorator]
+def prefetch() -> str:
+    """Ask hosts how far their prefetches of images are."""
+    return prefetching.ask_hosts(context.get())
 
 
 @app.task(name=WEBHOOK_TASK, throws=(Unavailable,), send_events=False)  # type: ignore[untyped-decorator]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from core import transport
-from core.dispatch import ROTATION_TASK, SCAN_TASK, WEBHOOK_TASK
+from core.dispatch import PREFETCH_TASK, ROTATION_TASK, SCAN_TASK, WEBHOOK_TASK
 from core.transport import Accepts
 
 SWEEP_TASK = "corral.sweep"
@@ -18,7 +18,9 @@ def _nothing(arguments: dict[str, Any]) -> bool:
 class TaskChannel(transport.ReadingChannel):
     """Reads the tasks, none of which takes an argument."""
 
-    accepts: ClassVar[Accepts] = dict.fromkeys((SWEEP_TASK, SCAN_TASK, WEBHOOK_TASK, ROTATION_TASK), _nothing)
+    accepts: ClassVar[Accepts] = dict.fromkeys(
+        (SWEEP_TASK, SCAN_TASK, WEBHOOK_TASK, ROTATION_TASK, PREFETCH_TASK), _nothing
+    )
 
 
 class TaskTransport(transport.PooledTransport):

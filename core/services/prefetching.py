@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from core.contract.errors import NotFound
@@ -28,7 +28,7 @@ DEADLINE_SECONDS = 21_600
 LONGEST_SECONDS = 7 * 86_400
 LEASE_SECONDS = 60.0
 AT_ONCE = 64
-_PAUSE = timedelta(seconds=1)
+_PAUSE, _PAUSE_AFTER_SILENCE = timedelta(seconds=1), timedelta(seconds=20)
 HAS_IT = "has the image already"
 
 
@@ -80,10 +80,15 @@ def is_wanted(session: Session, host: str, digest: str) -> bool:
     return any(each.params["digest"] == digest for each in _live_on(session, host))
 
 
+def waiting(session: Session) -> int:
+    """How many there are to look at now."""
+    return session.scalar(select(func.count()).select_from(Operation).where(*_due())) or 0
+
+
 def due(session: Session) -> list[Question]:
     """Whom to ask now, at most `AT_ONCE`; those whose time is over, or whose host is away, are no question."""
     query = select(Operation, Host).join(Host, Host.name == Operation.host_name)
-    query = query.where(Operation.kind == HostKind.PREFETCH, Operation.state.in_(LIVE), Operation.send_at <= now())
+    query = query.where(*_due())
     query = query.order_by(Operation.send_at, Operation.id).limit(AT_ONCE)
     query = query.with_for_update(of=Operation, skip_locked=True).execution_options(populate_existing=True)
     questions = []
@@ -113,9 +118,19 @@ def note(session: Session, operation_id: str, answer: PullImageReply) -> None:
         _advance(session, operation, answer.step, answer.percent)
 
 
+def postpone(session: Session, operation_id: str) -> None:
+    """Leave a host alone for a while that has not answered: others are asked meanwhile."""
+    operation = session.get_one(Operation, operation_id, with_for_update=True, populate_existing=True)
+    operation.send_at = now() + _PAUSE_AFTER_SILENCE
+
+
 def refuse(session: Session, operation_id: str, code: str, message: str) -> None:
     """Record that a host's agent can't do it."""
     note(session, operation_id, PullImageReply(here=False, error_code=code, error=message))
+
+
+def _due() -> list[ColumnElement[bool]]:
+    return [Operation.kind == HostKind.PREFETCH, Operation.state.in_(LIVE), Operation.send_at <= now()]
 
 
 def _chosen(session: Session, request: PrefetchRequest) -> list[str]:

@@ -28,6 +28,7 @@ from core.services.accepted import Accepted
 from core.services.context import Actor
 from core.services.vms import VmRequest
 from core.settings import Settings
+from tests.workers.rig import Rig
 from workers import context
 from workers.context import WorkerContext
 from workers.receiver import Receiver
@@ -157,3 +158,19 @@ def workers(workers_database: str, redis_url: str) -> Iterator[Workers]:
     made.empty()
     yield made
     made.close()
+
+
+@pytest.fixture
+def rig(workers: Workers) -> Rig:
+    """host-a; host-b is beside it."""
+    workers.receiver()
+    made = Rig(workers, "host-a")
+    made.tell(vcpus=16)
+    Rig(workers, "host-b").tell(vcpus=16)
+    return made
+
+
+@pytest.fixture
+def other(rig: Rig) -> Rig:
+    """host-b."""
+    return Rig(rig.workers, "host-b")

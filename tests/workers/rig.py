@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
@@ -15,8 +15,10 @@ from core.contract.vms import Observation
 from core.services import listing
 from core.services.accepted import Accepted
 from tests.support.waiting import until
-from tests.workers.conftest import Workers
 from workers import sweeping
+
+if TYPE_CHECKING:
+    from tests.workers.conftest import Workers
 
 
 class Rig:

@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from core.contract.states import Kind, Observed
 from core.services import drains
 from core.services.drains import DrainRequest
-from tests.workers.conftest import Workers
 from tests.workers.fencing import ADMIN, created, live, running, sweep
 from tests.workers.moving import FILE, told
 from tests.workers.rig import Rig
-
-
-@pytest.fixture
-def rig(workers: Workers) -> Rig:
-    """host-a; host-b is beside it."""
-    workers.receiver()
-    made = Rig(workers, "host-a")
-    made.tell(vcpus=16)
-    Rig(workers, "host-b").tell(vcpus=16)
-    return made
-
-
-@pytest.fixture
-def other(rig: Rig) -> Rig:
-    return Rig(rig.workers, "host-b")
 
 
 def test_a_drain_moves_each_vm_and_tells_what_became_of_it(rig: Rig, other: Rig) -> None:

@@ -16,24 +16,8 @@ from core.models import Vm
 from core.services import cordons, drains, fences, lost, vms
 from core.services import departures as departed
 from core.services.drains import DrainRequest
-from tests.workers.conftest import Workers
 from tests.workers.fencing import ADMIN, activate, created, departures, fence, live, running, sweep
 from tests.workers.rig import Rig
-
-
-@pytest.fixture
-def rig(workers: Workers) -> Rig:
-    """host-a; host-b is beside it."""
-    workers.receiver()
-    made = Rig(workers, "host-a")
-    made.tell(vcpus=16)
-    Rig(workers, "host-b").tell(vcpus=16)
-    return made
-
-
-@pytest.fixture
-def other(rig: Rig) -> Rig:
-    return Rig(rig.workers, "host-b")
 
 
 def test_who_may_and_when(rig: Rig) -> None:

@@ -13,25 +13,9 @@ from core.contract.states import Kind, Observed
 from core.contract.vms import Observation
 from core.models.base import now
 from core.services import fences, lost, restored, vms
-from tests.workers.conftest import Workers
 from tests.workers.fencing import ADMIN, created, departures, live, running, sweep
 from tests.workers.moving import FILE, begin, cancel, error, handed_over, told
 from tests.workers.rig import Rig
-
-
-@pytest.fixture
-def rig(workers: Workers) -> Rig:
-    """host-a; host-b is beside it."""
-    workers.receiver()
-    made = Rig(workers, "host-a")
-    made.tell(vcpus=16)
-    Rig(workers, "host-b").tell(vcpus=16)
-    return made
-
-
-@pytest.fixture
-def other(rig: Rig) -> Rig:
-    return Rig(rig.workers, "host-b")
 
 
 @pytest.mark.parametrize("phase", ["failed", "cancelled"])

@@ -10,25 +10,9 @@ from core.contract.hosts import DriverHealth
 from core.contract.states import Kind, Observed
 from core.contract.vms import Observation, Placement
 from core.services import arrivals, contents, orphans, vms
-from tests.workers.conftest import Workers
 from tests.workers.fencing import ADMIN, created, departures, live, running
 from tests.workers.moving import FILE, again, begin, cancel, handed_over, removed, told
 from tests.workers.rig import Rig
-
-
-@pytest.fixture
-def rig(workers: Workers) -> Rig:
-    """host-a; host-b is beside it."""
-    workers.receiver()
-    made = Rig(workers, "host-a")
-    made.tell(vcpus=16)
-    Rig(workers, "host-b").tell(vcpus=16)
-    return made
-
-
-@pytest.fixture
-def other(rig: Rig) -> Rig:
-    return Rig(rig.workers, "host-b")
 
 
 def test_a_move_from_its_beginning_to_its_end(rig: Rig, other: Rig) -> None:
