@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from corral.models import Operation
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prefetch:
-    """An operation for each host that gets an image, and for each other one `host` and `reason`."""
+    """An operation for each host that gets an image, and for each other one `host`, `reason` and `has_image`."""
 
     operations: list[Operation]
-    skipped: list[dict[str, str]]
+    skipped: list[dict[str, Any]]

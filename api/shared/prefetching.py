@@ -45,6 +45,7 @@ class SkippedSchema(Schema):
 
     host = fields.String(required=True)
     reason = fields.String(required=True)
+    has_image = fields.Boolean(required=True)
 
 
 class PrefetchedSchema(Schema):

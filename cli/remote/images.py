@@ -28,7 +28,6 @@ _COLUMNS = {
     "DESCRIPTION": "description",
 }
 _PREFETCHED = {"HOST": "host", "STATE": "state", "OPERATION": "operation", "REASON": "reason"}
-_HAS_IT = "has the image already"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _IMAGE = click.argument("name", shell_complete=completion.images)
 
@@ -89,7 +88,7 @@ def prefetch(session: Session, name: str, *, wait: bool, **options: Any) -> None
             for each in done.operations
         ]
         show_many(session, sorted([*begun, *skipped], key=itemgetter("host")), _PREFETCHED, name="host")
-    missed = {each["host"] for each in done.skipped if each["reason"] != _HAS_IT}
+    missed = {each["host"] for each in done.skipped if not each["has_image"]}
     if missed & set(options["hosts"]) or any(each.state in ("failed", "cancelled") for each in done.operations):
         raise SystemExit(1)
 

@@ -29,7 +29,6 @@ LONGEST_SECONDS = 7 * 86_400
 LEASE_SECONDS = 60.0
 AT_ONCE = 64
 _PAUSE, _PAUSE_AFTER_SILENCE = timedelta(seconds=1), timedelta(seconds=20)
-HAS_IT = "has the image already"
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def begin(session: Session, actor: Actor, image: ImageManifest, request: Prefetc
         if why is None:
             found.append(_live(session, name, image) or _new(session, actor, host, image, request))
         else:
-            skipped.append({"host": name, "reason": why})
+            skipped.append({"host": name, "reason": why, "has_image": _has(host, image)})
     return Prefetched(found, skipped)
 
 
@@ -145,9 +144,13 @@ def _chosen(session: Session, request: PrefetchRequest) -> list[str]:
     return sorted(there)
 
 
+def _has(host: Host, image: ImageManifest) -> bool:
+    return image.digest in host.facts.image_contents
+
+
 def _why_not(host: Host, image: ImageManifest) -> str | None:
-    if image.digest in host.facts.image_contents:
-        return HAS_IT
+    if _has(host, image):
+        return "has the image already"
     if host.offline_since is not None:
         return "is offline"
     if host.scheduling_state in (SchedulingState.DRAINING, SchedulingState.DRAINED, SchedulingState.FENCED):

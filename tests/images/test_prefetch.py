@@ -44,7 +44,10 @@ def test_the_next_vm_does_not_wait(client: Client, cold: Cold) -> None:
     assert cold.answers(image) == asked
     until(lambda: cold.name in client.images.get(image.name).hosts)
     again = client.images.prefetch(image.name, hosts=[cold.name])
-    assert (again.operations, again.skipped) == ([], [{"host": cold.name, "reason": "has the image already"}])
+    assert (again.operations, again.skipped) == (
+        [],
+        [{"host": cold.name, "reason": "has the image already", "has_image": True}],
+    )
 
 
 def percent(client: Client, operation: Operation) -> int:
